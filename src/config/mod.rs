@@ -1,0 +1,235 @@
+//! The configuration: TOML, version 1.
+//!
+//! [`Settings`] is what the rest of the program sees: checked, complete, paths absolute or
+//! relative to the working directory, durations as [`Duration`]. It comes from a raw serde model that refuses
+//! unknown keys; all faults are reported at once, each with file, key, value and remedy.
+
+use crate::types::{CaName, KeyKind, Label, ProfileName};
+use const_oid::ObjectIdentifier;
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The file it came from.
+    pub file: PathBuf,
+    /// The folder of keys, certificates, store and socket. Restart.
+    pub data: PathBuf,
+    /// Listeners and limits.
+    pub server: Server,
+    /// The server's own certificate. Restart.
+    pub server_certificate: ServerCertificate,
+    /// Which client certificates are believed. Reload.
+    pub client_trust: ClientTrust,
+    /// How private keys are kept. Restart.
+    pub keys: Keys,
+    /// Where audit events go. Restart.
+    pub audit: Audit,
+    /// Where the state is kept. Restart.
+    pub store: Store,
+    /// The CAs, by name. Restart.
+    pub cas: BTreeMap<CaName, Ca>,
+    /// The profiles, by name. Reload.
+    pub profiles: BTreeMap<ProfileName, Profile>,
+    /// The policy without a label. Reload.
+    pub unlabelled: Policy,
+    /// The policies by label. Reload.
+    pub labels: BTreeMap<Label, Policy>,
+}
+
+/// `[server]`: listeners and limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Addresses to listen on; port 0 takes a free one. Restart.
+    pub listen: Vec<SocketAddr>,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Time for a request's header, and how long an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Time for a request's body.
+    pub body_timeout: Duration,
+    /// Connections at once; more wait in the kernel's queue. Restart.
+    pub max_connections: usize,
+    /// Octets of a request's body.
+    pub max_body: usize,
+    /// How long running requests may take after SIGTERM.
+    pub shutdown_grace: Duration,
+}
+
+/// `[server.certificate]`: the server's own certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// The CA that issues it.
+    pub ca: CaName,
+    /// dNSName entries of its SAN.
+    pub names: Vec<String>,
+    /// iPAddress entries of its SAN.
+    pub addresses: Vec<IpAddr>,
+    /// Its key.
+    pub key: KeyKind,
+    /// Its lifetime; renewed when a third of it is left.
+    pub validity: Duration,
+}
+
+/// `[client_trust]`: anchors beside our own CAs, which always belong to the explicit ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTrust {
+    /// Further explicit anchors: certificates, DER.
+    pub explicit: Vec<Vec<u8>>,
+    /// Third-party anchors (RFC 7030 §1.1 "implicit"): certificates, DER. Empty: none.
+    pub implicit: Vec<Vec<u8>>,
+}
+
+/// `[keys]`: how private keys are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys {
+    /// The passphrase that encrypts them (PKCS#8, PBES2); none: clear, protected by mode 0600.
+    pub passphrase: Option<zeroize::Zeroizing<String>>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("passphrase", &self.passphrase.as_ref().map(|_| "…")).finish()
+    }
+}
+
+/// `[audit]`: where events go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The file of JSON lines.
+    pub file: PathBuf,
+    /// What the terminal shows.
+    pub terminal: Terminal,
+}
+
+/// What the terminal shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Terminal {
+    /// A readable line for each event.
+    Text,
+    /// Nothing but faults.
+    Quiet,
+}
+
+/// `[store]`: where the state is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Store {
+    /// sled, embedded, in `data/store`.
+    Sled {
+        /// Octets of page cache.
+        cache: u64,
+    },
+    /// In memory: gone at the end. For trials and tests.
+    Memory,
+}
+
+/// `[ca.NAME]`: a root and an issuing CA under it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ca {
+    /// The key of both.
+    pub key: KeyKind,
+    /// The root's subject, RFC 4514.
+    pub root_subject: String,
+    /// The issuing CA's subject, RFC 4514.
+    pub issuing_subject: String,
+    /// The root's lifetime.
+    pub root_validity: Duration,
+    /// The issuing CA's lifetime.
+    pub issuing_validity: Duration,
+}
+
+/// `[profile.NAME]`: rules for one kind of certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Lifetime, cut at the CA's own end.
+    pub validity: Duration,
+    /// How far notBefore lies before the moment of issue.
+    pub backdate: Duration,
+    /// Kinds of key accepted; an RSA kind accepts its size and any larger one up to 4096.
+    pub keys: Vec<KeyKind>,
+    /// extKeyUsage when the CSR asks for none, and all that it may ask for.
+    pub extended_key_usage: Vec<ObjectIdentifier>,
+    /// Kinds of SAN entry accepted.
+    pub san: Vec<SanKind>,
+    /// Whether a certificate may have an empty subject (its SAN is critical then).
+    pub empty_subject: bool,
+    /// Requested extensions that are left out without refusing the CSR.
+    pub ignore_extensions: Vec<ObjectIdentifier>,
+}
+
+/// A kind of subjectAltName entry (RFC 5280 §4.2.1.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SanKind {
+    /// dNSName.
+    Dns,
+    /// iPAddress.
+    Ip,
+    /// uniformResourceIdentifier.
+    Uri,
+    /// rfc822Name.
+    Email,
+    /// otherName, such as hardwareModuleName (RFC 4108 §5).
+    Other,
+}
+
+/// `[est]` or `[label.NAME]`: what enrolment under a label means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The CA.
+    pub ca: CaName,
+    /// The profile.
+    pub profile: ProfileName,
+    /// How clients prove who they are.
+    pub authentication: Authentication,
+    /// Which names a client may have that shows a certificate and no password.
+    pub certificate_names: CertificateNames,
+    /// Whether re-enrolment with the same key (renew) is allowed.
+    pub renew: bool,
+    /// Whether re-enrolment with a new key (rekey) is allowed.
+    pub rekey: bool,
+    /// How base64 goes out.
+    pub base64: Base64Form,
+    /// Whether a PEM-armoured CSR is accepted (D-19).
+    pub pem: bool,
+    /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
+    pub repeat_window: Duration,
+}
+
+/// How clients prove who they are (RFC 7030 §3.2.3, §3.3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// A TLS client certificate.
+    Certificate,
+    /// HTTP Basic.
+    Password,
+    /// One of the two.
+    Either,
+    /// Both in one request.
+    Both,
+}
+
+/// Which names a client may have that shows a certificate and no password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateNames {
+    /// Those of its certificate (RFC 6402 §2.4); an RA of ours may ask for any.
+    Own,
+    /// Any.
+    Any,
+}
+
+/// How base64 goes out (D-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base64Form {
+    /// As the client's own request shows that it can read.
+    Auto,
+    /// Lines of 64, CRLF.
+    Wrapped,
+    /// One line.
+    Line,
+}

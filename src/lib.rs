@@ -1,0 +1,8 @@
+//! estd: an RFC 7030 (EST) enrollment server for device fleets.
+
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod store;
+pub mod telemetry;
+pub mod types;

@@ -1,0 +1,159 @@
+//! The state of every certificate, every enrolment account, and the audit events that belong to
+//! them.
+//!
+//! An issuance is recorded in two steps: [`Store::begin`] makes what will be signed durable,
+//! [`Store::complete`] adds the certificate. Between the two the record is *open* and visible as
+//! such; a certificate leaves the server only after `complete` has returned. Both steps are
+//! idempotent: a repeated request finds the record of the first one, and whoever completes first
+//! decides which certificate it is. docs/design/issuance.md has the states.
+//!
+//! The trait hides where a backend blocks: sled does on threads of its own.
+
+mod record;
+
+pub use record::{Account, Filter, Intent, Issuance, RequestKey, State};
+
+use crate::{telemetry::audit::Event, types::Serial};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// What [`Store::begin`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// The intent is recorded, durably; nobody else has asked for it.
+    New,
+    /// The same request was begun before and has no certificate yet. Sign *its* `tbs` and
+    /// complete *its* serial; the new intent was not recorded.
+    Open(Arc<Issuance>),
+    /// The same request has its certificate already; the new intent was not recorded.
+    Complete(Arc<Issuance>),
+}
+
+/// Why the store did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Another process has it open. Only sled.
+    #[error("the store {0} is in use by another process")]
+    InUse(String),
+    /// It does not answer, or could not write: nothing may be issued.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be read back.
+    #[error("the store holds what this version cannot read: {0}")]
+    Corrupt(String),
+    /// A serial number that was used before.
+    #[error("serial number {0} is taken")]
+    SerialTaken(Serial),
+    /// No issuance has this serial number.
+    #[error("no issuance has serial number {0}")]
+    NoSuchIssuance(Serial),
+    /// The issuance is not in the state that the step needs.
+    #[error("issuance {serial} is {state}")]
+    WrongState {
+        /// Which.
+        serial: Serial,
+        /// The state it is in.
+        state: State,
+    },
+    /// The account exists already.
+    #[error("account {0:?} exists already")]
+    AccountExists(String),
+    /// No account has this name.
+    #[error("no account is called {0:?}")]
+    NoSuchAccount(String),
+}
+
+/// The state of every certificate, account and audit event.
+///
+/// Each method that changes something returns when the change is durable, and takes the event
+/// that is committed with it. No method panics or blocks the caller's thread on a disk.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Records what will be signed, unless the same request (by [`RequestKey`]) was recorded
+    /// before and the moment [`Intent::begun`] is before that record's
+    /// [`Issuance::repeat_until`].
+    ///
+    /// # Errors
+    /// [`Error::SerialTaken`]; [`Error::Unavailable`].
+    async fn begin(&self, intent: Intent) -> Result<Begun, Error>;
+
+    /// Adds the certificate (DER) to an open issuance. If it is complete already, changes nothing
+    /// and returns the record as it is: the caller sends *that* certificate.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it was voided;
+    /// [`Error::Unavailable`].
+    async fn complete(
+        &self,
+        serial: &Serial,
+        certificate: Vec<u8>,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error>;
+
+    /// Ends an open issuance that will never have a certificate. Voiding it twice is no error.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it is complete;
+    /// [`Error::Unavailable`].
+    async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error>;
+
+    /// Finds one issuance.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error>;
+
+    /// Lists issuances in the order of their serial numbers, those after `after`, at most `limit`
+    /// that pass `filter`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn list(
+        &self,
+        filter: &Filter,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Issuance>>, Error>;
+
+    /// Adds an enrolment account.
+    ///
+    /// # Errors
+    /// [`Error::AccountExists`]; [`Error::Unavailable`].
+    async fn add_account(&self, account: Account, event: Event) -> Result<(), Error>;
+
+    /// Removes an enrolment account.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchAccount`]; [`Error::Unavailable`].
+    async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error>;
+
+    /// Finds one account.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn account(&self, name: &str) -> Result<Option<Account>, Error>;
+
+    /// Lists the accounts by name.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn accounts(&self) -> Result<Vec<Account>, Error>;
+
+    /// Commits an event that changes nothing else.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn append(&self, event: Event) -> Result<(), Error>;
+
+    /// Lists committed events with their numbers (from 1, without gaps), from number `from`, at
+    /// most `limit`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error>;
+
+    /// Finishes what is queued and lets go of the files. Later calls answer
+    /// [`Error::Unavailable`].
+    async fn close(&self);
+}

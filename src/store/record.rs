@@ -1,0 +1,141 @@
+//! What a store keeps.
+
+use crate::types::{Actor, CaName, Label, Operation, ProfileName, RequestId, Serial, Time};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
+/// requested extensions (RFC 7030 §4.2.3 and D-10). Never the octets of the CSR: a client may
+/// sign afresh at each retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RequestKey(pub [u8; 32]);
+
+/// Where an issuance stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum State {
+    /// Recorded, no certificate yet.
+    Open,
+    /// The certificate is recorded and may have been delivered.
+    Issued,
+    /// Recorded, and never to have a certificate.
+    Void,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Issued => "issued",
+            Self::Void => "void",
+        })
+    }
+}
+
+/// What will be signed, and all that is known about why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The certificate's serial number: the record's key.
+    pub serial: Serial,
+    /// What makes a later request a repeat of this one.
+    pub request_key: RequestKey,
+    /// Until when (exclusive) a request with the same key is a repeat: the label's window, and
+    /// never past the moment at which the certificate falls due for renewal.
+    pub repeat_until: Time,
+    /// The TBSCertificate, DER (RFC 5280 §4.1).
+    pub tbs: Vec<u8>,
+    /// The CA that signs.
+    pub ca: CaName,
+    /// The profile it follows.
+    pub profile: ProfileName,
+    /// The label it was asked for under; none without one.
+    pub label: Option<Label>,
+    /// The operation that asked; none if the server issued it for itself.
+    pub operation: Option<Operation>,
+    /// The subject as RFC 4514 text; empty for an empty subject.
+    pub subject: String,
+    /// The subjectAltName's entries as `dns:…`, `ip:…`, `uri:…`, `email:…`, `other:…`.
+    pub san: Vec<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo, DER.
+    pub spki_sha256: [u8; 32],
+    /// First moment of validity.
+    pub not_before: Time,
+    /// Last moment of validity, inclusive.
+    pub not_after: Time,
+    /// Who asked, and how that is known.
+    pub actor: Actor,
+    /// The certificate that this one renews or rekeys.
+    pub predecessor: Option<Serial>,
+    /// The request that asked.
+    pub request_id: RequestId,
+    /// When it was recorded.
+    pub begun: Time,
+}
+
+/// One certificate, made or to be made, and its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issuance {
+    /// What was to be signed. `tbs` is empty once the state is not open: the certificate holds it.
+    pub intent: Intent,
+    /// Where it stands.
+    pub state: State,
+    /// The certificate, DER; empty unless issued.
+    pub certificate: Vec<u8>,
+    /// When it was issued or voided; none while open.
+    pub ended: Option<Time>,
+}
+
+/// An enrolment account: a name and password for HTTP Basic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// The user name; may be empty (RFC 7030 §3.2.3).
+    pub name: String,
+    /// The argon2id hash of the password, as a PHC string.
+    pub password_hash: String,
+    /// When it was added.
+    pub added: Time,
+    /// The labels it may enrol under; none: all, and without a label.
+    pub labels: Option<Vec<Label>>,
+    /// Whether its password has been shown to the operator; a first start killed in between
+    /// leaves an account that nobody can use.
+    pub shown: bool,
+}
+
+/// Which issuances to list. Every field that is set must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Part of the subject or of a SAN entry, without regard to ASCII case.
+    pub subject: Option<String>,
+    /// The state.
+    pub state: Option<State>,
+    /// The label; `Some(None)`: those without one.
+    pub label: Option<Option<Label>>,
+    /// `notAfter` before this moment.
+    pub expires_before: Option<Time>,
+    /// `notAfter` at or after this moment.
+    pub expires_from: Option<Time>,
+}
+
+impl Filter {
+    /// Whether `issuance` passes.
+    #[must_use]
+    pub fn matches(&self, issuance: &Issuance) -> bool {
+        let intent = &issuance.intent;
+        let names_hold = |part: &String| {
+            let part = part.to_ascii_lowercase();
+            intent.subject.to_ascii_lowercase().contains(&part)
+                || intent.san.iter().any(|entry| entry.to_ascii_lowercase().contains(&part))
+        };
+        self.subject.as_ref().is_none_or(names_hold)
+            && self.state.is_none_or(|state| state == issuance.state)
+            && self.label.as_ref().is_none_or(|label| *label == intent.label)
+            && self.expires_before.is_none_or(|moment| intent.not_after < moment)
+            && self.expires_from.is_none_or(|moment| intent.not_after >= moment)
+    }
+}
+
+impl From<Intent> for Issuance {
+    /// An open issuance.
+    fn from(intent: Intent) -> Self {
+        Self { intent, state: State::Open, certificate: Vec::new(), ended: None }
+    }
+}

@@ -1,0 +1,117 @@
+//! Audit events: one for each verdict, issuance, start, reload and operator's act.
+//!
+//! An [`Event`] that belongs to a change of the store is committed in the same transaction and
+//! gets its number there; the order of those numbers is the order of the commits. The others
+//! (refusals) are only written to the [`Trail`].
+
+use crate::types::{Actor, RequestId, Time};
+use serde::{Deserialize, Serialize};
+
+/// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Name {
+    /// An enrolment account was added.
+    AccountAdded,
+    /// An enrolment account was removed.
+    AccountRemoved,
+    /// A CA was made.
+    CaCreated,
+    /// A certificate was issued: signed and recorded.
+    CertificateIssued,
+    /// A record was begun and will never become a certificate.
+    IssuanceVoided,
+    /// A repeated request got the certificate that the first one got.
+    EnrollmentRepeated,
+    /// A request was refused.
+    EnrollmentRefused,
+    /// A new configuration is in force.
+    ServerReloaded,
+    /// A new configuration was refused; the old one stays in force.
+    ServerReloadRefused,
+    /// The server serves.
+    ServerStarted,
+    /// The server ends.
+    ServerStopped,
+}
+
+impl Name {
+    /// The stable text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AccountAdded => "account.added",
+            Self::AccountRemoved => "account.removed",
+            Self::CaCreated => "ca.created",
+            Self::CertificateIssued => "certificate.issued",
+            Self::IssuanceVoided => "issuance.voided",
+            Self::EnrollmentRepeated => "enrollment.repeated",
+            Self::EnrollmentRefused => "enrollment.refused",
+            Self::ServerReloaded => "server.reloaded",
+            Self::ServerReloadRefused => "server.reload-refused",
+            Self::ServerStarted => "server.started",
+            Self::ServerStopped => "server.stopped",
+        }
+    }
+}
+
+/// One audit event: when, what, who, for which request, and details in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it happened.
+    pub at: Time,
+    /// What happened.
+    pub name: Name,
+    /// Who did it.
+    pub actor: Actor,
+    /// The request it belongs to.
+    pub request_id: Option<RequestId>,
+    /// Further facts, as name and value, in the order in which they are shown. No secrets.
+    pub details: Vec<(String, String)>,
+}
+
+impl Event {
+    /// Starts an event without request and details.
+    #[must_use]
+    pub const fn new(at: Time, name: Name, actor: Actor) -> Self {
+        Self { at, name, actor, request_id: None, details: Vec::new() }
+    }
+
+    /// Names the request.
+    #[must_use]
+    pub fn request(mut self, id: RequestId) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+        self.details.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    /// Adds a fact if there is one.
+    #[must_use]
+    pub fn with_some(self, name: &str, value: Option<impl ToString>) -> Self {
+        match value {
+            Some(value) => self.with(name, value),
+            None => self,
+        }
+    }
+}
+
+/// Takes events in the order in which they are told. Implementations return at once; what has
+/// to wait for a disk does so elsewhere.
+pub trait Trail: Send + Sync + 'static {
+    /// Tells an event; `number` is its place in the store's order, if it was committed there.
+    fn tell(&self, number: Option<u64>, event: &Event);
+}
+
+/// Keeps no trail: for tests, and for commands that change nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTrail;
+
+impl Trail for NoTrail {
+    fn tell(&self, _number: Option<u64>, _event: &Event) {}
+}

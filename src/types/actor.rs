@@ -1,0 +1,86 @@
+//! Who did something, and how that is known.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Which database of trust anchors validated a certificate (RFC 7030 §1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TrustClass {
+    /// One of our own CAs, or an anchor that the configuration lists beside them.
+    Explicit,
+    /// A third party, such as a device maker's IDevID CA.
+    Implicit,
+}
+
+/// How an [`Actor`] was authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// Nobody vouches for the name.
+    Anonymous,
+    /// HTTP Basic with an enrolment account (RFC 7030 §3.2.3).
+    Password,
+    /// TLS client certificate (RFC 7030 §3.3.2).
+    Certificate(TrustClass),
+    /// A TLS client certificate and, in the same request, an account's password.
+    CertificateAndPassword(TrustClass),
+    /// A local operator: the peer credentials of the Unix socket, or the owner of the files.
+    Operator,
+    /// The server itself.
+    Server,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anonymous => "anonymous",
+            Self::Password => "password",
+            Self::Certificate(TrustClass::Explicit) => "certificate",
+            Self::Certificate(TrustClass::Implicit) => "third-party certificate",
+            Self::CertificateAndPassword(TrustClass::Explicit) => "certificate and password",
+            Self::CertificateAndPassword(TrustClass::Implicit) => {
+                "third-party certificate and password"
+            }
+            Self::Operator => "operator",
+            Self::Server => "server",
+        })
+    }
+}
+
+/// Who did something, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Actor {
+    /// The account's name, the certificate's subject, the operator's user id, or `estd`. With a
+    /// certificate and a password: the subject, then the account in brackets.
+    pub name: String,
+    /// How it was authenticated.
+    pub method: Method,
+}
+
+impl Actor {
+    /// Somebody unknown.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self { name: String::new(), method: Method::Anonymous }
+    }
+
+    /// The server itself.
+    #[must_use]
+    pub fn server() -> Self {
+        Self { name: "estd".to_owned(), method: Method::Server }
+    }
+
+    /// The operator with this Unix user id.
+    #[must_use]
+    pub fn operator(uid: u32) -> Self {
+        Self { name: format!("uid {uid}"), method: Method::Operator }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.method {
+            Method::Anonymous => write!(f, "anonymous"),
+            _ => write!(f, "{} ({})", self.name, self.method),
+        }
+    }
+}

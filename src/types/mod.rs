@@ -1,0 +1,13 @@
+//! Small checked values that are made in one place and read in several.
+
+mod actor;
+mod key_kind;
+mod name;
+mod serial;
+mod time;
+
+pub use actor::{Actor, Method, TrustClass};
+pub use key_kind::KeyKind;
+pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
+pub use serial::{InvalidSerial, Serial};
+pub use time::Time;

@@ -1,0 +1,213 @@
+//! Names that appear in paths, in the configuration and in the log.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Why text is no [`Label`], [`ProfileName`] or [`CaName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidName {
+    /// Wrong length or characters.
+    #[error(
+        "{what} is 1 to 64 characters of A-Z a-z 0-9 . _ ~ - and not \".\" or \"..\"; got {seen:?}"
+    )]
+    Form {
+        /// The kind of name.
+        what: &'static str,
+        /// The text, cut to 64 characters.
+        seen: String,
+    },
+    /// A label that an operation of EST, RFC 8295 or RFC 9148 is called by (RFC 7030 §3.2.2).
+    #[error("a label must not be the name of an operation (RFC 7030 §3.2.2); got {seen:?}")]
+    Reserved {
+        /// The text.
+        seen: String,
+    },
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                let form = !text.is_empty()
+                    && text.len() <= 64
+                    && text != "."
+                    && text != ".."
+                    && text.bytes().all(|octet| {
+                        octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'~' | b'-')
+                    });
+                if !form {
+                    return Err(InvalidName::Form {
+                        what: $what,
+                        seen: text.chars().take(64).collect(),
+                    });
+                }
+                let check: fn(&str) -> Result<(), InvalidName> = $check;
+                check(text)?;
+                Ok(Self(text.to_owned()))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                text.parse()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The additional path segment that chooses CA, profile and policy (RFC 7030 §3.2.2).
+    Label,
+    "a label",
+    |text| if RESERVED.contains(&text) {
+        Err(InvalidName::Reserved { seen: text.to_owned() })
+    } else {
+        Ok(())
+    }
+);
+name!(
+    /// The name of a set of rules for one kind of certificate.
+    ProfileName,
+    "a profile's name",
+    |_| Ok(())
+);
+name!(
+    /// The name of a CA in the configuration and in `data/ca`.
+    CaName,
+    "a CA's name",
+    |_| Ok(())
+);
+
+/// Path segments that name operations: RFC 7030 §3.2.2, RFC 8295 §1.1, RFC 9148 §4.1.
+const RESERVED: [&str; 21] = [
+    "cacerts",
+    "simpleenroll",
+    "simplereenroll",
+    "fullcmc",
+    "serverkeygen",
+    "csrattrs",
+    "pal",
+    "eecerts",
+    "crls",
+    "arls",
+    "symmetrickeys",
+    "firmware",
+    "tamp",
+    "return",
+    "crts",
+    "sen",
+    "sren",
+    "skg",
+    "skc",
+    "att",
+    "est",
+];
+
+/// An operation of RFC 7030 that this server serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// `/cacerts` (RFC 7030 §4.1).
+    CaCerts,
+    /// `/simpleenroll` (RFC 7030 §4.2.1).
+    SimpleEnroll,
+    /// `/simplereenroll` (RFC 7030 §4.2.2).
+    SimpleReenroll,
+}
+
+impl Operation {
+    /// Every operation served.
+    pub const ALL: [Self; 3] = [Self::CaCerts, Self::SimpleEnroll, Self::SimpleReenroll];
+
+    /// The path segment, which is also the operation's name in the log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CaCerts => "cacerts",
+            Self::SimpleEnroll => "simpleenroll",
+            Self::SimpleReenroll => "simplereenroll",
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What ties an answer, a log line and a record together: 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// Makes the id from 8 random octets.
+    #[must_use]
+    pub fn new(random: [u8; 8]) -> Self {
+        Self(format!("{:016x}", u64::from_be_bytes(random)))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_7030_3_2_2_f_a_label_is_no_operation() {
+        for reserved in ["cacerts", "crls", "pal", "simpleenroll", "return", "sen"] {
+            assert_eq!(
+                reserved.parse::<Label>(),
+                Err(InvalidName::Reserved { seen: reserved.to_owned() })
+            );
+        }
+        assert!("factory-1".parse::<Label>().is_ok());
+        assert!("CACERTS".parse::<Label>().is_ok(), "paths are case-sensitive");
+    }
+
+    #[test]
+    fn refuses_what_a_path_cannot_hold() {
+        for bad in ["", ".", "..", "a/b", "a b", "ä", "a%2f", &"x".repeat(65)] {
+            assert!(bad.parse::<Label>().is_err(), "{bad}");
+            assert!(bad.parse::<CaName>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The serial number of a certificate (RFC 5280 §4.1.2.2).
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A certificate's serial number: 1 to 20 octets, positive, without a leading zero octet beyond
+/// the one that DER needs for the sign. Shown and read as lower-case hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
+pub struct Serial(Vec<u8>);
+
+/// Why octets or text are no serial number.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a serial number is 1 to 20 octets, positive, written in hexadecimal; got {0:?}")]
+pub struct InvalidSerial(String);
+
+impl Serial {
+    /// Takes the content octets of the INTEGER, as DER has them.
+    ///
+    /// # Errors
+    /// [`InvalidSerial`] if there are none or more than 20, or the number is not positive.
+    pub fn parse(octets: &[u8]) -> Result<Self, InvalidSerial> {
+        let positive = match octets {
+            [] | [0] | [0x80.., ..] => false,
+            [0, second, ..] => *second >= 0x80,
+            _ => true,
+        };
+        if !positive || octets.len() > 20 {
+            return Err(InvalidSerial(hex(octets)));
+        }
+        Ok(Self(octets.to_vec()))
+    }
+
+    /// The content octets of the INTEGER.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<u8>> for Serial {
+    type Error = InvalidSerial;
+    fn try_from(octets: Vec<u8>) -> Result<Self, InvalidSerial> {
+        Self::parse(&octets)
+    }
+}
+
+impl From<Serial> for Vec<u8> {
+    fn from(serial: Serial) -> Self {
+        serial.0
+    }
+}
+
+impl fmt::Display for Serial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+/// Reads hexadecimal in either case, with or without colons between octets.
+impl FromStr for Serial {
+    type Err = InvalidSerial;
+    fn from_str(text: &str) -> Result<Self, InvalidSerial> {
+        let fault = || InvalidSerial(text.chars().take(64).collect());
+        let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
+        if digits.is_empty() || digits.len() % 2 != 0 {
+            return Err(fault());
+        }
+        let octets: Vec<u8> = digits
+            .chunks(2)
+            .map(|pair| {
+                let pair = std::str::from_utf8(pair).map_err(|_| fault())?;
+                if pair.starts_with('+') {
+                    return Err(fault());
+                }
+                u8::from_str_radix(pair, 16).map_err(|_| fault())
+            })
+            .collect::<Result<_, _>>()?;
+        Self::parse(&octets).map_err(|_| fault())
+    }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().take(32).map(|octet| format!("{octet:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_positive_numbers_of_at_most_twenty_octets() {
+        assert!(Serial::parse(&[1]).is_ok());
+        assert!(Serial::parse(&[0, 0x80]).is_ok());
+        assert!(Serial::parse(&[0x7f; 20]).is_ok());
+        for bad in [&[][..], &[0], &[0x80], &[0, 1], &[0x7f; 21]] {
+            assert!(Serial::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn reads_what_it_shows() {
+        let serial = Serial::parse(&[0x0c, 0xef, 1]).unwrap();
+        assert_eq!(serial.to_string(), "0cef01");
+        assert_eq!("0C:EF:01".parse::<Serial>().unwrap(), serial);
+        for bad in ["", "0", "zz", "+1", "00"] {
+            assert!(bad.parse::<Serial>().is_err(), "{bad}");
+        }
+    }
+}
