@@ -21,7 +21,8 @@ impl Serial {
     /// [`InvalidSerial`] if there are none or more than 20, or the number is not positive.
     pub fn parse(octets: &[u8]) -> Result<Self, InvalidSerial> {
         let positive = match octets {
-            [] | [0] | [0x80.., ..] => false,
+            [] | [0] => false,
+            [0x80..=0xff, ..] => false,
             [0, second, ..] => *second >= 0x80,
             _ => true,
         };
@@ -63,7 +64,7 @@ impl FromStr for Serial {
     fn from_str(text: &str) -> Result<Self, InvalidSerial> {
         let fault = || InvalidSerial(text.chars().take(64).collect());
         let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
-        if digits.is_empty() || digits.len() % 2 != 0 {
+        if digits.is_empty() || !digits.len().is_multiple_of(2) {
             return Err(fault());
         }
         let octets: Vec<u8> = digits
