@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod config;
 pub mod entropy;
+pub mod pki;
 pub mod store;
 pub mod telemetry;
 pub mod types;

@@ -4,6 +4,8 @@
 //! relative to the working directory, durations as [`Duration`]. It comes from a raw serde model that refuses
 //! unknown keys; all faults are reported at once, each with file, key, value and remedy.
 
+pub use crate::types::SanKind;
+
 use crate::types::{CaName, KeyKind, Label, ProfileName};
 use const_oid::ObjectIdentifier;
 use std::{
@@ -161,21 +163,6 @@ pub struct Profile {
     pub empty_subject: bool,
     /// Requested extensions that are left out without refusing the CSR.
     pub ignore_extensions: Vec<ObjectIdentifier>,
-}
-
-/// A kind of subjectAltName entry (RFC 5280 §4.2.1.6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SanKind {
-    /// dNSName.
-    Dns,
-    /// iPAddress.
-    Ip,
-    /// uniformResourceIdentifier.
-    Uri,
-    /// rfc822Name.
-    Email,
-    /// otherName, such as hardwareModuleName (RFC 4108 §5).
-    Other,
 }
 
 /// `[est]` or `[label.NAME]`: what enrolment under a label means.

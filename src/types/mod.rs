@@ -1,13 +1,17 @@
 //! Small checked values that are made in one place and read in several.
 
 mod actor;
+mod fault;
 mod key_kind;
 mod name;
+mod san_kind;
 mod serial;
 mod time;
 
 pub use actor::{Actor, Method, TrustClass};
+pub use fault::Fault;
 pub use key_kind::KeyKind;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
+pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};
 pub use time::Time;

@@ -1,0 +1,103 @@
+//! Signature algorithms: which fits which key, and how the library calls it.
+
+use super::{Error, oid};
+use crate::types::{Fault, KeyKind};
+use aws_lc_rs::signature::{self, VerificationAlgorithm};
+use const_oid::ObjectIdentifier;
+use der::{
+    Decode, Encode,
+    asn1::{AnyRef, Null},
+};
+use rsa::pkcs1::RsaPssParams;
+use spki::AlgorithmIdentifierRef;
+
+/// The AlgorithmIdentifier (DER) of the signatures that a key of this kind makes for us: ECDSA
+/// with the hash of the curve's strength and absent parameters (RFC 5758 §3.2), RSA PKCS#1 v1.5
+/// with SHA-256 and NULL parameters (RFC 4055 §5), Ed25519 with absent ones (RFC 8410 §3).
+///
+/// # Errors
+/// Those of the encoder, which this fixed data does not meet.
+pub fn signature_identifier(kind: KeyKind) -> Result<Vec<u8>, der::Error> {
+    let (oid, parameters) = match kind {
+        KeyKind::P256 => (oid::ECDSA_SHA256, None),
+        KeyKind::P384 => (oid::ECDSA_SHA384, None),
+        KeyKind::P521 => (oid::ECDSA_SHA512, None),
+        KeyKind::Ed25519 => (oid::ED25519, None),
+        KeyKind::Rsa(_) => (oid::RSA_SHA256, Some(AnyRef::from(Null))),
+    };
+    AlgorithmIdentifierRef { oid, parameters }.to_der()
+}
+
+/// Chooses how to verify a signature with `identifier` by a key of this kind.
+///
+/// SHA-1 and older hashes are refused. RSA PKCS#1 v1.5 may leave its parameters out instead of
+/// writing NULL, as some clients do (RFC 4055 §5 asks receivers to accept both).
+///
+/// # Errors
+/// [`Error::Malformed`] if the algorithm is unknown, too weak or not one of this kind of key.
+pub(super) fn verification(
+    kind: KeyKind,
+    identifier: &AlgorithmIdentifierRef<'_>,
+) -> Result<&'static dyn VerificationAlgorithm, Error> {
+    use signature as s;
+    let absent = identifier.parameters.is_none();
+    let null = identifier.parameters.is_some_and(AnyRef::is_null);
+    let found: Option<&'static dyn VerificationAlgorithm> = match (kind, identifier.oid) {
+        (KeyKind::P256, oid::ECDSA_SHA256) if absent => Some(&s::ECDSA_P256_SHA256_ASN1),
+        (KeyKind::P256, oid::ECDSA_SHA384) if absent => Some(&s::ECDSA_P256_SHA384_ASN1),
+        (KeyKind::P256, oid::ECDSA_SHA512) if absent => Some(&s::ECDSA_P256_SHA512_ASN1),
+        (KeyKind::P384, oid::ECDSA_SHA256) if absent => Some(&s::ECDSA_P384_SHA256_ASN1),
+        (KeyKind::P384, oid::ECDSA_SHA384) if absent => Some(&s::ECDSA_P384_SHA384_ASN1),
+        (KeyKind::P384, oid::ECDSA_SHA512) if absent => Some(&s::ECDSA_P384_SHA512_ASN1),
+        (KeyKind::P521, oid::ECDSA_SHA256) if absent => Some(&s::ECDSA_P521_SHA256_ASN1),
+        (KeyKind::P521, oid::ECDSA_SHA384) if absent => Some(&s::ECDSA_P521_SHA384_ASN1),
+        (KeyKind::P521, oid::ECDSA_SHA512) if absent => Some(&s::ECDSA_P521_SHA512_ASN1),
+        (KeyKind::Ed25519, oid::ED25519) if absent => Some(&s::ED25519),
+        (KeyKind::Rsa(_), oid::RSA_SHA256) if absent || null => {
+            Some(&s::RSA_PKCS1_2048_8192_SHA256)
+        }
+        (KeyKind::Rsa(_), oid::RSA_SHA384) if absent || null => {
+            Some(&s::RSA_PKCS1_2048_8192_SHA384)
+        }
+        (KeyKind::Rsa(_), oid::RSA_SHA512) if absent || null => {
+            Some(&s::RSA_PKCS1_2048_8192_SHA512)
+        }
+        (KeyKind::Rsa(_), oid::RSA_PSS) => pss(identifier),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        Error::Malformed(Fault::new(
+            "csr.signature-algorithm",
+            "the signature's algorithm fits the key and uses SHA-256, SHA-384 or SHA-512 (RFC 2986 section 4)",
+            format!("{} with a key of kind {kind}", described(identifier.oid)),
+            match kind {
+                KeyKind::Rsa(_) => "sha256WithRSAEncryption",
+                KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => "ecdsa-with-SHA256",
+                KeyKind::Ed25519 => "Ed25519",
+            },
+        ))
+    })
+}
+
+/// RSASSA-PSS with MGF1 over the same hash, salt as long as the hash, usual trailer: what the
+/// library verifies (RFC 4055 §3.1).
+fn pss(identifier: &AlgorithmIdentifierRef<'_>) -> Option<&'static dyn VerificationAlgorithm> {
+    let encoded = identifier.parameters?.to_der().ok()?;
+    let parameters = RsaPssParams::<der::Any>::from_der(&encoded).ok()?;
+    let mask_hash = parameters.mask_gen.parameters.as_ref()?.oid;
+    if parameters.mask_gen.oid != oid::MGF1 || mask_hash != parameters.hash.oid {
+        return None;
+    }
+    match (parameters.hash.oid, parameters.salt_len) {
+        (oid::SHA256, 32) => Some(&signature::RSA_PSS_2048_8192_SHA256),
+        (oid::SHA384, 48) => Some(&signature::RSA_PSS_2048_8192_SHA384),
+        (oid::SHA512, 64) => Some(&signature::RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+/// The registered name of an OID, or its dots.
+#[must_use]
+pub fn described(oid: ObjectIdentifier) -> String {
+    const_oid::db::DB.by_oid(&oid).map_or_else(|| oid.to_string(), |name| format!("{name} ({oid})"))
+}

@@ -1,0 +1,179 @@
+//! The base64 of EST bodies (RFC 7030 §4, RFC 8951 §3).
+
+use super::Error;
+use crate::types::Fault;
+use base64::{Engine, engine::general_purpose::STANDARD};
+
+/// How base64 is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One line, ended by LF.
+    Line,
+    /// Lines of 64 columns, each ended by CRLF.
+    Wrapped,
+}
+
+/// What a client sent: the octets, and how they were laid out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The octets.
+    pub der: Vec<u8>,
+    /// Whether line breaks stood inside.
+    pub layout: Layout,
+    /// Whether it was PEM-armoured (D-19).
+    pub pem: bool,
+}
+
+/// Decodes a body: the alphabet of RFC 4648 §4 with padding; CR, LF, space and tab anywhere
+/// (RFC 8951 §3.1); or, if `pem`, one PEM block of a certificate request (D-19).
+///
+/// # Errors
+/// [`Error::Malformed`] naming what stands in the way.
+pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
+    let trimmed = body.trim_ascii();
+    if trimmed.is_empty() {
+        return Err(malformed(
+            "body.empty",
+            "the body is a base64-encoded CSR (RFC 8951 section 3)",
+            "an empty body",
+        ));
+    }
+    if trimmed.starts_with(b"-----BEGIN ") {
+        return decode_pem(trimmed, pem);
+    }
+    let layout = if trimmed.iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+        Layout::Wrapped
+    } else {
+        Layout::Line
+    };
+    Ok(Body { der: strict(trimmed)?, layout, pem: false })
+}
+
+fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
+    const RULE: &str = "the body is base64, or one PEM block CERTIFICATE REQUEST";
+    if !accepted {
+        return Err(malformed(
+            "body.pem",
+            "the body is base64 without PEM armour (RFC 8951 section 3)",
+            "a PEM block",
+        ));
+    }
+    let block = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"].iter().find_map(|kind| {
+        let inside = text.strip_prefix(format!("-----BEGIN {kind}-----").as_bytes())?;
+        inside.strip_suffix(format!("-----END {kind}-----").as_bytes())
+    });
+    match block {
+        Some(inside) if !inside.windows(5).any(|five| five == b"-----") => {
+            Ok(Body { der: strict(inside)?, layout: Layout::Wrapped, pem: true })
+        }
+        _ => Err(malformed("body.pem", RULE, "another block, or more than one")),
+    }
+}
+
+fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
+    let compact: Vec<u8> = text
+        .iter()
+        .copied()
+        .filter(|octet| !matches!(octet, b'\r' | b'\n' | b' ' | b'\t'))
+        .collect();
+    STANDARD.decode(&compact).map_err(|fault| {
+        let raw = text.first() == Some(&0x30) && text.iter().any(|octet| *octet >= 0x80);
+        let seen = if raw { "raw DER".to_owned() } else { fault.to_string() };
+        malformed(
+            "body.base64",
+            "the body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4)",
+            seen,
+        )
+    })
+}
+
+fn malformed(code: &'static str, rule: &'static str, seen: impl std::fmt::Display) -> Error {
+    Error::Malformed(Fault::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
+}
+
+/// Encodes a body.
+#[must_use]
+pub fn encode(der: &[u8], layout: Layout) -> Vec<u8> {
+    const COLUMNS: usize = 64;
+    let line = STANDARD.encode(der);
+    match layout {
+        Layout::Line => {
+            let mut out = line.into_bytes();
+            out.push(b'\n');
+            out
+        }
+        Layout::Wrapped => {
+            let mut out = Vec::with_capacity(line.len() + line.len() / COLUMNS * 2 + 2);
+            for part in line.as_bytes().chunks(COLUMNS) {
+                out.extend_from_slice(part);
+                out.extend_from_slice(b"\r\n");
+            }
+            out
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_8951_3_1_a_white_space_is_tolerated_anywhere() {
+        for (text, layout) in [
+            (&b"AAECAwQF"[..], Layout::Line),
+            (b"AAECAwQF\n", Layout::Line),
+            (b" \tAAECAwQF \r\n", Layout::Line),
+            (b"AAEC\nAwQF\n", Layout::Wrapped),
+            (b"AAEC\r\n  AwQF\r\n", Layout::Wrapped),
+        ] {
+            let body = decode(text, false).unwrap();
+            assert_eq!((&body.der[..], body.layout), (&[0, 1, 2, 3, 4, 5][..], layout), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_other_alphabets_missing_padding_and_what_follows_it() {
+        for bad in [
+            &b"AAE_"[..],
+            b"AAE-",
+            b"AAE",
+            b"AA==AA==",
+            b"AA=",
+            b"%%%%",
+            b"\x30\x82\x01\x00",
+            b"",
+            b" \n",
+        ] {
+            assert!(decode(bad, true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn one_pem_block_of_a_request_is_read_where_allowed() {
+        let pem = b"-----BEGIN CERTIFICATE REQUEST-----\nAAEC\n-----END CERTIFICATE REQUEST-----\n";
+        assert_eq!(decode(pem, true).unwrap().der, [0, 1, 2]);
+        assert!(decode(pem, true).unwrap().pem);
+        assert!(decode(pem, false).is_err());
+        let new = b"-----BEGIN NEW CERTIFICATE REQUEST-----\r\nAAEC\r\n-----END NEW CERTIFICATE REQUEST-----";
+        assert_eq!(decode(new, true).unwrap().der, [0, 1, 2]);
+        let two = [&pem[..], &pem[..]].concat();
+        assert!(decode(&two, true).is_err());
+        assert!(
+            decode(b"-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----", true).is_err()
+        );
+    }
+
+    #[test]
+    fn r_8951_3_a_encodes_in_both_layouts() {
+        let der = [7u8; 100];
+        let line = encode(&der, Layout::Line);
+        assert!(!line[..line.len() - 1].contains(&b'\n') && line.ends_with(b"\n"));
+        let wrapped = encode(&der, Layout::Wrapped);
+        assert!(wrapped.split(|octet| *octet == b'\n').all(|part| part.len() <= 65));
+        assert!(wrapped.ends_with(b"\r\n"));
+        for layout in [Layout::Line, Layout::Wrapped] {
+            let body = decode(&encode(&der, layout), false).unwrap();
+            assert_eq!((body.der, body.layout), (der.to_vec(), layout));
+        }
+    }
+}

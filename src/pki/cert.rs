@@ -1,0 +1,231 @@
+//! Certificates (RFC 5280 §4.1), read.
+
+use super::{DistinguishedName, Error, SubjectAltName, extension, oid};
+use crate::types::{Fault, Serial, Time};
+use const_oid::ObjectIdentifier;
+use der::{
+    Reader, SliceReader, Tag, TagNumber,
+    asn1::{AnyRef, BitStringRef, OctetStringRef},
+};
+use spki::AlgorithmIdentifierRef;
+use std::fmt;
+use x509_cert::time::Time as X509Time;
+
+/// A certificate that was read, and not verified: whether to believe it is decided elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    der: Vec<u8>,
+    serial: Serial,
+    issuer: DistinguishedName,
+    subject: DistinguishedName,
+    spki: Vec<u8>,
+    not_before: Time,
+    not_after: Time,
+    san: Option<SubjectAltName>,
+    extended_key_usage: Vec<ObjectIdentifier>,
+    subject_key_identifier: Option<Vec<u8>>,
+    extensions: Vec<ObjectIdentifier>,
+}
+
+impl Certificate {
+    /// Reads a certificate (DER).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is none, or if it has what this server relies on in a form that
+    /// cannot be read (serial number, names, SAN, extKeyUsage).
+    pub fn parse(der: &[u8]) -> Result<Self, Error> {
+        let parts = Parts::read(der).map_err(malformed)?;
+        let value =
+            |oid| parts.extensions.iter().find(|(found, _)| *found == oid).map(|(_, value)| *value);
+        let subject_key_identifier = value(oid::SUBJECT_KEY_IDENTIFIER)
+            .map(<&OctetStringRef as der::Decode<'_>>::from_der)
+            .transpose()
+            .map_err(malformed)?
+            .map(|identifier| identifier.as_bytes().to_vec());
+        Ok(Self {
+            der: der.to_vec(),
+            serial: Serial::parse(parts.serial).map_err(malformed)?,
+            issuer: DistinguishedName::parse(parts.issuer)?,
+            subject: DistinguishedName::parse(parts.subject)?,
+            spki: parts.spki.to_vec(),
+            not_before: parts.not_before.to_system_time().into(),
+            not_after: parts.not_after.to_system_time().into(),
+            san: value(oid::SUBJECT_ALT_NAME).map(SubjectAltName::parse).transpose()?,
+            extended_key_usage: value(oid::EXTENDED_KEY_USAGE)
+                .map(extension::extended_key_usage)
+                .transpose()?
+                .unwrap_or_default(),
+            subject_key_identifier,
+            extensions: parts.extensions.iter().map(|(oid, _)| *oid).collect(),
+        })
+    }
+
+    /// The octets.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// PEM (RFC 7468).
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, &self.der)
+            .unwrap_or_default()
+    }
+
+    /// The serial number.
+    #[must_use]
+    pub const fn serial(&self) -> &Serial {
+        &self.serial
+    }
+
+    /// The issuer.
+    #[must_use]
+    pub const fn issuer(&self) -> &DistinguishedName {
+        &self.issuer
+    }
+
+    /// The subject.
+    #[must_use]
+    pub const fn subject(&self) -> &DistinguishedName {
+        &self.subject
+    }
+
+    /// The SubjectPublicKeyInfo, DER.
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// First moment of validity.
+    #[must_use]
+    pub const fn not_before(&self) -> Time {
+        self.not_before
+    }
+
+    /// Last moment of validity, inclusive.
+    #[must_use]
+    pub const fn not_after(&self) -> Time {
+        self.not_after
+    }
+
+    /// The subjectAltName.
+    #[must_use]
+    pub const fn san(&self) -> Option<&SubjectAltName> {
+        self.san.as_ref()
+    }
+
+    /// extKeyUsage; empty without one.
+    #[must_use]
+    pub fn extended_key_usage(&self) -> &[ObjectIdentifier] {
+        &self.extended_key_usage
+    }
+
+    /// The subjectKeyIdentifier's octets.
+    #[must_use]
+    pub fn subject_key_identifier(&self) -> Option<&[u8]> {
+        self.subject_key_identifier.as_deref()
+    }
+
+    /// Whether it has this extension.
+    #[must_use]
+    pub fn has_extension(&self, oid: ObjectIdentifier) -> bool {
+        self.extensions.contains(&oid)
+    }
+
+    /// SHA-256 of the whole certificate.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint(super::sha256(&self.der))
+    }
+}
+
+/// SHA-256 of a whole certificate, shown as operators compare it: `AB:CD:…`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(position, octet)| {
+            if position > 0 {
+                f.write_str(":")?;
+            }
+            write!(f, "{octet:02X}")
+        })
+    }
+}
+
+struct Parts<'a> {
+    serial: &'a [u8],
+    issuer: &'a [u8],
+    subject: &'a [u8],
+    spki: &'a [u8],
+    not_before: X509Time,
+    not_after: X509Time,
+    extensions: Vec<(ObjectIdentifier, &'a [u8])>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(der: &'a [u8]) -> der::Result<Self> {
+        let mut reader = SliceReader::new(der)?;
+        let parts = reader.sequence(|certificate| {
+            let parts = certificate.sequence(Self::read_tbs)?;
+            let _algorithm: AlgorithmIdentifierRef<'_> = certificate.decode()?;
+            let _signature: BitStringRef<'_> = certificate.decode()?;
+            Ok::<_, der::Error>(parts)
+        })?;
+        reader.finish()?;
+        Ok(parts)
+    }
+
+    fn read_tbs(tbs: &mut SliceReader<'a>) -> der::Result<Self> {
+        let context =
+            |number| Tag::ContextSpecific { constructed: true, number: TagNumber(number) };
+        if Tag::peek(tbs)? == context(0) {
+            tbs.tlv_bytes()?;
+        }
+        let serial: AnyRef<'a> = tbs.decode()?;
+        let _algorithm: AlgorithmIdentifierRef<'_> = tbs.decode()?;
+        let issuer = tbs.tlv_bytes()?;
+        let (not_before, not_after) =
+            tbs.sequence(|validity| Ok::<_, der::Error>((validity.decode()?, validity.decode()?)))?;
+        let subject = tbs.tlv_bytes()?;
+        let spki = tbs.tlv_bytes()?;
+        let mut extensions = Vec::new();
+        while !tbs.is_finished() {
+            let field: AnyRef<'a> = tbs.decode()?;
+            if der::Tagged::tag(&field) == context(3) {
+                let mut reader = SliceReader::new(field.value())?;
+                reader.sequence(|list| {
+                    while !list.is_finished() {
+                        extensions.push(list.sequence(|extension| {
+                            let oid = extension.decode()?;
+                            let _critical: Option<bool> = extension.decode()?;
+                            let value: &'a OctetStringRef = extension.decode()?;
+                            Ok::<_, der::Error>((oid, value.as_bytes()))
+                        })?);
+                    }
+                    Ok::<_, der::Error>(())
+                })?;
+            }
+        }
+        Ok(Self {
+            serial: serial.value(),
+            issuer,
+            subject,
+            spki,
+            not_before,
+            not_after,
+            extensions,
+        })
+    }
+}
+
+fn malformed(fault: impl fmt::Display) -> Error {
+    Error::Malformed(Fault::new(
+        "certificate.form",
+        "a certificate is in DER and follows RFC 5280 section 4.1",
+        fault,
+        "an X.509 certificate",
+    ))
+}

@@ -1,0 +1,229 @@
+//! PKCS#10 certification requests (RFC 2986).
+
+use super::{
+    DistinguishedName, Error, PublicKey, SubjectAltName,
+    extension::{self, Requested},
+    oid,
+};
+use crate::types::Fault;
+use aws_lc_rs::digest;
+use const_oid::ObjectIdentifier;
+use der::{
+    Reader, SliceReader, Tag, TagNumber,
+    asn1::{AnyRef, BitStringRef},
+};
+use spki::AlgorithmIdentifierRef;
+
+/// A certification request whose signature was verified by the key in it.
+#[derive(Clone, Debug)]
+pub struct Csr {
+    subject: DistinguishedName,
+    key: PublicKey,
+    san: Option<SubjectAltName>,
+    extensions: Vec<Requested>,
+    attributes: Vec<ObjectIdentifier>,
+    content_sha256: [u8; 32],
+}
+
+impl Csr {
+    /// Reads a CSR (DER) and verifies its proof-of-possession.
+    ///
+    /// Tolerated, since clients in the field do so: the attributes `[0]` left out, and
+    /// attributes that are not in DER order. The signature is verified over the octets as they
+    /// came. Anything after the request is refused (RFC 7030 §4.2.1: one PKCS#10).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is no CSR of version 1; [`Error::Unacceptable`] if its key is
+    /// of a kind or size that no certificate may have; [`Error::ProofOfPossession`] if the
+    /// signature does not verify.
+    pub fn verify(der: &[u8]) -> Result<Self, Error> {
+        let parts = Parts::read(der).map_err(|fault| {
+            malformed(
+                "csr.form",
+                "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
+                fault,
+            )
+        })?;
+        if parts.version != 0 {
+            return Err(malformed(
+                "csr.version",
+                "the version of a PKCS#10 request is 0 (RFC 2986 section 4.1)",
+                parts.version,
+            ));
+        }
+        let key = PublicKey::parse(parts.spki)?;
+        key.verify(&parts.algorithm, parts.info, &parts.signature)?;
+        let subject = DistinguishedName::parse(parts.subject)?;
+
+        let mut extensions = None;
+        let mut attributes = Vec::new();
+        let mut content = digest::Context::new(&digest::SHA256);
+        content.update(parts.subject);
+        content.update(parts.spki);
+        for attribute in &parts.attributes {
+            attributes.push(attribute.oid);
+            if attribute.oid == oid::EXTENSION_REQUEST {
+                let value = attribute.only_value()?;
+                if extensions.replace(extension::requested(value)?).is_some() {
+                    return Err(malformed(
+                        "csr.extensions",
+                        "a CSR has at most one extensionRequest (RFC 2985 section 5.4.2)",
+                        "two",
+                    ));
+                }
+            }
+            if !CHALLENGES.contains(&attribute.oid) {
+                content.update(attribute.whole);
+            }
+        }
+        let extensions = extensions.unwrap_or_default();
+        let san = extensions
+            .iter()
+            .find(|extension| extension.oid == oid::SUBJECT_ALT_NAME)
+            .map(|extension| SubjectAltName::parse(&extension.value))
+            .transpose()?;
+        let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
+        Ok(Self { subject, key, san, extensions, attributes, content_sha256 })
+    }
+
+    /// The subject asked for; may be empty.
+    #[must_use]
+    pub const fn subject(&self) -> &DistinguishedName {
+        &self.subject
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The subjectAltName asked for.
+    #[must_use]
+    pub const fn san(&self) -> Option<&SubjectAltName> {
+        self.san.as_ref()
+    }
+
+    /// The extensions asked for, in order, each at most once.
+    #[must_use]
+    pub fn extensions(&self) -> &[Requested] {
+        &self.extensions
+    }
+
+    /// Whether an attribute of this type is there.
+    #[must_use]
+    pub fn has_attribute(&self, oid: ObjectIdentifier) -> bool {
+        self.attributes.contains(&oid)
+    }
+
+    /// SHA-256 over subject, key and attributes without those whose value changes from one
+    /// connection to the next (the challenges): equal for a CSR that is signed again for a retry
+    /// (D-10).
+    #[must_use]
+    pub const fn content_sha256(&self) -> [u8; 32] {
+        self.content_sha256
+    }
+}
+
+/// Attributes that bind a CSR to one connection or one use.
+const CHALLENGES: [ObjectIdentifier; 4] = [
+    oid::CHALLENGE_PASSWORD,
+    oid::OTP_CHALLENGE,
+    oid::REVOCATION_CHALLENGE,
+    oid::EST_IDENTITY_LINKING,
+];
+
+/// The fields of a CSR, borrowed from its octets.
+struct Parts<'a> {
+    info: &'a [u8],
+    version: u8,
+    subject: &'a [u8],
+    spki: &'a [u8],
+    attributes: Vec<Attribute<'a>>,
+    algorithm: AlgorithmIdentifierRef<'a>,
+    signature: BitStringRef<'a>,
+}
+
+struct Attribute<'a> {
+    oid: ObjectIdentifier,
+    whole: &'a [u8],
+    values: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    fn only_value(&self) -> Result<&'a [u8], Error> {
+        let rule = "an extensionRequest has one value (RFC 2985 section 5.4.2)";
+        let mut values = SliceReader::new(self.values)
+            .map_err(|fault| malformed("csr.extensions", rule, fault))?;
+        let first = values.tlv_bytes().map_err(|_| malformed("csr.extensions", rule, "none"))?;
+        if values.is_finished() {
+            Ok(first)
+        } else {
+            Err(malformed("csr.extensions", rule, "several"))
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn read(der: &'a [u8]) -> der::Result<Self> {
+        let mut reader = SliceReader::new(der)?;
+        let parts = reader.sequence(|request| {
+            let info = request.tlv_bytes()?;
+            let mut inner = SliceReader::new(info)?;
+            let (version, subject, spki, attributes) = inner.sequence(|info| {
+                Ok::<_, der::Error>((
+                    info.decode()?,
+                    info.tlv_bytes()?,
+                    info.tlv_bytes()?,
+                    attributes(info)?,
+                ))
+            })?;
+            inner.finish()?;
+            let algorithm = request.decode()?;
+            let signature = request.decode()?;
+            Ok::<_, der::Error>(Parts {
+                info,
+                version,
+                subject,
+                spki,
+                attributes,
+                algorithm,
+                signature,
+            })
+        })?;
+        reader.finish()?;
+        Ok(parts)
+    }
+}
+
+fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>> {
+    let mut out = Vec::new();
+    if info.is_finished() {
+        return Ok(out);
+    }
+    let set: AnyRef<'a> = info.decode()?;
+    let zero = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
+    der::Tagged::tag(&set).assert_eq(zero)?;
+    let mut set = SliceReader::new(set.value())?;
+    while !set.is_finished() {
+        let whole = set.tlv_bytes()?;
+        let mut reader = SliceReader::new(whole)?;
+        let (oid, values) = reader.sequence(|attribute| {
+            let oid = attribute.decode()?;
+            let values: AnyRef<'a> = attribute.decode()?;
+            der::Tagged::tag(&values).assert_eq(Tag::Set)?;
+            Ok::<_, der::Error>((oid, values.value()))
+        })?;
+        out.push(Attribute { oid, whole, values });
+    }
+    Ok(out)
+}
+
+fn malformed(code: &'static str, rule: &'static str, seen: impl std::fmt::Display) -> Error {
+    Error::Malformed(Fault::new(
+        code,
+        rule,
+        seen,
+        "a CSR such as openssl req -new -outform DER makes",
+    ))
+}

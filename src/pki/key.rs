@@ -1,0 +1,165 @@
+//! Public keys that a certificate may hold.
+
+use super::{Error, algorithm, oid};
+use crate::types::{Fault, KeyKind};
+use aws_lc_rs::{digest, signature::UnparsedPublicKey};
+use der::{
+    Decode,
+    asn1::{BitStringRef, UintRef},
+};
+use rsa::pkcs1::RsaPublicKey;
+use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+
+const KEYS: &str = "an RSA key of 2048 to 4096 bits, or one on P-256, P-384, P-521 or Ed25519";
+
+/// A public key of a kind and strength that this server certifies. A profile may accept less.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey {
+    kind: KeyKind,
+    bits: Vec<u8>,
+    spki: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size, exponent and, where the check is
+    /// not left to the verification of a signature, the point.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is none, [`Error::Unacceptable`] if it is a key that no
+    /// certificate may have.
+    pub fn parse(der: &[u8]) -> Result<Self, Error> {
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|fault| {
+            Error::Malformed(Fault::new(
+                "csr.key-form",
+                "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
+                fault,
+                KEYS,
+            ))
+        })?;
+        let bits = spki.subject_public_key.as_bytes().unwrap_or_default();
+        let kind = match spki.algorithm.oid {
+            oid::RSA => rsa(bits)?,
+            oid::EC_PUBLIC_KEY => ec(&spki.algorithm, bits)?,
+            oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => {
+                KeyKind::Ed25519
+            }
+            other => return Err(unacceptable("csr.key-kind", algorithm::described(other))),
+        };
+        Ok(Self { kind, bits: bits.to_vec(), spki: der.to_vec() })
+    }
+
+    /// Its kind; for RSA with the size in bits.
+    #[must_use]
+    pub const fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The SubjectPublicKeyInfo as it came, DER.
+    #[must_use]
+    pub fn spki(&self) -> &[u8] {
+        &self.spki
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        super::sha256(&self.spki)
+    }
+
+    /// The key identifier of RFC 5280 §4.2.1.2 method 1: SHA-1 over the key's bits. No security
+    /// rests on it.
+    #[must_use]
+    pub fn identifier(&self) -> Vec<u8> {
+        digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.bits).as_ref().to_vec()
+    }
+
+    /// Verifies that `signature` over `message` was made by this key.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if the algorithm does not fit, [`Error::ProofOfPossession`] if the
+    /// signature does not verify.
+    pub(super) fn verify(
+        &self,
+        identifier: &AlgorithmIdentifierRef<'_>,
+        message: &[u8],
+        signature: &BitStringRef<'_>,
+    ) -> Result<(), Error> {
+        let scheme = algorithm::verification(self.kind, identifier)?;
+        UnparsedPublicKey::new(scheme, &self.bits)
+            .verify(message, signature.as_bytes().unwrap_or_default())
+            .map_err(|_| {
+                Error::ProofOfPossession(Fault::new(
+                    "csr.proof-of-possession",
+                    "the CSR is signed by the key in it (RFC 2986 section 4.2)",
+                    "a signature that does not verify",
+                    "a CSR signed with the private key of its public key",
+                ))
+            })
+    }
+}
+
+fn rsa(bits: &[u8]) -> Result<KeyKind, Error> {
+    let key = RsaPublicKey::<UintRef<'_>>::from_der(bits).map_err(|fault| {
+        Error::Malformed(Fault::new(
+            "csr.key-form",
+            "an RSA key is modulus and exponent (RFC 8017 appendix A.1.1)",
+            fault,
+            KEYS,
+        ))
+    })?;
+    let modulus = key.modulus.as_bytes();
+    let leading = modulus.first().map_or(8, |octet| octet.leading_zeros() as usize);
+    let size = (modulus.len() * 8).saturating_sub(leading);
+    let size = match u16::try_from(size) {
+        Ok(size @ 2048..=4096) => size,
+        _ => return Err(unacceptable("csr.key-size", format!("RSA with {size} bits"))),
+    };
+    let exponent = key.public_exponent.as_bytes();
+    let value = exponent.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
+    let odd = |octets: &[u8]| octets.last().is_some_and(|octet| octet & 1 == 1);
+    if exponent.len() > 4 || value < 65_537 || !odd(exponent) {
+        return Err(Error::Unacceptable(Fault::new(
+            "csr.key-exponent",
+            "the exponent of an RSA key is odd, at least 65537 and at most 32 bits long",
+            if exponent.len() > 8 { "a longer one".to_owned() } else { value.to_string() },
+            "65537",
+        )));
+    }
+    if !odd(modulus) {
+        return Err(unacceptable("csr.key-weak", "RSA with an even modulus"));
+    }
+    Ok(KeyKind::Rsa(size))
+}
+
+fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
+    let curve = algorithm
+        .parameters_oid()
+        .map_err(|_| unacceptable("csr.key-curve", "an elliptic curve that is not named"))?;
+    let (kind, length) = match curve {
+        oid::P256 => (KeyKind::P256, 65),
+        oid::P384 => (KeyKind::P384, 97),
+        oid::P521 => (KeyKind::P521, 133),
+        other => return Err(unacceptable("csr.key-curve", algorithm::described(other))),
+    };
+    let uncompressed = bits.len() == length && bits.first() == Some(&4);
+    // For the other curves the verification of the CSR's signature checks the point.
+    let on_curve = kind != KeyKind::P256 || p256::PublicKey::from_sec1_bytes(bits).is_ok();
+    if !uncompressed || !on_curve {
+        return Err(Error::Unacceptable(Fault::new(
+            "csr.key-point",
+            "the key is an uncompressed point on its curve (RFC 5480 section 2.2)",
+            format!("{} octets for {kind}", bits.len()),
+            "an uncompressed point",
+        )));
+    }
+    Ok(kind)
+}
+
+fn unacceptable(code: &'static str, seen: impl std::fmt::Display) -> Error {
+    Error::Unacceptable(Fault::new(
+        code,
+        "the key is of a kind and strength that is certified",
+        seen,
+        KEYS,
+    ))
+}

@@ -1,0 +1,58 @@
+//! DER in and out, and what it means: requests, certificates, CMS, names, keys. No I/O.
+//!
+//! What comes from a client is read with bounded depth and without copies, and becomes a type of
+//! its own once it is checked: a [`Csr`] exists only after its signature verified.
+
+pub mod algorithm;
+pub mod base64;
+pub mod cert;
+pub mod cms;
+pub mod csr;
+pub mod extension;
+pub mod key;
+pub mod name;
+pub mod oid;
+pub mod san;
+pub mod tbs;
+
+pub use cert::Certificate;
+pub use csr::Csr;
+pub use key::PublicKey;
+pub use name::DistinguishedName;
+pub use san::SubjectAltName;
+
+use crate::types::Fault;
+
+/// Why octets from outside were not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// They are not what they should be.
+    #[error("{0}")]
+    Malformed(Fault),
+    /// The request is not signed by the key that it asks a certificate for (RFC 2986 §4.2).
+    #[error("{0}")]
+    ProofOfPossession(Fault),
+    /// Well formed, but with a key or a name that no certificate may have.
+    #[error("{0}")]
+    Unacceptable(Fault),
+}
+
+impl Error {
+    /// The rule that was broken.
+    #[must_use]
+    pub const fn fault(&self) -> &Fault {
+        match self {
+            Self::Malformed(fault) | Self::ProofOfPossession(fault) | Self::Unacceptable(fault) => {
+                fault
+            }
+        }
+    }
+}
+
+/// SHA-256.
+#[must_use]
+pub fn sha256(octets: &[u8]) -> [u8; 32] {
+    use aws_lc_rs::digest;
+    digest::digest(&digest::SHA256, octets).as_ref().try_into().unwrap_or_default()
+}

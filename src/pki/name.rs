@@ -1,0 +1,322 @@
+//! Distinguished names (RFC 5280 §4.1.2.4, §4.1.2.6).
+
+use super::{Error, algorithm::described, oid};
+use crate::types::Fault;
+use const_oid::ObjectIdentifier;
+use der::{
+    Decode, Reader, SliceReader, Tag, Tagged,
+    asn1::{AnyRef, PrintableStringRef},
+};
+use std::fmt;
+use x509_cert::name::Name;
+
+/// A distinguished name: its octets as they came, what it says, and how it reads.
+#[derive(Clone, Debug)]
+pub struct DistinguishedName {
+    der: Vec<u8>,
+    rdns: Vec<Vec<Attribute>>,
+    text: String,
+}
+
+/// One type and value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Attribute {
+    kind: ObjectIdentifier,
+    /// `None` for every kind of character string: they are compared by content (D-08).
+    tag: Option<Tag>,
+    value: Vec<u8>,
+}
+
+impl DistinguishedName {
+    /// Reads a Name (DER).
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is none.
+    pub fn parse(der: &[u8]) -> Result<Self, Error> {
+        let malformed = |fault: der::Error| {
+            Error::Malformed(Fault::new(
+                "csr.subject-form",
+                "the subject is a distinguished name (RFC 5280 section 4.1.2.4)",
+                fault,
+                "a subject such as CN=device-1,O=Example",
+            ))
+        };
+        let rdns = read(der).map_err(malformed)?;
+        let text = Name::from_der(der).map_err(malformed)?.to_string();
+        Ok(Self { der: der.to_vec(), rdns, text })
+    }
+
+    /// Reads RFC 4514 text such as `CN=device-1,O=Example`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is none.
+    pub fn from_text(text: &str) -> Result<Self, Error> {
+        use der::Encode;
+        let malformed = |fault: der::Error| {
+            Error::Malformed(Fault::new(
+                "name.form",
+                "a distinguished name is written as in RFC 4514",
+                format!("{text}: {fault}"),
+                "a name such as CN=device-1,O=Example",
+            ))
+        };
+        let name: Name = text.parse().map_err(malformed)?;
+        Self::parse(&name.to_der().map_err(malformed)?)
+    }
+
+    /// The octets as they came.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Whether it has no attribute.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rdns.is_empty()
+    }
+
+    /// Whether both say the same: order of RDNs, types and values; the ASN.1 type of a character
+    /// string does not count, case does (D-08).
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.rdns == other.rdns
+    }
+
+    /// Checks what a certificate's subject may hold: strings as PrintableString or UTF8String
+    /// (IA5String where the type asks for it), nothing empty, no control characters, no more
+    /// than the upper bounds of X.520.
+    ///
+    /// # Errors
+    /// [`Error::Unacceptable`] naming the attribute.
+    pub fn check_as_subject(&self) -> Result<(), Error> {
+        let mut reader = SliceReader::new(&self.der).map_err(|_| unreadable().0)?;
+        reader
+            .sequence(|rdns| {
+                while !rdns.is_finished() {
+                    let rdn: AnyRef<'_> = rdns.decode().map_err(|_| unreadable())?;
+                    let mut set = SliceReader::new(rdn.value()).map_err(|_| unreadable())?;
+                    while !set.is_finished() {
+                        let (kind, value) = attribute(&mut set).map_err(|_| unreadable())?;
+                        check_attribute(kind, value)?;
+                    }
+                }
+                Ok(())
+            })
+            .map_err(|fault: Checked| fault.0)
+    }
+}
+
+impl PartialEq for DistinguishedName {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for DistinguishedName {}
+
+/// RFC 4514 text; nothing for an empty name.
+impl fmt::Display for DistinguishedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Carries our error through the reader's closures, which want to make one from theirs.
+struct Checked(Error);
+
+impl From<der::Error> for Checked {
+    fn from(_: der::Error) -> Self {
+        unreadable()
+    }
+}
+
+fn unreadable() -> Checked {
+    Checked(unacceptable("a name that cannot be read", "a distinguished name"))
+}
+
+fn read(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
+    let mut reader = SliceReader::new(der)?;
+    let rdns = reader.sequence(|rdns| {
+        let mut out = Vec::new();
+        while !rdns.is_finished() {
+            let rdn: AnyRef<'_> = rdns.decode()?;
+            rdn.tag().assert_eq(Tag::Set)?;
+            let mut set = SliceReader::new(rdn.value())?;
+            let mut attributes = Vec::new();
+            while !set.is_finished() {
+                let (kind, value) = attribute(&mut set)?;
+                let (tag, value) = folded(value);
+                attributes.push(Attribute { kind, tag, value });
+            }
+            if attributes.is_empty() {
+                return Err(Tag::Set.value_error().into());
+            }
+            attributes.sort();
+            out.push(attributes);
+        }
+        Ok::<_, der::Error>(out)
+    })?;
+    reader.finish()?;
+    Ok(rdns)
+}
+
+fn attribute<'a>(set: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, AnyRef<'a>)> {
+    set.sequence(|pair| Ok((pair.decode()?, pair.decode()?)))
+}
+
+/// The content by which values are compared: UTF-8 for every kind of character string.
+fn folded(value: AnyRef<'_>) -> (Option<Tag>, Vec<u8>) {
+    let octets = value.value();
+    match value.tag() {
+        Tag::PrintableString | Tag::Utf8String | Tag::Ia5String => (None, octets.to_vec()),
+        Tag::TeletexString => {
+            (None, octets.iter().map(|octet| char::from(*octet)).collect::<String>().into_bytes())
+        }
+        Tag::BmpString if octets.len() % 2 == 0 => {
+            let units = octets
+                .chunks_exact(2)
+                .map(|pair| pair.iter().fold(0u16, |sum, octet| (sum << 8) | u16::from(*octet)));
+            let text: String = char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect();
+            (None, text.into_bytes())
+        }
+        tag => (Some(tag), octets.to_vec()),
+    }
+}
+
+fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Checked> {
+    let name = described(kind);
+    let ia5 = matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT);
+    let printable = matches!(kind, oid::COUNTRY | oid::SERIAL_NUMBER | oid::DN_QUALIFIER);
+    let tag = value.tag();
+    let allowed = match tag {
+        Tag::PrintableString => !ia5,
+        Tag::Utf8String => !ia5 && !printable,
+        Tag::Ia5String => ia5,
+        _ => false,
+    };
+    if !allowed {
+        let wanted = match (ia5, printable) {
+            (true, _) => "IA5String",
+            (_, true) => "PrintableString",
+            _ => "PrintableString or UTF8String",
+        };
+        return Err(Checked(unacceptable(format!("{name} as {tag}"), wanted)));
+    }
+    let content = value.value();
+    let text = std::str::from_utf8(content)
+        .map_err(|_| Checked(unacceptable(format!("{name} that is not UTF-8"), "UTF-8")))?;
+    if tag == Tag::PrintableString && PrintableStringRef::new(content).is_err() {
+        let wanted =
+            "letters, digits and ' ( ) + , - . / : = ? in a PrintableString, or a UTF8String";
+        return Err(Checked(unacceptable(format!("{name} {text}"), wanted)));
+    }
+    if text.trim().is_empty() || text.chars().any(char::is_control) || (ia5 && !text.is_ascii()) {
+        let wanted = "a value that is not blank and has no control characters";
+        return Err(Checked(unacceptable(format!("{name} \"{text}\""), wanted)));
+    }
+    let longest = upper_bound(kind);
+    let length = text.chars().count();
+    if length > longest {
+        return Err(Checked(unacceptable(
+            format!("{name} of {length} characters"),
+            format!("at most {longest} characters"),
+        )));
+    }
+    if kind == oid::COUNTRY && !(length == 2 && text.bytes().all(|c| c.is_ascii_uppercase())) {
+        return Err(Checked(unacceptable(
+            format!("{name} {text}"),
+            "two capital letters, as in ISO 3166",
+        )));
+    }
+    Ok(())
+}
+
+/// Characters at most (RFC 5280 appendix A.1, X.520).
+fn upper_bound(kind: ObjectIdentifier) -> usize {
+    match kind.to_string().as_str() {
+        "2.5.4.3" | "2.5.4.5" | "2.5.4.10" | "2.5.4.11" | "2.5.4.12" | "2.5.4.46" | "2.5.4.97" => {
+            64
+        }
+        "2.5.4.6" => 2,
+        "2.5.4.7" | "2.5.4.8" | "2.5.4.9" | "2.5.4.65" => 128,
+        "2.5.4.17" => 40,
+        "2.5.4.20" => 32,
+        "0.9.2342.19200300.100.1.1" => 256,
+        "0.9.2342.19200300.100.1.25" => 63,
+        "1.2.840.113549.1.9.1" => 255,
+        // name, surname, givenName, initials, generationQualifier: ub-name. Others: no bound is
+        // known, and this one keeps a certificate at a size that devices can hold.
+        _ => 1024,
+    }
+}
+
+fn unacceptable(
+    seen: impl fmt::Display,
+    wanted: impl Into<std::borrow::Cow<'static, str>>,
+) -> Error {
+    Error::Unacceptable(Fault::new(
+        "csr.subject-value",
+        "values in the subject follow RFC 5280 section 4.1.2.6 and X.520",
+        seen,
+        wanted,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> DistinguishedName {
+        DistinguishedName::from_text(text).unwrap()
+    }
+
+    #[test]
+    fn compares_by_content_and_order_not_by_string_type() {
+        // CN=a as PrintableString and as UTF8String.
+        let printable = hex("300c310a300806035504030c0161");
+        let mut utf8 = printable.clone();
+        utf8[11] = 0x13;
+        let (a, b) = (
+            DistinguishedName::parse(&printable).unwrap(),
+            DistinguishedName::parse(&utf8).unwrap(),
+        );
+        assert!(a.same_as(&b));
+        assert_ne!(a, b);
+        assert!(!name("CN=a").same_as(&name("CN=A")));
+        assert!(!name("CN=a,O=b").same_as(&name("O=b,CN=a")));
+        assert!(!name("CN=a").same_as(&name("O=a")));
+    }
+
+    #[test]
+    fn r_5280_4_1_2_6_b_only_printable_and_utf8_strings() {
+        let teletex = hex("300c310a30080603550403140161");
+        let fault = DistinguishedName::parse(&teletex).unwrap().check_as_subject().unwrap_err();
+        assert_eq!(fault.fault().seen, "cn (2.5.4.3) as TeletexString");
+        name("CN=device-1,O=Example").check_as_subject().unwrap();
+    }
+
+    #[test]
+    fn refuses_values_that_no_subject_may_have() {
+        for bad in
+            [format!("CN={}", "x".repeat(65)), "C=Germany".into(), "C=de".into(), "CN=\\00".into()]
+        {
+            assert!(name(&bad).check_as_subject().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn r_7030_6_a_refuses_what_is_no_name() {
+        for bad in ["", "30", "3000ff", "300231 00", "3003310130"] {
+            assert!(DistinguishedName::parse(&hex(bad)).is_err(), "{bad}");
+        }
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<char> = text.chars().filter(|c| *c != ' ').collect();
+        digits
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap())
+            .collect()
+    }
+}

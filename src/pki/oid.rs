@@ -1,0 +1,99 @@
+//! Object identifiers that this program names.
+
+use const_oid::ObjectIdentifier;
+
+macro_rules! oids {
+    ($($(#[$doc:meta])* $name:ident = $dotted:literal;)*) => {
+        $($(#[$doc])* pub const $name: ObjectIdentifier = ObjectIdentifier::new_unwrap($dotted);)*
+    };
+}
+
+oids! {
+    /// id-ecPublicKey (RFC 5480 §2.1.1).
+    EC_PUBLIC_KEY = "1.2.840.10045.2.1";
+    /// secp256r1.
+    P256 = "1.2.840.10045.3.1.7";
+    /// secp384r1.
+    P384 = "1.3.132.0.34";
+    /// secp521r1.
+    P521 = "1.3.132.0.35";
+    /// id-Ed25519 (RFC 8410 §3).
+    ED25519 = "1.3.101.112";
+    /// rsaEncryption (RFC 8017 App. A.1).
+    RSA = "1.2.840.113549.1.1.1";
+    /// sha256WithRSAEncryption.
+    RSA_SHA256 = "1.2.840.113549.1.1.11";
+    /// sha384WithRSAEncryption.
+    RSA_SHA384 = "1.2.840.113549.1.1.12";
+    /// sha512WithRSAEncryption.
+    RSA_SHA512 = "1.2.840.113549.1.1.13";
+    /// id-RSASSA-PSS.
+    RSA_PSS = "1.2.840.113549.1.1.10";
+    /// id-mgf1.
+    MGF1 = "1.2.840.113549.1.1.8";
+    /// id-sha256.
+    SHA256 = "2.16.840.1.101.3.4.2.1";
+    /// id-sha384.
+    SHA384 = "2.16.840.1.101.3.4.2.2";
+    /// id-sha512.
+    SHA512 = "2.16.840.1.101.3.4.2.3";
+    /// ecdsa-with-SHA256 (RFC 5758 §3.2).
+    ECDSA_SHA256 = "1.2.840.10045.4.3.2";
+    /// ecdsa-with-SHA384.
+    ECDSA_SHA384 = "1.2.840.10045.4.3.3";
+    /// ecdsa-with-SHA512.
+    ECDSA_SHA512 = "1.2.840.10045.4.3.4";
+
+    /// extensionRequest (RFC 2985 §5.4.2).
+    EXTENSION_REQUEST = "1.2.840.113549.1.9.14";
+    /// challengePassword (RFC 2985 §5.4.1).
+    CHALLENGE_PASSWORD = "1.2.840.113549.1.9.7";
+    /// id-aa-otpChallenge (RFC 7894 §3.1).
+    OTP_CHALLENGE = "1.2.840.113549.1.9.16.2.56";
+    /// id-aa-revocationChallenge (RFC 7894 §3.2).
+    REVOCATION_CHALLENGE = "1.2.840.113549.1.9.16.2.57";
+    /// id-aa-estIdentityLinking (RFC 7894 §3.3).
+    EST_IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58";
+    /// id-cmc-changeSubjectName (RFC 6402 §2.8).
+    CHANGE_SUBJECT_NAME = "1.3.6.1.5.5.7.7.36";
+
+    /// subjectKeyIdentifier.
+    SUBJECT_KEY_IDENTIFIER = "2.5.29.14";
+    /// keyUsage.
+    KEY_USAGE = "2.5.29.15";
+    /// subjectAltName.
+    SUBJECT_ALT_NAME = "2.5.29.17";
+    /// basicConstraints.
+    BASIC_CONSTRAINTS = "2.5.29.19";
+    /// nameConstraints.
+    NAME_CONSTRAINTS = "2.5.29.30";
+    /// authorityKeyIdentifier.
+    AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
+    /// extKeyUsage.
+    EXTENDED_KEY_USAGE = "2.5.29.37";
+
+    /// id-kp-serverAuth.
+    SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+    /// id-kp-clientAuth.
+    CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+    /// id-kp-cmcRA (RFC 6402 §2.10).
+    CMC_RA = "1.3.6.1.5.5.7.3.28";
+
+    /// id-data (RFC 5652 §4).
+    DATA = "1.2.840.113549.1.7.1";
+    /// id-signedData (RFC 5652 §5.1).
+    SIGNED_DATA = "1.2.840.113549.1.7.2";
+
+    /// id-at-commonName.
+    COMMON_NAME = "2.5.4.3";
+    /// id-at-serialNumber.
+    SERIAL_NUMBER = "2.5.4.5";
+    /// id-at-countryName.
+    COUNTRY = "2.5.4.6";
+    /// id-at-dnQualifier.
+    DN_QUALIFIER = "2.5.4.46";
+    /// id-domainComponent.
+    DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25";
+    /// emailAddress.
+    EMAIL_ADDRESS = "1.2.840.113549.1.9.1";
+}

@@ -1,0 +1,306 @@
+//! subjectAltName (RFC 5280 §4.2.1.6).
+
+use super::{Error, algorithm::described};
+use crate::types::{Fault, SanKind};
+use const_oid::ObjectIdentifier;
+use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+/// A subjectAltName: its octets as they came and its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectAltName {
+    der: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+/// One GeneralName.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its kind; none for a kind that this server never certifies (directoryName, registeredID,
+    /// x400Address, ediPartyName).
+    pub kind: Option<SanKind>,
+    /// `dns:…`, `ip:…`, `uri:…`, `email:…`, `other:OID`, or the tag's number.
+    pub text: String,
+    der: Vec<u8>,
+    octets: Vec<u8>,
+}
+
+impl SubjectAltName {
+    /// Reads the extension's value: GeneralNames, at least one.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it is none.
+    pub fn parse(der: &[u8]) -> Result<Self, Error> {
+        let entries = read(der).map_err(|fault| {
+            Error::Malformed(Fault::new(
+                "csr.san-form",
+                "subjectAltName holds one or more GeneralNames (RFC 5280 section 4.2.1.6)",
+                fault,
+                "a subjectAltName such as DNS:device-1.example.com",
+            ))
+        })?;
+        Ok(Self { der: der.to_vec(), entries })
+    }
+
+    /// Makes one of DNS names and addresses.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if there are none, or a name is not ASCII.
+    pub fn of_hosts(names: &[String], addresses: &[IpAddr]) -> Result<Self, Error> {
+        use x509_cert::ext::pkix::name::GeneralName;
+        let names =
+            names.iter().map(|name| der::asn1::Ia5String::new(name).map(GeneralName::DnsName));
+        let addresses = addresses.iter().map(|address| Ok(GeneralName::from(*address)));
+        let encoded = names
+            .chain(addresses)
+            .collect::<der::Result<Vec<_>>>()
+            .and_then(|names| names.to_der())
+            .unwrap_or_default();
+        Self::parse(&encoded)
+    }
+
+    /// The extension's value as it came.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The entries in order.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The entries as text, in order.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        self.entries.iter().map(|entry| entry.text.clone()).collect()
+    }
+
+    /// Whether both hold the same set of names; their order does not count (D-08).
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let set = |san: &Self| -> BTreeSet<Vec<u8>> {
+            san.entries.iter().map(|entry| entry.der.clone()).collect()
+        };
+        set(self) == set(other)
+    }
+
+    /// Checks that each name is one of the kinds `accepted` and well formed: DNS names in
+    /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 octets,
+    /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6).
+    ///
+    /// # Errors
+    /// [`Error::Unacceptable`] naming the entry.
+    pub fn check(&self, accepted: &[SanKind]) -> Result<(), Error> {
+        self.entries.iter().try_for_each(|entry| entry.check(accepted))
+    }
+}
+
+impl Entry {
+    fn check(&self, accepted: &[SanKind]) -> Result<(), Error> {
+        let fault = |rule: &'static str, wanted: String| {
+            Err(Error::Unacceptable(Fault::new("csr.san-value", rule, &self.text, wanted)))
+        };
+        let Some(kind) = self.kind.filter(|kind| accepted.contains(kind)) else {
+            let accepted: Vec<String> = accepted.iter().map(ToString::to_string).collect();
+            return fault(
+                "each entry of subjectAltName is of a kind that the profile accepts",
+                format!("entries of kind {}", accepted.join(", ")),
+            );
+        };
+        let text = std::str::from_utf8(&self.octets).unwrap_or_default();
+        match kind {
+            SanKind::Dns if !is_dns_name(text) => fault(
+                "a dNSName is in preferred name syntax, with A-labels for what is not ASCII (RFC 5280 section 4.2.1.6)",
+                "a name such as device-1.example.com".to_owned(),
+            ),
+            SanKind::Ip if !matches!(self.octets.len(), 4 | 16) => fault(
+                "an iPAddress has 4 or 16 octets (RFC 5280 section 4.2.1.6)",
+                "an IPv4 or IPv6 address without a mask".to_owned(),
+            ),
+            SanKind::Uri if fluent_uri::Uri::parse(text).is_err() => fault(
+                "a uniformResourceIdentifier is absolute (RFC 5280 section 4.2.1.6)",
+                "a URI with a scheme, such as urn:uuid:...".to_owned(),
+            ),
+            SanKind::Email if !is_mailbox(text) => fault(
+                "an rfc822Name is an ASCII mailbox (RFC 5280 section 4.2.1.6)",
+                "an address such as someone@example.com".to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1), with a wildcard only as the whole
+/// left-most label of three or more (RFC 9525 §6.3). An A-label (`xn--`) is not decoded here.
+#[must_use]
+pub fn is_dns_name(text: &str) -> bool {
+    let rest = match text.strip_prefix("*.") {
+        Some(rest) if rest.contains('.') => rest,
+        Some(_) => return false,
+        None => text,
+    };
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 253
+        && rest.split('.').all(label)
+        // All digits and dots would be an address to most readers (RFC 1123 §2.1).
+        && !rest.rsplit('.').next().is_some_and(|last| last.bytes().all(|octet| octet.is_ascii_digit()))
+}
+
+fn is_mailbox(text: &str) -> bool {
+    text.rsplit_once('@').is_some_and(|(local, domain)| {
+        (1..=64).contains(&local.len())
+            && local
+                .bytes()
+                .all(|octet| octet.is_ascii_graphic() && !b"()<>@,;:\\\"[]".contains(&octet))
+            && !local.starts_with('.')
+            && !local.ends_with('.')
+            && !local.contains("..")
+            && is_dns_name(domain)
+    })
+}
+
+fn read(der: &[u8]) -> der::Result<Vec<Entry>> {
+    let mut reader = SliceReader::new(der)?;
+    let entries = reader.sequence(|names| {
+        let mut out = Vec::new();
+        while !names.is_finished() {
+            let header = Header::peek(names)?;
+            let whole = names.tlv_bytes()?;
+            let skip = usize::try_from(header.encoded_len()?)?;
+            let octets = whole.get(skip..).unwrap_or_default();
+            out.push(entry(header.tag(), whole, octets)?);
+        }
+        if out.is_empty() {
+            Err(Tag::Sequence.value_error().into())
+        } else {
+            Ok::<_, der::Error>(out)
+        }
+    })?;
+    reader.finish()?;
+    Ok(entries)
+}
+
+fn entry(tag: Tag, whole: &[u8], octets: &[u8]) -> der::Result<Entry> {
+    let Tag::ContextSpecific { number: TagNumber(number), .. } = tag else {
+        return Err(tag.value_error().into());
+    };
+    let string = || octets.iter().map(|octet| char::from(*octet)).collect::<String>();
+    let (kind, text) = match number {
+        0 => {
+            let mut inner = SliceReader::new(octets)?;
+            (
+                Some(SanKind::Other),
+                format!("other:{}", described(ObjectIdentifier::decode(&mut inner)?)),
+            )
+        }
+        1 => (Some(SanKind::Email), format!("email:{}", string())),
+        2 => (Some(SanKind::Dns), format!("dns:{}", string())),
+        6 => (Some(SanKind::Uri), format!("uri:{}", string())),
+        7 => (Some(SanKind::Ip), format!("ip:{}", address(octets))),
+        number => (None, format!("a GeneralName of kind [{number}]")),
+    };
+    Ok(Entry { kind, text, der: whole.to_vec(), octets: octets.to_vec() })
+}
+
+fn address(octets: &[u8]) -> String {
+    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+        Ipv4Addr::from(four).to_string()
+    } else if let Ok(sixteen) = <[u8; 16]>::try_from(octets) {
+        Ipv6Addr::from(sixteen).to_string()
+    } else {
+        format!("{} octets", octets.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn san(tag: u8, value: &[u8]) -> SubjectAltName {
+        let mut der = vec![
+            0x30,
+            u8::try_from(value.len()).unwrap() + 2,
+            tag,
+            u8::try_from(value.len()).unwrap(),
+        ];
+        der.extend_from_slice(value);
+        SubjectAltName::parse(&der).unwrap()
+    }
+
+    const ALL: [SanKind; 5] =
+        [SanKind::Dns, SanKind::Ip, SanKind::Uri, SanKind::Email, SanKind::Other];
+
+    #[test]
+    fn r_5280_4_2_1_6_a_every_name_is_verified() {
+        for (tag, good) in [
+            (0x82, &b"device-1.example.com"[..]),
+            (0x82, b"*.example.com"),
+            (0x82, b"xn--bcher-kva.example"),
+            (0x87, &[127, 0, 0, 1]),
+            (0x87, &[0; 16]),
+            (0x86, b"urn:uuid:f81d4fae-7dec-11d0-a765-00a0c91e6bf6"),
+            (0x86, b"https://example.com/x"),
+            (0x81, b"someone@example.com"),
+        ] {
+            san(tag, good).check(&ALL).unwrap();
+        }
+        for (tag, bad) in [
+            (0x82, &b"device 1"[..]),
+            (0x82, b"device_1.example"),
+            (0x82, b"example.com."),
+            (0x82, b" "),
+            (0x82, b""),
+            (0x82, b"b\xc3\xbccher.example"),
+            (0x82, b"-a.example"),
+            (0x82, b"*.com"),
+            (0x82, b"a.*.example.com"),
+            (0x82, b"192.0.2.1"),
+            (0x87, &[127, 0, 0]),
+            (0x87, &[10, 0, 0, 0, 255, 0, 0, 0]),
+            (0x86, b"/relative"),
+            (0x86, b"http://a b/"),
+            (0x81, b"nobody"),
+            (0x81, b"a@b@c d"),
+            (0x88, &[42, 3]),
+        ] {
+            assert!(san(tag, bad).check(&ALL).is_err(), "{:?}", san(tag, bad).texts());
+        }
+    }
+
+    #[test]
+    fn a_profile_chooses_the_kinds() {
+        assert!(san(0x82, b"a.example").check(&[SanKind::Ip]).is_err());
+    }
+
+    #[test]
+    fn order_does_not_count_but_each_name_does() {
+        let parse = |der: &[u8]| SubjectAltName::parse(der).unwrap();
+        let ab = parse(&[0x30, 6, 0x82, 1, b'a', 0x82, 1, b'b']);
+        let ba = parse(&[0x30, 6, 0x82, 1, b'b', 0x82, 1, b'a']);
+        assert!(ab.same_as(&ba));
+        assert!(!ab.same_as(&parse(&[0x30, 3, 0x82, 1, b'a'])));
+    }
+
+    #[test]
+    fn refuses_what_is_no_general_names() {
+        for bad in [
+            &[][..],
+            &[0x30, 0],
+            &[0x30, 2, 5, 0],
+            &[0x30, 3, 0x82, 5, 1],
+            &[0x30, 3, 0x82, 1, 1, 0],
+        ] {
+            assert!(SubjectAltName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+}

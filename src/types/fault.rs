@@ -1,0 +1,64 @@
+//! What is wrong with a request, in a form that each reader of an error can use.
+
+use std::{borrow::Cow, fmt};
+
+/// A rule that a request breaks: which, what was seen, what would pass.
+///
+/// Its text goes to the client as it is, so it holds nothing but what the client sent and what
+/// the protocol or the operator's policy demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Stable name of the rule, such as `csr.key-size`.
+    pub code: &'static str,
+    /// The rule in words, with its source where a standard makes it.
+    pub rule: Cow<'static, str>,
+    /// What was seen: printable ASCII, at most 120 characters.
+    pub seen: String,
+    /// What would pass.
+    pub wanted: Cow<'static, str>,
+}
+
+impl Fault {
+    /// States a fault; `seen` is cut and cleaned of what does not print.
+    pub fn new(
+        code: &'static str,
+        rule: impl Into<Cow<'static, str>>,
+        seen: impl fmt::Display,
+        wanted: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { code, rule: rule.into(), seen: printable(&seen.to_string()), wanted: wanted.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; saw {}; would pass: {}", self.code, self.rule, self.seen, self.wanted)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut out: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_cannot_break_the_line_or_the_terminal() {
+        let fault = Fault::new("a.b", "rule", "x\r\n\u{1b}[31my", "z");
+        assert_eq!(fault.to_string(), "a.b: rule; saw x???[31my; would pass: z");
+        assert_eq!(Fault::new("a.b", "", "x".repeat(500), "").seen.len(), 123);
+    }
+}
