@@ -8,17 +8,21 @@ pub mod base64;
 pub mod cert;
 pub mod cms;
 pub mod csr;
+mod csr_builder;
 pub mod extension;
 pub mod key;
 pub mod name;
 pub mod oid;
+mod private_key;
 pub mod san;
 pub mod tbs;
 
 pub use cert::Certificate;
 pub use csr::Csr;
+pub use csr_builder::{CertificateFields, CsrBuilder, CsrError};
 pub use key::PublicKey;
 pub use name::DistinguishedName;
+pub use private_key::{KeyError, PrivateKey};
 pub use san::SubjectAltName;
 
 use crate::types::Fault;

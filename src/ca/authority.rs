@@ -1,0 +1,223 @@
+//! Issuing: record, sign, record, hand out.
+
+use super::{Content, Error, serial, signer::Signer};
+use crate::{
+    entropy::Entropy,
+    pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
+    store::{Begun, Intent, Issuance, RequestKey, Store},
+    telemetry::audit::{Event, Name},
+    types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A CA that issues: its certificates, its key, and the store that records what it does.
+pub struct Ca {
+    name: CaName,
+    root: Certificate,
+    issuing: Certificate,
+    key_identifier: Vec<u8>,
+    signer: Arc<dyn Signer>,
+    signature_algorithm: Vec<u8>,
+    cacerts: Vec<u8>,
+    store: Arc<dyn Store>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// What to issue, for whom and why.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// What the certificate says.
+    pub content: Content,
+    /// What makes a later order a repeat of this one.
+    pub request_key: RequestKey,
+    /// How long a repeat gets the first answer.
+    pub repeat_window: Duration,
+    /// The label it was asked for under.
+    pub label: Option<Label>,
+    /// The operation that asked; none if the server asks for itself.
+    pub operation: Option<Operation>,
+    /// Who asked.
+    pub actor: Actor,
+    /// The certificate that it renews or rekeys.
+    pub predecessor: Option<Serial>,
+    /// The request that asked.
+    pub request_id: RequestId,
+}
+
+/// A certificate that is on record.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The record.
+    pub issuance: Arc<Issuance>,
+    /// Whether it was issued for an earlier, equal order.
+    pub repeated: bool,
+}
+
+impl Ca {
+    /// Puts a CA together. `root` issued `issuing`, whose key `signer` holds.
+    ///
+    /// # Errors
+    /// [`Error::Encoding`] if a certificate cannot be written again; [`Error::File`] never.
+    pub fn new(
+        name: CaName,
+        root: Certificate,
+        issuing: Certificate,
+        signer: Arc<dyn Signer>,
+        store: Arc<dyn Store>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, Error> {
+        Ok(Self {
+            key_identifier: issuing.subject_key_identifier().unwrap_or_default().to_vec(),
+            signature_algorithm: algorithm::signature_identifier(signer.kind())?,
+            cacerts: cms::certs_only([root.der(), issuing.der()])?,
+            name,
+            root,
+            issuing,
+            signer,
+            store,
+            entropy,
+        })
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub const fn name(&self) -> &CaName {
+        &self.name
+    }
+
+    /// The self-signed root: the trust anchor.
+    #[must_use]
+    pub const fn root(&self) -> &Certificate {
+        &self.root
+    }
+
+    /// The certificate of the key that signs.
+    #[must_use]
+    pub const fn issuing(&self) -> &Certificate {
+        &self.issuing
+    }
+
+    /// Root and issuing CA as certs-only CMS, DER: the answer of `/cacerts` (RFC 7030 §4.1.3).
+    #[must_use]
+    pub fn cacerts(&self) -> &[u8] {
+        &self.cacerts
+    }
+
+    /// Issues a certificate, or finds the one that an equal order got before.
+    ///
+    /// What will be signed is durable before it is signed; the certificate is durable when this
+    /// returns. If the process dies in between, the record stays open, and the next equal order
+    /// signs what it says (docs/design/issuance.md).
+    ///
+    /// Validity is inclusive of its last second (RFC 5280 §4.1.2.5) and ends with the CA's.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`], [`Error::Entropy`] and [`Error::Store`] before anything is signed;
+    /// [`Error::Signer`], leaving the record open; [`Error::Store`] after signing, when the
+    /// certificate may be on record but was not handed out.
+    pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
+        let intent = self.intent(order, now)?;
+        let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
+        let event = |name, serial: &Serial| {
+            Event::new(now, name, intent.actor.clone())
+                .request(intent.request_id.clone())
+                .with("serial", serial)
+                .with("subject", &intent.subject)
+                .with("ca", &self.name)
+                .with("profile", &intent.profile)
+                .with_some("label", intent.label.as_ref())
+                .with_some("operation", intent.operation)
+                .with_some("predecessor", intent.predecessor.as_ref())
+        };
+        let (serial, tbs, repeated) = match self.store.begin(intent.clone()).await? {
+            Begun::New => (serial, tbs, false),
+            Begun::Open(earlier) if earlier.intent.ca == self.name => {
+                (earlier.intent.serial.clone(), earlier.intent.tbs.clone(), true)
+            }
+            Begun::Open(earlier) => {
+                // The label was given another CA in between. What was begun cannot be finished.
+                let event = event(Name::IssuanceVoided, &earlier.intent.serial)
+                    .with("reason", "its label has another CA now");
+                self.store.void(&earlier.intent.serial, event).await?;
+                return Err(Error::Store(crate::store::Error::WrongState {
+                    serial: earlier.intent.serial.clone(),
+                    state: crate::store::State::Void,
+                }));
+            }
+            Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
+        };
+        let signature = self
+            .signer
+            .sign(&tbs)
+            .await
+            .map_err(|fault| Error::Signer { ca: self.name.clone(), reason: fault.to_string() })?;
+        let certificate = tbs::assemble(&tbs, &self.signature_algorithm, &signature)?;
+        let event = event(Name::CertificateIssued, &serial);
+        let issuance = self.store.complete(&serial, certificate, event).await?;
+        Ok(Issued { issuance, repeated })
+    }
+
+    fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
+        let (begins, ends) = (self.issuing.not_before(), self.issuing.not_after());
+        if now < begins || now >= ends {
+            return Err(Error::NotValid {
+                ca: self.name.clone(),
+                not_before: begins,
+                not_after: ends,
+            });
+        }
+        let content = order.content;
+        let serial = serial::make(now, &*self.entropy)?;
+        let not_before = now.minus(content.backdate).max(begins);
+        let not_after = now.plus(content.validity).minus(Duration::from_secs(1)).min(ends);
+        let mut extensions = vec![
+            Extension::authority_key_identifier(&self.key_identifier)?,
+            Extension::subject_key_identifier(&content.key.identifier())?,
+            Extension::key_usage(content.key_usage)?,
+        ];
+        if !content.extended_key_usage.is_empty() {
+            extensions.push(Extension::extended_key_usage(&content.extended_key_usage)?);
+        }
+        if let Some(san) = &content.san {
+            extensions.push(Extension::subject_alt_name(san.der(), content.subject.is_empty())?);
+        }
+        let tbs = ToBeSigned {
+            serial: &serial,
+            signature_algorithm: &self.signature_algorithm,
+            issuer: self.issuing.subject().der(),
+            not_before,
+            not_after,
+            subject: content.subject.der(),
+            spki: content.key.spki(),
+            extensions,
+        }
+        .to_der()?;
+        // A renewal that is due is a new request, even if its octets are those of the last one.
+        let due = now.plus(not_after.since(now) / 3 * 2);
+        Ok(Intent {
+            serial,
+            request_key: order.request_key,
+            repeat_until: now.plus(order.repeat_window).min(due),
+            tbs,
+            ca: self.name.clone(),
+            profile: content.profile,
+            label: order.label,
+            operation: order.operation,
+            subject: content.subject.to_string(),
+            san: content.san.map(|san| san.texts()).unwrap_or_default(),
+            spki_sha256: content.key.spki_sha256(),
+            not_before,
+            not_after,
+            actor: order.actor,
+            predecessor: order.predecessor,
+            request_id: order.request_id,
+            begun: now,
+        })
+    }
+}
+
+impl std::fmt::Debug for Ca {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ca").field("name", &self.name).finish_non_exhaustive()
+    }
+}

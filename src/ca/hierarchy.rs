@@ -1,0 +1,255 @@
+//! A root and an issuing CA under it, on disk.
+//!
+//! The folder of a CA appears whole or not at all: it is made under another name and renamed when
+//! everything in it is durable. The root's key is not needed to issue and may be moved to a safe
+//! place; then only its file is missing.
+
+use super::{Error, keys::KeyFile, keys::write_private, serial};
+use crate::{
+    config,
+    entropy::Entropy,
+    pki::{
+        Certificate, DistinguishedName, PrivateKey, PublicKey, algorithm,
+        extension::{Extension, KeyUsage},
+        oid, tbs,
+        tbs::ToBeSigned,
+    },
+    types::{CaName, Time},
+};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Certificates and key of a CA, as read from its folder.
+#[derive(Debug)]
+pub struct Hierarchy {
+    /// The root's certificate.
+    pub root: Certificate,
+    /// The issuing CA's certificate.
+    pub issuing: Certificate,
+    /// The issuing CA's key.
+    pub key: PrivateKey,
+}
+
+/// Whether a CA was made or found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was made just now.
+    Now,
+    /// It was there.
+    Before,
+}
+
+const ROOT: &str = "root.pem";
+const ROOT_KEY: &str = "root.key";
+const ISSUING: &str = "issuing.pem";
+const ISSUING_KEY: &str = "issuing.key";
+
+impl Hierarchy {
+    /// Opens the CA in `folder/NAME`, or makes it if that does not exist.
+    ///
+    /// # Errors
+    /// [`Error::File`] if the folder is there and not whole, if its parts do not fit together, or
+    /// if it cannot be written. Nothing that exists is changed.
+    pub fn open_or_make(
+        folder: &Path,
+        name: &CaName,
+        rules: &config::Ca,
+        passphrase: Option<&str>,
+        entropy: &dyn Entropy,
+        now: Time,
+    ) -> Result<(Self, Made), Error> {
+        let home = folder.join(name.as_str());
+        if home.try_exists().map_err(|cause| file(&home, cause))? {
+            return Ok((Self::open(&home, passphrase)?, Made::Before));
+        }
+        Self::make(folder, name, rules, passphrase, entropy, now)?;
+        Ok((Self::open(&home, passphrase)?, Made::Now))
+    }
+
+    /// Opens the CA in this folder.
+    ///
+    /// # Errors
+    /// [`Error::File`] as [`Hierarchy::open_or_make`].
+    pub fn open(home: &Path, passphrase: Option<&str>) -> Result<Self, Error> {
+        let root = certificate(&home.join(ROOT))?;
+        let issuing = certificate(&home.join(ISSUING))?;
+        let path = home.join(ISSUING_KEY);
+        let key = KeyFile { path: &path, passphrase }.read()?;
+        let unfit = |name: &str, fault: &str| {
+            Err(Error::File {
+                path: home.join(name),
+                fault: fault.to_owned(),
+                remedy: "restore the folder from your backup".to_owned(),
+            })
+        };
+        if key.public_key_spki_der().map_err(internal)? != issuing.spki() {
+            return unfit(ISSUING_KEY, "this key is not the one in issuing.pem");
+        }
+        if issuing.issuer().der() != root.subject().der()
+            || root.issuer().der() != root.subject().der()
+        {
+            return unfit(ISSUING, "issuing.pem was not issued by the root in root.pem");
+        }
+        if issuing.subject_key_identifier().is_none() {
+            return unfit(
+                ISSUING,
+                "a CA certificate has a subjectKeyIdentifier (RFC 5280 section 4.2.1.2)",
+            );
+        }
+        if [&root, &issuing].iter().any(|one| one.has_extension(oid::NAME_CONSTRAINTS)) {
+            return unfit(ISSUING, "CA certificates with nameConstraints are not supported");
+        }
+        Ok(Self { root, issuing, key })
+    }
+
+    fn make(
+        folder: &Path,
+        name: &CaName,
+        rules: &config::Ca,
+        passphrase: Option<&str>,
+        entropy: &dyn Entropy,
+        now: Time,
+    ) -> Result<(), Error> {
+        let unfinished = folder.join(format!(".{name}.unfinished"));
+        // Nothing was ever issued by what a killed first start left here: it had no name yet.
+        match fs::remove_dir_all(&unfinished) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(file(&unfinished, cause));
+            }
+            _ => private_folder(&unfinished)?,
+        }
+        let generate = || {
+            PrivateKey::generate(rules.key)
+                .map_err(|cause| Error::Signer { ca: name.clone(), reason: cause.to_string() })
+        };
+        let (root_key, issuing_key) = (generate()?, generate()?);
+        let root_name = subject(&rules.root_subject, name)?;
+        let root = CaCertificate {
+            subject: &root_name,
+            key: &root_key,
+            validity: rules.root_validity,
+            path_len: None,
+        }
+        .sign(&root_name, &root_key, entropy, now)?;
+        let issuing = CaCertificate {
+            subject: &subject(&rules.issuing_subject, name)?,
+            key: &issuing_key,
+            validity: rules.issuing_validity.min(rules.root_validity),
+            path_len: Some(0),
+        }
+        .sign(&root_name, &root_key, entropy, now)?;
+
+        KeyFile { path: &unfinished.join(ROOT_KEY), passphrase }.create(&root_key)?;
+        KeyFile { path: &unfinished.join(ISSUING_KEY), passphrase }.create(&issuing_key)?;
+        write_private(&unfinished.join(ROOT), root.to_pem().as_bytes())?;
+        write_private(&unfinished.join(ISSUING), issuing.to_pem().as_bytes())?;
+        let home = folder.join(name.as_str());
+        sync(&unfinished)?;
+        fs::rename(&unfinished, &home).map_err(|cause| file(&home, cause))?;
+        sync(folder)
+    }
+}
+
+/// Makes a folder that only its owner may enter.
+pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|cause| file(path, cause))
+}
+
+struct CaCertificate<'a> {
+    subject: &'a DistinguishedName,
+    key: &'a PrivateKey,
+    validity: Duration,
+    path_len: Option<u8>,
+}
+
+impl CaCertificate<'_> {
+    fn sign(
+        &self,
+        issuer: &DistinguishedName,
+        issuer_key: &PrivateKey,
+        entropy: &dyn Entropy,
+        now: Time,
+    ) -> Result<Certificate, Error> {
+        let identifier = |spki: &[u8]| PublicKey::parse(spki).map(|key| key.identifier());
+        let spki = self.key.public_key_spki_der().map_err(internal)?;
+        let own = identifier(&spki).map_err(internal)?;
+        let above = issuer_key.public_key_spki_der().map_err(internal)?;
+        let above = identifier(&above).map_err(internal)?;
+        let algorithm = algorithm::signature_identifier(issuer_key.kind())?;
+        let mut extensions = vec![
+            Extension::subject_key_identifier(&own)?,
+            Extension::key_usage(KeyUsage::KEY_CERT_SIGN.and(KeyUsage::CRL_SIGN))?,
+            Extension::ca(self.path_len)?,
+        ];
+        if own != above {
+            extensions.push(Extension::authority_key_identifier(&above)?);
+        }
+        let not_before = now.minus(Duration::from_secs(300));
+        let tbs = ToBeSigned {
+            serial: &serial::make(now, entropy)?,
+            signature_algorithm: &algorithm,
+            issuer: issuer.der(),
+            not_before,
+            not_after: now.plus(self.validity).minus(Duration::from_secs(1)),
+            subject: self.subject.der(),
+            spki: &spki,
+            extensions,
+        }
+        .to_der()?;
+        let (signature, _) = issuer_key.sign(&tbs).map_err(internal)?;
+        Certificate::parse(&tbs::assemble(&tbs, &algorithm, &signature)?).map_err(internal)
+    }
+}
+
+fn subject(text: &str, name: &CaName) -> Result<DistinguishedName, Error> {
+    DistinguishedName::from_text(text)
+        .and_then(|subject| subject.check_as_subject().map(|()| subject))
+        .map_err(|cause| Error::Signer {
+            ca: name.clone(),
+            reason: format!("its subject: {cause}"),
+        })
+}
+
+fn certificate(path: &Path) -> Result<Certificate, Error> {
+    let octets = fs::read(path).map_err(|cause| file(path, cause))?;
+    let whole = |fault: String| Error::File {
+        path: path.to_owned(),
+        fault,
+        remedy: "restore it from your backup".to_owned(),
+    };
+    let (kind, der) = der::pem::decode_vec(&octets).map_err(|cause| whole(cause.to_string()))?;
+    if kind != "CERTIFICATE" {
+        return Err(whole(format!("holds a {kind}, not a certificate")));
+    }
+    Certificate::parse(&der).map_err(|cause| whole(cause.to_string()))
+}
+
+fn sync(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| file(folder, cause))
+}
+
+fn file(path: &Path, cause: io::Error) -> Error {
+    let remedy = if cause.kind() == io::ErrorKind::NotFound {
+        "the folder of this CA is not whole: restore it from your backup; if nothing was ever issued by this CA, move the folder away and start again"
+    } else {
+        "make it readable and writable for this user, with space left on the disk"
+    };
+    Error::File { path: PathBuf::from(path), fault: cause.to_string(), remedy: remedy.to_owned() }
+}
+
+fn internal(cause: impl std::fmt::Display) -> Error {
+    Error::File {
+        path: PathBuf::new(),
+        fault: cause.to_string(),
+        remedy: "this is a fault of the program: report it".to_owned(),
+    }
+}

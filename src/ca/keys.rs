@@ -1,0 +1,86 @@
+//! Private keys on disk: mode 0600, PKCS#8, encrypted if there is a passphrase.
+
+use super::Error;
+use crate::pki::PrivateKey;
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+use zeroize::Zeroizing;
+
+/// A file that holds a private key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyFile<'a> {
+    /// Where.
+    pub path: &'a Path,
+    /// What encrypts it; none: it is clear.
+    pub passphrase: Option<&'a str>,
+}
+
+impl KeyFile<'_> {
+    /// Reads the key.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, is open to others, or is no key that this
+    /// passphrase opens.
+    pub fn read(&self) -> Result<PrivateKey, Error> {
+        let fault = |fault: String, remedy: &str| Error::File {
+            path: self.path.to_owned(),
+            fault,
+            remedy: remedy.to_owned(),
+        };
+        let open = || -> std::io::Result<(u32, Zeroizing<Vec<u8>>)> {
+            let mut file = File::open(self.path)?;
+            let mode = file.metadata()?.mode();
+            let mut octets = Zeroizing::new(Vec::new());
+            std::io::Read::read_to_end(&mut file, &mut octets)?;
+            Ok((mode, octets))
+        };
+        let (mode, octets) =
+            open().map_err(|cause| fault(cause.to_string(), "restore it from your backup"))?;
+        if mode & 0o077 != 0 {
+            return Err(fault(
+                format!(
+                    "others than its owner may read this private key (mode {:03o})",
+                    mode & 0o777
+                ),
+                "chmod 600 it, and ask who has read it",
+            ));
+        }
+        PrivateKey::from_pem(&octets, self.passphrase).map_err(|cause| {
+            fault(cause.to_string(), "give the passphrase that it was encrypted with in [keys], or restore it from your backup")
+        })
+    }
+
+    /// Writes the key to a file that does not exist yet, durably.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it exists or cannot be written.
+    pub fn create(&self, key: &PrivateKey) -> Result<(), Error> {
+        let pem = key.to_pem(self.passphrase).map_err(|cause| Error::File {
+            path: self.path.to_owned(),
+            fault: cause.to_string(),
+            remedy: "this is a fault of the program: report it".to_owned(),
+        })?;
+        write_private(self.path, pem.as_bytes())
+    }
+}
+
+/// Writes a file that does not exist yet, mode 0600, durably.
+///
+/// # Errors
+/// [`Error::File`] if it exists or cannot be written.
+pub fn write_private(path: &Path, octets: &[u8]) -> Result<(), Error> {
+    let write = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(octets)?;
+        file.sync_all()
+    };
+    write().map_err(|cause| Error::File {
+        path: path.to_owned(),
+        fault: cause.to_string(),
+        remedy: "make the folder writable for this user, with space left on the disk".to_owned(),
+    })
+}

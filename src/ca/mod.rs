@@ -1,0 +1,60 @@
+//! The certification authority: what a certificate says, its serial number, its signature, and
+//! the record of all that.
+
+mod authority;
+mod hierarchy;
+mod keys;
+mod profile;
+mod serial;
+pub mod signer;
+
+pub use authority::{Ca, Issued, Order};
+pub use hierarchy::{Hierarchy, Made};
+pub use keys::{KeyFile, write_private};
+pub use profile::{Content, Profile, Refusal};
+
+use crate::{entropy::NoEntropy, store, types::CaName};
+use std::path::PathBuf;
+
+/// Why a CA did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store did not record it: nothing was signed, or the certificate was not delivered.
+    #[error("store: {0}")]
+    Store(#[from] store::Error),
+    /// The key could not be used. The record stays open (`estd cert list --state open`).
+    #[error("CA {ca}: the key cannot be used: {reason}")]
+    Signer {
+        /// Whose key.
+        ca: CaName,
+        /// What the signer said.
+        reason: String,
+    },
+    /// No randomness for a serial number.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+    /// The CA's certificate has expired, or is not valid yet.
+    #[error("CA {ca}: its certificate is valid from {not_before} to {not_after}")]
+    NotValid {
+        /// Which.
+        ca: CaName,
+        /// From.
+        not_before: crate::types::Time,
+        /// To.
+        not_after: crate::types::Time,
+    },
+    /// A certificate could not be written: a fault of this program.
+    #[error("encoding: {0}")]
+    Encoding(#[from] der::Error),
+    /// A file of the CA cannot be used as it is.
+    #[error("{}: {fault}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+        /// What to do.
+        remedy: String,
+    },
+}

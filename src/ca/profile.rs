@@ -1,0 +1,243 @@
+//! Profiles: the rules for one kind of certificate.
+
+use crate::{
+    config,
+    pki::{
+        self, Csr, DistinguishedName, PublicKey, SubjectAltName,
+        algorithm::described,
+        extension::{self, KeyUsage, Requested},
+        oid,
+    },
+    types::{Fault, KeyKind, ProfileName},
+};
+use const_oid::ObjectIdentifier;
+use std::time::Duration;
+
+/// Why a profile does not give a certificate for a CSR.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The CSR breaks a rule that another CSR of the same client could keep.
+    #[error("{0}")]
+    Unacceptable(Fault),
+    /// It asks for an authority that nobody gets by asking.
+    #[error("{0}")]
+    Denied(Fault),
+}
+
+impl From<pki::Error> for Refusal {
+    fn from(fault: pki::Error) -> Self {
+        Self::Unacceptable(fault.fault().clone())
+    }
+}
+
+/// The rules for one kind of certificate.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    name: ProfileName,
+    rules: config::Profile,
+}
+
+/// What a certificate will say, apart from what the CA adds. Exists only if a profile allowed it.
+#[derive(Clone, Debug)]
+pub struct Content {
+    pub(super) profile: ProfileName,
+    pub(super) subject: DistinguishedName,
+    pub(super) san: Option<SubjectAltName>,
+    pub(super) key: PublicKey,
+    pub(super) key_usage: KeyUsage,
+    pub(super) extended_key_usage: Vec<ObjectIdentifier>,
+    pub(super) validity: Duration,
+    pub(super) backdate: Duration,
+}
+
+impl Profile {
+    /// Takes the rules from the configuration.
+    #[must_use]
+    pub const fn new(name: ProfileName, rules: config::Profile) -> Self {
+        Self { name, rules }
+    }
+
+    /// The profile of the server's own certificate: serverAuth for clients that check the host's
+    /// name, cmcRA for those that know us by our CA (RFC 7030 §3.6.1).
+    ///
+    /// # Errors
+    /// [`Refusal::Unacceptable`] if a name is not one a certificate may have.
+    pub fn of_server(
+        name: ProfileName,
+        own: &config::ServerCertificate,
+        key: PublicKey,
+    ) -> Result<Content, Refusal> {
+        let san = SubjectAltName::of_hosts(&own.names, &own.addresses)?;
+        san.check(&[config::SanKind::Dns, config::SanKind::Ip])?;
+        Ok(Content {
+            profile: name,
+            // The names are in the SAN; a common name would only repeat one of them and has an
+            // upper bound of 64 that host names do not have.
+            subject: DistinguishedName::from_text("CN=estd")?,
+            san: Some(san),
+            key_usage: default_usage(key.kind()),
+            key,
+            extended_key_usage: vec![oid::SERVER_AUTH, oid::CMC_RA],
+            validity: own.validity,
+            backdate: Duration::from_secs(300),
+        })
+    }
+
+    /// Decides what a certificate for this CSR says (RFC 7030 §4.2.1).
+    ///
+    /// What the CSR asks for is either in the certificate or the reason of a refusal; it is never
+    /// altered (RFC 5272 §3.1). Left out without refusing: a subjectKeyIdentifier, which the CA
+    /// computes itself; basicConstraints that ask for no CA; and what the operator lists in
+    /// `ignore_extensions`.
+    ///
+    /// # Errors
+    /// [`Refusal`] naming the first rule that it breaks.
+    pub fn content(&self, csr: &Csr) -> Result<Content, Refusal> {
+        let kind = csr.key().kind();
+        self.check_key(kind)?;
+        csr.subject().check_as_subject()?;
+        if let Some(san) = csr.san() {
+            san.check(&self.rules.san)?;
+        }
+        if csr.subject().is_empty() && (csr.san().is_none() || !self.rules.empty_subject) {
+            let wanted = if self.rules.empty_subject {
+                "a subject, a subjectAltName, or both"
+            } else {
+                "a subject"
+            };
+            return Err(Refusal::Unacceptable(Fault::new(
+                "csr.no-name",
+                "a certificate has a name (RFC 5280 section 4.1.2.6)",
+                if csr.san().is_some() {
+                    "an empty subject"
+                } else {
+                    "an empty subject and no subjectAltName"
+                },
+                wanted,
+            )));
+        }
+
+        let mut key_usage = default_usage(kind);
+        let mut extended_key_usage = self.rules.extended_key_usage.clone();
+        for asked in csr.extensions() {
+            match asked.oid {
+                oid::SUBJECT_ALT_NAME | oid::SUBJECT_KEY_IDENTIFIER => {}
+                oid::BASIC_CONSTRAINTS => refuse_ca(asked)?,
+                oid::KEY_USAGE => key_usage = usage(kind, &asked.value)?,
+                oid::EXTENDED_KEY_USAGE => {
+                    extended_key_usage = self.extended_usage(&asked.value)?
+                }
+                other if self.rules.ignore_extensions.contains(&other) => {}
+                other => {
+                    return Err(Refusal::Unacceptable(Fault::new(
+                        "csr.unsupported-extension",
+                        "each extension asked for is one that the profile supports (RFC 5272 section 3.1)",
+                        described(other),
+                        "a CSR without it; or the operator lists it in ignore_extensions of the profile",
+                    )));
+                }
+            }
+        }
+        Ok(Content {
+            profile: self.name.clone(),
+            subject: csr.subject().clone(),
+            san: csr.san().cloned(),
+            key: csr.key().clone(),
+            key_usage,
+            extended_key_usage,
+            validity: self.rules.validity,
+            backdate: self.rules.backdate,
+        })
+    }
+
+    fn check_key(&self, kind: KeyKind) -> Result<(), Refusal> {
+        let accepted = self.rules.keys.iter().any(|accepted| match (accepted, kind) {
+            (KeyKind::Rsa(least), KeyKind::Rsa(bits)) => bits >= *least,
+            (accepted, kind) => *accepted == kind,
+        });
+        if accepted {
+            return Ok(());
+        }
+        let wanted: Vec<String> = self.rules.keys.iter().map(ToString::to_string).collect();
+        Err(Refusal::Unacceptable(Fault::new(
+            "csr.key-kind",
+            "the key is of a kind that the profile accepts",
+            kind,
+            wanted.join(", "),
+        )))
+    }
+
+    fn extended_usage(&self, value: &[u8]) -> Result<Vec<ObjectIdentifier>, Refusal> {
+        let asked = extension::extended_key_usage(value)?;
+        match asked.iter().find(|usage| !self.rules.extended_key_usage.contains(usage)) {
+            None => Ok(asked),
+            Some(other) => {
+                let allowed: Vec<String> =
+                    self.rules.extended_key_usage.iter().map(|usage| described(*usage)).collect();
+                Err(Refusal::Denied(Fault::new(
+                    "csr.extended-key-usage",
+                    "extKeyUsage asks for nothing that the profile does not give",
+                    described(*other),
+                    if allowed.is_empty() {
+                        "a CSR without extKeyUsage".to_owned()
+                    } else {
+                        allowed.join(", ")
+                    },
+                )))
+            }
+        }
+    }
+}
+
+/// digitalSignature; RSA keys may encipher keys, too (RFC 5280 §4.2.1.3, RFC 8813).
+const fn default_usage(kind: KeyKind) -> KeyUsage {
+    match kind {
+        KeyKind::Rsa(_) => KeyUsage::DIGITAL_SIGNATURE.and(KeyUsage::KEY_ENCIPHERMENT),
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519 => {
+            KeyUsage::DIGITAL_SIGNATURE
+        }
+    }
+}
+
+/// The key usage asked for, if a key of this kind can be used so in a device's certificate.
+fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
+    let asked = KeyUsage::parse(value)?;
+    let fault = |wanted: &KeyUsage| {
+        Fault::new(
+            "csr.key-usage",
+            format!(
+                "keyUsage fits a key of kind {kind} in the certificate of a device (RFC 5280 section 4.2.1.3)"
+            ),
+            asked.names().join(", "),
+            wanted.names().join(", "),
+        )
+    };
+    let signing = KeyUsage::DIGITAL_SIGNATURE.and(KeyUsage::NON_REPUDIATION);
+    let possible = match kind {
+        KeyKind::Rsa(_) => signing.and(KeyUsage::KEY_ENCIPHERMENT),
+        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => signing.and(KeyUsage::KEY_AGREEMENT),
+        KeyKind::Ed25519 => signing,
+    };
+    if possible.contains(asked) {
+        return Ok(asked);
+    }
+    let of_a_ca =
+        [KeyUsage::KEY_CERT_SIGN, KeyUsage::CRL_SIGN].iter().any(|usage| asked.contains(*usage));
+    Err(if of_a_ca {
+        Refusal::Denied(fault(&possible))
+    } else {
+        Refusal::Unacceptable(fault(&possible))
+    })
+}
+
+fn refuse_ca(asked: &Requested) -> Result<(), Refusal> {
+    if extension::asks_for_ca(&asked.value)? {
+        return Err(Refusal::Denied(Fault::new(
+            "csr.ca",
+            "no CA certificates are issued by enrolment",
+            "basicConstraints with cA TRUE",
+            "a CSR without basicConstraints, or with cA FALSE",
+        )));
+    }
+    Ok(())
+}

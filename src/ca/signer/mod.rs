@@ -1,0 +1,31 @@
+//! What holds a CA's key.
+
+mod soft;
+
+pub use soft::SoftSigner;
+
+use crate::types::KeyKind;
+use async_trait::async_trait;
+
+/// The key could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unavailable(pub String);
+
+/// Holds a CA's private key and signs with it. The key never leaves it.
+#[async_trait]
+pub trait Signer: Send + Sync + 'static {
+    /// The kind of key, which fixes the signature algorithm
+    /// ([`crate::pki::algorithm::signature_identifier`]).
+    fn kind(&self) -> KeyKind;
+
+    /// The public key, SubjectPublicKeyInfo in DER.
+    fn spki(&self) -> &[u8];
+
+    /// Signs `message`; the answer is the content of the certificate's signature BIT STRING.
+    /// What takes long does so on a thread of its own, never on a worker that serves TLS.
+    ///
+    /// # Errors
+    /// [`Unavailable`] if the key cannot be used now.
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable>;
+}

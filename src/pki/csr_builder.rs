@@ -1,0 +1,558 @@
+//! Builds PKCS#10 certification requests (RFC 2986), and reads the fields of a certificate that a
+//! re-enrolment repeats (RFC 7030 §4.2.2).
+
+use crate::pki::private_key::{KeyError, PrivateKey};
+use const_oid::ObjectIdentifier;
+use const_oid::db::{rfc5280, rfc5912};
+use der::asn1::{Any, BitString, Ia5StringRef, OctetString, PrintableStringRef, SetOfVec};
+use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged};
+use std::net::IpAddr;
+use std::str::FromStr;
+use x509_cert::attr::Attribute;
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::name::Name;
+
+/// Why no request can be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CsrError {
+    /// The text is no distinguished name.
+    #[error(
+        "{seen:?} is no subject: {why}; write it as RFC 4514 has it: \"CN=device-1,O=Example,C=CH\""
+    )]
+    Subject {
+        /// The text.
+        seen: String,
+        /// The rule that it breaks.
+        why: String,
+    },
+    /// The text is no alternative name.
+    #[error(
+        "{seen:?} is no alternative name: {why}; write dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS"
+    )]
+    AlternativeName {
+        /// The text.
+        seen: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// A certificate, name, extension or attribute that was given is not DER.
+    #[error("{what} is not valid DER: {source}")]
+    Der {
+        /// Which part.
+        what: &'static str,
+        /// Where it breaks.
+        source: der::Error,
+    },
+    /// The key cannot sign.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+fn not_der(what: &'static str) -> impl Fn(der::Error) -> CsrError {
+    move |source| CsrError::Der { what, source }
+}
+
+/// A name for the subjectAltName extension (RFC 5280 §4.2.1.6).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubjectAltName {
+    /// A DNS name; other than ASCII as A-labels.
+    Dns(String),
+    /// An IP address.
+    Ip(IpAddr),
+    /// A URI.
+    Uri(String),
+    /// A mail address.
+    Email(String),
+}
+
+/// Reads `dns:NAME`, `ip:ADDRESS`, `uri:URI` or `email:ADDRESS`, the kind in any case.
+impl FromStr for SubjectAltName {
+    type Err = CsrError;
+    fn from_str(text: &str) -> Result<Self, CsrError> {
+        let fault = |why| CsrError::AlternativeName { seen: text.to_owned(), why };
+        let (kind, value) = text.split_once(':').ok_or_else(|| fault("it names no kind"))?;
+        if value.is_empty() {
+            return Err(fault("it is empty"));
+        }
+        if !value.bytes().all(|octet| octet.is_ascii_graphic()) {
+            return Err(fault("it holds blanks or characters outside ASCII"));
+        }
+        match kind.to_ascii_lowercase().as_str() {
+            "dns" => Ok(Self::Dns(value.to_owned())),
+            "ip" => value.parse().map(Self::Ip).map_err(|_| fault("not an IP address")),
+            "uri" if !value.contains(':') => Err(fault("a URI begins with a scheme, as in urn:")),
+            "uri" => Ok(Self::Uri(value.to_owned())),
+            "email" if !value.contains('@') => Err(fault("a mail address has an @")),
+            "email" => Ok(Self::Email(value.to_owned())),
+            _ => Err(fault("its kind is not known")),
+        }
+    }
+}
+
+impl SubjectAltName {
+    fn general_name(&self) -> der::Result<GeneralName> {
+        use der::asn1::Ia5String;
+        Ok(match self {
+            Self::Dns(name) => GeneralName::DnsName(Ia5String::new(name)?),
+            Self::Uri(uri) => GeneralName::UniformResourceIdentifier(Ia5String::new(uri)?),
+            Self::Email(address) => GeneralName::Rfc822Name(Ia5String::new(address)?),
+            Self::Ip(IpAddr::V4(address)) => {
+                GeneralName::IpAddress(OctetString::new(address.octets())?)
+            }
+            Self::Ip(IpAddr::V6(address)) => {
+                GeneralName::IpAddress(OctetString::new(address.octets())?)
+            }
+        })
+    }
+}
+
+/// CertificationRequestInfo with the name and the key as they were given, octet for octet.
+#[derive(Sequence)]
+struct Info {
+    version: u8,
+    subject: Any,
+    public_key: Any,
+    /// Present even when empty (RFC 2986 §4.1).
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT")]
+    attributes: SetOfVec<Attribute>,
+}
+
+/// CertificationRequest around [`Info`].
+#[derive(Sequence)]
+struct Request {
+    info: Any,
+    algorithm: Any,
+    signature: BitString,
+}
+
+/// Builds a PKCS#10 certification request.
+#[derive(Debug, Clone)]
+pub struct CsrBuilder {
+    subject: Vec<u8>,
+    san: Option<Extension>,
+    extensions: Vec<Extension>,
+    attributes: Vec<Attribute>,
+}
+
+impl Default for CsrBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl CsrBuilder {
+    /// Starts with an empty subject and nothing asked for.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { subject: Vec::new(), san: None, extensions: Vec::new(), attributes: Vec::new() }
+    }
+
+    /// Takes the subject as RFC 4514 text, most specific first: `CN=device-1,O=Example,C=CH`.
+    /// Blanks after a comma are passed over; the empty text is the empty name.
+    ///
+    /// # Errors
+    /// [`CsrError::Subject`].
+    pub fn subject(mut self, text: &str) -> Result<Self, CsrError> {
+        let fault = |why: &str| CsrError::Subject { seen: text.to_owned(), why: why.to_owned() };
+        let name = if text.trim().is_empty() {
+            Name::default()
+        } else {
+            Name::from_str(&without_blanks(text)).map_err(|_| {
+                fault("it is not a list of TYPE=value with types such as CN, OU, O, L, ST, C, serialNumber")
+            })?
+        };
+        for attribute in name.iter() {
+            let value = &attribute.value;
+            // The parser gives these types their string form without looking at the characters.
+            let characters = match value.tag() {
+                Tag::PrintableString => PrintableStringRef::try_from(value).is_ok(),
+                Tag::Ia5String => Ia5StringRef::try_from(value).is_ok(),
+                _ => true,
+            };
+            if !characters {
+                return Err(fault(
+                    "C and serialNumber allow only letters, digits, blanks and '()+,-./:=?",
+                ));
+            }
+            if value.value().is_empty() {
+                return Err(fault("a value is empty"));
+            }
+        }
+        self.subject = name.to_der().map_err(not_der("the subject"))?;
+        Ok(self)
+    }
+
+    /// Takes the subject as the DER of a Name and keeps it octet for octet.
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if it is no SEQUENCE.
+    pub fn subject_der(mut self, der: &[u8]) -> Result<Self, CsrError> {
+        let fault = not_der("the subject");
+        let name = Any::from_der(der).map_err(&fault)?;
+        name.tag().assert_eq(Tag::Sequence).map_err(&fault)?;
+        self.subject = der.to_vec();
+        Ok(self)
+    }
+
+    /// Asks for these alternative names, in this order, in place of any before. The extension is
+    /// critical if the subject is empty when the request is built (RFC 5280 §4.2.1.6).
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if a name holds characters outside ASCII.
+    pub fn san(mut self, names: &[SubjectAltName]) -> Result<Self, CsrError> {
+        let fault = not_der("an alternative name");
+        self.san = if names.is_empty() {
+            None
+        } else {
+            let names: Vec<GeneralName> = names
+                .iter()
+                .map(SubjectAltName::general_name)
+                .collect::<Result<_, _>>()
+                .map_err(&fault)?;
+            let value = names.to_der().and_then(OctetString::new).map_err(&fault)?;
+            Some(Extension {
+                extn_id: rfc5280::ID_CE_SUBJECT_ALT_NAME,
+                critical: false,
+                extn_value: value,
+            })
+        };
+        Ok(self)
+    }
+
+    /// Asks for one more extension; `value` is the DER inside extnValue.
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if `value` is longer than DER allows.
+    pub fn extension(
+        mut self,
+        oid: ObjectIdentifier,
+        critical: bool,
+        value: &[u8],
+    ) -> Result<Self, CsrError> {
+        let extn_value = OctetString::new(value).map_err(not_der("an extension"))?;
+        self.extensions.push(Extension { extn_id: oid, critical, extn_value });
+        Ok(self)
+    }
+
+    /// Adds an attribute with one value, given as DER; such as a challengePassword (RFC 7030 §3.5).
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if `value` is not DER.
+    pub fn attribute(mut self, oid: ObjectIdentifier, value: &[u8]) -> Result<Self, CsrError> {
+        let fault = not_der("an attribute");
+        let mut values = SetOfVec::new();
+        values.insert(Any::from_der(value).map_err(&fault)?).map_err(&fault)?;
+        self.attributes.push(Attribute { oid, values });
+        Ok(self)
+    }
+
+    /// Asks for the subject and the alternative names of a certificate, octet for octet, as a
+    /// re-enrolment must (RFC 7030 §4.2.2).
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if it is no certificate.
+    pub fn like_certificate(mut self, certificate: &[u8]) -> Result<Self, CsrError> {
+        let fields = CertificateFields::parse(certificate)?;
+        self.san = fields.subject_alt_name().cloned();
+        self.subject = fields.subject;
+        Ok(self)
+    }
+
+    /// Signs and encodes the request.
+    ///
+    /// # Errors
+    /// [`CsrError::Key`] if the key cannot sign; [`CsrError::Der`] if an attribute stands twice.
+    pub fn build(&self, key: &PrivateKey) -> Result<Vec<u8>, CsrError> {
+        let fault = not_der("the request");
+        let subject = if self.subject.is_empty() { b"\x30\x00" } else { self.subject.as_slice() };
+        let mut extensions: Vec<Extension> = self.san.iter().cloned().collect();
+        if subject == b"\x30\x00" {
+            extensions.iter_mut().for_each(|san| san.critical = true);
+        }
+        extensions.extend(self.extensions.iter().cloned());
+        let mut attributes = SetOfVec::new();
+        if !extensions.is_empty() {
+            let mut values = SetOfVec::new();
+            values.insert(Any::encode_from(&extensions).map_err(&fault)?).map_err(&fault)?;
+            attributes
+                .insert(Attribute { oid: rfc5912::ID_EXTENSION_REQ, values })
+                .map_err(&fault)?;
+        }
+        for attribute in &self.attributes {
+            attributes.insert(attribute.clone()).map_err(&fault)?;
+        }
+        let info = Info {
+            version: 0,
+            subject: Any::from_der(subject).map_err(&fault)?,
+            public_key: Any::from_der(&key.public_key_spki_der()?).map_err(&fault)?,
+            attributes,
+        };
+        let info = info.to_der().map_err(&fault)?;
+        let (signature, algorithm) = key.sign(&info)?;
+        let request = Request {
+            info: Any::from_der(&info).map_err(&fault)?,
+            algorithm: Any::from_der(algorithm).map_err(&fault)?,
+            signature: BitString::from_bytes(&signature).map_err(&fault)?,
+        };
+        request.to_der().map_err(&fault)
+    }
+}
+
+/// Takes away blanks before each TYPE; values keep theirs.
+fn without_blanks(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut escaped = false;
+    let mut at_start = true;
+    for character in text.trim().chars() {
+        if at_start && character == ' ' {
+            continue;
+        }
+        at_start = !escaped && matches!(character, ',' | '+');
+        escaped = !escaped && character == '\\';
+        clean.push(character);
+    }
+    clean
+}
+
+/// Fields of a certificate (RFC 5280 §4.1) as they stand in it, octet for octet. Its signature is
+/// not looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFields {
+    /// The issuer, a Name.
+    pub issuer: Vec<u8>,
+    /// The subject, a Name.
+    pub subject: Vec<u8>,
+    /// The SubjectPublicKeyInfo.
+    pub public_key_spki: Vec<u8>,
+    /// The extensions; none in a version 1 certificate.
+    pub extensions: Vec<Extension>,
+}
+
+impl CertificateFields {
+    /// Takes a certificate apart.
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if it is no certificate.
+    pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
+        let fault = not_der("the certificate");
+        let mut reader = SliceReader::new(certificate).map_err(&fault)?;
+        let fields = reader
+            .sequence(|outer| {
+                let fields = outer.sequence(Self::tbs)?;
+                outer.tlv_bytes()?; // signatureAlgorithm
+                outer.tlv_bytes()?; // signatureValue
+                Ok::<_, der::Error>(fields)
+            })
+            .map_err(&fault)?;
+        reader.finish().map_err(&fault)?;
+        Ok(fields)
+    }
+
+    fn tbs<'a>(tbs: &mut SliceReader<'a>) -> der::Result<Self> {
+        let explicit =
+            |number| Tag::ContextSpecific { constructed: true, number: TagNumber(number) };
+        if Tag::peek(tbs)? == explicit(0) {
+            tbs.tlv_bytes()?; // version
+        }
+        tbs.tlv_bytes()?; // serialNumber
+        tbs.tlv_bytes()?; // signature
+        let issuer = name(tbs)?;
+        tbs.tlv_bytes()?; // validity
+        let subject = name(tbs)?;
+        let public_key_spki = tbs.tlv_bytes()?.to_vec();
+        let mut extensions = Vec::new();
+        while !tbs.is_finished() {
+            let field = Any::decode(tbs)?;
+            if field.tag() == explicit(3) {
+                extensions = Vec::<Extension>::from_der(field.value())?;
+            }
+        }
+        Ok(Self { issuer, subject, public_key_spki, extensions })
+    }
+
+    /// The subjectAltName extension.
+    #[must_use]
+    pub fn subject_alt_name(&self) -> Option<&Extension> {
+        self.extension(rfc5280::ID_CE_SUBJECT_ALT_NAME)
+    }
+
+    /// The extension with this identifier.
+    #[must_use]
+    pub fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.extn_id == oid)
+    }
+
+    /// The subject as RFC 4514 text, for people to read.
+    #[must_use]
+    pub fn subject_text(&self) -> String {
+        Name::from_der(&self.subject)
+            .map_or_else(|_| "(unreadable)".to_owned(), |name| name.to_string())
+    }
+}
+
+fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<Vec<u8>> {
+    Tag::peek(reader)?.assert_eq(Tag::Sequence)?;
+    Ok(reader.tlv_bytes()?.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::KeyKind;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+
+    fn openssl(arguments: &[&str], input: &[u8]) -> String {
+        let mut child = Command::new("openssl")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the tests need the openssl command");
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert!(output.status.success(), "openssl {arguments:?}: {text}");
+        text
+    }
+
+    #[test]
+    fn openssl_verifies_requests_of_each_kind_of_key() {
+        for kind in
+            [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519]
+        {
+            let key = PrivateKey::generate(kind).unwrap();
+            let names: Vec<SubjectAltName> = [
+                "dns:a.example",
+                "ip:192.0.2.1",
+                "IP:2001:db8::1",
+                "uri:urn:dev:1",
+                "email:a@b.example",
+            ]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+            let csr = CsrBuilder::new()
+                .subject("CN=device-1, serialNumber=17,O=Ex\\, ample,C=CH")
+                .unwrap()
+                .san(&names)
+                .unwrap()
+                .build(&key)
+                .unwrap();
+            let text = openssl(
+                &["req", "-inform", "DER", "-verify", "-noout", "-text", "-nameopt", "RFC2253"],
+                &csr,
+            );
+            assert!(text.contains("verify OK"), "{kind}: {text}");
+            assert!(text.contains("CN=device-1,serialNumber=17,O=Ex\\, ample,C=CH"), "{text}");
+            assert!(
+                text.contains(
+                    "DNS:a.example, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1, URI:urn:dev:1, email:a@b.example"
+                ),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn r_2986_4_1_attributes_stand_even_when_empty() {
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let csr = CsrBuilder::new().subject("CN=x").unwrap().build(&key).unwrap();
+        let text = openssl(&["asn1parse", "-inform", "DER"], &csr);
+        assert!(text.contains("l=   0 cons: cont [ 0 ]"), "{text}");
+    }
+
+    #[test]
+    fn alternative_names_are_critical_without_a_subject() {
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let name = ["dns:x.example".parse().unwrap()];
+        let csr = CsrBuilder::new().san(&name).unwrap().build(&key).unwrap();
+        let text = openssl(&["req", "-inform", "DER", "-verify", "-noout", "-text"], &csr);
+        assert!(text.contains("Alternative Name: critical"), "{text}");
+    }
+
+    #[test]
+    fn a_challenge_password_and_an_extension_are_carried() {
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let csr = CsrBuilder::new()
+            .subject("CN=x")
+            .unwrap()
+            .attribute(ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.7"), b"\x0c\x03abc")
+            .unwrap()
+            .extension(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, b"\x30\x03\x01\x01\xff")
+            .unwrap()
+            .build(&key)
+            .unwrap();
+        let text = openssl(&["req", "-inform", "DER", "-verify", "-noout", "-text"], &csr);
+        assert!(text.contains("challengePassword") && text.contains("CA:TRUE"), "{text}");
+    }
+
+    #[test]
+    fn r_7030_4_2_2_names_are_repeated_octet_for_octet() {
+        // A name as no builder of ours writes it: TeletexString and a two-valued RDN.
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(
+            path("c.cnf"),
+            "[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=x\nstring_mask=pkix\n\
+             [dn]\n0.O=Zürich\n+CN=device 1\n[x]\nsubjectAltName=critical,otherName:1.3.6.1.5.5.7.8.4;SEQ:hw,DNS:B.Example\n\
+             [hw]\na=OID:1.3.6.1.4.1.99999.1\nb=FORMAT:HEX,OCT:0102\n",
+        )
+        .unwrap();
+        openssl(
+            &[
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-config",
+                &path("c.cnf"),
+                "-keyout",
+                &path("k.pem"),
+                "-outform",
+                "DER",
+                "-out",
+                &path("c.der"),
+                "-multivalue-rdn",
+            ],
+            b"",
+        );
+        let certificate = std::fs::read(path("c.der")).unwrap();
+        let fields = CertificateFields::parse(&certificate).unwrap();
+        let old = PrivateKey::from_pem(std::fs::read(path("k.pem")).unwrap(), None).unwrap();
+        assert_eq!(fields.public_key_spki, old.public_key_spki_der().unwrap());
+
+        let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
+        let csr = CsrBuilder::new().like_certificate(&certificate).unwrap().build(&key).unwrap();
+        let holds = |part: &[u8]| csr.windows(part.len()).any(|window| window == part);
+        assert!(holds(&fields.subject));
+        assert!(holds(&fields.subject_alt_name().unwrap().to_der().unwrap()));
+        assert!(fields.subject_alt_name().unwrap().critical);
+        openssl(&["req", "-inform", "DER", "-verify", "-noout"], &csr);
+
+        let mut trailing = certificate;
+        trailing.push(0);
+        assert!(CertificateFields::parse(&trailing).is_err());
+    }
+
+    #[test]
+    fn refuses_names_that_are_none() {
+        for bad in ["device", "CN=", "XX=1", "C=ü", "CN=a,,O=b", "1.2.3"] {
+            assert!(CsrBuilder::new().subject(bad).is_err(), "{bad}");
+        }
+        for bad in ["a.example", "dns:", "ip:x", "dns:a b", "dir:x", "uri:x", "email:x", "dns:ä"] {
+            assert!(bad.parse::<SubjectAltName>().is_err(), "{bad}");
+        }
+        assert!(CsrBuilder::new().subject_der(b"\x31\x00").is_err());
+    }
+}

@@ -1,0 +1,217 @@
+//! Who asks: TLS client certificate, HTTP Basic, or both (RFC 7030 §3.2.3, §3.3.2).
+
+use super::password;
+use crate::{
+    config::Authentication,
+    pki::Certificate,
+    store::{self, Account, Store},
+    types::{Actor, Fault, Label, Method, Peer, Time, TrustClass, Verdict},
+};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// User name and password from HTTP Basic (RFC 7617 §2).
+#[derive(Clone)]
+pub struct Credentials {
+    /// The user name; may be empty (RFC 7030 §3.2.3).
+    pub user: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// A client whose claims were checked.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Who, and how that is known.
+    pub actor: Actor,
+    /// The trusted certificate that it showed, and which database trusts it.
+    pub certificate: Option<(Certificate, TrustClass)>,
+}
+
+/// Why nobody is authenticated.
+#[derive(Debug, thiserror::Error)]
+pub enum Unauthenticated {
+    /// A password could help: 401 with a challenge (R-7030-3.2.3-d).
+    #[error("{0}")]
+    Challenge(Fault),
+    /// Only a certificate could help, and none or a bad one was shown: 403 (D-24).
+    #[error("{0}")]
+    CertificateNeeded(Fault),
+    /// The accounts cannot be read.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Too many passwords are being checked at once.
+    #[error("too many passwords are being checked")]
+    Busy,
+}
+
+/// Authenticates clients.
+pub struct Authenticator {
+    store: Arc<dyn Store>,
+    /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores.
+    checks: Arc<Semaphore>,
+    /// Those that may wait for a core; more are turned away.
+    waiting: Arc<Semaphore>,
+}
+
+/// The certificate's part of an authentication.
+enum Shown {
+    Nothing,
+    Trusted(Box<Certificate>, TrustClass),
+    Bad(Fault),
+}
+
+impl Authenticator {
+    /// Checks passwords against the accounts of `store`.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            store,
+            checks: Arc::new(Semaphore::new(cores)),
+            waiting: Arc::new(Semaphore::new(cores * 32)),
+        }
+    }
+
+    /// Finds out who asks, by what `demand` accepts. A password that is sent has to be right,
+    /// also where a certificate would do.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`].
+    pub async fn authenticate(
+        &self,
+        demand: Authentication,
+        label: Option<&Label>,
+        peer: &Peer,
+        credentials: Option<&Credentials>,
+        now: Time,
+    ) -> Result<Identity, Unauthenticated> {
+        use Authentication::{Both, Certificate as ByCertificate, Either, Password};
+        let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
+        let credentials = credentials.filter(|_| demand != ByCertificate);
+        if let (Both, Shown::Nothing | Shown::Bad(_))
+        | (ByCertificate, Shown::Nothing | Shown::Bad(_)) = (demand, &shown)
+        {
+            return Err(Unauthenticated::CertificateNeeded(shown.fault()));
+        }
+        let account = match credentials {
+            Some(credentials) => Some(self.check(label, credentials).await?),
+            None => None,
+        };
+        match (shown, account) {
+            (Shown::Trusted(certificate, class), Some(account)) => Ok(Identity {
+                actor: Actor {
+                    name: format!("{} [{}]", certificate.subject(), account.name),
+                    method: Method::CertificateAndPassword(class),
+                },
+                certificate: Some((*certificate, class)),
+            }),
+            (Shown::Trusted(certificate, class), None)
+                if matches!(demand, ByCertificate | Either) =>
+            {
+                Ok(Identity {
+                    actor: Actor {
+                        name: certificate.subject().to_string(),
+                        method: Method::Certificate(class),
+                    },
+                    certificate: Some((*certificate, class)),
+                })
+            }
+            (_, Some(account)) => Ok(Identity {
+                actor: Actor { name: account.name, method: Method::Password },
+                certificate: None,
+            }),
+            (shown, None) => Err(Unauthenticated::Challenge(match demand {
+                Either => shown.fault(),
+                _ => no_password(),
+            })),
+        }
+    }
+
+    async fn check(
+        &self,
+        label: Option<&Label>,
+        credentials: &Credentials,
+    ) -> Result<Account, Unauthenticated> {
+        let wrong = || {
+            Unauthenticated::Challenge(Fault::new(
+                "auth.password",
+                "user name and password are those of an enrolment account",
+                "others",
+                "an account of this server (operator: estd user list)",
+            ))
+        };
+        if credentials.password.is_empty() || credentials.password.len() > password::MAX_PASSWORD {
+            return Err(wrong());
+        }
+        let _place = self.waiting.try_acquire().map_err(|_| Unauthenticated::Busy)?;
+        let account = self.store.account(&credentials.user).await?;
+        let _core = self.checks.acquire().await.map_err(|_| Unauthenticated::Busy)?;
+        let given = credentials.password.clone();
+        let kept = account.as_ref().map(|account| account.password_hash.clone());
+        let right = tokio::task::spawn_blocking(move || password::verify(&given, kept.as_deref()))
+            .await
+            .unwrap_or(false);
+        let account = account.filter(|_| right).ok_or_else(wrong)?;
+        let here = account
+            .labels
+            .as_ref()
+            .is_none_or(|labels| label.is_some_and(|label| labels.contains(label)));
+        // Not told apart from a wrong password: what an account may do is not for guessers.
+        if here { Ok(account) } else { Err(wrong()) }
+    }
+}
+
+impl Shown {
+    fn fault(self) -> Fault {
+        match self {
+            Self::Bad(fault) => fault,
+            Self::Nothing | Self::Trusted(..) => Fault::new(
+                "auth.none",
+                "a client shows who it is before it enrols (RFC 7030 section 4.2)",
+                "neither a client certificate nor a password that is accepted here",
+                "a TLS client certificate that this server trusts, or HTTP Basic where it is accepted",
+            ),
+        }
+    }
+}
+
+fn no_password() -> Fault {
+    Fault::new(
+        "auth.no-password",
+        "a password is required here (RFC 7030 section 3.2.3)",
+        "no HTTP Basic credentials",
+        "HTTP Basic with an enrolment account",
+    )
+}
+
+fn shown(peer: &Peer, now: Time) -> Shown {
+    let Some(shown) = &peer.certificate else { return Shown::Nothing };
+    let bad = |seen: &str| {
+        Shown::Bad(Fault::new(
+            "auth.certificate",
+            "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
+            seen,
+            "a valid certificate of this server's CA or of another one that it trusts",
+        ))
+    };
+    let class = match &shown.verdict {
+        Verdict::Trusted(class) => *class,
+        Verdict::Untrusted(reason) => return bad(reason),
+    };
+    match Certificate::parse(&shown.der) {
+        // A connection may outlive the certificate that opened it.
+        Ok(certificate) if now > certificate.not_after() => {
+            bad(&format!("one that expired at {}", certificate.not_after()))
+        }
+        Ok(certificate) => Shown::Trusted(Box::new(certificate), class),
+        Err(fault) => bad(&fault.fault().seen),
+    }
+}

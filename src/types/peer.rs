@@ -1,0 +1,32 @@
+//! The other end of a TLS connection.
+
+use super::TrustClass;
+use std::net::SocketAddr;
+
+/// What TLS tells about a client. Made when the handshake ends, judged for each request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The certificate that it showed, whose key it was seen to hold.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A certificate shown in the handshake, and whether it is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The end-entity certificate, DER.
+    pub der: Vec<u8>,
+    /// The outcome of path validation (RFC 5280 §6).
+    pub verdict: Verdict,
+}
+
+/// The outcome of path validation. A certificate that is not trusted does not end the handshake:
+/// its holder may read `/cacerts` and authenticate otherwise (D-09).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It leads to an anchor of this database.
+    Trusted(TrustClass),
+    /// It does not, for this reason, which may be told to the client.
+    Untrusted(String),
+}
