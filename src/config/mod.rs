@@ -1,8 +1,15 @@
 //! The configuration: TOML, version 1.
 //!
-//! [`Settings`] is what the rest of the program sees: checked, complete, paths absolute or
-//! relative to the working directory, durations as [`Duration`]. It comes from a raw serde model that refuses
-//! unknown keys; all faults are reported at once, each with file, key, value and remedy.
+//! [`Settings`] is what the rest of the program sees: checked, complete, relative paths resolved
+//! from the file's folder, durations as [`Duration`]. [`load`] reads the file section by section,
+//! refuses unknown keys, and reports all faults at once, each with file, key, value and remedy.
+
+mod fault;
+mod load;
+mod section;
+
+pub use fault::{Fault, Faults};
+pub use load::{load, parse};
 
 pub use crate::types::SanKind;
 
@@ -42,6 +49,43 @@ pub struct Settings {
     pub unlabelled: Policy,
     /// The policies by label. Reload.
     pub labels: BTreeMap<Label, Policy>,
+}
+
+impl Settings {
+    /// The sections in which `new` differs and that only a restart can put in force.
+    #[must_use]
+    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
+        let changed = [
+            ("data", self.data != new.data),
+            ("[server] listen", self.server.listen != new.server.listen),
+            ("[server] max_connections", self.server.max_connections != new.server.max_connections),
+            ("[server.certificate]", self.server_certificate != new.server_certificate),
+            ("[keys]", self.keys != new.keys),
+            ("[audit]", self.audit != new.audit),
+            ("[store]", self.store != new.store),
+            ("[ca]", self.cas != new.cas),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
+    }
+
+    /// These settings with everything that needs a restart as it is in `running`.
+    #[must_use]
+    pub fn with_restart_only_from(self, running: &Self) -> Self {
+        Self {
+            data: running.data.clone(),
+            server: Server {
+                listen: running.server.listen.clone(),
+                max_connections: running.server.max_connections,
+                ..self.server
+            },
+            server_certificate: running.server_certificate.clone(),
+            keys: running.keys.clone(),
+            audit: running.audit.clone(),
+            store: running.store.clone(),
+            cas: running.cas.clone(),
+            ..self
+        }
+    }
 }
 
 /// `[server]`: listeners and limits.

@@ -9,9 +9,16 @@
 //!
 //! The trait hides where a backend blocks: sled does on threads of its own.
 
+#[cfg(test)]
+mod contract;
+mod ledger;
+mod memory;
 mod record;
+mod sled;
 
+pub use memory::MemoryStore;
 pub use record::{Account, Filter, Intent, Issuance, RequestKey, State};
+pub use sled::SledStore;
 
 use crate::{telemetry::audit::Event, types::Serial};
 use async_trait::async_trait;

@@ -7,7 +7,7 @@ use std::fmt;
 /// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
 /// requested extensions (RFC 7030 §4.2.3 and D-10). Never the octets of the CSR: a client may
 /// sign afresh at each retry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RequestKey(pub [u8; 32]);
 
 /// Where an issuance stands.
@@ -42,6 +42,7 @@ pub struct Intent {
     /// never past the moment at which the certificate falls due for renewal.
     pub repeat_until: Time,
     /// The TBSCertificate, DER (RFC 5280 §4.1).
+    #[serde(with = "serde_bytes")]
     pub tbs: Vec<u8>,
     /// The CA that signs.
     pub ca: CaName,
@@ -79,6 +80,7 @@ pub struct Issuance {
     /// Where it stands.
     pub state: State,
     /// The certificate, DER; empty unless issued.
+    #[serde(with = "serde_bytes")]
     pub certificate: Vec<u8>,
     /// When it was issued or voided; none while open.
     pub ended: Option<Time>,
@@ -95,9 +97,6 @@ pub struct Account {
     pub added: Time,
     /// The labels it may enrol under; none: all, and without a label.
     pub labels: Option<Vec<Label>>,
-    /// Whether its password has been shown to the operator; a first start killed in between
-    /// leaves an account that nobody can use.
-    pub shown: bool,
 }
 
 /// Which issuances to list. Every field that is set must match.

@@ -7,7 +7,8 @@
 use crate::types::{Actor, RequestId, Time};
 use serde::{Deserialize, Serialize};
 
-/// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
+/// What happened. The text of [`Name::as_str`] is stable: receivers match on it. The place of a
+/// variant is part of the stored form: new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Name {
@@ -33,6 +34,8 @@ pub enum Name {
     ServerStarted,
     /// The server ends.
     ServerStopped,
+    /// A request was refused before it was known what it wants.
+    RequestRefused,
 }
 
 impl Name {
@@ -51,6 +54,7 @@ impl Name {
             Self::ServerReloadRefused => "server.reload-refused",
             Self::ServerStarted => "server.started",
             Self::ServerStopped => "server.stopped",
+            Self::RequestRefused => "request.refused",
         }
     }
 }

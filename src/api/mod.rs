@@ -1,0 +1,163 @@
+//! JSON that the operator's interface speaks: `/v1/` on the Unix socket, and `--json` of the
+//! commands. Records of the store never leave as they are: these types are the contract.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/certificates` takes these as query parameters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CertificateQuery {
+    /// Part of the subject or of a SAN entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// `open`, `issued`, `void`, `valid` (issued and not expired) or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The label; `-` for those without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Those that expire before this moment, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_before: Option<String>,
+    /// Those with a serial number after this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    /// At most so many: 1 to 1000, 100 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A page of certificates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificates {
+    /// In the order of their serial numbers.
+    pub certificates: Vec<CertificateEntry>,
+    /// Pass this as `after` for the next page; none if this is the last.
+    pub next: Option<String>,
+}
+
+/// One certificate and its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateEntry {
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// `open`, `valid`, `expired` or `void`.
+    pub state: String,
+    /// Subject, RFC 4514.
+    pub subject: String,
+    /// SAN entries.
+    pub san: Vec<String>,
+    /// First moment of validity, RFC 3339.
+    pub not_before: String,
+    /// Last moment of validity, RFC 3339.
+    pub not_after: String,
+    /// Label.
+    pub label: Option<String>,
+    /// Profile.
+    pub profile: String,
+    /// CA.
+    pub ca: String,
+    /// The operation that asked.
+    pub operation: Option<String>,
+    /// Who asked.
+    pub actor: String,
+    /// How that is known.
+    pub authenticated_by: String,
+    /// Serial number of the certificate that it renews or rekeys.
+    pub predecessor: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
+    pub spki_sha256: String,
+    /// The request that asked.
+    pub request: String,
+    /// When it was recorded, RFC 3339.
+    pub begun: String,
+    /// When it was issued or voided, RFC 3339.
+    pub ended: Option<String>,
+    /// The certificate; none unless it was issued, or in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pem: Option<String>,
+}
+
+/// The CAs of this server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cas {
+    /// By name.
+    pub cas: Vec<CaEntry>,
+}
+
+/// One CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaEntry {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The root: the trust anchor.
+    pub root: CaCertificate,
+    /// The certificate of the key that signs.
+    pub issuing: CaCertificate,
+}
+
+/// One certificate of a CA.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaCertificate {
+    /// Subject, RFC 4514.
+    pub subject: String,
+    /// SHA-256 of the whole certificate, `AB:CD:…`: compare it out of band (RFC 7030 §4.1.1).
+    pub sha256: String,
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// Last moment of validity, RFC 3339.
+    pub not_after: String,
+    /// The certificate.
+    pub pem: String,
+}
+
+/// The enrolment accounts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Users {
+    /// By name.
+    pub users: Vec<UserEntry>,
+}
+
+/// One enrolment account. Its password is not known here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserEntry {
+    /// User name.
+    pub name: String,
+    /// When it was added, RFC 3339.
+    pub added: String,
+    /// The labels it may enrol under; none: all, and without a label.
+    pub labels: Option<Vec<String>>,
+}
+
+/// `POST /v1/users`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// User name.
+    pub name: String,
+    /// Password; without one, one is made and returned.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// The labels it may enrol under; none: all, and without a label.
+    #[serde(default)]
+    pub labels: Option<Vec<String>>,
+}
+
+/// The answer to [`NewUser`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddedUser {
+    /// User name.
+    pub name: String,
+    /// The password, if one was made: it is shown this once.
+    pub password: Option<String>,
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{error}")]
+pub struct Refusal {
+    /// What is wrong.
+    pub error: String,
+    /// What to do.
+    pub remedy: String,
+}

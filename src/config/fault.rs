@@ -1,0 +1,49 @@
+//! What is wrong with a configuration.
+
+use std::{fmt, path::PathBuf};
+
+/// One fault: where, what was seen, what is wrong, what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Stable code, `E-CONFIG-…`.
+    pub code: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// Section and key, `[server] listen`; empty if the whole file is meant.
+    pub key: String,
+    /// The value as TOML; empty if there is none.
+    pub value: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.code, self.file.display())?;
+        match (self.key.is_empty(), self.value.is_empty()) {
+            (true, _) => {}
+            (false, true) => write!(f, "{}: ", self.key)?,
+            (false, false) => write!(f, "{} = {}: ", self.key, self.value)?,
+        }
+        write!(f, "{}\n  remedy: {}", self.text, self.remedy)
+    }
+}
+
+/// All faults of a configuration, in the order of the file's sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Faults(pub Vec<Fault>);
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(position, fault)| {
+            if position > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{fault}")
+        })
+    }
+}
+
+impl std::error::Error for Faults {}

@@ -1,0 +1,279 @@
+//! A section of the file, read key by key. Faults are collected, so that all are told at once.
+
+use super::Fault;
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    fmt::Display,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+use toml::{Table, Value};
+
+/// Faults so far, and where they are.
+pub(super) struct Report<'a> {
+    pub(super) file: &'a Path,
+    pub(super) faults: RefCell<Vec<Fault>>,
+}
+
+impl Report<'_> {
+    pub(super) fn tell(
+        &self,
+        code: &'static str,
+        key: &str,
+        value: Option<&Value>,
+        text: impl Display,
+        remedy: impl Display,
+    ) {
+        self.faults.borrow_mut().push(Fault {
+            code,
+            file: self.file.to_owned(),
+            key: key.to_owned(),
+            value: value.map(ToString::to_string).unwrap_or_default(),
+            text: text.to_string(),
+            remedy: remedy.to_string(),
+        });
+    }
+}
+
+/// One table of the file. Keys that were asked for are known; the rest is told at the end.
+pub(super) struct Section<'a> {
+    pub(super) report: &'a Report<'a>,
+    name: String,
+    table: Table,
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Section<'a> {
+    pub(super) fn new(report: &'a Report<'a>, name: impl Into<String>, table: Table) -> Self {
+        Self { report, name: name.into(), table, known: RefCell::default() }
+    }
+
+    /// `[section] key`, or `key` at the top.
+    pub(super) fn path(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) }
+    }
+
+    pub(super) fn value(&self, key: &str) -> Option<&Value> {
+        self.known.borrow_mut().insert(key.to_owned());
+        self.table.get(key)
+    }
+
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    pub(super) fn tell(&self, key: &str, text: impl Display, remedy: impl Display) {
+        self.report.tell("E-CONFIG-VALUE", &self.path(key), self.table.get(key), text, remedy);
+    }
+
+    fn wrong_type(&self, key: &str, wanted: &str, example: &str) {
+        let seen = self.table.get(key).map_or("nothing", Value::type_str);
+        self.report.tell(
+            "E-CONFIG-TYPE",
+            &self.path(key),
+            self.table.get(key),
+            format!("this is {seen}, not {wanted}"),
+            format!("write it as {key} = {example}"),
+        );
+    }
+
+    /// A section inside this one; empty if it is not there.
+    pub(super) fn section(&self, key: &str) -> Section<'a> {
+        let name =
+            if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
+        let table = match self.value(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table.clone(),
+            Some(_) => {
+                self.wrong_type(key, "a section", &format!("..., under a line [{name}]"));
+                Table::new()
+            }
+        };
+        Section::new(self.report, name, table)
+    }
+
+    /// The named sections under this one: `[key.NAME]`.
+    pub(super) fn named<N: FromStr + Ord>(&self, key: &str) -> Vec<(N, Section<'a>)>
+    where
+        N::Err: Display,
+    {
+        let all = self.section(key);
+        let mut out = Vec::new();
+        for name in all.table.keys() {
+            let section = all.section(name);
+            match name.parse() {
+                Ok(parsed) => out.push((parsed, section)),
+                Err(fault) => self.report.tell(
+                    "E-CONFIG-VALUE",
+                    &format!("[{key}.{name}]"),
+                    None,
+                    fault,
+                    "choose another name",
+                ),
+            }
+        }
+        out
+    }
+
+    pub(super) fn string(&self, key: &str) -> Option<&str> {
+        match self.value(key)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.wrong_type(key, "a string", "\"...\"");
+                None
+            }
+        }
+    }
+
+    /// A string that means something.
+    pub(super) fn parsed<T: FromStr>(&self, key: &str, default: T, remedy: &str) -> T
+    where
+        T::Err: Display,
+    {
+        match self.string(key).map(str::parse) {
+            None => default,
+            Some(Ok(value)) => value,
+            Some(Err(fault)) => {
+                self.tell(key, fault, remedy);
+                default
+            }
+        }
+    }
+
+    /// One of some words.
+    pub(super) fn one_of<T: Copy>(&self, key: &str, words: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.string(key) else { return default };
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return *value;
+        }
+        let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.tell(key, "an unknown word", format!("choose one of {}", all.join(", ")));
+        default
+    }
+
+    pub(super) fn boolean(&self, key: &str, default: bool) -> bool {
+        match self.value(key) {
+            None => default,
+            Some(Value::Boolean(value)) => *value,
+            Some(_) => {
+                self.wrong_type(key, "true or false", &default.to_string());
+                default
+            }
+        }
+    }
+
+    pub(super) fn number(&self, key: &str, default: usize, range: RangeInclusive<usize>) -> usize {
+        match self.value(key) {
+            None => default,
+            Some(Value::Integer(value)) => match usize::try_from(*value) {
+                Ok(value) if range.contains(&value) => value,
+                _ => {
+                    self.tell(
+                        key,
+                        "out of range",
+                        format!("choose {} to {}", range.start(), range.end()),
+                    );
+                    default
+                }
+            },
+            Some(_) => {
+                self.wrong_type(key, "a whole number", &default.to_string());
+                default
+            }
+        }
+    }
+
+    /// `"90d"`, `"10m"`, `"30s"`.
+    pub(super) fn duration(
+        &self,
+        key: &str,
+        default: Duration,
+        range: RangeInclusive<Duration>,
+    ) -> Duration {
+        let Some(text) = self.string(key) else { return default };
+        let bounds = || {
+            let shown = |bound: &Duration| humantime::format_duration(*bound).to_string();
+            format!("choose {} to {}", shown(range.start()), shown(range.end()))
+        };
+        match humantime::parse_duration(text) {
+            Ok(value) if range.contains(&value) => return value,
+            Ok(_) => self.tell(key, "out of range", bounds()),
+            Err(fault) => self.tell(
+                key,
+                format!("no duration: {fault}"),
+                "write it as \"90d\", \"10m\" or \"30s\"",
+            ),
+        }
+        default
+    }
+
+    /// A list of strings; a fault names the entry.
+    pub(super) fn strings(&self, key: &str) -> Option<Vec<&str>> {
+        let Value::Array(list) = self.value(key)? else {
+            self.wrong_type(key, "a list of strings", "[\"...\"]");
+            return None;
+        };
+        let strings: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+        if strings.is_none() {
+            self.wrong_type(key, "a list of strings only", "[\"...\"]");
+        }
+        strings
+    }
+
+    /// A list of strings that mean something.
+    pub(super) fn list<T>(
+        &self,
+        key: &str,
+        default: Vec<T>,
+        remedy: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let Some(strings) = self.strings(key) else { return default };
+        let mut out = Vec::new();
+        for text in strings {
+            match parse(text) {
+                Ok(value) => out.push(value),
+                Err(fault) => self.tell(key, format!("{text:?}: {fault}"), remedy),
+            }
+        }
+        out
+    }
+
+    /// A path; relative ones start from the folder of the file.
+    pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
+        self.string(key).map(|text| self.resolve(text))
+    }
+
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        self.report.file.parent().unwrap_or_else(|| Path::new("")).join(path)
+    }
+
+    /// Tells the keys that nobody asked for.
+    pub(super) fn finish(self) {
+        let known = self.known.borrow();
+        for key in self.table.keys().filter(|key| !known.contains(*key)) {
+            let nearest = known
+                .iter()
+                .map(|known| (strsim::damerau_levenshtein(known, key), known))
+                .min()
+                .filter(|(distance, _)| *distance <= 3);
+            let remedy = match nearest {
+                Some((_, nearest)) => format!("did you mean {nearest:?}? Otherwise remove it"),
+                None => format!(
+                    "remove it; known here: {}",
+                    known.iter().cloned().collect::<Vec<_>>().join(", ")
+                ),
+            };
+            self.report.tell(
+                "E-CONFIG-UNKNOWN-KEY",
+                &self.path(key),
+                None,
+                "an unknown key",
+                remedy,
+            );
+        }
+    }
+}

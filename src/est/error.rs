@@ -1,0 +1,87 @@
+//! Why an operation did not give what was asked for.
+
+use crate::{ca, ra, store, types::Fault};
+
+/// Why an operation did not give what was asked for. `http` gives each a status.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The octets are not what the operation takes.
+    #[error("{0}")]
+    Malformed(Fault),
+    /// The CSR is not signed by the key in it.
+    #[error("{0}")]
+    ProofOfPossession(Fault),
+    /// The CSR breaks a rule that another one could keep.
+    #[error("{0}")]
+    Unacceptable(Fault),
+    /// Nobody is authenticated, and a password could help.
+    #[error("{0}")]
+    Unauthenticated(Fault),
+    /// Nobody is authenticated, and only a certificate could help.
+    #[error("{0}")]
+    CertificateNeeded(Fault),
+    /// The client may not have this.
+    #[error("{0}")]
+    Denied(Fault),
+    /// The names are not those of the certificate to be renewed.
+    #[error("{0}")]
+    IdentityChanged(Fault),
+    /// No such label or operation; which of the two is not told (R-7030-3.2.2-g).
+    #[error("no such path")]
+    UnknownPath,
+    /// The store does not answer or does not take what must be recorded.
+    #[error("store: {0}")]
+    Store(#[source] store::Error),
+    /// The CA's key cannot be used, or its certificate is not valid now.
+    #[error("{0}")]
+    Signer(#[source] ca::Error),
+    /// More asks for work than is taken on at once.
+    #[error("busy: {0}")]
+    Busy(&'static str),
+    /// A fault of this program.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl From<store::Error> for Error {
+    fn from(fault: store::Error) -> Self {
+        Self::Store(fault)
+    }
+}
+
+impl From<ra::Unauthenticated> for Error {
+    fn from(fault: ra::Unauthenticated) -> Self {
+        use ra::Unauthenticated as Ra;
+        match fault {
+            Ra::Challenge(fault) => Self::Unauthenticated(fault),
+            Ra::CertificateNeeded(fault) => Self::CertificateNeeded(fault),
+            Ra::Store(fault) => Self::Store(fault),
+            Ra::Busy => Self::Busy("passwords are being checked"),
+        }
+    }
+}
+
+impl From<ra::Denial> for Error {
+    fn from(denial: ra::Denial) -> Self {
+        use ra::Denial as Ra;
+        match denial {
+            Ra::Unacceptable(fault) => Self::Unacceptable(fault),
+            Ra::Denied(fault) => Self::Denied(fault),
+            Ra::IdentityChanged(fault) => Self::IdentityChanged(fault),
+            Ra::Store(fault) => Self::Store(fault),
+        }
+    }
+}
+
+impl From<ca::Error> for Error {
+    fn from(fault: ca::Error) -> Self {
+        match fault {
+            ca::Error::Store(fault) => Self::Store(fault),
+            ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
+                Self::Signer(fault)
+            }
+            ca::Error::Encoding(_) | ca::Error::File { .. } => Self::Internal(fault.to_string()),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The body of a request: bounded in size and time.
+
+use super::Error;
+use crate::types::Fault;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap,
+    body::{Body, Bytes},
+    header::CONTENT_LENGTH,
+};
+use std::time::Duration;
+
+/// Limits of a body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Octets.
+    pub(super) size: usize,
+    /// From its first to its last octet.
+    pub(super) time: Duration,
+}
+
+/// Refuses a body that says that it is too large, before any of it is read.
+pub(super) fn check_announced(headers: &HeaderMap, limits: Limits) -> Result<(), Error> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok())
+        .and_then(|length| length.parse::<u64>().ok());
+    match announced {
+        Some(length) if length > limits.size as u64 => {
+            Err(too_large(limits, &format!("{length} octets")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads a body.
+pub(super) async fn read<B>(body: B, limits: Limits) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let reading = Limited::new(body, limits.size).collect();
+    match tokio::time::timeout(limits.time, reading).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(too_large(limits, "more")),
+        Ok(Err(fault)) => Err(Error::Header(Fault::new(
+            "http.body",
+            "the body is complete and framed as its header says (RFC 9112 section 6)",
+            fault,
+            "a whole body",
+        ))),
+        Err(_) => Err(Error::TooSlow(Fault::new(
+            "http.body-time",
+            "the body comes in time",
+            format!("no end of it after {} s", limits.time.as_secs()),
+            "a body without long pauses",
+        ))),
+    }
+}
+
+/// Reads and drops a refused body as far as a well-meaning client may send it, so that it gets to
+/// read the answer instead of a connection that was reset under its hands.
+pub(super) async fn drain<B>(body: B, limits: Limits)
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    const FURTHEST: usize = 2 << 20;
+    let mut body = body;
+    let mut read = 0usize;
+    let draining = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+            if read > FURTHEST {
+                break;
+            }
+        }
+    };
+    // Whether it ends or not, the answer is the same.
+    let _ = tokio::time::timeout(limits.time.min(Duration::from_secs(5)), draining).await;
+}
+
+fn too_large(limits: Limits, seen: &str) -> Error {
+    Error::TooLarge(Fault::new(
+        "http.body-size",
+        "the body of a request is bounded",
+        seen,
+        format!("at most {} octets", limits.size),
+    ))
+}

@@ -1,0 +1,215 @@
+//! EST over HTTP (RFC 7030 §3.2, §4): the one way through for every request.
+
+use super::{
+    Answer, Error,
+    body::{self, Limits},
+    framing::Framing,
+    headers,
+    response::{self, Kind},
+    route::{self, Route},
+};
+use crate::{
+    clock::Clock,
+    config::Base64Form,
+    entropy::Entropy,
+    est::{Endpoint, Enrollment, Service},
+    pki::{
+        base64::{self, Layout},
+        cms,
+    },
+    telemetry::audit::{Event, Name, Trail},
+    types::{Actor, Fault, Operation, Peer, RequestId},
+};
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::{Body, Bytes},
+    header::{ACCEPT, EXPECT, USER_AGENT},
+};
+use std::{sync::Arc, time::Duration};
+
+const PKCS10: &str = "application/pkcs10";
+
+/// What a connection's requests are handled with.
+#[derive(Clone)]
+pub struct Context {
+    /// The operations.
+    pub service: Arc<Service>,
+    /// The client at the other end.
+    pub peer: Arc<Peer>,
+    /// Where refusals are told.
+    pub trail: Arc<dyn Trail>,
+    /// Tells when.
+    pub clock: Arc<dyn Clock>,
+    /// For request ids.
+    pub entropy: Arc<dyn Entropy>,
+    /// Octets of a body at most.
+    pub max_body: usize,
+    /// Time for a body.
+    pub body_timeout: Duration,
+}
+
+/// What became known of a request while it was handled, for the event if it is refused.
+#[derive(Default)]
+struct Known {
+    route: Option<Route>,
+    actor: Option<Actor>,
+}
+
+/// Answers one request. Never fails: what goes wrong becomes a refusal.
+pub async fn handle<B>(context: &Context, framing: &Framing, request: Request<B>) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut random = [0u8; 8];
+    let entropy = context.entropy.fill(&mut random);
+    let id = RequestId::new(random);
+    let limits = Limits { size: context.max_body, time: context.body_timeout };
+    let expects = request.headers().contains_key(EXPECT);
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+
+    let mut known = Known::default();
+    let mut body = Some(request);
+    let outcome = match entropy {
+        Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
+        Err(fault) => Err(Error::Est(crate::est::Error::Internal(fault.to_string()))),
+    };
+    let answer = match outcome {
+        Ok(answer) => answer,
+        Err(fault) => {
+            if let Some(unread) = body.filter(|_| !expects) {
+                body::drain(unread.into_body(), limits).await;
+            }
+            refuse(context, &known, &method, &path, &fault, &id)
+        }
+    };
+    framing.next();
+    answer
+}
+
+async fn answer<B>(
+    context: &Context,
+    framing: &Framing,
+    known: &mut Known,
+    request: &mut Option<Request<B>>,
+    limits: Limits,
+    id: &RequestId,
+) -> Result<Answer, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
+    if framing.is_ambiguous() {
+        return Err(Error::Header(Fault::new(
+            "http.framing",
+            "a request has Content-Length or Transfer-Encoding, not both (RFC 9112 section 6.3)",
+            "both",
+            "one of them",
+        )));
+    }
+    headers::check_host(head.version(), head.headers())?;
+    let route = route::parse(head.uri().path())?;
+    let endpoint = Arc::clone(context.service.endpoint(route.label.as_ref())?);
+    let operation = route.operation;
+    known.route = Some(route);
+    if !route::takes(operation, head.method()) {
+        return Err(Error::Method { allowed: route::allowed(operation) });
+    }
+    match operation {
+        Operation::CaCerts => {
+            let layout = layout_of_get(&endpoint, head.headers());
+            Ok(response::der(Kind::CaCerts, endpoint.cacerts(), layout, id))
+        }
+        Operation::SimpleEnroll | Operation::SimpleReenroll => {
+            headers::check_media_type(head.headers(), PKCS10)?;
+            body::check_announced(head.headers(), limits)?;
+            let credentials = headers::credentials(head.headers())?;
+            let identity = context
+                .service
+                .authenticate(&endpoint, &context.peer, credentials.as_ref())
+                .await?;
+            known.actor = Some(identity.actor.clone());
+            let Some(request) = request.take() else { return Err(Error::NotFound) };
+            let octets = body::read(request.into_body(), limits).await?;
+            let body =
+                base64::decode(&octets, endpoint.rules().pem).map_err(crate::est::Error::from)?;
+            let enrollment = Enrollment { operation, csr: &body.der, request_id: id };
+            let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
+            if enrolled.repeated {
+                let event =
+                    Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)
+                        .request(id.clone())
+                        .with("serial", &enrolled.issuance.intent.serial)
+                        .with("first_request", &enrolled.issuance.intent.request_id);
+                context.trail.tell(None, &event);
+            }
+            let certificate = enrolled.issuance.certificate.as_slice();
+            let message = cms::certs_only([certificate])
+                .map_err(|fault| Error::Est(crate::est::Error::Internal(fault.to_string())))?;
+            Ok(response::der(Kind::Enrolled, &message, layout_of_post(&endpoint, body.layout), id))
+        }
+    }
+}
+
+/// How a client that sent no body reads base64 (D-02). strongSwan, which cannot read line breaks,
+/// sends Host and nothing else; clients that need them (libest) say who they are.
+fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
+    let silent = !headers.contains_key(USER_AGENT) && !headers.contains_key(ACCEPT);
+    match endpoint.rules().base64 {
+        Base64Form::Auto if silent => Layout::Line,
+        Base64Form::Line => Layout::Line,
+        Base64Form::Auto | Base64Form::Wrapped => Layout::Wrapped,
+    }
+}
+
+/// A client whose own body came in one line may be unable to read line breaks (strongSwan); one
+/// whose body came wrapped may be unable to read one long line (libest).
+fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
+    match endpoint.rules().base64 {
+        Base64Form::Auto => sent,
+        Base64Form::Line => Layout::Line,
+        Base64Form::Wrapped => Layout::Wrapped,
+    }
+}
+
+fn refuse(
+    context: &Context,
+    known: &Known,
+    method: &Method,
+    path: &str,
+    fault: &Error,
+    id: &RequestId,
+) -> Answer {
+    let told = fault.told();
+    let enrolling = known.route.as_ref().is_some_and(|route| route.operation != Operation::CaCerts);
+    let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
+    let actor = known.actor.clone().unwrap_or_else(Actor::anonymous);
+    let route = known.route.as_ref();
+    let event = Event::new(context.clock.now(), name, actor)
+        .request(id.clone())
+        .with("status", told.status.as_u16())
+        .with("rule", told.code)
+        // The cause, with what the client is not told.
+        .with("reason", fault)
+        .with_some("operation", route.map(|route| route.operation))
+        .with_some("label", route.and_then(|route| route.label.as_ref()))
+        .with("method", method)
+        .with("path", path.chars().take(200).collect::<String>())
+        .with("address", context.peer.address);
+    context.trail.tell(None, &event);
+
+    let mut answer = response::refusal(&told, id);
+    match fault {
+        Error::Method { allowed } => response::allow(&mut answer, allowed),
+        Error::MediaType(_) => response::accept(&mut answer, PKCS10),
+        _ => {}
+    }
+    // After a body of unknown length nothing on this connection can be believed.
+    if matches!(told.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+        || matches!(fault, Error::Header(_))
+    {
+        response::close(&mut answer);
+    }
+    answer
+}

@@ -1,0 +1,158 @@
+//! Sees what hyper does not tell: a request with both Content-Length and Transfer-Encoding.
+//!
+//! hyper follows Transfer-Encoding, drops Content-Length and closes the connection afterwards,
+//! as RFC 9112 §6.3 allows. We refuse such a request (R-9112-6.3-a): between us and a proxy that
+//! reads it otherwise, somebody's next request would be part of this one's body. So the octets of
+//! each request's head are looked at on their way to hyper.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Octets of a request's head that are looked at, and more than hyper is told to accept.
+const LONGEST_HEAD: usize = 32 << 10;
+
+/// What was seen of the request that is being read. Shared by the stream and the handler.
+#[derive(Debug, Clone, Default)]
+pub struct Framing(Arc<Mutex<Head>>);
+
+#[derive(Debug, Default)]
+struct Head {
+    octets: Vec<u8>,
+    whole: bool,
+    ambiguous: bool,
+}
+
+impl Framing {
+    /// Whether the request has both Content-Length and Transfer-Encoding.
+    #[must_use]
+    pub fn is_ambiguous(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ambiguous
+    }
+
+    /// Looks at the next request: call it when this one is answered.
+    pub fn next(&self) {
+        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *head = Head { octets: std::mem::take(&mut head.octets), ..Head::default() };
+        head.octets.clear();
+    }
+
+    fn see(&self, octets: &[u8]) {
+        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if head.whole {
+            return;
+        }
+        let room = LONGEST_HEAD.saturating_sub(head.octets.len());
+        head.octets.extend(octets.iter().take(room));
+        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut request = httparse::Request::new(&mut fields);
+        let (whole, ambiguous) = match request.parse(&head.octets) {
+            Ok(httparse::Status::Partial) => (head.octets.len() >= LONGEST_HEAD, false),
+            Ok(httparse::Status::Complete(_)) => {
+                let has = |name: &str| {
+                    request.headers.iter().any(|field| field.name.eq_ignore_ascii_case(name))
+                };
+                (true, has("content-length") && has("transfer-encoding"))
+            }
+            // hyper will find the same and answer for itself.
+            Err(_) => (true, false),
+        };
+        (head.whole, head.ambiguous) = (whole, ambiguous);
+    }
+}
+
+/// A stream whose requests are looked at as they are read.
+#[derive(Debug)]
+pub struct Watched<S> {
+    inner: S,
+    framing: Framing,
+}
+
+impl<S> Watched<S> {
+    /// Looks at what comes from `inner`.
+    pub const fn new(inner: S, framing: Framing) -> Self {
+        Self { inner, framing }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if let Some(new) = buf.filled().get(before..).filter(|new| !new.is_empty()) {
+            self.framing.see(new);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, octets)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_9112_6_3_a_sees_both_lengths_in_either_order_and_in_pieces() {
+        for head in [
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 3\r\n\r\n",
+        ] {
+            let framing = Framing::default();
+            for octet in head.as_bytes() {
+                framing.see(&[*octet]);
+            }
+            assert!(framing.is_ambiguous(), "{head}");
+            framing.see(b"POST / HTTP/1.1\r\n\r\n");
+            assert!(framing.is_ambiguous(), "what follows is the body");
+            framing.next();
+            framing.see(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n");
+            assert!(!framing.is_ambiguous());
+        }
+    }
+
+    #[test]
+    fn a_head_without_end_is_not_kept() {
+        let framing = Framing::default();
+        for _ in 0..100 {
+            framing.see(&[b'x'; 1024]);
+        }
+        assert!(framing.0.lock().unwrap().octets.len() <= LONGEST_HEAD);
+    }
+}

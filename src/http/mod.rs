@@ -1,0 +1,16 @@
+//! HTTP: from a request's octets to an operation, and back.
+//!
+//! [`est::handle`] is the one way through for every EST request. What hyper leaves to its users
+//! is here: paths, media types, limits, status codes, and the quirks of clients in the field.
+
+pub mod admin;
+mod body;
+mod error;
+pub mod est;
+pub mod framing;
+mod headers;
+mod response;
+pub mod route;
+
+pub use error::Error;
+pub use response::Answer;

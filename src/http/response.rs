@@ -1,0 +1,100 @@
+//! Answers, in the form that clients in the field can read.
+//!
+//! Bodies always have a length and are never chunked; header names go out in Title-Case (set
+//! where the connection is served); bodies of 401 are empty, because Bouncy Castle throws on
+//! others; the header stays far below the 1,024 octets that strongSwan reads at once.
+
+use super::error::Told;
+use crate::{
+    pki::base64::{self, Layout},
+    types::RequestId,
+};
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    body::Bytes,
+    header::{
+        ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
+        WWW_AUTHENTICATE,
+    },
+};
+
+/// The body type of every answer.
+pub type Answer = Response<Full<Bytes>>;
+
+const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The reason of a 401, whose body is empty.
+const X_REASON: HeaderName = HeaderName::from_static("x-reason");
+
+/// What comes back from an operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// `/cacerts`: the bare type (D-01).
+    CaCerts,
+    /// Enrolment (RFC 7030 §4.2.3): exactly this parameter, one blank.
+    Enrolled,
+}
+
+/// Success: DER as base64. Content-Transfer-Encoding is no header of HTTP, and Bouncy Castle does
+/// not decode without it (D-22).
+pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Answer {
+    let media_type = match kind {
+        Kind::CaCerts => "application/pkcs7-mime",
+        Kind::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(base64::encode(der, layout))));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(CONTENT_TRANSFER_ENCODING, HeaderValue::from_static("base64"));
+    request_id(headers, id);
+    answer
+}
+
+/// A refusal: one line of plain text with rule, what was seen, what would pass, and the request
+/// id (RFC 8951 §5).
+pub(super) fn refusal(told: &Told, id: &RequestId) -> Answer {
+    let line = format!("{}: {} (request {id})\n", told.code, told.text);
+    let unauthorized = told.status == StatusCode::UNAUTHORIZED;
+    let body = if unauthorized { Bytes::new() } else { Bytes::from(line.clone()) };
+    let mut answer = Response::new(Full::new(body));
+    *answer.status_mut() = told.status;
+    let headers = answer.headers_mut();
+    request_id(headers, id);
+    if unauthorized {
+        headers.insert(
+            WWW_AUTHENTICATE,
+            HeaderValue::from_static("Basic realm=\"estd\", charset=\"UTF-8\""),
+        );
+        if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
+            headers.insert(X_REASON, reason);
+        }
+    } else {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
+    if let Some(seconds) = told.retry_after {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer
+}
+
+/// Lists the methods that a path takes (RFC 9110 §15.5.6).
+pub(super) fn allow(answer: &mut Answer, methods: &'static str) {
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+}
+
+/// Names the media type that an operation takes (RFC 9110 §15.5.16).
+pub(super) fn accept(answer: &mut Answer, media_type: &'static str) {
+    answer.headers_mut().insert(ACCEPT, HeaderValue::from_static(media_type));
+}
+
+/// Ends the connection after this answer.
+pub(super) fn close(answer: &mut Answer) {
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+fn request_id(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+        headers.insert(X_REQUEST_ID, id);
+    }
+}

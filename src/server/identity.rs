@@ -1,0 +1,161 @@
+//! The server's own key and certificate: issued by its own CA, renewed by itself.
+
+use super::Error;
+use crate::{
+    ca::{Ca, KeyFile, Order, Profile, write_private},
+    config::{Keys, ServerCertificate},
+    pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
+    store::RequestKey,
+    types::{Actor, ProfileName, RequestId, Time},
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use std::{
+    fs::{self, File},
+    io,
+    path::Path,
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// The server's key and the chain that it shows.
+pub(super) struct OwnIdentity {
+    pub(super) key: PrivateKey,
+    pub(super) leaf: Certificate,
+    pub(super) issuing: Certificate,
+}
+
+/// Key and chain in one file, so that they are exchanged in one step.
+const FILE: &str = "server.pem";
+
+impl OwnIdentity {
+    /// Reads the key and certificate in `folder`, or gets new ones if there are none, if they are
+    /// due for renewal, or if they are not those that the configuration asks for now.
+    pub(super) async fn current(
+        folder: &Path,
+        wanted: &ServerCertificate,
+        keys: &Keys,
+        ca: &Ca,
+        request_id: RequestId,
+        now: Time,
+    ) -> Result<Self, Error> {
+        match Self::read(folder, keys)? {
+            Some(found) if found.fits(wanted, ca, now) => Ok(found),
+            _ => Self::renew(folder, wanted, keys, ca, request_id, now).await,
+        }
+    }
+
+    /// Whether a third of its life is left and it is what the configuration asks for.
+    pub(super) fn fits(&self, wanted: &ServerCertificate, ca: &Ca, now: Time) -> bool {
+        let life = self.leaf.not_after().since(self.leaf.not_before());
+        let left = self.leaf.not_after().since(now);
+        let names = SubjectAltName::of_hosts(&wanted.names, &wanted.addresses);
+        left > life / 3
+            && now >= self.leaf.not_before()
+            && self.issuing.der() == ca.issuing().der()
+            && self.key.kind() == wanted.key
+            && match (&names, self.leaf.san()) {
+                (Ok(wanted), Some(held)) => wanted.same_as(held),
+                _ => false,
+            }
+    }
+
+    fn read(folder: &Path, keys: &Keys) -> Result<Option<Self>, Error> {
+        let path = folder.join(FILE);
+        let text = match fs::read(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(Error::File { path, cause }),
+        };
+        let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+        let key = KeyFile { path: &path, passphrase }.read()?;
+        let text = std::str::from_utf8(&text).unwrap_or_default();
+        let mut certificates = text
+            .split_inclusive("-----END CERTIFICATE-----")
+            .filter_map(|block| {
+                block.find("-----BEGIN CERTIFICATE-----").and_then(|start| block.get(start..))
+            })
+            .map(|pem| {
+                let (_, der) =
+                    der::pem::decode_vec(pem.as_bytes()).map_err(|fault| fault.to_string())?;
+                Certificate::parse(&der).map_err(|fault| fault.to_string())
+            });
+        match (certificates.next(), certificates.next()) {
+            (Some(Ok(leaf)), Some(Ok(issuing))) => Ok(Some(Self { key, leaf, issuing })),
+            _ => Err(Error::Tls(format!(
+                "{}: two certificates should follow the key; remedy: move the file away, a new one is made",
+                path.display()
+            ))),
+        }
+    }
+
+    async fn renew(
+        folder: &Path,
+        wanted: &ServerCertificate,
+        keys: &Keys,
+        ca: &Ca,
+        request_id: RequestId,
+        now: Time,
+    ) -> Result<Self, Error> {
+        let kind = wanted.key;
+        let key = tokio::task::spawn_blocking(move || PrivateKey::generate(kind))
+            .await
+            .map_err(|fault| Error::Internal(fault.to_string()))?
+            .map_err(|fault| Error::Internal(fault.to_string()))?;
+        let spki = key.public_key_spki_der().map_err(|fault| Error::Internal(fault.to_string()))?;
+        let public = PublicKey::parse(&spki).map_err(|fault| Error::Internal(fault.to_string()))?;
+        let profile: ProfileName =
+            "server".parse().map_err(|_| Error::Internal("profile".to_owned()))?;
+        let content = Profile::of_server(profile, wanted, public)
+            .map_err(|fault| Error::Tls(fault.to_string()))?;
+        let order = Order {
+            content,
+            // The key is new: no two orders of ours are the same.
+            request_key: RequestKey(sha256(&spki)),
+            repeat_window: Duration::ZERO,
+            label: None,
+            operation: None,
+            actor: Actor::server(),
+            predecessor: None,
+            request_id,
+        };
+        let issued = ca.issue(order, now).await?;
+        let leaf = Certificate::parse(&issued.issuance.certificate)
+            .map_err(|fault| Error::Internal(fault.to_string()))?;
+        let own = Self { key, leaf, issuing: ca.issuing().clone() };
+        own.write(folder, keys)?;
+        Ok(own)
+    }
+
+    /// Puts key and chain in place in one step: a crash leaves the old file or the new one.
+    fn write(&self, folder: &Path, keys: &Keys) -> Result<(), Error> {
+        let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+        let mut text =
+            self.key.to_pem(passphrase).map_err(|fault| Error::Internal(fault.to_string()))?;
+        text.push_str(&self.leaf.to_pem());
+        text.push_str(&self.issuing.to_pem());
+        let (unfinished, path) = (folder.join(".server.pem.unfinished"), folder.join(FILE));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |cause| Error::File { path, cause }
+        };
+        match fs::remove_file(&unfinished) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&unfinished)(cause));
+            }
+            _ => write_private(&unfinished, text.as_bytes())?,
+        }
+        fs::rename(&unfinished, &path).map_err(failed(&path))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
+    }
+
+    /// Chain and key as rustls takes them.
+    pub(super) fn for_tls(
+        &self,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+        let pem = self.key.to_pem(None).map_err(|fault| Error::Internal(fault.to_string()))?;
+        let (_, der) = der::pem::decode_vec(pem.as_bytes())
+            .map_err(|fault| Error::Internal(fault.to_string()))?;
+        let chain = [&self.leaf, &self.issuing].map(|one| CertificateDer::from(one.der().to_vec()));
+        Ok((chain.to_vec(), PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))))
+    }
+}

@@ -1,0 +1,84 @@
+//! The running server: folders and keys at the start, listeners, TLS, reload, the end.
+
+mod identity;
+mod listener;
+mod running;
+mod setup;
+mod socket;
+mod tls;
+mod trust;
+
+pub use running::{Environment, Running, start};
+pub use setup::{FirstAccount, Installation};
+
+use std::path::PathBuf;
+
+/// Why the server does not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A CA, a key or the data folder.
+    #[error(transparent)]
+    Ca(#[from] crate::ca::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// A file or folder.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// An address to listen on.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// Which.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        cause: std::io::Error,
+    },
+    /// TLS cannot be set up with these keys and certificates.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The configuration names something that is not there.
+    #[error("the configuration names {0}, which does not exist")]
+    Missing(String),
+    /// A fault of this program.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// What the operator can do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        use crate::{ca::Error as Ca, store::Error as Store};
+        match self {
+            Self::Ca(Ca::File { remedy, .. }) => remedy.clone(),
+            Self::Store(Store::InUse(_)) => {
+                "stop the other estd that uses this data folder, or give this one its own"
+                    .to_owned()
+            }
+            Self::Store(Store::Corrupt(_)) => {
+                "start the version of estd that wrote it, or restore the folder from your backup"
+                    .to_owned()
+            }
+            Self::Ca(Ca::NotValid { .. }) => {
+                "check the machine's clock; if it is right, this CA has come to its end".to_owned()
+            }
+            Self::File { .. } | Self::Store(_) => {
+                "make it readable and writable for this user, with space left on the disk"
+                    .to_owned()
+            }
+            Self::Listen { .. } => {
+                "choose another address in [server] listen, or stop what listens there".to_owned()
+            }
+            Self::Missing(_) => "add it, or name another".to_owned(),
+            Self::Tls(_) | Self::Ca(_) | Self::Internal(_) => {
+                "report it with the text above".to_owned()
+            }
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! The server from start to stop.
+
+use super::{
+    Error, FirstAccount, Installation,
+    identity::OwnIdentity,
+    listener::{self, Shared},
+    setup::private_folder,
+    socket, tls,
+    trust::Databases,
+};
+use crate::{
+    admin::Admin,
+    ca::Ca,
+    clock::Clock,
+    config::Settings,
+    entropy::Entropy,
+    est::Service,
+    http::est::Context,
+    pki::Certificate,
+    ra::Authenticator,
+    store::Store,
+    telemetry::audit::{Event, Name, Trail},
+    types::{Actor, CaName, Peer, RequestId, Time},
+};
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// What the server takes from its surroundings.
+#[derive(Clone)]
+pub struct Environment {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Gives randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Takes audit events.
+    pub trail: Arc<dyn Trail>,
+}
+
+/// What a reload or a renewal of the server's certificate exchanges, all at once.
+pub(super) struct Live {
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) databases: Databases,
+    pub(super) service: Arc<Service>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) handshake_timeout: Duration,
+    pub(super) header_timeout: Duration,
+    context: Context,
+}
+
+impl Live {
+    /// What a request of this peer is handled with.
+    pub(super) fn context(&self, peer: Arc<Peer>) -> Context {
+        Context { peer, ..self.context.clone() }
+    }
+}
+
+/// A server that serves.
+pub struct Running {
+    environment: Environment,
+    installation: Installation,
+    authenticator: Arc<Authenticator>,
+    settings: Mutex<Settings>,
+    own: Mutex<OwnIdentity>,
+    shared: Shared,
+    addresses: Vec<SocketAddr>,
+    socket: Option<PathBuf>,
+}
+
+/// Starts a server: opens or makes what is on disk, then listens.
+///
+/// # Errors
+/// [`Error`]; nothing is left running.
+pub async fn start(
+    settings: Settings,
+    environment: Environment,
+    show: impl FnOnce(&FirstAccount),
+) -> Result<Running, Error> {
+    let now = environment.clock.now();
+    let (entropy, trail) = (Arc::clone(&environment.entropy), Arc::clone(&environment.trail));
+    let installation = Installation::open(&settings, entropy, trail, now, show).await?;
+    let store = Arc::clone(&installation.store);
+    let started = serve(settings, environment, installation, now).await;
+    if started.is_err() {
+        store.close().await;
+    }
+    started
+}
+
+async fn serve(
+    settings: Settings,
+    environment: Environment,
+    installation: Installation,
+    now: Time,
+) -> Result<Running, Error> {
+    let own = own_identity(&settings, &environment, &installation.cas, now).await?;
+    let authenticator = Arc::new(Authenticator::new(Arc::clone(&installation.store)));
+    let live = live(&settings, &environment, &installation, &authenticator, &own)?;
+    let shared = Shared {
+        live: Arc::new(ArcSwap::from_pointee(live)),
+        places: Arc::new(Semaphore::new(settings.server.max_connections)),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    };
+    let mut listeners = Vec::new();
+    for address in &settings.server.listen {
+        let failed = |cause| Error::Listen { address: *address, cause };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        listeners.push((listener.local_addr().map_err(failed)?, listener));
+    }
+    let admin = Admin::new(
+        Arc::clone(&installation.store),
+        installation.cas.values().cloned().collect(),
+        Arc::clone(&environment.clock),
+        Arc::clone(&environment.entropy),
+    );
+    let socket = socket::open(&settings.data, Arc::new(admin), &shared)?;
+
+    let event = Event::new(now, Name::ServerStarted, Actor::server())
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .with(
+            "listen",
+            listeners.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(" "),
+        );
+    installation.store.append(event).await?;
+
+    let addresses = listeners.iter().map(|(address, _)| *address).collect();
+    for (_, listener) in listeners {
+        // Not tracked: it ends with the token, while the tracker waits for connections.
+        tokio::spawn(listener::run(listener, shared.clone()));
+    }
+    Ok(Running {
+        environment,
+        installation,
+        authenticator,
+        settings: Mutex::new(settings),
+        own: Mutex::new(own),
+        shared,
+        addresses,
+        socket,
+    })
+}
+
+fn live(
+    settings: &Settings,
+    environment: &Environment,
+    installation: &Installation,
+    authenticator: &Arc<Authenticator>,
+    own: &OwnIdentity,
+) -> Result<Live, Error> {
+    let (chain, key) = own.for_tls()?;
+    // Our issuing CAs are anchors themselves: one signature less to verify for each client.
+    let of_ours = installation.cas.values().flat_map(|ca| [ca.issuing().der(), ca.root().der()]);
+    let listed = settings.client_trust.explicit.iter().map(Vec::as_slice);
+    let implicit = settings.client_trust.implicit.iter().map(Vec::as_slice);
+    let service = Service::new(
+        settings,
+        &installation.cas,
+        Arc::clone(authenticator),
+        Arc::clone(&installation.store),
+        Arc::clone(&environment.clock),
+    )
+    .map_err(Error::Missing)?;
+    let service = Arc::new(service);
+    Ok(Live {
+        tls: tls::config(chain, key)?,
+        databases: Databases::new(of_ours.chain(listed), implicit)?,
+        clock: Arc::clone(&environment.clock),
+        handshake_timeout: settings.server.handshake_timeout,
+        header_timeout: settings.server.header_timeout,
+        context: Context {
+            service: Arc::clone(&service),
+            // Exchanged for each connection's own.
+            peer: Arc::new(Peer {
+                address: SocketAddr::from(([0, 0, 0, 0], 0)),
+                certificate: None,
+            }),
+            trail: Arc::clone(&environment.trail),
+            clock: Arc::clone(&environment.clock),
+            entropy: Arc::clone(&environment.entropy),
+            max_body: settings.server.max_body,
+            body_timeout: settings.server.body_timeout,
+        },
+        service,
+    })
+}
+
+async fn own_identity(
+    settings: &Settings,
+    environment: &Environment,
+    cas: &BTreeMap<CaName, Arc<Ca>>,
+    now: Time,
+) -> Result<OwnIdentity, Error> {
+    let folder = settings.data.join("server");
+    private_folder(&folder)?;
+    let wanted = &settings.server_certificate;
+    let ca = cas.get(&wanted.ca).ok_or_else(|| Error::Missing(format!("CA {}", wanted.ca)))?;
+    let mut random = [0u8; 8];
+    environment.entropy.fill(&mut random).map_err(|fault| Error::Internal(fault.to_string()))?;
+    OwnIdentity::current(&folder, wanted, &settings.keys, ca, RequestId::new(random), now).await
+}
+
+impl Running {
+    /// The addresses that it listens on, with the ports that it got.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The CAs.
+    #[must_use]
+    pub const fn cas(&self) -> &BTreeMap<CaName, Arc<Ca>> {
+        &self.installation.cas
+    }
+
+    /// The store.
+    #[must_use]
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.installation.store
+    }
+
+    /// The certificate that it shows now.
+    pub async fn certificate(&self) -> Certificate {
+        self.own.lock().await.leaf.clone()
+    }
+
+    /// The operator's socket.
+    #[must_use]
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Puts new settings in force. Connections that are open see them with their next request.
+    /// Returns the sections that changed and need a restart: they stay as they were.
+    ///
+    /// # Errors
+    /// [`Error`]; the old settings stay in force then.
+    pub async fn reload(&self, new: Settings) -> Result<Vec<&'static str>, Error> {
+        let now = self.environment.clock.now();
+        let mut settings = self.settings.lock().await;
+        let (later, new) = (settings.restart_needed(&new), new.with_restart_only_from(&settings));
+        let own = self.own.lock().await;
+        let live = live(&new, &self.environment, &self.installation, &self.authenticator, &own)?;
+        let event = Event::new(now, Name::ServerReloaded, Actor::server())
+            .with("file", new.file.display())
+            .with("needs_restart", later.join(" "));
+        self.installation.store.append(event).await?;
+        self.shared.live.store(Arc::new(live));
+        *settings = new;
+        Ok(later)
+    }
+
+    /// Tells that a reload was refused before it came to [`Running::reload`], or by it.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if that cannot be recorded.
+    pub async fn reload_refused(&self, reason: &str) -> Result<(), Error> {
+        let now = self.environment.clock.now();
+        let event =
+            Event::new(now, Name::ServerReloadRefused, Actor::server()).with("reason", reason);
+        Ok(self.installation.store.append(event).await?)
+    }
+
+    /// Renews the server's certificate if it is due, and shows it from the next connection on.
+    /// Call it now and then: once an hour is often enough.
+    ///
+    /// # Errors
+    /// [`Error`]; the old certificate stays in use then.
+    pub async fn renew_if_due(&self) -> Result<bool, Error> {
+        let now = self.environment.clock.now();
+        let settings = self.settings.lock().await;
+        let mut own = self.own.lock().await;
+        let renewed =
+            own_identity(&settings, &self.environment, &self.installation.cas, now).await?;
+        if renewed.leaf == own.leaf {
+            return Ok(false);
+        }
+        let live =
+            live(&settings, &self.environment, &self.installation, &self.authenticator, &renewed)?;
+        self.shared.live.store(Arc::new(live));
+        *own = renewed;
+        Ok(true)
+    }
+
+    /// Accepts no more connections, lets running requests finish within the grace of the
+    /// configuration, and closes the store.
+    pub async fn stop(self) {
+        let grace = self.settings.lock().await.server.shutdown_grace;
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("requests were still running after {} s", grace.as_secs());
+        }
+        if let Some(socket) = &self.socket {
+            // A file that is left is removed by the next start.
+            let _ = std::fs::remove_file(socket);
+        }
+        let now = self.environment.clock.now();
+        let event = Event::new(now, Name::ServerStopped, Actor::server());
+        if let Err(fault) = self.installation.store.append(event).await {
+            tracing::warn!("recording the stop: {fault}");
+        }
+        self.installation.store.close().await;
+    }
+}

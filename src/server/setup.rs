@@ -1,0 +1,165 @@
+//! What a start needs on disk, made where it is missing.
+//!
+//! Each part appears whole or not at all, in an order in which each needs only those before it:
+//! the folder, the store (whose lock keeps a second server out), the CAs, the first account, the
+//! server's own certificate. So a start that was killed is completed by the next one, and a start
+//! with everything in place changes nothing.
+
+use super::Error;
+use crate::{
+    ca::{Ca, Hierarchy, Made, signer::SoftSigner},
+    config::{self, Settings},
+    entropy::Entropy,
+    ra,
+    store::{Account, MemoryStore, SledStore, Store},
+    telemetry::audit::{Event, Name, Trail},
+    types::{Actor, CaName, Time},
+};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::Path,
+    sync::Arc,
+};
+use zeroize::Zeroizing;
+
+/// What is on disk, opened.
+pub struct Installation {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The CAs.
+    pub cas: BTreeMap<CaName, Arc<Ca>>,
+}
+
+/// The account that a first start makes. Its password is shown once.
+pub struct FirstAccount {
+    /// The user name.
+    pub name: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+/// The name of the account that a first start makes.
+const FIRST_ACCOUNT: &str = "enroll";
+
+impl Installation {
+    /// Opens what is there and makes what is missing. `show` is called with the first account
+    /// before it is recorded: were it shown after that, a start that is killed in between would
+    /// leave an account that nobody can use.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file; nothing that exists is overwritten.
+    pub async fn open(
+        settings: &Settings,
+        entropy: Arc<dyn Entropy>,
+        trail: Arc<dyn Trail>,
+        now: Time,
+        show: impl FnOnce(&FirstAccount),
+    ) -> Result<Self, Error> {
+        private_folder(&settings.data)?;
+        let store = open_store(settings, trail, now)?;
+        let opened = Self::complete(settings, Arc::clone(&store), entropy, now, show).await;
+        if opened.is_err() {
+            store.close().await;
+        }
+        opened
+    }
+
+    async fn complete(
+        settings: &Settings,
+        store: Arc<dyn Store>,
+        entropy: Arc<dyn Entropy>,
+        now: Time,
+        show: impl FnOnce(&FirstAccount),
+    ) -> Result<Self, Error> {
+        // An operator may remove every account; only a store without any history is a first start.
+        if store.events(1, 1).await?.is_empty() {
+            first_account(&store, &*entropy, now, show).await?;
+        }
+        let folder = settings.data.join("ca");
+        private_folder(&folder)?;
+        let mut cas = BTreeMap::new();
+        for (name, rules) in &settings.cas {
+            let ca = open_ca(settings, &folder, name, rules, &store, &entropy, now).await?;
+            cas.insert(name.clone(), Arc::new(ca));
+        }
+        Ok(Self { store, cas })
+    }
+}
+
+fn open_store(
+    settings: &Settings,
+    trail: Arc<dyn Trail>,
+    now: Time,
+) -> Result<Arc<dyn Store>, Error> {
+    Ok(match &settings.store {
+        config::Store::Memory => Arc::new(MemoryStore::new(trail)),
+        config::Store::Sled { cache } => {
+            Arc::new(SledStore::open(&settings.data.join("store"), *cache, now, trail)?)
+        }
+    })
+}
+
+async fn first_account(
+    store: &Arc<dyn Store>,
+    entropy: &dyn Entropy,
+    now: Time,
+    show: impl FnOnce(&FirstAccount),
+) -> Result<(), Error> {
+    let internal = |fault: String| Error::Internal(fault);
+    let password = ra::generate(entropy).map_err(|fault| internal(fault.to_string()))?;
+    let password_hash =
+        ra::hash(&password, entropy).map_err(|fault| internal(fault.to_string()))?;
+    let first = FirstAccount { name: FIRST_ACCOUNT.to_owned(), password };
+    show(&first);
+    let event = Event::new(now, Name::AccountAdded, Actor::server()).with("account", FIRST_ACCOUNT);
+    let account = Account { name: first.name, password_hash, added: now, labels: None };
+    Ok(store.add_account(account, event).await?)
+}
+
+async fn open_ca(
+    settings: &Settings,
+    folder: &Path,
+    name: &CaName,
+    rules: &config::Ca,
+    store: &Arc<dyn Store>,
+    entropy: &Arc<dyn Entropy>,
+    now: Time,
+) -> Result<Ca, Error> {
+    let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    let (hierarchy, made) =
+        Hierarchy::open_or_make(folder, name, rules, passphrase, &**entropy, now)?;
+    if made == Made::Now {
+        let event = Event::new(now, Name::CaCreated, Actor::server())
+            .with("ca", name)
+            .with("root", hierarchy.root.fingerprint())
+            .with("issuing", hierarchy.issuing.fingerprint());
+        store.append(event).await?;
+    }
+    let signer =
+        SoftSigner::new(hierarchy.key).map_err(|fault| Error::Internal(fault.to_string()))?;
+    let ca = Ca::new(
+        name.clone(),
+        hierarchy.root,
+        hierarchy.issuing,
+        Arc::new(signer),
+        Arc::clone(store),
+        Arc::clone(entropy),
+    )?;
+    Ok(ca)
+}
+
+/// Makes the folder, or checks that nobody else may write to the one that is there.
+pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::File { path: path.to_owned(), cause };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.mode();
+    if mode & 0o077 != 0 {
+        return Err(failed(std::io::Error::other(format!(
+            "others than its owner may enter this folder (mode {:03o}); chmod 700 it",
+            mode & 0o777
+        ))));
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! TLS: 1.3 and 1.2 with forward secrecy and AEAD, client certificate asked for (BCP 195).
+
+use super::{Error, trust::AskOnly};
+use rustls::{
+    CipherSuite, ServerConfig,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, PrivateKeyDer},
+    version::{TLS12, TLS13},
+};
+use std::sync::Arc;
+
+/// The provider with AES-128-GCM in front: no weaker in any way that matters here, and measured,
+/// a full handshake with an enrolment costs 5 % less with it.
+fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    provider
+}
+
+/// Sets TLS up with the server's own chain and key.
+///
+/// # Errors
+/// [`Error::Tls`] if they do not fit together, or randomness for the tickets' keys is missing.
+pub(super) fn config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let failed = |fault: rustls::Error| Error::Tls(fault.to_string());
+    let provider = Arc::new(provider());
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(failed)?
+        .with_client_cert_verifier(Arc::new(AskOnly::new(provider)))
+        .with_single_cert(chain, key)
+        .map_err(failed)?;
+    config.ignore_client_order = true;
+    // curl --http1.0 offers nothing but http/1.0.
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+    // Tickets are sealed with keys that change every six hours and are good for twice that
+    // (RFC 9325 §3.4). One a connection: each costs as much as a tenth of a handshake.
+    config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+    config.send_tls13_tickets = 1;
+    // No early data: it could be replayed (RFC 9325 §3.10). This is rustls' default, too.
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}

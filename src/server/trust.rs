@@ -1,0 +1,172 @@
+//! Client certificates: asked for, never required, never a reason to end a handshake
+//! (docs/adr/0002).
+//!
+//! In the handshake only the signature is checked: that the client holds the key of what it
+//! shows. Whether the certificate is believed is found out afterwards, by RFC 5280 path
+//! validation against two databases of trust anchors (RFC 7030 §3.3.2), and judged by each
+//! request for itself.
+
+use super::Error;
+use crate::types::{ClientCertificate, Time, TrustClass, Verdict};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, TrustAnchor, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+};
+use std::{sync::Arc, time::Duration};
+use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+/// Lets every client certificate through whose key the client holds.
+#[derive(Debug)]
+pub(super) struct AskOnly(Arc<CryptoProvider>);
+
+impl AskOnly {
+    pub(super) const fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
+
+impl ClientCertVerifier for AskOnly {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// Empty: a list with our own CAs makes devices withhold the certificate of their maker
+    /// (R-7030-3.3.2-f).
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The two databases of trust anchors for client certificates.
+#[derive(Debug)]
+pub(super) struct Databases {
+    explicit: Vec<TrustAnchor<'static>>,
+    implicit: Vec<TrustAnchor<'static>>,
+}
+
+impl Databases {
+    /// Takes the anchors, DER. Explicit ones are our CAs and what the operator lists beside them.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] if one is no certificate.
+    pub(super) fn new<'a>(
+        explicit: impl IntoIterator<Item = &'a [u8]>,
+        implicit: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Self, Error> {
+        let anchor = |der: &[u8]| {
+            anchor_from_trusted_cert(&CertificateDer::from(der))
+                .map(|anchor| anchor.to_owned())
+                .map_err(|fault| Error::Tls(format!("a trust anchor cannot be read: {fault}")))
+        };
+        Ok(Self {
+            explicit: explicit.into_iter().map(anchor).collect::<Result<_, _>>()?,
+            implicit: implicit.into_iter().map(anchor).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Judges the chain that a client showed, end entity first.
+    pub(super) fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Time,
+    ) -> Option<ClientCertificate> {
+        let (end_entity, intermediates) = chain.split_first()?;
+        let verdict = match self.validate(end_entity, intermediates, &self.explicit, now) {
+            Ok(()) => Verdict::Trusted(TrustClass::Explicit),
+            Err(explicit) => match self.validate(end_entity, intermediates, &self.implicit, now) {
+                Ok(()) => Verdict::Trusted(TrustClass::Implicit),
+                // The more telling of the two: that it is unknown says nothing if it is known here.
+                Err(webpki::Error::UnknownIssuer) => Verdict::Untrusted(reason(&explicit)),
+                Err(implicit) => Verdict::Untrusted(reason(&implicit)),
+            },
+        };
+        Some(ClientCertificate { der: end_entity.to_vec(), verdict })
+    }
+
+    fn validate(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        anchors: &[TrustAnchor<'_>],
+        now: Time,
+    ) -> Result<(), webpki::Error> {
+        if anchors.is_empty() {
+            return Err(webpki::Error::UnknownIssuer);
+        }
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
+        EndEntityCert::try_from(end_entity)?
+            .verify_for_usage(
+                webpki::ALL_VERIFICATION_ALGS,
+                anchors,
+                intermediates,
+                now,
+                // clientAuth if the certificate names usages at all: an IDevID usually has none
+                // (R-8021AR-8-d).
+                KeyUsage::client_auth(),
+                None,
+                None,
+            )
+            .map(|_| ())
+    }
+}
+
+fn reason(fault: &webpki::Error) -> String {
+    match fault {
+        webpki::Error::CertExpired { not_after, .. } => {
+            format!("one that expired at {}", Time::from_unix(not_after.as_secs()))
+        }
+        webpki::Error::CertNotValidYet { not_before, .. } => {
+            format!("one that is valid from {} only", Time::from_unix(not_before.as_secs()))
+        }
+        webpki::Error::UnknownIssuer => "one of an unknown issuer".to_owned(),
+        webpki::Error::RequiredEkuNotFoundContext(_) => {
+            "one whose extKeyUsage lacks clientAuth".to_owned()
+        }
+        webpki::Error::CaUsedAsEndEntity => "the certificate of a CA".to_owned(),
+        other => format!("one that does not validate ({other})"),
+    }
+}
