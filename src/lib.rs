@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod api;
 pub mod ca;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod entropy;

@@ -3,7 +3,7 @@
 
 use crate::{
     api,
-    ca::Ca,
+    ca::CaCertificates,
     clock::Clock,
     entropy::Entropy,
     pki::Certificate,
@@ -68,7 +68,7 @@ impl From<store::Error> for Error {
 /// Answers operators.
 pub struct Admin {
     store: Arc<dyn Store>,
-    cas: Vec<Arc<Ca>>,
+    cas: Vec<CaCertificates>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
@@ -78,7 +78,7 @@ impl Admin {
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
-        cas: Vec<Arc<Ca>>,
+        cas: Vec<CaCertificates>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
@@ -131,10 +131,10 @@ impl Admin {
             not_after: one.not_after().to_string(),
             pem: one.to_pem(),
         };
-        let entry = |ca: &Arc<Ca>| api::CaEntry {
-            name: ca.name().to_string(),
-            root: certificate(ca.root()),
-            issuing: certificate(ca.issuing()),
+        let entry = |ca: &CaCertificates| api::CaEntry {
+            name: ca.name.to_string(),
+            root: certificate(&ca.root),
+            issuing: certificate(&ca.issuing),
         };
         api::Cas { cas: self.cas.iter().map(entry).collect() }
     }

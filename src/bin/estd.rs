@@ -1,1 +1,7 @@
-fn main() {}
+//! The server and its operator's commands.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    estd::cli::estd()
+}

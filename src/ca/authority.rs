@@ -1,6 +1,6 @@
 //! Issuing: record, sign, record, hand out.
 
-use super::{Content, Error, serial, signer::Signer};
+use super::{CaCertificates, Content, Error, serial, signer::Signer};
 use crate::{
     entropy::Entropy,
     pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
@@ -95,6 +95,12 @@ impl Ca {
     #[must_use]
     pub const fn issuing(&self) -> &Certificate {
         &self.issuing
+    }
+
+    /// Both certificates, by name.
+    #[must_use]
+    pub fn certificates(&self) -> CaCertificates {
+        CaCertificates { name: self.name.clone(), root: self.root.clone(), issuing: self.issuing.clone() }
     }
 
     /// Root and issuing CA as certs-only CMS, DER: the answer of `/cacerts` (RFC 7030 §4.1.3).

@@ -34,6 +34,32 @@ pub struct Hierarchy {
     pub key: PrivateKey,
 }
 
+/// The certificates of a CA, without its key.
+#[derive(Clone, Debug)]
+pub struct CaCertificates {
+    /// Its name in the configuration.
+    pub name: CaName,
+    /// The root's certificate.
+    pub root: Certificate,
+    /// The issuing CA's certificate.
+    pub issuing: Certificate,
+}
+
+impl CaCertificates {
+    /// Reads them from `folder/NAME`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if one cannot be read.
+    pub fn read(folder: &Path, name: &CaName) -> Result<Self, Error> {
+        let home = folder.join(name.as_str());
+        Ok(Self {
+            name: name.clone(),
+            root: certificate(&home.join(ROOT))?,
+            issuing: certificate(&home.join(ISSUING))?,
+        })
+    }
+}
+
 /// Whether a CA was made or found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {

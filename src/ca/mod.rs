@@ -9,7 +9,7 @@ mod serial;
 pub mod signer;
 
 pub use authority::{Ca, Issued, Order};
-pub use hierarchy::{Hierarchy, Made};
+pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
 pub use profile::{Content, Profile, Refusal};
 

@@ -16,9 +16,15 @@ use toml::{Table, Value};
 pub(super) struct Report<'a> {
     pub(super) file: &'a Path,
     pub(super) faults: RefCell<Vec<Fault>>,
+    /// Every key that was asked for: a test holds est.toml against it.
+    pub(super) known: RefCell<BTreeSet<String>>,
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    pub(super) fn new(file: &'a Path) -> Self {
+        Self { file, faults: RefCell::default(), known: RefCell::default() }
+    }
+
     pub(super) fn tell(
         &self,
         code: &'static str,
@@ -254,6 +260,7 @@ impl<'a> Section<'a> {
     /// Tells the keys that nobody asked for.
     pub(super) fn finish(self) {
         let known = self.known.borrow();
+        self.report.known.borrow_mut().extend(known.iter().cloned());
         for key in self.table.keys().filter(|key| !known.contains(*key)) {
             let nearest = known
                 .iter()

@@ -9,7 +9,7 @@ mod tls;
 mod trust;
 
 pub use running::{Environment, Running, start};
-pub use setup::{FirstAccount, Installation};
+pub use setup::{FirstAccount, Installation, private_folder};
 
 use std::path::PathBuf;
 

@@ -52,7 +52,6 @@ pub struct Environment {
 pub(super) struct Live {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) databases: Databases,
-    pub(super) service: Arc<Service>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) handshake_timeout: Duration,
     pub(super) header_timeout: Duration,
@@ -121,7 +120,7 @@ async fn serve(
     }
     let admin = Admin::new(
         Arc::clone(&installation.store),
-        installation.cas.values().cloned().collect(),
+        installation.cas.values().map(|ca| ca.certificates()).collect(),
         Arc::clone(&environment.clock),
         Arc::clone(&environment.entropy),
     );
@@ -172,7 +171,6 @@ fn live(
         Arc::clone(&environment.clock),
     )
     .map_err(Error::Missing)?;
-    let service = Arc::new(service);
     Ok(Live {
         tls: tls::config(chain, key)?,
         databases: Databases::new(of_ours.chain(listed), implicit)?,
@@ -180,7 +178,7 @@ fn live(
         handshake_timeout: settings.server.handshake_timeout,
         header_timeout: settings.server.header_timeout,
         context: Context {
-            service: Arc::clone(&service),
+            service: Arc::new(service),
             // Exchanged for each connection's own.
             peer: Arc::new(Peer {
                 address: SocketAddr::from(([0, 0, 0, 0], 0)),
@@ -192,7 +190,6 @@ fn live(
             max_body: settings.server.max_body,
             body_timeout: settings.server.body_timeout,
         },
-        service,
     })
 }
 

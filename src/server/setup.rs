@@ -7,7 +7,7 @@
 
 use super::Error;
 use crate::{
-    ca::{Ca, Hierarchy, Made, signer::SoftSigner},
+    ca::{Ca, CaCertificates, Hierarchy, Made, signer::SoftSigner},
     config::{self, Settings},
     entropy::Entropy,
     ra,
@@ -44,6 +44,26 @@ pub struct FirstAccount {
 const FIRST_ACCOUNT: &str = "enroll";
 
 impl Installation {
+    /// Opens the store and reads the CA certificates of a data folder that a start has made, for
+    /// an operator's command while no server runs. Makes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`] with [`crate::store::Error::InUse`] while a server runs.
+    pub fn open_for_operator(
+        settings: &Settings,
+        trail: Arc<dyn Trail>,
+        now: Time,
+    ) -> Result<(Arc<dyn Store>, Vec<CaCertificates>), Error> {
+        let folder = settings.data.join("store");
+        if matches!(settings.store, config::Store::Sled { .. }) {
+            fs::metadata(&folder).map_err(|cause| Error::File { path: folder, cause })?;
+        }
+        let store = open_store(settings, trail, now)?;
+        let folder = settings.data.join("ca");
+        let cas = settings.cas.keys().map(|name| CaCertificates::read(&folder, name));
+        Ok((store, cas.collect::<Result<_, _>>()?))
+    }
+
     /// Opens what is there and makes what is missing. `show` is called with the first account
     /// before it is recorded: were it shown after that, a start that is killed in between would
     /// leave an account that nobody can use.
@@ -150,8 +170,11 @@ async fn open_ca(
     Ok(ca)
 }
 
-/// Makes the folder, or checks that nobody else may write to the one that is there.
-pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
+/// Makes the folder with mode 0700, or checks that nobody else may enter the one that is there.
+///
+/// # Errors
+/// [`Error::File`] if it cannot be made, or is open to others.
+pub fn private_folder(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: path.to_owned(), cause };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let mode = fs::metadata(path).map_err(failed)?.mode();

@@ -1,0 +1,208 @@
+//! Commands of the operator.
+#![allow(clippy::print_stdout, reason = "what a command found goes to standard output")]
+
+use super::{CertCommand, Failure, Output, UserCommand, office::Office};
+use crate::{api, config::Settings};
+use std::io::{BufRead, Write};
+use zeroize::Zeroize;
+
+pub(super) fn config_is_good(settings: &Settings) -> Result<(), Failure> {
+    println!("{}: good", settings.file.display());
+    println!("  {} CA, {} profile, {} label beside the unlabelled one", settings.cas.len(), settings.profiles.len(), settings.labels.len());
+    Ok(())
+}
+
+/// Runs an operator's question to its end, and lets go of the store whatever came of it.
+fn with_office<T>(
+    settings: &Settings,
+    question: impl AsyncFnOnce(&Office) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
+    runtime.block_on(async {
+        let office = Office::find(settings).await?;
+        let outcome = question(&office).await;
+        office.close().await;
+        outcome
+    })
+}
+
+pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Failure> {
+    match command {
+        CertCommand::List { subject, state, open, label, expires_before, limit, output } => {
+            let state = if open { Some("open".to_owned()) } else { state };
+            let query = api::CertificateQuery { subject, state, label, expires_before, after: None, limit: None };
+            list(settings, query, limit, output)
+        }
+        CertCommand::Show { serial, output } => {
+            let entry = with_office(settings, async |office| office.certificate(&serial).await)?;
+            if output.json { json(&entry) } else { show(&entry) }
+        }
+    }
+}
+
+/// Prints page by page, so that a million certificates need no more memory than a thousand.
+fn list(settings: &Settings, mut query: api::CertificateQuery, limit: Option<usize>, output: Output) -> Result<(), Failure> {
+    const PAGE: usize = 1000;
+    with_office(settings, async |office| {
+        let mut left = limit.unwrap_or(usize::MAX);
+        let mut table = Table::new(["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"]);
+        while left > 0 {
+            query.limit = Some(left.min(PAGE));
+            let page = office.certificates(&query).await?;
+            left = left.saturating_sub(page.certificates.len());
+            for entry in &page.certificates {
+                if output.json {
+                    json(entry)?;
+                    continue;
+                }
+                let names = if entry.subject.is_empty() { entry.san.join(" ") } else { entry.subject.clone() };
+                let label = entry.label.as_deref().unwrap_or("-");
+                table.row([&entry.serial, &entry.state, &entry.not_after, label, &entry.authenticated_by, &names])?;
+            }
+            query.after = page.next;
+            if query.after.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
+    let none = "-".to_owned();
+    let lines = [
+        ("serial", &entry.serial),
+        ("state", &entry.state),
+        ("subject", &entry.subject),
+        ("san", &entry.san.join(" ")),
+        ("valid from", &entry.not_before),
+        ("valid to", &entry.not_after),
+        ("label", entry.label.as_ref().unwrap_or(&none)),
+        ("profile", &entry.profile),
+        ("ca", &entry.ca),
+        ("operation", entry.operation.as_ref().unwrap_or(&none)),
+        ("asked by", &format!("{} ({})", entry.actor, entry.authenticated_by)),
+        ("predecessor", entry.predecessor.as_ref().unwrap_or(&none)),
+        ("key sha256", &entry.spki_sha256),
+        ("request", &entry.request),
+        ("begun", &entry.begun),
+        ("ended", entry.ended.as_ref().unwrap_or(&none)),
+    ];
+    for (name, value) in lines {
+        line(&format!("{name:<12} {}", printable(value)))?;
+    }
+    line(entry.pem.as_deref().unwrap_or_default().trim_end())
+}
+
+pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure> {
+    let all = with_office(settings, async |office| office.cas().await)?;
+    if output.json {
+        return json(&all);
+    }
+    for ca in &all.cas {
+        for (role, one) in [("root", &ca.root), ("issuing CA", &ca.issuing)] {
+            line(&format!("{}: {role} {}", ca.name, printable(&one.subject)))?;
+            line(&format!("  SHA-256   {}", one.sha256))?;
+            line(&format!("  serial    {}", one.serial))?;
+            line(&format!("  valid to  {}", one.not_after))?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, labels, password_stdin, output } => {
+            let password = if password_stdin { Some(password_from_stdin()?) } else { None };
+            let labels = (!labels.is_empty()).then_some(labels);
+            let new = api::NewUser { name, password, labels };
+            let mut added = with_office(settings, async |office| office.add_user(new).await)?;
+            if output.json {
+                json(&added)?;
+            } else if let Some(password) = &added.password {
+                line(&format!("user {} password {password}", printable(&added.name)))?;
+                line("The password is shown this once; only a hash of it is kept.")?;
+            } else {
+                line(&format!("user {} added", printable(&added.name)))?;
+            }
+            added.password.zeroize();
+            Ok(())
+        }
+        UserCommand::Remove { name } => {
+            with_office(settings, async |office| office.remove_user(&name).await)?;
+            line(&format!("user {} removed", printable(&name)))
+        }
+        UserCommand::List { output } => {
+            let all = with_office(settings, async |office| office.users().await)?;
+            if output.json {
+                return json(&all);
+            }
+            let mut table = Table::new(["ADDED", "LABELS", "NAME"]);
+            for user in &all.users {
+                let labels = user.labels.as_ref().map_or_else(|| "all".to_owned(), |labels| labels.join(","));
+                table.row([&user.added, &labels, &user.name])?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn password_from_stdin() -> Result<String, Failure> {
+    let mut password = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut password)
+        .map_err(|cause| Failure::new(format!("standard input: {cause}"), "give the password as one line"))?;
+    let length = password.trim_end_matches(['\r', '\n']).len();
+    password.truncate(length);
+    Ok(password)
+}
+
+/// Rows of columns. The last column takes what it needs; the others what their first rows need.
+struct Table<const N: usize> {
+    head: Option<[&'static str; N]>,
+    widths: [usize; N],
+}
+
+impl<const N: usize> Table<N> {
+    const fn new(head: [&'static str; N]) -> Self {
+        Self { head: Some(head), widths: [0; N] }
+    }
+
+    fn row(&mut self, cells: [&str; N]) -> Result<(), Failure> {
+        let cells = cells.map(printable);
+        for (width, cell) in self.widths.iter_mut().zip(&cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+        if let Some(head) = self.head.take() {
+            for (width, name) in self.widths.iter_mut().zip(head) {
+                *width = (*width).max(name.len());
+            }
+            self.print(head.map(str::to_owned))?;
+        }
+        self.print(cells)
+    }
+
+    fn print(&self, cells: [String; N]) -> Result<(), Failure> {
+        let padded: Vec<String> =
+            cells.iter().zip(self.widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        line(padded.join("  ").trim_end())
+    }
+}
+
+/// What came from a client must not steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    line(&serde_json::to_string(value).map_err(|fault| Failure::new(fault, "report it"))?)
+}
+
+/// Prints a line. Whoever closed the pipe (`| head`) has seen enough.
+fn line(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{text}").map_err(|cause| Failure::new(format!("standard output: {cause}"), "keep it open"))
+}

@@ -1,0 +1,96 @@
+//! `estd serve`: the process around the server.
+#![allow(clippy::print_stdout, reason = "the welcome and the line that says it is ready")]
+
+use super::{Failure, load, welcome::Welcome};
+use crate::{
+    clock::SystemClock,
+    config::{Settings, Terminal},
+    entropy::SystemEntropy,
+    server::{self, Environment, FirstAccount, Running, private_folder},
+    telemetry::{FileTrail, start_terminal},
+};
+use sd_notify::NotifyState;
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often the server looks whether its own certificate is due.
+const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+
+pub(super) fn run(file: &Path) -> Result<(), Failure> {
+    let settings = load(file)?;
+    start_terminal(&std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
+    runtime.block_on(serve(file, settings))
+}
+
+async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
+    private_folder(&settings.data)?;
+    let trail = FileTrail::open(&settings.audit.file, settings.audit.terminal == Terminal::Text).map_err(|cause| {
+        Failure::new(format!("{}: {cause}", settings.audit.file.display()), "make its folder writable, or name another file in [audit]")
+    })?;
+    let trail = Arc::new(trail);
+    let environment = Environment {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::new()),
+        trail: Arc::clone(&trail) as _,
+    };
+    // Handlers first: a signal while the server starts must not kill it half-way.
+    let failed = |cause| Failure::new(format!("signals: {cause}"), "report it");
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
+
+    let mut welcome = Welcome::new(&settings);
+    let running = server::start(settings, environment, |first: &FirstAccount| welcome.first_account(first)).await?;
+    print!("{}", welcome.text(&running));
+    println!("{}", welcome.ready_line(&running));
+    notify(&[NotifyState::Ready]);
+
+    let mut check = tokio::time::interval(RENEWAL_CHECK);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => {
+                trail.reopen();
+                reload(file, &running).await;
+            }
+            _ = check.tick() => match running.renew_if_due().await {
+                Ok(true) => tracing::info!("the server's certificate was renewed"),
+                Ok(false) => {}
+                Err(fault) => tracing::error!("the server's certificate is due and was not renewed: {fault}; remedy: {}", fault.remedy()),
+            },
+        }
+    }
+    notify(&[NotifyState::Stopping]);
+    running.stop().await;
+    trail.close();
+    Ok(())
+}
+
+async fn reload(file: &Path, running: &Running) {
+    let outcome = match load(file) {
+        Ok(settings) => running.reload(settings).await.map_err(|fault| fault.to_string()),
+        Err(Failure::Config(faults)) => Err(faults.to_string()),
+        Err(Failure::Failed { what, .. }) => Err(what),
+    };
+    match outcome {
+        Ok(later) if later.is_empty() => tracing::info!("{} was read again and is in force", file.display()),
+        Ok(later) => tracing::warn!("{} was read again; restart estd for: {}", file.display(), later.join(", ")),
+        Err(reason) => {
+            tracing::error!("{} was not put in force; the old settings stay: {reason}", file.display());
+            if let Err(fault) = running.reload_refused(&reason).await {
+                tracing::error!("recording that: {fault}");
+            }
+        }
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(fault) = sd_notify::notify(state) {
+        tracing::warn!("telling systemd: {fault}");
+    }
+}

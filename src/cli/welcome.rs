@@ -1,0 +1,130 @@
+//! What a start tells the person in front of it: where, which anchor, and commands to paste.
+
+use crate::{
+    config::Settings,
+    server::{FirstAccount, Running},
+};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+pub(super) struct Welcome {
+    data: PathBuf,
+    ca: String,
+    host: String,
+    account: Option<(String, Zeroizing<String>)>,
+}
+
+impl Welcome {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let own = &settings.server_certificate;
+        let host = own.names.first().cloned().or_else(|| {
+            own.addresses.first().map(|address| if address.is_ipv6() { format!("[{address}]") } else { address.to_string() })
+        });
+        Self {
+            // Commands are pasted anywhere.
+            data: std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone()),
+            ca: settings.unlabelled.ca.to_string(),
+            host: host.unwrap_or_else(|| "localhost".to_owned()),
+            account: None,
+        }
+    }
+
+    /// Keeps the password for the welcome, and shows it at once: it is recorded after this.
+    pub(super) fn first_account(&mut self, first: &FirstAccount) {
+        tracing::info!(
+            "first start: enrolment account {} has password {} (shown this once; only a hash is kept)",
+            first.name,
+            first.password.as_str()
+        );
+        self.account = Some((first.name.clone(), first.password.clone()));
+    }
+
+    fn anchor(&self) -> String {
+        quoted(&self.data.join("ca").join(&self.ca).join("root.pem"))
+    }
+
+    /// The readable text.
+    pub(super) fn text(&self, running: &Running) -> String {
+        let port = running.addresses().first().map_or(8443, std::net::SocketAddr::port);
+        let (server, anchor) = (format!("https://{}:{port}", self.host), self.anchor());
+        let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else { return String::new() };
+        let (user, secret, curl_user) = match &self.account {
+            Some((name, password)) => (
+                name.as_str(),
+                format!("EST_PASSWORD={} ", password.as_str()),
+                format!("{name}:{}", password.as_str()),
+            ),
+            None => ("enroll", "EST_PASSWORD=... ".to_owned(), "enroll".to_owned()),
+        };
+        let est = est_command();
+        let account = match &self.account {
+            Some((name, password)) => format!("{name}, password {} (shown this once; only a hash is kept)", password.as_str()),
+            None => "as before; \"estd user add NAME\" makes another one".to_owned(),
+        };
+        let mut out = String::new();
+        // A String takes all that is written to it.
+        let _ = write!(
+            out,
+            r#"
+estd {version} serves EST (RFC 7030)
+
+  where         {server}/.well-known/est
+  trust anchor  {anchor}
+  its SHA-256   {fingerprint}
+  account       {account}
+
+A first certificate with curl and openssl:
+
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout device-1.key -subj /CN=device-1 -outform DER -out device-1.csr
+  openssl base64 -in device-1.csr | curl --fail-with-body --cacert {anchor} --user {curl_user} -H "Content-Type: application/pkcs10" --data-binary @- {server}/.well-known/est/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out device-1.pem
+  curl --cacert {anchor} {server}/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out cacerts.pem
+  openssl verify -CAfile {anchor} -untrusted cacerts.pem device-1.pem
+
+A first certificate with est:
+
+  {secret}{est} enroll --server {server} --cacert {anchor} --user {user} --subject CN=device-2 --out device-2
+  openssl verify -CAfile {anchor} -untrusted device-2/ca.pem device-2/cert.pem
+
+"#,
+            version = env!("CARGO_PKG_VERSION"),
+            fingerprint = ca.root().fingerprint(),
+        );
+        out
+    }
+
+    /// One line of JSON that says that the server is ready.
+    pub(super) fn ready_line(&self, running: &Running) -> String {
+        let listen: Vec<String> = running.addresses().iter().map(ToString::to_string).collect();
+        let root = running.cas().values().find(|ca| ca.name().as_str() == self.ca).map(|ca| ca.root().fingerprint().to_string());
+        serde_json::json!({
+            "event": "ready",
+            "listen": listen,
+            "root_sha256": root,
+            "socket": running.socket(),
+        })
+        .to_string()
+    }
+}
+
+/// How to call `est` from here: the binary beside this one, or cargo if that has built only this.
+fn est_command() -> String {
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("est")).filter(|est| est.is_file());
+    match (beside, std::env::var_os("CARGO_MANIFEST_DIR")) {
+        (Some(est), None) => quoted(&est),
+        (_, Some(project)) => {
+            let release = if cfg!(debug_assertions) { "" } else { " --release" };
+            format!("cargo run --quiet{release} --manifest-path {} --bin est --", quoted(&Path::new(&project).join("Cargo.toml")))
+        }
+        (None, None) => "est".to_owned(),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}

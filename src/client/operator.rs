@@ -1,0 +1,59 @@
+//! The operator's end of the Unix socket: HTTP with JSON under `/v1/`.
+
+use crate::api::Refusal;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request, body::Bytes, client::conn::http1, header::HOST};
+use hyper_util::rt::TokioIo;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{io, path::Path};
+use tokio::net::UnixStream;
+
+/// Octets of an answer at most: a page of a thousand certificates is far smaller.
+const LARGEST: usize = 16 << 20;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Nobody listens there.
+    #[error("no server listens at the socket: {0}")]
+    NoServer(io::Error),
+    /// The server refused.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// The conversation failed.
+    #[error("the server's answer cannot be read: {0}")]
+    Broken(String),
+}
+
+/// Asks the server behind `socket`.
+///
+/// # Errors
+/// [`Error`].
+pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&Q>,
+) -> Result<A, Error> {
+    let broken = |fault: &dyn std::fmt::Display| Error::Broken(fault.to_string());
+    let stream = UnixStream::connect(socket).await.map_err(Error::NoServer)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
+    let talking = tokio::spawn(connection);
+    let octets = body.map(serde_json::to_vec).transpose().map_err(|fault| broken(&fault))?.unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(HOST, "estd")
+        .body(Full::new(Bytes::from(octets)))
+        .map_err(|fault| broken(&fault))?;
+    let answer = sender.send_request(request).await.map_err(|fault| broken(&fault))?;
+    let status = answer.status();
+    let octets = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(|fault| broken(&fault))?.to_bytes();
+    talking.abort();
+    if status.is_success() {
+        serde_json::from_slice(&octets).map_err(|fault| broken(&fault))
+    } else {
+        Err(Error::Refused(serde_json::from_slice(&octets).map_err(|fault| broken(&fault))?))
+    }
+}
