@@ -48,7 +48,7 @@ fn list(settings: &Settings, mut query: api::CertificateQuery, limit: Option<usi
     const PAGE: usize = 1000;
     with_office(settings, async |office| {
         let mut left = limit.unwrap_or(usize::MAX);
-        let mut table = Table::new(["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"]);
+        let mut table = Table::new(["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"], [40, 7, 20, 8, 11, 0]);
         while left > 0 {
             query.limit = Some(left.min(PAGE));
             let page = office.certificates(&query).await?;
@@ -140,7 +140,7 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             if output.json {
                 return json(&all);
             }
-            let mut table = Table::new(["ADDED", "LABELS", "NAME"]);
+            let mut table = Table::new(["ADDED", "LABELS", "NAME"], [20, 8, 0]);
             for user in &all.users {
                 let labels = user.labels.as_ref().map_or_else(|| "all".to_owned(), |labels| labels.join(","));
                 table.row([&user.added, &labels, &user.name])?;
@@ -161,15 +161,15 @@ fn password_from_stdin() -> Result<String, Failure> {
     Ok(password)
 }
 
-/// Rows of columns. The last column takes what it needs; the others what their first rows need.
+/// Rows of columns, each at least as wide as usual and growing with what comes.
 struct Table<const N: usize> {
     head: Option<[&'static str; N]>,
     widths: [usize; N],
 }
 
 impl<const N: usize> Table<N> {
-    const fn new(head: [&'static str; N]) -> Self {
-        Self { head: Some(head), widths: [0; N] }
+    const fn new(head: [&'static str; N], widths: [usize; N]) -> Self {
+        Self { head: Some(head), widths }
     }
 
     fn row(&mut self, cells: [&str; N]) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use crate::{
     clock::SystemClock,
     config::{Settings, Terminal},
     entropy::SystemEntropy,
-    server::{self, Environment, FirstAccount, Running, private_folder},
+    server::{self, Environment, Running, private_folder},
     telemetry::{FileTrail, start_terminal},
 };
 use sd_notify::NotifyState;
@@ -43,9 +43,13 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
 
-    let mut welcome = Welcome::new(&settings);
-    let running = server::start(settings, environment, |first: &FirstAccount| welcome.first_account(first)).await?;
-    print!("{}", welcome.text(&running));
+    let welcome = Welcome::new(&settings);
+    let running = server::start(settings, environment).await?;
+    let first = running.first_account().await?;
+    print!("{}", welcome.text(&running, first.as_ref()));
+    if let Some(first) = first {
+        running.record_first_account(first).await?;
+    }
     println!("{}", welcome.ready_line(&running));
     notify(&[NotifyState::Ready]);
 

@@ -8,13 +8,11 @@ use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
 };
-use zeroize::Zeroizing;
 
 pub(super) struct Welcome {
     data: PathBuf,
     ca: String,
     host: String,
-    account: Option<(String, Zeroizing<String>)>,
 }
 
 impl Welcome {
@@ -28,18 +26,7 @@ impl Welcome {
             data: std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone()),
             ca: settings.unlabelled.ca.to_string(),
             host: host.unwrap_or_else(|| "localhost".to_owned()),
-            account: None,
         }
-    }
-
-    /// Keeps the password for the welcome, and shows it at once: it is recorded after this.
-    pub(super) fn first_account(&mut self, first: &FirstAccount) {
-        tracing::info!(
-            "first start: enrolment account {} has password {} (shown this once; only a hash is kept)",
-            first.name,
-            first.password.as_str()
-        );
-        self.account = Some((first.name.clone(), first.password.clone()));
     }
 
     fn anchor(&self) -> String {
@@ -47,21 +34,21 @@ impl Welcome {
     }
 
     /// The readable text.
-    pub(super) fn text(&self, running: &Running) -> String {
+    pub(super) fn text(&self, running: &Running, first: Option<&FirstAccount>) -> String {
         let port = running.addresses().first().map_or(8443, std::net::SocketAddr::port);
         let (server, anchor) = (format!("https://{}:{port}", self.host), self.anchor());
         let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else { return String::new() };
-        let (user, secret, curl_user) = match &self.account {
-            Some((name, password)) => (
-                name.as_str(),
-                format!("EST_PASSWORD={} ", password.as_str()),
-                format!("{name}:{}", password.as_str()),
+        let (user, secret, curl_user) = match first {
+            Some(first) => (
+                first.name(),
+                format!("EST_PASSWORD={} ", first.password().as_str()),
+                format!("{}:{}", first.name(), first.password().as_str()),
             ),
             None => ("enroll", "EST_PASSWORD=... ".to_owned(), "enroll".to_owned()),
         };
         let est = est_command();
-        let account = match &self.account {
-            Some((name, password)) => format!("{name}, password {} (shown this once; only a hash is kept)", password.as_str()),
+        let account = match first {
+            Some(first) => format!("{}, password {} (shown this once; only a hash is kept)", first.name(), first.password().as_str()),
             None => "as before; \"estd user add NAME\" makes another one".to_owned(),
         };
         let mut out = String::new();

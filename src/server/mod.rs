@@ -1,5 +1,6 @@
 //! The running server: folders and keys at the start, listeners, TLS, reload, the end.
 
+mod first_account;
 mod identity;
 mod listener;
 mod running;
@@ -9,7 +10,8 @@ mod tls;
 mod trust;
 
 pub use running::{Environment, Running, start};
-pub use setup::{FirstAccount, Installation, private_folder};
+pub use first_account::FirstAccount;
+pub use setup::{Installation, private_folder};
 
 use std::path::PathBuf;
 

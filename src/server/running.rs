@@ -81,14 +81,10 @@ pub struct Running {
 ///
 /// # Errors
 /// [`Error`]; nothing is left running.
-pub async fn start(
-    settings: Settings,
-    environment: Environment,
-    show: impl FnOnce(&FirstAccount),
-) -> Result<Running, Error> {
+pub async fn start(settings: Settings, environment: Environment) -> Result<Running, Error> {
     let now = environment.clock.now();
     let (entropy, trail) = (Arc::clone(&environment.entropy), Arc::clone(&environment.trail));
-    let installation = Installation::open(&settings, entropy, trail, now, show).await?;
+    let installation = Installation::open(&settings, entropy, trail, now).await?;
     let store = Arc::clone(&installation.store);
     let started = serve(settings, environment, installation, now).await;
     if started.is_err() {
@@ -230,6 +226,23 @@ impl Running {
     /// The certificate that it shows now.
     pub async fn certificate(&self) -> Certificate {
         self.own.lock().await.leaf.clone()
+    }
+
+    /// The account of a first start, if this is one: show it, then
+    /// [`Running::record_first_account`].
+    ///
+    /// # Errors
+    /// [`Error::Store`]; [`Error::Internal`] without randomness.
+    pub async fn first_account(&self) -> Result<Option<FirstAccount>, Error> {
+        FirstAccount::if_needed(&*self.installation.store, &*self.environment.entropy).await
+    }
+
+    /// Records an account that was shown.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn record_first_account(&self, account: FirstAccount) -> Result<(), Error> {
+        account.record(&*self.installation.store, self.environment.clock.now()).await
     }
 
     /// The operator's socket.

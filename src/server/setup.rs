@@ -1,8 +1,8 @@
 //! What a start needs on disk, made where it is missing.
 //!
 //! Each part appears whole or not at all, in an order in which each needs only those before it:
-//! the folder, the store (whose lock keeps a second server out), the CAs, the first account, the
-//! server's own certificate. So a start that was killed is completed by the next one, and a start
+//! the folder, the store (whose lock keeps a second server out), the CAs, the server's own
+//! certificate, the first account. So a start that was killed is completed by the next one, and a start
 //! with everything in place changes nothing.
 
 use super::Error;
@@ -10,8 +10,7 @@ use crate::{
     ca::{Ca, CaCertificates, Hierarchy, Made, signer::SoftSigner},
     config::{self, Settings},
     entropy::Entropy,
-    ra,
-    store::{Account, MemoryStore, SledStore, Store},
+    store::{MemoryStore, SledStore, Store},
     telemetry::audit::{Event, Name, Trail},
     types::{Actor, CaName, Time},
 };
@@ -22,7 +21,6 @@ use std::{
     path::Path,
     sync::Arc,
 };
-use zeroize::Zeroizing;
 
 /// What is on disk, opened.
 pub struct Installation {
@@ -31,17 +29,6 @@ pub struct Installation {
     /// The CAs.
     pub cas: BTreeMap<CaName, Arc<Ca>>,
 }
-
-/// The account that a first start makes. Its password is shown once.
-pub struct FirstAccount {
-    /// The user name.
-    pub name: String,
-    /// The password.
-    pub password: Zeroizing<String>,
-}
-
-/// The name of the account that a first start makes.
-const FIRST_ACCOUNT: &str = "enroll";
 
 impl Installation {
     /// Opens the store and reads the CA certificates of a data folder that a start has made, for
@@ -64,9 +51,7 @@ impl Installation {
         Ok((store, cas.collect::<Result<_, _>>()?))
     }
 
-    /// Opens what is there and makes what is missing. `show` is called with the first account
-    /// before it is recorded: were it shown after that, a start that is killed in between would
-    /// leave an account that nobody can use.
+    /// Opens what is there and makes what is missing.
     ///
     /// # Errors
     /// [`Error`] naming the file; nothing that exists is overwritten.
@@ -75,11 +60,10 @@ impl Installation {
         entropy: Arc<dyn Entropy>,
         trail: Arc<dyn Trail>,
         now: Time,
-        show: impl FnOnce(&FirstAccount),
     ) -> Result<Self, Error> {
         private_folder(&settings.data)?;
         let store = open_store(settings, trail, now)?;
-        let opened = Self::complete(settings, Arc::clone(&store), entropy, now, show).await;
+        let opened = Self::complete(settings, Arc::clone(&store), entropy, now).await;
         if opened.is_err() {
             store.close().await;
         }
@@ -91,12 +75,7 @@ impl Installation {
         store: Arc<dyn Store>,
         entropy: Arc<dyn Entropy>,
         now: Time,
-        show: impl FnOnce(&FirstAccount),
     ) -> Result<Self, Error> {
-        // An operator may remove every account; only a store without any history is a first start.
-        if store.events(1, 1).await?.is_empty() {
-            first_account(&store, &*entropy, now, show).await?;
-        }
         let folder = settings.data.join("ca");
         private_folder(&folder)?;
         let mut cas = BTreeMap::new();
@@ -119,23 +98,6 @@ fn open_store(
             Arc::new(SledStore::open(&settings.data.join("store"), *cache, now, trail)?)
         }
     })
-}
-
-async fn first_account(
-    store: &Arc<dyn Store>,
-    entropy: &dyn Entropy,
-    now: Time,
-    show: impl FnOnce(&FirstAccount),
-) -> Result<(), Error> {
-    let internal = |fault: String| Error::Internal(fault);
-    let password = ra::generate(entropy).map_err(|fault| internal(fault.to_string()))?;
-    let password_hash =
-        ra::hash(&password, entropy).map_err(|fault| internal(fault.to_string()))?;
-    let first = FirstAccount { name: FIRST_ACCOUNT.to_owned(), password };
-    show(&first);
-    let event = Event::new(now, Name::AccountAdded, Actor::server()).with("account", FIRST_ACCOUNT);
-    let account = Account { name: first.name, password_hash, added: now, labels: None };
-    Ok(store.add_account(account, event).await?)
 }
 
 async fn open_ca(

@@ -1,5 +1,6 @@
 //! Text on the terminal, by way of `tracing`.
 
+use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt::time::FormatTime};
 
 /// RFC 3339 in UTC, as in the audit file.
@@ -21,6 +22,7 @@ pub fn start_terminal(filter: &str) {
         .with_env_filter(filter)
         .with_timer(Utc)
         .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .try_init();
 }
