@@ -100,7 +100,11 @@ impl Ca {
     /// Both certificates, by name.
     #[must_use]
     pub fn certificates(&self) -> CaCertificates {
-        CaCertificates { name: self.name.clone(), root: self.root.clone(), issuing: self.issuing.clone() }
+        CaCertificates {
+            name: self.name.clone(),
+            root: self.root.clone(),
+            issuing: self.issuing.clone(),
+        }
     }
 
     /// Root and issuing CA as certs-only CMS, DER: the answer of `/cacerts` (RFC 7030 §4.1.3).

@@ -18,7 +18,14 @@ use std::{path::PathBuf, process::ExitCode};
 #[command(name = "estd", version, about, max_term_width = 100)]
 struct Estd {
     /// The configuration file.
-    #[arg(long, short, global = true, default_value = "est.toml", env = "ESTD_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        default_value = "est.toml",
+        env = "ESTD_CONFIG",
+        value_name = "FILE"
+    )]
     config: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -125,10 +132,7 @@ enum Failure {
     /// The configuration has faults: exit code 2.
     Config(config::Faults),
     /// Something failed: exit code 1.
-    Failed {
-        what: String,
-        remedy: String,
-    },
+    Failed { what: String, remedy: String },
 }
 
 impl Failure {

@@ -17,11 +17,7 @@ use crate::{
     types::Actor,
 };
 use hyper::Method;
-use std::{
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 /// Who answers.
 pub(super) enum Office {
@@ -44,20 +40,29 @@ impl Office {
             )
         })?;
         let trail = FileTrail::open(&settings.audit.file, false).map_err(|cause| {
-            Failure::new(format!("{}: {cause}", settings.audit.file.display()), "run this as the user that estd runs as")
+            Failure::new(
+                format!("{}: {cause}", settings.audit.file.display()),
+                "run this as the user that estd runs as",
+            )
         })?;
         let trail = Arc::new(trail);
         let clock = SystemClock;
-        let (store, cas) = Installation::open_for_operator(settings, Arc::clone(&trail) as _, clock.now())?;
-        let admin = Admin::new(Arc::clone(&store), cas, Arc::new(clock), Arc::new(SystemEntropy::new()));
+        let (store, cas) =
+            Installation::open_for_operator(settings, Arc::clone(&trail) as _, clock.now())?;
+        let admin =
+            Admin::new(Arc::clone(&store), cas, Arc::new(clock), Arc::new(SystemEntropy::new()));
         Ok(Self::Here { admin, store, trail, actor: Actor::operator(owner.uid()) })
     }
 
-    pub(super) async fn certificates(&self, query: &api::CertificateQuery) -> Result<api::Certificates, Failure> {
+    pub(super) async fn certificates(
+        &self,
+        query: &api::CertificateQuery,
+    ) -> Result<api::Certificates, Failure> {
         match self {
             Self::Here { admin, .. } => Ok(admin.certificates(query).await?),
             Self::Server(_) => {
-                let query = serde_urlencoded::to_string(query).map_err(|fault| Failure::new(fault, "report it"))?;
+                let query = serde_urlencoded::to_string(query)
+                    .map_err(|fault| Failure::new(fault, "report it"))?;
                 self.get(&format!("/v1/certificates?{query}")).await
             }
         }
@@ -87,7 +92,9 @@ impl Office {
     pub(super) async fn add_user(&self, new: api::NewUser) -> Result<api::AddedUser, Failure> {
         match self {
             Self::Here { admin, actor, .. } => Ok(admin.add_user(new, actor.clone()).await?),
-            Self::Server(socket) => ask(socket, Method::POST, "/v1/users", Some(&new)).await.map_err(failed),
+            Self::Server(socket) => {
+                ask(socket, Method::POST, "/v1/users", Some(&new)).await.map_err(failed)
+            }
         }
     }
 
@@ -111,7 +118,9 @@ impl Office {
 
     async fn get<A: serde::de::DeserializeOwned>(&self, path: &str) -> Result<A, Failure> {
         match self {
-            Self::Server(socket) => ask::<(), A>(socket, Method::GET, path, None).await.map_err(failed),
+            Self::Server(socket) => {
+                ask::<(), A>(socket, Method::GET, path, None).await.map_err(failed)
+            }
             Self::Here { .. } => Err(Failure::new("no server is asked here", "report it")),
         }
     }

@@ -8,7 +8,12 @@ use zeroize::Zeroize;
 
 pub(super) fn config_is_good(settings: &Settings) -> Result<(), Failure> {
     println!("{}: good", settings.file.display());
-    println!("  {} CA, {} profile, {} label beside the unlabelled one", settings.cas.len(), settings.profiles.len(), settings.labels.len());
+    println!(
+        "  {} CA, {} profile, {} label beside the unlabelled one",
+        settings.cas.len(),
+        settings.profiles.len(),
+        settings.labels.len()
+    );
     Ok(())
 }
 
@@ -33,7 +38,14 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
     match command {
         CertCommand::List { subject, state, open, label, expires_before, limit, output } => {
             let state = if open { Some("open".to_owned()) } else { state };
-            let query = api::CertificateQuery { subject, state, label, expires_before, after: None, limit: None };
+            let query = api::CertificateQuery {
+                subject,
+                state,
+                label,
+                expires_before,
+                after: None,
+                limit: None,
+            };
             list(settings, query, limit, output)
         }
         CertCommand::Show { serial, output } => {
@@ -44,11 +56,19 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
 }
 
 /// Prints page by page, so that a million certificates need no more memory than a thousand.
-fn list(settings: &Settings, mut query: api::CertificateQuery, limit: Option<usize>, output: Output) -> Result<(), Failure> {
+fn list(
+    settings: &Settings,
+    mut query: api::CertificateQuery,
+    limit: Option<usize>,
+    output: Output,
+) -> Result<(), Failure> {
     const PAGE: usize = 1000;
     with_office(settings, async |office| {
         let mut left = limit.unwrap_or(usize::MAX);
-        let mut table = Table::new(["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"], [40, 7, 20, 8, 11, 0]);
+        let mut table = Table::new(
+            ["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"],
+            [40, 7, 20, 8, 11, 0],
+        );
         while left > 0 {
             query.limit = Some(left.min(PAGE));
             let page = office.certificates(&query).await?;
@@ -58,9 +78,20 @@ fn list(settings: &Settings, mut query: api::CertificateQuery, limit: Option<usi
                     json(entry)?;
                     continue;
                 }
-                let names = if entry.subject.is_empty() { entry.san.join(" ") } else { entry.subject.clone() };
+                let names = if entry.subject.is_empty() {
+                    entry.san.join(" ")
+                } else {
+                    entry.subject.clone()
+                };
                 let label = entry.label.as_deref().unwrap_or("-");
-                table.row([&entry.serial, &entry.state, &entry.not_after, label, &entry.authenticated_by, &names])?;
+                table.row([
+                    &entry.serial,
+                    &entry.state,
+                    &entry.not_after,
+                    label,
+                    &entry.authenticated_by,
+                    &names,
+                ])?;
             }
             query.after = page.next;
             if query.after.is_none() {
@@ -142,7 +173,10 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             }
             let mut table = Table::new(["ADDED", "LABELS", "NAME"], [20, 8, 0]);
             for user in &all.users {
-                let labels = user.labels.as_ref().map_or_else(|| "all".to_owned(), |labels| labels.join(","));
+                let labels = user
+                    .labels
+                    .as_ref()
+                    .map_or_else(|| "all".to_owned(), |labels| labels.join(","));
                 table.row([&user.added, &labels, &user.name])?;
             }
             Ok(())
@@ -152,10 +186,9 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
 
 fn password_from_stdin() -> Result<String, Failure> {
     let mut password = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut password)
-        .map_err(|cause| Failure::new(format!("standard input: {cause}"), "give the password as one line"))?;
+    std::io::stdin().lock().read_line(&mut password).map_err(|cause| {
+        Failure::new(format!("standard input: {cause}"), "give the password as one line")
+    })?;
     let length = password.trim_end_matches(['\r', '\n']).len();
     password.truncate(length);
     Ok(password)
@@ -204,5 +237,6 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Prints a line. Whoever closed the pipe (`| head`) has seen enough.
 fn line(text: &str) -> Result<(), Failure> {
-    writeln!(std::io::stdout(), "{text}").map_err(|cause| Failure::new(format!("standard output: {cause}"), "keep it open"))
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|cause| Failure::new(format!("standard output: {cause}"), "keep it open"))
 }

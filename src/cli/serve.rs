@@ -28,9 +28,13 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
 
 async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     private_folder(&settings.data)?;
-    let trail = FileTrail::open(&settings.audit.file, settings.audit.terminal == Terminal::Text).map_err(|cause| {
-        Failure::new(format!("{}: {cause}", settings.audit.file.display()), "make its folder writable, or name another file in [audit]")
-    })?;
+    let trail = FileTrail::open(&settings.audit.file, settings.audit.terminal == Terminal::Text)
+        .map_err(|cause| {
+            Failure::new(
+                format!("{}: {cause}", settings.audit.file.display()),
+                "make its folder writable, or name another file in [audit]",
+            )
+        })?;
     let trail = Arc::new(trail);
     let environment = Environment {
         clock: Arc::new(SystemClock),
@@ -82,10 +86,19 @@ async fn reload(file: &Path, running: &Running) {
         Err(Failure::Failed { what, .. }) => Err(what),
     };
     match outcome {
-        Ok(later) if later.is_empty() => tracing::info!("{} was read again and is in force", file.display()),
-        Ok(later) => tracing::warn!("{} was read again; restart estd for: {}", file.display(), later.join(", ")),
+        Ok(later) if later.is_empty() => {
+            tracing::info!("{} was read again and is in force", file.display())
+        }
+        Ok(later) => tracing::warn!(
+            "{} was read again; restart estd for: {}",
+            file.display(),
+            later.join(", ")
+        ),
         Err(reason) => {
-            tracing::error!("{} was not put in force; the old settings stay: {reason}", file.display());
+            tracing::error!(
+                "{} was not put in force; the old settings stay: {reason}",
+                file.display()
+            );
             if let Err(fault) = running.reload_refused(&reason).await {
                 tracing::error!("recording that: {fault}");
             }

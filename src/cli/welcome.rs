@@ -19,7 +19,9 @@ impl Welcome {
     pub(super) fn new(settings: &Settings) -> Self {
         let own = &settings.server_certificate;
         let host = own.names.first().cloned().or_else(|| {
-            own.addresses.first().map(|address| if address.is_ipv6() { format!("[{address}]") } else { address.to_string() })
+            own.addresses.first().map(|address| {
+                if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
+            })
         });
         Self {
             // Commands are pasted anywhere.
@@ -37,7 +39,9 @@ impl Welcome {
     pub(super) fn text(&self, running: &Running, first: Option<&FirstAccount>) -> String {
         let port = running.addresses().first().map_or(8443, std::net::SocketAddr::port);
         let (server, anchor) = (format!("https://{}:{port}", self.host), self.anchor());
-        let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else { return String::new() };
+        let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else {
+            return String::new();
+        };
         let (user, secret, curl_user) = match first {
             Some(first) => (
                 first.name(),
@@ -48,7 +52,11 @@ impl Welcome {
         };
         let est = est_command();
         let account = match first {
-            Some(first) => format!("{}, password {} (shown this once; only a hash is kept)", first.name(), first.password().as_str()),
+            Some(first) => format!(
+                "{}, password {} (shown this once; only a hash is kept)",
+                first.name(),
+                first.password().as_str()
+            ),
             None => "as before; \"estd user add NAME\" makes another one".to_owned(),
         };
         let mut out = String::new();
@@ -85,7 +93,11 @@ A first certificate with est:
     /// One line of JSON that says that the server is ready.
     pub(super) fn ready_line(&self, running: &Running) -> String {
         let listen: Vec<String> = running.addresses().iter().map(ToString::to_string).collect();
-        let root = running.cas().values().find(|ca| ca.name().as_str() == self.ca).map(|ca| ca.root().fingerprint().to_string());
+        let root = running
+            .cas()
+            .values()
+            .find(|ca| ca.name().as_str() == self.ca)
+            .map(|ca| ca.root().fingerprint().to_string());
         serde_json::json!({
             "event": "ready",
             "listen": listen,
@@ -98,12 +110,18 @@ A first certificate with est:
 
 /// How to call `est` from here: the binary beside this one, or cargo if that has built only this.
 fn est_command() -> String {
-    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("est")).filter(|est| est.is_file());
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|own| own.with_file_name("est"))
+        .filter(|est| est.is_file());
     match (beside, std::env::var_os("CARGO_MANIFEST_DIR")) {
         (Some(est), None) => quoted(&est),
         (_, Some(project)) => {
             let release = if cfg!(debug_assertions) { "" } else { " --release" };
-            format!("cargo run --quiet{release} --manifest-path {} --bin est --", quoted(&Path::new(&project).join("Cargo.toml")))
+            format!(
+                "cargo run --quiet{release} --manifest-path {} --bin est --",
+                quoted(&Path::new(&project).join("Cargo.toml"))
+            )
         }
         (None, None) => "est".to_owned(),
     }

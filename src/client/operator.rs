@@ -38,9 +38,14 @@ pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
 ) -> Result<A, Error> {
     let broken = |fault: &dyn std::fmt::Display| Error::Broken(fault.to_string());
     let stream = UnixStream::connect(socket).await.map_err(Error::NoServer)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
     let talking = tokio::spawn(connection);
-    let octets = body.map(serde_json::to_vec).transpose().map_err(|fault| broken(&fault))?.unwrap_or_default();
+    let octets = body
+        .map(serde_json::to_vec)
+        .transpose()
+        .map_err(|fault| broken(&fault))?
+        .unwrap_or_default();
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -49,7 +54,11 @@ pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
         .map_err(|fault| broken(&fault))?;
     let answer = sender.send_request(request).await.map_err(|fault| broken(&fault))?;
     let status = answer.status();
-    let octets = Limited::new(answer.into_body(), LARGEST).collect().await.map_err(|fault| broken(&fault))?.to_bytes();
+    let octets = Limited::new(answer.into_body(), LARGEST)
+        .collect()
+        .await
+        .map_err(|fault| broken(&fault))?
+        .to_bytes();
     talking.abort();
     if status.is_success() {
         serde_json::from_slice(&octets).map_err(|fault| broken(&fault))

@@ -26,12 +26,16 @@ pub struct FirstAccount {
 impl FirstAccount {
     /// Makes the account if none was ever made. An operator may have removed every account; then
     /// none comes back by itself.
-    pub(super) async fn if_needed(store: &dyn Store, entropy: &dyn Entropy) -> Result<Option<Self>, Error> {
+    pub(super) async fn if_needed(
+        store: &dyn Store,
+        entropy: &dyn Entropy,
+    ) -> Result<Option<Self>, Error> {
         if !store.accounts().await?.is_empty() || ever_added(store).await? {
             return Ok(None);
         }
         let password = ra::generate(entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
-        let hash = ra::hash(&password, entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
+        let hash =
+            ra::hash(&password, entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
         Ok(Some(Self { name: NAME.to_owned(), password, hash }))
     }
 
@@ -48,8 +52,10 @@ impl FirstAccount {
     }
 
     pub(super) async fn record(self, store: &dyn Store, now: Time) -> Result<(), Error> {
-        let event = Event::new(now, Name::AccountAdded, Actor::server()).with("account", &self.name);
-        let account = Account { name: self.name, password_hash: self.hash, added: now, labels: None };
+        let event =
+            Event::new(now, Name::AccountAdded, Actor::server()).with("account", &self.name);
+        let account =
+            Account { name: self.name, password_hash: self.hash, added: now, labels: None };
         Ok(store.add_account(account, event).await?)
     }
 }

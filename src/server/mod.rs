@@ -9,8 +9,8 @@ mod socket;
 mod tls;
 mod trust;
 
-pub use running::{Environment, Running, start};
 pub use first_account::FirstAccount;
+pub use running::{Environment, Running, start};
 pub use setup::{Installation, private_folder};
 
 use std::path::PathBuf;

@@ -1,0 +1,521 @@
+//! A whole server on port 0 with a temporary folder, a clock that is set, and a client that sends
+//! what it is told, octet for octet.
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "shared by several test binaries; a test stops at the first surprise"
+)]
+
+use estd::{
+    clock::{Clock, SetClock},
+    config,
+    entropy::SystemEntropy,
+    server::{self, Environment, Running},
+    store::{Filter, Issuance},
+    telemetry::audit::{Event, Trail},
+    types::Time,
+};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// 2026-11-21T12:00:00Z.
+pub const NOW: u64 = 1_795_262_400;
+/// The password of account `tester`.
+pub const PASSWORD: &str = "p:ss w\u{f6}rd";
+
+/// Keeps events, so that a test can look at them.
+#[derive(Default)]
+pub struct Kept(pub Mutex<Vec<(Option<u64>, Event)>>);
+
+impl Trail for Kept {
+    fn tell(&self, number: Option<u64>, event: &Event) {
+        self.0.lock().unwrap().push((number, event.clone()));
+    }
+}
+
+pub struct TestServer {
+    pub running: Running,
+    pub clock: Arc<SetClock>,
+    pub events: Arc<Kept>,
+    pub folder: TempDir,
+    text: String,
+}
+
+impl TestServer {
+    /// The defaults, with a store in memory.
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// The defaults and `more`, TOML sections.
+    pub async fn start_with(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(folder, more, "memory", NOW).await
+    }
+
+    pub async fn start_in(folder: TempDir, more: &str, backend: &str, now: u64) -> Self {
+        let text = format!(
+            "version = 1\n[store]\nbackend = \"{backend}\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
+        );
+        let settings = config::parse(&text, &folder.path().join("est.toml"), &|_| None).unwrap();
+        let clock = Arc::new(SetClock::new(Time::from_unix(now)));
+        let events = Arc::new(Kept::default());
+        let environment = Environment {
+            clock: Arc::clone(&clock) as _,
+            entropy: Arc::new(SystemEntropy::new()),
+            trail: Arc::clone(&events) as _,
+        };
+        let running = server::start(settings, environment).await.unwrap();
+        let server = Self { running, clock, events, folder, text };
+        if backend == "memory" {
+            server.add_account("tester", PASSWORD, None).await;
+        }
+        server
+    }
+
+    pub async fn add_account(&self, name: &str, password: &str, labels: Option<Vec<&str>>) {
+        let account = estd::store::Account {
+            name: name.to_owned(),
+            password_hash: estd::ra::hash(password, &SystemEntropy::new()).unwrap(),
+            added: self.clock.now(),
+            labels: labels
+                .map(|labels| labels.iter().map(|label| label.parse().unwrap()).collect()),
+        };
+        let event = Event::new(
+            self.clock.now(),
+            estd::telemetry::audit::Name::AccountAdded,
+            estd::types::Actor::server(),
+        );
+        self.running.store().add_account(account, event).await.unwrap();
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.running.addresses()[0]
+    }
+
+    pub fn settings(&self, more: &str) -> Result<config::Settings, config::Faults> {
+        config::parse(
+            &format!("{}{more}", self.text),
+            &self.folder.path().join("est.toml"),
+            &|_| None,
+        )
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn anchor(&self) -> PathBuf {
+        self.path("data/ca/default/root.pem")
+    }
+
+    pub async fn connect(&self) -> Connection {
+        Connection::open(self.address(), None, &[&rustls::version::TLS13, &rustls::version::TLS12])
+            .await
+            .unwrap()
+    }
+
+    pub async fn connect_as(&self, identity: &Identity) -> Connection {
+        let versions: &[&SupportedProtocolVersion] =
+            &[&rustls::version::TLS13, &rustls::version::TLS12];
+        Connection::open(self.address(), Some(identity), versions).await.unwrap()
+    }
+
+    /// One request on a connection of its own.
+    pub async fn send(&self, request: impl AsRef<[u8]>) -> Reply {
+        self.connect().await.send(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\n\r\n"))
+            .await
+    }
+
+    /// A CSR as `openssl base64` wraps it, with the password of `tester`.
+    pub async fn enroll(&self, csr: &[u8]) -> Reply {
+        self.send(post("simpleenroll", csr, &basic("tester", PASSWORD))).await
+    }
+
+    /// A new device of this subject with a P-256 key.
+    pub async fn device(&self, subject: &str) -> Identity {
+        let (csr, key) = new_csr(&["-subj", subject]);
+        self.identity(&csr, key).await
+    }
+
+    pub async fn identity(&self, csr: &[u8], key: String) -> Identity {
+        let reply = self.enroll(csr).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        Identity { pem: reply.certificate_pem(), key }
+    }
+
+    pub async fn issued(&self) -> Vec<Arc<Issuance>> {
+        self.running.store().list(&Filter::default(), None, 100_000).await.unwrap()
+    }
+
+    pub fn events_named(&self, name: &str) -> Vec<Event> {
+        let events = self.events.0.lock().unwrap();
+        events
+            .iter()
+            .map(|(_, event)| event.clone())
+            .filter(|event| event.name.as_str() == name)
+            .collect()
+    }
+
+    /// Writes a file into the test's folder and returns its path.
+    pub fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, octets).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+/// A certificate with its key, PEM.
+#[derive(Clone)]
+pub struct Identity {
+    pub pem: String,
+    pub key: String,
+}
+
+impl Identity {
+    pub fn der(&self) -> Vec<u8> {
+        CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap().to_vec()
+    }
+}
+
+pub struct Connection(TlsStream<TcpStream>);
+
+impl Connection {
+    pub async fn open(
+        address: SocketAddr,
+        identity: Option<&Identity>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> std::io::Result<Self> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone));
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => {
+                let chain = CertificateDer::pem_slice_iter(identity.pem.as_bytes())
+                    .map(Result::unwrap)
+                    .collect();
+                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.resumption = rustls::client::Resumption::disabled();
+        Self::open_with(address, Arc::new(config)).await
+    }
+
+    pub async fn open_with(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> std::io::Result<Self> {
+        let tcp = TcpStream::connect(address).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost").unwrap();
+        Ok(Self(TlsConnector::from(config).connect(name, tcp).await?))
+    }
+
+    pub fn tls(&self) -> &rustls::ClientConnection {
+        self.0.get_ref().1
+    }
+
+    pub async fn write(&mut self, octets: impl AsRef<[u8]>) {
+        // A server that refuses early may have closed: what counts is its answer.
+        let _ = self.0.write_all(octets.as_ref()).await;
+        let _ = self.0.flush().await;
+    }
+
+    pub async fn send(&mut self, request: impl AsRef<[u8]>) -> Reply {
+        let head = request.as_ref().starts_with(b"HEAD ");
+        self.write(request).await;
+        self.read(head).await
+    }
+
+    /// Reads one answer.
+    pub async fn read(&mut self, without_body: bool) -> Reply {
+        let mut octets = Vec::new();
+        let end = loop {
+            if let Some(at) = octets.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            let mut more = [0; 4096];
+            match self.0.read(&mut more).await {
+                Ok(0) | Err(_) => {
+                    panic!("closed before an answer: {:?}", String::from_utf8_lossy(&octets))
+                }
+                Ok(read) => octets.extend_from_slice(&more[..read]),
+            }
+        };
+        let head = String::from_utf8(octets[..end].to_vec()).unwrap();
+        let mut lines = head.trim_end().split("\r\n");
+        let start = lines.next().unwrap().to_owned();
+        let headers: Vec<(String, String)> = lines
+            .map(|line| {
+                line.split_once(": ")
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .unwrap()
+            })
+            .collect();
+        let mut body = octets.split_off(end);
+        let status = start.split(' ').nth(1).unwrap().parse().unwrap();
+        let reply = Reply { start, status, headers, body: Vec::new() };
+        let length: usize = if without_body || status == 100 {
+            0
+        } else {
+            reply.header("Content-Length").map_or(0, |length| length.parse().unwrap())
+        };
+        while body.len() < length {
+            let mut more = [0; 4096];
+            let read = self.0.read(&mut more).await.unwrap();
+            assert!(read > 0, "closed inside a body");
+            body.extend_from_slice(&more[..read]);
+        }
+        Reply { body, ..reply }
+    }
+
+    /// Whether the server ends the connection.
+    pub async fn is_closed(&mut self) -> bool {
+        !matches!(self.0.read(&mut [0; 1]).await, Ok(1..))
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub start: String,
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The certificates in a certs-only answer, by openssl, PEM.
+    pub fn certificates(&self) -> Vec<String> {
+        let compact: Vec<u8> =
+            self.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+        let der = openssl_with(&["base64", "-d", "-A"], &compact);
+        let pem =
+            String::from_utf8(openssl_with(&["pkcs7", "-inform", "DER", "-print_certs"], &der))
+                .unwrap();
+        pem.split_inclusive("-----END CERTIFICATE-----\n")
+            .filter_map(|block| block.find("-----BEGIN").map(|at| block[at..].to_owned()))
+            .collect()
+    }
+
+    pub fn certificate_pem(&self) -> String {
+        let mut all = self.certificates();
+        assert_eq!(all.len(), 1, "only the issued certificate");
+        all.remove(0)
+    }
+}
+
+/// Believes every server: these tests look at what it does, others at who it is.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+pub fn base64(der: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(der)
+}
+
+pub fn wrapped(der: &[u8]) -> String {
+    let line = base64(der);
+    line.as_bytes()
+        .chunks(64)
+        .map(|part| format!("{}\n", std::str::from_utf8(part).unwrap()))
+        .collect()
+}
+
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Authorization: Basic {}\r\n", base64(format!("{user}:{password}").as_bytes()))
+}
+
+/// A POST of a CSR, wrapped. `more` are header lines with their ends.
+pub fn post(operation: &str, csr: &[u8], more: &str) -> Vec<u8> {
+    post_body(
+        operation,
+        wrapped(csr).as_bytes(),
+        &format!("Content-Type: application/pkcs10\r\n{more}"),
+    )
+}
+
+/// A POST of any body. `headers` are header lines with their ends, without Content-Length.
+pub fn post_body(operation: &str, body: &[u8], headers: &str) -> Vec<u8> {
+    let head = format!(
+        "POST /.well-known/est/{operation} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+pub fn openssl(arguments: &[&str]) -> Vec<u8> {
+    openssl_with(arguments, &[])
+}
+
+pub fn openssl_with(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new("openssl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl is installed");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        output.status.success(),
+        "openssl {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// A P-256 key and a CSR (DER) that openssl makes with these arguments.
+pub fn new_csr(arguments: &[&str]) -> (Vec<u8>, String) {
+    let key = new_key("EC");
+    (csr_with(&key, arguments), key)
+}
+
+/// A private key, PEM: `EC` (P-256), a curve's name, `RSA:2048`, `ED25519`.
+pub fn new_key(kind: &str) -> String {
+    let arguments: Vec<String> = match kind.split_once(':') {
+        Some(("RSA", bits)) => ["genpkey", "-algorithm", "RSA", "-pkeyopt"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([format!("rsa_keygen_bits:{bits}")])
+            .collect(),
+        _ if kind == "ED25519" => ["genpkey", "-algorithm", "ED25519"].map(str::to_owned).to_vec(),
+        _ => {
+            let curve = if kind == "EC" { "P-256" } else { kind };
+            ["genpkey", "-algorithm", "EC", "-pkeyopt"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([format!("ec_paramgen_curve:{curve}")])
+                .collect()
+        }
+    };
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    String::from_utf8(openssl(&arguments)).unwrap()
+}
+
+/// A CSR (DER) with this key.
+pub fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key.pem");
+    std::fs::write(&path, key).unwrap();
+    let mut all = vec!["req", "-new", "-key", path.to_str().unwrap(), "-outform", "DER"];
+    all.extend_from_slice(arguments);
+    openssl(&all)
+}
+
+/// A self-signed CA of somebody else, and a device of its: (CA PEM, device).
+pub fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Identity) {
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (ca_key, key) = (new_key("EC"), new_key("EC"));
+    std::fs::write(at("s-ca.key"), &ca_key).unwrap();
+    let ca = openssl(&[
+        "req",
+        "-x509",
+        "-new",
+        "-key",
+        &at("s-ca.key"),
+        "-subj",
+        "/CN=Stranger CA",
+        "-days",
+        "9000",
+    ]);
+    std::fs::write(at("s-ca.pem"), &ca).unwrap();
+    std::fs::write(at("s.csr"), csr_with(&key, &["-subj", subject])).unwrap();
+    std::fs::write(at("s.ext"), extensions).unwrap();
+    let pem = openssl(&[
+        "x509",
+        "-req",
+        "-inform",
+        "DER",
+        "-in",
+        &at("s.csr"),
+        "-CA",
+        &at("s-ca.pem"),
+        "-CAkey",
+        &at("s-ca.key"),
+        "-set_serial",
+        "4711",
+        "-days",
+        "9000",
+        "-extfile",
+        &at("s.ext"),
+    ]);
+    (String::from_utf8(ca).unwrap(), Identity { pem: String::from_utf8(pem).unwrap(), key })
+}
+
+/// What openssl says of a certificate.
+pub fn described(pem: &str) -> String {
+    String::from_utf8(openssl_with(&["x509", "-noout", "-text"], pem.as_bytes())).unwrap()
+}

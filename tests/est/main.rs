@@ -1,0 +1,23 @@
+//! The server as a client sees it: one binary, a module for each part of the protocol. A test
+//! whose name begins with `r_` proves the requirement of that id in docs/requirements.tsv.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bad_input;
+mod cacerts;
+mod certificate;
+mod encoding;
+mod enroll;
+mod labels;
+mod life;
+mod paths;
+mod reenroll;
+mod tls;
