@@ -80,7 +80,11 @@ where
             if let Some(unread) = body.filter(|_| !expects) {
                 body::drain(unread.into_body(), limits).await;
             }
-            refuse(context, &known, &method, &path, &fault, &id)
+            let answer = refuse(context, &known, &method, &path, &fault, &id);
+            if answer.status() == StatusCode::UNAUTHORIZED {
+                framing.has_challenge();
+            }
+            answer
         }
     };
     framing.next();

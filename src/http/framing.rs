@@ -4,6 +4,9 @@
 //! as RFC 9112 §6.3 allows. We refuse such a request (R-9112-6.3-a): between us and a proxy that
 //! reads it otherwise, somebody's next request would be part of this one's body. So the octets of
 //! each request's head are looked at on their way to hyper.
+//!
+//! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
+//! libest looks for, with case, as `WWW-Authenticate`.
 
 use std::{
     io,
@@ -25,9 +28,19 @@ struct Head {
     octets: Vec<u8>,
     whole: bool,
     ambiguous: bool,
+    challenge: bool,
 }
 
 impl Framing {
+    /// The answer that comes has a challenge: its header name goes out as clients compare it.
+    pub fn has_challenge(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).challenge = true;
+    }
+
+    fn writes_challenge(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).challenge
+    }
+
     /// Whether the request has both Content-Length and Transfer-Encoding.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
@@ -37,8 +50,8 @@ impl Framing {
     /// Looks at the next request: call it when this one is answered.
     pub fn next(&self) {
         let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *head = Head { octets: std::mem::take(&mut head.octets), ..Head::default() };
         head.octets.clear();
+        (head.whole, head.ambiguous) = (false, false);
     }
 
     fn see(&self, octets: &[u8]) {
@@ -46,6 +59,7 @@ impl Framing {
         if head.whole {
             return;
         }
+        head.challenge = false;
         let room = LONGEST_HEAD.saturating_sub(head.octets.len());
         head.octets.extend(octets.iter().take(room));
         let mut fields = [httparse::EMPTY_HEADER; 100];
@@ -100,6 +114,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.framing.writes_challenge() {
+            return Pin::new(&mut self.inner).poll_write(cx, &mended(octets));
+        }
         Pin::new(&mut self.inner).poll_write(cx, octets)
     }
 
@@ -108,6 +125,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.framing.writes_challenge() {
+            // One slice after the other: the caller comes back with the rest.
+            let first = slices.iter().find(|slice| !slice.is_empty());
+            return Pin::new(&mut self.inner)
+                .poll_write(cx, &mended(first.map_or(&[][..], |slice| slice)));
+        }
         Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
     }
 
@@ -122,6 +145,18 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
+}
+
+/// The octets with the header name as RFC 9110 spells it; as many as before.
+fn mended(octets: &[u8]) -> Vec<u8> {
+    const FROM: &[u8] = b"\r\nWww-Authenticate: ";
+    let mut out = octets.to_vec();
+    if let Some(at) = octets.windows(FROM.len()).position(|part| part == FROM)
+        && let Some(name) = out.get_mut(at + 2..at + 5)
+    {
+        name.make_ascii_uppercase();
+    }
+    out
 }
 
 #[cfg(test)]

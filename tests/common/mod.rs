@@ -202,6 +202,28 @@ impl Identity {
     }
 }
 
+/// TLS that believes every server.
+pub fn client_config(
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone));
+    match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = CertificateDer::pem_slice_iter(identity.pem.as_bytes())
+                .map(Result::unwrap)
+                .collect();
+            let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    }
+}
+
 pub struct Connection(TlsStream<TcpStream>);
 
 impl Connection {
@@ -210,22 +232,7 @@ impl Connection {
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> std::io::Result<Self> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anyone));
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let chain = CertificateDer::pem_slice_iter(identity.pem.as_bytes())
-                    .map(Result::unwrap)
-                    .collect();
-                let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(chain, key).unwrap()
-            }
-        };
+        let mut config = client_config(identity, versions);
         config.resumption = rustls::client::Resumption::disabled();
         Self::open_with(address, Arc::new(config)).await
     }
@@ -493,7 +500,8 @@ pub fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Iden
     ]);
     std::fs::write(at("s-ca.pem"), &ca).unwrap();
     std::fs::write(at("s.csr"), csr_with(&key, &["-subj", subject])).unwrap();
-    std::fs::write(at("s.ext"), extensions).unwrap();
+    // Without any extension openssl makes a certificate of version 1.
+    std::fs::write(at("s.ext"), format!("subjectKeyIdentifier = hash\n{extensions}")).unwrap();
     let pem = openssl(&[
         "x509",
         "-req",

@@ -1,1 +1,322 @@
-//! x
+//! /simpleenroll and its answers (requirements of sections 8 and 10), and who may enrol.
+
+use crate::common::*;
+use std::time::Duration;
+
+#[tokio::test]
+async fn r_7030_4_2_3_b_success_is_the_issued_certificate_alone() {
+    let server = TestServer::start().await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let reply = server.enroll(&csr).await;
+    assert_eq!(reply.status, 200);
+    let pem = reply.certificate_pem();
+    let of_certificate = openssl_with(&["x509", "-noout", "-pubkey"], pem.as_bytes());
+    assert_eq!(of_certificate, openssl_with(&["pkey", "-pubout"], key.as_bytes()));
+    let recorded = server.issued().await;
+    let of_device = recorded.iter().find(|one| one.intent.subject == "CN=device-1").unwrap();
+    assert_eq!(of_device.certificate, Identity { pem, key }.der());
+    assert_eq!(
+        (of_device.intent.actor.name.as_str(), of_device.state),
+        ("tester", estd::store::State::Issued)
+    );
+}
+
+#[tokio::test]
+async fn keys_of_each_kind_are_certified() {
+    let server = TestServer::start().await;
+    for kind in ["RSA:2048", "RSA:3072", "RSA:4096", "P-256", "P-384", "P-521", "ED25519"] {
+        let csr = csr_with(&new_key(kind), &["-subj", "/CN=device-1"]);
+        let reply = server.enroll(&csr).await;
+        assert_eq!(reply.status, 200, "{kind}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn signatures_of_each_kind_prove_possession() {
+    let server = TestServer::start().await;
+    let rsa = new_key("RSA:2048");
+    for arguments in [
+        &["-sha384"][..],
+        &["-sha512"],
+        &["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"],
+        &["-sha384", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:48"],
+    ] {
+        let reply =
+            server.enroll(&csr_with(&rsa, &[&["-subj", "/CN=device-1"], arguments].concat())).await;
+        assert_eq!(reply.status, 200, "{arguments:?}: {}", reply.text());
+    }
+    let old = server.enroll(&csr_with(&rsa, &["-subj", "/CN=device-1", "-sha1"])).await;
+    assert_eq!(old.status, 400);
+    assert!(old.text().starts_with("csr.signature-algorithm"), "{}", old.text());
+}
+
+#[tokio::test]
+async fn r_7030_4_2_1_c_a_key_for_encipherment_only_proves_its_possession_all_the_same() {
+    let server = TestServer::start().await;
+    let csr = csr_with(
+        &new_key("RSA:2048"),
+        &["-subj", "/CN=device-1", "-addext", "keyUsage=critical,keyEncipherment"],
+    );
+    let pem = server.enroll(&csr).await.certificate_pem();
+    assert!(
+        described(&pem).contains("X509v3 Key Usage: critical\n                Key Encipherment\n")
+    );
+}
+
+#[tokio::test]
+async fn r_5272_3_1_a_an_empty_subject_is_accepted_or_refused_by_the_profile() {
+    let server = TestServer::start_with(
+        "[profile.named]\nempty_subject = false\n[label.named]\nprofile = \"named\"",
+    )
+    .await;
+    let (csr, _) = new_csr(&["-subj", "/", "-addext", "subjectAltName=DNS:device-1.example.com"]);
+    let pem = server.enroll(&csr).await.certificate_pem();
+    assert!(described(&pem).contains(
+        "X509v3 Subject Alternative Name: critical\n                DNS:device-1.example.com"
+    ));
+    let refused = server.send(post("named/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().starts_with("csr.no-name"), "{}", refused.text());
+}
+
+#[tokio::test]
+async fn r_5272_3_1_b_extensions_are_given_as_asked_or_refused() {
+    let server = TestServer::start_with("[profile.lenient]\nignore_extensions = [\"1.2.3.4\"]\n[label.lenient]\nprofile = \"lenient\"").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "keyUsage=keyAgreement"]);
+    let text = described(&server.enroll(&csr).await.certificate_pem());
+    assert!(text.contains("Key Agreement\n") && !text.contains("Digital Signature"), "{text}");
+    let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "1.2.3.4=DER:0500"]);
+    let refused = server.enroll(&csr).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().starts_with("csr.unsupported-extension"), "{}", refused.text());
+    let reply = server.send(post("lenient/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    for attribute in ["challengePassword = abcd\n"] {
+        let config = server.write("c.cnf", format!("[req]\nprompt=no\ndistinguished_name=dn\nattributes=at\n[dn]\nCN=d\n[at]\n{attribute}"));
+        let (csr, _) = new_csr(&["-config", &config]);
+        let refused = server.enroll(&csr).await;
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().starts_with("csr.unsupported-attribute"), "{}", refused.text());
+    }
+}
+
+#[tokio::test]
+async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
+    let server = TestServer::start_with("[label.any]\ncertificate_names = \"any\"").await;
+    let device = server.device("/CN=device-1").await;
+    let mut connection = server.connect_as(&device).await;
+    let (own, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
+    let (more, _) = new_csr(&["-subj", "/CN=device-1", "-addext", "subjectAltName=DNS:x.example"]);
+    assert_eq!(connection.send(post("simpleenroll", &own, "")).await.status, 200);
+    for csr in [&other, &more] {
+        let reply = connection.send(post("simpleenroll", csr, "")).await;
+        assert_eq!(reply.status, 403);
+        assert!(reply.text().starts_with("enroll.names"), "{}", reply.text());
+        assert!(reply.header("WWW-Authenticate").is_none());
+    }
+    assert_eq!(connection.send(post("any/simpleenroll", &other, "")).await.status, 200);
+}
+
+/// proves: R-7030-3.7-c
+#[tokio::test]
+async fn r_7030_3_7_b_an_ra_is_one_whose_certificate_our_ca_issued_with_cmc_ra() {
+    let folder = tempfile::tempdir().unwrap();
+    let usage = "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28";
+    let (ca, pretender) = stranger(folder.path(), "/CN=RA", usage);
+    let anchor = folder.path().join("anchor.pem");
+    std::fs::write(&anchor, ca).unwrap();
+    let server = TestServer::start_with(&format!(
+        "[client_trust]\nexplicit = [{anchor:?}]\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\""
+    ))
+    .await;
+    let (csr, key) = new_csr(&["-subj", "/CN=RA"]);
+    let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    let ra = Identity { pem: reply.certificate_pem(), key };
+    let (of_device, _) = new_csr(&["-subj", "/CN=device-7"]);
+    assert_eq!(
+        server.connect_as(&ra).await.send(post("simpleenroll", &of_device, "")).await.status,
+        200
+    );
+    assert_eq!(
+        server.connect_as(&pretender).await.send(post("simpleenroll", &of_device, "")).await.status,
+        403
+    );
+}
+
+#[tokio::test]
+async fn a_renewal_by_simpleenroll_is_recorded_as_one() {
+    // As Azure IoT Edge's aziot-certd does.
+    let server = TestServer::start().await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    assert_eq!(
+        server.connect_as(&device).await.send(post("simpleenroll", &csr, "")).await.status,
+        200
+    );
+    let first = estd::pki::Certificate::parse(&device.der()).unwrap().serial().clone();
+    assert!(
+        server.issued().await.iter().any(|one| one.intent.predecessor.as_ref() == Some(&first))
+    );
+}
+
+#[tokio::test]
+async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_octets() {
+    let server = TestServer::start().await;
+    let key = new_key("EC");
+    // ECDSA by openssl is randomized: two CSRs with the same content and different octets.
+    let (one, two) =
+        (csr_with(&key, &["-subj", "/CN=device-1"]), csr_with(&key, &["-subj", "/CN=device-1"]));
+    assert_ne!(one, two);
+    let first = server.enroll(&one).await.certificate_pem();
+    let before = server.issued().await.len();
+    assert_eq!(server.enroll(&two).await.certificate_pem(), first, "R-7030-4.2.3-f");
+    assert_eq!(server.issued().await.len(), before);
+    assert_eq!(server.events_named("enrollment.repeated").len(), 1);
+    // Another name, another who, another key: another certificate.
+    server.add_account("second", "xyz", None).await;
+    let other_name = csr_with(&key, &["-subj", "/CN=device-2"]);
+    let other_key = csr_with(&new_key("EC"), &["-subj", "/CN=device-1"]);
+    assert_ne!(server.enroll(&other_name).await.certificate_pem(), first);
+    assert_ne!(server.enroll(&other_key).await.certificate_pem(), first);
+    assert_ne!(
+        server.send(post("simpleenroll", &one, &basic("second", "xyz"))).await.certificate_pem(),
+        first
+    );
+}
+
+/// proves: R-7030-4.2.3-e
+#[tokio::test]
+async fn r_7030_4_2_3_f_the_window_of_a_repeat_ends_to_the_second() {
+    let server = TestServer::start_with(
+        "[label.short]\nprofile = \"short\"\n[profile.short]\nvalidity = \"6m\"",
+    )
+    .await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let first = server.enroll(&csr).await.certificate_pem();
+    server.clock.advance(Duration::from_secs(599));
+    assert_eq!(server.enroll(&csr).await.certificate_pem(), first);
+    server.clock.advance(Duration::from_secs(1));
+    assert_ne!(server.enroll(&csr).await.certificate_pem(), first);
+    // A certificate that lives for six minutes is due after four: the same request is then a
+    // renewal, though the window of ten has not passed.
+    let ask = || server.send(post("short/simpleenroll", &csr, &basic("tester", PASSWORD)));
+    let first = ask().await.certificate_pem();
+    server.clock.advance(Duration::from_secs(237));
+    assert_eq!(ask().await.certificate_pem(), first);
+    server.clock.advance(Duration::from_secs(3));
+    assert_ne!(ask().await.certificate_pem(), first);
+}
+
+#[tokio::test]
+async fn two_equal_requests_at_once_get_one_certificate() {
+    let server = TestServer::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let asking: Vec<_> = (0..16).map(|_| server.enroll(&csr)).collect();
+    let mut answers = Vec::new();
+    for reply in futures_util::future::join_all(asking).await {
+        answers.push(reply.certificate_pem());
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(
+        server.issued().await.iter().filter(|one| one.intent.subject == "CN=device-1").count(),
+        1
+    );
+}
+
+#[tokio::test]
+async fn r_7030_4_2_3_c_failures_have_fitting_statuses() {
+    let server = TestServer::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    assert_eq!(server.enroll(b"garbage").await.status, 400);
+    assert_eq!(server.send(post("simpleenroll", &csr, "")).await.status, 401);
+    assert_eq!(
+        server.send(post("simplereenroll", &csr, &basic("tester", PASSWORD))).await.status,
+        403
+    );
+    assert_eq!(
+        server.send(post_body("simpleenroll", b"x", "Content-Type: text/plain\r\n")).await.status,
+        415
+    );
+    server.running.store().close().await;
+    let reply = server.send(post("simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(reply.status, 503, "R-9110-15.6.4-a");
+    let seconds: u32 = reply.header("Retry-After").unwrap().parse().unwrap();
+    assert!((1..=3600).contains(&seconds), "R-9110-10.2.3-a");
+    assert!(reply.text().starts_with("server.store"), "{}", reply.text());
+}
+
+#[tokio::test]
+async fn r_9110_15_6_4_a_a_ca_that_has_ended_is_503() {
+    let server = TestServer::start_with("[ca.default]\nissuing_validity = \"30d\"").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    server.clock.advance(Duration::from_secs(31 * 86_400));
+    let reply = server.enroll(&csr).await;
+    assert_eq!(reply.status, 503);
+    assert!(reply.header("Retry-After").is_some());
+}
+
+/// proves: R-7030-3.2.3-c
+#[tokio::test]
+async fn r_7030_3_2_3_a_a_label_says_how_clients_prove_who_they_are() {
+    let server = TestServer::start_with(
+        "[label.certificate]\nauthentication = \"certificate\"\n[label.password]\nauthentication = \"password\"\n[label.both]\nauthentication = \"both\"\n[label.either]\n",
+    )
+    .await;
+    let device = server.device("/CN=d").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=d"]);
+    // Without anything, with a password, with a certificate, with both.
+    for (label, expected) in [
+        ("certificate", [403, 403, 200, 200]),
+        ("password", [401, 200, 401, 200]),
+        ("both", [403, 403, 401, 200]),
+        ("either", [401, 200, 200, 200]),
+    ] {
+        for (with, expected) in expected.into_iter().enumerate() {
+            let credentials = if with % 2 == 1 { basic("tester", PASSWORD) } else { String::new() };
+            let request = post(&format!("{label}/simpleenroll"), &csr, &credentials);
+            let mut connection =
+                if with >= 2 { server.connect_as(&device).await } else { server.connect().await };
+            let reply = connection.send(request).await;
+            assert_eq!(reply.status, expected, "{label} with {with}: {reply:?}");
+            assert_eq!(reply.header("WWW-Authenticate").is_some(), expected == 401);
+        }
+    }
+}
+
+#[tokio::test]
+async fn r_9110_15_5_2_a_a_challenge_with_realm_and_charset_and_an_empty_body() {
+    let server = TestServer::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=d"]);
+    for credentials in [
+        String::new(),
+        basic("tester", "wrong"),
+        basic("nobody", PASSWORD),
+        basic("", "x"),
+        basic("tester", ""),
+    ] {
+        let reply = server.send(post("simpleenroll", &csr, &credentials)).await;
+        assert_eq!(reply.status, 401);
+        assert_eq!(
+            reply.header("WWW-Authenticate"),
+            Some("Basic realm=\"estd\", charset=\"UTF-8\"")
+        );
+        assert_eq!((reply.header("Content-Length"), reply.body.len()), (Some("0"), 0));
+        assert!(reply.header("X-Reason").unwrap().starts_with("auth."), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn r_7030_3_2_3_e_an_account_without_a_user_name() {
+    let server = TestServer::start().await;
+    server.add_account("", "secret", None).await;
+    let (csr, _) = new_csr(&["-subj", "/CN=d"]);
+    assert_eq!(server.send(post("simpleenroll", &csr, &basic("", "secret"))).await.status, 200);
+}
+
+#[tokio::test]
+async fn r_7030_4_2_a_nobody_is_told_about_a_csr_before_it_is_known_who_asks() {
+    let server = TestServer::start().await;
+    assert_eq!(server.send(post("simpleenroll", b"garbage", "")).await.status, 401);
+}

@@ -1,1 +1,162 @@
-//! x
+//! /simplereenroll (requirements of section 9).
+
+use crate::common::*;
+use std::time::Duration;
+
+const SAN: &str = "subjectAltName=DNS:a.example,IP:192.0.2.1";
+
+#[tokio::test]
+async fn r_7030_4_2_2_e_the_same_key_renews_and_a_new_one_rekeys() {
+    let server =
+        TestServer::start_with("[label.renew]\nrekey = false\n[label.rekey]\nrenew = false").await;
+    let device = server.device("/O=Example/CN=device-1").await;
+    let renew = csr_with(&device.key, &["-subj", "/O=Example/CN=device-1"]);
+    let (rekey, _) = new_csr(&["-subj", "/O=Example/CN=device-1"]);
+    let first = estd::pki::Certificate::parse(&device.der()).unwrap().serial().clone();
+    for (label, csr, expected) in [
+        ("", &renew, 200),
+        ("", &rekey, 200),
+        ("renew/", &renew, 200),
+        ("renew/", &rekey, 403),
+        ("rekey/", &renew, 403),
+        ("rekey/", &rekey, 200),
+    ] {
+        let reply = server
+            .connect_as(&device)
+            .await
+            .send(post(&format!("{label}simplereenroll"), csr, ""))
+            .await;
+        assert_eq!(reply.status, expected, "{label}: {}", reply.text());
+        if expected == 403 {
+            assert!(reply.text().starts_with("reenroll.key"), "{}", reply.text());
+        }
+    }
+    let renewed = server
+        .issued()
+        .await
+        .into_iter()
+        .filter(|one| one.intent.predecessor.as_ref() == Some(&first));
+    assert_eq!(renewed.count(), 4);
+}
+
+/// proves: R-7030-4.2.2-a
+#[tokio::test]
+async fn r_7030_4_2_2_b_subject_and_san_are_those_of_the_certificate() {
+    let server = TestServer::start().await;
+    let (csr, key) = new_csr(&["-subj", "/O=Example/CN=device-1", "-addext", SAN]);
+    let device = server.identity(&csr, key).await;
+    for (arguments, expected) in [
+        (&["-subj", "/O=Example/CN=device-1", "-addext", SAN][..], 200),
+        // Order of SAN entries does not count.
+        (
+            &[
+                "-subj",
+                "/O=Example/CN=device-1",
+                "-addext",
+                "subjectAltName=IP:192.0.2.1,DNS:a.example",
+            ],
+            200,
+        ),
+        (&["-subj", "/O=Example/CN=device-1"], 403),
+        (&["-subj", "/O=Example/CN=device-1", "-addext", "subjectAltName=DNS:a.example"], 403),
+        (
+            &[
+                "-subj",
+                "/O=Example/CN=device-1",
+                "-addext",
+                "subjectAltName=DNS:a.example,IP:192.0.2.1,DNS:b.example",
+            ],
+            403,
+        ),
+        (&["-subj", "/O=Example/CN=device-2", "-addext", SAN], 403),
+        (&["-subj", "/CN=device-1/O=Example", "-addext", SAN], 403),
+        (&["-subj", "/O=Example/CN=Device-1", "-addext", SAN], 403),
+        (&["-subj", "/CN=device-1", "-addext", SAN], 403),
+    ] {
+        let (csr, _) = new_csr(arguments);
+        let reply = server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
+        assert_eq!(reply.status, expected, "{arguments:?}: {}", reply.text());
+        if expected == 403 {
+            assert!(reply.text().starts_with("reenroll.identity: "), "{}", reply.text());
+            assert!(
+                reply
+                    .text()
+                    .contains("would pass: CN=device-1,O=Example with dns:a.example, ip:192.0.2.1"),
+                "{}",
+                reply.text()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn r_7030_4_2_2_b_the_type_of_a_string_does_not_count() {
+    // D-08: a CSR with PrintableString renews a certificate with UTF8String.
+    let server = TestServer::start().await;
+    let device = server.device("/CN=device-1").await;
+    let mask = server.write(
+        "mask.cnf",
+        "[req]\nstring_mask=default\nprompt=no\ndistinguished_name=dn\n[dn]\nCN=device-1\n",
+    );
+    let (csr, _) = new_csr(&["-config", &mask]);
+    assert!(
+        String::from_utf8(openssl_with(&["asn1parse", "-inform", "DER"], &csr))
+            .unwrap()
+            .contains("PRINTABLESTRING   :device-1")
+    );
+    assert_eq!(
+        server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn r_7030_4_2_2_c_without_the_certificate_there_is_nothing_to_renew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, foreign) = stranger(folder.path(), "/CN=device-1", "");
+    let anchor = folder.path().join("anchor.pem");
+    std::fs::write(&anchor, ca).unwrap();
+    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{anchor:?}]")).await;
+    server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    // By password alone, and by a certificate that another CA issued.
+    let by_password = server.send(post("simplereenroll", &csr, &basic("tester", PASSWORD))).await;
+    let by_stranger =
+        server.connect_as(&foreign).await.send(post("simplereenroll", &csr, "")).await;
+    for reply in [by_password, by_stranger] {
+        assert_eq!(reply.status, 403);
+        assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());
+    }
+    assert_eq!(server.send(post("simplereenroll", &csr, "")).await.status, 401);
+}
+
+#[tokio::test]
+async fn r_7030_3_3_2_g_an_expired_certificate_renews_nothing_to_the_second() {
+    let server = TestServer::start().await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let last = estd::pki::Certificate::parse(&device.der()).unwrap().not_after();
+    server.clock.set(last);
+    let mut kept = server.connect_as(&device).await;
+    assert_eq!(kept.send(post("simplereenroll", &csr, "")).await.status, 200);
+    server.clock.advance(Duration::from_secs(1));
+    // On a new connection, and on one that was opened in time.
+    for mut connection in [server.connect_as(&device).await, kept] {
+        let reply = connection.send(post("simplereenroll", &csr, "")).await;
+        assert_eq!(reply.status, 401);
+        assert!(reply.header("X-Reason").unwrap().contains("expired at"), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn r_7030_4_2_2_g_other_extensions_follow_the_profile() {
+    let server = TestServer::start_with(
+        "[profile.device]\nextended_key_usage = [\"clientAuth\", \"ipsecIKE\"]",
+    )
+    .await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1", "-addext", "extendedKeyUsage=clientAuth"]);
+    let reply = server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
+    let text = described(&reply.certificate_pem());
+    assert!(text.contains("TLS Web Client Authentication\n") && !text.contains("ipsec"), "{text}");
+}
