@@ -95,6 +95,7 @@ fn open_store(
     Ok(match &settings.store {
         config::Store::Memory => Arc::new(MemoryStore::new(trail)),
         config::Store::Sled { cache } => {
+            private_folder(&settings.data.join("store"))?;
             Arc::new(SledStore::open(&settings.data.join("store"), *cache, now, trail)?)
         }
     })

@@ -1,1 +1,320 @@
-//! x
+//! The server's own life: first start, second start, half-made folders, reload, renewal, end.
+
+use crate::common::*;
+use estd::{
+    client::operator::ask,
+    clock::SetClock,
+    config,
+    entropy::SystemEntropy,
+    server::{self, Environment},
+    types::Time,
+};
+use std::{
+    collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration,
+};
+
+/// Every file below a folder with its content, but for the store's own and the socket.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut out = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
+        if path.is_dir() {
+            out.extend(
+                files(&path).into_iter().map(|(inner, octets)| (format!("{name}/{inner}"), octets)),
+            );
+        } else if path.is_file() {
+            out.insert(name, fs::read(&path).unwrap());
+        }
+    }
+    out.retain(|name, _| !name.starts_with("store/"));
+    out
+}
+
+async fn start_again(folder: &Path, more: &str) -> Result<server::Running, server::Error> {
+    let text = format!("version = 1\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}");
+    let settings =
+        config::parse(&text, &folder.join("est.toml"), &|_| Some("secret".to_owned())).unwrap();
+    let environment = Environment {
+        clock: Arc::new(SetClock::new(Time::from_unix(NOW))),
+        entropy: Arc::new(SystemEntropy::new()),
+        trail: Arc::new(Kept::default()),
+    };
+    server::start(settings, environment).await
+}
+
+#[tokio::test]
+async fn a_first_start_makes_what_is_missing_and_a_second_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = start_again(folder.path(), "").await.unwrap();
+    let account = first.first_account().await.unwrap().unwrap();
+    assert_eq!((account.name(), account.password().len()), ("enroll", 20));
+    let password = account.password().as_str().to_owned();
+    first.record_first_account(account).await.unwrap();
+    assert!(first.first_account().await.unwrap().is_none());
+    let data = folder.path().join("data");
+    for (name, mode) in [
+        ("", 0o700),
+        ("ca", 0o700),
+        ("ca/default", 0o700),
+        ("ca/default/root.key", 0o600),
+        ("ca/default/issuing.key", 0o600),
+        ("server", 0o700),
+        ("server/server.pem", 0o600),
+        ("store", 0o700),
+        ("estd.sock", 0o600),
+    ] {
+        let seen = fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(seen, mode, "{name:?}: {seen:o}");
+    }
+    first.stop().await;
+    let before = files(&data);
+    assert!(before.values().all(|octets| !String::from_utf8_lossy(octets).contains(&password)));
+    let second = start_again(folder.path(), "").await.unwrap();
+    assert!(second.first_account().await.unwrap().is_none());
+    second.stop().await;
+    assert_eq!(files(&data), before);
+}
+
+#[tokio::test]
+async fn an_account_does_not_come_back_after_the_operator_removed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start_again(folder.path(), "").await.unwrap();
+    let account = running.first_account().await.unwrap().unwrap();
+    running.record_first_account(account).await.unwrap();
+    ask::<(), ()>(running.socket().unwrap(), hyper::Method::DELETE, "/v1/users/enroll", None)
+        .await
+        .unwrap();
+    running.stop().await;
+    let running = start_again(folder.path(), "").await.unwrap();
+    assert!(running.first_account().await.unwrap().is_none());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
+    // Killed while the CA was made: what has no name yet is made anew.
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    for path in [&data, &data.join("ca"), &data.join("ca/.default.unfinished")] {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    fs::write(data.join("ca/.default.unfinished/root.key"), "half").unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+    assert!(!data.join("ca/.default.unfinished").exists());
+    // Killed before the server's own certificate was there: made.
+    fs::remove_file(data.join("server/server.pem")).unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+    assert!(data.join("server/server.pem").exists());
+    // Parts of a CA are gone: refused with what to do, and what is left stays.
+    for missing in ["issuing.key", "issuing.pem", "root.pem"] {
+        let path = data.join("ca/default").join(missing);
+        let kept = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        let before = files(&data.join("ca"));
+        let fault = start_again(folder.path(), "").await.err().unwrap();
+        assert!(fault.to_string().contains(missing), "{fault}");
+        assert!(fault.remedy().contains("backup"), "{}", fault.remedy());
+        assert_eq!(files(&data.join("ca")), before);
+        fs::write(&path, kept).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    // The root's key may be kept elsewhere.
+    fs::remove_file(data.join("ca/default/root.key")).unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_others_may_read_or_that_do_not_fit_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+    let key = folder.path().join("data/ca/default/issuing.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("mode 640"), "{fault}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let good = fs::read(&key).unwrap();
+    fs::write(&key, new_key("EC")).unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("not the one in issuing.pem"), "{fault}");
+    fs::write(&key, good).unwrap();
+    fs::set_permissions(folder.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("chmod 700"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_passphrase_encrypts_every_private_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let with = "[keys]\npassphrase_env = \"ANY\"";
+    start_again(folder.path(), with).await.unwrap().stop().await;
+    for (name, octets) in files(&folder.path().join("data")) {
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        assert!(!text.contains("BEGIN PRIVATE KEY"), "{name}");
+        if text.contains("PRIVATE KEY") {
+            assert!(text.contains("BEGIN ENCRYPTED PRIVATE KEY"), "{name}");
+            openssl_with(&["pkey", "-passin", "pass:secret", "-noout"], &octets);
+        }
+    }
+    start_again(folder.path(), with).await.unwrap().stop().await;
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.remedy().contains("passphrase"), "{fault}: {}", fault.remedy());
+}
+
+#[tokio::test]
+async fn a_second_server_is_kept_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start_again(folder.path(), "").await.unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("in use by another process"), "{fault}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_server_renews_its_own_certificate_when_a_third_of_its_life_is_left() {
+    let server = TestServer::start().await;
+    let first = server.running.certificate().await;
+    server.clock.advance(Duration::from_secs(59 * 86_400));
+    assert!(!server.running.renew_if_due().await.unwrap());
+    server.clock.advance(Duration::from_secs(2 * 86_400));
+    let open = server.connect().await;
+    assert!(server.running.renew_if_due().await.unwrap());
+    let second = server.running.certificate().await;
+    assert_ne!(first.serial(), second.serial());
+    let shown = server.connect().await.tls().peer_certificates().unwrap()[0].to_vec();
+    assert_eq!(shown, second.der());
+    assert_eq!(
+        open.tls().peer_certificates().unwrap()[0].to_vec(),
+        first.der(),
+        "old connections live on"
+    );
+    assert!(!server.running.renew_if_due().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
+    let server = TestServer::start().await;
+    assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 404);
+    let mut open = server.connect().await;
+    let later = server
+        .running
+        .reload(server.settings("[label.new]\n[audit]\nterminal = \"quiet\"").unwrap())
+        .await
+        .unwrap();
+    assert_eq!(later, ["[audit]"]);
+    assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200);
+    let request = "GET /.well-known/est/new/cacerts HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(open.send(request).await.status, 200, "on a connection that was open before");
+    assert_eq!(server.events_named("server.reloaded").len(), 1);
+    // A file with faults never comes so far.
+    assert!(server.settings("[label.cacerts]").is_err());
+    assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200);
+}
+
+#[tokio::test]
+async fn committed_events_reach_the_trail_in_their_order() {
+    let server = TestServer::start().await;
+    for number in 0..5 {
+        server.device(&format!("/CN=device-{number}")).await;
+    }
+    let stored = server.running.store().events(1, 1000).await.unwrap();
+    let told: Vec<_> = server
+        .events
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(|(number, event)| number.map(|number| (number, event.clone())))
+        .collect();
+    assert_eq!(stored, told);
+    assert_eq!(
+        stored.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        (1..=stored.len() as u64).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        stored.iter().filter(|(_, event)| event.name.as_str() == "certificate.issued").count(),
+        6
+    );
+}
+
+#[tokio::test]
+async fn the_socket_answers_its_owner_in_json() {
+    let server = TestServer::start().await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let device = server.identity(&csr, key).await;
+    let socket = server.running.socket().unwrap();
+    let get = |path: &'static str| async move {
+        ask::<(), serde_json::Value>(socket, hyper::Method::GET, path, None).await
+    };
+    let list = get("/v1/certificates?subject=DEVICE-1&state=valid&limit=1").await.unwrap();
+    assert_eq!(list["certificates"].as_array().unwrap().len(), 1);
+    let serial = list["certificates"][0]["serial"].as_str().unwrap().to_owned();
+    let shown: serde_json::Value =
+        ask::<(), _>(socket, hyper::Method::GET, &format!("/v1/certificates/{serial}"), None)
+            .await
+            .unwrap();
+    assert_eq!(shown["pem"].as_str().unwrap().trim(), device.pem.trim());
+    assert_eq!(shown["authenticated_by"], "password");
+    let first = get("/v1/certificates?limit=1").await.unwrap();
+    assert!(first["next"].is_string());
+    assert_eq!(get("/v1/cas").await.unwrap()["cas"][0]["name"], "default");
+    assert_eq!(get("/v1/users").await.unwrap()["users"][0]["name"], "tester");
+    for (bad, text) in [
+        ("/v1/certificates?state=odd", "odd: the state is"),
+        ("/v1/certificates?limit=0", "0: the limit is"),
+        ("/v1/certificates?unknown=1", "unknown field"),
+        ("/v1/certificates?expires_before=tomorrow", "tomorrow: a moment"),
+        ("/v1/certificates/zz", "zz: a serial number"),
+        ("/v1/certificates/01", "certificate 01 does not exist"),
+        ("/v2/x", "path /v2/x does not exist"),
+    ] {
+        let fault = get(bad).await.unwrap_err().to_string();
+        assert!(fault.contains(text), "{bad}: {fault}");
+    }
+    let new = estd::api::NewUser {
+        name: "line 1/ä".to_owned(),
+        password: None,
+        labels: Some(vec!["a".to_owned()]),
+    };
+    let added: estd::api::AddedUser =
+        ask(socket, hyper::Method::POST, "/v1/users", Some(&new)).await.unwrap();
+    assert_eq!(added.password.unwrap().len(), 20);
+    let again =
+        ask::<_, estd::api::AddedUser>(socket, hyper::Method::POST, "/v1/users", Some(&new))
+            .await
+            .err()
+            .unwrap();
+    assert!(again.to_string().contains("exists already"), "{again}");
+    let colon = estd::api::NewUser { name: "a:b".to_owned(), ..new };
+    assert!(
+        ask::<_, estd::api::AddedUser>(socket, hyper::Method::POST, "/v1/users", Some(&colon))
+            .await
+            .is_err()
+    );
+    ask::<(), ()>(socket, hyper::Method::DELETE, "/v1/users/line%201%2F%C3%A4", None)
+        .await
+        .unwrap();
+    let events = server.events_named("account.removed");
+    assert_eq!(events[0].actor.method.to_string(), "operator");
+}
+
+#[tokio::test]
+async fn r_7030_4_1_1_b_the_fingerprint_of_the_root_is_shown_as_openssl_shows_it() {
+    let server = TestServer::start().await;
+    let cas: estd::api::Cas =
+        ask::<(), _>(server.running.socket().unwrap(), hyper::Method::GET, "/v1/cas", None)
+            .await
+            .unwrap();
+    let shown = openssl(&[
+        "x509",
+        "-noout",
+        "-fingerprint",
+        "-sha256",
+        "-in",
+        server.anchor().to_str().unwrap(),
+    ]);
+    assert_eq!(
+        String::from_utf8(shown).unwrap().trim(),
+        format!("sha256 Fingerprint={}", cas.cas[0].root.sha256)
+    );
+}
