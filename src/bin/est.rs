@@ -1,1 +1,7 @@
-fn main() {}
+//! `est`: the device's client for EST (RFC 7030).
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    estd::cli::device::est_main()
+}

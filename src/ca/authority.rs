@@ -17,7 +17,7 @@ pub struct Ca {
     issuing: Certificate,
     key_identifier: Vec<u8>,
     signer: Arc<dyn Signer>,
-    signature_algorithm: Vec<u8>,
+    signature_algorithm: &'static [u8],
     cacerts: Vec<u8>,
     store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
@@ -68,7 +68,7 @@ impl Ca {
     ) -> Result<Self, Error> {
         Ok(Self {
             key_identifier: issuing.subject_key_identifier().unwrap_or_default().to_vec(),
-            signature_algorithm: algorithm::signature_identifier(signer.kind())?,
+            signature_algorithm: algorithm::signature_identifier(signer.kind()),
             cacerts: cms::certs_only([root.der(), issuing.der()])?,
             name,
             root,
@@ -161,7 +161,7 @@ impl Ca {
             .sign(&tbs)
             .await
             .map_err(|fault| Error::Signer { ca: self.name.clone(), reason: fault.to_string() })?;
-        let certificate = tbs::assemble(&tbs, &self.signature_algorithm, &signature)?;
+        let certificate = tbs::assemble(&tbs, self.signature_algorithm, &signature)?;
         let event = event(Name::CertificateIssued, &serial);
         let issuance = self.store.complete(&serial, certificate, event).await?;
         Ok(Issued { issuance, repeated })
@@ -193,7 +193,7 @@ impl Ca {
         }
         let tbs = ToBeSigned {
             serial: &serial,
-            signature_algorithm: &self.signature_algorithm,
+            signature_algorithm: self.signature_algorithm,
             issuer: self.issuing.subject().der(),
             not_before,
             not_after,

@@ -9,7 +9,7 @@ use crate::{
     config,
     entropy::Entropy,
     pki::{
-        Certificate, DistinguishedName, PrivateKey, PublicKey, algorithm,
+        Certificate, DistinguishedName, PrivateKey, PublicKey,
         extension::{Extension, KeyUsage},
         oid, tbs,
         tbs::ToBeSigned,
@@ -210,7 +210,6 @@ impl CaCertificate<'_> {
         let own = identifier(&spki).map_err(internal)?;
         let above = issuer_key.public_key_spki_der().map_err(internal)?;
         let above = identifier(&above).map_err(internal)?;
-        let algorithm = algorithm::signature_identifier(issuer_key.kind())?;
         let mut extensions = vec![
             Extension::subject_key_identifier(&own)?,
             Extension::key_usage(KeyUsage::KEY_CERT_SIGN.and(KeyUsage::CRL_SIGN))?,
@@ -219,10 +218,11 @@ impl CaCertificate<'_> {
         if own != above {
             extensions.push(Extension::authority_key_identifier(&above)?);
         }
+        let algorithm = issuer_key.signature_algorithm_der();
         let not_before = now.minus(Duration::from_secs(300));
         let tbs = ToBeSigned {
             serial: &serial::make(now, entropy)?,
-            signature_algorithm: &algorithm,
+            signature_algorithm: algorithm,
             issuer: issuer.der(),
             not_before,
             not_after: now.plus(self.validity).minus(Duration::from_secs(1)),
@@ -232,7 +232,7 @@ impl CaCertificate<'_> {
         }
         .to_der()?;
         let (signature, _) = issuer_key.sign(&tbs).map_err(internal)?;
-        Certificate::parse(&tbs::assemble(&tbs, &algorithm, &signature)?).map_err(internal)
+        Certificate::parse(&tbs::assemble(&tbs, algorithm, &signature)?).map_err(internal)
     }
 }
 

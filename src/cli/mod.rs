@@ -1,6 +1,7 @@
 //! The commands `estd` and `est`: arguments in, text and an exit code out. The only modules that
 //! print.
 
+pub mod device;
 mod office;
 mod operator;
 mod serve;

@@ -1,3 +1,394 @@
-//! The other ends: the operator's of the Unix socket, and the device's of EST.
+//! The EST client (RFC 7030): what the `est` command and the tests of the server use.
+//!
+//! A [`Client`] knows the server, whom to trust, and with what to authenticate. It verifies the
+//! server before anything else is said. [`Client::connect`] gives a [`Connection`] for several
+//! requests; the methods of the client open one for each request.
+//!
+//! Credentials: the certificate is shown in the handshake, the account's password is sent with
+//! enrolments without waiting for a 401, both only to a server that was verified. `/cacerts` never
+//! carries a password, and the bootstrap by fingerprint neither password nor certificate.
 
+mod address;
+mod answer;
+mod connection;
+mod error;
 pub mod operator;
+mod pem;
+mod trust;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use address::{DEFAULT_PORT, ServerAddress};
+pub use connection::{Connection, MAX_ANSWER, Response};
+pub use error::{Error, Refusal, TlsFault};
+pub use hyper::HeaderMap;
+pub use pem::{certificates_from_pem, certificates_to_pem};
+pub use trust::{Trust, fingerprint, parse_fingerprint, show_fingerprint};
+
+use crate::clock::Clock;
+use crate::clock::SystemClock;
+use crate::pki::CertificateFields;
+use crate::pki::PrivateKey;
+use crate::types::Label;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use connection::Peer;
+use hyper::header::HeaderValue;
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::time_provider::TimeProvider;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tokio_rustls::TlsConnector;
+use trust::{Anchors, Verifier};
+use zeroize::Zeroizing;
+
+/// How long the client waits for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TCP connection, over all addresses of the host.
+    pub connect: Duration,
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From sending a request to the end of its answer.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            answer: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The versions of TLS that are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3, of which the server chooses.
+    #[default]
+    Both,
+    /// 1.2 only.
+    Tls12,
+    /// 1.3 only.
+    Tls13,
+}
+
+/// Certificate and key that the device shows in the handshake (RFC 7030 §3.3.2).
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The certificate as DER, and those above it, if any.
+    pub chain: Vec<Vec<u8>>,
+    /// Its key.
+    pub key: Arc<PrivateKey>,
+}
+
+/// Name and password for HTTP Basic (RFC 7030 §3.2.3, RFC 7617).
+#[derive(Clone)]
+pub struct Account {
+    /// The name; may be empty, may hold no colon.
+    pub name: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a [`Client`] is made from. Start with [`ClientConfig::new`] and set what differs.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Where the server is.
+    pub server: ServerAddress,
+    /// The additional path segment (RFC 7030 §3.2.2).
+    pub label: Option<Label>,
+    /// What the server is known by.
+    pub trust: Trust,
+    /// Shown in the handshake when the server asks for a certificate.
+    pub identity: Option<Identity>,
+    /// Sent with enrolments.
+    pub account: Option<Account>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The versions of TLS offered.
+    pub tls: TlsVersions,
+    /// Accepts a server under the anchors whose certificate is for another name if it has the
+    /// purpose id-kp-cmcRA, which RFC 7030 §3.6.1 allows with explicit anchors. Off unless asked
+    /// for: any RA of the same CA could then stand in for this server.
+    pub accept_cmc_ra: bool,
+    /// Judges validity of the server's certificate.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl ClientConfig {
+    /// Takes the defaults: no credentials, no label, both versions of TLS, the machine's clock.
+    #[must_use]
+    pub fn new(server: ServerAddress, trust: Trust) -> Self {
+        Self {
+            server,
+            label: None,
+            trust,
+            identity: None,
+            account: None,
+            timeouts: Timeouts::default(),
+            tls: TlsVersions::default(),
+            accept_cmc_ra: false,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// An EST client for one server.
+pub struct Client {
+    config: ClientConfig,
+    name: ServerName<'static>,
+    provider: Arc<CryptoProvider>,
+    identity: Option<Arc<CertifiedKey>>,
+    peer: Arc<Peer>,
+    /// Made at the first connection; with a fingerprint, by the bootstrap.
+    trusted: OnceCell<Trusted>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("server", &self.config.server).finish_non_exhaustive()
+    }
+}
+
+struct Trusted {
+    connector: TlsConnector,
+    /// The answer to `/cacerts` that the bootstrap verified.
+    bag: Option<Vec<Vec<u8>>>,
+}
+
+struct ClockTime(Arc<dyn Clock>);
+
+impl fmt::Debug for ClockTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClockTime({})", self.0.now())
+    }
+}
+
+impl ClockTime {
+    fn unix(&self) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(self.0.now().unix()))
+    }
+}
+
+impl TimeProvider for ClockTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(self.unix())
+    }
+}
+
+impl Client {
+    /// Checks the configuration; does not connect.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if anchors, identity or account cannot be used, [`Error::Address`] if the
+    /// host can be in no certificate.
+    pub fn new(config: ClientConfig) -> Result<Self, Error> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let name =
+            ServerName::try_from(config.server.host().to_owned()).map_err(|_| Error::Address {
+                seen: config.server.host().to_owned(),
+                why: "the host is neither a DNS name nor an IP address",
+            })?;
+        let identity = match &config.identity {
+            Some(identity) => Some(certified_key(identity)?),
+            None => None,
+        };
+        let peer = Arc::new(Peer {
+            server: config.server.clone(),
+            label: config.label.clone(),
+            authorization: config.account.as_ref().map(basic).transpose()?,
+            timeouts: config.timeouts,
+            clock: Arc::clone(&config.clock),
+        });
+        if let Trust::Anchors(anchors) = &config.trust {
+            Anchors::sort(anchors, config.accept_cmc_ra)?;
+        }
+        Ok(Self { config, name, provider, identity, peer, trusted: OnceCell::new() })
+    }
+
+    /// Connects to the server and verifies it. With a fingerprint, the first call fetches and
+    /// checks the CA certificates over a connection of their own.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Timeout`], [`Error::Tls`], [`Error::Fingerprint`].
+    pub async fn connect(&self) -> Result<Connection, Error> {
+        let trusted = self.trusted().await?;
+        Connection::open(Arc::clone(&self.peer), &trusted.connector, self.name.clone()).await
+    }
+
+    /// Fetches the CA certificates (RFC 7030 §4.1), each as DER, from a server that is verified.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Connection::cacerts`].
+    pub async fn cacerts(&self) -> Result<Vec<Vec<u8>>, Error> {
+        if let Some(bag) = &self.trusted().await?.bag {
+            return Ok(bag.clone());
+        }
+        self.connect().await?.cacerts().await
+    }
+
+    /// Enrolls over a new connection; see [`Connection::simple_enroll`].
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Connection::simple_enroll`].
+    pub async fn simple_enroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
+        self.connect().await?.simple_enroll(csr).await
+    }
+
+    /// Re-enrolls over a new connection; see [`Connection::simple_reenroll`].
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Connection::simple_reenroll`].
+    pub async fn simple_reenroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
+        self.connect().await?.simple_reenroll(csr).await
+    }
+
+    /// Sends one request as it is over a new connection; see [`Connection::request`].
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Connection::request`].
+    pub async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<hyper::body::Bytes>,
+    ) -> Result<Response, Error> {
+        self.connect().await?.request(method, path, headers, body).await
+    }
+
+    async fn trusted(&self) -> Result<&Trusted, Error> {
+        self.trusted
+            .get_or_try_init(|| async {
+                match &self.config.trust {
+                    Trust::Fingerprint(wanted) => self.bootstrap(wanted).await,
+                    Trust::Anchors(anchors) => {
+                        let anchors = Anchors::sort(anchors, self.config.accept_cmc_ra)?;
+                        let connector = self.connector(Some(anchors), self.identity.clone())?;
+                        Ok(Trusted { connector, bag: None })
+                    }
+                }
+            })
+            .await
+    }
+
+    /// Fetches `/cacerts` from somebody not yet trusted, without any credentials; keeps the
+    /// certificate that has the fingerprint as the only anchor; and believes nothing before the
+    /// chain shown in that same handshake leads to it (RFC 7030 §4.1.1). The handshake's signature
+    /// was verified, so the whole answer came from whom the anchor vouches for.
+    async fn bootstrap(&self, wanted: &[u8; 32]) -> Result<Trusted, Error> {
+        let peer = Arc::new(Peer {
+            server: self.config.server.clone(),
+            label: self.config.label.clone(),
+            authorization: None,
+            timeouts: self.config.timeouts,
+            clock: Arc::clone(&self.config.clock),
+        });
+        let stranger = self.connector(None, None)?;
+        let mut connection = Connection::open(peer, &stranger, self.name.clone()).await?;
+        let bag = connection.cacerts().await?;
+        let (found, others): (Vec<_>, Vec<_>) =
+            bag.iter().partition(|certificate| fingerprint(certificate) == *wanted);
+        if found.is_empty() {
+            return Err(Error::Fingerprint {
+                seen: bag.iter().map(|each| describe(each)).collect(),
+            });
+        }
+        let anchors = Anchors::new(found, others, self.config.accept_cmc_ra)?;
+        let Some((leaf, intermediates)) = connection.chain().split_first() else {
+            return Err(Error::Tls(TlsFault::UnknownIssuer));
+        };
+        let now = ClockTime(Arc::clone(&self.config.clock)).unix();
+        let algorithms = self.provider.signature_verification_algorithms;
+        anchors
+            .verify(leaf, intermediates, &self.name, now, &algorithms)
+            .map_err(|error| Error::Tls((&error).into()))?;
+        let connector = self.connector(Some(anchors), self.identity.clone())?;
+        Ok(Trusted { connector, bag: Some(bag) })
+    }
+
+    fn connector(
+        &self,
+        anchors: Option<Anchors>,
+        identity: Option<Arc<CertifiedKey>>,
+    ) -> Result<TlsConnector, Error> {
+        let versions: &[&rustls::SupportedProtocolVersion] = match self.config.tls {
+            TlsVersions::Both => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersions::Tls12 => &[&rustls::version::TLS12],
+            TlsVersions::Tls13 => &[&rustls::version::TLS13],
+        };
+        let verifier = Verifier::new(anchors, self.provider.signature_verification_algorithms);
+        let builder = rustls::ClientConfig::builder_with_details(
+            Arc::clone(&self.provider),
+            Arc::new(ClockTime(Arc::clone(&self.config.clock))),
+        )
+        .with_protocol_versions(versions)
+        .map_err(|error| Error::Config { what: "TLS", why: error.to_string() })?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut tls = match identity {
+            Some(identity) => {
+                let resolver: Arc<dyn ResolvesClientCert> =
+                    Arc::new(SingleCertAndKey::from(identity));
+                builder.with_client_cert_resolver(resolver)
+            }
+            None => builder.with_no_client_auth(),
+        };
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A device connects a few times a year.
+        tls.resumption = Resumption::disabled();
+        Ok(TlsConnector::from(Arc::new(tls)))
+    }
+}
+
+/// Fingerprint and subject, for a person to compare.
+fn describe(certificate: &[u8]) -> String {
+    let subject = CertificateFields::parse(certificate)
+        .map_or_else(|_| "(unreadable)".to_owned(), |fields| fields.subject_text());
+    format!("{} {subject}", show_fingerprint(&fingerprint(certificate)))
+}
+
+fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
+    let fault = |why: String| Error::Config { what: "the certificate and key of the device", why };
+    if identity.chain.is_empty() {
+        return Err(fault("there is no certificate".to_owned()));
+    }
+    let chain = identity.chain.iter().map(|each| CertificateDer::from(each.clone())).collect();
+    let key = identity.key.to_pkcs8_der().map_err(|error| fault(error.to_string()))?;
+    // Borrowed, so that the serialized key is overwritten when this returns.
+    let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::Pkcs8(key.as_slice().into()))
+        .map_err(|error| fault(error.to_string()))?;
+    let pair = CertifiedKey::new(chain, key);
+    pair.keys_match().map_err(|error| fault(error.to_string()))?;
+    Ok(Arc::new(pair))
+}
+
+fn basic(account: &Account) -> Result<HeaderValue, Error> {
+    let fault = |why: &str| Error::Config { what: "the account", why: why.to_owned() };
+    if account.name.contains(':') {
+        return Err(fault("its name holds a colon (RFC 7617 §2)"));
+    }
+    let pair = Zeroizing::new(format!("{}:{}", account.name, *account.password));
+    if pair.chars().any(char::is_control) {
+        return Err(fault("name or password holds control characters (RFC 7617 §2)"));
+    }
+    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+    let mut value = HeaderValue::from_str(&text).map_err(|_| fault("it cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}

@@ -87,7 +87,7 @@ impl<'a> Section<'a> {
     }
 
     /// A section inside this one; empty if it is not there.
-    pub(super) fn section(&self, key: &str) -> Section<'a> {
+    pub(super) fn section(&self, key: &str) -> Self {
         let name =
             if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
         let table = match self.value(key) {
@@ -102,7 +102,7 @@ impl<'a> Section<'a> {
     }
 
     /// The named sections under this one: `[key.NAME]`.
-    pub(super) fn named<N: FromStr + Ord>(&self, key: &str) -> Vec<(N, Section<'a>)>
+    pub(super) fn named<N: FromStr + Ord>(&self, key: &str) -> Vec<(N, Self)>
     where
         N::Err: Display,
     {

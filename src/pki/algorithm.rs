@@ -4,28 +4,22 @@ use super::{Error, oid};
 use crate::types::{Fault, KeyKind};
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use const_oid::ObjectIdentifier;
-use der::{
-    Decode, Encode,
-    asn1::{AnyRef, Null},
-};
+use der::{Decode, Encode, asn1::AnyRef};
 use rsa::pkcs1::RsaPssParams;
 use spki::AlgorithmIdentifierRef;
 
 /// The AlgorithmIdentifier (DER) of the signatures that a key of this kind makes for us: ECDSA
 /// with the hash of the curve's strength and absent parameters (RFC 5758 §3.2), RSA PKCS#1 v1.5
 /// with SHA-256 and NULL parameters (RFC 4055 §5), Ed25519 with absent ones (RFC 8410 §3).
-///
-/// # Errors
-/// Those of the encoder, which this fixed data does not meet.
-pub fn signature_identifier(kind: KeyKind) -> Result<Vec<u8>, der::Error> {
-    let (oid, parameters) = match kind {
-        KeyKind::P256 => (oid::ECDSA_SHA256, None),
-        KeyKind::P384 => (oid::ECDSA_SHA384, None),
-        KeyKind::P521 => (oid::ECDSA_SHA512, None),
-        KeyKind::Ed25519 => (oid::ED25519, None),
-        KeyKind::Rsa(_) => (oid::RSA_SHA256, Some(AnyRef::from(Null))),
-    };
-    AlgorithmIdentifierRef { oid, parameters }.to_der()
+#[must_use]
+pub const fn signature_identifier(kind: KeyKind) -> &'static [u8] {
+    match kind {
+        KeyKind::P256 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+        KeyKind::P384 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
+        KeyKind::P521 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04",
+        KeyKind::Ed25519 => b"\x30\x05\x06\x03\x2b\x65\x70",
+        KeyKind::Rsa(_) => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
+    }
 }
 
 /// Chooses how to verify a signature with `identifier` by a key of this kind.

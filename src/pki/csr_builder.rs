@@ -56,7 +56,7 @@ fn not_der(what: &'static str) -> impl Fn(der::Error) -> CsrError {
 
 /// A name for the subjectAltName extension (RFC 5280 §4.2.1.6).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SubjectAltName {
+pub enum AltName {
     /// A DNS name; other than ASCII as A-labels.
     Dns(String),
     /// An IP address.
@@ -68,7 +68,7 @@ pub enum SubjectAltName {
 }
 
 /// Reads `dns:NAME`, `ip:ADDRESS`, `uri:URI` or `email:ADDRESS`, the kind in any case.
-impl FromStr for SubjectAltName {
+impl FromStr for AltName {
     type Err = CsrError;
     fn from_str(text: &str) -> Result<Self, CsrError> {
         let fault = |why| CsrError::AlternativeName { seen: text.to_owned(), why };
@@ -91,7 +91,7 @@ impl FromStr for SubjectAltName {
     }
 }
 
-impl SubjectAltName {
+impl AltName {
     fn general_name(&self) -> der::Result<GeneralName> {
         use der::asn1::Ia5String;
         Ok(match self {
@@ -201,14 +201,14 @@ impl CsrBuilder {
     ///
     /// # Errors
     /// [`CsrError::Der`] if a name holds characters outside ASCII.
-    pub fn san(mut self, names: &[SubjectAltName]) -> Result<Self, CsrError> {
+    pub fn san(mut self, names: &[AltName]) -> Result<Self, CsrError> {
         let fault = not_der("an alternative name");
         self.san = if names.is_empty() {
             None
         } else {
             let names: Vec<GeneralName> = names
                 .iter()
-                .map(SubjectAltName::general_name)
+                .map(AltName::general_name)
                 .collect::<Result<_, _>>()
                 .map_err(&fault)?;
             let value = names.to_der().and_then(OctetString::new).map_err(&fault)?;
@@ -392,6 +392,30 @@ impl CertificateFields {
     }
 }
 
+/// Takes the SubjectPublicKeyInfo out of a PKCS#10 request, octet for octet. Its signature is not
+/// looked at.
+///
+/// # Errors
+/// [`CsrError::Der`] if it is no request.
+pub fn request_public_key_spki(request: &[u8]) -> Result<Vec<u8>, CsrError> {
+    let fault = not_der("the request");
+    let mut reader = SliceReader::new(request).map_err(&fault)?;
+    reader
+        .sequence(|outer| {
+            let spki = outer.sequence(|info| {
+                info.tlv_bytes()?; // version
+                name(info)?;
+                let spki = info.tlv_bytes()?.to_vec();
+                info.tlv_bytes()?; // attributes
+                Ok::<_, der::Error>(spki)
+            })?;
+            outer.tlv_bytes()?; // signatureAlgorithm
+            outer.tlv_bytes()?; // signature
+            Ok::<_, der::Error>(spki)
+        })
+        .map_err(&fault)
+}
+
 fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<Vec<u8>> {
     Tag::peek(reader)?.assert_eq(Tag::Sequence)?;
     Ok(reader.tlv_bytes()?.to_vec())
@@ -429,7 +453,7 @@ mod tests {
             [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519]
         {
             let key = PrivateKey::generate(kind).unwrap();
-            let names: Vec<SubjectAltName> = [
+            let names: Vec<AltName> = [
                 "dns:a.example",
                 "ip:192.0.2.1",
                 "IP:2001:db8::1",
@@ -551,7 +575,7 @@ mod tests {
             assert!(CsrBuilder::new().subject(bad).is_err(), "{bad}");
         }
         for bad in ["a.example", "dns:", "ip:x", "dns:a b", "dir:x", "uri:x", "email:x", "dns:ä"] {
-            assert!(bad.parse::<SubjectAltName>().is_err(), "{bad}");
+            assert!(bad.parse::<AltName>().is_err(), "{bad}");
         }
         assert!(CsrBuilder::new().subject_der(b"\x31\x00").is_err());
     }

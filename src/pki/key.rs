@@ -110,9 +110,8 @@ fn rsa(bits: &[u8]) -> Result<KeyKind, Error> {
     let modulus = key.modulus.as_bytes();
     let leading = modulus.first().map_or(8, |octet| octet.leading_zeros() as usize);
     let size = (modulus.len() * 8).saturating_sub(leading);
-    let size = match u16::try_from(size) {
-        Ok(size @ 2048..=4096) => size,
-        _ => return Err(unacceptable("csr.key-size", format!("RSA with {size} bits"))),
+    let Some(size) = u16::try_from(size).ok().filter(|size| (2048..=4096).contains(size)) else {
+        return Err(unacceptable("csr.key-size", format!("RSA with {size} bits")));
     };
     let exponent = key.public_exponent.as_bytes();
     let value = exponent.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));

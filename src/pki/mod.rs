@@ -19,7 +19,7 @@ pub mod tbs;
 
 pub use cert::Certificate;
 pub use csr::Csr;
-pub use csr_builder::{CertificateFields, CsrBuilder, CsrError};
+pub use csr_builder::{AltName, CertificateFields, CsrBuilder, CsrError, request_public_key_spki};
 pub use key::PublicKey;
 pub use name::DistinguishedName;
 pub use private_key::{KeyError, PrivateKey};

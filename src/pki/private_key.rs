@@ -5,6 +5,7 @@
 //! OpenSSL 3.0 and Java do not read the version 2 of Ed25519 keys; encrypted with PBKDF2 and
 //! AES-256-CBC, because GnuTLS and Java do not read scrypt.
 
+use super::algorithm::signature_identifier;
 use crate::types::KeyKind;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -24,14 +25,6 @@ use zeroize::Zeroizing;
 
 /// Rounds of PBKDF2-HMAC-SHA-256: what OWASP asks for.
 const PBKDF2_ROUNDS: u32 = 600_000;
-
-/// AlgorithmIdentifiers of signatures: RFC 5758 §3.2 (no parameters), RFC 4055 §5 (NULL),
-/// RFC 8410 §3 (no parameters).
-const ECDSA_SHA256: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02";
-const ECDSA_SHA384: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03";
-const ECDSA_SHA512: &[u8] = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04";
-const RSA_SHA256: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00";
-const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 
 /// Why a private key cannot be made, read, written or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -252,13 +245,7 @@ impl PrivateKey {
     /// structure before it is signed.
     #[must_use]
     pub const fn signature_algorithm_der(&self) -> &'static [u8] {
-        match self.kind {
-            KeyKind::Rsa(_) => RSA_SHA256,
-            KeyKind::P256 => ECDSA_SHA256,
-            KeyKind::P384 => ECDSA_SHA384,
-            KeyKind::P521 => ECDSA_SHA512,
-            KeyKind::Ed25519 => ED25519,
-        }
+        signature_identifier(self.kind)
     }
 
     /// Signs `message`; returns the signature as X.509 carries it and

@@ -70,13 +70,21 @@ async fn issue(store: &dyn Store, number: u64) {
 }
 
 fn account(name: &str) -> Account {
-    Account { name: name.to_owned(), password_hash: "h".to_owned(), added: Time::from_unix(NOW), labels: None }
+    Account {
+        name: name.to_owned(),
+        password_hash: "h".to_owned(),
+        added: Time::from_unix(NOW),
+        labels: None,
+    }
 }
 
 async fn an_issuance_is_open_then_issued(store: &dyn Store, _: &Kept) {
     assert_eq!(store.begin(intent(1)).await.unwrap(), Begun::New);
     let open = store.find(&serial(1)).await.unwrap().unwrap();
-    assert_eq!((open.state, open.intent.tbs.as_slice(), open.ended), (State::Open, &b"tbs 1"[..], None));
+    assert_eq!(
+        (open.state, open.intent.tbs.as_slice(), open.ended),
+        (State::Open, &b"tbs 1"[..], None)
+    );
     let done = complete(store, 1).await;
     assert_eq!((done.state, done.certificate.as_slice()), (State::Issued, &b"certificate 1"[..]));
     assert!(done.intent.tbs.is_empty() && done.ended == Some(Time::from_unix(NOW)));
@@ -87,7 +95,10 @@ async fn an_issuance_is_open_then_issued(store: &dyn Store, _: &Kept) {
 async fn the_first_to_complete_decides(store: &dyn Store, kept: &Kept) {
     store.begin(intent(1)).await.unwrap();
     let first = complete(store, 1).await;
-    let second = store.complete(&serial(1), b"another".to_vec(), event(Name::CertificateIssued)).await.unwrap();
+    let second = store
+        .complete(&serial(1), b"another".to_vec(), event(Name::CertificateIssued))
+        .await
+        .unwrap();
     assert_eq!(first, second);
     assert_eq!(kept.0.lock().unwrap().len(), 1, "one event for one certificate");
 }
@@ -95,7 +106,10 @@ async fn the_first_to_complete_decides(store: &dyn Store, kept: &Kept) {
 async fn steps_need_their_state(store: &dyn Store, _: &Kept) {
     let issued = || event(Name::CertificateIssued);
     let voided = || event(Name::IssuanceVoided);
-    assert!(matches!(store.complete(&serial(1), vec![1], issued()).await, Err(Error::NoSuchIssuance(_))));
+    assert!(matches!(
+        store.complete(&serial(1), vec![1], issued()).await,
+        Err(Error::NoSuchIssuance(_))
+    ));
     assert!(matches!(store.void(&serial(1), voided()).await, Err(Error::NoSuchIssuance(_))));
     store.begin(intent(1)).await.unwrap();
     store.void(&serial(1), voided()).await.unwrap();
@@ -103,7 +117,10 @@ async fn steps_need_their_state(store: &dyn Store, _: &Kept) {
     let fault = store.complete(&serial(1), vec![1], issued()).await;
     assert!(matches!(fault, Err(Error::WrongState { state: State::Void, .. })));
     issue(store, 2).await;
-    assert!(matches!(store.void(&serial(2), voided()).await, Err(Error::WrongState { state: State::Issued, .. })));
+    assert!(matches!(
+        store.void(&serial(2), voided()).await,
+        Err(Error::WrongState { state: State::Issued, .. })
+    ));
     assert_eq!(store.find(&serial(1)).await.unwrap().unwrap().state, State::Void);
 }
 
@@ -117,7 +134,9 @@ async fn a_repeat_finds_the_first_answer_until_its_window_ends(store: &dyn Store
     assert_eq!(store.find(&serial(3)).await.unwrap(), None, "nothing is recorded for a repeat");
     let later = Intent { repeat_until: Time::from_unix(NOW + 30), ..repeat(4, 10) };
     assert_eq!(store.begin(later).await.unwrap(), Begun::New);
-    assert!(matches!(store.begin(repeat(5, 29)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(4)));
+    assert!(
+        matches!(store.begin(repeat(5, 29)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(4))
+    );
     assert_eq!(store.begin(repeat(6, 30)).await.unwrap(), Begun::New);
 }
 
@@ -145,7 +164,10 @@ async fn lists_are_filtered_and_paged_in_order(store: &dyn Store, _: &Kept) {
     store.void(&serial(7), event(Name::IssuanceVoided)).await.unwrap();
     let list = async |filter: Filter, after: Option<u64>, limit| {
         let found = store.list(&filter, after.map(serial).as_ref(), limit).await.unwrap();
-        found.iter().map(|one| u64::from_be_bytes(one.intent.serial.as_bytes()[1..].try_into().unwrap())).collect::<Vec<_>>()
+        found
+            .iter()
+            .map(|one| u64::from_be_bytes(one.intent.serial.as_bytes()[1..].try_into().unwrap()))
+            .collect::<Vec<_>>()
     };
     let all = Filter::default();
     assert_eq!(list(all.clone(), None, 100).await, [1, 2, 3, 4, 5, 6, 7]);
@@ -155,13 +177,25 @@ async fn lists_are_filtered_and_paged_in_order(store: &dyn Store, _: &Kept) {
     assert_eq!(list(all.clone(), Some(7), 10).await, [0; 0]);
     assert_eq!(list(Filter { state: Some(State::Open), ..all.clone() }, None, 9).await, [6]);
     assert_eq!(list(Filter { state: Some(State::Void), ..all.clone() }, None, 9).await, [7]);
-    assert_eq!(list(Filter { subject: Some("dEVICE-3".to_owned()), ..all.clone() }, None, 9).await, [3]);
-    assert_eq!(list(Filter { subject: Some("host-4".to_owned()), ..all.clone() }, None, 9).await, [4]);
-    assert_eq!(list(Filter { label: Some(Some("even".parse().unwrap())), ..all.clone() }, None, 9).await, [2, 4, 6]);
+    assert_eq!(
+        list(Filter { subject: Some("dEVICE-3".to_owned()), ..all.clone() }, None, 9).await,
+        [3]
+    );
+    assert_eq!(
+        list(Filter { subject: Some("host-4".to_owned()), ..all.clone() }, None, 9).await,
+        [4]
+    );
+    assert_eq!(
+        list(Filter { label: Some(Some("even".parse().unwrap())), ..all.clone() }, None, 9).await,
+        [2, 4, 6]
+    );
     assert_eq!(list(Filter { label: Some(None), ..all.clone() }, None, 9).await, [1, 3, 5, 7]);
     let until = |number| Some(Time::from_unix(NOW + number));
     assert_eq!(list(Filter { expires_before: until(3), ..all.clone() }, None, 9).await, [1, 2]);
-    assert_eq!(list(Filter { expires_from: until(3), expires_before: until(5), ..all }, None, 9).await, [3, 4]);
+    assert_eq!(
+        list(Filter { expires_from: until(3), expires_before: until(5), ..all }, None, 9).await,
+        [3, 4]
+    );
 }
 
 async fn accounts_are_added_found_and_removed(store: &dyn Store, _: &Kept) {
@@ -189,7 +223,13 @@ async fn events_are_numbered_without_gaps_and_told_in_order(store: &dyn Store, k
     assert_eq!(store.events(1, 100).await.unwrap(), expected);
     assert_eq!(store.events(2, 1).await.unwrap(), expected[1..2]);
     assert_eq!(store.events(4, 1).await.unwrap(), []);
-    let told: Vec<_> = kept.0.lock().unwrap().iter().map(|(number, event)| (number.unwrap(), event.clone())).collect();
+    let told: Vec<_> = kept
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(number, event)| (number.unwrap(), event.clone()))
+        .collect();
     assert_eq!(told, expected);
 }
 
@@ -201,13 +241,15 @@ async fn many_at_once(store: &dyn Store, kept: &Kept) {
     });
     futures_util::future::join_all(issuing).await;
     assert_eq!(store.list(&Filter::default(), None, 10_000).await.unwrap().len(), 64 * 20);
-    let numbers: Vec<_> = store.events(1, 10_000).await.unwrap().into_iter().map(|(number, _)| number).collect();
+    let numbers: Vec<_> =
+        store.events(1, 10_000).await.unwrap().into_iter().map(|(number, _)| number).collect();
     assert_eq!(numbers, (1..=64 * 20).collect::<Vec<_>>());
     assert_eq!(kept.0.lock().unwrap().len(), 64 * 20);
 }
 
 async fn equal_requests_at_once_begin_one_issuance(store: &dyn Store, _: &Kept) {
-    let asking = (1..=50u64).map(|number| store.begin(Intent { request_key: key(1), ..intent(number) }));
+    let asking =
+        (1..=50u64).map(|number| store.begin(Intent { request_key: key(1), ..intent(number) }));
     let begun = futures_util::future::join_all(asking).await;
     assert_eq!(begun.iter().filter(|one| matches!(one, Ok(Begun::New))).count(), 1);
     assert_eq!(begun.iter().filter(|one| matches!(one, Ok(Begun::Open(_)))).count(), 49);
@@ -275,22 +317,36 @@ async fn sled_is_as_it_was_after_a_restart() {
     store.begin(intent(3)).await.unwrap();
     store.void(&serial(3), event(Name::IssuanceVoided)).await.unwrap();
     store.add_account(account("a"), event(Name::AccountAdded)).await.unwrap();
-    let before = (store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap());
+    let before =
+        (store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap());
     store.close().await;
 
     let store = open(folder.path(), &kept);
-    assert_eq!((store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap()), before);
+    assert_eq!(
+        (store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap()),
+        before
+    );
     // Open issuances are open, and repeats are known.
     assert_eq!(store.find(&serial(2)).await.unwrap().unwrap().state, State::Open);
     let repeat = |number, of| Intent { request_key: key(of), ..intent(number) };
-    assert!(matches!(store.begin(repeat(8, 1)).await.unwrap(), Begun::Complete(found) if found.intent.serial == serial(1)));
-    assert!(matches!(store.begin(repeat(9, 2)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(2)));
+    assert!(
+        matches!(store.begin(repeat(8, 1)).await.unwrap(), Begun::Complete(found) if found.intent.serial == serial(1))
+    );
+    assert!(
+        matches!(store.begin(repeat(9, 2)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(2))
+    );
     complete(&store, 2).await;
     store.append(event(Name::ServerStopped)).await.unwrap();
     assert_eq!(store.events(1, 9).await.unwrap().last().unwrap().0, before.1.len() as u64 + 2);
     store.close().await;
     let store = open(folder.path(), &kept);
-    assert!(store.list(&Filter { state: Some(State::Open), ..Filter::default() }, None, 9).await.unwrap().is_empty());
+    assert!(
+        store
+            .list(&Filter { state: Some(State::Open), ..Filter::default() }, None, 9)
+            .await
+            .unwrap()
+            .is_empty()
+    );
     store.close().await;
 }
 
@@ -298,7 +354,8 @@ async fn sled_is_as_it_was_after_a_restart() {
 async fn sled_is_for_one_process() {
     let (folder, kept) = (tempfile::tempdir().unwrap(), Arc::new(Kept::default()));
     let store = open(folder.path(), &kept);
-    let second = SledStore::open(folder.path(), 1 << 20, Time::from_unix(NOW), Arc::clone(&kept) as _);
+    let second =
+        SledStore::open(folder.path(), 1 << 20, Time::from_unix(NOW), Arc::clone(&kept) as _);
     assert!(matches!(second, Err(Error::InUse(_))), "{second:?}");
     store.close().await;
     open(folder.path(), &kept).close().await;
@@ -312,7 +369,13 @@ async fn sled_reads_the_folder_of_each_format_that_has_landed() {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store/sled-v1");
     copy(std::path::Path::new(source), folder.path());
     let store = open(folder.path(), &Arc::default());
-    let states: Vec<_> = store.list(&Filter::default(), None, 9).await.unwrap().iter().map(|one| one.state).collect();
+    let states: Vec<_> = store
+        .list(&Filter::default(), None, 9)
+        .await
+        .unwrap()
+        .iter()
+        .map(|one| one.state)
+        .collect();
     assert_eq!(states, [State::Issued, State::Open, State::Void]);
     let first = store.find(&serial(1)).await.unwrap().unwrap();
     assert_eq!(first.certificate, b"certificate 1");
@@ -325,7 +388,8 @@ async fn sled_reads_the_folder_of_each_format_that_has_landed() {
 #[tokio::test]
 #[ignore = "makes testdata/store/sled-v1; run it once when a format lands"]
 async fn make_the_folder_of_this_format() {
-    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store/sled-v1"));
+    let folder =
+        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store/sled-v1"));
     let store = open(folder, &Arc::default());
     issue(&store, 1).await;
     store.begin(intent(2)).await.unwrap();

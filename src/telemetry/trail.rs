@@ -10,7 +10,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -91,7 +91,7 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 
-fn write(orders: &Receiver<Order>, path: &PathBuf, file: File, terminal: bool, lost: &AtomicU64) {
+fn write(orders: &Receiver<Order>, path: &Path, file: File, terminal: bool, lost: &AtomicU64) {
     let mut out = BufWriter::new(file);
     let mut complain = |fault: io::Error| {
         tracing::error!(

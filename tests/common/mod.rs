@@ -39,13 +39,13 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// 2026-11-21T12:00:00Z.
-pub const NOW: u64 = 1_795_262_400;
+pub(crate) const NOW: u64 = 1_795_262_400;
 /// The password of account `tester`.
-pub const PASSWORD: &str = "p:ss w\u{f6}rd";
+pub(crate) const PASSWORD: &str = "p:ss w\u{f6}rd";
 
 /// Keeps events, so that a test can look at them.
 #[derive(Default)]
-pub struct Kept(pub Mutex<Vec<(Option<u64>, Event)>>);
+pub(crate) struct Kept(pub Mutex<Vec<(Option<u64>, Event)>>);
 
 impl Trail for Kept {
     fn tell(&self, number: Option<u64>, event: &Event) {
@@ -53,7 +53,7 @@ impl Trail for Kept {
     }
 }
 
-pub struct TestServer {
+pub(crate) struct TestServer {
     pub running: Running,
     pub clock: Arc<SetClock>,
     pub events: Arc<Kept>,
@@ -63,17 +63,17 @@ pub struct TestServer {
 
 impl TestServer {
     /// The defaults, with a store in memory.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with("").await
     }
 
     /// The defaults and `more`, TOML sections.
-    pub async fn start_with(more: &str) -> Self {
+    pub(crate) async fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self::start_in(folder, more, "memory", NOW).await
     }
 
-    pub async fn start_in(folder: TempDir, more: &str, backend: &str, now: u64) -> Self {
+    pub(crate) async fn start_in(folder: TempDir, more: &str, backend: &str, now: u64) -> Self {
         let text = format!(
             "version = 1\n[store]\nbackend = \"{backend}\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
         );
@@ -93,7 +93,7 @@ impl TestServer {
         server
     }
 
-    pub async fn add_account(&self, name: &str, password: &str, labels: Option<Vec<&str>>) {
+    pub(crate) async fn add_account(&self, name: &str, password: &str, labels: Option<Vec<&str>>) {
         let account = estd::store::Account {
             name: name.to_owned(),
             password_hash: estd::ra::hash(password, &SystemEntropy::new()).unwrap(),
@@ -109,11 +109,11 @@ impl TestServer {
         self.running.store().add_account(account, event).await.unwrap();
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.running.addresses()[0]
     }
 
-    pub fn settings(&self, more: &str) -> Result<config::Settings, config::Faults> {
+    pub(crate) fn settings(&self, more: &str) -> Result<config::Settings, config::Faults> {
         config::parse(
             &format!("{}{more}", self.text),
             &self.folder.path().join("est.toml"),
@@ -121,58 +121,58 @@ impl TestServer {
         )
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn anchor(&self) -> PathBuf {
+    pub(crate) fn anchor(&self) -> PathBuf {
         self.path("data/ca/default/root.pem")
     }
 
-    pub async fn connect(&self) -> Connection {
+    pub(crate) async fn connect(&self) -> Connection {
         Connection::open(self.address(), None, &[&rustls::version::TLS13, &rustls::version::TLS12])
             .await
             .unwrap()
     }
 
-    pub async fn connect_as(&self, identity: &Identity) -> Connection {
+    pub(crate) async fn connect_as(&self, identity: &Identity) -> Connection {
         let versions: &[&SupportedProtocolVersion] =
             &[&rustls::version::TLS13, &rustls::version::TLS12];
         Connection::open(self.address(), Some(identity), versions).await.unwrap()
     }
 
     /// One request on a connection of its own.
-    pub async fn send(&self, request: impl AsRef<[u8]>) -> Reply {
+    pub(crate) async fn send(&self, request: impl AsRef<[u8]>) -> Reply {
         self.connect().await.send(request).await
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\n\r\n"))
             .await
     }
 
     /// A CSR as `openssl base64` wraps it, with the password of `tester`.
-    pub async fn enroll(&self, csr: &[u8]) -> Reply {
+    pub(crate) async fn enroll(&self, csr: &[u8]) -> Reply {
         self.send(post("simpleenroll", csr, &basic("tester", PASSWORD))).await
     }
 
     /// A new device of this subject with a P-256 key.
-    pub async fn device(&self, subject: &str) -> Identity {
+    pub(crate) async fn device(&self, subject: &str) -> Identity {
         let (csr, key) = new_csr(&["-subj", subject]);
         self.identity(&csr, key).await
     }
 
-    pub async fn identity(&self, csr: &[u8], key: String) -> Identity {
+    pub(crate) async fn identity(&self, csr: &[u8], key: String) -> Identity {
         let reply = self.enroll(csr).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         Identity { pem: reply.certificate_pem(), key }
     }
 
-    pub async fn issued(&self) -> Vec<Arc<Issuance>> {
+    pub(crate) async fn issued(&self) -> Vec<Arc<Issuance>> {
         self.running.store().list(&Filter::default(), None, 100_000).await.unwrap()
     }
 
-    pub fn events_named(&self, name: &str) -> Vec<Event> {
+    pub(crate) fn events_named(&self, name: &str) -> Vec<Event> {
         let events = self.events.0.lock().unwrap();
         events
             .iter()
@@ -181,8 +181,16 @@ impl TestServer {
             .collect()
     }
 
+    /// Whether the trail names this request.
+    pub(crate) fn has_event_of(&self, id: &str) -> bool {
+        let events = self.events.0.lock().unwrap();
+        events
+            .iter()
+            .any(|(_, event)| event.request_id.as_ref().is_some_and(|told| told.as_str() == id))
+    }
+
     /// Writes a file into the test's folder and returns its path.
-    pub fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
         std::fs::write(&path, octets).unwrap();
         path.to_str().unwrap().to_owned()
@@ -191,19 +199,19 @@ impl TestServer {
 
 /// A certificate with its key, PEM.
 #[derive(Clone)]
-pub struct Identity {
+pub(crate) struct Identity {
     pub pem: String,
     pub key: String,
 }
 
 impl Identity {
-    pub fn der(&self) -> Vec<u8> {
+    pub(crate) fn der(&self) -> Vec<u8> {
         CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap().to_vec()
     }
 }
 
 /// TLS that believes every server.
-pub fn client_config(
+pub(crate) fn client_config(
     identity: Option<&Identity>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> ClientConfig {
@@ -224,10 +232,10 @@ pub fn client_config(
     }
 }
 
-pub struct Connection(TlsStream<TcpStream>);
+pub(crate) struct Connection(TlsStream<TcpStream>);
 
 impl Connection {
-    pub async fn open(
+    pub(crate) async fn open(
         address: SocketAddr,
         identity: Option<&Identity>,
         versions: &[&'static SupportedProtocolVersion],
@@ -237,7 +245,7 @@ impl Connection {
         Self::open_with(address, Arc::new(config)).await
     }
 
-    pub async fn open_with(
+    pub(crate) async fn open_with(
         address: SocketAddr,
         config: Arc<ClientConfig>,
     ) -> std::io::Result<Self> {
@@ -247,24 +255,24 @@ impl Connection {
         Ok(Self(TlsConnector::from(config).connect(name, tcp).await?))
     }
 
-    pub fn tls(&self) -> &rustls::ClientConnection {
+    pub(crate) fn tls(&self) -> &rustls::ClientConnection {
         self.0.get_ref().1
     }
 
-    pub async fn write(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) async fn write(&mut self, octets: impl AsRef<[u8]>) {
         // A server that refuses early may have closed: what counts is its answer.
         let _ = self.0.write_all(octets.as_ref()).await;
         let _ = self.0.flush().await;
     }
 
-    pub async fn send(&mut self, request: impl AsRef<[u8]>) -> Reply {
+    pub(crate) async fn send(&mut self, request: impl AsRef<[u8]>) -> Reply {
         let head = request.as_ref().starts_with(b"HEAD ");
         self.write(request).await;
         self.read(head).await
     }
 
     /// Reads one answer.
-    pub async fn read(&mut self, without_body: bool) -> Reply {
+    pub(crate) async fn read(&mut self, without_body: bool) -> Reply {
         let mut octets = Vec::new();
         let end = loop {
             if let Some(at) = octets.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
@@ -306,13 +314,13 @@ impl Connection {
     }
 
     /// Whether the server ends the connection.
-    pub async fn is_closed(&mut self) -> bool {
+    pub(crate) async fn is_closed(&mut self) -> bool {
         !matches!(self.0.read(&mut [0; 1]).await, Ok(1..))
     }
 }
 
 #[derive(Debug, Clone)]
-pub struct Reply {
+pub(crate) struct Reply {
     pub start: String,
     pub status: u16,
     pub headers: Vec<(String, String)>,
@@ -320,16 +328,16 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The certificates in a certs-only answer, by openssl, PEM.
-    pub fn certificates(&self) -> Vec<String> {
+    pub(crate) fn certificates(&self) -> Vec<String> {
         let compact: Vec<u8> =
             self.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
         let der = openssl_with(&["base64", "-d", "-A"], &compact);
@@ -341,7 +349,7 @@ impl Reply {
             .collect()
     }
 
-    pub fn certificate_pem(&self) -> String {
+    pub(crate) fn certificate_pem(&self) -> String {
         let mut all = self.certificates();
         assert_eq!(all.len(), 1, "only the issued certificate");
         all.remove(0)
@@ -387,12 +395,12 @@ impl ServerCertVerifier for Anyone {
     }
 }
 
-pub fn base64(der: &[u8]) -> String {
+pub(crate) fn base64(der: &[u8]) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(der)
 }
 
-pub fn wrapped(der: &[u8]) -> String {
+pub(crate) fn wrapped(der: &[u8]) -> String {
     let line = base64(der);
     line.as_bytes()
         .chunks(64)
@@ -400,12 +408,12 @@ pub fn wrapped(der: &[u8]) -> String {
         .collect()
 }
 
-pub fn basic(user: &str, password: &str) -> String {
+pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Authorization: Basic {}\r\n", base64(format!("{user}:{password}").as_bytes()))
 }
 
 /// A POST of a CSR, wrapped. `more` are header lines with their ends.
-pub fn post(operation: &str, csr: &[u8], more: &str) -> Vec<u8> {
+pub(crate) fn post(operation: &str, csr: &[u8], more: &str) -> Vec<u8> {
     post_body(
         operation,
         wrapped(csr).as_bytes(),
@@ -414,7 +422,7 @@ pub fn post(operation: &str, csr: &[u8], more: &str) -> Vec<u8> {
 }
 
 /// A POST of any body. `headers` are header lines with their ends, without Content-Length.
-pub fn post_body(operation: &str, body: &[u8], headers: &str) -> Vec<u8> {
+pub(crate) fn post_body(operation: &str, body: &[u8], headers: &str) -> Vec<u8> {
     let head = format!(
         "POST /.well-known/est/{operation} HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {}\r\n\r\n",
         body.len()
@@ -422,11 +430,11 @@ pub fn post_body(operation: &str, body: &[u8], headers: &str) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-pub fn openssl(arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn openssl(arguments: &[&str]) -> Vec<u8> {
     openssl_with(arguments, &[])
 }
 
-pub fn openssl_with(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+pub(crate) fn openssl_with(arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut child = Command::new("openssl")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -445,13 +453,13 @@ pub fn openssl_with(arguments: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// A P-256 key and a CSR (DER) that openssl makes with these arguments.
-pub fn new_csr(arguments: &[&str]) -> (Vec<u8>, String) {
+pub(crate) fn new_csr(arguments: &[&str]) -> (Vec<u8>, String) {
     let key = new_key("EC");
     (csr_with(&key, arguments), key)
 }
 
 /// A private key, PEM: `EC` (P-256), a curve's name, `RSA:2048`, `ED25519`.
-pub fn new_key(kind: &str) -> String {
+pub(crate) fn new_key(kind: &str) -> String {
     let arguments: Vec<String> = match kind.split_once(':') {
         Some(("RSA", bits)) => ["genpkey", "-algorithm", "RSA", "-pkeyopt"]
             .map(str::to_owned)
@@ -473,7 +481,7 @@ pub fn new_key(kind: &str) -> String {
 }
 
 /// A CSR (DER) with this key.
-pub fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key.pem");
     std::fs::write(&path, key).unwrap();
@@ -483,7 +491,7 @@ pub fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
 }
 
 /// A self-signed CA of somebody else, and a device of its: (CA PEM, device).
-pub fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Identity) {
+pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Identity) {
     let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (ca_key, key) = (new_key("EC"), new_key("EC"));
     std::fs::write(at("s-ca.key"), &ca_key).unwrap();
@@ -524,6 +532,6 @@ pub fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Iden
 }
 
 /// What openssl says of a certificate.
-pub fn described(pem: &str) -> String {
+pub(crate) fn described(pem: &str) -> String {
     String::from_utf8(openssl_with(&["x509", "-noout", "-text"], pem.as_bytes())).unwrap()
 }

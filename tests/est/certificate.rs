@@ -209,7 +209,7 @@ async fn r_5280_4_2_a_an_extension_twice_is_refused() {
 }
 
 /// A CSR with the signature that its content asks for.
-pub fn resigned(csr: &[u8], key: &str) -> Vec<u8> {
+pub(crate) fn resigned(csr: &[u8], key: &str) -> Vec<u8> {
     use der::{Decode, Encode};
     let request = x509_cert::request::CertReq::from_der(csr).unwrap();
     let info = request.info.to_der().unwrap();

@@ -1,0 +1,262 @@
+//! Files that are whole or absent: a device may lose power at any moment.
+//!
+//! # How key and certificate change together
+//!
+//! Two files cannot be renamed in one step, so their replacement goes through `NAME.new` files
+//! beside them, and every command begins with [`Pair::recover`]:
+//!
+//! 1. `key.pem.new` is durable before the request is sent. If the answer is lost, the next run
+//!    finds it and asks again for the same key, so that the server gives its first answer.
+//! 2. `cert.pem.new` is durable when the answer has come. From here on the new pair is complete,
+//!    and the change will happen.
+//! 3. `key.pem.new` becomes `key.pem`, then `cert.pem.new` becomes `cert.pem`.
+//!
+//! A crash before step 3 leaves the old pair in use; one between the two renames leaves the new
+//! key beside the old certificate, and `cert.pem.new` that fits it. In each case the next run of
+//! `est` finishes the change without asking the server for anything.
+
+use crate::pki::CertificateFields;
+use crate::pki::PrivateKey;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The most that is read from a file, in octets.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// A file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {}: {source}", path.display())]
+pub(super) struct FileError {
+    verb: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn fault(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    move |source| FileError { verb, path: path.to_owned(), source }
+}
+
+/// Reads a file of at most 1 MiB.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    use std::io::Read;
+    let mut octets = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut octets))
+        .map_err(fault("read", path))?;
+    Ok(octets)
+}
+
+/// Reads a file that may be absent.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match read(path) {
+        Ok(octets) => Ok(Some(octets)),
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes a file so that it holds either what it held or all of `octets`, and is durable when this
+/// returns: a temporary file in the same folder, fsync, rename, fsync of the folder.
+pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileError> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    name.push(format!(".{}-{count}.tmp", std::process::id()));
+    let temporary = folder(path).join(name);
+    let written = (|| {
+        // A file left by a process of the same number that crashed would keep its mode.
+        let _ = fs::remove_file(&temporary);
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        file.write_all(octets)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    })();
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(fault("write", path))?;
+    sync_folder(path)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(fault("replace", to))?;
+    sync_folder(to)
+}
+
+fn sync_folder(path: &Path) -> Result<(), FileError> {
+    let folder = folder(path);
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault("sync", folder))
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// `path` with `.new` after it.
+fn new_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// What [`Pair::recover`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Recovered {
+    /// No change was under way, or none that had its certificate.
+    Nothing,
+    /// A change that was interrupted is now finished: the pair is the new one.
+    Finished,
+}
+
+/// The files of a key and its certificate.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    pub(super) key: PathBuf,
+    pub(super) certificate: PathBuf,
+}
+
+impl Pair {
+    /// Where the key waits for its certificate.
+    pub(super) fn new_key(&self) -> PathBuf {
+        new_name(&self.key)
+    }
+
+    fn new_certificate(&self) -> PathBuf {
+        new_name(&self.certificate)
+    }
+
+    /// Finishes a change that was interrupted after its certificate had come.
+    pub(super) fn recover(&self, passphrase: Option<&str>) -> Result<Recovered, FileError> {
+        let Some(certificate) = read_if_there(&self.new_certificate())? else {
+            return Ok(Recovered::Nothing);
+        };
+        let fits = |key: Option<Vec<u8>>| {
+            key.is_some_and(|key| certificate_fits(&certificate, &key, passphrase))
+        };
+        if fits(read_if_there(&self.new_key())?) {
+            rename(&self.new_key(), &self.key)?;
+        } else if !fits(read_if_there(&self.key)?) {
+            // Of no use to anybody: neither key is here. Kept aside rather than deleted.
+            let mut aside = self.new_certificate().into_os_string();
+            aside.push(".stray");
+            rename(&self.new_certificate(), Path::new(&aside))?;
+            return Ok(Recovered::Nothing);
+        }
+        rename(&self.new_certificate(), &self.certificate)?;
+        Ok(Recovered::Finished)
+    }
+
+    /// Puts a certificate in place whose key waits in [`Pair::new_key`].
+    pub(super) fn replace_both(
+        &self,
+        certificate_pem: &[u8],
+        passphrase: Option<&str>,
+    ) -> Result<(), FileError> {
+        write(&self.new_certificate(), certificate_pem, 0o644)?;
+        self.recover(passphrase).map(|_| ())
+    }
+
+    /// Puts a certificate in place for the key that is there.
+    pub(super) fn replace_certificate(&self, certificate_pem: &[u8]) -> Result<(), FileError> {
+        write(&self.certificate, certificate_pem, 0o644)
+    }
+}
+
+/// Whether a certificate (PEM) is for a key (PEM).
+fn certificate_fits(certificate: &[u8], key: &[u8], passphrase: Option<&str>) -> bool {
+    let Ok(certificates) = crate::client::certificates_from_pem(certificate) else { return false };
+    let Some(fields) = certificates.first().and_then(|first| CertificateFields::parse(first).ok())
+    else {
+        return false;
+    };
+    PrivateKey::from_pem(key, passphrase)
+        .and_then(|key| key.public_key_spki_der())
+        .is_ok_and(|spki| spki == fields.public_key_spki)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::KeyKind;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process::Command;
+
+    /// A key and a self-signed certificate for it, as PEM.
+    fn pair_of_pem(folder: &Path) -> (Vec<u8>, Vec<u8>) {
+        let key = PrivateKey::generate(KeyKind::P256).unwrap().to_pem(None).unwrap();
+        let path = folder.join("any.key");
+        fs::write(&path, key.as_bytes()).unwrap();
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-subj", "/CN=x", "-key"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+        fs::remove_file(path).unwrap();
+        (key.as_bytes().to_vec(), output.stdout)
+    }
+
+    fn pair(folder: &Path) -> Pair {
+        Pair { key: folder.join("key.pem"), certificate: folder.join("cert.pem") }
+    }
+
+    #[test]
+    fn writes_whole_files_with_their_mode_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        write(&path, b"one", 0o600).unwrap();
+        write(&path, b"two", 0o600).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write(&folder.path().join("no/such"), b"", 0o600).is_err());
+    }
+
+    /// Stops the change after each of its steps; the next start must leave a pair that fits.
+    #[test]
+    fn a_crash_at_any_step_leaves_a_usable_pair() {
+        for steps in 0..=4 {
+            let folder = tempfile::tempdir().unwrap();
+            let (old_key, old_certificate) = pair_of_pem(folder.path());
+            let (new_key, new_certificate) = pair_of_pem(folder.path());
+            let pair = pair(folder.path());
+            write(&pair.key, &old_key, 0o600).unwrap();
+            write(&pair.certificate, &old_certificate, 0o644).unwrap();
+            let change: [&dyn Fn(); 4] = [
+                &|| write(&pair.new_key(), &new_key, 0o600).unwrap(),
+                &|| write(&pair.new_certificate(), &new_certificate, 0o644).unwrap(),
+                &|| rename(&pair.new_key(), &pair.key).unwrap(),
+                &|| rename(&pair.new_certificate(), &pair.certificate).unwrap(),
+            ];
+            change.iter().take(steps).for_each(|step| step());
+            let recovered = pair.recover(None).unwrap();
+            assert_eq!(recovered == Recovered::Finished, matches!(steps, 2 | 3), "{steps}");
+            let (key, certificate) = (read(&pair.key).unwrap(), read(&pair.certificate).unwrap());
+            assert!(certificate_fits(&certificate, &key, None), "{steps}");
+            assert_eq!(key == new_key, steps >= 2, "{steps}");
+            assert_eq!(read_if_there(&pair.new_key()).unwrap().is_some(), steps == 1, "{steps}");
+            assert_eq!(pair.recover(None).unwrap(), Recovered::Nothing, "once is enough");
+        }
+    }
+
+    #[test]
+    fn a_stray_certificate_harms_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, certificate) = pair_of_pem(folder.path());
+        let (_, stray) = pair_of_pem(folder.path());
+        let pair = pair(folder.path());
+        write(&pair.key, &key, 0o600).unwrap();
+        write(&pair.certificate, &certificate, 0o644).unwrap();
+        write(&pair.new_certificate(), &stray, 0o644).unwrap();
+        assert_eq!(pair.recover(None).unwrap(), Recovered::Nothing);
+        assert_eq!(read(&pair.certificate).unwrap(), certificate);
+    }
+}

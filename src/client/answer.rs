@@ -1,0 +1,162 @@
+//! Decodes what an EST server answers (RFC 7030 §4.1.3 and §4.2.3, RFC 8951 §3).
+
+use crate::client::error::Refusal;
+use crate::client::{Error, Response};
+use crate::pki::{CertificateFields, cms};
+use crate::types::{Operation, Time};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::time::{Duration, SystemTime};
+
+/// Takes the certificates out of an answer of status 200; anything else becomes its error.
+pub(super) fn certificates(
+    operation: Operation,
+    response: &Response,
+    now: Time,
+) -> Result<Vec<Vec<u8>>, Error> {
+    let request_id = response.header("x-request-id").map(printable);
+    let retry_after = response.header("retry-after").and_then(|text| retry_after(text, now));
+    match response.status {
+        200 => {}
+        202 => return Err(Error::Pending { retry_after, request_id }),
+        status => {
+            let body = String::from_utf8_lossy(&response.body);
+            let text = match response.header("location") {
+                Some(location) => format!("redirected to {}; not followed", printable(location)),
+                // An error page of some other server is no explanation.
+                None if body.trim_start().starts_with('<') => String::new(),
+                None => printable(body.trim().lines().next().unwrap_or_default()),
+            };
+            return Err(Error::Refused(Box::new(Refusal {
+                status,
+                text,
+                request_id,
+                retry_after,
+            })));
+        }
+    }
+    let malformed = |why: String| Error::Malformed { operation: operation.as_str(), why };
+    let media_type = response.header("content-type").unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/pkcs7-mime") {
+        return Err(malformed(format!(
+            "its content type is {:?}, not application/pkcs7-mime",
+            printable(media_type)
+        )));
+    }
+    // RFC 8951 §3.1: white space anywhere; Content-Transfer-Encoding means nothing.
+    let text: Vec<u8> =
+        response.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    let der =
+        STANDARD.decode(text).map_err(|error| malformed(format!("it is not base64: {error}")))?;
+    cms::certificates(&der).map_err(|error| malformed(error.to_string()))
+}
+
+/// Takes the one certificate out of an answer to an enrolment, for the key of the request.
+pub(super) fn issued(
+    operation: Operation,
+    response: &Response,
+    now: Time,
+    spki: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let malformed =
+        |why: &str| Error::Malformed { operation: operation.as_str(), why: why.to_owned() };
+    let mut certificates = certificates(operation, response, now)?;
+    let certificate = certificates.pop().ok_or_else(|| malformed("it holds no certificate"))?;
+    if !certificates.is_empty() {
+        return Err(malformed("it holds more than the one certificate issued (RFC 7030 §4.2.3)"));
+    }
+    let fields =
+        CertificateFields::parse(&certificate).map_err(|error| malformed(&error.to_string()))?;
+    if fields.public_key_spki != spki {
+        return Err(malformed("the certificate is not for the key of the request"));
+    }
+    Ok(certificate)
+}
+
+/// Reads seconds or a date (RFC 9110 §10.2.3).
+fn retry_after(text: &str, now: Time) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let moment: SystemTime = httpdate::parse_http_date(text).ok()?;
+    Some(Time::from(moment).since(now))
+}
+
+/// Makes text from afar fit for a terminal: no control characters, at most 500 characters.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::HeaderMap;
+    use hyper::header::{HeaderName, HeaderValue};
+
+    fn response(status: u16, headers: &[(&'static str, &str)], body: &str) -> Response {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        }
+        Response { status, headers: map, body: body.to_owned().into() }
+    }
+
+    const NOW: Time = Time::from_unix(1_795_262_400);
+
+    fn read(response: &Response) -> Result<Vec<Vec<u8>>, Error> {
+        certificates(Operation::SimpleEnroll, response, NOW)
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(retry_after(" 30 ", NOW), Some(Duration::from_secs(30)));
+        assert_eq!(
+            retry_after("Sat, 21 Nov 2026 12:01:00 GMT", NOW),
+            Some(Duration::from_secs(60))
+        );
+        assert_eq!(retry_after("Sat, 21 Nov 2020 12:01:00 GMT", NOW), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon", NOW), None);
+    }
+
+    #[test]
+    fn a_refusal_keeps_text_and_request_id() {
+        let error = read(&response(
+            403,
+            &[("x-request-id", "00ff")],
+            "subject: CN=a is not CN=b\x1b[2J\nmore",
+        ))
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the server answered 403: subject: CN=a is not CN=b[2J (request 00ff)"
+        );
+        assert!(error.later().is_none());
+        let busy = read(&response(503, &[("retry-after", "7")], "")).unwrap_err();
+        assert_eq!(busy.later(), Some(Some(Duration::from_secs(7))));
+        let page = read(&response(404, &[], "<html>...")).unwrap_err();
+        assert_eq!(page.to_string(), "the server answered 404");
+    }
+
+    #[test]
+    fn r_7030_4_2_3_202_is_pending() {
+        let error = read(&response(202, &[("retry-after", "60")], "")).unwrap_err();
+        assert_eq!(error.later(), Some(Some(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn malformed_answers_say_what_is_wrong() {
+        for (content_type, body, why) in [
+            ("text/html", "", "content type"),
+            ("application/pkcs7-mime", "%%%", "not base64"),
+            ("Application/PKCS7-mime; smime-type=certs-only", "AAAA", "certs-only"),
+        ] {
+            let error = read(&response(200, &[("content-type", content_type)], body)).unwrap_err();
+            assert!(
+                matches!(&error, Error::Malformed { why: seen, .. } if seen.contains(why)),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! One TLS connection to an EST server, and requests over it.
+
+use crate::client::error::{TlsFault, tls_fault};
+use crate::client::{Error, ServerAddress, Timeouts, answer};
+use crate::clock::Clock;
+use crate::pki::request_public_key_spki;
+use crate::types::{Label, Operation};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper_util::rt::TokioIo;
+use rustls::ProtocolVersion;
+use rustls::pki_types::{CertificateDer, ServerName};
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The longest answer that is read, in octets.
+pub const MAX_ANSWER: usize = 1024 * 1024;
+
+/// An HTTP answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Bytes,
+}
+
+impl Response {
+    /// The first field of this name, if it is text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// What a connection needs to know beside TLS.
+pub(super) struct Peer {
+    pub(super) server: ServerAddress,
+    pub(super) label: Option<Label>,
+    /// The Authorization field, if there is an account. Nothing during the bootstrap.
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) timeouts: Timeouts,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+/// A connection that stands. Requests go one after the other over the same TLS session.
+pub struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    peer: Arc<Peer>,
+    certificates: Vec<CertificateDer<'static>>,
+    version: Option<ProtocolVersion>,
+    /// Why TLS broke after the handshake, such as a client certificate refused in TLS 1.3.
+    fault: Arc<Mutex<Option<TlsFault>>>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("server", &self.peer.server).finish_non_exhaustive()
+    }
+}
+
+async fn within<T>(
+    what: &'static str,
+    after: Duration,
+    work: impl Future<Output = T>,
+) -> Result<T, Error> {
+    tokio::time::timeout(after, work).await.map_err(|_| Error::Timeout { what, after })
+}
+
+impl Connection {
+    pub(super) async fn open(
+        peer: Arc<Peer>,
+        connector: &TlsConnector,
+        name: ServerName<'static>,
+    ) -> Result<Self, Error> {
+        let address = (peer.server.host(), peer.server.port());
+        let unreachable = |source| Error::Connect { server: peer.server.to_string(), source };
+        let stream =
+            within("accept a connection", peer.timeouts.connect, TcpStream::connect(address))
+                .await?
+                .map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let stream = within(
+            "finish the TLS handshake",
+            peer.timeouts.handshake,
+            connector.connect(name, stream),
+        )
+        .await?
+        .map_err(|error| match tls_fault(&error) {
+            Some(fault) => Error::Tls(fault),
+            None => Error::Tls(TlsFault::Other(format!(
+                "the connection broke during the handshake: {error}"
+            ))),
+        })?;
+        let (_, session) = stream.get_ref();
+        let certificates = session.peer_certificates().unwrap_or_default().to_vec();
+        let version = session.protocol_version();
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| Error::Http(error.to_string()))?;
+        let fault = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&fault);
+        tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = tls_fault(&error);
+            }
+        });
+        Ok(Self { sender, peer, certificates, version, fault })
+    }
+
+    /// The chain that the server showed, its own certificate first.
+    #[must_use]
+    pub fn server_certificates(&self) -> Vec<Vec<u8>> {
+        self.certificates.iter().map(|certificate| certificate.to_vec()).collect()
+    }
+
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// Whether this connection speaks TLS 1.3.
+    #[must_use]
+    pub fn is_tls13(&self) -> bool {
+        self.version == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// Whether the server lets one more request come over this connection; many EST servers close
+    /// after each (RFC 7030 §3.2 leaves it open).
+    pub async fn is_open(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
+    /// Sends one request as it is and reads the whole answer, whatever its status. Only `Host` and
+    /// `Content-Length` are added.
+    ///
+    /// # Errors
+    /// [`Error::Http`] or [`Error::Tls`] if the connection breaks, [`Error::Timeout`],
+    /// [`Error::TooLong`].
+    pub async fn request(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Result<Response, Error> {
+        let mut fields = HeaderMap::new();
+        for (name, value) in headers {
+            let fault = || Error::Http(format!("{name}: {value:?} is no header field"));
+            fields.append(
+                HeaderName::try_from(*name).map_err(|_| fault())?,
+                HeaderValue::from_str(value).map_err(|_| fault())?,
+            );
+        }
+        self.send(method, path, fields, body.into()).await
+    }
+
+    async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Full::new(body))
+            .map_err(|error| Error::Http(error.to_string()))?;
+        *request.headers_mut() = headers;
+        if !request.headers().contains_key(HOST) {
+            let host = HeaderValue::from_str(&self.peer.server.to_string())
+                .map_err(|error| Error::Http(error.to_string()))?;
+            request.headers_mut().insert(HOST, host);
+        }
+        let sender = &mut self.sender;
+        let exchange = async {
+            sender.ready().await?;
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            Ok::<_, hyper::Error>((head, Limited::new(body, MAX_ANSWER).collect().await))
+        };
+        let (head, body) = match within("answer", self.peer.timeouts.answer, exchange).await? {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.broken(&error)),
+        };
+        let body = match body {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                return Err(Error::TooLong { limit: MAX_ANSWER });
+            }
+            Err(error) => return Err(self.broken(&*error)),
+        };
+        Ok(Response { status: head.status.as_u16(), headers: head.headers, body })
+    }
+
+    fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Error {
+        let kept = || self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match tls_fault(error).or_else(kept) {
+            Some(fault) => Error::Tls(fault),
+            None => {
+                let mut text = error.to_string();
+                if let Some(cause) = error.source() {
+                    text = format!("{text}: {cause}");
+                }
+                Error::Http(text)
+            }
+        }
+    }
+
+    /// The path of an operation, with the label (RFC 7030 §3.2.2).
+    #[must_use]
+    pub fn path(&self, operation: Operation) -> String {
+        match &self.peer.label {
+            Some(label) => format!("/.well-known/est/{label}/{operation}"),
+            None => format!("/.well-known/est/{operation}"),
+        }
+    }
+
+    /// Fetches the CA certificates (RFC 7030 §4.1), each as DER. No credentials are sent.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Malformed`] also if there is no certificate, or those of
+    /// [`Connection::request`].
+    pub async fn cacerts(&mut self) -> Result<Vec<Vec<u8>>, Error> {
+        let operation = Operation::CaCerts;
+        let path = self.path(operation);
+        let accept = [("accept", "application/pkcs7-mime")];
+        let response = self.request("GET", &path, &accept, Bytes::new()).await?;
+        let certificates = answer::certificates(operation, &response, self.peer.clock.now())?;
+        if certificates.is_empty() {
+            return Err(Error::Malformed {
+                operation: operation.as_str(),
+                why: "it holds no certificate".to_owned(),
+            });
+        }
+        Ok(certificates)
+    }
+
+    /// Enrolls (RFC 7030 §4.2.1): sends a PKCS#10 request as DER, returns the certificate as DER.
+    ///
+    /// # Errors
+    /// [`Error::Pending`], [`Error::Refused`], [`Error::Malformed`] also if the certificate is not
+    /// for the key of the request, or those of [`Connection::request`].
+    pub async fn simple_enroll(&mut self, csr: &[u8]) -> Result<Vec<u8>, Error> {
+        self.enroll(Operation::SimpleEnroll, csr).await
+    }
+
+    /// Renews or rekeys (RFC 7030 §4.2.2), otherwise as [`Connection::simple_enroll`].
+    ///
+    /// # Errors
+    /// Those of [`Connection::simple_enroll`].
+    pub async fn simple_reenroll(&mut self, csr: &[u8]) -> Result<Vec<u8>, Error> {
+        self.enroll(Operation::SimpleReenroll, csr).await
+    }
+
+    async fn enroll(&mut self, operation: Operation, csr: &[u8]) -> Result<Vec<u8>, Error> {
+        let spki = request_public_key_spki(csr).map_err(|error| Error::Config {
+            what: "the certification request",
+            why: error.to_string(),
+        })?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/pkcs10"),
+            // Means nothing (RFC 8951 §3); servers of before 2020 want it.
+            ("content-transfer-encoding", "base64"),
+            ("accept", "application/pkcs7-mime"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        if let Some(authorization) = &self.peer.authorization {
+            headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
+        }
+        let path = self.path(operation);
+        let response = self.send("POST", &path, headers, STANDARD.encode(csr).into()).await?;
+        answer::issued(operation, &response, self.peer.clock.now(), &spki)
+    }
+}

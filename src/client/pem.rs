@@ -1,0 +1,32 @@
+//! Certificates as PEM (RFC 7468).
+
+use crate::client::Error;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+/// Takes every certificate out of a PEM file, as DER. Text and other blocks are passed over.
+///
+/// # Errors
+/// [`Error::Config`] if there is none, or a block is damaged.
+pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    let fault = |why: String| Error::Config { what: "the file of certificates", why };
+    let certificates = CertificateDer::pem_slice_iter(pem)
+        .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// Writes certificates as PEM, one block after the other.
+#[must_use]
+pub fn certificates_to_pem<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> String {
+    certificates
+        .into_iter()
+        .filter_map(|certificate| {
+            der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, certificate).ok()
+        })
+        .collect()
+}

@@ -1,0 +1,274 @@
+//! Whether the server is the right one (RFC 7030 §3.6 and §4.1.1).
+
+use crate::client::Error;
+use crate::pki::CertificateFields;
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc5280;
+use der::Decode;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, SubjectKeyIdentifier};
+
+/// id-kp-cmcRA (RFC 6402 §2.10).
+const ID_KP_CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.28");
+
+/// What the server is known by.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Certificates, each as DER: the explicit TA database (RFC 7030 §1.1). Of a set such as
+    /// `/cacerts` answers with, the self-signed ones are anchors and the others only help to build
+    /// the chain; if none is self-signed, each is an anchor.
+    Anchors(Vec<Vec<u8>>),
+    /// SHA-256 over the DER of one CA certificate of the server. The client fetches `/cacerts`
+    /// before it trusts anybody, finds that certificate, and then checks the very connection that
+    /// it came over (RFC 7030 §4.1.1, with the fingerprint in place of the human).
+    Fingerprint([u8; 32]),
+}
+
+/// SHA-256 over the DER of a certificate.
+#[must_use]
+pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+    let mut octets = [0; 32];
+    for (octet, value) in octets.iter_mut().zip(digest.as_ref()) {
+        *octet = *value;
+    }
+    octets
+}
+
+/// Reads a SHA-256 fingerprint: 64 hexadecimal digits in either case, with or without colons, and
+/// with or without the `SHA256:` or `sha256 Fingerprint=` that tools write in front.
+///
+/// # Errors
+/// Text that says what was wrong.
+pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
+    let fault = || {
+        format!(
+            "a fingerprint is 64 hexadecimal digits, the SHA-256 of a certificate; got {text:?}"
+        )
+    };
+    let mut digits = text.trim();
+    if let Some((_, after)) = digits.split_once('=') {
+        digits = after;
+    }
+    if let Some((name, after)) = digits.split_once(':')
+        && name.eq_ignore_ascii_case("sha256")
+    {
+        digits = after;
+    }
+    let digits: Vec<u8> = digits
+        .chars()
+        .filter(|character| !matches!(character, ':' | ' '))
+        .map(|character| {
+            character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(fault)
+        })
+        .collect::<Result<_, _>>()?;
+    let octets: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| pair.iter().fold(0, |octet: u8, digit| octet << 4 | digit))
+        .collect();
+    if digits.len() != 64 {
+        return Err(fault());
+    }
+    octets.try_into().map_err(|_| fault())
+}
+
+/// Writes a fingerprint as OpenSSL does: capitals, colons between octets.
+#[must_use]
+pub fn show_fingerprint(fingerprint: &[u8; 32]) -> String {
+    fingerprint.iter().map(|octet| format!("{octet:02X}")).collect::<Vec<_>>().join(":")
+}
+
+/// Verifies the server against anchors; and the signature in the handshake, always.
+#[derive(Debug)]
+pub(super) struct Verifier {
+    /// Nobody yet during the bootstrap: the chain is kept by the connection and judged after.
+    anchors: Option<Anchors>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// Anchors, certificates that help to build a chain to them, and how names are judged.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    roots: RootCertStore,
+    helpers: Vec<CertificateDer<'static>>,
+    accept_cmc_ra: bool,
+}
+
+impl Anchors {
+    /// Sorts certificates into anchors and helpers, as [`Trust::Anchors`] has it.
+    pub(super) fn sort(certificates: &[Vec<u8>], accept_cmc_ra: bool) -> Result<Self, Error> {
+        let (own, other): (Vec<_>, Vec<_>) =
+            certificates.iter().partition(|certificate| is_self_signed(certificate));
+        if own.is_empty() {
+            Self::new(other, [], accept_cmc_ra)
+        } else {
+            Self::new(own, other, accept_cmc_ra)
+        }
+    }
+
+    pub(super) fn new<'a>(
+        anchors: impl IntoIterator<Item = &'a Vec<u8>>,
+        helpers: impl IntoIterator<Item = &'a Vec<u8>>,
+        accept_cmc_ra: bool,
+    ) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        for anchor in anchors {
+            roots.add(CertificateDer::from(anchor.clone())).map_err(|error| Error::Config {
+                what: "a trust anchor",
+                why: error.to_string(),
+            })?;
+        }
+        if roots.is_empty() {
+            return Err(Error::Config {
+                what: "the trust anchors",
+                why: "there are none".to_owned(),
+            });
+        }
+        let helpers =
+            helpers.into_iter().map(|helper| CertificateDer::from(helper.clone())).collect();
+        Ok(Self { roots, helpers, accept_cmc_ra })
+    }
+
+    /// Verifies a chain, leaf first, and then the name (RFC 7030 §3.6.1).
+    pub(super) fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> Result<(), rustls::Error> {
+        let parsed = ParsedCertificate::try_from(leaf)?;
+        let intermediates: Vec<CertificateDer<'_>> =
+            intermediates.iter().chain(&self.helpers).cloned().collect();
+        verify_server_cert_signed_by_trust_anchor(
+            &parsed,
+            &self.roots,
+            &intermediates,
+            now,
+            algorithms.all,
+        )
+        .map_err(|error| match error {
+            // An anchor of the right name with another key: the CA was set up anew.
+            rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+                CertificateError::UnknownIssuer.into()
+            }
+            other => other,
+        })?;
+        match verify_server_name(&parsed, name) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.accept_cmc_ra && has_cmc_ra(leaf) => Ok(()),
+            verdict => verdict,
+        }
+    }
+}
+
+/// Whether the certificate names id-kp-cmcRA as a purpose (RFC 6402 §2.10).
+fn has_cmc_ra(certificate: &[u8]) -> bool {
+    CertificateFields::parse(certificate)
+        .ok()
+        .and_then(|fields| {
+            let extension = fields.extension(rfc5280::ID_CE_EXT_KEY_USAGE)?;
+            ExtendedKeyUsage::from_der(extension.extn_value.as_bytes()).ok()
+        })
+        .is_some_and(|usage| usage.0.contains(&ID_KP_CMC_RA))
+}
+
+/// Whether a certificate says that its own key signed it. That the signature fits does not matter
+/// here: whoever gives anchors vouches for them.
+fn is_self_signed(certificate: &[u8]) -> bool {
+    let Ok(fields) = CertificateFields::parse(certificate) else { return false };
+    if fields.issuer != fields.subject {
+        return false;
+    }
+    let issuer_key = fields
+        .extension(rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER)
+        .and_then(|extension| {
+            AuthorityKeyIdentifier::from_der(extension.extn_value.as_bytes()).ok()
+        })
+        .and_then(|identifier| identifier.key_identifier);
+    let own_key = fields
+        .extension(rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER)
+        .and_then(|extension| SubjectKeyIdentifier::from_der(extension.extn_value.as_bytes()).ok());
+    match (issuer_key, own_key) {
+        // A key roll-over certificate (RFC 4210 §4.4) names itself as issuer, and another key.
+        (Some(issuer), Some(own)) => issuer == own.0,
+        _ => true,
+    }
+}
+
+impl Verifier {
+    pub(super) const fn new(
+        anchors: Option<Anchors>,
+        algorithms: WebPkiSupportedAlgorithms,
+    ) -> Self {
+        Self { anchors, algorithms }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(anchors) = &self.anchors {
+            anchors.verify(end_entity, intermediates, server_name, now, &self.algorithms)?;
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_fingerprints_as_tools_write_them() {
+        let octets = fingerprint(b"abc");
+        let shown = show_fingerprint(&octets);
+        assert!(shown.starts_with("BA:78:16:BF:"));
+        for text in [
+            shown.clone(),
+            shown.replace(':', "").to_lowercase(),
+            format!("SHA256:{shown}"),
+            format!("sha256 Fingerprint={shown}\n"),
+        ] {
+            assert_eq!(parse_fingerprint(&text), Ok(octets), "{text}");
+        }
+        for bad in ["", "BA", &shown[2..], "zz", &format!("{shown}:00")] {
+            assert!(parse_fingerprint(bad).is_err(), "{bad}");
+        }
+    }
+}
