@@ -36,9 +36,10 @@ use std::{
     fs::{self, File},
     io,
     ops::Bound,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, RwLock},
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +48,7 @@ const QUEUE: usize = 4096;
 
 /// A store in a folder of this machine, used by one process at a time.
 pub struct SledStore {
+    folder: PathBuf,
     shared: Mutex<Option<Arc<Shared>>>,
     commands: mpsc::Sender<Command>,
     committer: Mutex<Option<JoinHandle<()>>>,
@@ -103,7 +105,12 @@ impl SledStore {
             .name("store".to_owned())
             .spawn(move || committer.run(received))
             .map_err(|fault| Error::Unavailable(fault.to_string()))?;
-        Ok(Self { shared: Mutex::new(Some(shared)), commands, committer: Mutex::new(Some(thread)) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            shared: Mutex::new(Some(shared)),
+            commands,
+            committer: Mutex::new(Some(thread)),
+        })
     }
 
     async fn ask<T>(
@@ -288,10 +295,13 @@ impl Store for SledStore {
         }
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let file = self.folder.join("db");
         let ending = tokio::task::spawn_blocking(move || {
             drop(shared);
             // A committer that panicked has answered nobody: there is nothing to save.
-            thread.map(JoinHandle::join)
+            let joined = thread.map(JoinHandle::join);
+            wait_for_release(&file);
+            joined
         });
         let _ = ending.await;
     }
@@ -314,6 +324,18 @@ fn sync_once(folder: &Path) -> io::Result<File> {
         File::open(fs::canonicalize(parent)?)?.sync_all()?;
     }
     Ok(file)
+}
+
+/// Waits until sled's own threads have let go of the file, so that whoever opens it next finds it
+/// free; not longer than two seconds.
+fn wait_for_release(file: &Path) {
+    let Ok(file) = File::open(file) else { return };
+    for _ in 0..200 {
+        if file.try_lock().is_ok() {
+            return;
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
 }
 
 fn check_format(meta: &::sled::Tree) -> Result<(), Error> {
