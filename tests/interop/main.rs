@@ -1,0 +1,14 @@
+//! Real clients against the real program with the settings of est.toml, and real readers of what
+//! it issues. tests/run installs them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod clients;
+mod crash;
+mod process;
+mod readers;

@@ -1,0 +1,129 @@
+//! The program as it is: `estd serve` in a folder of its own with the example configuration.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+use tempfile::TempDir;
+
+/// A running `estd serve`; killed when dropped.
+pub struct Estd {
+    child: Child,
+    pub folder: TempDir,
+    pub port: u16,
+    pub password: String,
+    pub welcome: String,
+}
+
+impl Estd {
+    /// A first start with est.toml as it is but for the port, which is a free one.
+    pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same, with more sections behind it.
+    pub fn start_with(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let example = include_str!("../../est.toml");
+        let port = "listen = [\"0.0.0.0:8443\"]";
+        assert!(example.contains(port));
+        let text = format!("{}\n{more}", example.replace(port, "listen = [\"127.0.0.1:0\"]"));
+        fs::write(folder.path().join("est.toml"), text).unwrap();
+        Self::start_in(folder)
+    }
+
+    /// A start in a folder that may have been used before.
+    pub fn start_in(folder: TempDir) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_estd"))
+            .arg("serve")
+            .current_dir(folder.path())
+            .env("ESTD_LOG", "warn")
+            .stdout(Stdio::piped())
+            .stderr(fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut welcome = String::new();
+        let ready: serde_json::Value = loop {
+            let line = lines.next().unwrap_or_else(|| {
+                let mut log = String::new();
+                fs::File::open(folder.path().join("log")).unwrap().read_to_string(&mut log).unwrap();
+                panic!("estd ended: {log}")
+            });
+            let line = line.unwrap();
+            if line.starts_with('{') {
+                break serde_json::from_str(&line).unwrap();
+            }
+            welcome.push_str(&line);
+            welcome.push('\n');
+        };
+        assert_eq!(ready["event"], "ready");
+        let port = ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        let password = welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
+        Self { child, folder, port, password: password.to_owned(), welcome }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn anchor(&self) -> PathBuf {
+        self.path("data/ca/default/root.pem")
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Ends it as the operator would, and gives the folder back.
+    pub fn stop(mut self) -> TempDir {
+        self.signal("TERM");
+        assert!(self.child.wait().unwrap().success());
+        self.into_folder()
+    }
+
+    /// Ends it as a power switch would, and gives the folder back.
+    pub fn kill(mut self) -> TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.into_folder()
+    }
+
+    fn into_folder(mut self) -> TempDir {
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// An operator's command.
+    pub fn operator(&self, arguments: &[&str]) -> String {
+        operator(self.folder.path(), arguments)
+    }
+}
+
+impl Drop for Estd {
+    fn drop(&mut self) {
+        // It may have ended before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An operator's command in a folder with a configuration.
+pub fn operator(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_estd")).args(arguments).current_dir(folder).output().unwrap();
+    good(&format!("estd {arguments:?}"), output)
+}
+
+/// The standard output of a command that has to succeed.
+pub fn good(what: &str, output: Output) -> String {
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    assert!(output.status.success(), "{what}:\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}

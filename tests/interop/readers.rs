@@ -1,0 +1,71 @@
+//! Somebody else's judgement of what is issued: pkilint, openssl, GnuTLS, Bouncy Castle.
+
+use crate::{
+    clients::{JARS, bouncy_castle},
+    process::{Estd, good},
+};
+use std::{fs, path::PathBuf, process::Command};
+
+/// pkilint's command, where tests/run installed it, or from the PATH.
+fn pkilint() -> PathBuf {
+    let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/pkilint/bin/lint_pkix_cert"));
+    if own.is_file() { own } else { PathBuf::from("lint_pkix_cert") }
+}
+
+#[test]
+fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
+    let estd = Estd::start();
+    let server = format!("https://localhost:{}", estd.port);
+    let mut files = vec![estd.anchor(), estd.path("data/ca/default/issuing.pem")];
+    for (name, pem) in [("server", "--subject=CN=estd")] {
+        let listed = estd.operator(&["cert", "list", "--json", pem.replace("--subject=CN=", "--subject=").as_str()]);
+        let first: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+        let shown = estd.operator(&["cert", "show", "--json", first["serial"].as_str().unwrap()]);
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        let file = estd.path(&format!("{name}.pem"));
+        fs::write(&file, shown["pem"].as_str().unwrap()).unwrap();
+        files.push(file);
+    }
+    for kind in ["p-256", "p-384", "p-521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"] {
+        for (form, names) in [("named", &["--subject", "CN=device-1,O=Example,C=DE", "--san", "dns:a.example.com", "--san", "ip:192.0.2.1", "--san", "uri:urn:example:device-1"][..]), ("unnamed", &["--subject", "", "--san", "dns:a.example.com"][..])] {
+            let out = format!("{form}-{kind}");
+            let mut est = Command::new(env!("CARGO_BIN_EXE_est"));
+            est.args(["enroll", "--server", &server, "--user", "enroll", "--key-type", kind, "--out", &out, "--cacert"])
+                .arg(estd.anchor())
+                .args(names)
+                .current_dir(estd.folder.path())
+                .env("EST_PASSWORD", &estd.password);
+            good(&out, est.output().unwrap());
+            files.push(estd.path(&out).join("cert.pem"));
+        }
+    }
+    for file in &files {
+        let mut lint = Command::new(pkilint());
+        lint.args(["lint", "-s", "ERROR"]).arg(file);
+        good(&format!("pkilint {}", file.display()), lint.output().unwrap());
+        let text = good("openssl", Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(file).output().unwrap());
+        assert!(!text.contains("Unable to load"), "{text}");
+        good("certtool", Command::new("certtool").args(["--certificate-info", "--infile"]).arg(file).output().unwrap());
+    }
+    let mut java = Command::new("java");
+    java.args(["-cp", &format!("{}:{JARS}", bouncy_castle().display()), "BcRead"]).args(&files);
+    assert_eq!(good("BcRead", java.output().unwrap()).lines().count(), files.len());
+}
+
+/// The check above can fail: pkilint finds what is planted.
+#[test]
+fn pkilint_finds_a_planted_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let mut make = Command::new("openssl");
+    make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/C=Germany/CN=x", "-set_serial", "0", "-days", "1", "-keyout", &at("key"), "-out", &at("bad.pem")]);
+    let made = make.output().unwrap();
+    if !made.status.success() {
+        // This openssl refuses the country by itself: the serial number is fault enough.
+        let mut make = Command::new("openssl");
+        make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-set_serial", "0", "-days", "1", "-keyout", &at("key"), "-out", &at("bad.pem")]);
+        good("openssl", make.output().unwrap());
+    }
+    let output = Command::new(pkilint()).args(["lint", "-s", "ERROR", &at("bad.pem")]).output().unwrap();
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
