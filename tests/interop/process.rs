@@ -20,16 +20,17 @@ pub struct Estd {
 impl Estd {
     /// A first start with est.toml as it is but for the port, which is a free one.
     pub fn start() -> Self {
-        Self::start_with("")
+        Self::start_with("[\"localhost\"]")
     }
 
-    /// The same, with more sections behind it.
-    pub fn start_with(more: &str) -> Self {
+    /// The same, with other host names in its certificate.
+    pub fn start_with(names: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let example = include_str!("../../est.toml");
         let port = "listen = [\"0.0.0.0:8443\"]";
         assert!(example.contains(port));
-        let text = format!("{}\n{more}", example.replace(port, "listen = [\"127.0.0.1:0\"]"));
+        let text = example.replace(port, "listen = [\"127.0.0.1:0\"]");
+        let text = text.replace("[\"localhost\"]", names);
         fs::write(folder.path().join("est.toml"), text).unwrap();
         Self::start_in(folder)
     }

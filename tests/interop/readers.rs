@@ -14,20 +14,12 @@ fn pkilint() -> PathBuf {
 
 #[test]
 fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
-    let estd = Estd::start();
-    let server = format!("https://localhost:{}", estd.port);
+    let estd = Estd::start_with("[\"est.example.com\"]");
+    let server = format!("https://127.0.0.1:{}", estd.port);
     let mut files = vec![estd.anchor(), estd.path("data/ca/default/issuing.pem")];
-    for (name, pem) in [("server", "--subject=CN=estd")] {
-        let listed = estd.operator(&["cert", "list", "--json", pem.replace("--subject=CN=", "--subject=").as_str()]);
-        let first: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
-        let shown = estd.operator(&["cert", "show", "--json", first["serial"].as_str().unwrap()]);
-        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
-        let file = estd.path(&format!("{name}.pem"));
-        fs::write(&file, shown["pem"].as_str().unwrap()).unwrap();
-        files.push(file);
-    }
+    files.push(server_certificate(&estd));
     for kind in ["p-256", "p-384", "p-521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"] {
-        for (form, names) in [("named", &["--subject", "CN=device-1,O=Example,C=DE", "--san", "dns:a.example.com", "--san", "ip:192.0.2.1", "--san", "uri:urn:example:device-1"][..]), ("unnamed", &["--subject", "", "--san", "dns:a.example.com"][..])] {
+        for (form, names) in [("named", &["--subject", "CN=device-1,O=Example,C=DE", "--san", "dns:a.example.com", "--san", "ip:192.0.2.1", "--san", "uri:https://a.example.com/device-1"][..]), ("unnamed", &["--subject", "", "--san", "dns:a.example.com"][..])] {
             let out = format!("{form}-{kind}");
             let mut est = Command::new(env!("CARGO_BIN_EXE_est"));
             est.args(["enroll", "--server", &server, "--user", "enroll", "--key-type", kind, "--out", &out, "--cacert"])
@@ -50,6 +42,30 @@ fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
     let mut java = Command::new("java");
     java.args(["-cp", &format!("{}:{JARS}", bouncy_castle().display()), "BcRead"]).args(&files);
     assert_eq!(good("BcRead", java.output().unwrap()).lines().count(), files.len());
+}
+
+/// The certificate that the server made for itself, from its records.
+fn server_certificate(estd: &Estd) -> PathBuf {
+    let listed = estd.operator(&["cert", "list", "--json", "--subject", "CN=estd"]);
+    let first: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    let shown = estd.operator(&["cert", "show", "--json", first["serial"].as_str().unwrap()]);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let file = estd.path("server.pem");
+    fs::write(&file, shown["pem"].as_str().unwrap()).unwrap();
+    file
+}
+
+/// `localhost` is a dNSName by RFC 1034 §3.5, which RFC 5280 §4.2.1.6 refers to; pkilint wants two
+/// labels at least. That is all it says of the certificate that the example configuration makes.
+#[test]
+fn of_the_example_configuration_pkilint_doubts_localhost_and_nothing_else() {
+    let estd = Estd::start();
+    let mut lint = Command::new(pkilint());
+    lint.args(["lint", "-s", "ERROR", "-f", "CSV"]).arg(server_certificate(&estd));
+    let text = String::from_utf8(lint.output().unwrap().stdout).unwrap();
+    let findings: Vec<&str> = text.lines().skip(1).filter(|line| !line.is_empty()).collect();
+    assert_eq!(findings.len(), 1, "{text}");
+    assert!(findings[0].contains("invalid_domain_name_syntax") && findings[0].contains("localhost"), "{text}");
 }
 
 /// The check above can fail: pkilint finds what is planted.

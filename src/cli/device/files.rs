@@ -61,6 +61,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// Writes a file so that it holds either what it held or all of `octets`, and is durable when this
 /// returns: a temporary file in the same folder, fsync, rename, fsync of the folder.
 pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileError> {
+    make_folder(folder(path)).map_err(fault("make the folder of", path))?;
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -86,6 +87,12 @@ pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileErr
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).map_err(fault("replace", to))?;
     sync_folder(to)
+}
+
+/// Makes the folder that `--out` names, for its owner only: it will hold a private key.
+fn make_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 fn sync_folder(path: &Path) -> Result<(), FileError> {
