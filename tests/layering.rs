@@ -27,15 +27,43 @@ const MODULES: [(&str, &[&str]); 17] = [
     ("est", &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca", "ra"]),
     ("api", &[]),
     ("admin", &["types", "clock", "entropy", "telemetry", "pki", "store", "ca", "ra", "api"]),
-    ("http", &["types", "clock", "entropy", "telemetry", "config", "pki", "est", "ra", "api", "admin"]),
+    (
+        "http",
+        &["types", "clock", "entropy", "telemetry", "config", "pki", "est", "ra", "api", "admin"],
+    ),
     (
         "server",
-        &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca", "ra", "est", "admin", "http"],
+        &[
+            "types",
+            "clock",
+            "entropy",
+            "telemetry",
+            "config",
+            "pki",
+            "store",
+            "ca",
+            "ra",
+            "est",
+            "admin",
+            "http",
+        ],
     ),
     ("client", &["types", "clock", "pki", "api"]),
     (
         "cli",
-        &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "api", "admin", "server", "client"],
+        &[
+            "types",
+            "clock",
+            "entropy",
+            "telemetry",
+            "config",
+            "pki",
+            "store",
+            "api",
+            "admin",
+            "server",
+            "client",
+        ],
     ),
     ("bin", &["cli"]),
 ];
@@ -104,7 +132,9 @@ fn faults(path: &str, source: &str) -> Vec<String> {
         return Vec::new();
     }
     let Some((_, allowed)) = MODULES.iter().find(|(module, _)| *module == own) else {
-        return vec![format!("src/{path}:1: module {own} is not on the map: add it to MODULES in tests/layering.rs")];
+        return vec![format!(
+            "src/{path}:1: module {own} is not on the map: add it to MODULES in tests/layering.rs"
+        )];
     };
     let root = if own == "bin" { "estd::" } else { "crate::" };
     let mut out = Vec::new();
@@ -114,14 +144,16 @@ fn faults(path: &str, source: &str) -> Vec<String> {
     for (number, line) in lines.iter().enumerate() {
         let mut named: Vec<String> = Vec::new();
         for after in line.split(root).skip(1) {
-            let name: String = after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+            let name: String =
+                after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             named.push(name);
         }
         if line.contains(&format!("use {root}{{")) {
             depth = Some(0);
         }
         if let Some(level) = &mut depth {
-            let inside = line.split_once(&format!("{root}{{")).map_or(line.as_str(), |(_, rest)| rest);
+            let inside =
+                line.split_once(&format!("{root}{{")).map_or(line.as_str(), |(_, rest)| rest);
             if line.contains(&format!("{root}{{")) {
                 *level += 1;
             }
@@ -159,7 +191,11 @@ fn faults(path: &str, source: &str) -> Vec<String> {
         for name in named {
             let known = MODULES.iter().any(|(module, _)| *module == name);
             if known && name != own && !allowed.contains(&name.as_str()) {
-                out.push(format!("src/{path}:{}: {own} names {name}; it may name: {}", number + 1, allowed.join(" ")));
+                out.push(format!(
+                    "src/{path}:{}: {own} names {name}; it may name: {}",
+                    number + 1,
+                    allowed.join(" ")
+                ));
             }
         }
         for (library, homes) in LIBRARIES {
@@ -167,11 +203,19 @@ fn faults(path: &str, source: &str) -> Vec<String> {
                 line.match_indices(pattern).any(|(at, _)| {
                     let before = line[..at].chars().next_back();
                     !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-                        || line[..at].ends_with("::") && line[..at].trim_end_matches("::").ends_with(['(', ' ', '&', '<'])
+                        || line[..at].ends_with("::")
+                            && line[..at].trim_end_matches("::").ends_with(['(', ' ', '&', '<'])
                 })
             };
-            if names(&format!("{library}::")) && !homes.contains(&own) && !allowed_local(own, library) {
-                out.push(format!("src/{path}:{}: {own} names {library}, which lives in: {}", number + 1, homes.join(" ")));
+            if names(&format!("{library}::"))
+                && !homes.contains(&own)
+                && !allowed_local(own, library)
+            {
+                out.push(format!(
+                    "src/{path}:{}: {own} names {library}, which lives in: {}",
+                    number + 1,
+                    homes.join(" ")
+                ));
             }
         }
     }

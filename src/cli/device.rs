@@ -74,7 +74,8 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// The EST server: https://host[:port] (port 443 if not given) or host[:port] (8443).
+    /// The EST server: `https://host` (port 443), `https://host:port`, `host` (port 8443) or
+    /// `host:port`.
     #[arg(long, value_name = "URL", default_value = "https://localhost:8443", env = "EST_SERVER")]
     server: ServerAddress,
     /// The label that chooses CA and profile (RFC 7030 §3.2.2).

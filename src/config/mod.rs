@@ -1,7 +1,7 @@
 //! The configuration: TOML, version 1.
 //!
 //! [`Settings`] is what the rest of the program sees: checked, complete, relative paths resolved
-//! from the file's folder, durations as [`Duration`]. [`load`] reads the file section by section,
+//! from the file's folder, durations as [`Duration`]. [`load()`] reads the file section by section,
 //! refuses unknown keys, and reports all faults at once, each with file, key, value and remedy.
 
 mod fault;

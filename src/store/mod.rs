@@ -79,7 +79,7 @@ pub enum Error {
 pub trait Store: Send + Sync + 'static {
     /// Records what will be signed, unless the same request (by [`RequestKey`]) was recorded
     /// before and the moment [`Intent::begun`] is before that record's
-    /// [`Issuance::repeat_until`].
+    /// [`Intent::repeat_until`].
     ///
     /// # Errors
     /// [`Error::SerialTaken`]; [`Error::Unavailable`].

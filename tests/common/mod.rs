@@ -266,25 +266,28 @@ impl Connection {
     }
 
     pub(crate) async fn send(&mut self, request: impl AsRef<[u8]>) -> Reply {
+        self.try_send(request).await.expect("an answer")
+    }
+
+    /// The answer, or nothing if the connection ends before all of it is there.
+    pub(crate) async fn try_send(&mut self, request: impl AsRef<[u8]>) -> Option<Reply> {
         let head = request.as_ref().starts_with(b"HEAD ");
         self.write(request).await;
-        self.read(head).await
+        self.try_read(head).await
     }
 
     /// Reads one answer.
     pub(crate) async fn read(&mut self, without_body: bool) -> Reply {
+        self.try_read(without_body).await.expect("an answer")
+    }
+
+    async fn try_read(&mut self, without_body: bool) -> Option<Reply> {
         let mut octets = Vec::new();
         let end = loop {
             if let Some(at) = octets.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            let mut more = [0; 4096];
-            match self.0.read(&mut more).await {
-                Ok(0) | Err(_) => {
-                    panic!("closed before an answer: {:?}", String::from_utf8_lossy(&octets))
-                }
-                Ok(read) => octets.extend_from_slice(&more[..read]),
-            }
+            self.more(&mut octets).await?;
         };
         let head = String::from_utf8(octets[..end].to_vec()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
@@ -305,12 +308,20 @@ impl Connection {
             reply.header("Content-Length").map_or(0, |length| length.parse().unwrap())
         };
         while body.len() < length {
-            let mut more = [0; 4096];
-            let read = self.0.read(&mut more).await.unwrap();
-            assert!(read > 0, "closed inside a body");
-            body.extend_from_slice(&more[..read]);
+            self.more(&mut body).await?;
         }
-        Reply { body, ..reply }
+        Some(Reply { body, ..reply })
+    }
+
+    async fn more(&mut self, octets: &mut Vec<u8>) -> Option<()> {
+        let mut more = [0; 4096];
+        match self.0.read(&mut more).await {
+            Ok(0) | Err(_) => None,
+            Ok(read) => {
+                octets.extend_from_slice(&more[..read]);
+                Some(())
+            }
+        }
     }
 
     /// Whether the server ends the connection.

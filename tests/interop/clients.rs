@@ -61,7 +61,8 @@ impl<'a> Call<'a> {
     fn strongswan(self, operation: &str) -> String {
         // It wants every CA certificate between the anchor and what it gets.
         let issuing = self.estd.path("data/ca/default/issuing.pem").display().to_string();
-        self.with("EST_EXTRA_CA", issuing).run(Command::new(format!("{DRIVERS}/strongswan_est.sh")), operation)
+        self.with("EST_EXTRA_CA", issuing)
+            .run(Command::new(format!("{DRIVERS}/strongswan_est.sh")), operation)
     }
 
     fn bouncy_castle(self, operation: &str) -> String {
@@ -71,10 +72,10 @@ impl<'a> Call<'a> {
     }
 }
 
-pub const JARS: &str = "/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar:/usr/share/java/bctls.jar";
+pub(crate) const JARS: &str = "/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar:/usr/share/java/bctls.jar";
 
 /// The folder with the compiled drivers of Bouncy Castle.
-pub fn bouncy_castle() -> &'static Path {
+pub(crate) fn bouncy_castle() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bouncy-castle");
@@ -93,7 +94,11 @@ fn curl_and_openssl() {
     let estd = Estd::start();
     for tls in ["1.2", "1.3"] {
         for http in ["1.0", "1.1"] {
-            let call = |out: &str| Call::new(&estd, &format!("{out}-{tls}-{http}")).with("EST_TLS", tls).with("EST_HTTP", http);
+            let call = |out: &str| {
+                Call::new(&estd, &format!("{out}-{tls}-{http}"))
+                    .with("EST_TLS", tls)
+                    .with("EST_HTTP", http)
+            };
             call("ca").curl("cacerts");
             for keys in ["rsa", "ec"] {
                 let call = |out: &str| call(&format!("{out}-{keys}")).with("EST_KEYTYPE", keys);
@@ -106,8 +111,16 @@ fn curl_and_openssl() {
     }
     // Each re-enrolment is on record as one.
     let listed = estd.operator(&["cert", "list", "--json"]);
-    let entries = listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-    assert_eq!(entries.filter(|entry| entry["operation"] == "simplereenroll" && entry["predecessor"].is_string()).count(), 8);
+    let entries =
+        listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    assert_eq!(
+        entries
+            .filter(
+                |entry| entry["operation"] == "simplereenroll" && entry["predecessor"].is_string()
+            )
+            .count(),
+        8
+    );
 }
 
 #[test]
@@ -119,7 +132,9 @@ fn strongswan() {
         for keys in ["rsa", "ec"] {
             let call = |out: &str| call(&format!("{out}-{keys}")).with("EST_KEYTYPE", keys);
             call("enroll").basic().strongswan("enroll");
-            call("reenroll").certificate(&format!("enroll-{keys}-{tls}"), "new.pem", "new.key").strongswan("reenroll");
+            call("reenroll")
+                .certificate(&format!("enroll-{keys}-{tls}"), "new.pem", "new.key")
+                .strongswan("reenroll");
         }
     }
 }
@@ -132,7 +147,9 @@ fn bouncy_castle_est() {
         call("ca").bouncy_castle("cacerts");
         call("enroll").basic().bouncy_castle("enroll");
         call("rsa").basic().with("EST_KEYTYPE", "rsa").bouncy_castle("enroll");
-        call("reenroll").certificate(&format!("enroll-{version}"), "newcert.pem", "newkey.pem").bouncy_castle("reenroll");
+        call("reenroll")
+            .certificate(&format!("enroll-{version}"), "newcert.pem", "newkey.pem")
+            .bouncy_castle("reenroll");
     }
 }
 
@@ -143,18 +160,34 @@ fn the_commands_of_the_welcome() {
     let shell = Path::new(env!("CARGO_TARGET_TMPDIR")).join("paste");
     fs::create_dir_all(&shell).unwrap();
     let here = tempfile::tempdir_in(shell).unwrap();
-    let commands: Vec<&str> = estd.welcome.lines().filter(|line| line.starts_with("  ") && (line.contains("openssl ") || line.contains("curl ") || line.contains("est enroll") || line.contains("--bin est"))).collect();
+    let commands: Vec<&str> = estd
+        .welcome
+        .lines()
+        .filter(|line| {
+            line.starts_with("  ")
+                && (line.contains("openssl ")
+                    || line.contains("curl ")
+                    || line.contains("est enroll")
+                    || line.contains("--bin est"))
+        })
+        .collect();
     assert_eq!(commands.len(), 6, "{}", estd.welcome);
     // Under cargo the welcome calls est by way of cargo; here it is built already.
     let est = env!("CARGO_BIN_EXE_est");
     let script: String = commands
         .iter()
         .map(|line| match line.split_once(" cargo run") {
-            Some((secret, rest)) => format!("{secret} {est} {}\n", rest.split_once("--bin est -- ").unwrap().1),
+            Some((secret, rest)) => {
+                format!("{secret} {est} {}\n", rest.split_once("--bin est -- ").unwrap().1)
+            }
             None => format!("{line}\n"),
         })
         .collect();
-    let output = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(here.path()).output().unwrap();
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", &script])
+        .current_dir(here.path())
+        .output()
+        .unwrap();
     let text = good(&script, output);
     assert!(text.contains("device-1.pem: OK") && text.contains("device-2/cert.pem: OK"), "{text}");
 }
@@ -166,10 +199,15 @@ fn est_itself() {
     let server = format!("https://localhost:{}", estd.port);
     let est = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-        command.args(arguments).args(["--server", &server]).current_dir(estd.folder.path()).env("EST_PASSWORD", &estd.password);
+        command
+            .args(arguments)
+            .args(["--server", &server])
+            .current_dir(estd.folder.path())
+            .env("EST_PASSWORD", &estd.password);
         command.output().unwrap()
     };
-    let cas: serde_json::Value = serde_json::from_str(&estd.operator(&["ca", "show", "--json"])).unwrap();
+    let cas: serde_json::Value =
+        serde_json::from_str(&estd.operator(&["ca", "show", "--json"])).unwrap();
     let fingerprint = cas["cas"][0]["root"]["sha256"].as_str().unwrap();
     good("cacerts", est(&["cacerts", "--fingerprint", fingerprint, "--out", "device"]));
     let wrong = est(&["cacerts", "--fingerprint", &"00".repeat(32), "--out", "nowhere"]);
@@ -179,22 +217,68 @@ fn est_itself() {
             let out = format!("device-{kind}-{tls}");
             let san = format!("dns:{kind}.example.com");
             let anchor = "device/ca.pem";
-            good("enroll", est(&["enroll", "--tls", tls, "--cacert", anchor, "--user", "enroll", "--subject", "CN=d,O=Example", "--san", &san, "--key-type", kind, "--out", &out]));
+            good(
+                "enroll",
+                est(&[
+                    "enroll",
+                    "--tls",
+                    tls,
+                    "--cacert",
+                    anchor,
+                    "--user",
+                    "enroll",
+                    "--subject",
+                    "CN=d,O=Example",
+                    "--san",
+                    &san,
+                    "--key-type",
+                    kind,
+                    "--out",
+                    &out,
+                ]),
+            );
             let at = |name: &str| estd.path(&out).join(name);
             let key = fs::read(at("key.pem")).unwrap();
             let (cert, key_file) = (at("cert.pem"), at("key.pem"));
-            let again = ["reenroll", "--tls", tls, "--cacert", anchor, "--cert", cert.to_str().unwrap(), "--key", key_file.to_str().unwrap(), "--out", &out];
+            let again = [
+                "reenroll",
+                "--tls",
+                tls,
+                "--cacert",
+                anchor,
+                "--cert",
+                cert.to_str().unwrap(),
+                "--key",
+                key_file.to_str().unwrap(),
+                "--out",
+                &out,
+            ];
             good("renew", est(&[&again[..], &["--renew"]].concat()));
             assert_eq!(fs::read(at("key.pem")).unwrap(), key);
             good("rekey", est(&again));
             assert_ne!(fs::read(at("key.pem")).unwrap(), key);
             let issuing = estd.path("data/ca/default/issuing.pem");
             let mut verify = Command::new("openssl");
-            verify.args(["verify", "-CAfile"]).arg(estd.anchor()).arg("-untrusted").arg(issuing).arg(&cert);
+            verify
+                .args(["verify", "-CAfile"])
+                .arg(estd.anchor())
+                .arg("-untrusted")
+                .arg(issuing)
+                .arg(&cert);
             good("verify", verify.output().unwrap());
         }
     }
-    let refused = est(&["enroll", "--cacert", "device/ca.pem", "--user", "nobody", "--subject", "CN=d", "--out", "refused"]);
+    let refused = est(&[
+        "enroll",
+        "--cacert",
+        "device/ca.pem",
+        "--user",
+        "nobody",
+        "--subject",
+        "CN=d",
+        "--out",
+        "refused",
+    ]);
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
 }
 
@@ -208,7 +292,9 @@ fn signals() {
     let curl = |label: &str| Call::new(&estd, "ca").with("EST_LABEL", label);
     let waits_for = |event: &str, times: usize| {
         for _ in 0..500 {
-            if fs::read_to_string(estd.path("data/audit.jsonl")).unwrap().matches(event).count() >= times {
+            if fs::read_to_string(estd.path("data/audit.jsonl")).unwrap().matches(event).count()
+                >= times
+            {
                 return;
             }
             std::thread::park_timeout(std::time::Duration::from_millis(20));

@@ -8,6 +8,9 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
+
 mod clients;
 mod crash;
 mod process;

@@ -9,7 +9,7 @@ use std::{
 use tempfile::TempDir;
 
 /// A running `estd serve`; killed when dropped.
-pub struct Estd {
+pub(crate) struct Estd {
     child: Child,
     pub folder: TempDir,
     pub port: u16,
@@ -19,12 +19,12 @@ pub struct Estd {
 
 impl Estd {
     /// A first start with est.toml as it is but for the port, which is a free one.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("[\"localhost\"]")
     }
 
     /// The same, with other host names in its certificate.
-    pub fn start_with(names: &str) -> Self {
+    pub(crate) fn start_with(names: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let example = include_str!("../../est.toml");
         let port = "listen = [\"0.0.0.0:8443\"]";
@@ -36,13 +36,19 @@ impl Estd {
     }
 
     /// A start in a folder that may have been used before.
-    pub fn start_in(folder: TempDir) -> Self {
+    pub(crate) fn start_in(folder: TempDir) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_estd"))
             .arg("serve")
             .current_dir(folder.path())
             .env("ESTD_LOG", "warn")
             .stdout(Stdio::piped())
-            .stderr(fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap())
+            .stderr(
+                fs::File::options()
+                    .create(true)
+                    .append(true)
+                    .open(folder.path().join("log"))
+                    .unwrap(),
+            )
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -50,7 +56,10 @@ impl Estd {
         let ready: serde_json::Value = loop {
             let line = lines.next().unwrap_or_else(|| {
                 let mut log = String::new();
-                fs::File::open(folder.path().join("log")).unwrap().read_to_string(&mut log).unwrap();
+                fs::File::open(folder.path().join("log"))
+                    .unwrap()
+                    .read_to_string(&mut log)
+                    .unwrap();
                 panic!("estd ended: {log}")
             });
             let line = line.unwrap();
@@ -61,38 +70,43 @@ impl Estd {
             welcome.push('\n');
         };
         assert_eq!(ready["event"], "ready");
-        let port = ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        let password = welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
+        let port =
+            ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
+        let password =
+            welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
         Self { child, folder, port, password: password.to_owned(), welcome }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn anchor(&self) -> PathBuf {
+    pub(crate) fn anchor(&self) -> PathBuf {
         self.path("data/ca/default/root.pem")
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status().unwrap();
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &self.pid().to_string()])
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
     /// Ends it as the operator would, and gives the folder back.
-    pub fn stop(mut self) -> TempDir {
+    pub(crate) fn stop(mut self) -> TempDir {
         self.signal("TERM");
         assert!(self.child.wait().unwrap().success());
         self.into_folder()
     }
 
     /// Ends it as a power switch would, and gives the folder back.
-    pub fn kill(mut self) -> TempDir {
+    pub(crate) fn kill(mut self) -> TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.into_folder()
@@ -103,7 +117,7 @@ impl Estd {
     }
 
     /// An operator's command.
-    pub fn operator(&self, arguments: &[&str]) -> String {
+    pub(crate) fn operator(&self, arguments: &[&str]) -> String {
         operator(self.folder.path(), arguments)
     }
 }
@@ -117,13 +131,17 @@ impl Drop for Estd {
 }
 
 /// An operator's command in a folder with a configuration.
-pub fn operator(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_estd")).args(arguments).current_dir(folder).output().unwrap();
+pub(crate) fn operator(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_estd"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
     good(&format!("estd {arguments:?}"), output)
 }
 
 /// The standard output of a command that has to succeed.
-pub fn good(what: &str, output: Output) -> String {
+pub(crate) fn good(what: &str, output: Output) -> String {
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
     assert!(output.status.success(), "{what}:\n{}\n{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)

@@ -8,7 +8,10 @@ use std::{fs, path::PathBuf, process::Command};
 
 /// pkilint's command, where tests/run installed it, or from the PATH.
 fn pkilint() -> PathBuf {
-    let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/pkilint/bin/lint_pkix_cert"));
+    let own = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/target/tools/pkilint/bin/lint_pkix_cert"
+    ));
     if own.is_file() { own } else { PathBuf::from("lint_pkix_cert") }
 }
 
@@ -19,14 +22,40 @@ fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
     let mut files = vec![estd.anchor(), estd.path("data/ca/default/issuing.pem")];
     files.push(server_certificate(&estd));
     for kind in ["p-256", "p-384", "p-521", "ed25519", "rsa-2048", "rsa-3072", "rsa-4096"] {
-        for (form, names) in [("named", &["--subject", "CN=device-1,O=Example,C=DE", "--san", "dns:a.example.com", "--san", "ip:192.0.2.1", "--san", "uri:https://a.example.com/device-1"][..]), ("unnamed", &["--subject", "", "--san", "dns:a.example.com"][..])] {
+        for (form, names) in [
+            (
+                "named",
+                &[
+                    "--subject",
+                    "CN=device-1,O=Example,C=DE",
+                    "--san",
+                    "dns:a.example.com",
+                    "--san",
+                    "ip:192.0.2.1",
+                    "--san",
+                    "uri:https://a.example.com/device-1",
+                ][..],
+            ),
+            ("unnamed", &["--subject", "", "--san", "dns:a.example.com"][..]),
+        ] {
             let out = format!("{form}-{kind}");
             let mut est = Command::new(env!("CARGO_BIN_EXE_est"));
-            est.args(["enroll", "--server", &server, "--user", "enroll", "--key-type", kind, "--out", &out, "--cacert"])
-                .arg(estd.anchor())
-                .args(names)
-                .current_dir(estd.folder.path())
-                .env("EST_PASSWORD", &estd.password);
+            est.args([
+                "enroll",
+                "--server",
+                &server,
+                "--user",
+                "enroll",
+                "--key-type",
+                kind,
+                "--out",
+                &out,
+                "--cacert",
+            ])
+            .arg(estd.anchor())
+            .args(names)
+            .current_dir(estd.folder.path())
+            .env("EST_PASSWORD", &estd.password);
             good(&out, est.output().unwrap());
             files.push(estd.path(&out).join("cert.pem"));
         }
@@ -35,9 +64,23 @@ fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
         let mut lint = Command::new(pkilint());
         lint.args(["lint", "-s", "ERROR"]).arg(file);
         good(&format!("pkilint {}", file.display()), lint.output().unwrap());
-        let text = good("openssl", Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(file).output().unwrap());
+        let text = good(
+            "openssl",
+            Command::new("openssl")
+                .args(["x509", "-noout", "-text", "-in"])
+                .arg(file)
+                .output()
+                .unwrap(),
+        );
         assert!(!text.contains("Unable to load"), "{text}");
-        good("certtool", Command::new("certtool").args(["--certificate-info", "--infile"]).arg(file).output().unwrap());
+        good(
+            "certtool",
+            Command::new("certtool")
+                .args(["--certificate-info", "--infile"])
+                .arg(file)
+                .output()
+                .unwrap(),
+        );
     }
     let mut java = Command::new("java");
     java.args(["-cp", &format!("{}:{JARS}", bouncy_castle().display()), "BcRead"]).args(&files);
@@ -65,7 +108,10 @@ fn of_the_example_configuration_pkilint_doubts_localhost_and_nothing_else() {
     let text = String::from_utf8(lint.output().unwrap().stdout).unwrap();
     let findings: Vec<&str> = text.lines().skip(1).filter(|line| !line.is_empty()).collect();
     assert_eq!(findings.len(), 1, "{text}");
-    assert!(findings[0].contains("invalid_domain_name_syntax") && findings[0].contains("localhost"), "{text}");
+    assert!(
+        findings[0].contains("invalid_domain_name_syntax") && findings[0].contains("localhost"),
+        "{text}"
+    );
 }
 
 /// The check above can fail: pkilint finds what is planted.
@@ -74,14 +120,51 @@ fn pkilint_finds_a_planted_error() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let mut make = Command::new("openssl");
-    make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/C=Germany/CN=x", "-set_serial", "0", "-days", "1", "-keyout", &at("key"), "-out", &at("bad.pem")]);
+    make.args([
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/C=Germany/CN=x",
+        "-set_serial",
+        "0",
+        "-days",
+        "1",
+        "-keyout",
+        &at("key"),
+        "-out",
+        &at("bad.pem"),
+    ]);
     let made = make.output().unwrap();
     if !made.status.success() {
         // This openssl refuses the country by itself: the serial number is fault enough.
         let mut make = Command::new("openssl");
-        make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=x", "-set_serial", "0", "-days", "1", "-keyout", &at("key"), "-out", &at("bad.pem")]);
+        make.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=x",
+            "-set_serial",
+            "0",
+            "-days",
+            "1",
+            "-keyout",
+            &at("key"),
+            "-out",
+            &at("bad.pem"),
+        ]);
         good("openssl", make.output().unwrap());
     }
-    let output = Command::new(pkilint()).args(["lint", "-s", "ERROR", &at("bad.pem")]).output().unwrap();
+    let output =
+        Command::new(pkilint()).args(["lint", "-s", "ERROR", &at("bad.pem")]).output().unwrap();
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
