@@ -183,7 +183,8 @@ fn server(section: Section<'_>) -> (Server, ServerCertificate) {
         .iter()
         .enumerate()
         .any(|(at, one)| listen.iter().skip(at + 1).any(|other| other == one && one.port() != 0));
-    if listen.is_empty() || twice {
+    let none = section.strings("listen").is_some_and(|given| given.is_empty());
+    if none || twice {
         section.tell(
             "listen",
             "no address, or one twice",
@@ -638,6 +639,17 @@ mod tests {
             faults.0.first().unwrap().to_string(),
             "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: \"x\": not an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
         );
+    }
+
+    #[test]
+    fn the_page_shows_what_the_program_says() {
+        let page = include_str!("../../docs/configuration.md");
+        let block = |kind: &str, number: usize| {
+            let start = page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
+            page[start..].split("```").next().unwrap()
+        };
+        let faults = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();
+        assert_eq!(faults.to_string().trim(), block("text", 0).trim());
     }
 
     #[test]

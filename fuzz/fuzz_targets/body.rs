@@ -1,0 +1,16 @@
+//! Any octets as a body: what decodes encodes to what decodes to the same.
+#![no_main]
+
+use estd::pki::base64::{Layout, decode, encode};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| {
+    for pem in [false, true] {
+        if let Ok(body) = decode(octets, pem) {
+            for layout in [Layout::Line, Layout::Wrapped] {
+                let again = decode(&encode(&body.der, layout), false);
+                assert!(body.der.is_empty() || again.is_ok_and(|again| again.der == body.der));
+            }
+        }
+    }
+});

@@ -1,0 +1,12 @@
+//! Any text as a path: a label that comes out is one segment, and no operation.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|path: &str| {
+    if let Ok(route) = estd::http::route::parse(path)
+        && let Some(label) = route.label
+    {
+        assert!(!label.as_str().contains(['/', '%', '\0']) && label.as_str() != "..");
+    }
+});
