@@ -645,7 +645,8 @@ mod tests {
     fn the_page_shows_what_the_program_says() {
         let page = include_str!("../../docs/configuration.md");
         let block = |kind: &str, number: usize| {
-            let start = page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
+            let start =
+                page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
             page[start..].split("```").next().unwrap()
         };
         let faults = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();

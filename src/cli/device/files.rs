@@ -224,7 +224,12 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write(&folder.path().join("no/such"), b"", 0o600).is_err());
+        // A folder that is missing is made; a file in its place stays what it is.
+        let made = folder.path().join("made");
+        write(&made.join("key"), b"x", 0o600).unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::remove_dir_all(&made).unwrap();
+        assert!(write(&path.join("below-a-file"), b"", 0o600).is_err());
     }
 
     /// Stops the change after each of its steps; the next start must leave a pair that fits.
