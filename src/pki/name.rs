@@ -10,12 +10,12 @@ use der::{
 use std::fmt;
 use x509_cert::name::Name;
 
-/// A distinguished name: its octets as they came, what it says, and how it reads.
+/// A distinguished name: its octets as they came, and what it says. How it reads is found out when
+/// it is shown: the names of its attribute types are looked up then.
 #[derive(Clone, Debug)]
 pub struct DistinguishedName {
     der: Vec<u8>,
     rdns: Vec<Vec<Attribute>>,
-    text: String,
 }
 
 /// One type and value.
@@ -42,8 +42,7 @@ impl DistinguishedName {
             ))
         };
         let rdns = read(der).map_err(malformed)?;
-        let text = Name::from_der(der).map_err(malformed)?.to_string();
-        Ok(Self { der: der.to_vec(), rdns, text })
+        Ok(Self { der: der.to_vec(), rdns })
     }
 
     /// Reads RFC 4514 text such as `CN=device-1,O=Example`.
@@ -118,7 +117,16 @@ impl Eq for DistinguishedName {}
 /// RFC 4514 text; nothing for an empty name.
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        use fmt::Write;
+        let mut text = String::new();
+        match Name::from_der(&self.der) {
+            Ok(name) if write!(text, "{name}").is_ok() => f.write_str(&text),
+            // Stricter than `parse`: then the octets have to do (RFC 4514 §2.4).
+            _ => {
+                f.write_char('#')?;
+                self.der.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+            }
+        }
     }
 }
 
@@ -144,8 +152,16 @@ fn read(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
             rdn.tag().assert_eq(Tag::Set)?;
             let mut set = SliceReader::new(rdn.value())?;
             let mut attributes = Vec::new();
+            let mut before: &[u8] = &[];
             while !set.is_finished() {
-                let (kind, value) = attribute(&mut set)?;
+                // A SET OF is in the order of its encodings (X.690 §11.6): these octets go into
+                // certificates as they are.
+                let whole = set.tlv_bytes()?;
+                if whole <= before {
+                    return Err(Tag::Set.value_error().into());
+                }
+                before = whole;
+                let (kind, value) = attribute(&mut SliceReader::new(whole)?)?;
                 let (tag, value) = folded(value);
                 attributes.push(Attribute { kind, tag, value });
             }
@@ -303,6 +319,17 @@ mod tests {
         {
             assert!(name(&bad).check_as_subject().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_shown_as_text_is_shown_as_octets() {
+        // A commonName that is a SEQUENCE.
+        let odd = DistinguishedName::parse(&hex("300b3109300706035504033000")).unwrap();
+        assert!(!odd.to_string().is_empty());
+        // And a value of a string type that is not what the type says.
+        let odd = DistinguishedName::parse(&hex("300c310a300806035504030c01ff")).unwrap();
+        assert!(!odd.to_string().is_empty());
+        assert!(odd.check_as_subject().is_err());
     }
 
     #[test]
