@@ -1,412 +1,506 @@
-//! One set of behaviours that every backend shows.
+//! What every backend does: each behaviour is a test of its own for each backend.
 
-use super::*;
-use crate::{
-    telemetry::audit::{Name, Trail},
-    types::{Actor, RequestId, Time},
+use super::{
+    Account, Begun, Error, Filter, Intent, Issuance, MemoryStore, RequestKey, SledStore, State,
+    Store,
 };
-use std::sync::Mutex;
+use crate::{
+    telemetry::audit::{Event, Name, Trail},
+    types::{Actor, Operation, RequestId, Serial, Time},
+};
+use async_trait::async_trait;
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
 
-const NOW: u64 = 1_795_262_400;
+/// 2026-11-21T12:00:00Z.
+pub(super) const NOW: Time = Time::from_unix(1_795_262_400);
 
+pub(super) const CACHE: u64 = 16 << 20;
+
+pub(super) fn at(seconds: u64) -> Time {
+    Time::from_unix(NOW.unix() + seconds)
+}
+
+/// Remembers what it is told.
 #[derive(Default)]
-struct Kept(Mutex<Vec<(Option<u64>, Event)>>);
+pub(super) struct Recorder(Mutex<Vec<(Option<u64>, Event)>>);
 
-impl Trail for Kept {
+impl Trail for Recorder {
     fn tell(&self, number: Option<u64>, event: &Event) {
         self.0.lock().unwrap().push((number, event.clone()));
     }
 }
 
-fn serial(number: u64) -> Serial {
-    Serial::parse(&[&[1u8][..], &number.to_be_bytes()].concat()).unwrap()
+impl Recorder {
+    pub(super) fn told(&self) -> Vec<(Option<u64>, Event)> {
+        self.0.lock().unwrap().clone()
+    }
 }
 
-fn key(number: u64) -> RequestKey {
+pub(super) fn serial(number: u64) -> Serial {
+    let mut octets = vec![1];
+    octets.extend(number.to_be_bytes());
+    Serial::parse(&octets).unwrap()
+}
+
+pub(super) fn key(number: u64) -> RequestKey {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_be_bytes());
     RequestKey(key)
 }
 
-/// An intent begun at `NOW` whose repeats end ten seconds later.
-fn intent(number: u64) -> Intent {
+/// Intent `number` by request `request`, begun at [`NOW`], repeated within a minute.
+pub(super) fn intent(number: u64, request: u64) -> Intent {
     Intent {
         serial: serial(number),
-        request_key: key(number),
-        repeat_until: Time::from_unix(NOW + 10),
-        tbs: format!("tbs {number}").into_bytes(),
-        ca: "default".parse().unwrap(),
+        request_key: key(request),
+        repeat_until: at(60),
+        tbs: vec![0x30; 700],
+        ca: "fleet".parse().unwrap(),
         profile: "device".parse().unwrap(),
-        label: number.is_multiple_of(2).then(|| "even".parse().unwrap()),
-        operation: None,
-        subject: format!("CN=Device-{number}"),
-        san: vec![format!("dns:host-{number}.example")],
-        spki_sha256: [0; 32],
-        not_before: Time::from_unix(NOW),
-        not_after: Time::from_unix(NOW + number),
-        actor: Actor::server(),
+        label: number.is_multiple_of(2).then(|| "factory".parse().unwrap()),
+        operation: Some(Operation::SimpleEnroll),
+        subject: format!("CN=device-{number}"),
+        san: vec![format!("dns:device-{number}.example")],
+        spki_sha256: [7; 32],
+        not_before: NOW,
+        not_after: at(1000 + number),
+        actor: Actor::anonymous(),
         predecessor: None,
-        request_id: RequestId::new([0; 8]),
-        begun: Time::from_unix(NOW),
+        request_id: RequestId::new(number.to_be_bytes()),
+        begun: NOW,
     }
 }
 
-fn at(intent: Intent, seconds: u64) -> Intent {
-    Intent { begun: Time::from_unix(NOW + seconds), ..intent }
+pub(super) fn event(name: Name, number: u64) -> Event {
+    Event::new(at(5), name, Actor::server())
+        .request(RequestId::new(number.to_be_bytes()))
+        .with("number", number)
 }
 
-fn event(name: Name) -> Event {
-    Event::new(Time::from_unix(NOW), name, Actor::server())
+pub(super) fn issued(number: u64) -> Event {
+    event(Name::CertificateIssued, number)
 }
 
-async fn complete(store: &dyn Store, number: u64) -> Arc<Issuance> {
-    let certificate = format!("certificate {number}").into_bytes();
-    store.complete(&serial(number), certificate, event(Name::CertificateIssued)).await.unwrap()
-}
-
-async fn issue(store: &dyn Store, number: u64) {
-    assert_eq!(store.begin(intent(number)).await.unwrap(), Begun::New);
-    complete(store, number).await;
-}
-
-fn account(name: &str) -> Account {
+pub(super) fn account(name: &str) -> Account {
     Account {
         name: name.to_owned(),
-        password_hash: "h".to_owned(),
-        added: Time::from_unix(NOW),
-        labels: None,
+        password_hash: "$argon2id$v=19$…".to_owned(),
+        added: NOW,
+        labels: Some(vec!["factory".parse().unwrap()]),
     }
 }
 
-async fn an_issuance_is_open_then_issued(store: &dyn Store, _: &Kept) {
-    assert_eq!(store.begin(intent(1)).await.unwrap(), Begun::New);
-    let open = store.find(&serial(1)).await.unwrap().unwrap();
-    assert_eq!(
-        (open.state, open.intent.tbs.as_slice(), open.ended),
-        (State::Open, &b"tbs 1"[..], None)
-    );
-    let done = complete(store, 1).await;
-    assert_eq!((done.state, done.certificate.as_slice()), (State::Issued, &b"certificate 1"[..]));
-    assert!(done.intent.tbs.is_empty() && done.ended == Some(Time::from_unix(NOW)));
-    assert_eq!(store.find(&serial(1)).await.unwrap().unwrap(), done);
-    assert_eq!(store.find(&serial(2)).await.unwrap(), None);
+pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
+    assert_eq!(store.begin(intent(number, number)).await.unwrap(), Begun::New);
+    store.complete(&serial(number), vec![0x31; 800], issued(number)).await.unwrap()
 }
 
-async fn the_first_to_complete_decides(store: &dyn Store, kept: &Kept) {
-    store.begin(intent(1)).await.unwrap();
-    let first = complete(store, 1).await;
-    let second = store
-        .complete(&serial(1), b"another".to_vec(), event(Name::CertificateIssued))
-        .await
-        .unwrap();
-    assert_eq!(first, second);
-    assert_eq!(kept.0.lock().unwrap().len(), 1, "one event for one certificate");
+/// A backend, fresh.
+#[async_trait]
+trait Backend: Send + Sync {
+    fn new() -> Self;
+    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store>;
 }
 
-async fn steps_need_their_state(store: &dyn Store, _: &Kept) {
-    let issued = || event(Name::CertificateIssued);
-    let voided = || event(Name::IssuanceVoided);
-    assert!(matches!(
-        store.complete(&serial(1), vec![1], issued()).await,
-        Err(Error::NoSuchIssuance(_))
-    ));
-    assert!(matches!(store.void(&serial(1), voided()).await, Err(Error::NoSuchIssuance(_))));
-    store.begin(intent(1)).await.unwrap();
-    store.void(&serial(1), voided()).await.unwrap();
-    store.void(&serial(1), voided()).await.unwrap();
-    let fault = store.complete(&serial(1), vec![1], issued()).await;
-    assert!(matches!(fault, Err(Error::WrongState { state: State::Void, .. })));
-    issue(store, 2).await;
-    assert!(matches!(
-        store.void(&serial(2), voided()).await,
-        Err(Error::WrongState { state: State::Issued, .. })
-    ));
-    assert_eq!(store.find(&serial(1)).await.unwrap().unwrap().state, State::Void);
-}
+struct Memory;
 
-async fn a_repeat_finds_the_first_answer_until_its_window_ends(store: &dyn Store, _: &Kept) {
-    let repeat = |number, seconds| at(Intent { request_key: key(1), ..intent(number) }, seconds);
-    store.begin(intent(1)).await.unwrap();
-    let Begun::Open(open) = store.begin(repeat(2, 0)).await.unwrap() else { panic!("not open") };
-    assert_eq!(open.intent.tbs, b"tbs 1");
-    let done = complete(store, 1).await;
-    assert_eq!(store.begin(repeat(3, 9)).await.unwrap(), Begun::Complete(done));
-    assert_eq!(store.find(&serial(3)).await.unwrap(), None, "nothing is recorded for a repeat");
-    let later = Intent { repeat_until: Time::from_unix(NOW + 30), ..repeat(4, 10) };
-    assert_eq!(store.begin(later).await.unwrap(), Begun::New);
-    assert!(
-        matches!(store.begin(repeat(5, 29)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(4))
-    );
-    assert_eq!(store.begin(repeat(6, 30)).await.unwrap(), Begun::New);
-}
-
-async fn a_voided_request_may_be_made_again(store: &dyn Store, _: &Kept) {
-    store.begin(intent(1)).await.unwrap();
-    store.void(&serial(1), event(Name::IssuanceVoided)).await.unwrap();
-    assert_eq!(store.begin(Intent { serial: serial(2), ..intent(1) }).await.unwrap(), Begun::New);
-}
-
-async fn a_serial_number_is_used_once(store: &dyn Store, _: &Kept) {
-    let same = |number| Intent { serial: serial(1), ..intent(number) };
-    store.begin(intent(1)).await.unwrap();
-    assert!(matches!(store.begin(same(2)).await, Err(Error::SerialTaken(_))));
-    complete(store, 1).await;
-    assert!(matches!(store.begin(same(3)).await, Err(Error::SerialTaken(_))));
-    assert_eq!(store.begin(intent(2)).await.unwrap(), Begun::New, "what was refused left no trace");
-}
-
-async fn lists_are_filtered_and_paged_in_order(store: &dyn Store, _: &Kept) {
-    for number in [5, 3, 1, 4, 2] {
-        issue(store, number).await;
+impl Backend for Memory {
+    fn new() -> Self {
+        Self
     }
-    store.begin(intent(6)).await.unwrap();
-    store.begin(intent(7)).await.unwrap();
-    store.void(&serial(7), event(Name::IssuanceVoided)).await.unwrap();
-    let list = async |filter: Filter, after: Option<u64>, limit| {
-        let found = store.list(&filter, after.map(serial).as_ref(), limit).await.unwrap();
-        found
-            .iter()
-            .map(|one| u64::from_be_bytes(one.intent.serial.as_bytes()[1..].try_into().unwrap()))
-            .collect::<Vec<_>>()
-    };
-    let all = Filter::default();
-    assert_eq!(list(all.clone(), None, 100).await, [1, 2, 3, 4, 5, 6, 7]);
-    assert_eq!(list(all.clone(), None, 2).await, [1, 2]);
-    assert_eq!(list(all.clone(), Some(2), 3).await, [3, 4, 5]);
-    assert_eq!(list(all.clone(), Some(5), 10).await, [6, 7]);
-    assert_eq!(list(all.clone(), Some(7), 10).await, [0; 0]);
-    assert_eq!(list(Filter { state: Some(State::Open), ..all.clone() }, None, 9).await, [6]);
-    assert_eq!(list(Filter { state: Some(State::Void), ..all.clone() }, None, 9).await, [7]);
-    assert_eq!(
-        list(Filter { subject: Some("dEVICE-3".to_owned()), ..all.clone() }, None, 9).await,
-        [3]
-    );
-    assert_eq!(
-        list(Filter { subject: Some("host-4".to_owned()), ..all.clone() }, None, 9).await,
-        [4]
-    );
-    assert_eq!(
-        list(Filter { label: Some(Some("even".parse().unwrap())), ..all.clone() }, None, 9).await,
-        [2, 4, 6]
-    );
-    assert_eq!(list(Filter { label: Some(None), ..all.clone() }, None, 9).await, [1, 3, 5, 7]);
-    let until = |number| Some(Time::from_unix(NOW + number));
-    assert_eq!(list(Filter { expires_before: until(3), ..all.clone() }, None, 9).await, [1, 2]);
-    assert_eq!(
-        list(Filter { expires_from: until(3), expires_before: until(5), ..all }, None, 9).await,
-        [3, 4]
-    );
-}
-
-async fn accounts_are_added_found_and_removed(store: &dyn Store, _: &Kept) {
-    for name in ["b", "a", ""] {
-        store.add_account(account(name), event(Name::AccountAdded)).await.unwrap();
+    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
+        Arc::new(MemoryStore::new(trail))
     }
-    let again = store.add_account(account("a"), event(Name::AccountAdded)).await;
-    assert!(matches!(again, Err(Error::AccountExists(name)) if name == "a"));
-    assert_eq!(store.accounts().await.unwrap(), [account(""), account("a"), account("b")]);
-    assert_eq!(store.account("b").await.unwrap(), Some(account("b")));
-    store.remove_account("b", event(Name::AccountRemoved)).await.unwrap();
-    assert_eq!(store.account("b").await.unwrap(), None);
-    let gone = store.remove_account("b", event(Name::AccountRemoved)).await;
-    assert!(matches!(gone, Err(Error::NoSuchAccount(name)) if name == "b"));
 }
 
-async fn events_are_numbered_without_gaps_and_told_in_order(store: &dyn Store, kept: &Kept) {
-    issue(store, 1).await;
-    store.append(event(Name::ServerStarted)).await.unwrap();
-    store.add_account(account("a"), event(Name::AccountAdded)).await.unwrap();
-    // What fails is no event.
-    let _ = store.add_account(account("a"), event(Name::AccountAdded)).await;
-    let names = [Name::CertificateIssued, Name::ServerStarted, Name::AccountAdded];
-    let expected: Vec<_> = (1..).zip(names.map(event)).collect();
-    assert_eq!(store.events(1, 100).await.unwrap(), expected);
-    assert_eq!(store.events(2, 1).await.unwrap(), expected[1..2]);
-    assert_eq!(store.events(4, 1).await.unwrap(), []);
-    let told: Vec<_> = kept
-        .0
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(number, event)| (number.unwrap(), event.clone()))
-        .collect();
-    assert_eq!(told, expected);
+struct Sled(TempDir);
+
+impl Backend for Sled {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
+        Arc::new(SledStore::open(self.0.path(), CACHE, NOW, trail).unwrap())
+    }
 }
 
-async fn many_at_once(store: &dyn Store, kept: &Kept) {
-    let issuing = (0..64u64).map(|task| async move {
-        for round in 0..20 {
-            issue(store, 1000 + task * 100 + round).await;
-        }
-    });
-    futures_util::future::join_all(issuing).await;
-    assert_eq!(store.list(&Filter::default(), None, 10_000).await.unwrap().len(), 64 * 20);
-    let numbers: Vec<_> =
-        store.events(1, 10_000).await.unwrap().into_iter().map(|(number, _)| number).collect();
-    assert_eq!(numbers, (1..=64 * 20).collect::<Vec<_>>());
-    assert_eq!(kept.0.lock().unwrap().len(), 64 * 20);
-}
-
-async fn equal_requests_at_once_begin_one_issuance(store: &dyn Store, _: &Kept) {
-    let asking =
-        (1..=50u64).map(|number| store.begin(Intent { request_key: key(1), ..intent(number) }));
-    let begun = futures_util::future::join_all(asking).await;
-    assert_eq!(begun.iter().filter(|one| matches!(one, Ok(Begun::New))).count(), 1);
-    assert_eq!(begun.iter().filter(|one| matches!(one, Ok(Begun::Open(_)))).count(), 49);
-    assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap().len(), 1);
-}
-
-async fn nothing_works_after_close(store: &dyn Store, _: &Kept) {
-    issue(store, 1).await;
-    store.close().await;
-    store.close().await;
-    assert!(matches!(store.begin(intent(2)).await, Err(Error::Unavailable(_))));
-    assert!(matches!(store.find(&serial(1)).await, Err(Error::Unavailable(_))));
-    assert!(matches!(store.append(event(Name::ServerStopped)).await, Err(Error::Unavailable(_))));
+/// A store to try, and what its trail was told.
+pub(super) struct Trial {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) trail: Arc<Recorder>,
 }
 
 macro_rules! contract {
-    ($($behaviour:ident),* $(,)?) => {
-        mod on_memory {
-            use super::*;
-            $(#[tokio::test]
-            async fn $behaviour() {
-                let kept = Arc::new(Kept::default());
-                let store = MemoryStore::new(Arc::clone(&kept) as _);
-                super::$behaviour(&store, &kept).await;
-            })*
-        }
-        mod on_sled {
-            use super::*;
-            $(#[tokio::test]
-            async fn $behaviour() {
-                let (folder, kept) = (tempfile::tempdir().unwrap(), Arc::new(Kept::default()));
-                let store = open(folder.path(), &kept);
-                super::$behaviour(&store, &kept).await;
-                store.close().await;
-            })*
+    ($($behaviour:ident),+ $(,)?) => {
+        contract!(@backend memory Memory $($behaviour)+);
+        contract!(@backend sled Sled $($behaviour)+);
+    };
+    (@backend $module:ident $backend:ident $($behaviour:ident)+) => {
+        mod $module {
+            use super::{$backend as Chosen, *};
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $behaviour() {
+                    let backend = Chosen::new();
+                    let trail = Arc::new(Recorder::default());
+                    let told: Arc<dyn Trail> = trail.clone();
+                    let store = backend.open(told);
+                    super::$behaviour(Trial { store: Arc::clone(&store), trail }).await;
+                    store.close().await;
+                }
+            )+
         }
     };
 }
 
 contract!(
-    an_issuance_is_open_then_issued,
-    the_first_to_complete_decides,
-    steps_need_their_state,
-    a_repeat_finds_the_first_answer_until_its_window_ends,
-    a_voided_request_may_be_made_again,
-    a_serial_number_is_used_once,
-    lists_are_filtered_and_paged_in_order,
-    accounts_are_added_found_and_removed,
-    events_are_numbered_without_gaps_and_told_in_order,
-    many_at_once,
-    equal_requests_at_once_begin_one_issuance,
-    nothing_works_after_close,
+    an_issuance_is_begun_then_completed,
+    an_open_issuance_can_be_voided,
+    a_step_needs_its_state,
+    a_serial_number_is_taken_once,
+    of_two_certificates_the_first_one_counts,
+    a_repeat_leads_to_the_first_issuance_until_its_time_is_over,
+    a_repeat_of_an_open_issuance_leads_to_it_until_its_time_is_over,
+    after_a_void_the_same_request_starts_afresh,
+    an_old_issuance_that_completes_late_does_not_displace_the_new_one,
+    of_equal_intents_at_once_one_is_new,
+    lists_in_order_and_in_pages,
+    lists_what_passes_the_filter,
+    keeps_accounts,
+    numbers_events_without_gaps_and_tells_them_in_that_order,
+    lists_events_from_any_number,
+    many_at_once_all_get_their_own,
+    takes_large_records,
+    answers_unavailable_once_closed,
 );
 
-fn open(folder: &std::path::Path, kept: &Arc<Kept>) -> SledStore {
-    SledStore::open(folder, 16 << 20, Time::from_unix(NOW), Arc::clone(kept) as _).unwrap()
+async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
+    let intent = intent(1, 1);
+    assert_eq!(store.find(&serial(1)).await.unwrap(), None);
+    assert_eq!(store.begin(intent.clone()).await.unwrap(), Begun::New);
+    let open = store.find(&serial(1)).await.unwrap().unwrap();
+    assert_eq!(*open, Issuance::from(intent.clone()));
+    assert!(trail.told().is_empty());
+
+    let record = store.complete(&serial(1), vec![1, 2, 3], issued(1)).await.unwrap();
+    let expected = Issuance {
+        intent: Intent { tbs: Vec::new(), ..intent },
+        state: State::Issued,
+        certificate: vec![1, 2, 3],
+        ended: Some(at(5)),
+    };
+    assert_eq!(*record, expected);
+    assert_eq!(*store.find(&serial(1)).await.unwrap().unwrap(), expected);
+    assert_eq!(trail.told(), [(Some(1), issued(1))]);
 }
 
-#[tokio::test]
-async fn sled_is_as_it_was_after_a_restart() {
-    let (folder, kept) = (tempfile::tempdir().unwrap(), Arc::new(Kept::default()));
-    let store = open(folder.path(), &kept);
-    issue(&store, 1).await;
-    store.begin(intent(2)).await.unwrap();
-    store.begin(intent(3)).await.unwrap();
-    store.void(&serial(3), event(Name::IssuanceVoided)).await.unwrap();
-    store.add_account(account("a"), event(Name::AccountAdded)).await.unwrap();
-    let before =
-        (store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap());
-    store.close().await;
-
-    let store = open(folder.path(), &kept);
-    assert_eq!(
-        (store.list(&Filter::default(), None, 9).await.unwrap(), store.events(1, 9).await.unwrap()),
-        before
-    );
-    // Open issuances are open, and repeats are known.
-    assert_eq!(store.find(&serial(2)).await.unwrap().unwrap().state, State::Open);
-    let repeat = |number, of| Intent { request_key: key(of), ..intent(number) };
-    assert!(
-        matches!(store.begin(repeat(8, 1)).await.unwrap(), Begun::Complete(found) if found.intent.serial == serial(1))
-    );
-    assert!(
-        matches!(store.begin(repeat(9, 2)).await.unwrap(), Begun::Open(found) if found.intent.serial == serial(2))
-    );
-    complete(&store, 2).await;
-    store.append(event(Name::ServerStopped)).await.unwrap();
-    assert_eq!(store.events(1, 9).await.unwrap().last().unwrap().0, before.1.len() as u64 + 2);
-    store.close().await;
-    let store = open(folder.path(), &kept);
-    assert!(
-        store
-            .list(&Filter { state: Some(State::Open), ..Filter::default() }, None, 9)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    store.close().await;
+async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
+    store.begin(intent(1, 1)).await.unwrap();
+    store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
+    let record = store.find(&serial(1)).await.unwrap().unwrap();
+    assert_eq!((record.state, record.ended), (State::Void, Some(at(5))));
+    assert!(record.certificate.is_empty() && record.intent.tbs.is_empty());
+    store.void(&serial(1), event(Name::IssuanceVoided, 2)).await.unwrap();
+    assert_eq!(trail.told(), [(Some(1), event(Name::IssuanceVoided, 1))], "once");
 }
 
-#[tokio::test]
-async fn sled_is_for_one_process() {
-    let (folder, kept) = (tempfile::tempdir().unwrap(), Arc::new(Kept::default()));
-    let store = open(folder.path(), &kept);
-    let second =
-        SledStore::open(folder.path(), 1 << 20, Time::from_unix(NOW), Arc::clone(&kept) as _);
-    assert!(matches!(second, Err(Error::InUse(_))), "{second:?}");
-    store.close().await;
-    open(folder.path(), &kept).close().await;
+async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
+    let none = store.complete(&serial(1), vec![1], issued(1)).await;
+    assert!(matches!(none, Err(Error::NoSuchIssuance(number)) if number == serial(1)));
+    let none = store.void(&serial(1), issued(1)).await;
+    assert!(matches!(none, Err(Error::NoSuchIssuance(number)) if number == serial(1)));
+
+    issue(&*store, 1).await;
+    let complete = store.void(&serial(1), event(Name::IssuanceVoided, 1)).await;
+    assert!(matches!(complete, Err(Error::WrongState { state: State::Issued, .. })));
+
+    store.begin(intent(2, 2)).await.unwrap();
+    store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
+    let void = store.complete(&serial(2), vec![1], issued(2)).await;
+    assert!(matches!(void, Err(Error::WrongState { state: State::Void, .. })));
+    assert_eq!(trail.told().len(), 2, "what failed leaves no event");
 }
 
-/// A folder that version 1 of the format wrote, made once by `make_the_folder_of_this_format`:
-/// later versions must go on reading it.
-#[tokio::test]
-async fn sled_reads_the_folder_of_each_format_that_has_landed() {
-    let folder = tempfile::tempdir().unwrap();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store/sled-v1");
-    copy(std::path::Path::new(source), folder.path());
-    let store = open(folder.path(), &Arc::default());
-    let states: Vec<_> = store
-        .list(&Filter::default(), None, 9)
-        .await
-        .unwrap()
-        .iter()
-        .map(|one| one.state)
-        .collect();
-    assert_eq!(states, [State::Issued, State::Open, State::Void]);
-    let first = store.find(&serial(1)).await.unwrap().unwrap();
-    assert_eq!(first.certificate, b"certificate 1");
-    assert_eq!(first.intent, Intent { tbs: Vec::new(), ..intent(1) });
-    assert_eq!(store.accounts().await.unwrap(), [account("a")]);
-    assert_eq!(store.events(1, 9).await.unwrap().len(), 3);
-    store.close().await;
+async fn a_serial_number_is_taken_once(Trial { store, .. }: Trial) {
+    store.begin(intent(1, 1)).await.unwrap();
+    let taken = store.begin(intent(1, 2)).await;
+    assert!(matches!(taken, Err(Error::SerialTaken(number)) if number == serial(1)), "open");
+    store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
+    assert!(matches!(store.begin(intent(1, 3)).await, Err(Error::SerialTaken(_))), "issued");
+    store.begin(intent(2, 4)).await.unwrap();
+    store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
+    assert!(matches!(store.begin(intent(2, 5)).await, Err(Error::SerialTaken(_))), "void");
+    // The refused ones left nothing behind.
+    assert_eq!(store.begin(intent(3, 3)).await.unwrap(), Begun::New);
 }
 
-#[tokio::test]
-#[ignore = "makes testdata/store/sled-v1; run it once when a format lands"]
-async fn make_the_folder_of_this_format() {
-    let folder =
-        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/store/sled-v1"));
-    let store = open(folder, &Arc::default());
-    issue(&store, 1).await;
-    store.begin(intent(2)).await.unwrap();
-    store.begin(intent(3)).await.unwrap();
-    store.void(&serial(3), event(Name::IssuanceVoided)).await.unwrap();
-    store.add_account(account("a"), event(Name::AccountAdded)).await.unwrap();
-    store.close().await;
+async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial) {
+    store.begin(intent(1, 1)).await.unwrap();
+    let first = store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
+    let second = store.complete(&serial(1), vec![2], issued(2)).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(trail.told(), [(Some(1), issued(1))]);
+
+    store.begin(intent(2, 2)).await.unwrap();
+    let mut rivals = JoinSet::new();
+    for octet in 0..20 {
+        let store = Arc::clone(&store);
+        let event = issued(u64::from(octet));
+        rivals.spawn(async move { store.complete(&serial(2), vec![octet], event).await.unwrap() });
+    }
+    let answers: HashSet<Vec<u8>> =
+        rivals.join_all().await.into_iter().map(|record| record.certificate.clone()).collect();
+    assert_eq!(answers.len(), 1, "all got the same");
+    assert_eq!(trail.told().len(), 2);
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            std::fs::create_dir(&target).unwrap();
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
+async fn a_repeat_leads_to_the_first_issuance_until_its_time_is_over(Trial { store, .. }: Trial) {
+    let first = issue(&*store, 1).await;
+    let repeat = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
+    assert_eq!(store.begin(repeat(2, 59)).await.unwrap(), Begun::Complete(first));
+    assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a repeat records nothing");
+    let at_the_end = Intent { repeat_until: at(120), ..repeat(3, 60) };
+    assert_eq!(store.begin(at_the_end).await.unwrap(), Begun::New);
+    let third = store.complete(&serial(3), vec![3], issued(3)).await.unwrap();
+    assert_eq!(store.begin(repeat(4, 61)).await.unwrap(), Begun::Complete(third));
+    assert_eq!(store.begin(repeat(5, 120)).await.unwrap(), Begun::New);
+}
+
+async fn a_repeat_of_an_open_issuance_leads_to_it_until_its_time_is_over(
+    Trial { store, .. }: Trial,
+) {
+    let first = intent(1, 1);
+    store.begin(first.clone()).await.unwrap();
+    let repeat = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
+    let open = Begun::Open(Arc::new(first.into()));
+    assert_eq!(store.begin(repeat(2, 59)).await.unwrap(), open);
+    assert_eq!(store.begin(repeat(3, 60)).await.unwrap(), Begun::New);
+}
+
+async fn after_a_void_the_same_request_starts_afresh(Trial { store, .. }: Trial) {
+    store.begin(intent(1, 1)).await.unwrap();
+    store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
+    assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
+}
+
+async fn an_old_issuance_that_completes_late_does_not_displace_the_new_one(
+    Trial { store, .. }: Trial,
+) {
+    store.begin(intent(1, 1)).await.unwrap();
+    let second = Intent { begun: at(60), repeat_until: at(120), ..intent(2, 1) };
+    assert_eq!(store.begin(second).await.unwrap(), Begun::New);
+    let late = Event { at: at(70), ..issued(1) };
+    store.complete(&serial(1), vec![1], late).await.unwrap();
+    let third = Intent { begun: at(80), ..intent(3, 1) };
+    let found = store.begin(third.clone()).await.unwrap();
+    assert!(matches!(found, Begun::Open(record) if record.intent.serial == serial(2)));
+    // Nor does voiding the old one free the key.
+    let fourth = Intent { begun: at(200), repeat_until: at(210), ..intent(4, 1) };
+    assert_eq!(store.begin(fourth).await.unwrap(), Begun::New);
+    store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
+    let found = store.begin(Intent { begun: at(201), ..third }).await.unwrap();
+    assert!(matches!(found, Begun::Open(record) if record.intent.serial == serial(4)));
+}
+
+async fn of_equal_intents_at_once_one_is_new(Trial { store, .. }: Trial) {
+    let mut rivals = JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        rivals.spawn(async move { (number, store.begin(intent(number, 1)).await.unwrap()) });
+    }
+    let answers = rivals.join_all().await;
+    let new: Vec<u64> =
+        answers.iter().filter(|(_, begun)| *begun == Begun::New).map(|(n, _)| *n).collect();
+    let [winner] = new[..] else { panic!("one is new: {new:?}") };
+    let first = Arc::new(Issuance::from(intent(winner, 1)));
+    let others = answers.iter().filter(|(number, _)| *number != winner);
+    assert!(others.map(|(_, begun)| begun).all(|begun| *begun == Begun::Open(first.clone())));
+    assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap(), [first]);
+}
+
+fn numbers(issuances: &[Arc<Issuance>]) -> Vec<u64> {
+    let numbers = issuances.iter().map(|issuance| {
+        issuance.intent.subject.trim_start_matches("CN=device-").parse::<u64>().unwrap()
+    });
+    numbers.collect()
+}
+
+async fn lists_in_order_and_in_pages(Trial { store, .. }: Trial) {
+    // Every third stays open; begun in no order.
+    for number in [5, 300, 2, 9, 7, 1, 8, 3, 6, 4] {
+        store.begin(intent(number, number)).await.unwrap();
+        if number % 3 != 0 {
+            store.complete(&serial(number), vec![1], issued(number)).await.unwrap();
         }
     }
+    let all = Filter::default();
+    let page = store.list(&all, None, 4).await.unwrap();
+    assert_eq!(numbers(&page), [1, 2, 3, 4]);
+    let page = store.list(&all, Some(&serial(4)), 4).await.unwrap();
+    assert_eq!(numbers(&page), [5, 6, 7, 8]);
+    let page = store.list(&all, Some(&serial(8)), 4).await.unwrap();
+    assert_eq!(numbers(&page), [9, 300]);
+    // After one that does not exist, and after the last.
+    assert_eq!(numbers(&store.list(&all, Some(&serial(20)), 4).await.unwrap()), [300]);
+    assert!(store.list(&all, Some(&serial(300)), 4).await.unwrap().is_empty());
+    assert!(store.list(&all, None, 0).await.unwrap().is_empty());
+}
+
+async fn lists_what_passes_the_filter(Trial { store, .. }: Trial) {
+    for number in 1..=6 {
+        store.begin(intent(number, number)).await.unwrap();
+    }
+    for number in [1, 2, 3] {
+        store.complete(&serial(number), vec![1], issued(number)).await.unwrap();
+    }
+    store.void(&serial(4), event(Name::IssuanceVoided, 4)).await.unwrap();
+    let any = Filter::default();
+    let label = "factory".parse().unwrap();
+    let cases = [
+        (Filter { state: Some(State::Open), ..any.clone() }, vec![5, 6]),
+        (Filter { state: Some(State::Issued), ..any.clone() }, vec![1, 2, 3]),
+        (Filter { state: Some(State::Void), ..any.clone() }, vec![4]),
+        (Filter { subject: Some("DEVICE-3".to_owned()), ..any.clone() }, vec![3]),
+        (Filter { subject: Some("5.example".to_owned()), ..any.clone() }, vec![5]),
+        (Filter { label: Some(Some(label)), ..any.clone() }, vec![2, 4, 6]),
+        (Filter { label: Some(None), ..any.clone() }, vec![1, 3, 5]),
+        (Filter { expires_before: Some(at(1003)), ..any.clone() }, vec![1, 2]),
+        (Filter { expires_from: Some(at(1005)), ..any.clone() }, vec![5, 6]),
+    ];
+    for (filter, expected) in cases {
+        let found = store.list(&filter, None, 10).await.unwrap();
+        assert_eq!(numbers(&found), expected, "{filter:?}");
+    }
+    let label = "factory".parse().unwrap();
+    let filter = Filter { label: Some(Some(label)), state: Some(State::Issued), ..any };
+    assert_eq!(numbers(&store.list(&filter, None, 1).await.unwrap()), [2]);
+}
+
+async fn keeps_accounts(Trial { store, trail }: Trial) {
+    let added = |number| event(Name::AccountAdded, number);
+    for (number, name) in [(1, "b"), (2, ""), (3, "a")] {
+        store.add_account(account(name), added(number)).await.unwrap();
+    }
+    let twice = store.add_account(account("a"), added(4)).await;
+    assert!(matches!(twice, Err(Error::AccountExists(name)) if name == "a"));
+    assert_eq!(store.account("").await.unwrap(), Some(account("")));
+    assert_eq!(store.account("c").await.unwrap(), None);
+    assert_eq!(store.accounts().await.unwrap(), [account(""), account("a"), account("b")]);
+
+    let removed = event(Name::AccountRemoved, 5);
+    store.remove_account("a", removed.clone()).await.unwrap();
+    let twice = store.remove_account("a", removed.clone()).await;
+    assert!(matches!(twice, Err(Error::NoSuchAccount(name)) if name == "a"));
+    assert_eq!(store.accounts().await.unwrap(), [account(""), account("b")]);
+    let events = [added(1), added(2), added(3), removed];
+    assert_eq!(
+        store.events(1, 10).await.unwrap(),
+        (1..).zip(events.clone()).collect::<Vec<(u64, Event)>>()
+    );
+    assert_eq!(trail.told().into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);
+}
+
+async fn numbers_events_without_gaps_and_tells_them_in_that_order(Trial { store, trail }: Trial) {
+    let mut tasks = JoinSet::new();
+    for number in 1..=200 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            match number % 3 {
+                0 => drop(issue(&*store, number).await),
+                1 => store.append(event(Name::ServerReloaded, number)).await.unwrap(),
+                _ => {
+                    let name = format!("account-{number}");
+                    let added = event(Name::AccountAdded, number);
+                    store.add_account(account(&name), added).await.unwrap();
+                }
+            }
+        });
+    }
+    tasks.join_all().await;
+    let events = store.events(1, 1000).await.unwrap();
+    let order: Vec<u64> = events.iter().map(|(number, _)| *number).collect();
+    assert_eq!(order, (1..=200).collect::<Vec<u64>>());
+    let told: Vec<(u64, Event)> =
+        trail.told().into_iter().map(|(number, event)| (number.unwrap(), event)).collect();
+    assert_eq!(told, events);
+}
+
+async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
+    assert!(store.events(0, 10).await.unwrap().is_empty());
+    let mut tasks = JoinSet::new();
+    for number in 1..=300 {
+        let store = Arc::clone(&store);
+        tasks
+            .spawn(async move { store.append(event(Name::ServerReloaded, number)).await.unwrap() });
+    }
+    tasks.join_all().await;
+    let all = store.events(0, 1000).await.unwrap();
+    assert_eq!(all.len(), 300);
+    for from in [1, 2, 39, 150, 299, 300] {
+        let index = usize::try_from(from).unwrap() - 1;
+        assert_eq!(store.events(from, 1000).await.unwrap(), all[index..], "from {from}");
+        assert_eq!(store.events(from, 1).await.unwrap(), all[index..=index], "from {from}");
+    }
+    assert!(store.events(301, 10).await.unwrap().is_empty());
+    assert!(store.events(u64::MAX, 10).await.unwrap().is_empty());
+    assert!(store.events(1, 0).await.unwrap().is_empty());
+}
+
+async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
+    let mut tasks = JoinSet::new();
+    for task in 0..64 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for each in 0..50 {
+                let number = task * 50 + each;
+                let record = issue(&*store, number).await;
+                assert_eq!(record.intent.serial, serial(number));
+                let repeat = store.begin(intent(1_000_000 + number, number)).await.unwrap();
+                assert_eq!(repeat, Begun::Complete(record));
+            }
+        });
+    }
+    tasks.join_all().await;
+    let filter = Filter { state: Some(State::Issued), ..Filter::default() };
+    let issued = store.list(&filter, None, 10_000).await.unwrap();
+    assert_eq!(numbers(&issued), (0..3200).collect::<Vec<u64>>());
+    assert_eq!(trail.told().len(), 3200);
+}
+
+async fn takes_large_records(Trial { store, .. }: Trial) {
+    for number in 1..=40 {
+        let large = Intent { tbs: vec![9; 30_000], ..intent(number, number) };
+        store.begin(large).await.unwrap();
+        store.complete(&serial(number), vec![8; 31_000], issued(number)).await.unwrap();
+    }
+    let all = store.list(&Filter::default(), None, 100).await.unwrap();
+    assert_eq!(all.len(), 40);
+    assert!(all.iter().all(|record| record.certificate.len() == 31_000));
+}
+
+async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
+    store.begin(intent(1, 1)).await.unwrap();
+    store.close().await;
+    store.close().await;
+    fn check<T: std::fmt::Debug>(answer: Result<T, Error>) {
+        let text = answer.unwrap_err().to_string();
+        assert_eq!(text, "the store is not available: it was closed");
+    }
+    check(store.begin(intent(2, 2)).await);
+    check(store.complete(&serial(1), vec![1], issued(1)).await);
+    check(store.void(&serial(1), issued(1)).await);
+    check(store.find(&serial(1)).await);
+    check(store.find(&serial(2)).await);
+    check(store.list(&Filter::default(), None, 1).await);
+    check(store.add_account(account("a"), issued(1)).await);
+    check(store.remove_account("a", issued(1)).await);
+    check(store.account("a").await);
+    check(store.accounts().await);
+    check(store.append(issued(1)).await);
+    check(store.events(1, 1).await);
 }

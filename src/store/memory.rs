@@ -1,9 +1,6 @@
-//! A store in memory: for tests and trials. Gone at the end.
+//! A store that forgets: for tests and trials.
 
-use super::{
-    Account, Begun, Error, Filter, Intent, Issuance, State, Store,
-    ledger::{Open, Requests, issued, voided, wrong_state},
-};
+use super::{Account, Begun, Error, Filter, Intent, Issuance, State, Store, requests::Requests};
 use crate::{
     telemetry::audit::{Event, Trail},
     types::Serial,
@@ -15,72 +12,86 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Keeps everything in memory.
+/// Keeps everything in memory and nothing longer than the process.
 pub struct MemoryStore {
-    inner: Mutex<Inner>,
+    state: Mutex<Kept>,
     trail: Arc<dyn Trail>,
 }
 
 #[derive(Default)]
-struct Inner {
+struct Kept {
     closed: bool,
-    open: Open,
-    ended: BTreeMap<Serial, Arc<Issuance>>,
+    issuances: BTreeMap<Serial, Arc<Issuance>>,
     requests: Requests,
     accounts: BTreeMap<String, Account>,
     events: Vec<Event>,
 }
 
 impl MemoryStore {
-    /// Starts empty. Committed events are told to `trail`.
+    /// Starts empty; committed events are told to `trail`.
     #[must_use]
     pub fn new(trail: Arc<dyn Trail>) -> Self {
-        Self { inner: Mutex::default(), trail }
+        Self { state: Mutex::default(), trail }
     }
 
-    fn inner(&self) -> Result<MutexGuard<'_, Inner>, Error> {
-        // Nothing below panics between two changes that belong together.
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if inner.closed {
-            return Err(Error::Unavailable("it is closed".to_owned()));
+    fn kept(&self) -> Result<MutexGuard<'_, Kept>, Error> {
+        // A panic elsewhere while the lock was held (the trail's, at most) leaves every map whole:
+        // each change below is complete before the trail is told.
+        let kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.closed { Err(super::closed()) } else { Ok(kept) }
+    }
+
+    /// Numbers an event and tells it, under the lock: that makes the trail's order the store's.
+    fn commit(&self, kept: &mut Kept, event: Event) {
+        let number = kept.events.len() as u64 + 1;
+        kept.events.push(event);
+        if let Some(event) = kept.events.last() {
+            self.trail.tell(Some(number), event);
         }
-        Ok(inner)
     }
 
-    /// Told under the lock, so that the trail has the order of the commits.
-    fn commit(&self, inner: &mut Inner, event: Event) {
-        inner.events.push(event);
-        if let Some(event) = inner.events.last() {
-            self.trail.tell(Some(inner.events.len() as u64), event);
+    /// Ends an open issuance; one that has ended is returned as it is.
+    fn end(
+        &self,
+        serial: &Serial,
+        state: State,
+        certificate: Vec<u8>,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        let mut kept = self.kept()?;
+        let record = kept.issuances.get(serial);
+        let record = record.ok_or_else(|| Error::NoSuchIssuance(serial.clone()))?.clone();
+        if record.state != State::Open {
+            return record.expect_state(state);
         }
-    }
-}
-
-impl Inner {
-    fn find(&self, serial: &Serial) -> Option<&Arc<Issuance>> {
-        self.open.get(serial).or_else(|| self.ended.get(serial))
+        let ended = Arc::new(record.end(state, certificate, event.at));
+        if state == State::Void {
+            kept.requests.forget(&record.intent.request_key, serial);
+        }
+        kept.issuances.insert(serial.clone(), Arc::clone(&ended));
+        self.commit(&mut kept, event);
+        Ok(ended)
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
-        let mut inner = self.inner()?;
-        inner.requests.forget(intent.begun);
-        if let Some(serial) = inner.requests.earlier(&intent.request_key, intent.begun)
-            && let Some(earlier) = inner.find(serial).cloned()
-        {
-            return Ok(if earlier.state == State::Open {
-                Begun::Open(earlier)
-            } else {
-                Begun::Complete(earlier)
+        let mut kept = self.kept()?;
+        kept.requests.purge(intent.begun);
+        let repeated = kept.requests.find(&intent.request_key, intent.begun);
+        if let Some(first) = repeated.and_then(|serial| kept.issuances.get(serial)) {
+            let first = Arc::clone(first);
+            return Ok(match first.state {
+                State::Open => Begun::Open(first),
+                State::Issued | State::Void => Begun::Complete(first),
             });
         }
-        if inner.find(&intent.serial).is_some() {
+        if kept.issuances.contains_key(&intent.serial) {
             return Err(Error::SerialTaken(intent.serial));
         }
-        inner.requests.insert(intent.request_key, intent.serial.clone(), intent.repeat_until);
-        inner.open.insert(intent.serial.clone(), Arc::new(intent.into()));
+        kept.requests.remember(intent.request_key, intent.serial.clone(), intent.repeat_until);
+        kept.issuances.insert(intent.serial.clone(), Arc::new(intent.into()));
         Ok(Begun::New)
     }
 
@@ -90,35 +101,15 @@ impl Store for MemoryStore {
         certificate: Vec<u8>,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        let mut inner = self.inner()?;
-        let Some(open) = inner.open.remove(serial) else {
-            return match inner.ended.get(serial) {
-                Some(found) if found.state == State::Issued => Ok(Arc::clone(found)),
-                found => Err(wrong_state(serial, found.map(AsRef::as_ref))),
-            };
-        };
-        let done = Arc::new(issued(&open, certificate, event.at));
-        inner.ended.insert(serial.clone(), Arc::clone(&done));
-        self.commit(&mut inner, event);
-        Ok(done)
+        self.end(serial, State::Issued, certificate, event)
     }
 
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
-        let mut inner = self.inner()?;
-        let Some(open) = inner.open.remove(serial) else {
-            return match inner.ended.get(serial) {
-                Some(found) if found.state == State::Void => Ok(()),
-                found => Err(wrong_state(serial, found.map(AsRef::as_ref))),
-            };
-        };
-        inner.requests.remove(&open.intent.request_key, serial);
-        inner.ended.insert(serial.clone(), Arc::new(voided(&open, event.at)));
-        self.commit(&mut inner, event);
-        Ok(())
+        self.end(serial, State::Void, Vec::new(), event).map(|_| ())
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        Ok(self.inner()?.find(serial).cloned())
+        Ok(self.kept()?.issuances.get(serial).cloned())
     }
 
     async fn list(
@@ -127,65 +118,55 @@ impl Store for MemoryStore {
         after: Option<&Serial>,
         limit: usize,
     ) -> Result<Vec<Arc<Issuance>>, Error> {
-        let inner = self.inner()?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = (from, Bound::<&Serial>::Unbounded);
-        let mut found: Vec<_> = inner
-            .open
-            .range::<Serial, _>(range)
-            .chain(inner.ended.range::<Serial, _>(range))
-            .collect();
-        found.sort_by_key(|(serial, _)| *serial);
-        Ok(found
-            .into_iter()
-            .map(|(_, one)| one)
-            .filter(|one| filter.matches(one))
-            .take(limit)
-            .cloned()
-            .collect())
+        let kept = self.kept()?;
+        let later = kept.issuances.range::<Serial, _>((from, Bound::Unbounded));
+        let passing = later.map(|(_, issuance)| issuance).filter(|each| filter.matches(each));
+        Ok(passing.take(limit).cloned().collect())
     }
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
-        let mut inner = self.inner()?;
-        if inner.accounts.contains_key(&account.name) {
+        let mut kept = self.kept()?;
+        if kept.accounts.contains_key(&account.name) {
             return Err(Error::AccountExists(account.name));
         }
-        inner.accounts.insert(account.name.clone(), account);
-        self.commit(&mut inner, event);
+        kept.accounts.insert(account.name.clone(), account);
+        self.commit(&mut kept, event);
         Ok(())
     }
 
     async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error> {
-        let mut inner = self.inner()?;
-        inner.accounts.remove(name).ok_or_else(|| Error::NoSuchAccount(name.to_owned()))?;
-        self.commit(&mut inner, event);
+        let mut kept = self.kept()?;
+        if kept.accounts.remove(name).is_none() {
+            return Err(Error::NoSuchAccount(name.to_owned()));
+        }
+        self.commit(&mut kept, event);
         Ok(())
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
-        Ok(self.inner()?.accounts.get(name).cloned())
+        Ok(self.kept()?.accounts.get(name).cloned())
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        Ok(self.inner()?.accounts.values().cloned().collect())
+        Ok(self.kept()?.accounts.values().cloned().collect())
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
-        let mut inner = self.inner()?;
-        self.commit(&mut inner, event);
+        let mut kept = self.kept()?;
+        self.commit(&mut kept, event);
         Ok(())
     }
 
     async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
-        let inner = self.inner()?;
-        Ok((1..)
-            .zip(inner.events.iter().cloned())
-            .filter(|(number, _)| *number >= from)
-            .take(limit)
-            .collect())
+        let skip = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+        let kept = self.kept()?;
+        Ok((1..).zip(&kept.events).skip(skip).take(limit).map(|(n, e)| (n, e.clone())).collect())
     }
 
     async fn close(&self) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        if let Ok(mut kept) = self.kept() {
+            kept.closed = true;
+        }
     }
 }

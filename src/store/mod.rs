@@ -11,9 +11,9 @@
 
 #[cfg(test)]
 mod contract;
-mod ledger;
 mod memory;
 mod record;
+mod requests;
 mod sled;
 
 pub use memory::MemoryStore;
@@ -69,6 +69,11 @@ pub enum Error {
     /// No account has this name.
     #[error("no account is called {0:?}")]
     NoSuchAccount(String),
+}
+
+/// What every method answers after [`Store::close`].
+fn closed() -> Error {
+    Error::Unavailable("it was closed".to_owned())
 }
 
 /// The state of every certificate, account and audit event.

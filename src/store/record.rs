@@ -1,13 +1,14 @@
 //! What a store keeps.
 
+use super::Error;
 use crate::types::{Actor, CaName, Label, Operation, ProfileName, RequestId, Serial, Time};
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
 /// requested extensions (RFC 7030 §4.2.3 and D-10). Never the octets of the CSR: a client may
 /// sign afresh at each retry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestKey(pub [u8; 32]);
 
 /// Where an issuance stands.
@@ -42,7 +43,6 @@ pub struct Intent {
     /// never past the moment at which the certificate falls due for renewal.
     pub repeat_until: Time,
     /// The TBSCertificate, DER (RFC 5280 §4.1).
-    #[serde(with = "serde_bytes")]
     pub tbs: Vec<u8>,
     /// The CA that signs.
     pub ca: CaName,
@@ -80,7 +80,6 @@ pub struct Issuance {
     /// Where it stands.
     pub state: State,
     /// The certificate, DER; empty unless issued.
-    #[serde(with = "serde_bytes")]
     pub certificate: Vec<u8>,
     /// When it was issued or voided; none while open.
     pub ended: Option<Time>,
@@ -129,6 +128,65 @@ impl Filter {
             && self.label.as_ref().is_none_or(|label| *label == intent.label)
             && self.expires_before.is_none_or(|moment| intent.not_after < moment)
             && self.expires_from.is_none_or(|moment| intent.not_after >= moment)
+    }
+}
+
+impl Issuance {
+    /// This open issuance as it ends.
+    pub(super) fn end(&self, state: State, certificate: Vec<u8>, at: Time) -> Self {
+        // Field by field: a clone would copy the TBSCertificate only to drop it.
+        let Intent {
+            serial,
+            request_key,
+            repeat_until,
+            tbs: _,
+            ca,
+            profile,
+            label,
+            operation,
+            subject,
+            san,
+            spki_sha256,
+            not_before,
+            not_after,
+            actor,
+            predecessor,
+            request_id,
+            begun,
+        } = &self.intent;
+        Self {
+            intent: Intent {
+                serial: serial.clone(),
+                request_key: *request_key,
+                repeat_until: *repeat_until,
+                tbs: Vec::new(),
+                ca: ca.clone(),
+                profile: profile.clone(),
+                label: label.clone(),
+                operation: *operation,
+                subject: subject.clone(),
+                san: san.clone(),
+                spki_sha256: *spki_sha256,
+                not_before: *not_before,
+                not_after: *not_after,
+                actor: actor.clone(),
+                predecessor: predecessor.clone(),
+                request_id: request_id.clone(),
+                begun: *begun,
+            },
+            state,
+            certificate,
+            ended: Some(at),
+        }
+    }
+
+    /// The answer to a step that wants this ended issuance to be in `state`: ending it twice in
+    /// the same way is no error.
+    pub(super) fn expect_state(self: Arc<Self>, state: State) -> Result<Arc<Self>, Error> {
+        if self.state == state {
+            return Ok(self);
+        }
+        Err(Error::WrongState { serial: self.intent.serial.clone(), state: self.state })
     }
 }
 

@@ -7,8 +7,7 @@
 use crate::types::{Actor, RequestId, Time};
 use serde::{Deserialize, Serialize};
 
-/// What happened. The text of [`Name::as_str`] is stable: receivers match on it. The place of a
-/// variant is part of the stored form: new ones go to the end.
+/// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Name {

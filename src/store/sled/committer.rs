@@ -1,401 +1,545 @@
-//! The one thread that changes the database.
+//! The one thread that writes: takes what is queued, commits it together, answers.
+//!
+//! Only this thread changes the trees, so what it decides on (which serial numbers are taken,
+//! which requests are repeats) cannot change under it, and a sync of the disk serves as many
+//! callers as have come meanwhile.
 
 use super::{
-    super::{
-        Account, Begun, Error, Intent, Issuance, RequestKey, State,
-        ledger::{Requests, issued, voided, wrong_state},
-    },
-    Shared, format, unavailable,
+    super::{Error, Issuance, RequestKey, State, requests::Requests},
+    disk::{Disk, Trees, USUAL, fault},
+    format,
 };
 use crate::{
     telemetry::audit::{Event, Trail},
     types::{Serial, Time},
 };
-use serde::{Deserialize, Serialize};
-use sled::{Transactional, transaction::TransactionError};
+use ::sled::{IVec, Transactional, transaction::TransactionError};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    fs::File,
-    sync::{Arc, PoisonError},
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{
+        Arc, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// Changes in one transaction at most: more at once cost sled memory (measured).
+/// How many commands are committed together at most: measured, docs/adr/0001.
 const BATCH: usize = 512;
 
-type Reply<T> = oneshot::Sender<Result<T, Error>>;
+/// How many pages of recent requests are dropped with one batch, so that none waits long.
+const DROPS: usize = 64;
 
-/// A change that somebody waits for.
-pub(super) enum Command {
-    Begin(Box<Intent>, Reply<Begun>),
-    Complete { serial: Serial, certificate: Vec<u8>, event: Event, reply: Reply<Arc<Issuance>> },
-    Void { serial: Serial, event: Event, reply: Reply<()> },
-    AddAccount { account: Account, event: Event, reply: Reply<()> },
-    RemoveAccount { name: String, event: Event, reply: Reply<()> },
-    Append { event: Event, reply: Reply<()> },
-    Close(oneshot::Sender<()>),
+/// A change that a caller waits for. Values are encoded by the caller, on its own thread.
+pub(super) enum Change {
+    /// Records an open issuance.
+    Begin { record: Arc<Issuance>, item: Vec<u8> },
+    /// Ends an open issuance; `recent` is empty if it was voided.
+    End { record: Arc<Issuance>, value: Vec<u8>, recent: Vec<u8>, event: Told },
+    /// Adds an account.
+    AddAccount { name: String, value: Vec<u8>, event: Told },
+    /// Removes an account.
+    RemoveAccount { name: String, event: Told },
+    /// Appends an event.
+    Append { event: Told },
+    /// Takes no more commands.
+    Close,
 }
 
-/// A request that was completed, as the tree `recent` holds it.
-#[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Completed {
-    pub(super) key: RequestKey,
-    pub(super) serial: Serial,
-    pub(super) until: Time,
+/// An event and its stored form.
+pub(super) struct Told {
+    event: Event,
+    item: Vec<u8>,
 }
 
-/// Which batches of `recent` to remove when.
-#[derive(Default)]
-pub(super) struct Recent(BTreeSet<(Time, u64)>);
-
-impl Recent {
-    /// Keeps a batch until the last of its windows has ended.
-    pub(super) fn remember(&mut self, batch: u64, completed: &[Completed]) {
-        let until = completed.iter().map(|one| one.until).max();
-        self.0.insert((until.unwrap_or(Time::from_unix(0)), batch));
-    }
-
-    /// Takes a batch out whose windows have all ended.
-    fn over(&mut self, now: Time) -> Option<u64> {
-        let first = self.0.first().copied().filter(|(until, _)| *until <= now)?;
-        self.0.remove(&first);
-        Some(first.1)
+impl Told {
+    pub(super) fn new(event: Event) -> Result<Self, Error> {
+        Ok(Self { item: format::event_item(&event)?, event })
     }
 }
 
-pub(super) struct Committer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) file: File,
-    pub(super) trail: Arc<dyn Trail>,
-    pub(super) requests: Requests,
-    /// The open issuances of each batch in the tree `open`.
-    pub(super) batches: BTreeMap<u64, BTreeSet<Serial>>,
-    pub(super) batch_of: HashMap<Serial, u64>,
-    pub(super) recent: Recent,
-    pub(super) next_batch: u64,
-    pub(super) next_event: u64,
-    /// Why nothing is written any more. After a failed write or sync nobody knows what is on the
-    /// disk and what is not, so nothing is promised until a restart has looked.
-    pub(super) broken: Option<String>,
+/// What became of a change.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is done, durably.
+    Done,
+    /// A repeat: this one is open.
+    Open(Arc<Issuance>),
+    /// A repeat, and this one is complete.
+    Complete(Serial),
+    /// Not done: the account exists already or does not, the issuance has ended before.
+    Not,
 }
 
-/// What a batch writes, and whom it answers when that is durable.
+/// A change and who waits for it.
+pub(super) struct Command {
+    pub(super) change: Change,
+    pub(super) reply: Reply,
+}
+
+type Reply = oneshot::Sender<Result<Outcome, Error>>;
+
+/// What the thread shows to the others: only what is durable.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Shared {
+    open: RwLock<BTreeMap<Serial, Arc<Issuance>>>,
+    events: AtomicU64,
+    failed: OnceLock<String>,
+}
+
+impl Shared {
+    /// The open issuances. A panic while it was locked for writing is impossible short of an
+    /// allocation that fails, and whatever was inserted by then is durable: so poison is no news.
+    pub(super) fn open<R>(&self, read: impl FnOnce(&BTreeMap<Serial, Arc<Issuance>>) -> R) -> R {
+        read(&self.open.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The number of the last durable event.
+    pub(super) fn events(&self) -> u64 {
+        self.events.load(Ordering::Acquire)
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub(super) fn failed(&self) -> Option<Error> {
+        self.failed.get().map(|why| Error::Unavailable(why.clone()))
+    }
+}
+
+/// Packs items into pages of a usual value's size: a value an item would cost an insert each.
+struct Pages {
+    /// The number of the page's first item, its key.
+    first: u64,
+    count: u64,
+    items: Vec<u8>,
+    full: Vec<(IVec, IVec)>,
+}
+
+impl Pages {
+    const fn new(first: u64) -> Self {
+        Self { first, count: 0, items: Vec::new(), full: Vec::new() }
+    }
+
+    /// Adds an item. Answers the key of its page.
+    fn push(&mut self, item: &[u8]) -> Result<u64, Error> {
+        if self.count > 0 && self.items.len() + item.len() > USUAL {
+            self.finish()?;
+        }
+        self.items.extend_from_slice(item);
+        self.count += 1;
+        Ok(self.first)
+    }
+
+    /// The number of the next item.
+    const fn next(&self) -> u64 {
+        self.first + self.count
+    }
+
+    fn finish(&mut self) -> Result<(), Error> {
+        if self.count > 0 {
+            let page = format::page(self.count, &self.items)?;
+            self.full.push((key(self.first), page.into()));
+            self.first += self.count;
+            self.count = 0;
+            self.items.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Big-endian: the tree's order is that of the numbers.
+fn key(number: u64) -> IVec {
+    IVec::from(&number.to_be_bytes())
+}
+
+pub(super) fn number(key: &[u8]) -> Result<u64, Error> {
+    key.try_into().map(u64::from_be_bytes).map_err(|_| {
+        Error::Corrupt("a page without a number; restore the store's folder from a backup".into())
+    })
+}
+
+/// What one batch changes.
+struct Plan {
+    /// The latest moment that the batch knows of.
+    now: Option<Time>,
+    certificates: Vec<(IVec, IVec)>,
+    open: Pages,
+    open_drops: Vec<u64>,
+    recent: Pages,
+    recent_ends: BTreeMap<u64, Time>,
+    recent_drops: Vec<u64>,
+    events: Pages,
+    accounts: HashMap<String, Option<IVec>>,
     begun: Vec<Arc<Issuance>>,
-    ended: Vec<Arc<Issuance>>,
-    ended_now: HashMap<Serial, Arc<Issuance>>,
-    /// Batches of `open` and `recent` that are not needed any more.
-    open_over: Vec<u64>,
-    recent_over: Vec<u64>,
-    accounts: BTreeMap<String, Option<Account>>,
-    events: Vec<Event>,
-    answers: Vec<Answer>,
+    ended: HashSet<Serial>,
+    told: Vec<Event>,
+    large: bool,
+    answers: Vec<(Reply, Result<Outcome, Error>)>,
 }
 
-enum Answer {
-    Begun(Reply<Begun>, Result<Begun, Error>),
-    Issuance(Reply<Arc<Issuance>>, Result<Arc<Issuance>, Error>),
-    Nothing(Reply<()>, Result<(), Error>),
+impl Plan {
+    fn tell(&mut self, told: Told) -> Result<Outcome, Error> {
+        self.large |= told.item.len() > USUAL;
+        self.events.push(&told.item)?;
+        self.told.push(told.event);
+        Ok(Outcome::Done)
+    }
 }
 
-impl Answer {
-    /// Whoever does not wait any more misses nothing: what was asked is on record.
-    fn send(self) {
-        match self {
-            Self::Begun(reply, outcome) => drop(reply.send(outcome)),
-            Self::Issuance(reply, outcome) => drop(reply.send(outcome)),
-            Self::Nothing(reply, outcome) => drop(reply.send(outcome)),
-        }
-    }
+/// An open issuance, and the page of the journal that holds it.
+struct Pending {
+    record: Arc<Issuance>,
+    page: u64,
+}
 
-    fn fail(self, fault: &str) -> Self {
-        let unavailable = || Error::Unavailable(fault.to_owned());
-        match self {
-            Self::Begun(reply, _) => Self::Begun(reply, Err(unavailable())),
-            Self::Issuance(reply, _) => Self::Issuance(reply, Err(unavailable())),
-            Self::Nothing(reply, _) => Self::Nothing(reply, Err(unavailable())),
-        }
-    }
+/// The thread's state. It runs ahead of the disk by the batch at hand; if that fails, it is
+/// never used again.
+pub(super) struct Committer {
+    trees: Arc<Trees>,
+    disk: Disk,
+    shared: Arc<Shared>,
+    trail: Arc<dyn Trail>,
+    open: HashMap<Serial, Pending>,
+    /// How many open issuances each page of the journal holds.
+    pages: HashMap<u64, usize>,
+    requests: Requests,
+    /// The pages of recent requests by the moment their last one ends.
+    recent: BTreeMap<Time, Vec<u64>>,
+    next_open: u64,
+    next_recent: u64,
+    next_event: u64,
 }
 
 impl Committer {
-    /// Commits until told to close, or until nobody can ask any more.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        while let Some(first) = commands.blocking_recv() {
-            let mut batch = Batch::default();
-            let mut close = self.take(first, &mut batch);
-            while close.is_none() && batch.answers.len() < BATCH {
-                match commands.try_recv() {
-                    Ok(command) => close = self.take(command, &mut batch),
-                    Err(_) => break,
-                }
-            }
-            self.commit(batch);
-            if let Some(reply) = close {
-                commands.close();
-                drop(self);
-                // Whoever closes may have gone.
-                let _ = reply.send(());
-                return;
-            }
-        }
-    }
-
-    /// Takes one change into the batch.
-    fn take(&mut self, command: Command, batch: &mut Batch) -> Option<oneshot::Sender<()>> {
-        let answer = match command {
-            Command::Begin(intent, reply) => Answer::Begun(reply, self.begin(*intent, batch)),
-            Command::Complete { serial, certificate, event, reply } => {
-                Answer::Issuance(reply, self.complete(&serial, certificate, event, batch))
-            }
-            Command::Void { serial, event, reply } => {
-                Answer::Nothing(reply, self.void(&serial, event, batch))
-            }
-            Command::AddAccount { account, event, reply } => {
-                Answer::Nothing(reply, self.add_account(account, event, batch))
-            }
-            Command::RemoveAccount { name, event, reply } => {
-                Answer::Nothing(reply, self.remove_account(name, event, batch))
-            }
-            Command::Append { event, reply } => {
-                batch.events.push(event);
-                Answer::Nothing(reply, Ok(()))
-            }
-            Command::Close(reply) => return Some(reply),
+    /// Reads back what is needed in memory.
+    pub(super) fn recover(
+        trees: Arc<Trees>,
+        disk: Disk,
+        shared: Arc<Shared>,
+        trail: Arc<dyn Trail>,
+        now: Time,
+    ) -> Result<Self, Error> {
+        let mut committer = Self {
+            trees,
+            disk,
+            shared,
+            trail,
+            open: HashMap::new(),
+            pages: HashMap::new(),
+            requests: Requests::default(),
+            recent: BTreeMap::new(),
+            next_open: 1,
+            next_recent: 1,
+            next_event: 1,
         };
-        batch.answers.push(answer);
-        None
+        committer.recover_recent(now)?;
+        committer.recover_open(now)?;
+        if let Some((first, page)) = committer.trees.events.last().map_err(fault)? {
+            committer.next_event = number(&first)? + format::read_events(&page)?.len() as u64;
+        }
+        committer.disk.check_mark(committer.next_event - 1)?;
+        committer.shared.events.store(committer.next_event - 1, Ordering::Release);
+        Ok(committer)
     }
 
-    fn begin(&mut self, intent: Intent, batch: &mut Batch) -> Result<Begun, Error> {
-        self.requests.forget(intent.begun);
-        while let Some(over) = self.recent.over(intent.begun) {
-            batch.recent_over.push(over);
+    fn recover_recent(&mut self, now: Time) -> Result<(), Error> {
+        for entry in &self.trees.recent {
+            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = (number(&first)?, format::read_recent(&page)?);
+            self.next_recent = first + page.len() as u64;
+            let last = page.iter().map(|item| item.repeat_until).max();
+            self.recent.entry(last.unwrap_or(Time::MAX)).or_default().push(first);
+            for item in page {
+                self.remember(item.request_key, item.serial, item.repeat_until, now);
+            }
         }
-        if let Some(serial) = self.requests.earlier(&intent.request_key, intent.begun).cloned()
-            && let Some(earlier) = self.find(&serial, batch)?
-        {
-            return Ok(match earlier.state {
-                State::Open => Begun::Open(earlier),
-                State::Issued | State::Void => Begun::Complete(earlier),
+        Ok(())
+    }
+
+    fn recover_open(&mut self, now: Time) -> Result<(), Error> {
+        for entry in &self.trees.open {
+            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = (number(&first)?, format::read_intents(&page)?);
+            self.next_open = first + page.len() as u64;
+            for intent in page {
+                // Others of the page may have ended; it stays until all have.
+                if self.trees.certificates.contains_key(intent.serial.as_bytes()).map_err(fault)? {
+                    continue;
+                }
+                self.remember(intent.request_key, intent.serial.clone(), intent.repeat_until, now);
+                let record = Arc::new(Issuance::from(intent));
+                let serial = record.intent.serial.clone();
+                *self.pages.entry(first).or_default() += 1;
+                self.open.insert(serial, Pending { record, page: first });
+            }
+        }
+        let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+        for (serial, pending) in &self.open {
+            open.insert(serial.clone(), Arc::clone(&pending.record));
+        }
+        Ok(())
+    }
+
+    /// Takes a request back into memory if its repeats are still answered.
+    fn remember(&mut self, key: RequestKey, serial: Serial, until: Time, now: Time) {
+        // Of two with one key the later was begun when the first one's time was over, so it ends
+        // later, in whichever order they are read.
+        if until > now && self.requests.find(&key, until).is_none() {
+            self.requests.remember(key, serial, until);
+        }
+    }
+
+    /// Commits until the store is closed or forgotten.
+    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
+            let mut plan = self.plan();
+            for Command { change, reply } in batch.drain(..) {
+                if matches!(change, Change::Close) {
+                    // What is queued behind is still taken; nothing new is.
+                    commands.close();
+                }
+                let outcome = match self.shared.failed() {
+                    Some(failed) => Err(failed),
+                    None => self.consider(&mut plan, change),
+                };
+                plan.answers.push((reply, outcome));
+            }
+            self.settle(plan);
+        }
+        // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
+        if self.shared.failed().is_none() {
+            let _ = self.disk.sync(&self.trees.db);
+        }
+    }
+
+    /// An empty plan, numbered on from what was committed last.
+    fn plan(&self) -> Plan {
+        Plan {
+            now: None,
+            certificates: Vec::new(),
+            open: Pages::new(self.next_open),
+            open_drops: Vec::new(),
+            recent: Pages::new(self.next_recent),
+            recent_ends: BTreeMap::new(),
+            recent_drops: Vec::new(),
+            events: Pages::new(self.next_event),
+            accounts: HashMap::new(),
+            begun: Vec::new(),
+            ended: HashSet::new(),
+            told: Vec::new(),
+            large: false,
+            answers: Vec::with_capacity(BATCH),
+        }
+    }
+
+    /// Decides on one change and puts what it writes into the plan.
+    fn consider(&mut self, plan: &mut Plan, change: Change) -> Result<Outcome, Error> {
+        match change {
+            Change::Begin { record, item } => self.begin(plan, record, &item),
+            Change::End { record, value, recent, event } => {
+                self.end(plan, &record, value, &recent, event)
+            }
+            Change::AddAccount { name, value, event } => {
+                if self.has_account(plan, &name)? {
+                    return Ok(Outcome::Not);
+                }
+                plan.large |= value.len() > USUAL;
+                plan.accounts.insert(name, Some(value.into()));
+                plan.tell(event)
+            }
+            Change::RemoveAccount { name, event } => {
+                if !self.has_account(plan, &name)? {
+                    return Ok(Outcome::Not);
+                }
+                plan.accounts.insert(name, None);
+                plan.tell(event)
+            }
+            Change::Append { event } => plan.tell(event),
+            Change::Close => Ok(Outcome::Done),
+        }
+    }
+
+    fn begin(
+        &mut self,
+        plan: &mut Plan,
+        record: Arc<Issuance>,
+        item: &[u8],
+    ) -> Result<Outcome, Error> {
+        let intent = &record.intent;
+        let serial = &intent.serial;
+        self.requests.purge(intent.begun);
+        plan.now = plan.now.max(Some(intent.begun));
+        if let Some(first) = self.requests.find(&intent.request_key, intent.begun) {
+            return Ok(match self.open.get(first) {
+                Some(pending) => Outcome::Open(Arc::clone(&pending.record)),
+                None => Outcome::Complete(first.clone()),
             });
         }
-        if self.find(&intent.serial, batch)?.is_some() {
-            return Err(Error::SerialTaken(intent.serial));
+        let taken = self.open.contains_key(serial)
+            || plan.ended.contains(serial)
+            || self.trees.certificates.contains_key(serial.as_bytes()).map_err(fault)?;
+        if taken {
+            return Err(Error::SerialTaken(serial.clone()));
         }
-        self.requests.insert(intent.request_key, intent.serial.clone(), intent.repeat_until);
-        batch.begun.push(Arc::new(intent.into()));
-        Ok(Begun::New)
+        plan.large |= item.len() > USUAL;
+        let page = plan.open.push(item)?;
+        *self.pages.entry(page).or_default() += 1;
+        self.requests.remember(intent.request_key, serial.clone(), intent.repeat_until);
+        self.open.insert(serial.clone(), Pending { record: Arc::clone(&record), page });
+        plan.begun.push(record);
+        Ok(Outcome::Done)
     }
 
-    fn complete(
+    fn end(
         &mut self,
-        serial: &Serial,
-        certificate: Vec<u8>,
-        event: Event,
-        batch: &mut Batch,
-    ) -> Result<Arc<Issuance>, Error> {
-        match self.find(serial, batch)? {
-            Some(found) if found.state == State::Open => {
-                let done = Arc::new(issued(&found, certificate, event.at));
-                self.end(Arc::clone(&done), event, batch);
-                Ok(done)
-            }
-            Some(found) if found.state == State::Issued => Ok(found),
-            found => Err(wrong_state(serial, found.as_deref())),
-        }
-    }
-
-    fn void(&mut self, serial: &Serial, event: Event, batch: &mut Batch) -> Result<(), Error> {
-        match self.find(serial, batch)? {
-            Some(found) if found.state == State::Open => {
-                self.requests.remove(&found.intent.request_key, serial);
-                self.end(Arc::new(voided(&found, event.at)), event, batch);
-                Ok(())
-            }
-            Some(found) if found.state == State::Void => Ok(()),
-            found => Err(wrong_state(serial, found.as_deref())),
-        }
-    }
-
-    fn end(&mut self, done: Arc<Issuance>, event: Event, batch: &mut Batch) {
-        let serial = done.intent.serial.clone();
-        if let Some(number) = self.batch_of.remove(&serial)
-            && let Some(left) = self.batches.get_mut(&number)
-        {
-            left.remove(&serial);
-            if left.is_empty() {
-                self.batches.remove(&number);
-                batch.open_over.push(number);
-            }
-        }
-        batch.ended_now.insert(serial, Arc::clone(&done));
-        batch.ended.push(done);
-        batch.events.push(event);
-    }
-
-    fn add_account(&self, account: Account, event: Event, batch: &mut Batch) -> Result<(), Error> {
-        if self.has_account(&account.name, batch)? {
-            return Err(Error::AccountExists(account.name));
-        }
-        batch.accounts.insert(account.name.clone(), Some(account));
-        batch.events.push(event);
-        Ok(())
-    }
-
-    fn remove_account(&self, name: String, event: Event, batch: &mut Batch) -> Result<(), Error> {
-        if !self.has_account(&name, batch)? {
-            return Err(Error::NoSuchAccount(name));
-        }
-        batch.accounts.insert(name, None);
-        batch.events.push(event);
-        Ok(())
-    }
-
-    fn has_account(&self, name: &str, batch: &Batch) -> Result<bool, Error> {
-        match batch.accounts.get(name) {
-            Some(change) => Ok(change.is_some()),
-            None => self.shared.accounts.contains_key(name).map_err(unavailable),
-        }
-    }
-
-    /// As the store will be when this batch is committed.
-    fn find(&self, serial: &Serial, batch: &Batch) -> Result<Option<Arc<Issuance>>, Error> {
-        if let Some(found) = batch.ended_now.get(serial) {
-            return Ok(Some(Arc::clone(found)));
-        }
-        // Few: a batch has at most 512.
-        if let Some(found) = batch.begun.iter().find(|one| one.intent.serial == *serial) {
-            return Ok(Some(Arc::clone(found)));
-        }
-        self.shared.find(serial)
-    }
-
-    fn commit(&mut self, mut batch: Batch) {
-        let outcome = match &self.broken {
-            Some(fault) => Err(Error::Unavailable(fault.clone())),
-            None => self.write(&batch),
+        plan: &mut Plan,
+        record: &Issuance,
+        value: Vec<u8>,
+        recent: &[u8],
+        event: Told,
+    ) -> Result<Outcome, Error> {
+        let intent = &record.intent;
+        let Some(pending) = self.open.remove(&intent.serial) else {
+            // Somebody else was first: the caller reads what became of it.
+            return Ok(Outcome::Not);
         };
-        if let Err(fault) = outcome {
-            let fault = fault.to_string();
-            if self.broken.is_none() {
-                tracing::error!(
-                    "the store cannot write: {fault}; remedy: make room on the disk or repair it, then restart estd"
-                );
-                self.broken = Some(format!("{fault}; restart estd when the disk is in order"));
+        if let Some(count) = self.pages.get_mut(&pending.page) {
+            *count -= 1;
+            if *count == 0 {
+                self.pages.remove(&pending.page);
+                plan.open_drops.push(pending.page);
             }
-            batch.answers.into_iter().for_each(|answer| answer.fail(&fault).send());
+        }
+        if record.state == State::Void {
+            self.requests.forget(&intent.request_key, &intent.serial);
+        }
+        if !recent.is_empty() {
+            let page = plan.recent.push(recent)?;
+            let end = plan.recent_ends.entry(page).or_insert(intent.repeat_until);
+            *end = intent.repeat_until.max(*end);
+        }
+        plan.large |= value.len() > USUAL;
+        plan.certificates.push((intent.serial.as_bytes().into(), value.into()));
+        plan.ended.insert(intent.serial.clone());
+        plan.tell(event)
+    }
+
+    fn has_account(&self, plan: &Plan, name: &str) -> Result<bool, Error> {
+        match plan.accounts.get(name) {
+            Some(change) => Ok(change.is_some()),
+            None => self.trees.accounts.contains_key(name).map_err(fault),
+        }
+    }
+
+    /// Chooses the pages of recent requests that no repeat can need any more.
+    fn drop_recent(&mut self, plan: &mut Plan) {
+        let Some(now) = plan.now else { return };
+        while plan.recent_drops.len() < DROPS {
+            let Some(mut first) = self.recent.first_entry().filter(|page| *page.key() <= now)
+            else {
+                return;
+            };
+            match first.get_mut().pop() {
+                Some(page) => plan.recent_drops.push(page),
+                None => drop(first.remove()),
+            }
+        }
+    }
+
+    /// Commits the plan, and tells everybody how it went.
+    fn settle(&mut self, mut plan: Plan) {
+        self.drop_recent(&mut plan);
+        if let Err(why) = self.commit(&mut plan) {
+            // After a failed write or sync nobody knows what the disk holds: Linux drops the
+            // pages it could not write and reports success the next time. So nothing more is
+            // written by this process; the next one reads back what is really there.
+            let why = format!(
+                "writing failed ({why}); what was not acknowledged may or may not be on the disk: \
+                 a restart is needed"
+            );
+            tracing::error!(error = %why, "the store takes no more changes");
+            for (reply, _) in plan.answers {
+                // The caller may have gone: its request was cut.
+                let _ = reply.send(Err(Error::Unavailable(why.clone())));
+            }
+            let _ = self.shared.failed.set(why);
             return;
         }
-        {
-            let mut open = self.shared.open_now.write().unwrap_or_else(PoisonError::into_inner);
-            for begun in &batch.begun {
-                open.insert(begun.intent.serial.clone(), Arc::clone(begun));
+
+        for (page, end) in plan.recent_ends {
+            self.recent.entry(end).or_default().push(page);
+        }
+        if !(plan.begun.is_empty() && plan.ended.is_empty()) {
+            let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
+            for record in plan.begun {
+                open.insert(record.intent.serial.clone(), record);
             }
-            for ended in &batch.ended {
-                open.remove(&ended.intent.serial);
+            for serial in &plan.ended {
+                open.remove(serial);
             }
         }
-        for event in &batch.events {
-            self.trail.tell(Some(self.next_event), event);
-            self.next_event = self.next_event.saturating_add(1);
+        // Told before it is answered: who has an answer finds its event in the trail.
+        let first = self.next_event;
+        self.next_open = plan.open.next();
+        self.next_recent = plan.recent.next();
+        self.next_event = plan.events.next();
+        self.shared.events.store(self.next_event - 1, Ordering::Release);
+        if !plan.told.is_empty() {
+            self.disk.mark(self.next_event - 1);
         }
-        std::mem::take(&mut batch.answers).into_iter().for_each(Answer::send);
+        for (number, event) in (first..).zip(&plan.told) {
+            self.trail.tell(Some(number), event);
+        }
+        for (reply, outcome) in plan.answers {
+            let _ = reply.send(outcome);
+        }
     }
 
-    /// Makes the batch durable: one transaction, sled's flush, and the fdatasync that it lacks.
-    fn write(&mut self, batch: &Batch) -> Result<(), Error> {
-        let nothing = batch.begun.is_empty()
-            && batch.ended.is_empty()
-            && batch.events.is_empty()
-            && batch.open_over.is_empty()
-            && batch.recent_over.is_empty();
-        if nothing {
+    /// Makes the plan durable.
+    fn commit(&mut self, plan: &mut Plan) -> Result<(), String> {
+        for pages in [&mut plan.open, &mut plan.recent, &mut plan.events] {
+            pages.finish().map_err(|error| error.to_string())?;
+        }
+        let idle = plan.certificates.is_empty()
+            && plan.open.full.is_empty()
+            && plan.events.full.is_empty()
+            && plan.recent_drops.is_empty();
+        if idle {
             return Ok(());
         }
-        let number = self.next_batch;
-        self.next_batch = self.next_batch.saturating_add(1);
-        let begun: Vec<&Intent> = batch.begun.iter().map(|one| &one.intent).collect();
-        let begun_octets = format::encode(&begun)?;
-        let ended = batch
-            .ended
-            .iter()
-            .map(|one| Ok((one.intent.serial.as_bytes(), format::encode(&**one)?)));
-        let ended = ended.collect::<Result<Vec<_>, Error>>()?;
-        let completed: Vec<Completed> = batch
-            .ended
-            .iter()
-            .filter(|one| one.state == State::Issued)
-            .map(|one| Completed {
-                key: one.intent.request_key,
-                serial: one.intent.serial.clone(),
-                until: one.intent.repeat_until,
-            })
-            .collect();
-        let completed_octets = format::encode(&completed)?;
-        let events = format::encode(&batch.events)?;
-        let accounts = batch.accounts.iter().map(|(name, account)| {
-            Ok((name.as_bytes(), account.as_ref().map(format::encode).transpose()?))
-        });
-        let accounts = accounts.collect::<Result<Vec<_>, Error>>()?;
-        let over: HashSet<u64> = batch.recent_over.iter().copied().collect();
-
-        let key = number.to_be_bytes();
-        let trees = (
-            &self.shared.certificates,
-            &self.shared.open,
-            &self.shared.recent,
-            &self.shared.events,
-            &self.shared.accounts,
-        );
-        trees
-            .transaction(|(certificates, open, recent, log, users)| {
-                for (serial, octets) in &ended {
-                    certificates.insert(*serial, octets.as_slice())?;
+        if plan.large {
+            self.disk.expect_blobs();
+        }
+        let trees = &self.trees;
+        (&trees.certificates, &trees.open, &trees.recent, &trees.events, &trees.accounts)
+            .transaction(|(certificates, open, recent, events, accounts)| {
+                let inserts = [
+                    (certificates, &plan.certificates),
+                    (open, &plan.open.full),
+                    (recent, &plan.recent.full),
+                    (events, &plan.events.full),
+                ];
+                for (tree, values) in inserts {
+                    for (key, value) in values {
+                        tree.insert(key, value)?;
+                    }
                 }
-                if !batch.begun.is_empty() {
-                    open.insert(&key, begun_octets.as_slice())?;
+                for (tree, drops) in [(open, &plan.open_drops), (recent, &plan.recent_drops)] {
+                    for page in drops {
+                        tree.remove(key(*page))?;
+                    }
                 }
-                for over in &batch.open_over {
-                    open.remove(&over.to_be_bytes())?;
-                }
-                if !completed.is_empty() {
-                    recent.insert(&key, completed_octets.as_slice())?;
-                }
-                for over in &over {
-                    recent.remove(&over.to_be_bytes())?;
-                }
-                if !batch.events.is_empty() {
-                    log.insert(&self.next_event.to_be_bytes(), events.as_slice())?;
-                }
-                for (name, account) in &accounts {
-                    match account {
-                        Some(octets) => users.insert(*name, octets.as_slice())?,
-                        None => users.remove(*name)?,
+                for (name, value) in &plan.accounts {
+                    match value {
+                        Some(value) => accounts.insert(name.as_bytes(), value)?,
+                        None => accounts.remove(name.as_bytes())?,
                     };
                 }
                 Ok(())
             })
-            .map_err(|fault: TransactionError<()>| match fault {
-                TransactionError::Storage(fault) => unavailable(fault),
-                TransactionError::Abort(()) => {
-                    Error::Unavailable("a transaction was given up".to_owned())
-                }
+            .map_err(|error: TransactionError<()>| match error {
+                TransactionError::Storage(error) => error.to_string(),
+                TransactionError::Abort(()) => "the transaction was aborted".to_owned(),
             })?;
-        self.shared.db.flush().map_err(unavailable)?;
-        self.file.sync_data().map_err(|fault| Error::Unavailable(format!("fdatasync: {fault}")))?;
-
-        if !batch.begun.is_empty() {
-            self.batches
-                .insert(number, batch.begun.iter().map(|one| one.intent.serial.clone()).collect());
-            for one in &batch.begun {
-                self.batch_of.insert(one.intent.serial.clone(), number);
-            }
-        }
-        if !completed.is_empty() {
-            self.recent.remember(number, &completed);
-        }
-        Ok(())
+        self.disk.sync(&trees.db)
     }
 }

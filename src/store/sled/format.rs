@@ -1,50 +1,390 @@
-//! How values are laid out: one octet with the version of the format, then postcard.
+//! The stored form: one octet of version, then postcard.
 //!
-//! A version that has landed stays readable: testdata/store holds a small folder of each, which a
-//! test opens. A change of a record is a new version with a decoder that lifts the old one.
+//! The types here are version 1 and no others': the records of the store may change, these may
+//! not. Enums are stored as numbers given here, because the position of a variant, which serde
+//! would store, changes when somebody sorts one in. A version 2 gets types of its own beside
+//! these, and an arm in the `match` on the octet; what version 1 wrote stays readable, and
+//! testdata/store/sled-v1 proves it.
 
-use super::super::Error;
-use serde::{Serialize, de::DeserializeOwned};
+use super::super::{Account, Error, Intent, Issuance, RequestKey, State};
+use crate::{
+    telemetry::audit::{Event, Name},
+    types::{Actor, Label, Method, Operation, RequestId, Serial, Time, TrustClass},
+};
+use serde::{Deserialize, Serialize, Serializer, de::IntoDeserializer};
+use std::fmt::Display;
 
 /// The version that is written.
 pub(super) const VERSION: u8 = 1;
 
-/// Encodes a value.
-pub(super) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-    postcard::to_extend(value, vec![VERSION])
-        .map_err(|fault| Error::Corrupt(format!("cannot encode: {fault}")))
+macro_rules! numbers {
+    ($number:ident, $value:ident, $type:ty, $($code:literal => $variant:pat => $make:expr),+ $(,)?) => {
+        const fn $number(value: $type) -> u8 {
+            match value { $($variant => $code),+ }
+        }
+
+        fn $value(number: u8) -> Result<$type, String> {
+            match number {
+                $($code => Ok($make),)+
+                _ => Err(format!(concat!("unknown ", stringify!($type), " {}"), number)),
+            }
+        }
+    };
 }
 
-/// Decodes a value of any version that has landed.
-pub(super) fn decode<T: DeserializeOwned>(octets: &[u8]) -> Result<T, Error> {
-    match octets.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes(rest) {
-            Ok((value, [])) => Ok(value),
-            Ok(_) => Err(Error::Corrupt("octets behind the end of a value".to_owned())),
-            Err(fault) => Err(Error::Corrupt(format!("a value cannot be decoded: {fault}"))),
-        },
-        Some((version, _)) => Err(Error::Corrupt(format!(
-            "a value of format {version}; this estd reads {VERSION}: use a newer one"
-        ))),
-        None => Err(Error::Corrupt("an empty value".to_owned())),
+// Numbers are never given twice. A new variant fails to compile until it has one.
+numbers!(name_number, name_of, Name,
+    1 => Name::AccountAdded => Name::AccountAdded,
+    2 => Name::AccountRemoved => Name::AccountRemoved,
+    3 => Name::CaCreated => Name::CaCreated,
+    4 => Name::CertificateIssued => Name::CertificateIssued,
+    5 => Name::IssuanceVoided => Name::IssuanceVoided,
+    6 => Name::EnrollmentRepeated => Name::EnrollmentRepeated,
+    7 => Name::EnrollmentRefused => Name::EnrollmentRefused,
+    8 => Name::ServerReloaded => Name::ServerReloaded,
+    9 => Name::ServerReloadRefused => Name::ServerReloadRefused,
+    10 => Name::ServerStarted => Name::ServerStarted,
+    11 => Name::ServerStopped => Name::ServerStopped,
+    12 => Name::RequestRefused => Name::RequestRefused,
+);
+numbers!(operation_number, operation_of, Operation,
+    1 => Operation::CaCerts => Operation::CaCerts,
+    2 => Operation::SimpleEnroll => Operation::SimpleEnroll,
+    3 => Operation::SimpleReenroll => Operation::SimpleReenroll,
+);
+numbers!(state_number, state_of, State,
+    1 => State::Open => State::Open,
+    2 => State::Issued => State::Issued,
+    3 => State::Void => State::Void,
+);
+numbers!(method_number, method_of, Method,
+    1 => Method::Anonymous => Method::Anonymous,
+    2 => Method::Password => Method::Password,
+    3 => Method::Certificate(TrustClass::Explicit) => Method::Certificate(TrustClass::Explicit),
+    4 => Method::Certificate(TrustClass::Implicit) => Method::Certificate(TrustClass::Implicit),
+    5 => Method::CertificateAndPassword(TrustClass::Explicit)
+        => Method::CertificateAndPassword(TrustClass::Explicit),
+    6 => Method::CertificateAndPassword(TrustClass::Implicit)
+        => Method::CertificateAndPassword(TrustClass::Implicit),
+    7 => Method::Operator => Method::Operator,
+    8 => Method::Server => Method::Server,
+);
+
+/// Octets in one copy; serde's own form of a slice goes octet by octet. The result is the same.
+fn octets<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(octets)
+}
+
+#[derive(Serialize, Deserialize)]
+struct ActorV1<'a> {
+    name: &'a str,
+    method: u8,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IntentV1<'a> {
+    #[serde(serialize_with = "octets")]
+    serial: &'a [u8],
+    request_key: [u8; 32],
+    repeat_until: u64,
+    #[serde(serialize_with = "octets")]
+    tbs: &'a [u8],
+    ca: &'a str,
+    profile: &'a str,
+    label: Option<&'a str>,
+    operation: Option<u8>,
+    subject: &'a str,
+    #[serde(borrow)]
+    san: Vec<&'a str>,
+    spki_sha256: [u8; 32],
+    not_before: u64,
+    not_after: u64,
+    actor: ActorV1<'a>,
+    predecessor: Option<&'a [u8]>,
+    request_id: &'a str,
+    begun: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IssuanceV1<'a> {
+    #[serde(borrow)]
+    intent: IntentV1<'a>,
+    state: u8,
+    #[serde(serialize_with = "octets")]
+    certificate: &'a [u8],
+    ended: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AccountV1<'a> {
+    name: &'a str,
+    password_hash: &'a str,
+    added: u64,
+    #[serde(borrow)]
+    labels: Option<Vec<&'a str>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EventV1<'a> {
+    at: u64,
+    name: u8,
+    #[serde(borrow)]
+    actor: ActorV1<'a>,
+    request_id: Option<&'a str>,
+    details: Vec<(&'a str, &'a str)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RecentV1<'a> {
+    request_key: [u8; 32],
+    #[serde(serialize_with = "octets")]
+    serial: &'a [u8],
+    repeat_until: u64,
+}
+
+impl<'a> From<&'a Actor> for ActorV1<'a> {
+    fn from(actor: &'a Actor) -> Self {
+        Self { name: &actor.name, method: method_number(actor.method) }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn refuses_another_version_and_what_is_not_whole() {
-        let good = encode(&"text".to_owned()).unwrap();
-        assert_eq!(decode::<String>(&good).unwrap(), "text");
-        let mut newer = good.clone();
-        newer[0] = 2;
-        assert!(decode::<String>(&newer).unwrap_err().to_string().contains("format 2"));
-        let mut longer = good.clone();
-        longer.push(0);
-        for bad in [&[][..], &good[..2], &longer] {
-            assert!(decode::<String>(bad).is_err(), "{bad:?}");
+impl<'a> From<&'a Intent> for IntentV1<'a> {
+    fn from(intent: &'a Intent) -> Self {
+        Self {
+            serial: intent.serial.as_bytes(),
+            request_key: intent.request_key.0,
+            repeat_until: intent.repeat_until.unix(),
+            tbs: &intent.tbs,
+            ca: intent.ca.as_str(),
+            profile: intent.profile.as_str(),
+            label: intent.label.as_ref().map(Label::as_str),
+            operation: intent.operation.map(operation_number),
+            subject: &intent.subject,
+            san: intent.san.iter().map(String::as_str).collect(),
+            spki_sha256: intent.spki_sha256,
+            not_before: intent.not_before.unix(),
+            not_after: intent.not_after.unix(),
+            actor: (&intent.actor).into(),
+            predecessor: intent.predecessor.as_ref().map(Serial::as_bytes),
+            request_id: intent.request_id.as_str(),
+            begun: intent.begun.unix(),
         }
     }
+}
+
+/// Why a value that postcard could read is still none of ours.
+type Fault = String;
+
+fn text(fault: impl Display) -> Fault {
+    fault.to_string()
+}
+
+impl ActorV1<'_> {
+    fn read(self) -> Result<Actor, Fault> {
+        Ok(Actor { name: self.name.to_owned(), method: method_of(self.method)? })
+    }
+}
+
+fn request_id(id: &str) -> Result<RequestId, Fault> {
+    RequestId::deserialize(id.into_deserializer())
+        .map_err(|fault: serde::de::value::Error| text(fault))
+}
+
+impl IntentV1<'_> {
+    fn read(self) -> Result<Intent, Fault> {
+        Ok(Intent {
+            serial: Serial::parse(self.serial).map_err(text)?,
+            request_key: RequestKey(self.request_key),
+            repeat_until: Time::from_unix(self.repeat_until),
+            tbs: self.tbs.to_vec(),
+            ca: self.ca.parse().map_err(text)?,
+            profile: self.profile.parse().map_err(text)?,
+            label: self.label.map(str::parse).transpose().map_err(text)?,
+            operation: self.operation.map(operation_of).transpose()?,
+            subject: self.subject.to_owned(),
+            san: self.san.into_iter().map(str::to_owned).collect(),
+            spki_sha256: self.spki_sha256,
+            not_before: Time::from_unix(self.not_before),
+            not_after: Time::from_unix(self.not_after),
+            actor: self.actor.read()?,
+            predecessor: self.predecessor.map(Serial::parse).transpose().map_err(text)?,
+            request_id: request_id(self.request_id)?,
+            begun: Time::from_unix(self.begun),
+        })
+    }
+}
+
+impl EventV1<'_> {
+    fn read(self) -> Result<Event, Fault> {
+        let details = self.details.into_iter();
+        Ok(Event {
+            at: Time::from_unix(self.at),
+            name: name_of(self.name)?,
+            actor: self.actor.read()?,
+            request_id: self.request_id.map(request_id).transpose()?,
+            details: details.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        })
+    }
+}
+
+/// A request that has its certificate, as it is kept for its repeats.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Recent {
+    pub(super) request_key: RequestKey,
+    pub(super) serial: Serial,
+    pub(super) repeat_until: Time,
+}
+
+fn encode(value: &impl Serialize, start: Vec<u8>) -> Result<Vec<u8>, Error> {
+    postcard::to_extend(value, start)
+        .map_err(|fault| Error::Unavailable(format!("a record cannot be encoded: {fault}")))
+}
+
+/// An ended issuance, complete with version.
+pub(super) fn issuance(issuance: &Issuance) -> Result<Vec<u8>, Error> {
+    let ended = IssuanceV1 {
+        intent: (&issuance.intent).into(),
+        state: state_number(issuance.state),
+        certificate: &issuance.certificate,
+        ended: issuance.ended.map(Time::unix),
+    };
+    let mut start = Vec::with_capacity(issuance.certificate.len() + 512);
+    start.push(VERSION);
+    encode(&ended, start)
+}
+
+/// An account, complete with version.
+pub(super) fn account(account: &Account) -> Result<Vec<u8>, Error> {
+    let labels = account.labels.as_ref();
+    let stored = AccountV1 {
+        name: &account.name,
+        password_hash: &account.password_hash,
+        added: account.added.unix(),
+        labels: labels.map(|labels| labels.iter().map(Label::as_str).collect()),
+    };
+    encode(&stored, vec![VERSION])
+}
+
+/// The version of the folder as a whole.
+pub(super) fn folder_version(version: u32) -> Result<Vec<u8>, Error> {
+    encode(&version, vec![VERSION])
+}
+
+/// An open issuance: an item of a page.
+pub(super) fn intent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
+    encode(&IntentV1::from(intent), Vec::with_capacity(intent.tbs.len() + 512))
+}
+
+/// An event: an item of a page.
+pub(super) fn event_item(event: &Event) -> Result<Vec<u8>, Error> {
+    let details = event.details.iter();
+    let stored = EventV1 {
+        at: event.at.unix(),
+        name: name_number(event.name),
+        actor: (&event.actor).into(),
+        request_id: event.request_id.as_ref().map(RequestId::as_str),
+        details: details.map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+    };
+    encode(&stored, Vec::with_capacity(256))
+}
+
+/// A request that has its certificate: an item of a page.
+pub(super) fn recent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
+    let stored = RecentV1 {
+        request_key: intent.request_key.0,
+        serial: intent.serial.as_bytes(),
+        repeat_until: intent.repeat_until.unix(),
+    };
+    encode(&stored, Vec::with_capacity(64))
+}
+
+/// A page of `count` items, which stand encoded one after the other in `items`: what postcard
+/// makes of a sequence.
+pub(super) fn page(count: u64, items: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut start = Vec::with_capacity(items.len() + 11);
+    start.push(VERSION);
+    let mut page = encode(&count, start)?;
+    page.extend_from_slice(items);
+    Ok(page)
+}
+
+/// Reads a value by its version octet.
+fn decode<'a, T: Deserialize<'a>, R>(
+    what: &str,
+    octets: &'a [u8],
+    read: impl FnOnce(T) -> Result<R, Fault>,
+) -> Result<R, Error> {
+    let corrupt = |fault: &dyn Display| {
+        Error::Corrupt(format!("{what}: {fault}; restore the store's folder from a backup"))
+    };
+    match octets.split_first() {
+        Some((&VERSION, rest)) => match postcard::take_from_bytes::<T>(rest) {
+            Ok((value, [])) => read(value).map_err(|fault| corrupt(&fault)),
+            Ok((_, more)) => Err(corrupt(&format_args!("{} octets too many", more.len()))),
+            Err(fault) => Err(corrupt(&fault)),
+        },
+        Some((version, _)) => Err(Error::Corrupt(format!(
+            "{what} has format {version}, and this estd reads format {VERSION}: run the version \
+             of estd that wrote it, or a later one"
+        ))),
+        None => Err(corrupt(&"an empty value")),
+    }
+}
+
+/// Reads an ended issuance.
+pub(super) fn read_issuance(octets: &[u8]) -> Result<Issuance, Error> {
+    decode("an issuance", octets, |stored: IssuanceV1<'_>| {
+        Ok(Issuance {
+            intent: stored.intent.read()?,
+            state: state_of(stored.state)?,
+            certificate: stored.certificate.to_vec(),
+            ended: stored.ended.map(Time::from_unix),
+        })
+    })
+}
+
+/// Reads an account.
+pub(super) fn read_account(octets: &[u8]) -> Result<Account, Error> {
+    decode("an account", octets, |stored: AccountV1<'_>| {
+        let labels = stored.labels.map(|labels| labels.into_iter().map(str::parse).collect());
+        Ok(Account {
+            name: stored.name.to_owned(),
+            password_hash: stored.password_hash.to_owned(),
+            added: Time::from_unix(stored.added),
+            labels: labels.transpose().map_err(text)?,
+        })
+    })
+}
+
+/// Reads the version of the folder as a whole.
+pub(super) fn read_folder_version(octets: &[u8]) -> Result<u32, Error> {
+    decode("the folder's version", octets, Ok)
+}
+
+/// Reads a page of the journal of open issuances.
+pub(super) fn read_intents(octets: &[u8]) -> Result<Vec<Intent>, Error> {
+    decode("a page of open issuances", octets, |items: Vec<IntentV1<'_>>| {
+        items.into_iter().map(IntentV1::read).collect()
+    })
+}
+
+/// Reads a page of events.
+pub(super) fn read_events(octets: &[u8]) -> Result<Vec<Event>, Error> {
+    decode("a page of events", octets, |items: Vec<EventV1<'_>>| {
+        items.into_iter().map(EventV1::read).collect()
+    })
+}
+
+/// Reads a page of recent requests.
+pub(super) fn read_recent(octets: &[u8]) -> Result<Vec<Recent>, Error> {
+    decode("a page of recent requests", octets, |items: Vec<RecentV1<'_>>| {
+        let read = |item: RecentV1<'_>| {
+            Ok(Recent {
+                request_key: RequestKey(item.request_key),
+                serial: Serial::parse(item.serial).map_err(text)?,
+                repeat_until: Time::from_unix(item.repeat_until),
+            })
+        };
+        items.into_iter().map(read).collect()
+    })
 }

@@ -1,222 +1,226 @@
-//! sled 0.34.7, made durable (docs/adr/0001).
+//! The store in a folder of its own, on sled 0.34.7: for one server without a database beside it.
 //!
-//! One thread, the committer, makes every change: it takes what waits, at most 512 changes, puts
-//! them into one transaction over the trees, flushes, and then calls fdatasync on sled's file,
-//! which sled's own flush does not do. Only then are the callers answered.
+//! One thread writes ([`committer`]): it takes what callers have queued, commits it in one
+//! transaction, makes it durable ([`disk`]), then answers. Reads go to the runtime's blocking
+//! threads. What is stored, and how ([`mod@format`]):
 //!
-//! The trees are few and written to as seldom as can be, because each insert costs:
-//!
-//! | tree | key | value |
+//! | Tree | Key | Value |
 //! |---|---|---|
-//! | `certificates` | serial number | an issuance that has ended: one insert each |
-//! | `open` | number of the batch | the intents begun in a batch: one insert a batch, removed with the last of them |
-//! | `recent` | number of the batch | the requests completed in a batch, whose repeats get the same answer; removed when their windows have ended |
-//! | `events` | number of the first | the audit events of a batch |
+//! | `certificates` | serial number | an ended issuance |
+//! | `open` | number of the first | a page of open issuances, removed when the last has ended |
+//! | `recent` | number of the first | a page of requests that have their certificate, removed when no repeat is answered any more |
+//! | `events` | number of the first | a page of events |
 //! | `accounts` | name | an account |
-//! | `meta` | `format` | the version of the format |
+//! | `meta` | `format` | the layout's version |
 //!
-//! Serial numbers begin with the time, so that inserts into `certificates` lie side by side; that
-//! is a matter of speed only.
+//! Beside sled's files stands `mark`: how many events there are at least.
+//!
+//! An insert into a tree costs far more than the octets it carries, so an issuance has one
+//! insert of its own, and shares the others with its batch. Which issuances are open, and which
+//! requests are recent, is kept in memory and read back from `open` and `recent`.
+//!
+//! Inserts are fastest in the order of the keys; serial numbers that begin with the time (see
+//! `ca`) come nearly so. Nothing but speed depends on it.
 
 mod committer;
+mod disk;
 mod format;
+#[cfg(test)]
+mod tests;
 
-use super::{
-    Account, Begun, Error, Filter, Intent, Issuance, Store,
-    ledger::{Open, Requests},
-};
+use super::{Account, Begun, Error, Filter, Intent, Issuance, State, Store, closed};
 use crate::{
     telemetry::audit::{Event, Trail},
     types::{Serial, Time},
 };
 use async_trait::async_trait;
-use committer::{Command, Committer, Recent};
+use committer::{Change, Command, Committer, Outcome, Shared, Told};
+use disk::{Disk, LARGEST, Trees, fault};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fs::{self, File},
-    io,
     ops::Bound,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
-    thread::JoinHandle,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
     time::Duration,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::spawn_blocking,
+};
 
-/// Changes that may wait for the committer; more callers wait for a place.
-const QUEUE: usize = 4096;
+/// How many changes wait in the queue before callers wait to get in: two batches.
+const QUEUE: usize = 1024;
 
-/// A store in a folder of this machine, used by one process at a time.
+/// How many reads run at once.
+const READS: u32 = 32;
+
+/// How many milliseconds sled's threads get to let go of the folder.
+const RELEASE: u32 = 5000;
+
+/// Keeps the state in a folder. Close it: dropping it leaves the folder locked until its threads
+/// have noticed.
 pub struct SledStore {
-    folder: PathBuf,
-    shared: Mutex<Option<Arc<Shared>>>,
     commands: mpsc::Sender<Command>,
-    committer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What readers and the committer share.
-struct Shared {
-    db: ::sled::Db,
-    certificates: ::sled::Tree,
-    open: ::sled::Tree,
-    recent: ::sled::Tree,
-    events: ::sled::Tree,
-    accounts: ::sled::Tree,
-    /// Open issuances that are durable.
-    open_now: RwLock<Open>,
+    shared: Arc<Shared>,
+    /// None once closed.
+    trees: Mutex<Option<Arc<Trees>>>,
+    reads: Arc<Semaphore>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    folder: PathBuf,
 }
 
 impl SledStore {
-    /// Opens or makes the database in `folder` with `cache` octets of page cache. Committed
-    /// events are told to `trail`.
+    /// Opens the store in `folder`, or makes an empty one. `cache_bytes` is how much of it sled
+    /// keeps in memory; committed events are told to `trail`. Blocks, for a second or so with a
+    /// million records.
     ///
     /// # Errors
-    /// [`Error::InUse`] if another process has it; [`Error::Corrupt`] if it cannot be read;
-    /// [`Error::Unavailable`] if the files cannot be opened or written.
+    /// [`Error::InUse`]; [`Error::Corrupt`] if it is damaged or another version's;
+    /// [`Error::Unavailable`].
     pub fn open(
         folder: &Path,
-        cache: u64,
+        cache_bytes: u64,
         now: Time,
         trail: Arc<dyn Trail>,
     ) -> Result<Self, Error> {
-        let db = ::sled::Config::new()
-            .path(folder)
-            .cache_capacity(cache)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|fault| opening(folder, fault))?;
-        let file = sync_once(folder)
-            .map_err(|fault| Error::Unavailable(format!("{}: {fault}", folder.display())))?;
-        let tree = |name: &str| db.open_tree(name).map_err(|fault| opening(folder, fault));
-        let meta = tree("meta")?;
-        check_format(&meta)?;
-        let shared = Arc::new(Shared {
-            certificates: tree("certificates")?,
-            open: tree("open")?,
-            recent: tree("recent")?,
-            events: tree("events")?,
-            accounts: tree("accounts")?,
-            db: db.clone(),
-            open_now: RwLock::default(),
-        });
-        let committer = load(Arc::clone(&shared), file, trail, now)?;
-        let (commands, received) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
+        let trees = Arc::new(disk::open(folder, cache_bytes)?);
+        let disk = Disk::new(folder)?;
+        let shared = Arc::new(Shared::default());
+        let committer =
+            Committer::recover(Arc::clone(&trees), disk, Arc::clone(&shared), trail, now)?;
+        let (commands, queue) = mpsc::channel(QUEUE);
+        let writer = thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || committer.run(received))
-            .map_err(|fault| Error::Unavailable(fault.to_string()))?;
+            .spawn(move || committer.run(queue))
+            .map_err(|error| Error::Unavailable(format!("cannot start its thread: {error}")))?;
         Ok(Self {
-            folder: folder.to_owned(),
-            shared: Mutex::new(Some(shared)),
             commands,
-            committer: Mutex::new(Some(thread)),
+            shared,
+            trees: Mutex::new(Some(trees)),
+            reads: Arc::new(Semaphore::new(READS as usize)),
+            writer: Mutex::new(Some(writer)),
+            folder: folder.to_owned(),
         })
     }
 
-    async fn ask<T>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
-    ) -> Result<T, Error> {
+    /// Has a change committed.
+    async fn change(&self, change: Change) -> Result<Outcome, Error> {
+        if let Some(failed) = self.shared.failed() {
+            return Err(failed);
+        }
         let (reply, answer) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        if self.commands.send(Command { change, reply }).await.is_err() {
+            return Err(self.gone());
+        }
+        answer.await.map_err(|_| self.gone())?
     }
 
-    /// Reads on a thread where blocking is allowed: a page may have to come from the disk.
-    async fn read<T, F>(&self, read: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
-    {
-        let shared = self
-            .shared
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-            .ok_or_else(closed)?;
-        tokio::task::spawn_blocking(move || read(&shared))
-            .await
-            .map_err(|fault| Error::Unavailable(fault.to_string()))?
+    /// Why the writer does not answer.
+    fn gone(&self) -> Error {
+        if self.trees().is_none() {
+            return closed();
+        }
+        Error::Unavailable("its writing thread has ended: a restart is needed".to_owned())
+    }
+
+    fn trees(&self) -> Option<Arc<Trees>> {
+        lock(&self.trees).clone()
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Trees) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
+        let trees = self.trees().ok_or_else(closed)?;
+        let result = spawn_blocking(move || {
+            let result = read(&trees);
+            // In this order: who holds all permits, as `close` does, knows that nobody reads.
+            drop(trees);
+            drop(permit);
+            result
+        });
+        result.await.map_err(|error| Error::Unavailable(format!("a read failed: {error}")))?
+    }
+
+    /// Reads an issuance that has ended.
+    async fn ended(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
+        let serial = serial.clone();
+        self.read(move |trees| {
+            let value = trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+            value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
+        })
+        .await
+    }
+
+    async fn end(
+        &self,
+        serial: &Serial,
+        state: State,
+        certificate: Vec<u8>,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        if let Some(failed) = self.shared.failed() {
+            return Err(failed);
+        }
+        let open = self.shared.open(|open| open.get(serial).cloned());
+        if let Some(open) = open {
+            // An open issuance never changes but by ending, so what is made of it here is right
+            // if it is still open when its turn comes.
+            let record = Arc::new(open.end(state, certificate, event.at));
+            let value = fitting(format::issuance(&record)?)?;
+            let repeats = state == State::Issued && event.at < record.intent.repeat_until;
+            let recent = if repeats { format::recent_item(&record.intent)? } else { Vec::new() };
+            let change =
+                Change::End { record: Arc::clone(&record), value, recent, event: told(event)? };
+            if let Outcome::Done = self.change(change).await? {
+                return Ok(record);
+            }
+        }
+        match self.ended(serial).await? {
+            Some(ended) => ended.expect_state(state),
+            None => Err(Error::NoSuchIssuance(serial.clone())),
+        }
     }
 }
 
-impl Shared {
-    fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        let open =
-            self.open_now.read().unwrap_or_else(PoisonError::into_inner).get(serial).cloned();
-        if open.is_some() {
-            return Ok(open);
-        }
-        let found = self.certificates.get(serial.as_bytes()).map_err(unavailable)?;
-        found.map(|octets| format::decode(&octets).map(Arc::new)).transpose()
+/// Refuses what sled would keep in a file of its own.
+fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if value.len() > LARGEST {
+        return Err(Error::Unavailable(format!(
+            "a record of {} octets is larger than the {LARGEST} it takes",
+            value.len()
+        )));
     }
+    Ok(value)
+}
 
-    fn list(
-        &self,
-        filter: &Filter,
-        after: Option<&Serial>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Issuance>>, Error> {
-        let from = after.map_or(Bound::Unbounded, |serial| Bound::Excluded(serial.clone()));
-        let mut open: BTreeMap<Serial, Arc<Issuance>> = {
-            let open = self.open_now.read().unwrap_or_else(PoisonError::into_inner);
-            let range = open.range((from.clone(), Bound::Unbounded));
-            range
-                .filter(|(_, one)| filter.matches(one))
-                .map(|(serial, one)| (serial.clone(), Arc::clone(one)))
-                .collect()
-        };
-        let from = from.map(|serial| serial.as_bytes().to_vec());
-        let mut out = Vec::new();
-        for pair in self.certificates.range::<Vec<u8>, _>((from, Bound::Unbounded)) {
-            if out.len() >= limit {
-                break;
-            }
-            let (_, octets) = pair.map_err(unavailable)?;
-            let ended: Issuance = format::decode(&octets)?;
-            // Ended between the look at the open ones and this one.
-            open.remove(&ended.intent.serial);
-            while let Some(first) =
-                open.first_entry().filter(|first| *first.key() < ended.intent.serial)
-            {
-                out.push(first.remove());
-            }
-            if filter.matches(&ended) {
-                out.push(Arc::new(ended));
-            }
-        }
-        out.extend(open.into_values());
-        out.truncate(limit);
-        Ok(out)
-    }
+fn told(event: Event) -> Result<Told, Error> {
+    Told::new(event)
+}
 
-    fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
-        // The batch that holds `from` may have begun before it.
-        let start = self
-            .events
-            .range(..=from.to_be_bytes())
-            .next_back()
-            .transpose()
-            .map_err(unavailable)?;
-        let start = start.map_or_else(|| from.to_be_bytes().to_vec(), |(key, _)| key.to_vec());
-        let mut out = Vec::new();
-        for pair in self.events.range(start..) {
-            let (key, octets) = pair.map_err(unavailable)?;
-            let batch: Vec<Event> = format::decode(&octets)?;
-            let numbered = (number(&key)?..).zip(batch).filter(|(number, _)| *number >= from);
-            out.extend(numbered.take(limit.saturating_sub(out.len())));
-            if out.len() >= limit {
-                break;
-            }
-        }
-        Ok(out)
-    }
+/// Locks. What these mutexes hold is replaced in one step, so a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl Store for SledStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
-        self.ask(|reply| Command::Begin(Box::new(intent), reply)).await
+        let item = fitting(format::intent_item(&intent)?)?;
+        let record = Arc::new(Issuance::from(intent));
+        match self.change(Change::Begin { record, item }).await? {
+            Outcome::Open(first) => Ok(Begun::Open(first)),
+            Outcome::Complete(serial) => match self.ended(&serial).await? {
+                Some(first) => Ok(Begun::Complete(first)),
+                None => Err(Error::Corrupt(format!(
+                    "issuance {serial} is known as complete and is not there; restore the \
+                     store's folder from a backup"
+                ))),
+            },
+            Outcome::Done | Outcome::Not => Ok(Begun::New),
+        }
     }
 
     async fn complete(
@@ -225,18 +229,22 @@ impl Store for SledStore {
         certificate: Vec<u8>,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        let serial = serial.clone();
-        self.ask(|reply| Command::Complete { serial, certificate, event, reply }).await
+        self.end(serial, State::Issued, certificate, event).await
     }
 
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
-        let serial = serial.clone();
-        self.ask(|reply| Command::Void { serial, event, reply }).await
+        self.end(serial, State::Void, Vec::new(), event).await.map(|_| ())
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        let serial = serial.clone();
-        self.read(move |shared| shared.find(&serial)).await
+        if self.trees().is_none() {
+            return Err(closed());
+        }
+        // The open ones first: one that ends meanwhile is in the tree before it leaves here.
+        match self.shared.open(|open| open.get(serial).cloned()) {
+            Some(open) => Ok(Some(open)),
+            None => self.ended(serial).await,
+        }
     }
 
     async fn list(
@@ -246,200 +254,147 @@ impl Store for SledStore {
         limit: usize,
     ) -> Result<Vec<Arc<Issuance>>, Error> {
         let (filter, after) = (filter.clone(), after.cloned());
-        self.read(move |shared| shared.list(&filter, after.as_ref(), limit)).await
+        let shared = Arc::clone(&self.shared);
+        self.read(move |trees| {
+            let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            // Before the tree is read, for the reason given in `find`.
+            let open: Vec<Arc<Issuance>> = shared.open(|open| {
+                let later = open.range::<Serial, _>((from, Bound::Unbounded));
+                later.map(|(_, record)| Arc::clone(record)).collect()
+            });
+            list(trees, open, &filter, after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
-        self.ask(|reply| Command::AddAccount { account, event, reply }).await
+        let value = fitting(format::account(&account)?)?;
+        let change = Change::AddAccount { name: account.name.clone(), value, event: told(event)? };
+        match self.change(change).await? {
+            Outcome::Not => Err(Error::AccountExists(account.name)),
+            _ => Ok(()),
+        }
     }
 
     async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error> {
-        let name = name.to_owned();
-        self.ask(|reply| Command::RemoveAccount { name, event, reply }).await
+        let change = Change::RemoveAccount { name: name.to_owned(), event: told(event)? };
+        match self.change(change).await? {
+            Outcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
+            _ => Ok(()),
+        }
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         let name = name.to_owned();
-        self.read(move |shared| {
-            let found = shared.accounts.get(name.as_bytes()).map_err(unavailable)?;
-            found.map(|octets| format::decode(&octets)).transpose()
+        self.read(move |trees| {
+            let value = trees.accounts.get(name).map_err(fault)?;
+            value.map(|value| format::read_account(&value)).transpose()
         })
         .await
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        self.read(|shared| {
-            shared
-                .accounts
-                .iter()
-                .values()
-                .map(|octets| format::decode(&octets.map_err(unavailable)?))
-                .collect()
+        self.read(|trees| {
+            let values = trees.accounts.iter().values();
+            values.map(|value| format::read_account(&value.map_err(fault)?)).collect()
         })
         .await
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
-        self.ask(|reply| Command::Append { event, reply }).await
+        self.change(Change::Append { event: told(event)? }).await.map(|_| ())
     }
 
     async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
-        self.read(move |shared| shared.events(from, limit)).await
+        // A committed event that is not yet durable may come back as another one.
+        let last = self.shared.events();
+        self.read(move |trees| events(trees, from, last, limit)).await
     }
 
     async fn close(&self) {
+        // Last in the queue; fails if it was closed before. Not by `change`: a store that failed
+        // is closed as well.
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command::Close(reply)).await.is_ok() {
-            // Without an answer the committer is gone, which is what is wanted.
+        if self.commands.send(Command { change: Change::Close, reply }).await.is_ok() {
             let _ = answer.await;
         }
-        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let file = self.folder.join("db");
-        let ending = tokio::task::spawn_blocking(move || {
-            drop(shared);
-            // A committer that panicked has answered nobody: there is nothing to save.
-            let joined = thread.map(JoinHandle::join);
-            wait_for_release(&file);
-            joined
-        });
-        let _ = ending.await;
-    }
-}
-
-/// Makes the folder and sled's files durable as names: after the first open a power cut must not
-/// take them away. Returns the file that each commit is synced by.
-fn sync_once(folder: &Path) -> io::Result<File> {
-    for name in ["conf", "blobs"] {
-        match File::open(folder.join(name)) {
-            Ok(file) => file.sync_all()?,
-            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
-            Err(fault) => return Err(fault),
+        let writer = lock(&self.writer).take();
+        if let Some(writer) = writer {
+            let _ = spawn_blocking(move || writer.join()).await;
         }
-    }
-    let file = File::open(folder.join("db"))?;
-    file.sync_all()?;
-    File::open(folder)?.sync_all()?;
-    if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        File::open(fs::canonicalize(parent)?)?.sync_all()?;
-    }
-    Ok(file)
-}
-
-/// Waits until sled's own threads have let go of the file, so that whoever opens it next finds it
-/// free; not longer than two seconds.
-fn wait_for_release(file: &Path) {
-    let Ok(file) = File::open(file) else { return };
-    for _ in 0..200 {
-        if file.try_lock().is_ok() {
-            return;
-        }
-        std::thread::park_timeout(Duration::from_millis(10));
-    }
-}
-
-fn check_format(meta: &::sled::Tree) -> Result<(), Error> {
-    const KEY: &str = "format";
-    match meta.get(KEY).map_err(unavailable)?.as_deref() {
-        None => meta.insert(KEY, &[format::VERSION]).map(|_| ()).map_err(unavailable),
-        Some([version]) if *version == format::VERSION => Ok(()),
-        Some(other) => {
-            Err(Error::Corrupt(format!("format {other:?}; this estd reads {}", format::VERSION)))
-        }
-    }
-}
-
-/// Reads what the committer keeps in memory.
-fn load(
-    shared: Arc<Shared>,
-    file: File,
-    trail: Arc<dyn Trail>,
-    now: Time,
-) -> Result<Committer, Error> {
-    let (mut requests, mut open) = (Requests::default(), Open::new());
-    let (mut batches, mut batch_of) = (BTreeMap::new(), HashMap::new());
-    let mut recent = Recent::default();
-    let mut last_batch = 0;
-    for pair in &shared.open {
-        let (key, octets) = pair.map_err(unavailable)?;
-        let number = number(&key)?;
-        last_batch = last_batch.max(number);
-        let mut left = BTreeSet::new();
-        for intent in format::decode::<Vec<Intent>>(&octets)? {
-            if shared.certificates.contains_key(intent.serial.as_bytes()).map_err(unavailable)? {
-                continue;
+        // Waits for the reads that run, and lets no more start.
+        let idle = self.reads.acquire_many(READS).await;
+        self.reads.close();
+        let trees = lock(&self.trees).take();
+        // The last handle: sled writes and lets go of the folder.
+        let _ = spawn_blocking(move || drop(trees)).await;
+        drop(idle);
+        // sled's own threads may hold the files for some moments more.
+        for _ in 0..RELEASE {
+            if disk::is_released(&self.folder) {
+                return;
             }
-            requests.insert(intent.request_key, intent.serial.clone(), intent.repeat_until);
-            left.insert(intent.serial.clone());
-            batch_of.insert(intent.serial.clone(), number);
-            open.insert(intent.serial.clone(), Arc::new(intent.into()));
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        batches.insert(number, left);
+        tracing::warn!(folder = %self.folder.display(), "the store was closed and is still locked");
     }
-    for pair in &shared.recent {
-        let (key, octets) = pair.map_err(unavailable)?;
-        let number = number(&key)?;
-        last_batch = last_batch.max(number);
-        let completed: Vec<committer::Completed> = format::decode(&octets)?;
-        for one in completed.iter().filter(|one| one.until > now) {
-            requests.insert(one.key, one.serial.clone(), one.until);
-        }
-        recent.remember(number, &completed);
+}
+
+/// Merges the open issuances with those that have ended, in the order of their serial numbers.
+fn list(
+    trees: &Trees,
+    open: Vec<Arc<Issuance>>,
+    filter: &Filter,
+    after: Option<&Serial>,
+    limit: usize,
+) -> Result<Vec<Arc<Issuance>>, Error> {
+    let from = after.map_or(Bound::Unbounded, |serial| Bound::Excluded(serial.as_bytes()));
+    let mut open = open.into_iter().peekable();
+    let mut ended = trees.certificates.range::<&[u8], _>((from, Bound::Unbounded)).peekable();
+    let mut found = Vec::new();
+    while found.len() < limit {
+        let next = match (open.peek(), ended.peek()) {
+            (Some(first), Some(Ok((key, _)))) => first.intent.serial.as_bytes().cmp(key.as_ref()),
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(Ok(_))) => std::cmp::Ordering::Greater,
+            (_, Some(Err(error))) => return Err(fault(error.clone())),
+            (None, None) => break,
+        };
+        // One that is in both ends just now, and is open until that is durable.
+        let record = if next.is_le() {
+            if next.is_eq() {
+                ended.next();
+            }
+            open.next()
+        } else {
+            let entry = ended.next().transpose().map_err(fault)?;
+            entry.map(|(_, value)| format::read_issuance(&value).map(Arc::new)).transpose()?
+        };
+        found.extend(record.filter(|record| filter.matches(record)));
     }
-    let last_event = shared.events.iter().next_back().transpose().map_err(unavailable)?;
-    let next_event = match last_event {
-        None => 1,
-        Some((key, octets)) => {
-            number(&key)?.saturating_add(format::decode::<Vec<Event>>(&octets)?.len() as u64)
-        }
+    Ok(found)
+}
+
+/// Reads the events `from` to `last`, at most `limit`.
+fn events(trees: &Trees, from: u64, last: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
+    let mut found = Vec::new();
+    // The page that holds `from` begins at it or before it.
+    let before = trees.events.range(..=from.to_be_bytes()).next_back();
+    let start = match before.transpose().map_err(fault)? {
+        Some((key, _)) => key,
+        None => ::sled::IVec::default(),
     };
-    *shared.open_now.write().unwrap_or_else(PoisonError::into_inner) = open;
-    Ok(Committer {
-        shared,
-        file,
-        trail,
-        requests,
-        batches,
-        batch_of,
-        recent,
-        next_batch: last_batch + 1,
-        next_event,
-        broken: None,
-    })
-}
-
-fn number(key: &[u8]) -> Result<u64, Error> {
-    let octets =
-        key.try_into().map_err(|_| Error::Corrupt(format!("a number of {} octets", key.len())))?;
-    Ok(u64::from_be_bytes(octets))
-}
-
-fn opening(folder: &Path, fault: ::sled::Error) -> Error {
-    match fault {
-        // sled has no kind of its own for this.
-        ::sled::Error::Io(fault) if fault.to_string().contains("could not acquire lock") => {
-            Error::InUse(folder.display().to_string())
+    for entry in trees.events.range(start..) {
+        let (key, page) = entry.map_err(fault)?;
+        let first = committer::number(&key)?;
+        for (number, event) in (first..).zip(format::read_events(&page)?) {
+            if number > last || found.len() >= limit {
+                return Ok(found);
+            }
+            if number >= from {
+                found.push((number, event));
+            }
         }
-        ::sled::Error::Corruption { .. } | ::sled::Error::Unsupported(_) => {
-            Error::Corrupt(format!("{}: {fault}", folder.display()))
-        }
-        other => Error::Unavailable(format!("{}: {other}", folder.display())),
     }
-}
-
-fn unavailable(fault: ::sled::Error) -> Error {
-    match fault {
-        ::sled::Error::Corruption { .. } => Error::Corrupt(fault.to_string()),
-        other => Error::Unavailable(other.to_string()),
-    }
-}
-
-fn closed() -> Error {
-    Error::Unavailable("it is closed".to_owned())
-}
-
-impl std::fmt::Debug for SledStore {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SledStore").finish_non_exhaustive()
-    }
+    Ok(found)
 }

@@ -1,0 +1,89 @@
+//! Which requests are repeats: an index from [`RequestKey`] to the issuance it led to, as large
+//! as the windows in which repeats are answered.
+
+use super::RequestKey;
+use crate::types::{Serial, Time};
+use std::collections::{BTreeMap, HashMap};
+
+/// The requests whose repeats are still answered with the first one's certificate.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    slots: HashMap<RequestKey, (Serial, Time)>,
+    /// The keys by the moment they end, so that purging looks at nothing that stays.
+    ends: BTreeMap<Time, Vec<RequestKey>>,
+}
+
+impl Requests {
+    /// The issuance that a request at the moment `at` repeats.
+    pub(super) fn find(&self, key: &RequestKey, at: Time) -> Option<&Serial> {
+        self.slots.get(key).filter(|(_, until)| at < *until).map(|(serial, _)| serial)
+    }
+
+    /// Takes a request whose repeats before `until` lead to `serial`.
+    pub(super) fn remember(&mut self, key: RequestKey, serial: Serial, until: Time) {
+        self.slots.insert(key, (serial, until));
+        self.ends.entry(until).or_default().push(key);
+    }
+
+    /// Lets go of a request whose issuance was voided: the next one starts afresh.
+    pub(super) fn forget(&mut self, key: &RequestKey, serial: &Serial) {
+        // A later request with the same key may have its own issuance by now.
+        if self.slots.get(key).is_some_and(|(slot, _)| slot == serial) {
+            self.slots.remove(key);
+        }
+    }
+
+    /// Drops what is over at `now`.
+    pub(super) fn purge(&mut self, now: Time) {
+        while let Some(first) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {
+            for key in first.remove() {
+                if self.slots.get(&key).is_some_and(|(_, until)| *until <= now) {
+                    self.slots.remove(&key);
+                }
+            }
+        }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> (usize, usize) {
+        (self.slots.len(), self.ends.values().map(Vec::len).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_no_more_than_what_is_inside_its_window() {
+        let mut requests = Requests::default();
+        let serial = |n: u8| Serial::parse(&[1, n]).unwrap();
+        for n in 0..100_u8 {
+            let now = Time::from_unix(u64::from(n));
+            requests.purge(now);
+            let until = Time::from_unix(u64::from(n) + 10);
+            requests.remember(RequestKey([n; 32]), serial(n), until);
+        }
+        assert_eq!(requests.len(), (10, 10));
+        let last = RequestKey([99; 32]);
+        assert_eq!(requests.find(&last, Time::from_unix(108)), Some(&serial(99)));
+        assert_eq!(requests.find(&last, Time::from_unix(109)), None, "the end is exclusive");
+        requests.forget(&last, &serial(1));
+        assert!(requests.find(&last, Time::from_unix(108)).is_some(), "another's issuance");
+        requests.forget(&last, &serial(99));
+        assert!(requests.find(&last, Time::from_unix(108)).is_none());
+        requests.purge(Time::MAX);
+        assert_eq!(requests.len(), (0, 0));
+    }
+
+    #[test]
+    fn a_later_request_with_the_same_key_outlives_the_first_ones_end() {
+        let mut requests = Requests::default();
+        let key = RequestKey([7; 32]);
+        let (first, second) = (Serial::parse(&[1]).unwrap(), Serial::parse(&[2]).unwrap());
+        requests.remember(key, first, Time::from_unix(10));
+        requests.remember(key, second.clone(), Time::from_unix(30));
+        requests.purge(Time::from_unix(10));
+        assert_eq!(requests.find(&key, Time::from_unix(10)), Some(&second));
+    }
+}

@@ -1,0 +1,252 @@
+//! The folder: opening it, making it durable, and what sled says when it cannot.
+
+use super::{super::Error, format};
+use ::sled::{Config, Db, Tree};
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs::{self, DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, FileExt},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+};
+
+/// The layout of the folder that this code writes.
+const FOLDER_VERSION: u32 = 1;
+
+/// The largest value that sled is given to keep beside others.
+///
+/// sled writes a leaf, which is up to 20 values, in one message, and a message beyond 128 KiB to
+/// a file of its own under `blobs/`, which it never syncs. Values up to this size cannot make one.
+pub(super) const USUAL: usize = 6 * 1024;
+
+/// The largest value at all.
+pub(super) const LARGEST: usize = 120 * 1024;
+
+/// The open database and its trees.
+pub(super) struct Trees {
+    pub(super) db: Db,
+    /// Serial number → ended issuance.
+    pub(super) certificates: Tree,
+    /// The journal: number of the first → open issuances.
+    pub(super) open: Tree,
+    /// Number of the first → requests that have their certificate.
+    pub(super) recent: Tree,
+    /// Number of the first → events.
+    pub(super) events: Tree,
+    /// Name → account.
+    pub(super) accounts: Tree,
+}
+
+/// Translates what sled says while the store runs.
+pub(super) fn fault(fault: ::sled::Error) -> Error {
+    match fault {
+        ::sled::Error::Corruption { .. } => {
+            Error::Corrupt(format!("{fault}; restore the store's folder from a backup"))
+        }
+        _ => Error::Unavailable(fault.to_string()),
+    }
+}
+
+fn io_fault(path: &Path, what: &str, fault: &io::Error) -> Error {
+    Error::Unavailable(format!("{}: cannot {what}: {fault}", path.display()))
+}
+
+/// Opens the folder, or makes it. Blocks.
+pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
+    // 0700: the folder holds password hashes.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .map_err(|error| io_fault(folder, "make the folder", &error))?;
+    // A killed process leaves writes that the kernel has and the disk has not. sled reads them
+    // back, and at once syncs a snapshot that counts on them.
+    sync_files(folder)?;
+
+    let config = Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
+    // sled asserts what it believes of its files, and damaged ones are not what it believes.
+    let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(Ok(db)) => db,
+        Ok(Err(error)) => return Err(open_fault(folder, &error)),
+        Err(_) => return Err(damaged(folder, "sled gave up reading it")),
+    };
+    let tree = |name: &str| db.open_tree(name).map_err(|error| open_fault(folder, &error));
+    let trees = Trees {
+        certificates: tree("certificates")?,
+        open: tree("open")?,
+        recent: tree("recent")?,
+        events: tree("events")?,
+        accounts: tree("accounts")?,
+        db: db.clone(),
+    };
+    check_version(folder, &trees, &tree("meta")?)?;
+    db.flush().map_err(|error| open_fault(folder, &error))?;
+    sync_files(folder)?;
+    Ok(trees)
+}
+
+/// Refuses a folder of another version; makes a new one this version's.
+fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error> {
+    const KEY: &str = "format";
+    match meta.get(KEY).map_err(fault)? {
+        Some(value) => match format::read_folder_version(&value)? {
+            FOLDER_VERSION => Ok(()),
+            found => Err(Error::Corrupt(format!(
+                "{} has layout {found}, and this estd reads layout {FOLDER_VERSION}: run the \
+                 version of estd that wrote it, or a later one",
+                folder.display()
+            ))),
+        },
+        // New, or killed before its first write.
+        None if trees.certificates.is_empty()
+            && trees.open.is_empty()
+            && trees.events.is_empty() =>
+        {
+            let version = format::folder_version(FOLDER_VERSION)?;
+            meta.insert(KEY, version).map(|_| ()).map_err(fault)
+        }
+        None => Err(damaged(folder, "it holds records and does not say of which layout")),
+    }
+}
+
+fn damaged(folder: &Path, why: &str) -> Error {
+    Error::Corrupt(format!("{}: {why}; restore the folder from a backup", folder.display()))
+}
+
+fn open_fault(folder: &Path, error: &::sled::Error) -> Error {
+    use ::sled::Error as Sled;
+    match error {
+        // sled makes a text of what flock(2) said.
+        Sled::Io(error) if error.to_string().contains("could not acquire lock") => {
+            if error.to_string().contains("WouldBlock") {
+                Error::InUse(folder.display().to_string())
+            } else {
+                io_fault(folder, "lock it", error)
+            }
+        }
+        Sled::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+            io_fault(folder, "open it", error)
+        }
+        Sled::Io(error) => damaged(folder, &error.to_string()),
+        other => damaged(folder, &other.to_string()),
+    }
+}
+
+/// Whether another open could lock the folder. What cannot be asked is taken for yes.
+pub(super) fn is_released(folder: &Path) -> bool {
+    // Closing the file unlocks it again.
+    File::open(folder.join("db"))
+        .map_or(true, |db| !matches!(db.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Makes durable what the folder holds, and the folder itself.
+fn sync_files(folder: &Path) -> Result<(), Error> {
+    for name in ["conf", "db", "blobs", "."] {
+        let path = folder.join(name);
+        match File::open(&path).and_then(|file| file.sync_all()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => result.map_err(|error| io_fault(&path, "sync", &error))?,
+        }
+    }
+    // The folder's own name, if it is new.
+    if let Ok(parent) = folder.join("..").canonicalize() {
+        File::open(&parent)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| io_fault(&parent, "sync", &error))?;
+    }
+    Ok(())
+}
+
+/// Makes commits durable, which `Db::flush` of sled 0.34.7 does not: it writes, and then asks
+/// Linux with `sync_file_range(2)`, which waits neither for the file's length nor for the disk's
+/// cache (docs/adr/0001).
+pub(super) struct Disk {
+    db: File,
+    blobs: PathBuf,
+    /// The files under `blobs/` that are durable; none while there can be no files.
+    synced: Option<HashSet<OsString>>,
+    /// How many events were durable at some moment: see [`Disk::mark`].
+    mark: File,
+}
+
+impl Disk {
+    pub(super) fn new(folder: &Path) -> Result<Self, Error> {
+        let path = folder.join("db");
+        let db = File::open(&path).map_err(|error| io_fault(&path, "open it", &error))?;
+        let path = folder.join("mark");
+        let mark = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let mark = mark.map_err(|error| io_fault(&path, "open it", &error))?;
+        let mut disk = Self { db, blobs: folder.join("blobs"), synced: None, mark };
+        let mut entries = fs::read_dir(&disk.blobs)
+            .map_err(|error| io_fault(&disk.blobs, "read the folder", &error))?;
+        if entries.next().is_some() {
+            disk.expect_blobs();
+        }
+        Ok(disk)
+    }
+
+    /// From now on there may be files under `blobs/`.
+    pub(super) fn expect_blobs(&mut self) {
+        self.synced.get_or_insert_default();
+    }
+
+    /// Notes that this many events are durable.
+    ///
+    /// Where sled's log is damaged, sled takes the place for the log's end: what came after is
+    /// gone, and nothing says so. The mark tells. It is written and not synced: after a power
+    /// failure it may be behind, which makes it weaker and never wrong.
+    pub(super) fn mark(&self, events: u64) {
+        // Twice, so that half of it is not taken for a number.
+        let mark = format!("{events:020} {events:020}\n");
+        let _ = self.mark.write_all_at(mark.as_bytes(), 0);
+    }
+
+    /// Checks that no event is missing of those that were durable.
+    pub(super) fn check_mark(&self, events: u64) -> Result<(), Error> {
+        let mut mark = [0; 41];
+        if self.mark.read_exact_at(&mut mark, 0).is_err() {
+            return Ok(());
+        }
+        let mark = std::str::from_utf8(&mark).ok().and_then(|mark| mark.split_once(' '));
+        match mark.filter(|(one, other)| one == other).and_then(|(one, _)| one.parse().ok()) {
+            Some::<u64>(marked) if marked > events => Err(Error::Corrupt(format!(
+                "{marked} events were committed and {events} can be read: the log is damaged and \
+                 records are lost; restore the store's folder from a backup"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns when all that was committed is on the disk.
+    pub(super) fn sync(&mut self, db: &Db) -> Result<(), String> {
+        db.flush().map_err(|error| error.to_string())?;
+        self.db.sync_data().map_err(|error| error.to_string())?;
+        self.sync_blobs().map_err(|error| format!("{}: {error}", self.blobs.display()))
+    }
+
+    fn sync_blobs(&mut self) -> io::Result<()> {
+        let Some(synced) = &mut self.synced else { return Ok(()) };
+        let mut present = HashSet::new();
+        let mut new = false;
+        for entry in fs::read_dir(&self.blobs)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if !synced.contains(&name) {
+                match File::open(entry.path()).and_then(|file| file.sync_all()) {
+                    // sled removes what it no longer needs.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    result => result?,
+                }
+                new = true;
+            }
+            present.insert(name);
+        }
+        if new {
+            File::open(&self.blobs)?.sync_all()?;
+        }
+        *synced = present;
+        Ok(())
+    }
+}

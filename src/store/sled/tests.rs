@@ -1,0 +1,450 @@
+//! What only a store on a disk does. Its behaviour as a store is in `store/contract.rs`.
+
+use super::{
+    super::contract::{CACHE, NOW, Recorder, account, at, event, intent, issue, issued, serial},
+    *,
+};
+use crate::{
+    telemetry::audit::{Name, NoTrail},
+    types::{Actor, Method, Operation, TrustClass},
+};
+use std::{fs, path::PathBuf};
+use tempfile::TempDir;
+
+fn open(folder: &Path) -> Result<SledStore, Error> {
+    SledStore::open(folder, CACHE, NOW, Arc::new(NoTrail))
+}
+
+fn count(folder: &Path, tree: &str) -> usize {
+    ::sled::open(folder).unwrap().open_tree(tree).unwrap().len()
+}
+
+/// What a test writes into a folder behind the store's back.
+fn tamper(folder: &Path, tree: &str, key: &[u8], value: &[u8]) {
+    let db = ::sled::open(folder).unwrap();
+    db.open_tree(tree).unwrap().insert(key, value).unwrap();
+    db.flush().unwrap();
+}
+
+#[tokio::test]
+async fn a_folder_is_one_process_s() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    let second = open(folder.path()).err().unwrap();
+    let name = folder.path().display().to_string();
+    assert!(matches!(second, Error::InUse(folder) if folder == name));
+    store.close().await;
+    open(folder.path()).unwrap().close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn can_be_opened_as_soon_as_it_is_closed() {
+    let folder = TempDir::new().unwrap();
+    for round in 1..=50 {
+        let store = Arc::new(open(folder.path()).unwrap());
+        issue(&*store, round).await;
+        // Reads that run, and one that nobody waits for, must not hold the folder.
+        let reads: Vec<_> = (0..8)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move { store.list(&Filter::default(), None, 1000).await })
+            })
+            .collect();
+        reads.iter().take(4).for_each(tokio::task::JoinHandle::abort);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn everything_is_there_after_opening_again() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=30 {
+        issue(&store, number).await;
+    }
+    store.begin(intent(31, 31)).await.unwrap();
+    store.void(&serial(31), event(Name::IssuanceVoided, 31)).await.unwrap();
+    store.begin(intent(32, 32)).await.unwrap();
+    store.add_account(account("a"), event(Name::AccountAdded, 32)).await.unwrap();
+    let all = store.list(&Filter::default(), None, 100).await.unwrap();
+    let events = store.events(1, 100).await.unwrap();
+    assert_eq!((all.len(), events.len()), (32, 32));
+    store.close().await;
+
+    let trail = Arc::new(Recorder::default());
+    let store = SledStore::open(folder.path(), CACHE, at(10), Arc::clone(&trail) as Arc<dyn Trail>)
+        .unwrap();
+    assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap(), all);
+    assert_eq!(store.events(1, 100).await.unwrap(), events);
+    assert_eq!(store.accounts().await.unwrap(), [account("a")]);
+    assert!(trail.told().is_empty(), "what was told is not told again");
+    store.append(event(Name::ServerStarted, 33)).await.unwrap();
+    assert_eq!(trail.told(), [(Some(33), event(Name::ServerStarted, 33))]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn open_issuances_outlive_a_restart_and_can_be_ended() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(open(folder.path()).unwrap());
+    // Together, so that some share a page of the journal.
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 1..=40 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.begin(intent(number, number)).await.unwrap() });
+    }
+    tasks.join_all().await;
+    for number in 1..=20 {
+        store.complete(&serial(number * 2), vec![1], issued(number)).await.unwrap();
+    }
+    store.close().await;
+
+    let store = open(folder.path()).unwrap();
+    let open_ones = Filter { state: Some(State::Open), ..Filter::default() };
+    let listed = store.list(&open_ones, None, 100).await.unwrap();
+    assert_eq!(listed.len(), 20);
+    let expected: Vec<_> =
+        (1..=40).step_by(2).map(|number| Arc::new(intent(number, number).into())).collect();
+    assert_eq!(listed, expected);
+    assert!(matches!(store.begin(intent(1, 99)).await, Err(Error::SerialTaken(_))));
+    let repeat = store.begin(intent(100, 3)).await.unwrap();
+    assert_eq!(repeat, Begun::Open(Arc::new(intent(3, 3).into())));
+    let late = Intent { begun: at(60), ..intent(100, 3) };
+    assert_eq!(store.begin(late).await.unwrap(), Begun::New);
+    store.complete(&serial(100), vec![1], issued(100)).await.unwrap();
+    for number in (1..=40).step_by(2) {
+        store.void(&serial(number), event(Name::IssuanceVoided, number)).await.unwrap();
+    }
+    store.close().await;
+    assert_eq!(count(folder.path(), "open"), 0, "the journal is empty when nothing is open");
+}
+
+#[tokio::test]
+async fn repeats_are_known_after_a_restart_and_forgotten_in_time() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=5 {
+        issue(&store, number).await;
+    }
+    store.close().await;
+    assert_ne!(count(folder.path(), "recent"), 0);
+
+    let store = open(folder.path()).unwrap();
+    let first = store.find(&serial(3)).await.unwrap().unwrap();
+    let repeat = Intent { begun: at(59), ..intent(10, 3) };
+    assert_eq!(store.begin(repeat).await.unwrap(), Begun::Complete(first));
+    store.close().await;
+
+    let store = open(folder.path()).unwrap();
+    let late = Intent { begun: at(60), repeat_until: at(90), ..intent(11, 3) };
+    assert_eq!(store.begin(late).await.unwrap(), Begun::New);
+    store.close().await;
+    assert_eq!(count(folder.path(), "recent"), 0, "and the disk forgets as well");
+}
+
+#[tokio::test]
+async fn a_later_request_with_the_same_key_is_the_one_found_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    store.begin(intent(1, 1)).await.unwrap();
+    let second = Intent { begun: at(60), repeat_until: at(120), ..intent(2, 1) };
+    assert_eq!(store.begin(second.clone()).await.unwrap(), Begun::New);
+    store.close().await;
+    let store = open(folder.path()).unwrap();
+    let third = Intent { begun: at(70), ..intent(3, 1) };
+    assert_eq!(store.begin(third).await.unwrap(), Begun::Open(Arc::new(second.into())));
+    store.close().await;
+}
+
+#[tokio::test]
+async fn files_beside_the_log_are_synced_and_read_back() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=40 {
+        store.begin(intent(number, number)).await.unwrap();
+        store.complete(&serial(number), vec![8; 31_000], issued(number)).await.unwrap();
+    }
+    store.close().await;
+    let blobs = fs::read_dir(folder.path().join("blobs")).unwrap().count();
+    assert!(blobs > 0, "leaves this large are files of their own");
+    let store = open(folder.path()).unwrap();
+    let all = store.list(&Filter::default(), None, 100).await.unwrap();
+    assert!(all.len() == 40 && all.iter().all(|record| record.certificate.len() == 31_000));
+    let larger = store.complete(&serial(99), vec![8; LARGEST], issued(99)).await;
+    assert!(matches!(larger, Err(Error::NoSuchIssuance(_))));
+    store.begin(intent(99, 99)).await.unwrap();
+    let larger = store.complete(&serial(99), vec![8; LARGEST], issued(99)).await;
+    assert!(matches!(larger, Err(Error::Unavailable(text)) if text.contains("larger than")));
+    issue(&store, 100).await;
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pages_of_usual_size_never_make_files_beside_the_log() {
+    let folder = TempDir::new().unwrap();
+    let store = Arc::new(open(folder.path()).unwrap());
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..256 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            for each in 0..20 {
+                let number = task * 20 + each;
+                let open = Intent { tbs: vec![1; 2000], ..intent(number, number) };
+                store.begin(open).await.unwrap();
+                store.complete(&serial(number), vec![2; 5500], issued(number)).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    store.close().await;
+    assert_eq!(fs::read_dir(folder.path().join("blobs")).unwrap().count(), 0);
+    assert_eq!(count(folder.path(), "open"), 0);
+}
+
+#[tokio::test]
+async fn a_later_layout_is_refused_with_both_versions() {
+    let folder = TempDir::new().unwrap();
+    open(folder.path()).unwrap().close().await;
+    tamper(folder.path(), "meta", b"format", &[1, 2]);
+    let refused = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(&refused, Error::Corrupt(text)
+            if text.contains("has layout 2, and this estd reads layout 1: run")),
+        "{refused}"
+    );
+    // And one whose very version is written in another way.
+    tamper(folder.path(), "meta", b"format", &[9, 2]);
+    let refused = open(folder.path()).err().unwrap();
+    assert!(matches!(&refused, Error::Corrupt(text) if text.contains("format 9")), "{refused}");
+}
+
+#[tokio::test]
+async fn records_without_a_layout_are_refused() {
+    let folder = TempDir::new().unwrap();
+    tamper(folder.path(), "certificates", &[1], &[1]);
+    let refused = open(folder.path()).err().unwrap();
+    assert!(matches!(&refused, Error::Corrupt(text) if text.contains("which layout")));
+}
+
+#[tokio::test]
+async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    issue(&store, 1).await;
+    issue(&store, 2).await;
+    store.close().await;
+    let value = {
+        let db = ::sled::open(folder.path()).unwrap();
+        let tree = db.open_tree("certificates").unwrap();
+        tree.get(serial(2).as_bytes()).unwrap().unwrap().to_vec()
+    };
+    let cases: [(Vec<u8>, &str); 4] = [
+        ([&[2], &value[1..]].concat(), "an issuance has format 2, and this estd reads format 1"),
+        ([&value[..], &[0]].concat(), "1 octets too many"),
+        (value[..value.len() / 2].to_vec(), "an issuance: "),
+        (Vec::new(), "an empty value"),
+    ];
+    for (tampered, expected) in cases {
+        tamper(folder.path(), "certificates", serial(2).as_bytes(), &tampered);
+        let store = open(folder.path()).unwrap();
+        let refused = store.find(&serial(2)).await;
+        assert!(
+            matches!(&refused, Err(Error::Corrupt(text)) if text.contains(expected)),
+            "{expected}: {refused:?}"
+        );
+        assert!(store.find(&serial(1)).await.unwrap().is_some());
+        assert!(matches!(store.begin(intent(2, 9)).await, Err(Error::SerialTaken(_))));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn damaged_files_are_refused_as_such() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=50 {
+        issue(&store, number).await;
+    }
+    store.close().await;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_string_lossy().starts_with("snap") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // The length of conf is right and its content is not.
+    let conf = folder.path().join("conf");
+    let mut octets = fs::read(&conf).unwrap();
+    octets[0] ^= 0xff;
+    fs::write(&conf, octets).unwrap();
+    let refused = open(folder.path()).err().unwrap();
+    assert!(
+        matches!(&refused, Error::Corrupt(text) if text.contains("from a backup")),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_more_is_written() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    issue(&store, 1).await;
+    store.begin(intent(2, 2)).await.unwrap();
+    // From here on the sync fails: there may be files under `blobs`, and it is gone.
+    fs::remove_dir(folder.path().join("blobs")).unwrap();
+    let failed = store.complete(&serial(2), vec![8; 10_000], issued(2)).await;
+    let restart = |text: &str| text.contains("a restart is needed");
+    assert!(matches!(&failed, Err(Error::Unavailable(text)) if restart(text)), "{failed:?}");
+    for answer in [
+        store.append(issued(3)).await,
+        store.begin(intent(4, 4)).await.map(|_| ()),
+        store.void(&serial(2), issued(4)).await,
+    ] {
+        assert!(matches!(&answer, Err(Error::Unavailable(text)) if restart(text)), "{answer:?}");
+    }
+    // What is read is what was acknowledged.
+    let second = store.find(&serial(2)).await.unwrap().unwrap();
+    assert_eq!(second.state, State::Open);
+    assert_eq!(store.events(1, 10).await.unwrap().len(), 1);
+    store.close().await;
+    let store = open(folder.path()).unwrap();
+    assert!(store.find(&serial(1)).await.unwrap().is_some());
+    store.close().await;
+}
+
+/// Everything that version 1 can hold.
+async fn fill_v1(store: &SledStore) {
+    for number in 1..=5 {
+        issue(store, number).await;
+    }
+    let predecessor = Some(serial(5));
+    store.begin(Intent { predecessor, ..intent(6, 6) }).await.unwrap();
+    store.begin(intent(7, 7)).await.unwrap();
+    store.void(&serial(7), event(Name::IssuanceVoided, 7)).await.unwrap();
+    for name in ["", "floor-1", "floor-2"] {
+        store.add_account(account(name), event(Name::AccountAdded, 8)).await.unwrap();
+    }
+    store.remove_account("floor-2", event(Name::AccountRemoved, 9)).await.unwrap();
+    let operations = Operation::ALL.map(Some).into_iter().chain([None]);
+    for (number, operation) in (20..).zip(operations) {
+        let intent = Intent { operation, ..intent(number, number) };
+        store.begin(intent).await.unwrap();
+    }
+    let names = [
+        Name::AccountAdded,
+        Name::AccountRemoved,
+        Name::CaCreated,
+        Name::CertificateIssued,
+        Name::IssuanceVoided,
+        Name::EnrollmentRepeated,
+        Name::EnrollmentRefused,
+        Name::ServerReloaded,
+        Name::ServerReloadRefused,
+        Name::ServerStarted,
+        Name::ServerStopped,
+        Name::RequestRefused,
+    ];
+    for name in names {
+        store.append(Event::new(at(7), name, Actor::operator(0))).await.unwrap();
+    }
+    let methods = [
+        Method::Anonymous,
+        Method::Password,
+        Method::Certificate(TrustClass::Explicit),
+        Method::Certificate(TrustClass::Implicit),
+        Method::CertificateAndPassword(TrustClass::Explicit),
+        Method::CertificateAndPassword(TrustClass::Implicit),
+        Method::Operator,
+        Method::Server,
+    ];
+    for method in methods {
+        let actor = Actor { name: "Œuvre".to_owned(), method };
+        store.append(Event::new(at(7), Name::EnrollmentRefused, actor)).await.unwrap();
+    }
+}
+
+fn v1() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/store/sled-v1")
+}
+
+#[tokio::test]
+async fn reads_what_version_1_wrote() {
+    // Opening writes: a copy is opened.
+    let folder = TempDir::new().unwrap();
+    for entry in fs::read_dir(v1()).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let old = open(folder.path()).unwrap();
+    let fresh = TempDir::new().unwrap();
+    let new = open(fresh.path()).unwrap();
+    fill_v1(&new).await;
+    let all = Filter::default();
+    let issuances = old.list(&all, None, 100).await.unwrap();
+    assert_eq!(issuances.len(), 11);
+    assert_eq!(issuances, new.list(&all, None, 100).await.unwrap());
+    assert_eq!(old.events(1, 100).await.unwrap(), new.events(1, 100).await.unwrap());
+    assert_eq!(old.accounts().await.unwrap(), new.accounts().await.unwrap());
+    let repeat = old.begin(intent(10, 3)).await.unwrap();
+    assert!(matches!(repeat, Begun::Complete(first) if first.intent.serial == serial(3)));
+    old.close().await;
+    new.close().await;
+}
+
+#[tokio::test]
+#[ignore = "writes testdata/store/sled-v1, once for all: see testdata/README.md"]
+async fn write_testdata_v1() {
+    let folder = v1();
+    assert!(!folder.exists(), "version 1 is written: what it wrote does not change");
+    let store = open(&folder).unwrap();
+    fill_v1(&store).await;
+    store.close().await;
+    fs::remove_dir(folder.join("blobs")).unwrap();
+}
+
+#[tokio::test]
+async fn a_log_that_lost_what_was_acknowledged_is_refused() {
+    // One octet that the disk forgot, at the start and further on.
+    for place in [600, 3000, 60_000, 90_000] {
+        let folder = TempDir::new().unwrap();
+        let store = open(folder.path()).unwrap();
+        for number in 1..=50 {
+            issue(&store, number).await;
+        }
+        store.close().await;
+        let db = folder.path().join("db");
+        let mut octets = fs::read(&db).unwrap();
+        octets[place] ^= 0xff;
+        fs::write(&db, octets).unwrap();
+        for _ in 0..2 {
+            let refused = open(folder.path()).err().unwrap();
+            let expected = "50 events were committed and ";
+            assert!(
+                matches!(&refused, Error::Corrupt(text) if text.contains(expected)),
+                "{place}: {refused}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mark_that_is_missing_torn_or_behind_is_no_fault() {
+    let folder = TempDir::new().unwrap();
+    let mark = folder.path().join("mark");
+    let store = open(folder.path()).unwrap();
+    issue(&store, 1).await;
+    store.close().await;
+    let behind = fs::read(&mark).unwrap();
+    for (number, content) in [(2, Some(&behind[..])), (3, Some(&behind[..20])), (4, None)] {
+        let store = open(folder.path()).unwrap();
+        issue(&store, number).await;
+        store.close().await;
+        match content {
+            Some(content) => fs::write(&mark, content).unwrap(),
+            None => fs::remove_file(&mark).unwrap(),
+        }
+    }
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.events(1, 10).await.unwrap().len(), 4);
+    store.close().await;
+}
