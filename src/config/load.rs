@@ -5,7 +5,7 @@ use super::{
     Profile, SanKind, Server, ServerCertificate, Settings, Store, Terminal,
     section::{Report, Section},
 };
-use crate::types::{CaName, KeyKind, ProfileName};
+use crate::types::{CaName, KeyKind, ProfileName, is_dns_name};
 use const_oid::ObjectIdentifier;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -208,7 +208,7 @@ fn server(section: Section<'_>) -> (Server, ServerCertificate) {
             vec!["localhost".to_owned()],
             "write host names such as \"est.example.com\"",
             |text| {
-                if is_host_name(text) {
+                if is_dns_name(text) {
                     Ok(text.to_owned())
                 } else {
                     Err("not a host name".to_owned())
@@ -543,22 +543,6 @@ fn policy(
     }
     section.finish();
     policy
-}
-
-fn is_host_name(text: &str) -> bool {
-    let rest = text.strip_prefix("*.").unwrap_or(text);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= 253
-        && rest.split('.').all(label)
-        && !rest
-            .rsplit('.')
-            .next()
-            .is_some_and(|last| last.bytes().all(|octet| octet.is_ascii_digit()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! subjectAltName (RFC 5280 §4.2.1.6).
 
 use super::{Error, algorithm::described};
-use crate::types::{Fault, SanKind};
+use crate::types::{Fault, SanKind, is_dns_name};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber};
 use std::{
@@ -133,27 +133,6 @@ impl Entry {
             _ => Ok(()),
         }
     }
-}
-
-/// Preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1), with a wildcard only as the whole
-/// left-most label of three or more (RFC 9525 §6.3). An A-label (`xn--`) is not decoded here.
-#[must_use]
-pub fn is_dns_name(text: &str) -> bool {
-    let rest = match text.strip_prefix("*.") {
-        Some(rest) if rest.contains('.') => rest,
-        Some(_) => return false,
-        None => text,
-    };
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    text.len() <= 253
-        && rest.split('.').all(label)
-        // All digits and dots would be an address to most readers (RFC 1123 §2.1).
-        && !rest.rsplit('.').next().is_some_and(|last| last.bytes().all(|octet| octet.is_ascii_digit()))
 }
 
 fn is_mailbox(text: &str) -> bool {

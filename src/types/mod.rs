@@ -2,6 +2,7 @@
 
 mod actor;
 mod fault;
+mod host;
 mod key_kind;
 mod name;
 mod peer;
@@ -11,6 +12,7 @@ mod time;
 
 pub use actor::{Actor, Method, TrustClass};
 pub use fault::Fault;
+pub use host::is_dns_name;
 pub use key_kind::KeyKind;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
 pub use peer::{ClientCertificate, Peer, Verdict};
