@@ -61,7 +61,7 @@ impl Framing {
         }
         head.challenge = false;
         let room = LONGEST_HEAD.saturating_sub(head.octets.len());
-        head.octets.extend(octets.iter().take(room));
+        head.octets.extend_from_slice(octets.get(..room.min(octets.len())).unwrap_or_default());
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let mut request = httparse::Request::new(&mut fields);
         let (whole, ambiguous) = match request.parse(&head.octets) {

@@ -154,7 +154,7 @@ pub fn json_line(number: Option<u64>, event: &Event) -> String {
 #[must_use]
 pub fn text_line(event: &Event) -> String {
     use std::fmt::Write as _;
-    let mut line = format!("{} by {}", event.name.as_str(), event.actor);
+    let mut line = format!("{} by {}", event.name.as_str(), event.actor.to_string().escape_debug());
     for (name, value) in &event.details {
         // A String takes all that is written to it.
         let _ = write!(line, " {name}={value:?}");
@@ -200,6 +200,10 @@ mod tests {
     #[test]
     fn a_line_for_people_stays_one_line() {
         assert!(!text_line(&event("a\nb")).contains('\n'));
+        let odd =
+            Actor { name: "CN=a\n\u{1b}[31m".to_owned(), method: crate::types::Method::Password };
+        let line = text_line(&Event::new(Time::from_unix(0), Name::EnrollmentRefused, odd));
+        assert!(!line.contains(['\n', '\u{1b}']), "{line}");
     }
 
     #[test]

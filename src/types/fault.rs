@@ -19,14 +19,19 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// States a fault; `seen` is cut and cleaned of what does not print.
+    /// States a fault; what was seen, and what would pass if it is no constant, is cut and cleaned
+    /// of what does not print: both may hold what a client chose.
     pub fn new(
         code: &'static str,
         rule: impl Into<Cow<'static, str>>,
         seen: impl fmt::Display,
         wanted: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { code, rule: rule.into(), seen: printable(&seen.to_string()), wanted: wanted.into() }
+        let wanted = match wanted.into() {
+            Cow::Owned(text) => Cow::Owned(printable(&text, 400)),
+            constant @ Cow::Borrowed(_) => constant,
+        };
+        Self { code, rule: rule.into(), seen: printable(&seen.to_string(), 120), wanted }
     }
 }
 
@@ -38,14 +43,13 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-fn printable(text: &str) -> String {
-    const LONGEST: usize = 120;
+fn printable(text: &str, longest: usize) -> String {
     let mut out: String = text
         .chars()
-        .take(LONGEST)
+        .take(longest)
         .map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' })
         .collect();
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(longest).is_some() {
         out.push_str("...");
     }
     out
@@ -60,5 +64,6 @@ mod tests {
         let fault = Fault::new("a.b", "rule", "x\r\n\u{1b}[31my", "z");
         assert_eq!(fault.to_string(), "a.b: rule; saw x???[31my; would pass: z");
         assert_eq!(Fault::new("a.b", "", "x".repeat(500), "").seen.len(), 123);
+        assert_eq!(Fault::new("a.b", "", "", "a\nb".to_owned()).wanted, "a?b");
     }
 }

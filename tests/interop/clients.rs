@@ -323,3 +323,35 @@ fn signals() {
     let password = added.split(' ').nth(3).unwrap().lines().next().unwrap();
     assert!(!audit.contains(password));
 }
+
+/// Under systemd the server says when it is ready, and when it ends.
+#[test]
+fn systemd_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let listening = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    listening.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+    fs::write(
+        folder.path().join("est.toml"),
+        "version = 1\n[server]\nlisten = [\"127.0.0.1:0\"]\n",
+    )
+    .unwrap();
+    let mut estd = Command::new(env!("CARGO_BIN_EXE_estd"))
+        .arg("serve")
+        .current_dir(folder.path())
+        .env("NOTIFY_SOCKET", &socket)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let told = || {
+        let mut text = [0; 256];
+        let length = listening.recv(&mut text).unwrap();
+        String::from_utf8_lossy(&text[..length]).trim().to_owned()
+    };
+    assert_eq!(told(), "READY=1");
+    let killed = Command::new("kill").args(["-TERM", &estd.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    assert_eq!(told(), "STOPPING=1");
+    assert!(estd.wait().unwrap().success());
+}
