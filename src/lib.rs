@@ -1,4 +1,26 @@
-//! estd: an RFC 7030 (EST) enrollment server for device fleets.
+//! estd: an RFC 7030 (EST) enrollment server for device fleets, and the device's client.
+//!
+//! Each module names those above it in this list; `tests/layering.rs` holds the exact tables.
+//!
+//! | Module | What it is for |
+//! |---|---|
+//! | [`types`], [`clock`], [`entropy`] | small checked values; time and randomness, passed in |
+//! | [`telemetry`] | audit events and where they go |
+//! | [`config`] | est.toml, checked |
+//! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
+//! | [`store`] | every certificate's record: memory, sled |
+//! | [`ca`] | the certification authority: profile, serial number, signature, record |
+//! | [`ra`] | the registration authority: who asks, and whether they may |
+//! | [`est`] | the operations of RFC 7030, free of transport |
+//! | [`api`], [`admin`] | what an operator may ask for |
+//! | [`http`] | from a request's octets to an operation, and back |
+//! | [`server`] | keys and folders at the start, TLS, listeners, reload |
+//! | [`client`], [`cli`] | the other end; the commands |
+//!
+//! An enrolment goes one way: [`http::est::handle`] finds the route and the label's endpoint,
+//! [`est::Service::authenticate`] makes an [`ra::Identity`], only then the body is read,
+//! [`est::Service::enroll`] verifies the CSR and has [`ra::decide()`] decide, and
+//! [`ca::Ca::issue`] records, signs, records, and hands out.
 
 pub mod admin;
 pub mod api;
