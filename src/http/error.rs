@@ -74,7 +74,7 @@ impl Error {
             Self::Est(Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault)) => {
                 Told::of(StatusCode::FORBIDDEN, fault)
             }
-            Self::Est(Est::Store(_)) => Told::later("server.store", "the server cannot record what it would issue; nothing was issued; repeat the request later", 10),
+            Self::Est(Est::Store(_)) => Told::later("server.store", "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
             Self::Est(Est::Signer(_)) => Told::later("server.signer", "the CA cannot sign at present; repeat the request later", 30),
             Self::Est(Est::Busy(_)) => Told::later("server.busy", "too many requests of this kind at once; repeat the request later", 5),
             Self::Est(Est::Internal(_)) => Told::plain(
