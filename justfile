@@ -5,3 +5,7 @@ check:
 # The requirements that have a test.
 coverage:
     tests/coverage
+
+# Licences, sources, banned crates; advisories where the network allows.
+deny:
+    cargo deny check
