@@ -225,6 +225,23 @@ async fn two_equal_requests_at_once_get_one_certificate() {
     );
 }
 
+/// proves: R-7030-4.2.3-f
+#[tokio::test]
+async fn a_client_that_hangs_up_finds_its_certificate_when_it_comes_back() {
+    let server = TestServer::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    for _ in 0..5 {
+        let mut connection = server.connect().await;
+        connection.write(post("simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    }
+    let reply = server.enroll(&csr).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let of_device =
+        server.issued().await.into_iter().filter(|one| one.intent.subject == "CN=device-1");
+    let states: Vec<_> = of_device.map(|one| one.state).collect();
+    assert_eq!(states, [estd::store::State::Issued], "one, and not half-way");
+}
+
 #[tokio::test]
 async fn r_7030_4_2_3_c_failures_have_fitting_statuses() {
     let server = TestServer::start().await;
