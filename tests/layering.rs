@@ -98,29 +98,138 @@ fn module_of(path: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// The code of a source without comments, string contents and the unit tests at its end.
-fn code(source: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    for line in source.lines() {
-        if line.starts_with("#[cfg(test)]") && !source.contains("#[cfg(test)]\nmod contract") {
+/// The words and signs of a source with their line numbers, without comments, the contents of
+/// strings, lifetimes and what only tests are built with.
+fn code(source: &str) -> Vec<(usize, String)> {
+    let chars: Vec<char> = source.chars().collect();
+    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut out, mut line, mut i) = (Vec::new(), 1, 0);
+    while i < chars.len() {
+        let start = i;
+        let mut token = None;
+        match at(i) {
+            '/' if at(i + 1) == '/' => {
+                while i < chars.len() && at(i) != '\n' {
+                    i += 1;
+                }
+            }
+            '/' if at(i + 1) == '*' => {
+                let mut depth = 0;
+                while i < chars.len() {
+                    match (at(i), at(i + 1)) {
+                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
+                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
+                        _ => i += 1,
+                    }
+                    if depth == 0 {
+                        break;
+                    }
+                }
+            }
+            '"' => {
+                i += 1;
+                while i < chars.len() && at(i) != '"' {
+                    i += if at(i) == '\\' { 2 } else { 1 };
+                }
+                i += 1;
+            }
+            '\'' if at(i + 1) == '\\' => {
+                i += 3;
+                while i < chars.len() && at(i) != '\'' {
+                    i += 1;
+                }
+                i += 1;
+            }
+            '\'' if at(i + 2) == '\'' => i += 3,
+            '\'' => {
+                i += 1;
+                while is_word(at(i)) {
+                    i += 1;
+                }
+            }
+            c if is_word(c) => {
+                while is_word(at(i)) {
+                    i += 1;
+                }
+                let word: String = chars[start..i].iter().collect();
+                let hashes = (i..).take_while(|j| at(*j) == '#').count();
+                if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
+                    i += hashes + 1;
+                    while i < chars.len()
+                        && !(at(i) == '"' && (1..=hashes).all(|ahead| at(i + ahead) == '#'))
+                    {
+                        i += 1;
+                    }
+                    i += hashes + 1;
+                } else {
+                    token = Some(word);
+                }
+            }
+            ':' if at(i + 1) == ':' => {
+                i += 2;
+                token = Some("::".to_owned());
+            }
+            c => {
+                i += 1;
+                token = (!c.is_whitespace()).then(|| c.to_string());
+            }
+        }
+        out.extend(token.map(|token| (line, token)));
+        line += chars[start..i.min(chars.len())].iter().filter(|c| **c == '\n').count();
+    }
+    without_tests(&out)
+}
+
+/// Leaves out each item that `#[cfg(test)]` stands before.
+fn without_tests(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
+    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
+    let (mut out, mut i) = (Vec::new(), 0);
+    while let Some(token) = tokens.get(i) {
+        let rest = tokens.get(i..i + MARK.len()).unwrap_or_default();
+        if !rest.iter().map(|(_, word)| word.as_str()).eq(MARK) {
+            out.push(token.clone());
+            i += 1;
+            continue;
+        }
+        i += MARK.len();
+        // To the end of the item: its semicolon, or the bracket that closes its body.
+        let mut depth = 0_usize;
+        while let Some((_, word)) = tokens.get(i) {
+            i += 1;
+            match word.as_str() {
+                "(" | "[" | "{" => depth += 1,
+                ")" | "]" => depth = depth.saturating_sub(1),
+                "}" if depth <= 1 => break,
+                "}" => depth -= 1,
+                ";" if depth == 0 => break,
+                _ => {}
+            }
+        }
+    }
+    out
+}
+
+/// The names that follow `root::`, with their lines: one, or each first name of a `{…}` list.
+fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
+    let Some((_, first)) = tokens.first() else { return Vec::new() };
+    if first != "{" {
+        return tokens[..1].to_vec();
+    }
+    let (mut out, mut depth) = (Vec::new(), 0);
+    for pair in tokens.windows(2) {
+        let (before, (line, word)) = (pair[0].1.as_str(), &pair[1]);
+        match before {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
             break;
         }
-        let mut kept = String::new();
-        let mut chars = line.chars().peekable();
-        let (mut text, mut escaped) = (false, false);
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' if text && !escaped => escaped = true,
-                '"' if !escaped => text = !text,
-                '/' if !text && chars.peek() == Some(&'/') => break,
-                c if !text => kept.push(c),
-                _ => escaped = false,
-            }
-            if c != '\\' {
-                escaped = false;
-            }
+        if depth == 1 && matches!(before, "{" | ",") && word != "}" {
+            out.push((*line, word.clone()));
         }
-        out.push(kept);
     }
     out
 }
@@ -136,96 +245,70 @@ fn faults(path: &str, source: &str) -> Vec<String> {
             "src/{path}:1: module {own} is not on the map: add it to MODULES in tests/layering.rs"
         )];
     };
-    let root = if own == "bin" { "estd::" } else { "crate::" };
+    let tokens = code(source);
+    let word = |i: usize| tokens.get(i).map_or("", |(_, word)| word.as_str());
+    let root = if own == "bin" { "estd" } else { "crate" };
+    // So many times `super` leads out of the top-level module that this file belongs to.
+    let depth = path.split('/').count() - usize::from(path.ends_with("/mod.rs"));
     let mut out = Vec::new();
-    let lines = code(source);
-    // A `use crate::{` that is spread over lines counts where its names stand.
-    let mut depth: Option<usize> = None;
-    for (number, line) in lines.iter().enumerate() {
-        let mut named: Vec<String> = Vec::new();
-        for after in line.split(root).skip(1) {
-            let name: String =
-                after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            named.push(name);
+    // Names of libraries that stand for a module of ours in this file.
+    let mut local: Vec<&str> = Vec::new();
+    let mut inside_own_use = false;
+    for i in 0..tokens.len() {
+        let before = if i == 0 { "" } else { word(i - 1) };
+        match word(i) {
+            "use" => inside_own_use = matches!(word(i + 1), "crate" | "super" | "self"),
+            ";" => inside_own_use = false,
+            name if inside_own_use || before == "mod" => local.push(name),
+            _ => {}
         }
-        if line.contains(&format!("use {root}{{")) {
-            depth = Some(0);
-        }
-        if let Some(level) = &mut depth {
-            let inside =
-                line.split_once(&format!("{root}{{")).map_or(line.as_str(), |(_, rest)| rest);
-            if line.contains(&format!("{root}{{")) {
-                *level += 1;
+    }
+    inside_own_use = false;
+    for (i, (line, token)) in tokens.iter().enumerate() {
+        let before = if i == 0 { "" } else { word(i - 1) };
+        let supers =
+            (0..).take_while(|n| word(i + 2 * n) == "super" && word(i + 2 * n + 1) == "::");
+        let skipped = match token.as_str() {
+            "super" if before != "::" => Some(supers.count()).filter(|n| *n >= depth),
+            _ if token == root && before != "::" => Some(1).filter(|_| word(i + 1) == "::"),
+            _ => None,
+        };
+        for (line, name) in skipped.map_or(Vec::new(), |n| first_names(&tokens[i + 2 * n..])) {
+            if matches!(name.as_str(), "*" | "self") {
+                out.push(format!("src/{path}:{line}: {own} names the whole crate; name modules"));
             }
-            let mut word = String::new();
-            for c in inside.chars() {
-                match c {
-                    c if c.is_ascii_alphanumeric() || c == '_' => word.push(c),
-                    c => {
-                        if *level == 1 && !word.is_empty() && matches!(c, ':' | ',' | '}') {
-                            named.push(std::mem::take(&mut word));
-                            if c == ':' {
-                                // What follows up to the comma lies inside that module.
-                                word = "\0".to_owned();
-                            }
-                        }
-                        match c {
-                            '{' => *level += 1,
-                            '}' => *level = level.saturating_sub(1),
-                            ',' if *level == 1 => word.clear(),
-                            _ => {}
-                        }
-                        if word != "\0" {
-                            word.clear();
-                        }
-                    }
-                }
-                if word.starts_with('\0') {
-                    word.truncate(1);
-                }
-            }
-            if *level == 0 || line.contains("};") {
-                depth = None;
-            }
-        }
-        for name in named {
             let known = MODULES.iter().any(|(module, _)| *module == name);
             if known && name != own && !allowed.contains(&name.as_str()) {
                 out.push(format!(
-                    "src/{path}:{}: {own} names {name}; it may name: {}",
-                    number + 1,
+                    "src/{path}:{line}: {own} names {name}; it may name: {}",
                     allowed.join(" ")
                 ));
             }
         }
-        for (library, homes) in LIBRARIES {
-            let names = |pattern: &str| {
-                line.match_indices(pattern).any(|(at, _)| {
-                    let before = line[..at].chars().next_back();
-                    !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':')
-                        || line[..at].ends_with("::")
-                            && line[..at].trim_end_matches("::").ends_with(['(', ' ', '&', '<'])
-                })
-            };
-            if names(&format!("{library}::"))
-                && !homes.contains(&own)
-                && !allowed_local(own, library)
-            {
-                out.push(format!(
-                    "src/{path}:{}: {own} names {library}, which lives in: {}",
-                    number + 1,
-                    homes.join(" ")
-                ));
-            }
+        match token.as_str() {
+            "use" => inside_own_use = matches!(word(i + 1), "crate" | "super" | "self"),
+            ";" => inside_own_use = false,
+            _ => {}
+        }
+        let Some((library, homes)) = LIBRARIES.iter().find(|(library, _)| library == token) else {
+            continue;
+        };
+        // `::sled` at the start of a path is the library whatever else is called so.
+        let path_before = i > 1
+            && word(i - 2).starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            && !matches!(word(i - 2), "use" | "return" | "in" | "as" | "dyn" | "impl" | "mut");
+        let global = before == "::" && !path_before && (i < 2 || word(i - 2) != ">");
+        let extern_crate = before == "crate" && i > 1 && word(i - 2) == "extern";
+        let starts = before != "::" && !inside_own_use && !local.contains(&token.as_str());
+        let named = word(i + 1) == "::" || before == "use" || extern_crate;
+        if (global || starts && named) && !homes.contains(&own) {
+            out.push(format!(
+                "src/{path}:{line}: {own} names {library}, which lives in: {}",
+                homes.join(" ")
+            ));
         }
     }
     out
-}
-
-/// Names of libraries that are also names of modules of ours, where the module is meant.
-fn allowed_local(own: &str, library: &str) -> bool {
-    matches!((own, library), ("ca", "cms"))
-        || (matches!(own, "http" | "client") && library == "cms")
 }
 
 fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
@@ -280,6 +363,27 @@ fn planted_faults_are_found() {
         ("ca/a.rs", "let x = sled::open();", "src/ca/a.rs:1: ca names sled"),
         ("est/a.rs", "use rustls::ServerConfig;", "src/est/a.rs:1: est names rustls"),
         ("new/a.rs", "", "src/new/a.rs:1: module new is not on the map"),
+        (
+            "client/mod.rs",
+            "#[cfg(test)]\npub(crate) mod tests;\nuse crate::store::Store;",
+            "src/client/mod.rs:3: client names store",
+        ),
+        (
+            "pki/a.rs",
+            "#[cfg(test)]\nmod tests { fn a() { [0; 2]; } }\nuse crate::ca;",
+            "src/pki/a.rs:3: pki names ca",
+        ),
+        (
+            "pki/a.rs",
+            "fn a() -> bool { b == '\"' && crate::ca::x() }",
+            "src/pki/a.rs:1: pki names ca",
+        ),
+        ("pki/a.rs", "let x = r#\"\n\"#;\ncrate::ca::x();", "src/pki/a.rs:3: pki names ca"),
+        ("pki/a.rs", "use super::super::ca::Ca;", "src/pki/a.rs:1: pki names ca"),
+        ("pki/mod.rs", "use super::{types::Serial, ca::Ca};", "src/pki/mod.rs:1: pki names ca"),
+        ("pki/a.rs", "use crate::*;", "src/pki/a.rs:1: pki names the whole crate"),
+        ("est/a.rs", "use rustls as tls;", "src/est/a.rs:1: est names rustls"),
+        ("ca/a.rs", "use ::cms::X;\nuse crate::pki::cms;", "src/ca/a.rs:1: ca names cms"),
     ] {
         let found = faults(path, source);
         assert_eq!(found.len(), 1, "{path} {source}: {found:?}");
@@ -294,6 +398,10 @@ fn what_is_right_is_no_fault() {
         ("ca/a.rs", "// use crate::ra;\nlet x = \"crate::ra::x\";"),
         ("pki/a.rs", "//! [`crate::store`]\nuse crate::types::Fault;"),
         ("store/a.rs", "use ::sled::Db; use crate::telemetry::audit::Event;"),
+        ("ca/a.rs", "/* crate::ra /* nested */ sled::x */ let x = r\"crate::ra\";"),
+        ("ca/a.rs", "use crate::pki::{cms::certs_only, x};\nfn a() { cms::b(); }"),
+        ("store/sled/format.rs", "use super::super::{Account, Error};"),
+        ("pki/a.rs", "fn a<'ca>(x: &'ca str) -> char { '\\'' }"),
         ("ca/a.rs", "use super::signer;\n#[cfg(test)]\nmod tests { use crate::server; }"),
     ] {
         assert_eq!(faults(path, source), Vec::<String>::new(), "{source}");
