@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 /// The name of the account.
 const NAME: &str = "enroll";
 
+/// What is decided in the store once the account was made.
+const MATTER: &str = "first account";
+
 /// An account with a password that nobody has seen yet, and that is not recorded yet.
 pub struct FirstAccount {
     name: String,
@@ -30,7 +33,8 @@ impl FirstAccount {
         store: &dyn Store,
         entropy: &dyn Entropy,
     ) -> Result<Option<Self>, Error> {
-        if !store.accounts().await?.is_empty() || ever_added(store).await? {
+        let made = store.decisions().await?.iter().any(|(matter, _)| matter == MATTER);
+        if made || !store.accounts().await?.is_empty() {
             return Ok(None);
         }
         let password = ra::generate(entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
@@ -56,21 +60,9 @@ impl FirstAccount {
             Event::new(now, Name::AccountAdded, Actor::server()).with("account", &self.name);
         let account =
             Account { name: self.name, password_hash: self.hash, added: now, labels: None };
-        Ok(store.add_account(account, event).await?)
-    }
-}
-
-async fn ever_added(store: &dyn Store) -> Result<bool, Error> {
-    const PAGE: usize = 1000;
-    let mut next = 1;
-    loop {
-        let page = store.events(next, PAGE).await?;
-        if page.iter().any(|(_, event)| event.name == Name::AccountAdded) {
-            return Ok(true);
-        }
-        match page.last() {
-            Some((number, _)) => next = number.saturating_add(1),
-            None => return Ok(false),
-        }
+        // In this order: killed in between, the account is there and no other is made.
+        store.add_account(account, event).await?;
+        store.decide(MATTER, None, NAME.as_bytes()).await?;
+        Ok(())
     }
 }

@@ -1,11 +1,11 @@
 //! What every backend does: each behaviour is a test of its own for each backend.
 
 use super::{
-    Account, Begun, Error, Filter, Intent, Issuance, MemoryStore, RequestKey, SledStore, State,
-    Store,
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, RequestKey,
+    SledStore, State, Store,
 };
 use crate::{
-    telemetry::audit::{Event, Name, Trail},
+    telemetry::audit::{Event, EventId, Name, Trail},
     types::{Actor, Operation, RequestId, Serial, Time},
 };
 use async_trait::async_trait;
@@ -27,16 +27,16 @@ pub(super) fn at(seconds: u64) -> Time {
 
 /// Remembers what it is told.
 #[derive(Default)]
-pub(super) struct Recorder(Mutex<Vec<(Option<u64>, Event)>>);
+pub(super) struct Recorder(Mutex<Vec<(Option<EventId>, Event)>>);
 
 impl Trail for Recorder {
-    fn tell(&self, number: Option<u64>, event: &Event) {
-        self.0.lock().unwrap().push((number, event.clone()));
+    fn tell(&self, id: Option<EventId>, event: &Event) {
+        self.0.lock().unwrap().push((id, event.clone()));
     }
 }
 
 impl Recorder {
-    pub(super) fn told(&self) -> Vec<(Option<u64>, Event)> {
+    pub(super) fn told(&self) -> Vec<(Option<EventId>, Event)> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -80,6 +80,11 @@ pub(super) fn event(name: Name, number: u64) -> Event {
     Event::new(at(5), name, Actor::server())
         .request(RequestId::new(number.to_be_bytes()))
         .with("number", number)
+}
+
+/// Where the event `number` of a fresh store's first writer stands.
+pub(super) const fn nth(number: u64) -> EventId {
+    EventId { writer: 1, number }
 }
 
 pub(super) fn issued(number: u64) -> Event {
@@ -174,6 +179,8 @@ contract!(
     keeps_accounts,
     numbers_events_without_gaps_and_tells_them_in_that_order,
     lists_events_from_any_number,
+    a_matter_is_decided_once,
+    what_another_store_kept_can_be_imported,
     many_at_once_all_get_their_own,
     takes_large_records,
     answers_unavailable_once_closed,
@@ -196,7 +203,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
     };
     assert_eq!(*record, expected);
     assert_eq!(*store.find(&serial(1)).await.unwrap().unwrap(), expected);
-    assert_eq!(trail.told(), [(Some(1), issued(1))]);
+    assert_eq!(trail.told(), [(Some(nth(1)), issued(1))]);
 }
 
 async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
@@ -206,7 +213,7 @@ async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
     assert_eq!((record.state, record.ended), (State::Void, Some(at(5))));
     assert!(record.certificate.is_empty() && record.intent.tbs.is_empty());
     store.void(&serial(1), event(Name::IssuanceVoided, 2)).await.unwrap();
-    assert_eq!(trail.told(), [(Some(1), event(Name::IssuanceVoided, 1))], "once");
+    assert_eq!(trail.told(), [(Some(nth(1)), event(Name::IssuanceVoided, 1))], "once");
 }
 
 async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
@@ -244,7 +251,7 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
     let first = store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
     let second = store.complete(&serial(1), vec![2], issued(2)).await.unwrap();
     assert_eq!(first, second);
-    assert_eq!(trail.told(), [(Some(1), issued(1))]);
+    assert_eq!(trail.told(), [(Some(nth(1)), issued(1))]);
 
     store.begin(intent(2, 2)).await.unwrap();
     let mut rivals = JoinSet::new();
@@ -399,8 +406,8 @@ async fn keeps_accounts(Trial { store, trail }: Trial) {
     assert_eq!(store.accounts().await.unwrap(), [account(""), account("b")]);
     let events = [added(1), added(2), added(3), removed];
     assert_eq!(
-        store.events(1, 10).await.unwrap(),
-        (1..).zip(events.clone()).collect::<Vec<(u64, Event)>>()
+        store.events(nth(1), 10).await.unwrap(),
+        (1..).map(nth).zip(events.clone()).collect::<Vec<(EventId, Event)>>()
     );
     assert_eq!(trail.told().into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);
 }
@@ -422,16 +429,16 @@ async fn numbers_events_without_gaps_and_tells_them_in_that_order(Trial { store,
         });
     }
     tasks.join_all().await;
-    let events = store.events(1, 1000).await.unwrap();
-    let order: Vec<u64> = events.iter().map(|(number, _)| *number).collect();
+    let events = store.events(nth(1), 1000).await.unwrap();
+    let order: Vec<u64> = events.iter().map(|(id, _)| id.number).collect();
     assert_eq!(order, (1..=200).collect::<Vec<u64>>());
-    let told: Vec<(u64, Event)> =
-        trail.told().into_iter().map(|(number, event)| (number.unwrap(), event)).collect();
+    let told: Vec<(EventId, Event)> =
+        trail.told().into_iter().map(|(id, event)| (id.unwrap(), event)).collect();
     assert_eq!(told, events);
 }
 
 async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
-    assert!(store.events(0, 10).await.unwrap().is_empty());
+    assert!(store.events(nth(0), 10).await.unwrap().is_empty());
     let mut tasks = JoinSet::new();
     for number in 1..=300 {
         let store = Arc::clone(&store);
@@ -439,16 +446,108 @@ async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
             .spawn(async move { store.append(event(Name::ServerReloaded, number)).await.unwrap() });
     }
     tasks.join_all().await;
-    let all = store.events(0, 1000).await.unwrap();
+    let all = store.events(EventId { writer: 0, number: 0 }, 1000).await.unwrap();
     assert_eq!(all.len(), 300);
     for from in [1, 2, 39, 150, 299, 300] {
         let index = usize::try_from(from).unwrap() - 1;
-        assert_eq!(store.events(from, 1000).await.unwrap(), all[index..], "from {from}");
-        assert_eq!(store.events(from, 1).await.unwrap(), all[index..=index], "from {from}");
+        assert_eq!(store.events(nth(from), 1000).await.unwrap(), all[index..], "from {from}");
+        assert_eq!(store.events(nth(from), 1).await.unwrap(), all[index..=index], "from {from}");
     }
-    assert!(store.events(301, 10).await.unwrap().is_empty());
-    assert!(store.events(u64::MAX, 10).await.unwrap().is_empty());
-    assert!(store.events(1, 0).await.unwrap().is_empty());
+    assert!(store.events(nth(301), 10).await.unwrap().is_empty());
+    assert!(store.events(nth(u64::MAX), 10).await.unwrap().is_empty());
+    assert!(store.events(nth(1), 0).await.unwrap().is_empty());
+}
+
+async fn a_matter_is_decided_once(Trial { store, .. }: Trial) {
+    assert!(store.decisions().await.unwrap().is_empty());
+    assert_eq!(store.decide("ca/a", None, b"one").await.unwrap(), Decided::Now);
+    let otherwise = |now: &[u8]| Decided::Otherwise(Some(now.to_vec()));
+    assert_eq!(store.decide("ca/a", None, b"two").await.unwrap(), otherwise(b"one"));
+    assert_eq!(store.decide("ca/a", Some(b"two"), b"three").await.unwrap(), otherwise(b"one"));
+    assert_eq!(store.decide("ca/a", Some(b"one"), b"four").await.unwrap(), Decided::Now);
+    let none = store.decide("b", Some(b"one"), b"two").await.unwrap();
+    assert_eq!(none, Decided::Otherwise(None));
+
+    let mut rivals = JoinSet::new();
+    for number in 0..20_u8 {
+        let store = Arc::clone(&store);
+        rivals.spawn(async move { store.decide("lease", None, &[number]).await.unwrap() });
+    }
+    let answers = rivals.join_all().await;
+    assert_eq!(answers.iter().filter(|answer| **answer == Decided::Now).count(), 1);
+    let decisions = store.decisions().await.unwrap();
+    let [(first, _), (lease, holder)] = &decisions[..] else { panic!("two: {decisions:?}") };
+    assert_eq!((first.as_str(), lease.as_str()), ("ca/a", "lease"));
+    let others = answers.iter().filter(|answer| **answer != Decided::Now);
+    assert!(others.into_iter().all(|answer| *answer == otherwise(holder)));
+}
+
+/// All that a store keeps, in the order in which it is copied.
+async fn everything(store: &dyn Store) -> Vec<Item> {
+    let issuances = store.list(&Filter::default(), None, 1000).await.unwrap();
+    let events = store.events(EventId { writer: 0, number: 0 }, 1000).await.unwrap();
+    let mut items: Vec<Item> = issuances.into_iter().map(Item::Issuance).collect();
+    items.extend(store.accounts().await.unwrap().into_iter().map(Item::Account));
+    items.extend(events.into_iter().map(|(id, event)| Item::Event(id, event)));
+    let decisions = store.decisions().await.unwrap().into_iter();
+    items.extend(decisions.map(|(matter, value)| Item::Decision(matter, value)));
+    items
+}
+
+async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) {
+    let other = MemoryStore::new(Arc::new(Recorder::default()));
+    for number in 1..=40 {
+        issue(&other, number).await;
+    }
+    for number in 41..=43 {
+        other.begin(intent(number, number)).await.unwrap();
+    }
+    other.void(&serial(43), event(Name::IssuanceVoided, 43)).await.unwrap();
+    other.add_account(account("a"), event(Name::AccountAdded, 42)).await.unwrap();
+    other.decide("ca/a", None, b"one").await.unwrap();
+    let mut items = everything(&other).await;
+    let foreign = |number| {
+        let id = EventId { writer: 1 << 40, number };
+        Item::Event(id, event(Name::ServerStarted, number))
+    };
+    items.extend([foreign(1), foreign(2)]);
+    items.sort_by_key(|item| match item {
+        Item::Issuance(_) => (0, None),
+        Item::Account(_) => (1, None),
+        Item::Event(id, _) => (2, Some(*id)),
+        Item::Decision(..) => (3, None),
+    });
+    store.import(items.clone()).await.unwrap();
+    assert_eq!(everything(&*store).await, items);
+    assert!(trail.told().is_empty(), "the past is not told again");
+    // Again, as after an import that was cut short.
+    store.import(items.clone()).await.unwrap();
+    assert_eq!(everything(&*store).await, items);
+
+    // What was imported is what it was there.
+    let first = store.find(&serial(1)).await.unwrap().unwrap();
+    assert_eq!(store.begin(intent(100, 1)).await.unwrap(), Begun::Complete(first));
+    let open = store.find(&serial(41)).await.unwrap().unwrap();
+    assert_eq!(store.begin(intent(101, 41)).await.unwrap(), Begun::Open(open));
+    assert!(matches!(store.begin(intent(43, 43)).await, Err(Error::SerialTaken(_))));
+    assert_eq!(store.begin(intent(102, 43)).await.unwrap(), Begun::New);
+    store.complete(&serial(41), vec![1], issued(41)).await.unwrap();
+
+    // What differs is refused.
+    let mut changed = Issuance::clone(&*store.find(&serial(2)).await.unwrap().unwrap());
+    changed.certificate[0] ^= 1;
+    let differing = [
+        (Item::Issuance(Arc::new(changed)), format!("issuance {}", serial(2))),
+        (Item::Account(Account { added: at(9), ..account("a") }), "account \"a\"".to_owned()),
+        (Item::Event(nth(3), event(Name::ServerStopped, 3)), "event 3 of writer 1".to_owned()),
+        (Item::Decision("ca/a".to_owned(), b"two".to_vec()), "decision \"ca/a\"".to_owned()),
+    ];
+    for (item, name) in differing {
+        let refused = store.import(vec![item]).await;
+        assert!(matches!(&refused, Err(Error::Conflict(what)) if *what == name), "{refused:?}");
+    }
+    let gap = Item::Event(EventId { writer: 1 << 40, number: 4 }, event(Name::ServerStarted, 4));
+    assert!(matches!(store.import(vec![gap]).await, Err(Error::Conflict(_))));
 }
 
 async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
@@ -502,5 +601,8 @@ async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
     check(store.account("a").await);
     check(store.accounts().await);
     check(store.append(issued(1)).await);
-    check(store.events(1, 1).await);
+    check(store.decide("a", None, b"").await);
+    check(store.decisions().await);
+    check(store.import(vec![Item::Account(account("a"))]).await);
+    check(store.events(nth(1), 1).await);
 }

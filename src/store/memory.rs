@@ -1,8 +1,11 @@
 //! A store that forgets: for tests and trials.
 
-use super::{Account, Begun, Error, Filter, Intent, Issuance, State, Store, requests::Requests};
+use super::{
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store,
+    requests::Requests,
+};
 use crate::{
-    telemetry::audit::{Event, Trail},
+    telemetry::audit::{Event, EventId, Trail},
     types::Serial,
 };
 use async_trait::async_trait;
@@ -11,6 +14,9 @@ use std::{
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+/// The only one that writes.
+const WRITER: u64 = 1;
 
 /// Keeps everything in memory and nothing longer than the process.
 pub struct MemoryStore {
@@ -24,7 +30,16 @@ struct Kept {
     issuances: BTreeMap<Serial, Arc<Issuance>>,
     requests: Requests,
     accounts: BTreeMap<String, Account>,
-    events: Vec<Event>,
+    events: BTreeMap<EventId, Event>,
+    decisions: BTreeMap<String, Vec<u8>>,
+}
+
+impl Kept {
+    /// The number that follows a writer's last event.
+    fn next_event(&self, writer: u64) -> u64 {
+        let own = EventId::first_of(writer)..=EventId { writer, number: u64::MAX };
+        self.events.range(own).next_back().map_or(1, |(id, _)| id.number + 1)
+    }
 }
 
 impl MemoryStore {
@@ -43,11 +58,9 @@ impl MemoryStore {
 
     /// Numbers an event and tells it, under the lock: that makes the trail's order the store's.
     fn commit(&self, kept: &mut Kept, event: Event) {
-        let number = kept.events.len() as u64 + 1;
-        kept.events.push(event);
-        if let Some(event) = kept.events.last() {
-            self.trail.tell(Some(number), event);
-        }
+        let id = EventId { writer: WRITER, number: kept.next_event(WRITER) };
+        self.trail.tell(Some(id), &event);
+        kept.events.insert(id, event);
     }
 
     /// Ends an open issuance; one that has ended is returned as it is.
@@ -158,10 +171,67 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
-        let skip = usize::try_from(from.max(1) - 1).unwrap_or(usize::MAX);
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
         let kept = self.kept()?;
-        Ok((1..).zip(&kept.events).skip(skip).take(limit).map(|(n, e)| (n, e.clone())).collect())
+        Ok(kept.events.range(from..).take(limit).map(|(id, event)| (*id, event.clone())).collect())
+    }
+
+    async fn decide(
+        &self,
+        matter: &str,
+        seen: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<Decided, Error> {
+        let mut kept = self.kept()?;
+        let now = kept.decisions.get(matter);
+        if now.map(Vec::as_slice) != seen {
+            return Ok(Decided::Otherwise(now.cloned()));
+        }
+        kept.decisions.insert(matter.to_owned(), value.to_vec());
+        Ok(Decided::Now)
+    }
+
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let kept = self.kept()?;
+        Ok(kept.decisions.iter().map(|(matter, value)| (matter.clone(), value.clone())).collect())
+    }
+
+    async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
+        let mut kept = self.kept()?;
+        for item in items {
+            let other = match &item {
+                Item::Issuance(one) => {
+                    kept.issuances.get(&one.intent.serial).is_some_and(|there| there != one)
+                }
+                Item::Account(one) => {
+                    kept.accounts.get(&one.name).is_some_and(|there| there != one)
+                }
+                Item::Event(id, one) => match kept.events.get(id) {
+                    Some(there) => there != one,
+                    None => kept.next_event(id.writer) != id.number,
+                },
+                Item::Decision(matter, one) => {
+                    kept.decisions.get(matter).is_some_and(|there| there != one)
+                }
+            };
+            if other {
+                return Err(Error::Conflict(item.to_string()));
+            }
+            match item {
+                Item::Issuance(one) => {
+                    let intent = &one.intent;
+                    if one.state != State::Void {
+                        let until = intent.repeat_until;
+                        kept.requests.restore(intent.request_key, intent.serial.clone(), until);
+                    }
+                    kept.issuances.insert(intent.serial.clone(), one);
+                }
+                Item::Account(one) => drop(kept.accounts.insert(one.name.clone(), one)),
+                Item::Event(id, one) => drop(kept.events.insert(id, one)),
+                Item::Decision(matter, one) => drop(kept.decisions.insert(matter, one)),
+            }
+        }
+        Ok(())
     }
 
     async fn close(&self) {

@@ -11,16 +11,20 @@
 
 #[cfg(test)]
 mod contract;
+mod format;
 mod memory;
 mod record;
 mod requests;
 mod sled;
 
 pub use memory::MemoryStore;
-pub use record::{Account, Filter, Intent, Issuance, RequestKey, State};
+pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, State};
 pub use sled::SledStore;
 
-use crate::{telemetry::audit::Event, types::Serial};
+use crate::{
+    telemetry::audit::{Event, EventId},
+    types::Serial,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -34,6 +38,15 @@ pub enum Begun {
     Open(Arc<Issuance>),
     /// The same request has its certificate already; the new intent was not recorded.
     Complete(Arc<Issuance>),
+}
+
+/// What [`Store::decide`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decided {
+    /// The matter stood as the caller had seen it, and is now as the caller wants it, durably.
+    Now,
+    /// It stands otherwise: this is how; none if it is not decided.
+    Otherwise(Option<Vec<u8>>),
 }
 
 /// Why the store did not do what was asked.
@@ -69,6 +82,9 @@ pub enum Error {
     /// No account has this name.
     #[error("no account is called {0:?}")]
     NoSuchAccount(String),
+    /// What is imported is there already, and differs.
+    #[error("{0} is in the store already, and is not the same")]
+    Conflict(String),
 }
 
 /// What every method answers after [`Store::close`].
@@ -158,12 +174,40 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`].
     async fn append(&self, event: Event) -> Result<(), Error>;
 
-    /// Lists committed events with their numbers (from 1, without gaps), from number `from`, at
-    /// most `limit`.
+    /// Lists committed events in the order of their ids, from `from` (inclusive), at most `limit`.
+    /// A writer's numbers begin with 1 and have no gaps.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
-    async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error>;
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error>;
+
+    /// Decides a matter once for all nodes: if it still stands as `seen` (none: undecided), it is
+    /// `value` from now on. Of several that ask at once, one hears [`Decided::Now`]. For what must
+    /// not be decided twice and has no table of its own: which CA a name means, who holds a lease,
+    /// which number comes next.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn decide(
+        &self,
+        matter: &str,
+        seen: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<Decided, Error>;
+
+    /// Lists what was decided, by matter.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
+
+    /// Adds what another store kept, as it was there; nothing is told to the trail. What is there
+    /// already and equal is left alone, so that an import which was cut short can be done again.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] naming the first item that is there and differs, or an event whose
+    /// predecessor is missing: items before it may have been imported; [`Error::Unavailable`].
+    async fn import(&self, items: Vec<Item>) -> Result<(), Error>;
 
     /// Finishes what is queued and lets go of the files. Later calls answer
     /// [`Error::Unavailable`].

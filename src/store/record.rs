@@ -1,7 +1,10 @@
 //! What a store keeps.
 
 use super::Error;
-use crate::types::{Actor, CaName, Label, Operation, ProfileName, RequestId, Serial, Time};
+use crate::{
+    telemetry::audit::{Event, EventId},
+    types::{Actor, CaName, Label, Operation, ProfileName, RequestId, Serial, Time},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 
@@ -96,6 +99,30 @@ pub struct Account {
     pub added: Time,
     /// The labels it may enrol under; none: all, and without a label.
     pub labels: Option<Vec<Label>>,
+}
+
+/// One thing that a store keeps, on its way to another store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// An issuance in any state.
+    Issuance(Arc<Issuance>),
+    /// An account.
+    Account(Account),
+    /// A committed event and its place.
+    Event(EventId, Event),
+    /// A matter and how it was decided: [`super::Store::decide`].
+    Decision(String, Vec<u8>),
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Issuance(issuance) => write!(f, "issuance {}", issuance.intent.serial),
+            Self::Account(account) => write!(f, "account {:?}", account.name),
+            Self::Event(id, _) => write!(f, "event {} of writer {}", id.number, id.writer),
+            Self::Decision(matter, _) => write!(f, "decision {matter:?}"),
+        }
+    }
 }
 
 /// Which issuances to list. Every field that is set must match.

@@ -25,6 +25,14 @@ impl Requests {
         self.ends.entry(until).or_default().push(key);
     }
 
+    /// Takes back a request of an earlier time, in whichever order they come. Of two with one key
+    /// the later was begun when the first one's time was over, so it ends later.
+    pub(super) fn restore(&mut self, key: RequestKey, serial: Serial, until: Time) {
+        if self.find(&key, until).is_none() {
+            self.remember(key, serial, until);
+        }
+    }
+
     /// Lets go of a request whose issuance was voided: the next one starts afresh.
     pub(super) fn forget(&mut self, key: &RequestKey, serial: &Serial) {
         // A later request with the same key may have its own issuance by now.

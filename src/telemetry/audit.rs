@@ -1,7 +1,7 @@
 //! Audit events: one for each verdict, issuance, start, reload and operator's act.
 //!
 //! An [`Event`] that belongs to a change of the store is committed in the same transaction and
-//! gets its number there; the order of those numbers is the order of the commits. The others
+//! gets its number there; the order of a writer's numbers is the order of its commits. The others
 //! (refusals) are only written to the [`Trail`].
 
 use crate::types::{Actor, RequestId, Time};
@@ -104,11 +104,32 @@ impl Event {
     }
 }
 
+/// The place of a committed event: its writer, and its number among that writer's events.
+///
+/// A node numbers its own events, from 1 and without gaps. Numbers that several nodes shared would
+/// make each commit of one wait for the commits of all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct EventId {
+    /// Who wrote it: 1 in a store that one node has to itself; on a shared one each start of a node
+    /// has a number of its own.
+    pub writer: u64,
+    /// Which of the writer's events it is, from 1.
+    pub number: u64,
+}
+
+impl EventId {
+    /// The first event of a writer.
+    #[must_use]
+    pub const fn first_of(writer: u64) -> Self {
+        Self { writer, number: 1 }
+    }
+}
+
 /// Takes events in the order in which they are told. Implementations return at once; what has
 /// to wait for a disk does so elsewhere.
 pub trait Trail: Send + Sync + 'static {
-    /// Tells an event; `number` is its place in the store's order, if it was committed there.
-    fn tell(&self, number: Option<u64>, event: &Event);
+    /// Tells an event; `id` is its place in the store, if it was committed there.
+    fn tell(&self, id: Option<EventId>, event: &Event);
 }
 
 /// Keeps no trail: for tests, and for commands that change nothing.
@@ -116,5 +137,5 @@ pub trait Trail: Send + Sync + 'static {
 pub struct NoTrail;
 
 impl Trail for NoTrail {
-    fn tell(&self, _number: Option<u64>, _event: &Event) {}
+    fn tell(&self, _id: Option<EventId>, _event: &Event) {}
 }

@@ -4,7 +4,7 @@
 //! than it may hold, events are counted instead of kept, and the count is written; those that
 //! belong to a change of the store are in the store all the same.
 
-use super::audit::{Event, Trail};
+use super::audit::{Event, EventId, Trail};
 use serde_json::{Map, Value, json};
 use std::{
     fs::{File, OpenOptions},
@@ -23,7 +23,7 @@ use std::{
 const WAITING: usize = 1 << 16;
 
 enum Order {
-    Write(Option<u64>, Box<Event>),
+    Write(Option<EventId>, Box<Event>),
     Reopen,
 }
 
@@ -76,8 +76,8 @@ impl FileTrail {
 }
 
 impl Trail for FileTrail {
-    fn tell(&self, number: Option<u64>, event: &Event) {
-        self.send(Order::Write(number, Box::new(event.clone())));
+    fn tell(&self, id: Option<EventId>, event: &Event) {
+        self.send(Order::Write(id, Box::new(event.clone())));
     }
 }
 
@@ -110,8 +110,8 @@ fn write(orders: &Receiver<Order>, path: &Path, file: File, terminal: bool, lost
             Err(TryRecvError::Disconnected) => break,
         };
         match order {
-            Ok(Order::Write(number, event)) => {
-                writeln!(out, "{}", json_line(number, &event)).unwrap_or_else(&mut complain);
+            Ok(Order::Write(id, event)) => {
+                writeln!(out, "{}", json_line(id, &event)).unwrap_or_else(&mut complain);
                 if terminal {
                     tracing::info!("{}", text_line(&event));
                 }
@@ -133,13 +133,14 @@ fn write(orders: &Receiver<Order>, path: &Path, file: File, terminal: bool, lost
     out.flush().unwrap_or_else(&mut complain);
 }
 
-/// One event as a line of JSON. `number` is null for an event that was not committed.
+/// One event as a line of JSON. `writer` and `number` are null for an event that was not committed.
 #[must_use]
-pub fn json_line(number: Option<u64>, event: &Event) -> String {
+pub fn json_line(id: Option<EventId>, event: &Event) -> String {
     let details: Map<String, Value> =
         event.details.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     json!({
-        "number": number,
+        "writer": id.map(|id| id.writer),
+        "number": id.map(|id| id.number),
         "at": event.at.to_string(),
         "event": event.name.as_str(),
         "actor": event.actor.name,
@@ -183,7 +184,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let trail = FileTrail::open(&path, false).unwrap();
-        trail.tell(Some(1), &event("CN=a\nb"));
+        trail.tell(Some(EventId::first_of(1)), &event("CN=a\nb"));
         trail.tell(None, &event("CN=c"));
         trail.close();
         let text = std::fs::read_to_string(&path).unwrap();

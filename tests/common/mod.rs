@@ -15,7 +15,7 @@ use estd::{
     entropy::SystemEntropy,
     server::{self, Environment, Running},
     store::{Filter, Issuance},
-    telemetry::audit::{Event, Trail},
+    telemetry::audit::{Event, EventId, Trail},
     types::Time,
 };
 use rustls::{
@@ -45,11 +45,11 @@ pub(crate) const PASSWORD: &str = "p:ss w\u{f6}rd";
 
 /// Keeps events, so that a test can look at them.
 #[derive(Default)]
-pub(crate) struct Kept(pub Mutex<Vec<(Option<u64>, Event)>>);
+pub(crate) struct Kept(pub Mutex<Vec<(Option<EventId>, Event)>>);
 
 impl Trail for Kept {
-    fn tell(&self, number: Option<u64>, event: &Event) {
-        self.0.lock().unwrap().push((number, event.clone()));
+    fn tell(&self, id: Option<EventId>, event: &Event) {
+        self.0.lock().unwrap().push((id, event.clone()));
     }
 }
 

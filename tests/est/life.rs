@@ -217,18 +217,23 @@ async fn committed_events_reach_the_trail_in_their_order() {
     for number in 0..5 {
         server.device(&format!("/CN=device-{number}")).await;
     }
-    let stored = server.running.store().events(1, 1000).await.unwrap();
+    let stored = server
+        .running
+        .store()
+        .events(estd::telemetry::audit::EventId::first_of(1), 1000)
+        .await
+        .unwrap();
     let told: Vec<_> = server
         .events
         .0
         .lock()
         .unwrap()
         .iter()
-        .filter_map(|(number, event)| number.map(|number| (number, event.clone())))
+        .filter_map(|(id, event)| id.map(|id| (id, event.clone())))
         .collect();
     assert_eq!(stored, told);
     assert_eq!(
-        stored.iter().map(|(number, _)| *number).collect::<Vec<_>>(),
+        stored.iter().map(|(id, _)| id.number).collect::<Vec<_>>(),
         (1..=stored.len() as u64).collect::<Vec<_>>()
     );
     assert_eq!(

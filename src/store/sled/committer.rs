@@ -5,17 +5,16 @@
 //! callers as have come meanwhile.
 
 use super::{
-    super::{Error, Issuance, RequestKey, State, requests::Requests},
+    super::{Error, Issuance, Item, State, format, requests::Requests},
     disk::{Disk, Trees, USUAL, fault},
-    format,
 };
 use crate::{
-    telemetry::audit::{Event, Trail},
+    telemetry::audit::{Event, EventId, Trail},
     types::{Serial, Time},
 };
 use ::sled::{IVec, Transactional, transaction::TransactionError};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::{
         Arc, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -31,7 +30,10 @@ use tokio::sync::{mpsc, oneshot};
 const GATHER: Duration = Duration::from_millis(1);
 
 /// How many commands are committed together at most: measured, docs/adr/0001.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
+
+/// The writer of this store's events: there is one.
+pub(super) const WRITER: u64 = 1;
 
 /// How many pages of recent requests are dropped with one batch, so that none waits long.
 const DROPS: usize = 64;
@@ -48,6 +50,10 @@ pub(super) enum Change {
     RemoveAccount { name: String, event: Told },
     /// Appends an event.
     Append { event: Told },
+    /// Decides a matter if it stands as `seen`.
+    Decide { matter: String, seen: Option<Vec<u8>>, value: Vec<u8> },
+    /// Adds what another store kept.
+    Import(Vec<Item>),
     /// Takes no more commands.
     Close,
 }
@@ -75,6 +81,8 @@ pub(super) enum Outcome {
     Complete(Serial),
     /// Not done: the account exists already or does not, the issuance has ended before.
     Not,
+    /// Not done: the matter stands like this.
+    Otherwise(Option<Vec<u8>>),
 }
 
 /// A change and who waits for it.
@@ -113,7 +121,9 @@ impl Shared {
 
 /// Packs items into pages of a usual value's size: a value an item would cost an insert each.
 struct Pages {
-    /// The number of the page's first item, its key.
+    /// Whose events they are; none for other things than events.
+    writer: Option<u64>,
+    /// The number of the page's first item: its key, after the writer.
     first: u64,
     count: u64,
     items: Vec<u8>,
@@ -122,10 +132,14 @@ struct Pages {
 
 impl Pages {
     const fn new(first: u64) -> Self {
-        Self { first, count: 0, items: Vec::new(), full: Vec::new() }
+        Self { writer: None, first, count: 0, items: Vec::new(), full: Vec::new() }
     }
 
-    /// Adds an item. Answers the key of its page.
+    fn of_events(first: EventId) -> Self {
+        Self { writer: Some(first.writer), ..Self::new(first.number) }
+    }
+
+    /// Adds an item. Answers the number of its page.
     fn push(&mut self, item: &[u8]) -> Result<u64, Error> {
         if self.count > 0 && self.items.len() + item.len() > USUAL {
             self.finish()?;
@@ -143,7 +157,11 @@ impl Pages {
     fn finish(&mut self) -> Result<(), Error> {
         if self.count > 0 {
             let page = format::page(self.count, &self.items)?;
-            self.full.push((key(self.first), page.into()));
+            let key = match self.writer {
+                Some(writer) => event_key(EventId { writer, number: self.first }),
+                None => key(self.first),
+            };
+            self.full.push((key, page.into()));
             self.first += self.count;
             self.count = 0;
             self.items.clear();
@@ -157,7 +175,22 @@ fn key(number: u64) -> IVec {
     IVec::from(&number.to_be_bytes())
 }
 
-pub(super) fn number(key: &[u8]) -> Result<u64, Error> {
+/// The key of a page of events.
+pub(super) fn event_key(first: EventId) -> IVec {
+    let mut key = [0; 16];
+    let (writer, number) = key.split_at_mut(8);
+    writer.copy_from_slice(&first.writer.to_be_bytes());
+    number.copy_from_slice(&first.number.to_be_bytes());
+    IVec::from(&key)
+}
+
+/// The first event of a page.
+pub(super) fn event_id(key: &[u8]) -> Result<EventId, Error> {
+    let (writer, first) = key.split_at_checked(8).unwrap_or_default();
+    Ok(EventId { writer: number(writer)?, number: number(first)? })
+}
+
+fn number(key: &[u8]) -> Result<u64, Error> {
     key.try_into().map(u64::from_be_bytes).map_err(|_| {
         Error::Corrupt("a page without a number; restore the store's folder from a backup".into())
     })
@@ -175,6 +208,9 @@ struct Plan {
     recent_drops: Vec<u64>,
     events: Pages,
     accounts: HashMap<String, Option<IVec>>,
+    decisions: HashMap<String, IVec>,
+    /// Imported events of other writers.
+    others: BTreeMap<u64, Pages>,
     begun: Vec<Arc<Issuance>>,
     ended: HashSet<Serial>,
     told: Vec<Event>,
@@ -239,9 +275,7 @@ impl Committer {
         };
         committer.recover_recent(now)?;
         committer.recover_open(now)?;
-        if let Some((first, page)) = committer.trees.events.last().map_err(fault)? {
-            committer.next_event = number(&first)? + format::read_events(&page)?.len() as u64;
-        }
+        committer.next_event = committer.next_event_of(WRITER)?;
         committer.disk.check_mark(committer.next_event - 1)?;
         committer.shared.events.store(committer.next_event - 1, Ordering::Release);
         Ok(committer)
@@ -255,10 +289,20 @@ impl Committer {
             let last = page.iter().map(|item| item.repeat_until).max();
             self.recent.entry(last.unwrap_or(Time::MAX)).or_default().push(first);
             for item in page {
-                self.remember(item.request_key, item.serial, item.repeat_until, now);
+                if item.repeat_until > now {
+                    self.requests.restore(item.request_key, item.serial, item.repeat_until);
+                }
             }
         }
         Ok(())
+    }
+
+    /// The number that follows the last committed event of a writer.
+    fn next_event_of(&self, writer: u64) -> Result<u64, Error> {
+        let last = event_key(EventId { writer, number: u64::MAX });
+        let page = self.trees.events.range(event_key(EventId::first_of(writer))..=last).next_back();
+        let Some((first, page)) = page.transpose().map_err(fault)? else { return Ok(1) };
+        Ok(event_id(&first)?.number + format::read_events(&page)?.len() as u64)
     }
 
     fn recover_open(&mut self, now: Time) -> Result<(), Error> {
@@ -271,7 +315,10 @@ impl Committer {
                 if self.trees.certificates.contains_key(intent.serial.as_bytes()).map_err(fault)? {
                     continue;
                 }
-                self.remember(intent.request_key, intent.serial.clone(), intent.repeat_until, now);
+                if intent.repeat_until > now {
+                    let serial = intent.serial.clone();
+                    self.requests.restore(intent.request_key, serial, intent.repeat_until);
+                }
                 let record = Arc::new(Issuance::from(intent));
                 let serial = record.intent.serial.clone();
                 *self.pages.entry(first).or_default() += 1;
@@ -283,15 +330,6 @@ impl Committer {
             open.insert(serial.clone(), Arc::clone(&pending.record));
         }
         Ok(())
-    }
-
-    /// Takes a request back into memory if its repeats are still answered.
-    fn remember(&mut self, key: RequestKey, serial: Serial, until: Time, now: Time) {
-        // Of two with one key the later was begun when the first one's time was over, so it ends
-        // later, in whichever order they are read.
-        if until > now && self.requests.find(&key, until).is_none() {
-            self.requests.remember(key, serial, until);
-        }
     }
 
     /// Commits until the store is closed or forgotten.
@@ -333,8 +371,10 @@ impl Committer {
             recent: Pages::new(self.next_recent),
             recent_ends: BTreeMap::new(),
             recent_drops: Vec::new(),
-            events: Pages::new(self.next_event),
+            events: Pages::of_events(EventId { writer: WRITER, number: self.next_event }),
             accounts: HashMap::new(),
+            decisions: HashMap::new(),
+            others: BTreeMap::new(),
             begun: Vec::new(),
             ended: HashSet::new(),
             told: Vec::new(),
@@ -366,6 +406,16 @@ impl Committer {
                 plan.tell(event)
             }
             Change::Append { event } => plan.tell(event),
+            Change::Decide { matter, seen, value } => {
+                let now = self.decision(plan, &matter)?;
+                if now.as_deref() != seen.as_deref() {
+                    return Ok(Outcome::Otherwise(now.map(|now| now.to_vec())));
+                }
+                plan.large |= value.len() > USUAL;
+                plan.decisions.insert(matter, value.into());
+                Ok(Outcome::Done)
+            }
+            Change::Import(items) => self.import(plan, items),
             Change::Close => Ok(Outcome::Done),
         }
     }
@@ -435,6 +485,114 @@ impl Committer {
         plan.tell(event)
     }
 
+    /// Adds what another store kept, up to an item that differs from what is here.
+    fn import(&mut self, plan: &mut Plan, items: Vec<Item>) -> Result<Outcome, Error> {
+        for item in items {
+            if self.is_there(plan, &item)? {
+                continue;
+            }
+            match item {
+                Item::Issuance(record) => self.import_issuance(plan, record)?,
+                Item::Account(account) => {
+                    let value = format::account(&account)?;
+                    plan.large |= value.len() > USUAL;
+                    plan.accounts.insert(account.name, Some(value.into()));
+                }
+                Item::Event(id, event) => {
+                    let pages = match id.writer {
+                        WRITER => &mut plan.events,
+                        writer => match plan.others.entry(writer) {
+                            Entry::Occupied(pages) => pages.into_mut(),
+                            Entry::Vacant(place) => {
+                                let number = self.next_event_of(writer)?;
+                                place.insert(Pages::of_events(EventId { writer, number }))
+                            }
+                        },
+                    };
+                    if pages.next() != id.number {
+                        let why = format!("event {} is missing before it", pages.next());
+                        return Err(Error::Conflict(format!("{}: {why}", Item::Event(id, event))));
+                    }
+                    let item = format::event_item(&event)?;
+                    plan.large |= item.len() > USUAL;
+                    pages.push(&item)?;
+                }
+                Item::Decision(matter, value) => {
+                    plan.large |= value.len() > USUAL;
+                    plan.decisions.insert(matter, value.into());
+                }
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Whether an item is here already, as it is.
+    fn is_there(&self, plan: &Plan, item: &Item) -> Result<bool, Error> {
+        let conflict =
+            |equal| if equal { Ok(true) } else { Err(Error::Conflict(item.to_string())) };
+        match item {
+            Item::Issuance(record) => {
+                let serial = &record.intent.serial;
+                if let Some(pending) = self.open.get(serial) {
+                    return conflict(pending.record == *record);
+                }
+                let value = self.trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+                let Some(value) = value else { return Ok(false) };
+                conflict(format::read_issuance(&value)? == **record)
+            }
+            Item::Account(account) => {
+                let value = self.trees.accounts.get(&account.name).map_err(fault)?;
+                let Some(value) = value else { return Ok(false) };
+                conflict(format::read_account(&value)? == *account)
+            }
+            Item::Event(id, event) => {
+                let found = super::events(&self.trees, *id, self.next_event - 1, 1)?;
+                match found.first() {
+                    Some((there, known)) if there == id => conflict(known == event),
+                    _ => Ok(false),
+                }
+            }
+            Item::Decision(matter, value) => match self.decision(plan, matter)? {
+                Some(known) => conflict(known == value.as_slice()),
+                None => Ok(false),
+            },
+        }
+    }
+
+    fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
+        let intent = &record.intent;
+        let (serial, until) = (intent.serial.clone(), intent.repeat_until);
+        if record.state != State::Void {
+            self.requests.restore(intent.request_key, serial.clone(), until);
+        }
+        if record.state == State::Open {
+            let item = super::fitting(format::intent_item(intent)?)?;
+            plan.large |= item.len() > USUAL;
+            let page = plan.open.push(&item)?;
+            *self.pages.entry(page).or_default() += 1;
+            self.open.insert(serial, Pending { record: Arc::clone(&record), page });
+            plan.begun.push(record);
+            return Ok(());
+        }
+        let value = super::fitting(format::issuance(&record)?)?;
+        plan.large |= value.len() > USUAL;
+        plan.certificates.push((serial.as_bytes().into(), value.into()));
+        if record.state == State::Issued && record.ended.is_some_and(|ended| ended < until) {
+            let page = plan.recent.push(&format::recent_item(intent)?)?;
+            let end = plan.recent_ends.entry(page).or_insert(until);
+            *end = until.max(*end);
+        }
+        plan.ended.insert(serial);
+        Ok(())
+    }
+
+    fn decision(&self, plan: &Plan, matter: &str) -> Result<Option<IVec>, Error> {
+        match plan.decisions.get(matter) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.trees.decisions.get(matter).map_err(fault),
+        }
+    }
+
     fn has_account(&self, plan: &Plan, name: &str) -> Result<bool, Error> {
         match plan.accounts.get(name) {
             Some(change) => Ok(change.is_some()),
@@ -499,7 +657,7 @@ impl Committer {
             self.disk.mark(self.next_event - 1);
         }
         for (number, event) in (first..).zip(&plan.told) {
-            self.trail.tell(Some(number), event);
+            self.trail.tell(Some(EventId { writer: WRITER, number }), event);
         }
         for (reply, outcome) in plan.answers {
             let _ = reply.send(outcome);
@@ -508,12 +666,16 @@ impl Committer {
 
     /// Makes the plan durable.
     fn commit(&mut self, plan: &mut Plan) -> Result<(), String> {
-        for pages in [&mut plan.open, &mut plan.recent, &mut plan.events] {
+        let own = [&mut plan.open, &mut plan.recent, &mut plan.events];
+        for pages in own.into_iter().chain(plan.others.values_mut()) {
             pages.finish().map_err(|error| error.to_string())?;
         }
         let idle = plan.certificates.is_empty()
             && plan.open.full.is_empty()
             && plan.events.full.is_empty()
+            && plan.others.is_empty()
+            && plan.accounts.is_empty()
+            && plan.decisions.is_empty()
             && plan.recent_drops.is_empty();
         if idle {
             return Ok(());
@@ -522,36 +684,49 @@ impl Committer {
             self.disk.expect_blobs();
         }
         let trees = &self.trees;
-        (&trees.certificates, &trees.open, &trees.recent, &trees.events, &trees.accounts)
-            .transaction(|(certificates, open, recent, events, accounts)| {
-                let inserts = [
-                    (certificates, &plan.certificates),
-                    (open, &plan.open.full),
-                    (recent, &plan.recent.full),
-                    (events, &plan.events.full),
-                ];
-                for (tree, values) in inserts {
-                    for (key, value) in values {
-                        tree.insert(key, value)?;
-                    }
+        let all = (
+            &trees.certificates,
+            &trees.open,
+            &trees.recent,
+            &trees.events,
+            &trees.accounts,
+            &trees.decisions,
+        );
+        all.transaction(|(certificates, open, recent, events, accounts, decisions)| {
+            let inserts = [
+                (certificates, &plan.certificates),
+                (open, &plan.open.full),
+                (recent, &plan.recent.full),
+                (events, &plan.events.full),
+            ];
+            for (tree, values) in inserts {
+                for (key, value) in values {
+                    tree.insert(key, value)?;
                 }
-                for (tree, drops) in [(open, &plan.open_drops), (recent, &plan.recent_drops)] {
-                    for page in drops {
-                        tree.remove(key(*page))?;
-                    }
+            }
+            for (tree, drops) in [(open, &plan.open_drops), (recent, &plan.recent_drops)] {
+                for page in drops {
+                    tree.remove(key(*page))?;
                 }
-                for (name, value) in &plan.accounts {
-                    match value {
-                        Some(value) => accounts.insert(name.as_bytes(), value)?,
-                        None => accounts.remove(name.as_bytes())?,
-                    };
-                }
-                Ok(())
-            })
-            .map_err(|error: TransactionError<()>| match error {
-                TransactionError::Storage(error) => error.to_string(),
-                TransactionError::Abort(()) => "the transaction was aborted".to_owned(),
-            })?;
+            }
+            for (key, page) in plan.others.values().flat_map(|pages| &pages.full) {
+                events.insert(key, page)?;
+            }
+            for (matter, value) in &plan.decisions {
+                decisions.insert(matter.as_bytes(), value)?;
+            }
+            for (name, value) in &plan.accounts {
+                match value {
+                    Some(value) => accounts.insert(name.as_bytes(), value)?,
+                    None => accounts.remove(name.as_bytes())?,
+                };
+            }
+            Ok(())
+        })
+        .map_err(|error: TransactionError<()>| match error {
+            TransactionError::Storage(error) => error.to_string(),
+            TransactionError::Abort(()) => "the transaction was aborted".to_owned(),
+        })?;
         self.disk.sync(&trees.db)
     }
 }

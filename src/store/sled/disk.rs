@@ -1,6 +1,6 @@
 //! The folder: opening it, making it durable, and what sled says when it cannot.
 
-use super::{super::Error, format};
+use super::super::{Error, format};
 use ::sled::{Config, Db, Tree};
 use std::{
     collections::HashSet,
@@ -33,10 +33,12 @@ pub(super) struct Trees {
     pub(super) open: Tree,
     /// Number of the first → requests that have their certificate.
     pub(super) recent: Tree,
-    /// Number of the first → events.
+    /// Writer and number of the first → events.
     pub(super) events: Tree,
     /// Name → account.
     pub(super) accounts: Tree,
+    /// Matter → decision.
+    pub(super) decisions: Tree,
 }
 
 /// Translates what sled says while the store runs.
@@ -79,6 +81,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         recent: tree("recent")?,
         events: tree("events")?,
         accounts: tree("accounts")?,
+        decisions: tree("decisions")?,
         db: db.clone(),
     };
     check_version(folder, &trees, &tree("meta")?)?;

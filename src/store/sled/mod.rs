@@ -2,15 +2,16 @@
 //!
 //! One thread writes ([`committer`]): it takes what callers have queued, commits it in one
 //! transaction, makes it durable ([`disk`]), then answers. Reads go to the runtime's blocking
-//! threads. What is stored, and how ([`mod@format`]):
+//! threads. What is stored, and how ([`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
 //! |---|---|---|
 //! | `certificates` | serial number | an ended issuance |
 //! | `open` | number of the first | a page of open issuances, removed when the last has ended |
 //! | `recent` | number of the first | a page of requests that have their certificate, removed when no repeat is answered any more |
-//! | `events` | number of the first | a page of events |
+//! | `events` | writer and number of the first | a page of events |
 //! | `accounts` | name | an account |
+//! | `decisions` | matter | how it was decided |
 //! | `meta` | `format` | the layout's version |
 //!
 //! Beside sled's files stands `mark`: how many events there are at least.
@@ -24,13 +25,14 @@
 
 mod committer;
 mod disk;
-mod format;
 #[cfg(test)]
 mod tests;
 
-use super::{Account, Begun, Error, Filter, Intent, Issuance, State, Store, closed};
+use super::{
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store, closed, format,
+};
 use crate::{
-    telemetry::audit::{Event, Trail},
+    telemetry::audit::{Event, EventId, Trail},
     types::{Serial, Time},
 };
 use async_trait::async_trait;
@@ -219,7 +221,7 @@ impl Store for SledStore {
                      store's folder from a backup"
                 ))),
             },
-            Outcome::Done | Outcome::Not => Ok(Begun::New),
+            _ => Ok(Begun::New),
         }
     }
 
@@ -305,10 +307,48 @@ impl Store for SledStore {
         self.change(Change::Append { event: told(event)? }).await.map(|_| ())
     }
 
-    async fn events(&self, from: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
         // A committed event that is not yet durable may come back as another one.
         let last = self.shared.events();
         self.read(move |trees| events(trees, from, last, limit)).await
+    }
+
+    async fn decide(
+        &self,
+        matter: &str,
+        seen: Option<&[u8]>,
+        value: &[u8],
+    ) -> Result<Decided, Error> {
+        let change = Change::Decide {
+            matter: matter.to_owned(),
+            seen: seen.map(<[u8]>::to_vec),
+            value: fitting(value.to_vec())?,
+        };
+        match self.change(change).await? {
+            Outcome::Otherwise(now) => Ok(Decided::Otherwise(now)),
+            _ => Ok(Decided::Now),
+        }
+    }
+
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        self.read(|trees| {
+            let entry = |entry| {
+                let (matter, value): (::sled::IVec, ::sled::IVec) = entry;
+                (String::from_utf8_lossy(&matter).into_owned(), value.to_vec())
+            };
+            trees.decisions.iter().map(|found| found.map(entry).map_err(fault)).collect()
+        })
+        .await
+    }
+
+    async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
+        // In parts of which each is one commit, as those of callers are.
+        let mut parts = items.into_iter().peekable();
+        while parts.peek().is_some() {
+            let part: Vec<Item> = parts.by_ref().take(committer::BATCH).collect();
+            self.change(Change::Import(part)).await?;
+        }
+        Ok(())
     }
 
     async fn close(&self) {
@@ -375,24 +415,31 @@ fn list(
     Ok(found)
 }
 
-/// Reads the events `from` to `last`, at most `limit`.
-fn events(trees: &Trees, from: u64, last: u64, limit: usize) -> Result<Vec<(u64, Event)>, Error> {
+/// Reads the events from `from` on, at most `limit`, of this store's own writer not beyond `last`.
+fn events(
+    trees: &Trees,
+    from: EventId,
+    last: u64,
+    limit: usize,
+) -> Result<Vec<(EventId, Event)>, Error> {
     let mut found = Vec::new();
     // The page that holds `from` begins at it or before it.
-    let before = trees.events.range(..=from.to_be_bytes()).next_back();
+    let before = trees.events.range(..=committer::event_key(from)).next_back();
     let start = match before.transpose().map_err(fault)? {
         Some((key, _)) => key,
         None => ::sled::IVec::default(),
     };
     for entry in trees.events.range(start..) {
         let (key, page) = entry.map_err(fault)?;
-        let first = committer::number(&key)?;
-        for (number, event) in (first..).zip(format::read_events(&page)?) {
-            if number > last || found.len() >= limit {
+        let first = committer::event_id(&key)?;
+        for (number, event) in (first.number..).zip(format::read_events(&page)?) {
+            let id = EventId { number, ..first };
+            if found.len() >= limit {
                 return Ok(found);
             }
-            if number >= from {
-                found.push((number, event));
+            let durable = id.writer != committer::WRITER || number <= last;
+            if id >= from && durable {
+                found.push((id, event));
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What only a store on a disk does. Its behaviour as a store is in `store/contract.rs`.
 
 use super::{
-    super::contract::{CACHE, NOW, Recorder, account, at, event, intent, issue, issued, serial},
+    super::contract::{
+        CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, serial,
+    },
     *,
 };
 use crate::{
@@ -67,7 +69,7 @@ async fn everything_is_there_after_opening_again() {
     store.begin(intent(32, 32)).await.unwrap();
     store.add_account(account("a"), event(Name::AccountAdded, 32)).await.unwrap();
     let all = store.list(&Filter::default(), None, 100).await.unwrap();
-    let events = store.events(1, 100).await.unwrap();
+    let events = store.events(nth(1), 100).await.unwrap();
     assert_eq!((all.len(), events.len()), (32, 32));
     store.close().await;
 
@@ -75,11 +77,11 @@ async fn everything_is_there_after_opening_again() {
     let store = SledStore::open(folder.path(), CACHE, at(10), Arc::clone(&trail) as Arc<dyn Trail>)
         .unwrap();
     assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap(), all);
-    assert_eq!(store.events(1, 100).await.unwrap(), events);
+    assert_eq!(store.events(nth(1), 100).await.unwrap(), events);
     assert_eq!(store.accounts().await.unwrap(), [account("a")]);
     assert!(trail.told().is_empty(), "what was told is not told again");
     store.append(event(Name::ServerStarted, 33)).await.unwrap();
-    assert_eq!(trail.told(), [(Some(33), event(Name::ServerStarted, 33))]);
+    assert_eq!(trail.told(), [(Some(nth(33)), event(Name::ServerStarted, 33))]);
     store.close().await;
 }
 
@@ -305,7 +307,7 @@ async fn after_a_failed_write_nothing_more_is_written() {
     // What is read is what was acknowledged.
     let second = store.find(&serial(2)).await.unwrap().unwrap();
     assert_eq!(second.state, State::Open);
-    assert_eq!(store.events(1, 10).await.unwrap().len(), 1);
+    assert_eq!(store.events(nth(1), 10).await.unwrap().len(), 1);
     store.close().await;
     let store = open(folder.path()).unwrap();
     assert!(store.find(&serial(1)).await.unwrap().is_some());
@@ -383,7 +385,7 @@ async fn reads_what_version_1_wrote() {
     let issuances = old.list(&all, None, 100).await.unwrap();
     assert_eq!(issuances.len(), 11);
     assert_eq!(issuances, new.list(&all, None, 100).await.unwrap());
-    assert_eq!(old.events(1, 100).await.unwrap(), new.events(1, 100).await.unwrap());
+    assert_eq!(old.events(nth(1), 100).await.unwrap(), new.events(nth(1), 100).await.unwrap());
     assert_eq!(old.accounts().await.unwrap(), new.accounts().await.unwrap());
     let repeat = old.begin(intent(10, 3)).await.unwrap();
     assert!(matches!(repeat, Begun::Complete(first) if first.intent.serial == serial(3)));
@@ -445,6 +447,6 @@ async fn a_mark_that_is_missing_torn_or_behind_is_no_fault() {
         }
     }
     let store = open(folder.path()).unwrap();
-    assert_eq!(store.events(1, 10).await.unwrap().len(), 4);
+    assert_eq!(store.events(nth(1), 10).await.unwrap().len(), 4);
     store.close().await;
 }

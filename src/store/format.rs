@@ -6,7 +6,7 @@
 //! these, and an arm in the `match` on the octet; what version 1 wrote stays readable, and
 //! testdata/store/sled-v1 proves it.
 
-use super::super::{Account, Error, Intent, Issuance, RequestKey, State};
+use super::{Account, Error, Intent, Issuance, RequestKey, State};
 use crate::{
     telemetry::audit::{Event, Name},
     types::{Actor, Label, Method, Operation, RequestId, Serial, Time, TrustClass},
