@@ -69,20 +69,23 @@ const MODULES: [(&str, &[&str]); 17] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 20] = [
+const LIBRARIES: [(&str, &[&str]); 23] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
     ("httparse", &["http"]),
-    ("rustls", &["server", "client"]),
+    ("rustls", &["server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),
     ("sled", &["store"]),
+    ("tokio_postgres", &["store", "config"]),
+    ("tokio_postgres_rustls", &["store"]),
+    ("deadpool_postgres", &["store"]),
     ("postcard", &["store"]),
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),
-    ("aws_lc_rs", &["entropy", "pki", "ra", "server", "client"]),
+    ("aws_lc_rs", &["entropy", "pki", "store", "ra", "server", "client"]),
     ("cms", &["pki"]),
     ("x509_cert", &["pki", "config", "client"]),
     ("p256", &["pki"]),

@@ -1,8 +1,8 @@
 //! What every backend does: each behaviour is a test of its own for each backend.
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, RequestKey,
-    SledStore, State, Store,
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, PostgresOptions,
+    PostgresStore, RequestKey, SledStore, State, Store,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Name, Trail},
@@ -11,10 +11,17 @@ use crate::{
 use async_trait::async_trait;
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+
+#[path = "../../tests/common/postgres.rs"]
+pub(super) mod server;
 
 /// 2026-11-21T12:00:00Z.
 pub(super) const NOW: Time = Time::from_unix(1_795_262_400);
@@ -109,28 +116,60 @@ pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
 #[async_trait]
 trait Backend: Send + Sync {
     fn new() -> Self;
-    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store>;
+    async fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store>;
 }
 
 struct Memory;
 
+#[async_trait]
 impl Backend for Memory {
     fn new() -> Self {
         Self
     }
-    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
+    async fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
         Arc::new(MemoryStore::new(trail))
     }
 }
 
 struct Sled(TempDir);
 
+#[async_trait]
 impl Backend for Sled {
     fn new() -> Self {
         Self(TempDir::new().unwrap())
     }
-    fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
+    async fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
         Arc::new(SledStore::open(self.0.path(), CACHE, NOW, trail).unwrap())
+    }
+}
+
+/// A database of its own on a server that the tests share.
+pub(super) struct Postgres {
+    server: Arc<server::Postgres>,
+    database: String,
+}
+
+impl Postgres {
+    pub(super) fn options(&self) -> PostgresOptions {
+        let mut connection = tokio_postgres::Config::new();
+        connection.host_path(self.server.socket()).user("estd").dbname(&self.database);
+        connection.ssl_mode(tokio_postgres::config::SslMode::Disable);
+        let patience = Duration::from_secs(20);
+        PostgresOptions { connection, anchors: Vec::new(), connections: 4, patience }
+    }
+}
+
+#[async_trait]
+impl Backend for Postgres {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let database = format!("contract_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let server = server::shared();
+        server.sql("postgres", &format!("CREATE DATABASE {database}"));
+        Self { server, database }
+    }
+    async fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store> {
+        Arc::new(PostgresStore::open(self.options(), trail).await.unwrap())
     }
 }
 
@@ -144,6 +183,7 @@ macro_rules! contract {
     ($($behaviour:ident),+ $(,)?) => {
         contract!(@backend memory Memory $($behaviour)+);
         contract!(@backend sled Sled $($behaviour)+);
+        contract!(@backend postgres Postgres $($behaviour)+);
     };
     (@backend $module:ident $backend:ident $($behaviour:ident)+) => {
         mod $module {
@@ -154,7 +194,7 @@ macro_rules! contract {
                     let backend = Chosen::new();
                     let trail = Arc::new(Recorder::default());
                     let told: Arc<dyn Trail> = trail.clone();
-                    let store = backend.open(told);
+                    let store = backend.open(told).await;
                     super::$behaviour(Trial { store: Arc::clone(&store), trail }).await;
                     store.close().await;
                 }

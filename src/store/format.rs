@@ -275,8 +275,24 @@ pub(super) fn intent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
     encode(&IntentV1::from(intent), Vec::with_capacity(intent.tbs.len() + 512))
 }
 
+/// An intent as a value of its own, complete with version, but without `tbs`: that has a column.
+pub(super) fn intent_without_tbs(intent: &Intent) -> Result<Vec<u8>, Error> {
+    let mut start = Vec::with_capacity(512);
+    start.push(VERSION);
+    encode(&IntentV1 { tbs: &[], ..intent.into() }, start)
+}
+
+/// An event as a value of its own, complete with version.
+pub(super) fn event(event: &Event) -> Result<Vec<u8>, Error> {
+    encode_event(event, vec![VERSION])
+}
+
 /// An event: an item of a page.
 pub(super) fn event_item(event: &Event) -> Result<Vec<u8>, Error> {
+    encode_event(event, Vec::with_capacity(256))
+}
+
+fn encode_event(event: &Event, start: Vec<u8>) -> Result<Vec<u8>, Error> {
     let details = event.details.iter();
     let stored = EventV1 {
         at: event.at.unix(),
@@ -285,7 +301,7 @@ pub(super) fn event_item(event: &Event) -> Result<Vec<u8>, Error> {
         request_id: event.request_id.as_ref().map(RequestId::as_str),
         details: details.map(|(name, value)| (name.as_str(), value.as_str())).collect(),
     };
-    encode(&stored, Vec::with_capacity(256))
+    encode(&stored, start)
 }
 
 /// A request that has its certificate: an item of a page.
@@ -366,6 +382,16 @@ pub(super) fn read_intents(octets: &[u8]) -> Result<Vec<Intent>, Error> {
     decode("a page of open issuances", octets, |items: Vec<IntentV1<'_>>| {
         items.into_iter().map(IntentV1::read).collect()
     })
+}
+
+/// Reads an intent that is a value of its own.
+pub(super) fn read_intent(octets: &[u8]) -> Result<Intent, Error> {
+    decode("an intent", octets, IntentV1::read)
+}
+
+/// Reads an event that is a value of its own.
+pub(super) fn read_event(octets: &[u8]) -> Result<Event, Error> {
+    decode("an event", octets, EventV1::read)
 }
 
 /// Reads a page of events.

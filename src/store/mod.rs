@@ -13,11 +13,13 @@
 mod contract;
 mod format;
 mod memory;
+mod postgres;
 mod record;
 mod requests;
 mod sled;
 
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, State};
 pub use sled::SledStore;
 
@@ -50,7 +52,7 @@ pub enum Decided {
 }
 
 /// Why the store did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another process has it open. Only sled.

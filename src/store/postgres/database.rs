@@ -1,0 +1,298 @@
+//! Connections: a pool, TLS, the layout of the tables, and how long a statement is tried again.
+
+use super::{super::Error, PostgresOptions};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+};
+use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_postgres::{
+    NoTls,
+    config::{SslMode, TargetSessionAttrs},
+    error::SqlState,
+};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// The layouts, in order: number n is the (n + 1)th.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+
+/// The pause between two attempts. A database that is coming back answers most of them at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a connection may take to be made. Several hosts are tried one after the other.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Why a statement was not done.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// It breaks a uniqueness that the tables keep.
+    Taken,
+    /// The connection, or the database behind it: another attempt may do better. Whether it was
+    /// done is not known.
+    Lost(String),
+    /// Another attempt does no better.
+    Store(Error),
+}
+
+impl From<tokio_postgres::Error> for Fault {
+    fn from(fault: tokio_postgres::Error) -> Self {
+        match fault.code() {
+            Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
+            _ => Self::Lost(text(&fault)),
+        }
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(fault: Error) -> Self {
+        Self::Store(fault)
+    }
+}
+
+/// With its causes: tokio-postgres keeps the database's own words there.
+fn text(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+/// A connection for one piece of work. Unless that was seen to end well ([`Lease::back`]), it is
+/// not used again: an answer that nobody waited for would come to the next one who asks.
+pub(super) struct Lease(Option<Object>);
+
+impl Lease {
+    /// The connection; none cannot be, since only `back` and `drop` take it.
+    pub(super) fn client(&self) -> Result<&Object, Fault> {
+        self.0.as_ref().ok_or_else(|| Fault::Lost("the connection was given back".to_owned()))
+    }
+
+    /// Gives it back to the pool.
+    pub(super) fn back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            drop(Object::take(object));
+        }
+    }
+}
+
+/// Does work on a connection: `attempt!(database, client => work)`, where `work` gives a
+/// `Result<T, Fault>`; gives a `Result<T, Error>`. While the database is away the work is tried
+/// again, as [`Attempts`] says. It may have been done although it seemed to fail, and must allow
+/// for that.
+///
+/// A macro, because the compiler cannot yet see of a closure that its future may be sent to
+/// another thread, whatever it borrows.
+macro_rules! attempt {
+    ($database:expr, $client:ident => $work:expr) => {{
+        let database: &Database = &$database;
+        let mut attempts = database.attempts();
+        loop {
+            let work = async {
+                let lease = database.lease().await?;
+                let $client = lease.client()?;
+                let done = $work?;
+                lease.back();
+                Ok(done)
+            };
+            match attempts.run(work).await {
+                Ok(Some(done)) => break Ok(done),
+                Ok(None) => {}
+                Err(fault) => break Err(fault),
+            }
+        }
+    }};
+}
+pub(super) use attempt;
+
+/// The database, and whether it answers.
+pub(super) struct Database {
+    pool: Pool,
+    patience: Duration,
+    down: AtomicBool,
+}
+
+impl Database {
+    /// Connects, and brings the tables to the layout of this program.
+    pub(super) async fn open(options: PostgresOptions) -> Result<Self, Error> {
+        let PostgresOptions { mut connection, anchors, connections, patience } = options;
+        if connection.get_hosts().len() > 1
+            && connection.get_target_session_attrs() == TargetSessionAttrs::Any
+        {
+            connection.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        if connection.get_connect_timeout().is_none() {
+            connection.connect_timeout(CONNECT);
+        }
+        connection.tcp_user_timeout(patience);
+        if connection.get_application_name().is_none() {
+            connection.application_name("estd");
+        }
+        // A commit is acknowledged when it is durable, here and on synchronous standbys; what was
+        // given up here does not run on there.
+        let own = format!(
+            "-c synchronous_commit=on -c statement_timeout={0} -c idle_in_transaction_session_timeout={0}",
+            patience.as_millis()
+        );
+        let options = connection.get_options().map(|more| format!("{own} {more}")).unwrap_or(own);
+        connection.options(options);
+
+        let how = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = if connection.get_ssl_mode() == SslMode::Disable {
+            Manager::from_config(connection, NoTls, how)
+        } else {
+            Manager::from_config(connection, tls(&anchors)?, how)
+        };
+        let pool = Pool::builder(manager)
+            .max_size(connections)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|fault| Error::Unavailable(text(&fault)))?;
+        let database = Self { pool, patience, down: AtomicBool::new(false) };
+        attempt!(database, client => migrate(client).await)?;
+        attempt!(database, client => check_durability(client).await)?;
+        Ok(database)
+    }
+
+    /// A connection of the pool.
+    pub(super) async fn lease(&self) -> Result<Lease, Fault> {
+        match self.pool.get().await {
+            Ok(object) => Ok(Lease(Some(object))),
+            Err(PoolError::Closed) => Err(Fault::Store(super::super::closed())),
+            Err(other) => Err(Fault::Lost(text(&other))),
+        }
+    }
+
+    /// Attempts at one piece of work, from now on.
+    pub(super) fn attempts(&self) -> Attempts<'_> {
+        Attempts { database: self, until: Instant::now() + self.patience }
+    }
+
+    /// Ends all connections; later work gets [`super::super::closed`].
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+}
+
+/// Attempts at one piece of work: until the patience of the configuration is over. Once that was
+/// so, each piece of work gets one attempt, until one succeeds.
+pub(super) struct Attempts<'a> {
+    database: &'a Database,
+    until: Instant,
+}
+
+impl Attempts<'_> {
+    /// One attempt: its result, or none if it is to be made again.
+    pub(super) async fn run<T>(
+        &mut self,
+        work: impl Future<Output = Result<T, Fault>> + Send,
+    ) -> Result<Option<T>, Error> {
+        let down = &self.database.down;
+        let why = match timeout_at(self.until, work).await {
+            Ok(Ok(done)) => {
+                if down.swap(false, Ordering::Relaxed) {
+                    tracing::warn!("the database answers again");
+                }
+                return Ok(Some(done));
+            }
+            Ok(Err(Fault::Store(fault))) => return Err(fault),
+            Ok(Err(Fault::Taken)) => "a row is there that should not be".to_owned(),
+            Ok(Err(Fault::Lost(why))) => why,
+            Err(_) => format!("no answer within {} ms", self.database.patience.as_millis()),
+        };
+        if down.load(Ordering::Relaxed) || Instant::now() + PAUSE >= self.until {
+            if !down.swap(true, Ordering::Relaxed) {
+                tracing::error!(
+                    error = %why,
+                    "the database does not answer; nothing is issued until it does"
+                );
+            }
+            return Err(Error::Unavailable(format!("the database: {why}")));
+        }
+        tracing::debug!("trying again: the database: {why}");
+        sleep(PAUSE).await;
+        Ok(None)
+    }
+}
+
+/// TLS that always verifies the database's certificate and name, whatever `sslmode` says.
+fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
+    let unusable =
+        |fault: rustls::Error| Error::Unavailable(format!("TLS to the database: {fault}"));
+    let mut roots = RootCertStore::empty();
+    for anchor in anchors {
+        roots.add(CertificateDer::from(anchor.clone())).map_err(unusable)?;
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+/// Brings the tables to this program's layout, one transaction a step. Of several nodes that
+/// start at once one does each step: the others wait for its row.
+async fn migrate(client: &Object) -> Result<(), Fault> {
+    client
+        .batch_execute(
+            "CREATE TABLE IF NOT EXISTS migration (
+                number int8 PRIMARY KEY,
+                applied timestamptz NOT NULL DEFAULT now()
+            )",
+        )
+        .await?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let found: Option<i64> =
+        client.query_one("SELECT max(number) FROM migration", &[]).await?.get(0);
+    if found.is_some_and(|found| found > known) {
+        return Err(Fault::Store(Error::Corrupt(format!(
+            "the database has layout {}, and this estd reads layout {known}: run the version of \
+             estd that made it, or a later one",
+            found.unwrap_or_default()
+        ))));
+    }
+    for (number, sql) in (1_i64..).zip(MIGRATIONS) {
+        if found.is_some_and(|found| found >= number) {
+            continue;
+        }
+        client.batch_execute("BEGIN").await?;
+        let insert = "INSERT INTO migration (number) VALUES ($1) ON CONFLICT DO NOTHING";
+        if client.execute(insert, &[&number]).await? == 1 {
+            client.batch_execute(sql).await?;
+        }
+        client.batch_execute("COMMIT").await?;
+    }
+    Ok(())
+}
+
+/// Says so if the database is set up to lose what it acknowledged.
+async fn check_durability(client: &Object) -> Result<(), Fault> {
+    for (setting, bad) in [("fsync", "off"), ("full_page_writes", "off")] {
+        let sql = "SELECT setting FROM pg_settings WHERE name = $1";
+        let found = client.query_opt(sql, &[&setting]).await?;
+        if found.is_some_and(|row| row.get::<_, &str>(0) == bad) {
+            tracing::warn!(
+                "the database has {setting} = off: after a power failure certificates that were \
+                 delivered may be missing; set it to on"
+            );
+        }
+    }
+    Ok(())
+}

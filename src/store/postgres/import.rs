@@ -1,0 +1,235 @@
+//! Taking over what another store kept.
+
+use super::{
+    super::{Account, Error, Issuance, Item, State, format},
+    database::Fault,
+    sql::{ISSUANCE, IntentRow, column, issuance, query, seconds, signed, state_number},
+};
+use crate::telemetry::audit::{Event, EventId};
+use deadpool_postgres::Object;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// Adds what another store kept, in one transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] for what is there and differs, and for an event without its predecessor.
+pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Fault> {
+    let sorted = Sorted::new(items);
+    // If it is not committed, the connection is not used again, which rolls it back.
+    client.batch_execute("BEGIN").await?;
+    sorted.insert_issuances(client).await?;
+    sorted.insert_accounts(client).await?;
+    sorted.insert_events(client).await?;
+    sorted.insert_decisions(client).await?;
+    // What was there before was left alone: all of it has to be what is there now.
+    sorted.compare_issuances(client).await?;
+    sorted.compare_accounts(client).await?;
+    sorted.compare_events(client).await?;
+    sorted.compare_decisions(client).await?;
+    client.batch_execute("COMMIT").await?;
+    Ok(())
+}
+
+fn conflict(item: &Item) -> Fault {
+    Fault::Store(Error::Conflict(item.to_string()))
+}
+
+/// The items by table.
+#[derive(Default)]
+struct Sorted<'a> {
+    issuances: Vec<(&'a Issuance, &'a Item)>,
+    accounts: Vec<(&'a Account, &'a Item)>,
+    events: Vec<(EventId, &'a Event, &'a Item)>,
+    decisions: Vec<(&'a str, &'a [u8], &'a Item)>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(items: &'a [Item]) -> Self {
+        let mut sorted = Self::default();
+        for item in items {
+            match item {
+                Item::Issuance(one) => sorted.issuances.push((one, item)),
+                Item::Account(one) => sorted.accounts.push((one, item)),
+                Item::Event(id, one) => sorted.events.push((*id, one, item)),
+                Item::Decision(matter, value) => sorted.decisions.push((matter, value, item)),
+            }
+        }
+        sorted
+    }
+
+    async fn insert_issuances(&self, client: &Object) -> Result<(), Fault> {
+        const SQL: &str = "
+            INSERT INTO issuance (serial, state, label, names, not_after, begun, request_key,
+                                  intent, tbs, certificate, ended)
+            SELECT * FROM unnest($1::bytea[], $2::int2[], $3::text[], $4::bytea[], $5::int8[],
+                                 $6::int8[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[],
+                                 $11::int8[])
+            ON CONFLICT DO NOTHING";
+        const SLOTS: &str = "
+            INSERT INTO request AS r (request_key, serial, begun, repeat_until)
+            SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::int8[])
+            ON CONFLICT (request_key) DO UPDATE
+                SET serial = excluded.serial, begun = excluded.begun,
+                    repeat_until = excluded.repeat_until
+                WHERE r.repeat_until < excluded.repeat_until";
+        let rows = self.issuances.iter().map(|(one, _)| IntentRow::new(&one.intent));
+        let rows: Vec<IntentRow> = rows.collect::<Result<_, _>>()?;
+        let with = || rows.iter().zip(&self.issuances).map(|(row, (one, _))| (row, *one));
+        let states: Vec<i16> = with().map(|(_, one)| state_number(one.state)).collect();
+        let labels: Vec<Option<&str>> = with().map(|(row, _)| row.label.as_deref()).collect();
+        let tbs = with().map(|(row, one)| (one.state == State::Open).then_some(&row.tbs[..]));
+        let tbs: Vec<Option<&[u8]>> = tbs.collect();
+        let issued =
+            |one: &'a Issuance| (one.state == State::Issued).then_some(&one.certificate[..]);
+        let certificates: Vec<Option<&[u8]>> = with().map(|(_, one)| issued(one)).collect();
+        let ended: Vec<Option<i64>> = with().map(|(_, one)| one.ended.map(seconds)).collect();
+        query(
+            client,
+            SQL,
+            &[
+                &with().map(|(row, _)| &row.serial[..]).collect::<Vec<_>>(),
+                &states,
+                &labels,
+                &with().map(|(row, _)| &row.names[..]).collect::<Vec<_>>(),
+                &with().map(|(row, _)| row.not_after).collect::<Vec<_>>(),
+                &with().map(|(row, _)| row.begun).collect::<Vec<_>>(),
+                &with().map(|(row, _)| &row.request_key[..]).collect::<Vec<_>>(),
+                &with().map(|(row, _)| &row.intent[..]).collect::<Vec<_>>(),
+                &tbs,
+                &certificates,
+                &ended,
+            ],
+        )
+        .await?;
+        // Of several with one key the last one counts: one statement cannot take a key twice.
+        let mut slots: BTreeMap<&[u8], &IntentRow> = BTreeMap::new();
+        for (row, _) in with().filter(|(_, one)| one.state != State::Void) {
+            let slot = slots.entry(&row.request_key).or_insert(row);
+            if slot.repeat_until < row.repeat_until {
+                *slot = row;
+            }
+        }
+        let slots: Vec<&IntentRow> = slots.into_values().collect();
+        query(
+            client,
+            SLOTS,
+            &[
+                &slots.iter().map(|row| &row.request_key[..]).collect::<Vec<_>>(),
+                &slots.iter().map(|row| &row.serial[..]).collect::<Vec<_>>(),
+                &slots.iter().map(|row| row.begun).collect::<Vec<_>>(),
+                &slots.iter().map(|row| row.repeat_until).collect::<Vec<_>>(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn compare_issuances(&self, client: &Object) -> Result<(), Fault> {
+        let sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial = ANY($1::bytea[])");
+        let serials: Vec<&[u8]> =
+            self.issuances.iter().map(|(one, _)| one.intent.serial.as_bytes()).collect();
+        let rows = query(client, &sql, &[&serials]).await?;
+        let kept = rows.iter().map(|row| issuance(row).map(|one| (one.intent.serial.clone(), one)));
+        let kept: HashMap<_, _> = kept.collect::<Result<_, Error>>()?;
+        for (one, item) in &self.issuances {
+            if kept.get(&one.intent.serial).is_none_or(|kept| **kept != **one) {
+                return Err(conflict(item));
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_accounts(&self, client: &Object) -> Result<(), Fault> {
+        const SQL: &str = "
+            INSERT INTO account (name, record) SELECT * FROM unnest($1::text[], $2::bytea[])
+            ON CONFLICT DO NOTHING";
+        let names: Vec<&str> = self.accounts.iter().map(|(one, _)| one.name.as_str()).collect();
+        let records = self.accounts.iter().map(|(one, _)| format::account(one));
+        let records: Vec<Vec<u8>> = records.collect::<Result<_, _>>()?;
+        query(client, SQL, &[&names, &records]).await?;
+        Ok(())
+    }
+
+    async fn compare_accounts(&self, client: &Object) -> Result<(), Fault> {
+        let names: Vec<&str> = self.accounts.iter().map(|(one, _)| one.name.as_str()).collect();
+        let sql = "SELECT record FROM account WHERE name = ANY($1::text[])";
+        let rows = query(client, sql, &[&names]).await?;
+        let kept = rows.iter().map(|row| format::read_account(column(row, 0)?));
+        let kept: Vec<Account> = kept.collect::<Result<_, Error>>()?;
+        let kept: HashMap<&str, &Account> =
+            kept.iter().map(|one| (one.name.as_str(), one)).collect();
+        for (one, item) in &self.accounts {
+            if kept.get(one.name.as_str()) != Some(one) {
+                return Err(conflict(item));
+            }
+        }
+        Ok(())
+    }
+
+    fn event_places(&self) -> (Vec<i64>, Vec<i64>) {
+        self.events.iter().map(|(id, _, _)| (signed(id.writer), signed(id.number))).unzip()
+    }
+
+    async fn insert_events(&self, client: &Object) -> Result<(), Fault> {
+        const SQL: &str = "
+            INSERT INTO event (writer, number, event)
+            SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[]) ON CONFLICT DO NOTHING";
+        let (writers, numbers) = self.event_places();
+        let events = self.events.iter().map(|(_, event, _)| format::event(event));
+        let events: Vec<Vec<u8>> = events.collect::<Result<_, _>>()?;
+        query(client, SQL, &[&writers, &numbers, &events]).await?;
+        Ok(())
+    }
+
+    async fn compare_events(&self, client: &Object) -> Result<(), Fault> {
+        const SQL: &str = "
+            SELECT e.writer, e.number, e.event,
+                EXISTS (SELECT FROM event b WHERE b.writer = e.writer AND b.number = e.number - 1)
+            FROM event e JOIN unnest($1::int8[], $2::int8[]) AS a (writer, number)
+                USING (writer, number)";
+        let (writers, numbers) = self.event_places();
+        let rows = query(client, SQL, &[&writers, &numbers]).await?;
+        let mut kept = HashMap::new();
+        let mut led = HashSet::new();
+        for row in &rows {
+            let place: (i64, i64) = (column(row, 0)?, column(row, 1)?);
+            kept.insert(place, format::read_event(column(row, 2)?)?);
+            if place.1 == 1 || column(row, 3)? {
+                led.insert(place);
+            }
+        }
+        for (id, event, item) in &self.events {
+            let place = (signed(id.writer), signed(id.number));
+            if kept.get(&place) != Some(event) || !led.contains(&place) {
+                return Err(conflict(item));
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert_decisions(&self, client: &Object) -> Result<(), Fault> {
+        const SQL: &str = "
+            INSERT INTO decision (matter, value) SELECT * FROM unnest($1::text[], $2::bytea[])
+            ON CONFLICT DO NOTHING";
+        let (matters, values): (Vec<&str>, Vec<&[u8]>) =
+            self.decisions.iter().map(|(matter, value, _)| (*matter, *value)).unzip();
+        query(client, SQL, &[&matters, &values]).await?;
+        Ok(())
+    }
+
+    async fn compare_decisions(&self, client: &Object) -> Result<(), Fault> {
+        let matters: Vec<&str> = self.decisions.iter().map(|(matter, _, _)| *matter).collect();
+        let sql = "SELECT matter, value FROM decision WHERE matter = ANY($1::text[])";
+        let rows = query(client, sql, &[&matters]).await?;
+        let mut kept: HashMap<String, Vec<u8>> = HashMap::new();
+        for row in &rows {
+            kept.insert(column(row, 0)?, column(row, 1)?);
+        }
+        for (matter, value, item) in &self.decisions {
+            if kept.get(*matter).map(Vec::as_slice) != Some(*value) {
+                return Err(conflict(item));
+            }
+        }
+        Ok(())
+    }
+}
