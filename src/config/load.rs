@@ -2,7 +2,7 @@
 
 use super::{
     Audit, Authentication, Base64Form, Ca, CertificateNames, ClientTrust, Faults, Keys, Policy,
-    Profile, SanKind, Server, ServerCertificate, Settings, Store, Terminal,
+    Postgres, Profile, SanKind, Server, ServerCertificate, Settings, Store, Terminal,
     section::{Report, Section},
 };
 use crate::types::{CaName, KeyKind, ProfileName, is_dns_name};
@@ -16,6 +16,7 @@ use std::{
     path::Path,
     time::Duration,
 };
+use tokio_postgres::config::{Host, SslMode};
 use toml::Table;
 use zeroize::Zeroizing;
 
@@ -117,7 +118,7 @@ fn settings(
     let client_trust = client_trust(top.section("client_trust"));
     let keys = keys(top.section("keys"), environment);
     let audit = audit(top.section("audit"), &data);
-    let store = store(top.section("store"));
+    let store = store(top.section("store"), environment);
 
     let mut cas: BTreeMap<CaName, Ca> =
         top.named("ca").into_iter().map(|(name, section)| (name, ca(section))).collect();
@@ -282,31 +283,37 @@ fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
 }
 
 fn keys(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Keys {
-    let file = section.file("passphrase_file");
-    let variable = section.string("passphrase_env");
-    let passphrase = match (file, variable) {
+    let passphrase = secret(&section, "passphrase", environment);
+    section.finish();
+    Keys { passphrase }
+}
+
+/// A secret that stands in a file or in an environment variable, never in the configuration:
+/// `WHAT_file`, `WHAT_env`.
+fn secret(
+    section: &Section<'_>,
+    what: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<Zeroizing<String>> {
+    let (in_file, in_environment) = (format!("{what}_file"), format!("{what}_env"));
+    match (section.file(&in_file), section.string(&in_environment)) {
         (Some(_), Some(_)) => {
-            section.tell(
-                "passphrase_file",
-                "given together with passphrase_env",
-                "keep one of the two",
-            );
+            let text = format!("given together with {in_environment}");
+            section.tell(&in_file, text, "keep one of the two");
             None
         }
-        (Some(file), None) => passphrase_from(&file)
+        (Some(file), None) => secret_from(&file)
             .map_err(|fault| {
-                section.tell(
-                    "passphrase_file",
-                    fault,
-                    "name a file of this user, mode 0600, with the passphrase in one line",
-                )
+                let remedy =
+                    format!("name a file of this user, mode 0600, with the {what} in one line");
+                section.tell(&in_file, fault, remedy);
             })
             .ok(),
         (None, Some(variable)) => {
             let value = environment(variable).filter(|value| !value.is_empty()).map(Zeroizing::new);
             if value.is_none() {
                 section.tell(
-                    "passphrase_env",
+                    &in_environment,
                     "this environment variable is not set, or empty",
                     "set it where estd is started",
                 );
@@ -314,12 +321,10 @@ fn keys(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> K
             value
         }
         (None, None) => None,
-    };
-    section.finish();
-    Keys { passphrase }
+    }
 }
 
-fn passphrase_from(path: &Path) -> Result<Zeroizing<String>, String> {
+fn secret_from(path: &Path) -> Result<Zeroizing<String>, String> {
     let mut file = fs::File::open(path).map_err(|cause| cause.to_string())?;
     let mode = file.metadata().map_err(|cause| cause.to_string())?.mode();
     if mode & 0o077 != 0 {
@@ -345,11 +350,122 @@ fn audit(section: Section<'_>, data: &Path) -> Audit {
     audit
 }
 
-fn store(section: Section<'_>) -> Store {
-    let backend = section.one_of("backend", &[("sled", true), ("memory", false)], true);
+fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Store {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Backend {
+        Sled,
+        Postgres,
+        Memory,
+    }
+    let words =
+        [("sled", Backend::Sled), ("postgres", Backend::Postgres), ("memory", Backend::Memory)];
+    let backend = section.one_of("backend", &words, Backend::Sled);
     let cache = section.number("cache_mib", 64, 1..=1_048_576) as u64 * (1 << 20);
+    let postgres = postgres(&section, environment, backend == Backend::Postgres);
+    let without_meaning: &[&str] = match backend {
+        Backend::Sled => &POSTGRES_KEYS,
+        Backend::Postgres => &["cache_mib"],
+        Backend::Memory => &MEMORY_HAS_NOT,
+    };
+    for key in without_meaning.iter().filter(|key| section.has(key)) {
+        section.tell(key, "it means nothing with this backend", "remove it, or change backend");
+    }
     section.finish();
-    if backend { Store::Sled { cache } } else { Store::Memory }
+    match backend {
+        Backend::Sled => Store::Sled { cache },
+        Backend::Postgres => Store::Postgres(Box::new(postgres)),
+        Backend::Memory => Store::Memory,
+    }
+}
+
+/// The keys of `[store]` that only `backend = "postgres"` has.
+const POSTGRES_KEYS: [&str; 6] =
+    ["connection", "password_file", "password_env", "tls_ca", "connections", "patience"];
+
+/// Those that `backend = "memory"` has not.
+const MEMORY_HAS_NOT: [&str; 7] = [
+    "cache_mib",
+    "connection",
+    "password_file",
+    "password_env",
+    "tls_ca",
+    "connections",
+    "patience",
+];
+
+/// The keys of PostgreSQL; faults that only matter if it is `wanted` are told only then.
+fn postgres(
+    section: &Section<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    wanted: bool,
+) -> Postgres {
+    const EXAMPLE: &str = "write it as \"host=db.example dbname=estd user=estd sslmode=require\"";
+    let password = secret(section, "password", environment);
+    let mut connection = tokio_postgres::Config::new();
+    match section.string("connection").map(str::parse::<tokio_postgres::Config>) {
+        Some(Ok(parsed)) => connection = parsed,
+        Some(Err(fault)) => {
+            let text = match std::error::Error::source(&fault) {
+                Some(cause) => cause.to_string(),
+                None => fault.to_string(),
+            };
+            section.tell("connection", text, EXAMPLE);
+        }
+        None if wanted => section.tell("connection", "it is missing", EXAMPLE),
+        None => {}
+    }
+    if connection.get_password().is_some() {
+        section.report.tell(
+            "E-CONFIG-VALUE",
+            &section.path("connection"),
+            None,
+            "it holds a password",
+            "put the password into a file and name it: password_file = \"...\"",
+        );
+    }
+    let hosts = connection.get_hosts();
+    let is_remote = hosts.iter().any(|host| matches!(host, Host::Tcp(_)));
+    let has_connection = section.has("connection");
+    if has_connection && hosts.is_empty() {
+        section.tell("connection", "it names no host", EXAMPLE);
+    }
+    if has_connection && is_remote && connection.get_ssl_mode() == SslMode::Prefer {
+        section.tell(
+            "connection",
+            "it does not say whether TLS is used",
+            "add sslmode=require; or sslmode=disable, if nobody else can be on the way",
+        );
+    }
+    if !is_remote {
+        // A Unix socket has no TLS.
+        connection.ssl_mode(SslMode::Disable);
+    }
+    if let Some(password) = password {
+        connection.password(password.as_str());
+    }
+    let mut anchors = Vec::new();
+    if let Some(file) = section.file("tls_ca") {
+        match certificates(&file) {
+            Ok(found) => anchors = found,
+            Err(fault) => section.tell(
+                "tls_ca",
+                fault,
+                "name a PEM file with the certificates of the CA that issued the database's",
+            ),
+        }
+    } else if has_connection && is_remote && connection.get_ssl_mode() != SslMode::Disable {
+        section.tell(
+            "tls_ca",
+            "it is missing, and TLS to the database trusts nobody without it",
+            "name a PEM file with the certificates of the CA that issued the database's",
+        );
+    }
+    Postgres {
+        connection,
+        anchors,
+        connections: section.number("connections", 8, 4..=1000),
+        patience: section.duration("patience", 5 * SECOND, SECOND..=MINUTE),
+    }
 }
 
 fn ca(section: Section<'_>) -> Ca {
@@ -672,6 +788,35 @@ mod tests {
         assert!(
             read("version = 1\n[keys]\npassphrase_env = \"SET\"\npassphrase_file = \"x\"").is_err()
         );
+    }
+
+    #[test]
+    fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
+        let with =
+            |more: &str| read(&format!("version = 1\n[store]\nbackend = \"postgres\"\n{more}"));
+        let local = "connection = \"host=/run/postgresql dbname=estd user=estd\"";
+        let Store::Postgres(postgres) = with(local).unwrap().store else { panic!("postgres") };
+        assert_eq!(postgres.connection.get_dbname(), Some("estd"));
+        assert_eq!((postgres.connections, postgres.patience), (8, Duration::from_secs(5)));
+        let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
+        assert!(!format!("{with_password:?}").contains("secret"));
+        for (text, fault) in [
+            ("", "it is missing"),
+            ("connection = \"nonsense\"", "connection"),
+            ("connection = \"dbname=estd\"", "it names no host"),
+            ("connection = \"host=db dbname=estd\"", "does not say whether TLS"),
+            ("connection = \"host=db dbname=estd sslmode=require\"", "trusts nobody"),
+            ("connection = \"host=/run password=abc\"", "it holds a password"),
+            ("connection = \"host=/run\"\ncache_mib = 5", "means nothing with this backend"),
+            ("connection = \"host=/run\"\nconnections = 3", "out of range"),
+            ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),
+        ] {
+            let faults = with(text).unwrap_err().to_string();
+            assert!(faults.contains(fault), "{text}: {faults}");
+            assert!(!faults.contains("abc"), "{faults}");
+        }
+        let sled = read("version = 1\n[store]\nconnection = \"host=/run\"").unwrap_err();
+        assert!(sled.to_string().contains("means nothing with this backend"), "{sled}");
     }
 
     #[test]

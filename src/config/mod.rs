@@ -171,8 +171,23 @@ pub enum Store {
         /// Octets of page cache.
         cache: u64,
     },
+    /// PostgreSQL, for one node or several.
+    Postgres(Box<Postgres>),
     /// In memory: gone at the end. For trials and tests.
     Memory,
+}
+
+/// `[store]` with `backend = "postgres"`: where the database is, and how it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postgres {
+    /// Hosts, database, user, password and `sslmode`; its `Debug` does not show the password.
+    pub connection: tokio_postgres::Config,
+    /// Whom TLS trusts: certificates, DER.
+    pub anchors: Vec<Vec<u8>>,
+    /// Connections at most.
+    pub connections: usize,
+    /// How long a request waits for a database that is away, and how long a statement may run.
+    pub patience: Duration,
 }
 
 /// `[ca.NAME]`: a root and an issuing CA under it.

@@ -10,7 +10,7 @@ use crate::{
     ca::{Ca, CaCertificates, Hierarchy, Made, signer::SoftSigner},
     config::{self, Settings},
     entropy::Entropy,
-    store::{MemoryStore, SledStore, Store},
+    store::{Decided, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
     telemetry::audit::{Event, Name, Trail},
     types::{Actor, CaName, Time},
 };
@@ -36,7 +36,7 @@ impl Installation {
     ///
     /// # Errors
     /// [`Error::Store`] with [`crate::store::Error::InUse`] while a server runs.
-    pub fn open_for_operator(
+    pub async fn open_for_operator(
         settings: &Settings,
         trail: Arc<dyn Trail>,
         now: Time,
@@ -45,7 +45,7 @@ impl Installation {
         if matches!(settings.store, config::Store::Sled { .. }) {
             fs::metadata(&folder).map_err(|cause| Error::File { path: folder, cause })?;
         }
-        let store = open_store(settings, trail, now)?;
+        let store = open_store(settings, trail, now).await?;
         let folder = settings.data.join("ca");
         let cas = settings.cas.keys().map(|name| CaCertificates::read(&folder, name));
         Ok((store, cas.collect::<Result<_, _>>()?))
@@ -62,7 +62,7 @@ impl Installation {
         now: Time,
     ) -> Result<Self, Error> {
         private_folder(&settings.data)?;
-        let store = open_store(settings, trail, now)?;
+        let store = open_store(settings, trail, now).await?;
         let opened = Self::complete(settings, Arc::clone(&store), entropy, now).await;
         if opened.is_err() {
             store.close().await;
@@ -87,7 +87,7 @@ impl Installation {
     }
 }
 
-fn open_store(
+async fn open_store(
     settings: &Settings,
     trail: Arc<dyn Trail>,
     now: Time,
@@ -97,6 +97,15 @@ fn open_store(
         config::Store::Sled { cache } => {
             private_folder(&settings.data.join("store"))?;
             Arc::new(SledStore::open(&settings.data.join("store"), *cache, now, trail)?)
+        }
+        config::Store::Postgres(postgres) => {
+            let options = PostgresOptions {
+                connection: postgres.connection.clone(),
+                anchors: postgres.anchors.clone(),
+                connections: postgres.connections,
+                patience: postgres.patience,
+            };
+            Arc::new(PostgresStore::open(options, trail).await?)
         }
     })
 }
@@ -111,8 +120,27 @@ async fn open_ca(
     now: Time,
 ) -> Result<Ca, Error> {
     let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    let matter = format!("ca {name}");
+    let decisions = store.decisions().await?;
+    let decided = decisions.into_iter().find(|(other, _)| *other == matter);
+    let home = folder.join(name.as_str());
+    if decided.is_some() && !home.try_exists().unwrap_or(true) {
+        return Err(other_ca(home, "the store knows this CA, and its keys are not here"));
+    }
     let (hierarchy, made) =
         Hierarchy::open_or_make(folder, name, rules, passphrase, &**entropy, now)?;
+    // Several nodes over one store are one CA only if they have the same keys.
+    let own = format!("{} {}", hierarchy.root.fingerprint(), hierarchy.issuing.fingerprint());
+    let known = match decided {
+        Some((_, value)) => Some(value),
+        None => match store.decide(&matter, None, own.as_bytes()).await? {
+            Decided::Now => None,
+            Decided::Otherwise(value) => value,
+        },
+    };
+    if known.is_some_and(|known| known != own.as_bytes()) {
+        return Err(other_ca(home, "this is not the CA that the store knows by this name"));
+    }
     if made == Made::Now {
         let event = Event::new(now, Name::CaCreated, Actor::server())
             .with("ca", name)
@@ -131,6 +159,18 @@ async fn open_ca(
         Arc::clone(entropy),
     )?;
     Ok(ca)
+}
+
+fn other_ca(path: std::path::PathBuf, fault: &str) -> Error {
+    Error::Ca(crate::ca::Error::File {
+        path,
+        fault: fault.to_owned(),
+        remedy:
+            "copy this folder from the node that has made the CA (all nodes over one store have \
+                 the same keys), or restore it from your backup; a CA that this node has made for \
+                 itself is moved away first"
+                .to_owned(),
+    })
 }
 
 /// Makes the folder with mode 0700, or checks that nobody else may enter the one that is there.

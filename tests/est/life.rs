@@ -125,6 +125,29 @@ async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
 }
 
 #[tokio::test]
+async fn a_ca_that_the_store_does_not_know_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+    let home = folder.path().join("data/ca/default");
+    let aside = folder.path().join("aside");
+    // Gone: no other one is made under its name.
+    fs::rename(&home, &aside).unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("its keys are not here"), "{fault}");
+    assert!(fault.remedy().contains("copy this folder"), "{}", fault.remedy());
+    assert!(!home.exists());
+    // Another one.
+    let other = tempfile::tempdir().unwrap();
+    start_again(other.path(), "").await.unwrap().stop().await;
+    fs::rename(other.path().join("data/ca/default"), &home).unwrap();
+    let fault = start_again(folder.path(), "").await.err().unwrap();
+    assert!(fault.to_string().contains("not the CA that the store knows"), "{fault}");
+    fs::remove_dir_all(&home).unwrap();
+    fs::rename(&aside, &home).unwrap();
+    start_again(folder.path(), "").await.unwrap().stop().await;
+}
+
+#[tokio::test]
 async fn keys_that_others_may_read_or_that_do_not_fit_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
