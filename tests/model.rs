@@ -1,0 +1,1162 @@
+//! The states of an issuance (docs/design/issuance.md) as a model: two nodes over one store, with
+//! crashes, lost replies, a clock and configurations that change, every order of steps tried.
+//!
+//! Three parts: the model holds; each fault planted in it is found; the real stores answer every
+//! call as the model's store does, so that it is a model of this code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "a test stops at the first surprise, and says what it looked at"
+)]
+
+use estd::{
+    store::{Begun, Error, Filter, Intent, MemoryStore, RequestKey, SledStore, State, Store},
+    telemetry::audit::{Event, Name, NoTrail},
+    types::{Actor, Operation, RequestId, Serial, Time},
+};
+use stateright::{Checker, HasDiscoveries, Model, Property};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// Ticks for which a repeat gets the first answer; the certificate is due for renewal then.
+const WINDOW: u8 = 1;
+
+/// The device that renews when its certificate is due, with an equal request key.
+const RENEWS: usize = 0;
+
+/// How far the search goes. Within these bounds it is complete.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    devices: usize,
+    /// The last tick.
+    last: u8,
+    /// Ticks after which an open record is taken by a sweep.
+    grace: u8,
+    /// Nodes that die.
+    crashes: u8,
+    /// Replies of the store and answers to devices that are lost, calls that the store refuses,
+    /// serial numbers that were drawn before.
+    losses: u8,
+    /// Nodes that are given another CA and lose the first.
+    moves: u8,
+}
+
+/// What can be built wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// The certificate leaves before the store has it.
+    AnswersBeforeComplete,
+    /// The certificate that leaves is the one this node signed, not the one on record.
+    AnswersItsOwn,
+    /// `begin` reads and then writes.
+    BeginInTwoSteps,
+    /// A `begin` whose reply was lost is made afresh, without looking whether it was applied.
+    BeginsAfresh,
+    /// `begin` writes over a record with the same serial number.
+    SerialReused,
+    /// A repeat signs what it would have recorded, not what is on record.
+    SignsUnrecorded,
+    /// A repeat is a repeat for ever.
+    WindowNeverEnds,
+    /// `complete` replaces the certificate of an issued record.
+    CompleteOverwrites,
+    /// `complete` makes a void record an issued one.
+    CompleteRevives,
+    /// `void` leaves the request pointing at the void record.
+    SlotKeptOnVoid,
+    /// `void` lets go of the request, whichever record it points at by now.
+    VoidFreesAnySlot,
+    /// `void` does not look whether the record is still open.
+    VoidUnchecked,
+    /// Nobody looks after open records.
+    NoSweep,
+}
+
+/// What must come up in the search, or the model says less than it seems to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Situation {
+    RepeatFindsOpen,
+    RepeatFindsComplete,
+    RepeatFindsOtherCa,
+    BeginAgainAfterLostReply,
+    CompleteAgainAfterLostReply,
+    SecondCompleteGetsTheFirst,
+    CompleteAfterVoid,
+    VoidAfterComplete,
+    SerialRefused,
+    SweepFinishes,
+    SweepVoids,
+    SweepIsLate,
+    RenewalIsNew,
+    LateBeginIsNew,
+}
+
+const SITUATIONS: [Situation; 14] = [
+    Situation::RepeatFindsOpen,
+    Situation::RepeatFindsComplete,
+    Situation::RepeatFindsOtherCa,
+    Situation::BeginAgainAfterLostReply,
+    Situation::CompleteAgainAfterLostReply,
+    Situation::SecondCompleteGetsTheFirst,
+    Situation::CompleteAfterVoid,
+    Situation::VoidAfterComplete,
+    Situation::SerialRefused,
+    Situation::SweepFinishes,
+    Situation::SweepVoids,
+    Situation::SweepIsLate,
+    Situation::RenewalIsNew,
+    Situation::LateBeginIsNew,
+];
+
+/// Two signatures over the same octets differ: `signature` counts them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Certificate {
+    serial: u8,
+    signature: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Stands {
+    Open,
+    Issued(Certificate),
+    Void,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Record {
+    key: u8,
+    ca: u8,
+    begun: u8,
+    until: u8,
+    stands: Stands,
+    /// When the store took it, by the wall's clock: for the properties only.
+    taken: u8,
+}
+
+/// The store: each method is one atomic step. What [`Store`] promises, and no more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+struct Kept {
+    /// By serial number.
+    records: Vec<Record>,
+    /// By request key: the record and the end of its window.
+    slots: [Option<(u8, u8)>; 2],
+}
+
+/// A call of the store, as it is made to the real ones too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Call {
+    Begin { serial: u8, key: u8, ca: u8, begun: u8 },
+    Complete(Certificate),
+    Void { serial: u8 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Answer {
+    New,
+    Open { serial: u8 },
+    Complete { serial: u8 },
+    SerialTaken,
+    Recorded(Certificate),
+    Voided,
+    WrongState(Stands),
+}
+
+impl Kept {
+    fn call(&mut self, call: Call, now: u8, faults: &[Fault]) -> Answer {
+        let planted = |fault| faults.contains(&fault);
+        match call {
+            Call::Begin { serial, key, ca, begun } => {
+                if !planted(Fault::WindowNeverEnds) {
+                    for slot in &mut self.slots {
+                        *slot = slot.filter(|(_, until)| begun < *until);
+                    }
+                }
+                if let Some((first, _)) = self.slots[usize::from(key)] {
+                    return match self.records[usize::from(first)].stands {
+                        Stands::Open => Answer::Open { serial: first },
+                        Stands::Issued(_) | Stands::Void => Answer::Complete { serial: first },
+                    };
+                }
+                if usize::from(serial) < self.records.len() && !planted(Fault::SerialReused) {
+                    return Answer::SerialTaken;
+                }
+                self.write(serial, key, ca, begun, now);
+                Answer::New
+            }
+            Call::Complete(certificate) => {
+                let record = &mut self.records[usize::from(certificate.serial)];
+                let allowed = match record.stands {
+                    Stands::Open => true,
+                    Stands::Issued(_) => planted(Fault::CompleteOverwrites),
+                    Stands::Void => planted(Fault::CompleteRevives),
+                };
+                if allowed {
+                    record.stands = Stands::Issued(certificate);
+                }
+                match record.stands {
+                    Stands::Issued(first) => Answer::Recorded(first),
+                    other => Answer::WrongState(other),
+                }
+            }
+            Call::Void { serial } => {
+                let record = &mut self.records[usize::from(serial)];
+                if let Stands::Issued(_) = record.stands
+                    && !planted(Fault::VoidUnchecked)
+                {
+                    return Answer::WrongState(record.stands);
+                }
+                let slot = &mut self.slots[usize::from(record.key)];
+                let its_own = slot.is_some_and(|(first, _)| first == serial);
+                if planted(Fault::VoidFreesAnySlot) || (its_own && !planted(Fault::SlotKeptOnVoid))
+                {
+                    *slot = None;
+                }
+                record.stands = Stands::Void;
+                Answer::Voided
+            }
+        }
+    }
+
+    fn write(&mut self, serial: u8, key: u8, ca: u8, begun: u8, now: u8) {
+        let until = begun + WINDOW;
+        self.slots[usize::from(key)] = Some((serial, until));
+        let record = Record { key, ca, begun, until, stands: Stands::Open, taken: now };
+        match self.records.get_mut(usize::from(serial)) {
+            Some(old) => *old = record,
+            None => self.records.push(record),
+        }
+    }
+
+    fn fresh(&self) -> u8 {
+        self.records.len() as u8
+    }
+}
+
+/// What a node does next for one request, or for one record in a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Step {
+    /// `tried`: the serial number of the call whose reply was lost.
+    Begin {
+        begun: u8,
+        tried: Option<u8>,
+    },
+    /// Only with a fault: writes the record without looking.
+    Write {
+        begun: u8,
+    },
+    /// Signed already: signing changes nothing that anybody else sees, so that a crash before it
+    /// and one after it lead to the same state. It is one step with what comes before it.
+    Complete {
+        certificate: Certificate,
+    },
+    Void {
+        serial: u8,
+    },
+    Answer {
+        certificate: Certificate,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Task {
+    node: u8,
+    /// Who waits for the answer; none in a sweep, and if the device has hung up.
+    device: Option<u8>,
+    sweep: bool,
+    key: u8,
+    /// The CA it was given when it started: a reload does not reach it.
+    ca: u8,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mood {
+    Asks,
+    Waits,
+    Served,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Device {
+    mood: Mood,
+    /// Its certificates, the oldest first.
+    held: Vec<Certificate>,
+}
+
+/// What an action did that no later state shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Broken {
+    SerialUsedTwice,
+    SignedUnrecorded,
+    AnsweredNothing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct World {
+    now: u8,
+    store: Kept,
+    /// The CA of each node.
+    nodes: [u8; 2],
+    devices: Vec<Device>,
+    /// Sorted: their order means nothing.
+    tasks: Vec<Task>,
+    crashes: u8,
+    losses: u8,
+    moves: u8,
+    broken: Option<Broken>,
+}
+
+/// How a call of the store ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Heard,
+    /// Applied, but the node does not learn it, and asks again.
+    Lost,
+    /// Not applied; the node knows.
+    Refused,
+    /// `begin` with a serial number that another record has.
+    Collides,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Send {
+        device: u8,
+        node: u8,
+    },
+    Do(Task, Outcome),
+    /// The device hangs up, or the answer to it is lost; what the node does for it goes on.
+    HangUp(Task),
+    Sweep {
+        node: u8,
+        serial: u8,
+    },
+    /// The node dies with all it was doing, and is back at once: one that is away for longer is
+    /// one that takes no step.
+    Crash {
+        node: u8,
+    },
+    /// The node is given the second CA and loses the first.
+    Move {
+        node: u8,
+    },
+    Tick,
+}
+
+struct Issuing {
+    bounds: Bounds,
+    faults: Vec<Fault>,
+    seen: Arc<[AtomicU64; SITUATIONS.len()]>,
+}
+
+type Calls = Vec<(Call, Answer)>;
+
+impl Issuing {
+    fn new(bounds: Bounds, faults: &[Fault]) -> Self {
+        Self { bounds, faults: faults.to_vec(), seen: Arc::default() }
+    }
+
+    fn planted(&self, fault: Fault) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    fn saw(&self, situation: Situation) {
+        self.seen[situation as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What happens by itself: no fault, and no clock.
+    fn progress(&self, world: &World, actions: &mut Vec<Action>) {
+        for task in &world.tasks {
+            actions.push(Action::Do(*task, Outcome::Heard));
+        }
+        for id in 0..2 {
+            for (device, state) in (0..).zip(&world.devices) {
+                if state.mood == Mood::Asks || Self::due(world, usize::from(device)) {
+                    actions.push(Action::Send { device, node: id });
+                }
+            }
+            let sweeping = world.tasks.iter().any(|task| task.sweep && task.node == id);
+            if !sweeping && !self.planted(Fault::NoSweep) {
+                for (serial, record) in (0..).zip(&world.store.records) {
+                    if self.aged(world, record) {
+                        actions.push(Action::Sweep { node: id, serial });
+                    }
+                }
+            }
+        }
+    }
+
+    fn due(world: &World, device: usize) -> bool {
+        let state = &world.devices[device];
+        device == RENEWS
+            && state.mood == Mood::Served
+            && state.held.len() == 1
+            && world
+                .store
+                .records
+                .get(usize::from(state.held[0].serial))
+                .is_some_and(|record| record.until <= world.now)
+    }
+
+    fn aged(&self, world: &World, record: &Record) -> bool {
+        record.stands == Stands::Open && record.begun + self.bounds.grace <= world.now
+    }
+
+    fn call(&self, world: &mut World, calls: &mut Calls, call: Call) -> Answer {
+        if let Call::Begin { serial, .. } = call
+            && self.planted(Fault::SerialReused)
+            && usize::from(serial) < world.store.records.len()
+        {
+            world.broken = Some(Broken::SerialUsedTwice);
+        }
+        let answer = world.store.call(call, world.now, &self.faults);
+        calls.push((call, answer));
+        answer
+    }
+
+    /// Takes one step of `task`; gives what is left to do.
+    fn step(
+        &self,
+        world: &mut World,
+        mut task: Task,
+        outcome: Outcome,
+        calls: &mut Calls,
+    ) -> Option<Task> {
+        let heard = matches!(outcome, Outcome::Heard | Outcome::Collides);
+        if outcome == Outcome::Refused {
+            return Self::refuse(world, task);
+        }
+        match task.step {
+            Step::Begin { begun, tried } => {
+                let serial = match outcome {
+                    Outcome::Collides => world.store.fresh() - 1,
+                    _ => tried.unwrap_or_else(|| world.store.fresh()),
+                };
+                if self.planted(Fault::BeginInTwoSteps) {
+                    let slot = world.store.slots[usize::from(task.key)];
+                    if slot.is_none_or(|(_, until)| until <= begun) {
+                        task.step = Step::Write { begun };
+                        return Some(task);
+                    }
+                }
+                let call = Call::Begin { serial, key: task.key, ca: task.ca, begun };
+                let answer = self.call(world, calls, call);
+                if tried.is_some() {
+                    self.saw(Situation::BeginAgainAfterLostReply);
+                }
+                if answer == Answer::New {
+                    let record = world.store.records[usize::from(serial)];
+                    let earlier = || {
+                        let same = |each: &&Record| each.key == task.key && *each != &record;
+                        world.store.records.iter().filter(same)
+                    };
+                    if earlier().any(|each| matches!(each.stands, Stands::Issued(_))) {
+                        self.saw(Situation::RenewalIsNew);
+                    }
+                    let asked_within = |each: &Record| begun < each.until;
+                    if earlier()
+                        .any(|each| matches!(each.stands, Stands::Issued(_)) && asked_within(each))
+                    {
+                        self.saw(Situation::LateBeginIsNew);
+                    }
+                }
+                if !heard {
+                    if self.planted(Fault::BeginsAfresh) {
+                        task.step = Step::Write { begun };
+                    } else if answer == Answer::New {
+                        task.step = Step::Begin { begun, tried: Some(serial) };
+                    }
+                    return Some(task);
+                }
+                match answer {
+                    Answer::New => return self.sign(world, task, serial),
+                    Answer::Open { serial: first } => {
+                        if Some(first) != tried {
+                            self.saw(Situation::RepeatFindsOpen);
+                        }
+                        if world.store.records[usize::from(first)].ca == task.ca {
+                            let unrecorded = self.planted(Fault::SignsUnrecorded);
+                            let serial = if unrecorded { serial } else { first };
+                            return self.sign(world, task, serial);
+                        }
+                        self.saw(Situation::RepeatFindsOtherCa);
+                        task.step = Step::Void { serial: first };
+                    }
+                    Answer::Complete { serial: first } => {
+                        self.saw(Situation::RepeatFindsComplete);
+                        let Stands::Issued(certificate) =
+                            world.store.records[usize::from(first)].stands
+                        else {
+                            world.broken = Some(Broken::AnsweredNothing);
+                            return Self::refuse(world, task);
+                        };
+                        task.step = Step::Answer { certificate };
+                    }
+                    _ => {
+                        self.saw(Situation::SerialRefused);
+                        return Self::refuse(world, task);
+                    }
+                }
+            }
+            Step::Write { begun } => {
+                let serial = world.store.fresh();
+                let now = world.now;
+                world.store.write(serial, task.key, task.ca, begun, now);
+                return self.sign(world, task, serial);
+            }
+            Step::Complete { certificate } => {
+                let before = world.store.records[usize::from(certificate.serial)].stands;
+                let answer = self.call(world, calls, Call::Complete(certificate));
+                if before == Stands::Issued(certificate) {
+                    self.saw(Situation::CompleteAgainAfterLostReply);
+                }
+                if !heard {
+                    return Some(task);
+                }
+                let Answer::Recorded(recorded) = answer else {
+                    self.saw(Situation::CompleteAfterVoid);
+                    return Self::refuse(world, task);
+                };
+                if recorded != certificate {
+                    self.saw(Situation::SecondCompleteGetsTheFirst);
+                }
+                if task.sweep {
+                    self.saw(match before {
+                        Stands::Open => Situation::SweepFinishes,
+                        _ => Situation::SweepIsLate,
+                    });
+                }
+                let own = self.planted(Fault::AnswersItsOwn);
+                task.step = Step::Answer { certificate: if own { certificate } else { recorded } };
+            }
+            Step::Void { serial } => {
+                let answer = self.call(world, calls, Call::Void { serial });
+                if !heard {
+                    return Some(task);
+                }
+                match answer {
+                    Answer::Voided if task.sweep => self.saw(Situation::SweepVoids),
+                    Answer::Voided => {}
+                    _ => self.saw(Situation::VoidAfterComplete),
+                }
+                return Self::refuse(world, task);
+            }
+            Step::Answer { certificate } => {
+                Self::serve(world, &mut task, certificate);
+                return None;
+            }
+        }
+        // Nobody waits: the answer is for nobody.
+        let idle = matches!(task.step, Step::Answer { .. }) && task.device.is_none();
+        (!idle).then_some(task)
+    }
+
+    /// Signs what the record says. No two signatures that anybody still has are equal.
+    fn sign(&self, world: &mut World, mut task: Task, serial: u8) -> Option<Task> {
+        let Some(record) = world.store.records.get(usize::from(serial)) else {
+            world.broken = Some(Broken::SignedUnrecorded);
+            return Self::refuse(world, task);
+        };
+        let on_record = match record.stands {
+            Stands::Issued(certificate) => Some(certificate),
+            Stands::Open | Stands::Void => None,
+        };
+        let under_way = world.tasks.iter().filter_map(|task| match task.step {
+            Step::Complete { certificate } | Step::Answer { certificate } => Some(certificate),
+            _ => None,
+        });
+        let held = world.devices.iter().flat_map(|device| device.held.iter().copied());
+        let used: Vec<_> = under_way.chain(held).chain(on_record).collect();
+        let all = (0..=u8::MAX).map(|signature| Certificate { serial, signature });
+        let certificate = all.into_iter().find(|each| !used.contains(each)).unwrap();
+        if self.planted(Fault::AnswersBeforeComplete) {
+            Self::serve(world, &mut task, certificate);
+        }
+        task.step = Step::Complete { certificate };
+        Some(task)
+    }
+
+    /// 503: the device will ask again.
+    fn refuse(world: &mut World, task: Task) -> Option<Task> {
+        if let Some(device) = task.device {
+            world.devices[usize::from(device)].mood = Mood::Asks;
+        }
+        None
+    }
+
+    fn serve(world: &mut World, task: &mut Task, certificate: Certificate) {
+        if let Some(device) = task.device.take() {
+            let device = &mut world.devices[usize::from(device)];
+            device.mood = Mood::Served;
+            device.held.push(certificate);
+        }
+    }
+
+    fn act(&self, world: &World, action: Action, calls: &mut Calls) -> World {
+        let mut next = world.clone();
+        match action {
+            Action::Send { device, node } => {
+                let state = &mut next.devices[usize::from(device)];
+                state.mood = Mood::Waits;
+                next.tasks.push(Task {
+                    node,
+                    device: Some(device),
+                    sweep: false,
+                    key: device,
+                    ca: world.nodes[usize::from(node)],
+                    step: Step::Begin { begun: world.now, tried: None },
+                });
+            }
+            Action::Do(task, outcome) => {
+                let place = next.tasks.iter().position(|each| *each == task).unwrap();
+                next.tasks.remove(place);
+                next.losses += u8::from(outcome != Outcome::Heard);
+                let left = self.step(&mut next, task, outcome, calls);
+                next.tasks.extend(left);
+            }
+            Action::HangUp(task) => {
+                let place = next.tasks.iter().position(|each| *each == task).unwrap();
+                next.losses += 1;
+                next.devices[usize::from(task.device.unwrap())].mood = Mood::Asks;
+                next.tasks[place].device = None;
+                if let Step::Answer { .. } = task.step {
+                    next.tasks.remove(place);
+                }
+            }
+            Action::Sweep { node, serial } => {
+                let ca = world.nodes[usize::from(node)];
+                let record = &world.store.records[usize::from(serial)];
+                let step = Step::Void { serial };
+                let task = Task { node, device: None, sweep: true, key: record.key, ca, step };
+                let left =
+                    if record.ca == ca { self.sign(&mut next, task, serial) } else { Some(task) };
+                next.tasks.extend(left);
+            }
+            Action::Crash { node } => {
+                next.crashes += 1;
+
+                for task in &world.tasks {
+                    if task.node == node {
+                        Self::refuse(&mut next, *task);
+                    }
+                }
+                next.tasks.retain(|task| task.node != node);
+            }
+
+            Action::Move { node } => {
+                next.moves += 1;
+                next.nodes[usize::from(node)] = 1;
+            }
+            Action::Tick => next.now += 1,
+        }
+        next.tasks.sort_unstable();
+        next
+    }
+
+    /// One world for all that differ only in what nobody can tell apart.
+    fn representative(mut next: World) -> World {
+        // What nobody reads of a record that has ended.
+        for record in &mut next.store.records {
+            if record.stands != Stands::Open {
+                (record.ca, record.begun) = (0, 0);
+            }
+            if record.stands == Stands::Void {
+                (record.until, record.taken) = (0, 0);
+            }
+        }
+        Self::rename(&mut next);
+        next.tasks.sort_unstable();
+        // The nodes are alike: of two worlds that differ in their names only, one is looked at.
+        let mut swapped = next.tasks.clone();
+        for task in &mut swapped {
+            task.node = 1 - task.node;
+        }
+        swapped.sort_unstable();
+        if ([next.nodes[1], next.nodes[0]], &swapped) < (next.nodes, &next.tasks) {
+            next.nodes.swap(0, 1);
+            next.tasks = swapped;
+        }
+        next
+    }
+
+    /// Names signatures by what they are to anybody: the recorded one is 0, those that came too
+    /// late are alike, and those of an open record are counted.
+    fn rename(world: &mut World) {
+        for (serial, record) in (0..).zip(&mut world.store.records) {
+            let mut known: Vec<u8> = Vec::new();
+            let ended = record.stands != Stands::Open;
+            let mut named = |certificate: &mut Certificate| {
+                if certificate.serial == serial {
+                    let place = known.iter().position(|each| *each == certificate.signature);
+                    let place = place.unwrap_or_else(|| {
+                        known.push(certificate.signature);
+                        known.len() - 1
+                    });
+                    certificate.signature = if ended { place.min(1) } else { place } as u8;
+                }
+            };
+            match &mut record.stands {
+                Stands::Issued(certificate) => named(certificate),
+                // No task's signature takes the place of the one on record.
+                Stands::Void => named(&mut Certificate { serial, signature: u8::MAX }),
+                Stands::Open => {}
+            }
+            for device in &mut world.devices {
+                device.held.iter_mut().for_each(&mut named);
+            }
+            for task in &mut world.tasks {
+                if let Step::Complete { certificate } | Step::Answer { certificate } =
+                    &mut task.step
+                {
+                    named(certificate);
+                }
+            }
+        }
+    }
+
+    /// Whether of all issued records of one key, each was taken when the window of the one before
+    /// had ended.
+    fn one_in_a_window(world: &World) -> bool {
+        let issued = || {
+            let records = world.store.records.iter();
+            records.filter(|record| matches!(record.stands, Stands::Issued(_)))
+        };
+        issued().enumerate().all(|(i, first)| {
+            issued().skip(i + 1).all(|later| first.key != later.key || first.until <= later.taken)
+        })
+    }
+
+    fn held_are_on_record(world: &World) -> bool {
+        world.devices.iter().flat_map(|device| &device.held).all(|held| {
+            let record = world.store.records.get(usize::from(held.serial));
+            record.is_some_and(|record| record.stands == Stands::Issued(*held))
+        })
+    }
+
+    fn is_quiet(&self, world: &World) -> bool {
+        let mut actions = Vec::new();
+        world.tasks.is_empty() && {
+            self.progress(world, &mut actions);
+            actions.is_empty()
+        }
+    }
+}
+
+const ON_RECORD: &str = "a certificate that a device holds is on record, octet for octet";
+const ONE_IN_A_WINDOW: &str = "one certificate for one request key within one window";
+const RENEWED: &str = "a renewal that is due gets a certificate of its own";
+const SERIALS: &str = "no serial number is used for two records";
+const RECORDED_FIRST: &str = "what is signed is on record";
+const NO_EMPTY_ANSWER: &str = "an answer holds a certificate";
+const SERVED: &str = "when nothing is left to do, every device has its certificate";
+const NONE_OPEN: &str = "when nothing is left to do, no record older than the grace is open";
+
+impl Model for Issuing {
+    type State = World;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<World> {
+        let device = Device { mood: Mood::Asks, held: Vec::new() };
+        vec![World {
+            now: 0,
+            store: Kept::default(),
+            nodes: [0; 2],
+            devices: vec![device; self.bounds.devices],
+            tasks: Vec::new(),
+            crashes: 0,
+            losses: 0,
+            moves: 0,
+            broken: None,
+        }]
+    }
+
+    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
+        self.progress(world, actions);
+        if world.now < self.bounds.last {
+            actions.push(Action::Tick);
+        }
+        for (id, node) in (0..).zip(&world.nodes) {
+            // A crash of an idle node changes nothing.
+            if world.crashes < self.bounds.crashes && world.tasks.iter().any(|task| task.node == id)
+            {
+                actions.push(Action::Crash { node: id });
+            }
+            if *node == 0 && world.moves < self.bounds.moves {
+                actions.push(Action::Move { node: id });
+            }
+        }
+        if world.losses == self.bounds.losses {
+            return;
+        }
+        for task in &world.tasks {
+            if task.device.is_some() {
+                actions.push(Action::HangUp(*task));
+            }
+            match task.step {
+                Step::Begin { .. } => {
+                    if !world.store.records.is_empty() {
+                        actions.push(Action::Do(*task, Outcome::Collides));
+                    }
+                    actions.push(Action::Do(*task, Outcome::Lost));
+                    actions.push(Action::Do(*task, Outcome::Refused));
+                }
+                Step::Complete { .. } | Step::Void { .. } => {
+                    actions.push(Action::Do(*task, Outcome::Lost));
+                    actions.push(Action::Do(*task, Outcome::Refused));
+                }
+
+                Step::Write { .. } | Step::Answer { .. } => {}
+            }
+        }
+    }
+
+    fn next_state(&self, world: &World, action: Action) -> Option<World> {
+        Some(Self::representative(self.act(world, action, &mut Vec::new())))
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(ON_RECORD, |_, world| Self::held_are_on_record(world)),
+            Property::always(ONE_IN_A_WINDOW, |_, world| Self::one_in_a_window(world)),
+            Property::always(RENEWED, |_, world: &World| {
+                let held = world.devices.iter().map(|device| &device.held);
+                held.clone().all(|held| held.iter().collect::<BTreeSet<_>>().len() == held.len())
+            }),
+            Property::always(SERIALS, |_, world: &World| {
+                world.broken != Some(Broken::SerialUsedTwice)
+            }),
+            Property::always(RECORDED_FIRST, |_, world: &World| {
+                world.broken != Some(Broken::SignedUnrecorded)
+            }),
+            Property::always(NO_EMPTY_ANSWER, |_, world: &World| {
+                world.broken != Some(Broken::AnsweredNothing)
+            }),
+            Property::always(SERVED, |model, world: &World| {
+                let served = |device: &Device| device.mood == Mood::Served;
+                world.devices.iter().all(served) || !model.is_quiet(world)
+            }),
+            Property::always(NONE_OPEN, |model, world: &World| {
+                !world.store.records.iter().any(|record| model.aged(world, record))
+                    || !model.is_quiet(world)
+            }),
+        ]
+    }
+}
+
+/// Searches everything within `bounds`; prints what it looked at. Gives the situations it met.
+fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
+    let model = Issuing::new(bounds, &[]);
+    let seen = Arc::clone(&model.seen);
+    let start = Instant::now();
+    let checker = model.checker().spawn_bfs().join();
+    for (property, trace) in checker.discoveries() {
+        for (world, action) in trace.into_vec() {
+            println!("{world:?}\n  {action:?}");
+        }
+        println!("does not hold: {property}");
+    }
+    checker.assert_properties();
+    assert!(checker.is_done(), "the whole space");
+    println!(
+        "{name}: {} states, {} steps, at most {} deep, {:?}; {bounds:?}",
+        checker.unique_state_count(),
+        checker.state_count(),
+        checker.max_depth(),
+        start.elapsed(),
+    );
+    let count = |each: Situation| (each, seen[each as usize].load(Ordering::Relaxed));
+    SITUATIONS.into_iter().map(count).collect()
+}
+
+/// One device and its renewal meet every fault; two devices meet each other.
+fn bounds() -> Vec<(&'static str, Bounds)> {
+    let one = Bounds { devices: 1, last: 2, grace: 1, crashes: 1, losses: 1, moves: 0 };
+    let mut all = vec![
+        ("one device", one),
+        ("one device, two of each", Bounds { last: 1, crashes: 2, losses: 2, ..one }),
+        // A sweep may come at any moment: whatever the grace is, it is only a courtesy.
+        ("sweeps at any time", Bounds { last: 1, grace: 0, crashes: 1, ..one }),
+        ("another CA", Bounds { last: 1, crashes: 1, moves: 1, ..one }),
+        ("two devices", Bounds { devices: 2, last: 1, losses: 0, crashes: 1, ..one }),
+        ("two devices, renewal", Bounds { devices: 2, losses: 0, crashes: 0, ..one }),
+    ];
+    if std::env::var("ESTD_MODEL").is_ok_and(|value| value == "large") {
+        all.extend([
+            ("large: one device", Bounds { crashes: 2, losses: 2, ..one }),
+            ("large: sweeps at any time", Bounds { grace: 0, crashes: 1, ..one }),
+            ("large: another CA", Bounds { crashes: 1, moves: 1, ..one }),
+            ("large: two devices", Bounds { devices: 2, crashes: 1, last: 1, ..one }),
+        ]);
+    }
+    all
+}
+
+#[test]
+fn holds_in_every_order_of_steps() {
+    let mut met: BTreeMap<Situation, u64> = BTreeMap::new();
+    for (name, bounds) in bounds() {
+        for (situation, count) in explore(name, bounds) {
+            *met.entry(situation).or_default() += count;
+        }
+    }
+    for (situation, count) in &met {
+        println!("{situation:?}: {count} times");
+    }
+    let never: Vec<_> = met.iter().filter(|(_, count)| **count == 0).collect();
+    assert!(never.is_empty(), "never came up: {never:?}");
+}
+
+/// Searches until `property` fails; gives the number of steps that lead there.
+fn counterexample(fault: Fault, bounds: Bounds, property: &'static str) -> Option<usize> {
+    let checker = Issuing::new(bounds, &[fault]).checker();
+    let checker = checker.finish_when(HasDiscoveries::AnyOf([property].into()));
+    let checker = checker.spawn_bfs().join();
+    checker.discovery(property).map(|trace| trace.into_actions().len())
+}
+
+#[test]
+fn finds_each_planted_fault() {
+    let one = Bounds { devices: 1, last: 1, grace: 0, crashes: 1, losses: 1, moves: 0 };
+    let reload = Bounds { crashes: 0, moves: 1, ..one };
+    let faults: [(Fault, Bounds, &str); 13] = [
+        (Fault::AnswersBeforeComplete, one, ON_RECORD),
+        (Fault::AnswersItsOwn, one, ON_RECORD),
+        (Fault::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
+        (Fault::BeginsAfresh, one, ONE_IN_A_WINDOW),
+        (Fault::SerialReused, one, SERIALS),
+        (Fault::SignsUnrecorded, one, RECORDED_FIRST),
+        (Fault::WindowNeverEnds, one, RENEWED),
+        (Fault::CompleteOverwrites, one, ON_RECORD),
+        (Fault::CompleteRevives, reload, ONE_IN_A_WINDOW),
+        (Fault::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
+        (Fault::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
+        (Fault::VoidUnchecked, reload, ON_RECORD),
+        (Fault::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
+    ];
+    for (fault, bounds, property) in faults {
+        let steps = counterexample(fault, bounds, property);
+        println!("{fault:?}: {property}: fails after {steps:?} steps");
+        assert!(steps.is_some(), "{fault:?} does not break: {property}");
+    }
+}
+
+/// Numbers for walks, the same in every run (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+}
+
+const WALKED: Bounds = Bounds { devices: 2, last: 4, grace: 1, crashes: 2, losses: 4, moves: 2 };
+
+/// Goes where the dice say until nothing is left to do.
+fn walk(seed: u64) -> (Calls, World) {
+    let model = Issuing::new(WALKED, &[]);
+    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut world = model.init_states().remove(0);
+    let mut calls = Calls::new();
+    for _ in 0..1_000 {
+        let mut actions = Vec::new();
+        model.actions(&world, &mut actions);
+        if actions.is_empty() {
+            return (calls, world);
+        }
+        world = model.act(&world, actions[dice.below(actions.len())], &mut calls);
+    }
+    panic!("walk {seed} does not end: a device asks for ever");
+}
+
+/// What leads to each state within `depth` steps, along every path.
+fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
+    let bounds = Bounds { devices: 1, last: 1, grace: 0, crashes: 0, losses: 2, moves: 1 };
+    let model = Issuing::new(bounds, &[]);
+    let start = model.init_states().remove(0);
+    let mut seen = HashSet::from([(start.clone(), Calls::new())]);
+    let mut layer = vec![(start, Calls::new())];
+    for _ in 0..depth {
+        let mut next = Vec::new();
+        for (world, calls) in layer {
+            let mut actions = Vec::new();
+            model.actions(&world, &mut actions);
+            for action in actions {
+                let mut calls = calls.clone();
+                let world = model.act(&world, action, &mut calls);
+                if seen.insert((world.clone(), calls.clone())) {
+                    next.push((world, calls));
+                }
+            }
+        }
+        layer = next;
+    }
+    seen.into_iter().map(|(_, calls)| calls).collect()
+}
+
+/// Makes the model's calls to a real store, as run number `run` on it: no two share a serial
+/// number, a request key or a moment.
+struct Real<'a> {
+    store: &'a dyn Store,
+    run: u64,
+}
+
+impl Real<'_> {
+    fn serial(&self, serial: u8) -> Serial {
+        let mut octets = vec![1];
+        octets.extend(self.run.to_be_bytes());
+        octets.push(serial);
+        Serial::parse(&octets).unwrap()
+    }
+
+    fn time(&self, tick: u8) -> Time {
+        Time::from_unix(1_795_262_400 + self.run * 1_000 + u64::from(tick))
+    }
+
+    fn octets(certificate: Certificate) -> Vec<u8> {
+        vec![0x30, certificate.serial, certificate.signature]
+    }
+
+    fn event(&self, name: Name) -> Event {
+        Event::new(self.time(0), name, Actor::server())
+    }
+
+    fn intent(&self, serial: u8, key: u8, ca: u8, begun: u8) -> Intent {
+        let mut request_key = [key; 32];
+        request_key[..8].copy_from_slice(&self.run.to_be_bytes());
+        Intent {
+            serial: self.serial(serial),
+            request_key: RequestKey(request_key),
+            repeat_until: self.time(begun + WINDOW),
+            tbs: vec![0x30, serial],
+            ca: format!("ca-{ca}").parse().unwrap(),
+            profile: "device".parse().unwrap(),
+            label: None,
+            operation: Some(Operation::SimpleEnroll),
+            subject: format!("CN=device-{key}"),
+            san: Vec::new(),
+            spki_sha256: [key; 32],
+            not_before: self.time(begun),
+            not_after: self.time(begun + 100),
+            actor: Actor::anonymous(),
+            predecessor: None,
+            request_id: RequestId::new(self.run.to_be_bytes()),
+            begun: self.time(begun),
+        }
+    }
+
+    /// Makes one call; says what was answered in the words of the model.
+    async fn call(&self, call: Call) -> Answer {
+        let number =
+            |serial: &Serial| (0..=u8::MAX).find(|each| self.serial(*each) == *serial).unwrap();
+        let certificate = |octets: &[u8]| Certificate { serial: octets[1], signature: octets[2] };
+        let failed = |error: Error| match error {
+            Error::SerialTaken(_) => Answer::SerialTaken,
+            Error::WrongState { state: State::Void, .. } => Answer::WrongState(Stands::Void),
+            Error::WrongState { serial, state: State::Issued } => {
+                // The error does not say which certificate: the record does, below.
+                let none = Certificate { serial: number(&serial), signature: u8::MAX };
+                Answer::WrongState(Stands::Issued(none))
+            }
+            other => panic!("{call:?}: {other}"),
+        };
+        match call {
+            Call::Begin { serial, key, ca, begun } => {
+                match self.store.begin(self.intent(serial, key, ca, begun)).await {
+                    Ok(Begun::New) => Answer::New,
+                    Ok(Begun::Open(first)) => {
+                        let serial = number(&first.intent.serial);
+                        assert_eq!(first.intent.tbs, [0x30, serial], "what is on record");
+                        Answer::Open { serial }
+                    }
+                    Ok(Begun::Complete(first)) => {
+                        Answer::Complete { serial: number(&first.intent.serial) }
+                    }
+                    Err(error) => failed(error),
+                }
+            }
+            Call::Complete(made) => {
+                let event = self.event(Name::CertificateIssued);
+                let serial = self.serial(made.serial);
+                match self.store.complete(&serial, Self::octets(made), event).await {
+                    Ok(issued) => Answer::Recorded(certificate(&issued.certificate)),
+                    Err(error) => failed(error),
+                }
+            }
+            Call::Void { serial } => {
+                let event = self.event(Name::IssuanceVoided);
+                match self.store.void(&self.serial(serial), event).await {
+                    Ok(()) => Answer::Voided,
+                    Err(error) => failed(error),
+                }
+            }
+        }
+    }
+
+    /// Makes all calls; each answer, and what is on record in the end, must be the model's.
+    async fn replay(&self, calls: &[(Call, Answer)]) {
+        let mut kept = Kept::default();
+        for (call, expected) in calls {
+            assert_eq!(kept.call(*call, 0, &[]), *expected, "{call:?} of {calls:?}");
+            let expected = match *expected {
+                Answer::WrongState(Stands::Issued(Certificate { serial, .. })) => {
+                    let none = Certificate { serial, signature: u8::MAX };
+                    Answer::WrongState(Stands::Issued(none))
+                }
+                other => other,
+            };
+            assert_eq!(self.call(*call).await, expected, "{call:?} of {calls:?}");
+        }
+        for (serial, record) in (0..).zip(&kept.records) {
+            let real = self.store.find(&self.serial(serial)).await.unwrap().unwrap();
+            let (state, certificate) = match record.stands {
+                Stands::Open => (State::Open, Vec::new()),
+                Stands::Issued(certificate) => (State::Issued, Self::octets(certificate)),
+                Stands::Void => (State::Void, Vec::new()),
+            };
+            assert_eq!((real.state, &real.certificate), (state, &certificate), "{calls:?}");
+        }
+        assert!(self.store.find(&self.serial(kept.fresh())).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn the_memory_store_answers_as_the_model_does() {
+    let store = MemoryStore::new(Arc::new(NoTrail));
+    let (mut runs, mut calls) = (0, 0);
+    let walks = (0..3_000).map(|seed| {
+        let (calls, world) = walk(seed);
+        assert!(world.devices.iter().all(|device| device.mood == Mood::Served), "walk {seed}");
+        calls
+    });
+    for each in walks.chain(paths(8)) {
+        Real { store: &store, run: runs }.replay(&each).await;
+        runs += 1;
+        calls += each.len();
+    }
+    println!("{runs} runs, {calls} calls");
+    let issued = Filter { state: Some(State::Issued), ..Filter::default() };
+    assert!(!store.list(&issued, None, 1).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn sled_answers_as_the_model_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = Time::from_unix(1_795_262_400);
+    let store = SledStore::open(folder.path(), 16 << 20, start, Arc::new(NoTrail)).unwrap();
+    for run in 0..40 {
+        Real { store: &store, run }.replay(&walk(run).0).await;
+    }
+    store.close().await;
+}
