@@ -150,7 +150,12 @@ impl Keeper {
         if missing == 0 {
             return;
         }
-        match super::events(committer.trees(), EventId { writer: WRITER, number: first }, last, missing) {
+        match super::events(
+            committer.trees(),
+            EventId { writer: WRITER, number: first },
+            last,
+            missing,
+        ) {
             Ok(events) => {
                 for (id, event) in events.iter().filter(|(id, _)| id.writer == WRITER) {
                     self.trail.tell(Some(*id), event);

@@ -360,7 +360,9 @@ async fn a_store_that_failed_is_closed_all_the_same() {
     let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
     store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
     store.close().await;
-    assert!(matches!(store.accounts().await, Err(Error::Unavailable(text)) if text == "it was closed"));
+    assert!(
+        matches!(store.accounts().await, Err(Error::Unavailable(text)) if text == "it was closed")
+    );
     open(folder.path()).unwrap().close().await;
 }
 
@@ -378,9 +380,7 @@ async fn what_was_acknowledged_and_is_gone_keeps_it_refusing() {
     fs::remove_dir(folder.path().join("blobs")).unwrap();
     let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
     store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
-    let lost = |answer: &Result<(), Error>| {
-        matches!(answer, Err(Error::Unavailable(text)) if text.contains("50 events were committed"))
-    };
+    let lost = |answer: &Result<(), Error>| matches!(answer, Err(Error::Unavailable(text)) if text.contains("50 events were committed"));
     let mut answer = Ok(());
     for _ in 0..1000 {
         answer = store.append(event(Name::ServerReloaded, 1000)).await;
