@@ -69,7 +69,7 @@ const MODULES: [(&str, &[&str]); 17] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 23] = [
+const LIBRARIES: [(&str, &[&str]); 24] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
@@ -81,6 +81,7 @@ const LIBRARIES: [(&str, &[&str]); 23] = [
     ("tokio_postgres", &["store", "config"]),
     ("tokio_postgres_rustls", &["store"]),
     ("deadpool_postgres", &["store"]),
+    ("rustix", &["store"]),
     ("postcard", &["store"]),
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),

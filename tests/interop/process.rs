@@ -25,6 +25,11 @@ impl Estd {
 
     /// The same, with other host names in its certificate.
     pub(crate) fn start_with(names: &str) -> Self {
+        Self::start_in(Self::folder(names))
+    }
+
+    /// A folder for a first start.
+    pub(crate) fn folder(names: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let example = include_str!("../../est.toml");
         let port = "listen = [\"0.0.0.0:8443\"]";
@@ -32,12 +37,18 @@ impl Estd {
         let text = example.replace(port, "listen = [\"127.0.0.1:0\"]");
         let text = text.replace("[\"localhost\"]", names);
         fs::write(folder.path().join("est.toml"), text).unwrap();
-        Self::start_in(folder)
+        folder
     }
 
     /// A start in a folder that may have been used before.
     pub(crate) fn start_in(folder: TempDir) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_estd"))
+        let command = Command::new(env!("CARGO_BIN_EXE_estd"));
+        Self::start_by(command, folder)
+    }
+
+    /// The same by another program, which becomes `estd`.
+    pub(crate) fn start_by(mut command: Command, folder: TempDir) -> Self {
+        let mut child = command
             .arg("serve")
             .current_dir(folder.path())
             .env("ESTD_LOG", "warn")

@@ -5,7 +5,7 @@
 //! callers as have come meanwhile.
 
 use super::{
-    super::{Error, Issuance, Item, State, format, requests::Requests},
+    super::{Error, Issuance, Item, State, closed, format, requests::Requests},
     disk::{Disk, Trees, USUAL, fault},
 };
 use crate::{
@@ -16,7 +16,7 @@ use ::sled::{IVec, Transactional, transaction::TransactionError};
 use std::{
     collections::{BTreeMap, HashMap, HashSet, btree_map::Entry},
     sync::{
-        Arc, OnceLock, PoisonError, RwLock,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -98,7 +98,25 @@ type Reply = oneshot::Sender<Result<Outcome, Error>>;
 pub(super) struct Shared {
     open: RwLock<BTreeMap<Serial, Arc<Issuance>>>,
     events: AtomicU64,
-    failed: OnceLock<String>,
+    slot: RwLock<Slot>,
+}
+
+/// What may be done just now.
+pub(super) enum Slot {
+    /// Everything.
+    Serving(Arc<Trees>),
+    /// A write failed, for this reason: what was acknowledged can be read, nothing is written.
+    Reading(Arc<Trees>, String),
+    /// Nothing, for this reason: the files are closed, and will be opened again.
+    Away(String),
+    /// Nothing any more.
+    Closed,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::Away("it is being opened".to_owned())
+    }
 }
 
 impl Shared {
@@ -113,9 +131,27 @@ impl Shared {
         self.events.load(Ordering::Acquire)
     }
 
-    /// Why nothing can be written any more, if that is so.
-    pub(super) fn failed(&self) -> Option<Error> {
-        self.failed.get().map(|why| Error::Unavailable(why.clone()))
+    /// Says what may be done from now on.
+    pub(super) fn set(&self, slot: Slot) {
+        *self.slot.write().unwrap_or_else(PoisonError::into_inner) = slot;
+    }
+
+    /// The trees, to read from. Let go of them soon: the files are not closed before.
+    pub(super) fn trees(&self) -> Result<Arc<Trees>, Error> {
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Serving(trees) | Slot::Reading(trees, _) => Ok(Arc::clone(trees)),
+            Slot::Away(why) => Err(Error::Unavailable(why.clone())),
+            Slot::Closed => Err(closed()),
+        }
+    }
+
+    /// Why nothing can be written just now, if that is so.
+    pub(super) fn refused(&self) -> Option<Error> {
+        match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
+            Slot::Serving(_) => None,
+            Slot::Reading(_, why) | Slot::Away(why) => Some(Error::Unavailable(why.clone())),
+            Slot::Closed => Some(closed()),
+        }
     }
 }
 
@@ -233,8 +269,8 @@ struct Pending {
     page: u64,
 }
 
-/// The thread's state. It runs ahead of the disk by the batch at hand; if that fails, it is
-/// never used again.
+/// What is open, and what the thread keeps of it in memory. It runs ahead of the disk by the batch
+/// at hand; if that fails, it is never used again: [`super::keeper`] reads another from the disk.
 pub(super) struct Committer {
     trees: Arc<Trees>,
     disk: Disk,
@@ -249,15 +285,21 @@ pub(super) struct Committer {
     next_open: u64,
     next_recent: u64,
     next_event: u64,
+    /// The latest moment that it knows of.
+    now: Time,
+    /// Whether it has written anything.
+    pub(super) has_written: bool,
 }
 
 impl Committer {
-    /// Reads back what is needed in memory.
+    /// Reads back what is needed in memory. `acknowledged` is how many events this process has
+    /// seen durable.
     pub(super) fn recover(
         trees: Arc<Trees>,
         disk: Disk,
         shared: Arc<Shared>,
         trail: Arc<dyn Trail>,
+        acknowledged: u64,
         now: Time,
     ) -> Result<Self, Error> {
         let mut committer = Self {
@@ -272,11 +314,13 @@ impl Committer {
             next_open: 1,
             next_recent: 1,
             next_event: 1,
+            now,
+            has_written: false,
         };
         committer.recover_recent(now)?;
         committer.recover_open(now)?;
         committer.next_event = committer.next_event_of(WRITER)?;
-        committer.disk.check_mark(committer.next_event - 1)?;
+        committer.disk.check_mark(committer.next_event - 1, acknowledged)?;
         committer.shared.events.store(committer.next_event - 1, Ordering::Release);
         Ok(committer)
     }
@@ -325,15 +369,27 @@ impl Committer {
                 self.open.insert(serial, Pending { record, page: first });
             }
         }
-        let mut open = self.shared.open.write().unwrap_or_else(PoisonError::into_inner);
-        for (serial, pending) in &self.open {
-            open.insert(serial.clone(), Arc::clone(&pending.record));
-        }
+        let records = self.open.iter();
+        let records = records.map(|(serial, open)| (serial.clone(), Arc::clone(&open.record)));
+        *self.shared.open.write().unwrap_or_else(PoisonError::into_inner) = records.collect();
         Ok(())
     }
 
+    /// What is open.
+    pub(super) const fn trees(&self) -> &Arc<Trees> {
+        &self.trees
+    }
+
+    /// The latest moment that it knows of.
+    pub(super) const fn now(&self) -> Time {
+        self.now
+    }
+
     /// Commits until the store is closed or forgotten.
-    pub(super) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    ///
+    /// # Errors
+    /// Why a commit failed. Whoever waited for it has been told; what is queued has not.
+    pub(super) fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), String> {
         let mut batch = Vec::with_capacity(BATCH);
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
             let mut plan = self.plan();
@@ -342,23 +398,19 @@ impl Committer {
                     // What is queued behind is still taken; nothing new is.
                     commands.close();
                 }
-                let outcome = match self.shared.failed() {
-                    Some(failed) => Err(failed),
-                    None => self.consider(&mut plan, change),
-                };
+                let outcome = self.consider(&mut plan, change);
                 plan.answers.push((reply, outcome));
             }
             let several = plan.answers.len() > 1;
-            self.settle(plan);
+            self.settle(plan)?;
             if several {
                 // Nobody unparks this thread: it is a pause.
                 std::thread::park_timeout(GATHER);
             }
         }
         // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
-        if self.shared.failed().is_none() {
-            let _ = self.disk.sync(&self.trees.db);
-        }
+        let _ = self.disk.sync(&self.trees.db);
+        Ok(())
     }
 
     /// An empty plan, numbered on from what was committed last.
@@ -616,25 +668,25 @@ impl Committer {
     }
 
     /// Commits the plan, and tells everybody how it went.
-    fn settle(&mut self, mut plan: Plan) {
+    fn settle(&mut self, mut plan: Plan) -> Result<(), String> {
         self.drop_recent(&mut plan);
         if let Err(why) = self.commit(&mut plan) {
             // After a failed write or sync nobody knows what the disk holds: Linux drops the
-            // pages it could not write and reports success the next time. So nothing more is
-            // written by this process; the next one reads back what is really there.
+            // pages it could not write and reports success the next time. So this is never used
+            // again; what is really there is read back.
             let why = format!(
-                "writing failed ({why}); what was not acknowledged may or may not be on the disk: \
-                 a restart is needed"
+                "writing failed ({why}); what was not acknowledged may or may not be on the disk"
             );
-            tracing::error!(error = %why, "the store takes no more changes");
+            // Before the answers: who has one and asks again is refused at once.
+            self.shared.set(Slot::Reading(Arc::clone(&self.trees), why.clone()));
             for (reply, _) in plan.answers {
                 // The caller may have gone: its request was cut.
                 let _ = reply.send(Err(Error::Unavailable(why.clone())));
             }
-            let _ = self.shared.failed.set(why);
-            return;
+            return Err(why);
         }
 
+        self.now = plan.now.map_or(self.now, |now| now.max(self.now));
         for (page, end) in plan.recent_ends {
             self.recent.entry(end).or_default().push(page);
         }
@@ -662,6 +714,7 @@ impl Committer {
         for (reply, outcome) in plan.answers {
             let _ = reply.send(outcome);
         }
+        Ok(())
     }
 
     /// Makes the plan durable.
@@ -727,6 +780,8 @@ impl Committer {
             TransactionError::Storage(error) => error.to_string(),
             TransactionError::Abort(()) => "the transaction was aborted".to_owned(),
         })?;
-        self.disk.sync(&trees.db)
+        self.disk.sync(&trees.db)?;
+        self.has_written = true;
+        Ok(())
     }
 }

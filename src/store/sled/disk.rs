@@ -24,6 +24,10 @@ pub(super) const USUAL: usize = 6 * 1024;
 /// The largest value at all.
 pub(super) const LARGEST: usize = 120 * 1024;
 
+/// How many octets must fit before a store whose disk was full is closed to be opened again. sled
+/// writes when it opens: a segment of 512 KiB, and a snapshot of some 4 MB with a million records.
+const ROOM: usize = 8 << 20;
+
 /// The open database and its trees.
 pub(super) struct Trees {
     pub(super) db: Db,
@@ -55,6 +59,65 @@ fn io_fault(path: &Path, what: &str, fault: &io::Error) -> Error {
     Error::Unavailable(format!("{}: cannot {what}: {fault}", path.display()))
 }
 
+/// What may be found in the folder and is of no use.
+fn remove_leftovers(folder: &Path) -> Result<(), Error> {
+    let failed = |error| io_fault(folder, "remove what a failed write has left", &error);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        // A snapshot that was not finished: sled takes it for the newest, and for damage.
+        if name == PROBE || (name.starts_with("snap.") && name.ends_with(".generating")) {
+            fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the folder read from the disk. After a failed sync Linux keeps the pages that it could not
+/// write, and shows them as if they were on the disk.
+///
+/// # Errors
+/// [`Error::Unavailable`] if what the kernel still has to write cannot be written.
+pub(super) fn forget_cached(folder: &Path) -> Result<(), Error> {
+    // Only what is written can be forgotten.
+    let synced = sync_files(folder);
+    for folder in [folder, &folder.join("blobs")] {
+        let failed = |error| io_fault(folder, "read it afresh", &error);
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries.map_err(failed)?,
+        };
+        for entry in entries {
+            let path = entry.map_err(failed)?.path();
+            if path.is_file() {
+                let file = File::open(&path).map_err(failed)?;
+                rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+                    .map_err(|error| failed(error.into()))?;
+            }
+        }
+    }
+    synced
+}
+
+/// A file that is written to see whether the folder can be written to.
+const PROBE: &str = "probe";
+
+/// Whether sled can be opened and written to again: as far from the start of a file as `db` ends,
+/// since files have limits as well.
+pub(super) fn try_to_write(folder: &Path) -> Result<(), Error> {
+    let path = folder.join(PROBE);
+    let write = || {
+        let end = fs::metadata(folder.join("db"))?.len();
+        let probe = File::options().write(true).create(true).truncate(true).open(&path)?;
+        probe.write_all_at(&vec![0; ROOM], end)?;
+        probe.sync_all()
+    };
+    let written = write();
+    let removed = fs::remove_file(&path);
+    written.and(removed).map_err(|error| io_fault(folder, "write there", &error))
+}
+
 /// Opens the folder, or makes it. Blocks.
 pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     // 0700: the folder holds password hashes.
@@ -66,6 +129,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     // A killed process leaves writes that the kernel has and the disk has not. sled reads them
     // back, and at once syncs a snapshot that counts on them.
     sync_files(folder)?;
+    remove_leftovers(folder)?;
 
     let config = Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
     // sled asserts what it believes of its files, and damaged ones are not what it believes.
@@ -206,20 +270,24 @@ impl Disk {
         let _ = self.mark.write_all_at(mark.as_bytes(), 0);
     }
 
-    /// Checks that no event is missing of those that were durable.
-    pub(super) fn check_mark(&self, events: u64) -> Result<(), Error> {
+    /// Checks that no event is missing of those that were durable: by the mark, and by what this
+    /// process has acknowledged.
+    pub(super) fn check_mark(&self, events: u64, acknowledged: u64) -> Result<(), Error> {
+        let committed = self.marked().unwrap_or(0).max(acknowledged);
+        if committed > events {
+            return Err(Error::Corrupt(format!(
+                "{committed} events were committed and {events} can be read: the log is damaged \
+                 and records are lost; restore the store's folder from a backup"
+            )));
+        }
+        Ok(())
+    }
+
+    fn marked(&self) -> Option<u64> {
         let mut mark = [0; 41];
-        if self.mark.read_exact_at(&mut mark, 0).is_err() {
-            return Ok(());
-        }
-        let mark = std::str::from_utf8(&mark).ok().and_then(|mark| mark.split_once(' '));
-        match mark.filter(|(one, other)| one == other).and_then(|(one, _)| one.parse().ok()) {
-            Some::<u64>(marked) if marked > events => Err(Error::Corrupt(format!(
-                "{marked} events were committed and {events} can be read: the log is damaged and \
-                 records are lost; restore the store's folder from a backup"
-            ))),
-            _ => Ok(()),
-        }
+        self.mark.read_exact_at(&mut mark, 0).ok()?;
+        let (one, other) = std::str::from_utf8(&mark).ok()?.split_once(' ')?;
+        if one == other { one.parse().ok() } else { None }
     }
 
     /// Returns when all that was committed is on the disk.

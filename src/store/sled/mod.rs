@@ -1,8 +1,8 @@
 //! The store in a folder of its own, on sled 0.34.7: for one server without a database beside it.
 //!
 //! One thread writes ([`committer`]): it takes what callers have queued, commits it in one
-//! transaction, makes it durable ([`disk`]), then answers. Reads go to the runtime's blocking
-//! threads. What is stored, and how ([`mod@super::format`]):
+//! transaction, makes it durable ([`disk`]), then answers. After a fault it opens the folder again
+//! ([`keeper`]). Reads go to the runtime's blocking threads. What is stored, and how ([`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
 //! |---|---|---|
@@ -25,6 +25,7 @@
 
 mod committer;
 mod disk;
+mod keeper;
 #[cfg(test)]
 mod tests;
 
@@ -36,14 +37,14 @@ use crate::{
     types::{Serial, Time},
 };
 use async_trait::async_trait;
-use committer::{Change, Command, Committer, Outcome, Shared, Told};
-use disk::{Disk, LARGEST, Trees, fault};
+use committer::{Change, Command, Outcome, Shared, Slot, Told};
+use disk::{LARGEST, Trees, fault};
+use keeper::Keeper;
 use std::{
     ops::Bound,
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
@@ -54,21 +55,16 @@ use tokio::{
 const QUEUE: usize = 1024;
 
 /// How many reads run at once.
-const READS: u32 = 32;
-
-/// How many milliseconds sled's threads get to let go of the folder.
-const RELEASE: u32 = 5000;
+const READS: usize = 32;
 
 /// Keeps the state in a folder. Close it: dropping it leaves the folder locked until its threads
 /// have noticed.
 pub struct SledStore {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
-    /// None once closed.
-    trees: Mutex<Option<Arc<Trees>>>,
     reads: Arc<Semaphore>,
+    /// None once closed.
     writer: Mutex<Option<JoinHandle<()>>>,
-    folder: PathBuf,
 }
 
 impl SledStore {
@@ -85,48 +81,37 @@ impl SledStore {
         now: Time,
         trail: Arc<dyn Trail>,
     ) -> Result<Self, Error> {
-        let trees = Arc::new(disk::open(folder, cache_bytes)?);
-        let disk = Disk::new(folder)?;
         let shared = Arc::new(Shared::default());
-        let committer =
-            Committer::recover(Arc::clone(&trees), disk, Arc::clone(&shared), trail, now)?;
+        let keeper =
+            Keeper { folder: folder.to_owned(), cache_bytes, shared: Arc::clone(&shared), trail };
+        let committer = keeper.open(now)?;
+        keeper.shared.set(Slot::Serving(Arc::clone(committer.trees())));
         let (commands, queue) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || committer.run(queue))
+            .spawn(move || keeper.keep(committer, queue))
             .map_err(|error| Error::Unavailable(format!("cannot start its thread: {error}")))?;
         Ok(Self {
             commands,
             shared,
-            trees: Mutex::new(Some(trees)),
-            reads: Arc::new(Semaphore::new(READS as usize)),
+            reads: Arc::new(Semaphore::new(READS)),
             writer: Mutex::new(Some(writer)),
-            folder: folder.to_owned(),
         })
     }
 
     /// Has a change committed.
     async fn change(&self, change: Change) -> Result<Outcome, Error> {
-        if let Some(failed) = self.shared.failed() {
-            return Err(failed);
+        if let Some(refused) = self.shared.refused() {
+            return Err(refused);
         }
         let (reply, answer) = oneshot::channel();
         if self.commands.send(Command { change, reply }).await.is_err() {
-            return Err(self.gone());
+            return Err(closed());
         }
-        answer.await.map_err(|_| self.gone())?
-    }
-
-    /// Why the writer does not answer.
-    fn gone(&self) -> Error {
-        if self.trees().is_none() {
-            return closed();
-        }
-        Error::Unavailable("its writing thread has ended: a restart is needed".to_owned())
-    }
-
-    fn trees(&self) -> Option<Arc<Trees>> {
-        lock(&self.trees).clone()
+        // Nobody answers if the committer gave up with this change in its hands.
+        answer.await.map_err(|_| {
+            Error::Unavailable("it gave up; the change may or may not be on the disk".to_owned())
+        })?
     }
 
     /// Reads on a thread that may block.
@@ -135,10 +120,9 @@ impl SledStore {
         read: impl FnOnce(&Trees) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| closed())?;
-        let trees = self.trees().ok_or_else(closed)?;
+        let trees = self.shared.trees()?;
         let result = spawn_blocking(move || {
             let result = read(&trees);
-            // In this order: who holds all permits, as `close` does, knows that nobody reads.
             drop(trees);
             drop(permit);
             result
@@ -163,8 +147,8 @@ impl SledStore {
         certificate: Vec<u8>,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        if let Some(failed) = self.shared.failed() {
-            return Err(failed);
+        if let Some(refused) = self.shared.refused() {
+            return Err(refused);
         }
         let open = self.shared.open(|open| open.get(serial).cloned());
         if let Some(open) = open {
@@ -202,11 +186,6 @@ fn told(event: Event) -> Result<Told, Error> {
     Told::new(event)
 }
 
-/// Locks. What these mutexes hold is replaced in one step, so a panic elsewhere leaves it whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[async_trait]
 impl Store for SledStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
@@ -239,9 +218,7 @@ impl Store for SledStore {
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        if self.trees().is_none() {
-            return Err(closed());
-        }
+        self.shared.trees()?;
         // The open ones first: one that ends meanwhile is in the tree before it leaves here.
         match self.shared.open(|open| open.get(serial).cloned()) {
             Some(open) => Ok(Some(open)),
@@ -358,25 +335,11 @@ impl Store for SledStore {
         if self.commands.send(Command { change: Change::Close, reply }).await.is_ok() {
             let _ = answer.await;
         }
-        let writer = lock(&self.writer).take();
+        // It ends when the files are closed.
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             let _ = spawn_blocking(move || writer.join()).await;
         }
-        // Waits for the reads that run, and lets no more start.
-        let idle = self.reads.acquire_many(READS).await;
-        self.reads.close();
-        let trees = lock(&self.trees).take();
-        // The last handle: sled writes and lets go of the folder.
-        let _ = spawn_blocking(move || drop(trees)).await;
-        drop(idle);
-        // sled's own threads may hold the files for some moments more.
-        for _ in 0..RELEASE {
-            if disk::is_released(&self.folder) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        tracing::warn!(folder = %self.folder.display(), "the store was closed and is still locked");
     }
 }
 

@@ -10,7 +10,12 @@ use crate::{
     telemetry::audit::{Name, NoTrail},
     types::{Actor, Method, Operation, TrustClass},
 };
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    time::Duration,
+};
 use tempfile::TempDir;
 
 fn open(folder: &Path) -> Result<SledStore, Error> {
@@ -286,32 +291,121 @@ async fn damaged_files_are_refused_as_such() {
     );
 }
 
+/// Asks until the store takes changes again.
+async fn resumed(store: &SledStore) -> Result<(), Error> {
+    let mut last = Ok(());
+    for _ in 0..1000 {
+        last = store.append(event(Name::ServerReloaded, 1000)).await;
+        match last {
+            Err(Error::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(20)).await,
+            _ => break,
+        }
+    }
+    last
+}
+
 #[tokio::test]
-async fn after_a_failed_write_nothing_more_is_written() {
+async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_goes_on() {
     let folder = TempDir::new().unwrap();
-    let store = open(folder.path()).unwrap();
+    let trail = Arc::new(Recorder::default());
+    let store =
+        SledStore::open(folder.path(), CACHE, NOW, Arc::clone(&trail) as Arc<dyn Trail>).unwrap();
     issue(&store, 1).await;
     store.begin(intent(2, 2)).await.unwrap();
-    // From here on the sync fails: there may be files under `blobs`, and it is gone.
-    fs::remove_dir(folder.path().join("blobs")).unwrap();
+    // Neither can the sync succeed, as there may be files under `blobs`, nor can it be opened.
+    let (blobs, away) = (folder.path().join("blobs"), folder.path().join("away"));
+    fs::rename(&blobs, &away).unwrap();
+    fs::write(&blobs, "").unwrap();
     let failed = store.complete(&serial(2), vec![8; 10_000], issued(2)).await;
-    let restart = |text: &str| text.contains("a restart is needed");
-    assert!(matches!(&failed, Err(Error::Unavailable(text)) if restart(text)), "{failed:?}");
+    let told = |text: &str| text.contains("writing failed");
+    assert!(matches!(&failed, Err(Error::Unavailable(text)) if told(text)), "{failed:?}");
     for answer in [
         store.append(issued(3)).await,
         store.begin(intent(4, 4)).await.map(|_| ()),
         store.void(&serial(2), issued(4)).await,
     ] {
-        assert!(matches!(&answer, Err(Error::Unavailable(text)) if restart(text)), "{answer:?}");
+        assert!(matches!(&answer, Err(Error::Unavailable(text)) if told(text)), "{answer:?}");
     }
     // What is read is what was acknowledged.
     let second = store.find(&serial(2)).await.unwrap().unwrap();
     assert_eq!(second.state, State::Open);
     assert_eq!(store.events(nth(1), 10).await.unwrap().len(), 1);
+
+    fs::remove_file(&blobs).unwrap();
+    fs::rename(&away, &blobs).unwrap();
+    resumed(&store).await.unwrap();
+    // That one was written, and only its sync had failed: it is told, and it is the same.
+    let second = store.complete(&serial(2), vec![9], issued(2)).await.unwrap();
+    assert_eq!((second.state, second.certificate.len()), (State::Issued, 10_000));
+    issue(&store, 5).await;
+    let events = store.events(nth(1), 10).await.unwrap();
+    assert_eq!(events.len(), 4);
+    assert_eq!(trail.told().len(), 4, "each of them was told, once");
+    for ((id, event), (told, what)) in events.iter().zip(trail.told()) {
+        assert_eq!((Some(*id), event), (told, &what));
+    }
+    let all = store.list(&Filter::default(), None, 10).await.unwrap();
     store.close().await;
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.list(&Filter::default(), None, 10).await.unwrap(), all);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_failed_is_closed_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    let blobs = folder.path().join("blobs");
+    fs::remove_dir(&blobs).unwrap();
+    let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
+    store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
+    store.close().await;
+    assert!(
+        matches!(store.accounts().await, Err(Error::Unavailable(text)) if text == "it was closed")
+    );
+    open(folder.path()).unwrap().close().await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_and_is_gone_keeps_it_refusing() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=50 {
+        issue(&store, number).await;
+    }
+    // The disk forgets, and the mark as well: what this process knows is enough.
+    fs::remove_file(folder.path().join("mark")).unwrap();
+    let db = File::options().write(true).open(folder.path().join("db")).unwrap();
+    db.write_all_at(&[0xff; 64], 60_000).unwrap();
+    fs::remove_dir(folder.path().join("blobs")).unwrap();
+    let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
+    store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
+    let lost = |answer: &Result<(), Error>| matches!(answer, Err(Error::Unavailable(text)) if text.contains("50 events were committed"));
+    let mut answer = Ok(());
+    for _ in 0..1000 {
+        answer = store.append(event(Name::ServerReloaded, 1000)).await;
+        if lost(&answer) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(lost(&answer), "{answer:?}");
+    assert!(store.find(&serial(1)).await.is_err(), "nor is anything read");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_not_finished_is_no_damage() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    issue(&store, 1).await;
+    store.close().await;
+    let unfinished = folder.path().join("snap.7FFFFFFFFFFFFFFF.generating");
+    fs::write(&unfinished, "half of it").unwrap();
     let store = open(folder.path()).unwrap();
     assert!(store.find(&serial(1)).await.unwrap().is_some());
     store.close().await;
+    assert!(!unfinished.exists());
 }
 
 /// Everything that version 1 can hold.

@@ -1,0 +1,360 @@
+//! What the disk can do to the program: full, failing, read-only. The answers are right meanwhile,
+//! and service resumes without a restart.
+//!
+//! Each test has a file system of its own, in memory, in a namespace of its own. Who is not root
+//! needs a kernel that lets users make namespaces; without, these tests fail.
+
+use crate::{
+    common::{Connection, Identity, Reply, base64, basic, post_body},
+    process::{Estd, good},
+};
+use estd::{
+    pki::{Certificate, CsrBuilder, PrivateKey},
+    types::KeyKind,
+};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// How long service may take to resume: pauses grow to 10 s, and this machine may be busy.
+const RESUMES: Duration = Duration::from_secs(40);
+
+/// Keeps a namespace with a small file system on the data folder.
+struct Room {
+    /// Ends when its standard input does.
+    holder: Child,
+    flags: &'static [&'static str],
+}
+
+impl Room {
+    fn new(folder: &TempDir, megabytes: u32) -> Self {
+        let tries: [(&str, &[&str]); 2] =
+            [("-rm", &["-U", "--preserve-credentials", "-m"]), ("-m", &["-m"])];
+        let script = format!(
+            "mkdir -p data && mount -t tmpfs -o mode=700,size={megabytes}m estd data && \
+             echo ready && exec cat"
+        );
+        for (unshare, flags) in tries {
+            let mut holder = Command::new("unshare")
+                .args([unshare, "--", "sh", "-c", &script])
+                .current_dir(folder.path())
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+            if line == "ready\n" {
+                return Self { holder, flags };
+            }
+            holder.wait().unwrap();
+        }
+        panic!(
+            "no file system of its own: run as root, or allow users to make namespaces \
+             (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)"
+        );
+    }
+
+    /// What runs a shell's script in there; further arguments are the script's.
+    fn shell(&self, folder: &TempDir, script: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        let target = self.holder.id().to_string();
+        command
+            .args(["-t", &target])
+            .args(self.flags)
+            .args(["--", "sh", "-c"])
+            .arg(format!("cd '{}' && {script}", folder.path().display()))
+            .arg("sh");
+        command
+    }
+
+    fn run(&self, estd: &Estd, script: &str) -> String {
+        good(script, self.shell(&estd.folder, script).output().unwrap())
+    }
+
+    /// A start that does not end when a file may not grow.
+    fn start(&self, folder: TempDir) -> Estd {
+        let mut command = self.shell(&folder, "trap '' XFSZ && exec \"$@\"");
+        command.arg(env!("CARGO_BIN_EXE_estd"));
+        Estd::start_by(command, folder)
+    }
+
+    /// What `estd cert list` says: serial number and state of each.
+    fn listed(&self, estd: &Estd) -> BTreeSet<(String, String)> {
+        let script = format!("'{}' cert list --json", env!("CARGO_BIN_EXE_estd"));
+        let list = self.run(estd, &script);
+        let entry = |line| {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+            (text("serial"), text("state"))
+        };
+        let all: Vec<_> = list.lines().map(entry).collect();
+        let set: BTreeSet<_> = all.iter().cloned().collect();
+        assert_eq!(all.len(), set.len(), "a serial number twice");
+        set
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}
+
+/// strace on the running program: makes system calls fail until it is told to go.
+struct Strace(Child);
+
+impl Strace {
+    fn attach(room: &Room, estd: &Estd, inject: &str) -> Self {
+        let pid = estd.pid();
+        // Only what is injected is traced; what it prints is of no interest.
+        let script =
+            format!("exec strace -f -q -o /dev/null -p {pid} -e signal=none -e inject={inject}");
+        let child = room.shell(&estd.folder, &script).spawn().unwrap();
+        let is_traced = |task: std::fs::DirEntry| {
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            !status.contains("TracerPid:\t0\n")
+        };
+        let end = Instant::now() + RESUMES;
+        while !std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten().all(is_traced) {
+            assert!(Instant::now() < end, "strace cannot attach");
+            std::thread::yield_now();
+        }
+        Self(child)
+    }
+
+    fn detach(mut self) {
+        let killed = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
+        assert!(killed.unwrap().success());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Strace {
+    fn drop(&mut self) {
+        // It has ended, unless a test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn ask(estd: &Estd, device: Option<&Identity>, request: &[u8]) -> Reply {
+    let address = SocketAddr::from(([127, 0, 0, 1], estd.port));
+    let connection = Connection::open(address, device, &[&rustls::version::TLS13]).await;
+    connection.unwrap().send(request).await
+}
+
+async fn cacerts(estd: &Estd) -> Reply {
+    ask(estd, None, b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n").await
+}
+
+/// A client that enrols, and remembers what it received and which requests got no certificate.
+struct Fleet {
+    device: Identity,
+    received: Vec<Certificate>,
+    refused: Vec<Vec<u8>>,
+}
+
+impl Fleet {
+    async fn new(estd: &Estd) -> Self {
+        let key = PrivateKey::generate(KeyKind::P256).unwrap();
+        let csr = CsrBuilder::new().subject("CN=fault").unwrap().build(&key).unwrap();
+        let headers =
+            format!("Content-Type: application/pkcs10\r\n{}", basic("enroll", &estd.password));
+        let request = post_body("simpleenroll", base64(&csr).as_bytes(), &headers);
+        let reply = ask(estd, None, &request).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let device =
+            Identity { pem: reply.certificate_pem(), key: key.to_pem(None).unwrap().to_string() };
+        let first = Certificate::parse(&device.der()).unwrap();
+        Self { device, received: vec![first], refused: Vec::new() }
+    }
+
+    /// Asks for a certificate, for the key of `csr` or a new one. False: 503, as it should be.
+    async fn enroll(&mut self, estd: &Estd, csr: Option<Vec<u8>>) -> bool {
+        let csr = csr.unwrap_or_else(|| {
+            let key = PrivateKey::generate(KeyKind::P256).unwrap();
+            CsrBuilder::new().subject("CN=fault").unwrap().build(&key).unwrap()
+        });
+        let request = post_body(
+            "simpleenroll",
+            base64(&csr).as_bytes(),
+            "Content-Type: application/pkcs10\r\n",
+        );
+        let reply = ask(estd, Some(&self.device), &request).await;
+        if reply.status == 200 {
+            let der = estd::pki::base64::decode(&reply.body, false).unwrap().der;
+            let der = estd::pki::cms::certificates(&der).unwrap().remove(0);
+            self.received.push(Certificate::parse(&der).unwrap());
+            return true;
+        }
+        assert_eq!(reply.status, 503, "{}", reply.text());
+        assert_eq!(reply.header("Retry-After"), Some("10"));
+        let text = reply.text();
+        assert!(text.starts_with("server.store: the server cannot record"), "{text}");
+        self.refused.push(csr);
+        false
+    }
+
+    /// Enrols until that is refused.
+    async fn until_refused(&mut self, estd: &Estd) {
+        for _ in 0..5000 {
+            if !self.enroll(estd, None).await {
+                return;
+            }
+        }
+        panic!("5000 certificates fitted in");
+    }
+
+    /// Repeats what was refused, until all of it has its certificate.
+    async fn until_resumed(&mut self, estd: &Estd) {
+        let start = Instant::now();
+        while let Some(csr) = self.refused.pop() {
+            if !self.enroll(estd, Some(csr)).await {
+                assert!(start.elapsed() < RESUMES, "service did not resume");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        eprintln!("service resumed after {:?}", start.elapsed());
+        for _ in 0..20 {
+            assert!(self.enroll(estd, None).await);
+        }
+    }
+
+    /// Each certificate that was received is there, and is the one for its key.
+    fn compare(&self, listed: &BTreeSet<(String, String)>) {
+        for certificate in &self.received {
+            let entry = (certificate.serial().to_string(), "valid".to_owned());
+            assert!(listed.contains(&entry), "{entry:?} was received and is not on record");
+        }
+        let keys: BTreeSet<_> = self.received.iter().map(Certificate::spki).collect();
+        assert_eq!(keys.len(), self.received.len(), "each key was enrolled once");
+    }
+}
+
+/// The whole way: all is well, `fail`, refused, `repair`, all is well, and so after a restart.
+/// `lists`: whether what is known can be asked for meanwhile.
+async fn survives<T>(
+    megabytes: u32,
+    fail: impl FnOnce(&Room, &Estd) -> T,
+    repair: impl FnOnce(&Room, &Estd, T),
+    lists: bool,
+) {
+    let folder = Estd::folder("[\"localhost\"]");
+    let room = Room::new(&folder, megabytes);
+    let estd = room.start(folder);
+    let mut fleet = Fleet::new(&estd).await;
+    for _ in 0..10 {
+        assert!(fleet.enroll(&estd, None).await);
+    }
+    let fault = fail(&room, &estd);
+    // Refused for as long as it lasts, what is known stays known, and the process lives.
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        fleet.until_refused(&estd).await;
+        let reply = cacerts(&estd).await;
+        assert_eq!((reply.status, reply.certificates().len()), (200, 2));
+        if lists {
+            fleet.compare(&room.listed(&estd));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    repair(&room, &estd, fault);
+    fleet.until_resumed(&estd).await;
+    let listed = room.listed(&estd);
+    fleet.compare(&listed);
+    assert!(listed.iter().all(|(_, state)| state == "valid"), "{listed:?}");
+    let log = std::fs::read_to_string(estd.path("log")).unwrap();
+    assert!(log.contains("the store takes no changes; remedy: make room"), "{log}");
+    assert!(log.contains("the store was opened again and takes changes"), "{log}");
+    assert!(!log.contains("panicked") && !log.contains("still locked"), "{log}");
+
+    let folder = estd.stop();
+    let estd = room.start(folder);
+    assert_eq!(room.listed(&estd), listed);
+    assert!(fleet.enroll(&estd, None).await);
+    estd.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_refuses_and_resumes() {
+    let fill = |room: &Room, estd: &Estd| {
+        room.run(estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
+    };
+    survives(24, fill, |room, estd, ()| _ = room.run(estd, "rm data/ballast"), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_may_not_grow_refuses_and_resumes() {
+    let limit = |room: &Room, estd: &Estd, limit: &str| {
+        room.run(estd, &format!("prlimit --pid {} --fsize={limit}:", estd.pid()));
+    };
+    survives(
+        64,
+        |room, estd| limit(room, estd, "$(stat -c %s data/store/db)"),
+        |room, estd, ()| limit(room, estd, "unlimited"),
+        true,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_does_not_sync_refuses_and_resumes() {
+    survives(
+        64,
+        |room, estd| Strace::attach(room, estd, "fdatasync,fsync:error=EIO"),
+        |_, _, strace| strace.detach(),
+        false,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_does_not_write_refuses_and_resumes() {
+    survives(
+        64,
+        |room, estd| Strace::attach(room, estd, "pwrite64,sync_file_range:error=EIO"),
+        |_, _, strace| strace.detach(),
+        true,
+    )
+    .await;
+}
+
+/// What Linux does to a file system that has errors: files that are open cannot be written either,
+/// so `mount -o remount,ro` (which refuses while there are such files) is not it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_system_that_turns_read_only_refuses_and_resumes() {
+    let calls = "pwrite64,ftruncate,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat";
+    survives(
+        64,
+        |room, estd| Strace::attach(room, estd, &format!("{calls}:error=EROFS")),
+        |_, _, strace| strace.detach(),
+        true,
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_in_a_read_only_folder_says_so_and_makes_nothing() {
+    let folder = Estd::folder("[\"localhost\"]");
+    let room = Room::new(&folder, 64);
+    let estd = room.start(folder);
+    let fleet = Fleet::new(&estd).await;
+    let folder = estd.stop();
+    good("remount", room.shell(&folder, "mount -o remount,bind,ro data").output().unwrap());
+    let script = format!("exec '{}' serve", env!("CARGO_BIN_EXE_estd"));
+    let output = room.shell(&folder, &script).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("Read-only file system"), "{text}");
+    good("remount", room.shell(&folder, "mount -o remount,bind,rw data").output().unwrap());
+    let estd = room.start(folder);
+    fleet.compare(&room.listed(&estd));
+    estd.stop();
+}
