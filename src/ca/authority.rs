@@ -4,7 +4,7 @@ use super::{CaCertificates, Content, Error, serial, signer::Signer};
 use crate::{
     entropy::Entropy,
     pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
-    store::{Begun, Intent, Issuance, RequestKey, Store},
+    store::{self, Begun, Intent, Issuance, RequestKey, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
 };
@@ -128,17 +128,7 @@ impl Ca {
     pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
         let intent = self.intent(order, now)?;
         let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
-        let event = |name, serial: &Serial| {
-            Event::new(now, name, intent.actor.clone())
-                .request(intent.request_id.clone())
-                .with("serial", serial)
-                .with("subject", &intent.subject)
-                .with("ca", &self.name)
-                .with("profile", &intent.profile)
-                .with_some("label", intent.label.as_ref())
-                .with_some("operation", intent.operation)
-                .with_some("predecessor", intent.predecessor.as_ref())
-        };
+        let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
         let (serial, tbs, repeated) = match self.store.begin(intent.clone()).await? {
             Begun::New => (serial, tbs, false),
             Begun::Open(earlier) if earlier.intent.ca == self.name => {
@@ -149,22 +139,63 @@ impl Ca {
                 let event = event(Name::IssuanceVoided, &earlier.intent.serial)
                     .with("reason", "its label has another CA now");
                 self.store.void(&earlier.intent.serial, event).await?;
-                return Err(Error::Store(crate::store::Error::WrongState {
+                return Err(Error::Store(store::Error::WrongState {
                     serial: earlier.intent.serial.clone(),
-                    state: crate::store::State::Void,
+                    state: store::State::Void,
                 }));
             }
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
         };
-        let signature = self
-            .signer
-            .sign(&tbs)
-            .await
-            .map_err(|fault| Error::Signer { ca: self.name.clone(), reason: fault.to_string() })?;
-        let certificate = tbs::assemble(&tbs, self.signature_algorithm, &signature)?;
+        let certificate = self.sign(&tbs).await?;
         let event = event(Name::CertificateIssued, &serial);
         let issuance = self.store.complete(&serial, certificate, event).await?;
         Ok(Issued { issuance, repeated })
+    }
+
+    /// Finishes an open issuance whose request has ended without it: signs what its record says.
+    /// If it was ended meanwhile, changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`];
+    /// [`Error::Store`].
+    pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
+        let (begins, ends) = (self.issuing.not_before(), self.issuing.not_after());
+        if now < begins || now >= ends {
+            return Err(Error::NotValid {
+                ca: self.name.clone(),
+                not_before: begins,
+                not_after: ends,
+            });
+        }
+        let certificate = self.sign(&open.tbs).await?;
+        let event = self
+            .event(Name::CertificateIssued, open, &open.serial, now)
+            .with("finished", "its request had ended without an answer");
+        match self.store.complete(&open.serial, certificate, event).await {
+            Ok(_) | Err(store::Error::WrongState { .. }) => Ok(()),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, Error> {
+        let signature = self
+            .signer
+            .sign(tbs)
+            .await
+            .map_err(|fault| Error::Signer { ca: self.name.clone(), reason: fault.to_string() })?;
+        Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
+    }
+
+    fn event(&self, name: Name, intent: &Intent, serial: &Serial, now: Time) -> Event {
+        Event::new(now, name, intent.actor.clone())
+            .request(intent.request_id.clone())
+            .with("serial", serial)
+            .with("subject", &intent.subject)
+            .with("ca", &self.name)
+            .with("profile", &intent.profile)
+            .with_some("label", intent.label.as_ref())
+            .with_some("operation", intent.operation)
+            .with_some("predecessor", intent.predecessor.as_ref())
     }
 
     fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {

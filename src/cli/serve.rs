@@ -6,15 +6,21 @@ use crate::{
     clock::SystemClock,
     config::{Settings, Terminal},
     entropy::SystemEntropy,
-    server::{self, Environment, Running, private_folder},
+    server::{self, Environment, Running, Swept, private_folder},
     telemetry::{FileTrail, start_terminal},
 };
 use sd_notify::NotifyState;
 use std::{path::Path, sync::Arc, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::Instant,
+};
 
 /// How often the server looks whether its own certificate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+
+/// How often it ends issuances whose request was cut.
+const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let settings = load(file)?;
@@ -58,6 +64,7 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     notify(&[NotifyState::Ready]);
 
     let mut check = tokio::time::interval(RENEWAL_CHECK);
+    let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -66,6 +73,12 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
                 trail.reopen();
                 reload(file, &running).await;
             }
+            _ = sweep.tick() => match running.sweep().await {
+                Ok(Swept { finished: 0, voided: 0 }) => {}
+                Ok(swept) => tracing::warn!("{} issuances whose request was cut are finished, {} voided", swept.finished, swept.voided),
+                // A store that is away tells that itself.
+                Err(fault) => tracing::debug!("open issuances were not ended: {fault}"),
+            },
             _ = check.tick() => match running.renew_if_due().await {
                 Ok(true) => tracing::info!("the server's certificate was renewed"),
                 Ok(false) => {}

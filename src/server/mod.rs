@@ -6,12 +6,14 @@ mod listener;
 mod running;
 mod setup;
 mod socket;
+mod sweep;
 mod tls;
 mod trust;
 
 pub use first_account::FirstAccount;
 pub use running::{Environment, Running, start};
 pub use setup::{Installation, private_folder};
+pub use sweep::Swept;
 
 use std::path::PathBuf;
 

@@ -5,7 +5,9 @@ use super::{
     identity::OwnIdentity,
     listener::{self, Shared},
     setup::private_folder,
-    socket, tls,
+    socket,
+    sweep::{self, Swept},
+    tls,
     trust::Databases,
 };
 use crate::{
@@ -99,6 +101,15 @@ async fn serve(
     installation: Installation,
     now: Time,
 ) -> Result<Running, Error> {
+    // Whoever had them is gone, or, on a shared store, hears of it when it completes its own.
+    let swept = sweep::sweep(&*installation.store, &installation.cas, Duration::ZERO, now).await?;
+    if swept != Swept::default() {
+        tracing::warn!(
+            "{} issuances that were open are finished, {} voided",
+            swept.finished,
+            swept.voided
+        );
+    }
     let own = own_identity(&settings, &environment, &installation.cas, now).await?;
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&installation.store)));
     let live = live(&settings, &environment, &installation, &authenticator, &own)?;
@@ -280,6 +291,17 @@ impl Running {
         let event =
             Event::new(now, Name::ServerReloadRefused, Actor::server()).with("reason", reason);
         Ok(self.installation.store.append(event).await?)
+    }
+
+    /// Ends issuances that a request has left open for a minute: their CA signs what is recorded,
+    /// or they are voided if it cannot. Call it each minute.
+    ///
+    /// # Errors
+    /// [`Error::Ca`]; what is still open is for the next call.
+    pub async fn sweep(&self) -> Result<Swept, Error> {
+        let now = self.environment.clock.now();
+        let (store, cas) = (&*self.installation.store, &self.installation.cas);
+        Ok(sweep::sweep(store, cas, sweep::GRACE, now).await?)
     }
 
     /// Renews the server's certificate if it is due, and shows it from the next connection on.

@@ -3,7 +3,13 @@
 
 use super::RequestKey;
 use crate::types::{Serial, Time};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+/// How late a request may come to the store, on its way from the network.
+const LATE: Duration = Duration::from_secs(60);
 
 /// The requests whose repeats are still answered with the first one's certificate.
 #[derive(Debug, Default)]
@@ -41,8 +47,9 @@ impl Requests {
         }
     }
 
-    /// Drops what is over at `now`.
+    /// Drops what was over at `now`, but for a while: a request that came in time may be late here.
     pub(super) fn purge(&mut self, now: Time) {
+        let now = now.minus(LATE);
         while let Some(first) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {
             for key in first.remove() {
                 if self.slots.get(&key).is_some_and(|(_, until)| *until <= now) {
@@ -68,7 +75,7 @@ mod tests {
         let serial = |n: u8| Serial::parse(&[1, n]).unwrap();
         for n in 0..100_u8 {
             let now = Time::from_unix(u64::from(n));
-            requests.purge(now);
+            requests.purge(now.plus(LATE));
             let until = Time::from_unix(u64::from(n) + 10);
             requests.remember(RequestKey([n; 32]), serial(n), until);
         }

@@ -1,0 +1,104 @@
+//! Ends what a request has left open: it was cut, or the process that had it died.
+//!
+//! What the record says may have been signed, so it is signed now and becomes a certificate like any
+//! other, that can be found, fetched by a repeat and, later, revoked. Only what no CA of this server
+//! can vouch for any more is voided. Another node may be in the middle of the same record: the store
+//! decides who was first (docs/design/issuance.md).
+
+use crate::{
+    ca::Ca,
+    store::{self, Filter, Issuance, State, Store},
+    telemetry::audit::{Event, Name},
+    types::{Actor, CaName, Time},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+/// How old an open issuance is before a running server takes it for left behind. Much longer than
+/// a request takes: earlier would be no fault, but work done twice.
+pub(super) const GRACE: Duration = Duration::from_secs(60);
+
+/// How many are looked at together.
+const PAGE: usize = 500;
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Issuances that got their certificate.
+    pub finished: usize,
+    /// Issuances that were given up.
+    pub voided: usize,
+}
+
+/// Ends the open issuances that were begun at least `grace` ago; those that have to be voided get
+/// [`GRACE`] in any case, since a node with another configuration may be about to finish them.
+///
+/// # Errors
+/// Those of the store and of the signer; what was ended by then stays ended.
+pub(super) async fn sweep(
+    store: &dyn Store,
+    cas: &BTreeMap<CaName, Arc<Ca>>,
+    grace: Duration,
+    now: Time,
+) -> Result<Swept, crate::ca::Error> {
+    let mut swept = Swept::default();
+    let filter = Filter { state: Some(State::Open), ..Filter::default() };
+    let mut after = None;
+    loop {
+        let page = store.list(&filter, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else { return Ok(swept) };
+        after = Some(last.intent.serial.clone());
+        for open in &page {
+            let age = now.since(open.intent.begun);
+            if age < grace {
+                continue;
+            }
+            match hopeless(open, cas, now) {
+                Ok(ca) => {
+                    ca.finish(&open.intent, now).await?;
+                    swept.finished += 1;
+                }
+                Err(reason) if age >= GRACE => {
+                    void(store, open, reason, now).await?;
+                    swept.voided += 1;
+                }
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// The CA that can finish it, or why none can.
+fn hopeless<'a>(
+    open: &Issuance,
+    cas: &'a BTreeMap<CaName, Arc<Ca>>,
+    now: Time,
+) -> Result<&'a Ca, &'static str> {
+    let ca = cas.get(&open.intent.ca).ok_or("its CA is not in the configuration any more")?;
+    if now >= ca.issuing().not_after() {
+        return Err("its CA has expired");
+    }
+    if now > open.intent.not_after {
+        return Err("its validity is over");
+    }
+    Ok(ca)
+}
+
+async fn void(
+    store: &dyn Store,
+    open: &Issuance,
+    reason: &str,
+    now: Time,
+) -> Result<(), store::Error> {
+    let intent = &open.intent;
+    let event = Event::new(now, Name::IssuanceVoided, Actor::server())
+        .request(intent.request_id.clone())
+        .with("serial", &intent.serial)
+        .with("subject", &intent.subject)
+        .with("ca", &intent.ca)
+        .with("reason", reason);
+    match store.void(&intent.serial, event).await {
+        // Another node was first.
+        Ok(()) | Err(store::Error::WrongState { .. }) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}
