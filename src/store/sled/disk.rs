@@ -6,7 +6,7 @@ use std::{
     collections::HashSet,
     ffi::OsString,
     fs::{self, DirBuilder, File, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, FileExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -23,6 +23,10 @@ pub(super) const USUAL: usize = 6 * 1024;
 
 /// The largest value at all.
 pub(super) const LARGEST: usize = 120 * 1024;
+
+/// What sled 0.34.7 writes into `conf`: the settings that this store always has, and their CRC-32.
+pub(super) const CONF: &[u8] =
+    b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n\x76\x19\x51\xc1";
 
 /// The open database and its trees.
 pub(super) struct Trees {
@@ -63,6 +67,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         .mode(0o700)
         .create(folder)
         .map_err(|error| io_fault(folder, "make the folder", &error))?;
+    make_conf(folder)?;
+    remove_unfinished(folder)?;
     // A killed process leaves writes that the kernel has and the disk has not. sled reads them
     // back, and at once syncs a snapshot that counts on them.
     sync_files(folder)?;
@@ -88,6 +94,57 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     db.flush().map_err(|error| open_fault(folder, &error))?;
     sync_files(folder)?;
     Ok(trees)
+}
+
+/// Makes `conf` where there is none, whole or not at all. sled would write it in place: cut off
+/// there, it leaves a file of zeros, and never opens the folder again.
+fn make_conf(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("conf");
+    if path.try_exists().map_err(|error| io_fault(&path, "read it", &error))? {
+        return Ok(());
+    }
+    let unfinished = folder.join("conf.unfinished");
+    File::create(&unfinished)
+        .and_then(|mut file| file.write_all(CONF).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&unfinished, &path))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| io_fault(&path, "make it", &error))
+}
+
+/// Removes the snapshots that sled was writing when it was cut off. It takes them for whole ones,
+/// reads the latest, and would never open the folder again; the one before, or the log, is there.
+fn remove_unfinished(folder: &Path) -> Result<(), Error> {
+    let failed = |error| io_fault(folder, "remove an unfinished snapshot", &error);
+    if unfinished(folder).map_err(failed)?.is_empty() {
+        return Ok(());
+    }
+    let path = folder.join("db");
+    let db = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let db = db.map_err(|error| io_fault(&path, "open it", &error))?;
+    // Another process may be writing one just now.
+    match db.try_lock() {
+        // sled will say so.
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(error)) => return Err(io_fault(&path, "lock it", &error)),
+        Ok(()) => {}
+    }
+    let removed = unfinished(folder).and_then(|found| found.iter().try_for_each(fs::remove_file));
+    // Not left to the drop: a process that is just being forked may have the file for a while.
+    db.unlock().map_err(|error| io_fault(&path, "unlock it", &error))?;
+    removed.map_err(failed)
+}
+
+fn unfinished(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// Refuses a folder of another version; makes a new one this version's.
