@@ -13,5 +13,6 @@ mod common;
 
 mod clients;
 mod crash;
+mod powercut;
 mod process;
 mod readers;

@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 /// A running `estd serve`; killed when dropped.
 pub(crate) struct Estd {
+    /// The server, or what runs it.
     child: Child,
+    pid: u32,
     pub folder: TempDir,
     pub port: u16,
     pub password: String,
@@ -37,8 +39,16 @@ impl Estd {
 
     /// A start in a folder that may have been used before.
     pub(crate) fn start_in(folder: TempDir) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_estd"))
-            .arg("serve")
+        Self::start_under(&[], folder)
+    }
+
+    /// The same, by a program that takes a command at the end of its own and runs it as its only
+    /// child until it ends.
+    pub(crate) fn start_under(runner: &[String], folder: TempDir) -> Self {
+        let estd = env!("CARGO_BIN_EXE_estd").to_owned();
+        let words: Vec<String> = runner.iter().cloned().chain([estd, "serve".to_owned()]).collect();
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .current_dir(folder.path())
             .env("ESTD_LOG", "warn")
             .stdout(Stdio::piped())
@@ -50,7 +60,7 @@ impl Estd {
                     .unwrap(),
             )
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         let ready: serde_json::Value = loop {
@@ -74,7 +84,8 @@ impl Estd {
             ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
         let password =
             welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
-        Self { child, folder, port, password: password.to_owned(), welcome }
+        let pid = if runner.is_empty() { child.id() } else { only_child(child.id()) };
+        Self { child, pid, folder, port, password: password.to_owned(), welcome }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -86,7 +97,7 @@ impl Estd {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Sends a signal by name.
@@ -107,7 +118,7 @@ impl Estd {
 
     /// Ends it as a power switch would, and gives the folder back.
     pub(crate) fn kill(mut self) -> TempDir {
-        self.child.kill().unwrap();
+        self.signal("KILL");
         self.child.wait().unwrap();
         self.into_folder()
     }
@@ -124,10 +135,20 @@ impl Estd {
 
 impl Drop for Estd {
     fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended before, and its number be another's.
+        if let Ok(None) = self.child.try_wait() {
+            if self.pid != self.child.id() {
+                let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
+}
+
+fn only_child(parent: u32) -> u32 {
+    let output = Command::new("pgrep").args(["-P", &parent.to_string()]).output().unwrap();
+    good("pgrep", output).trim().parse().expect("one child")
 }
 
 /// An operator's command in a folder with a configuration.
