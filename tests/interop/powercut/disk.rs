@@ -193,7 +193,10 @@ impl Disk {
                 Call::MakeFolder { path } => {
                     self.make(path, true, when);
                 }
-                Call::RangeSync { .. } | Call::Accept { .. } | Call::Sent { .. } => {}
+                Call::RangeSync { .. }
+                | Call::Accept { .. }
+                | Call::Sent { .. }
+                | Call::Said { .. } => {}
             }
         }
     }

@@ -92,6 +92,10 @@ pub(super) enum Call {
         fd: u32,
         octets: usize,
     },
+    /// Something on standard output.
+    Said {
+        text: String,
+    },
 }
 
 /// A call and when it ran: from `start` on it can have had its effect, after `end` it has had it.
@@ -181,7 +185,7 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
         ours(plain(&from.join(path)))
     };
     let number = |text: &str| text.parse::<u64>().unwrap();
-    let fd = || number(arguments[0].split('<').next().unwrap()).try_into().unwrap();
+    let fd = || fd_number(arguments[0]);
     let file = || described(arguments[0]).and_then(ours);
     match name {
         "openat" | "open" => {
@@ -203,6 +207,10 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
                 }
                 let at = (name == "pwrite64").then(|| number(arguments[3]));
                 return Some(Call::Write { fd: fd(), path, at, octets });
+            }
+            if fd_number(arguments[0]) == 1 {
+                let text = String::from_utf8(octets(&whole).concat()).unwrap();
+                return Some(Call::Said { text });
             }
             let sent = octets(&whole).iter().map(Vec::len).sum();
             (!killed).then(|| Call::Sent { fd: fd(), octets: sent })
@@ -266,7 +274,7 @@ fn settle(operation: &mut Operation) -> Option<()> {
         Call::Remove { path } => (!path.exists()).then_some(()),
         Call::MakeFolder { path } => path.exists().then_some(()),
         Call::Sync { .. } | Call::RangeSync { .. } => Some(()),
-        Call::Accept { .. } | Call::Sent { .. } => None,
+        Call::Accept { .. } | Call::Sent { .. } | Call::Said { .. } => None,
     }
 }
 
@@ -274,6 +282,10 @@ fn settle(operation: &mut Operation) -> Option<()> {
 fn leading(result: &str) -> u64 {
     let digits = result.bytes().take_while(u8::is_ascii_digit).count();
     result[..digits].parse().unwrap()
+}
+
+fn fd_number(argument: &str) -> u32 {
+    argument.split('<').next().unwrap().parse().unwrap()
 }
 
 /// The file of a descriptor, if it is one: `11<\x2f...>`, `12<\x2f...>(deleted)`.
