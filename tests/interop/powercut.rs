@@ -24,6 +24,7 @@ use estd::{
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     env, fs,
+    io::Write,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
@@ -545,7 +546,7 @@ async fn drives_a_store() {
                 let event = Event::new(now, Name::CertificateIssued, Actor::server())
                     .with("serial", &serial);
                 store.complete(&serial, driven_certificate(&serial), event).await.unwrap();
-                println!("has {serial}");
+                writeln!(std::io::stdout(), "has {serial}").unwrap();
             });
         }
         tasks.join_all().await;
