@@ -17,6 +17,7 @@ use crate::{
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::Path,
     sync::Arc,
@@ -174,12 +175,24 @@ fn other_ca(path: std::path::PathBuf, fault: &str) -> Error {
 }
 
 /// Makes the folder with mode 0700, or checks that nobody else may enter the one that is there.
+/// Its name is durable then: a power cut takes no folder away with all that was synced in it.
 ///
 /// # Errors
 /// [`Error::File`] if it cannot be made, or is open to others.
 pub fn private_folder(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: path.to_owned(), cause };
+    let whole = std::path::absolute(path).map_err(failed)?;
+    let missing: Vec<_> = whole.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    // One that is there as well: a start that was killed may have made it, and not synced.
+    for folder in missing.iter().copied().chain(missing.is_empty().then_some(&*whole)) {
+        let Some(parent) = folder.parent() else { continue };
+        match fs::File::open(parent).and_then(|parent| parent.sync_all()) {
+            // Somebody else's, who also made what is in it.
+            Err(cause) if missing.is_empty() && cause.kind() == ErrorKind::PermissionDenied => {}
+            result => result.map_err(|cause| Error::File { path: parent.to_owned(), cause })?,
+        }
+    }
     let mode = fs::metadata(path).map_err(failed)?.mode();
     if mode & 0o077 != 0 {
         return Err(failed(std::io::Error::other(format!(

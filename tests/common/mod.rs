@@ -259,6 +259,11 @@ impl Connection {
         self.0.get_ref().1
     }
 
+    /// The client's own port.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.0.get_ref().0.local_addr().unwrap().port()
+    }
+
     pub(crate) async fn write(&mut self, octets: impl AsRef<[u8]>) {
         // A server that refuses early may have closed: what counts is its answer.
         let _ = self.0.write_all(octets.as_ref()).await;

@@ -14,12 +14,12 @@ use std::{sync::Arc, time::Duration};
 /// and request key: as a request leaves it that is cut after its first step.
 async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
     let device = server.device(&format!("/CN=device-{number}")).await;
-    let (_, pem) = x509_cert::der::pem::decode_vec(device.pem.as_bytes()).unwrap();
+    let (_, pem) = der::pem::decode_vec(device.pem.as_bytes()).unwrap();
     let issued = Certificate::parse(&pem).unwrap();
     let record = server.running.store().find(issued.serial()).await.unwrap().unwrap();
     let serial = Serial::parse(&[number; 20]).unwrap();
-    let certificate: x509_cert::Certificate = x509_cert::der::Decode::from_der(&pem).unwrap();
-    let mut tbs = x509_cert::der::Encode::to_der(certificate.tbs_certificate()).unwrap();
+    let certificate: x509_cert::Certificate = der::Decode::from_der(&pem).unwrap();
+    let mut tbs = der::Encode::to_der(certificate.tbs_certificate()).unwrap();
     let place = tbs.windows(20).position(|part| part == issued.serial().as_bytes()).unwrap();
     tbs[place..place + 20].copy_from_slice(serial.as_bytes());
     let intent = Intent {

@@ -14,5 +14,6 @@ mod common;
 mod clients;
 mod crash;
 mod faults;
+mod powercut;
 mod process;
 mod readers;

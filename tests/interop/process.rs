@@ -10,7 +10,9 @@ use tempfile::TempDir;
 
 /// A running `estd serve`; killed when dropped.
 pub(crate) struct Estd {
+    /// The server, or what runs it.
     child: Child,
+    pid: u32,
     pub folder: TempDir,
     pub port: u16,
     pub password: String,
@@ -42,8 +44,21 @@ impl Estd {
 
     /// A start in a folder that may have been used before.
     pub(crate) fn start_in(folder: TempDir) -> Self {
-        let command = Command::new(env!("CARGO_BIN_EXE_estd"));
-        Self::start_by(command, folder)
+        Self::start_under(&[], folder)
+    }
+
+    /// The same, by a program that takes a command at the end of its own and runs it as its only
+    /// child until it ends.
+    pub(crate) fn start_under(runner: &[String], folder: TempDir) -> Self {
+        let estd = env!("CARGO_BIN_EXE_estd").to_owned();
+        let words: Vec<String> = runner.iter().cloned().chain([estd]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        let mut started = Self::start_by(command, folder);
+        if !runner.is_empty() {
+            started.pid = only_child(started.child.id());
+        }
+        started
     }
 
     /// The same by another program, which becomes `estd`.
@@ -61,7 +76,7 @@ impl Estd {
                     .unwrap(),
             )
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         let ready: serde_json::Value = loop {
@@ -85,7 +100,8 @@ impl Estd {
             ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
         let password =
             welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
-        Self { child, folder, port, password: password.to_owned(), welcome }
+        let pid = child.id();
+        Self { child, pid, folder, port, password: password.to_owned(), welcome }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -97,7 +113,7 @@ impl Estd {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
     }
 
     /// Sends a signal by name.
@@ -118,7 +134,7 @@ impl Estd {
 
     /// Ends it as a power switch would, and gives the folder back.
     pub(crate) fn kill(mut self) -> TempDir {
-        self.child.kill().unwrap();
+        self.signal("KILL");
         self.child.wait().unwrap();
         self.into_folder()
     }
@@ -135,10 +151,20 @@ impl Estd {
 
 impl Drop for Estd {
     fn drop(&mut self) {
-        // It may have ended before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have ended before, and its number be another's.
+        if let Ok(None) = self.child.try_wait() {
+            if self.pid != self.child.id() {
+                let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
+}
+
+fn only_child(parent: u32) -> u32 {
+    let output = Command::new("pgrep").args(["-P", &parent.to_string()]).output().unwrap();
+    good("pgrep", output).trim().parse().expect("one child")
 }
 
 /// An operator's command in a folder with a configuration.

@@ -30,7 +30,19 @@ use tokio::sync::{mpsc, oneshot};
 const GATHER: Duration = Duration::from_millis(1);
 
 /// How many commands are committed together at most: measured, docs/adr/0001.
-pub(super) const BATCH: usize = 512;
+const BATCH: usize = 512;
+
+/// How many items are imported with one commit: what [`COMMIT`] holds, at some 1,000 octets each.
+pub(super) const IMPORT: usize = 64;
+
+/// How many octets of values are committed together, but for the last change.
+///
+/// sled takes a segment of its log again, 512 KiB, when the log has gone on elsewhere by what it
+/// believes to be durable, and it believes so before the sync of the disk. A commit that filled
+/// segments could so overwrite what the disk still needs, should the power go before the sync:
+/// with 512 changes in one commit, replayed power cuts left stores that did not open. sled writes
+/// several times what it is given.
+const COMMIT: usize = 64 * 1024;
 
 /// The writer of this store's events: there is one.
 pub(super) const WRITER: u64 = 1;
@@ -56,6 +68,22 @@ pub(super) enum Change {
     Import(Vec<Item>),
     /// Takes no more commands.
     Close,
+}
+
+impl Change {
+    /// How many octets it writes, about.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Begin { item, .. } => item.len(),
+            Self::End { value, recent, event, .. } => value.len() + recent.len() + event.item.len(),
+            Self::AddAccount { value, event, .. } => value.len() + event.item.len(),
+            Self::RemoveAccount { event, .. } | Self::Append { event } => event.item.len(),
+            Self::Decide { value, .. } => value.len(),
+            // Alone in its commit.
+            Self::Import(_) => COMMIT,
+            Self::Close => 0,
+        }
+    }
 }
 
 /// An event and its stored form.
@@ -392,17 +420,17 @@ impl Committer {
     pub(super) fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), String> {
         let mut batch = Vec::with_capacity(BATCH);
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let mut plan = self.plan();
-            for Command { change, reply } in batch.drain(..) {
-                if matches!(change, Change::Close) {
-                    // What is queued behind is still taken; nothing new is.
-                    commands.close();
+            let several = batch.len() > 1;
+            let mut batch = batch.drain(..);
+            while batch.len() > 0 {
+                let settled = self.commit_some(&mut batch, commands);
+                if let Err(why) = settled {
+                    for Command { reply, .. } in batch {
+                        let _ = reply.send(Err(Error::Unavailable(why.clone())));
+                    }
+                    return Err(why);
                 }
-                let outcome = self.consider(&mut plan, change);
-                plan.answers.push((reply, outcome));
             }
-            let several = plan.answers.len() > 1;
-            self.settle(plan)?;
             if several {
                 // Nobody unparks this thread: it is a pause.
                 std::thread::park_timeout(GATHER);
@@ -411,6 +439,27 @@ impl Committer {
         // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
         let _ = self.disk.sync(&self.trees.db);
         Ok(())
+    }
+
+    /// Commits the first of these commands, as many as one commit may hold.
+    fn commit_some(
+        &mut self,
+        batch: &mut std::vec::Drain<'_, Command>,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> Result<(), String> {
+        let mut plan = self.plan();
+        let mut octets = 0;
+        while octets < COMMIT {
+            let Some(Command { change, reply }) = batch.next() else { break };
+            octets += change.octets();
+            if matches!(change, Change::Close) {
+                // What is queued behind is still taken; nothing new is.
+                commands.close();
+            }
+            let outcome = self.consider(&mut plan, change);
+            plan.answers.push((reply, outcome));
+        }
+        self.settle(plan)
     }
 
     /// An empty plan, numbered on from what was committed last.

@@ -6,7 +6,7 @@ use std::{
     collections::HashSet,
     ffi::OsString,
     fs::{self, DirBuilder, File, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::{DirBuilderExt, FileExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
@@ -27,6 +27,10 @@ pub(super) const LARGEST: usize = 120 * 1024;
 /// How many octets must fit before a store whose disk was full is closed to be opened again. sled
 /// writes when it opens: a segment of 512 KiB, and a snapshot of some 4 MB with a million records.
 const ROOM: usize = 8 << 20;
+
+/// What sled 0.34.7 writes into `conf`: the settings that this store always has, and their CRC-32.
+pub(super) const CONF: &[u8] =
+    b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n\x76\x19\x51\xc1";
 
 /// The open database and its trees.
 pub(super) struct Trees {
@@ -57,21 +61,6 @@ pub(super) fn fault(fault: ::sled::Error) -> Error {
 
 fn io_fault(path: &Path, what: &str, fault: &io::Error) -> Error {
     Error::Unavailable(format!("{}: cannot {what}: {fault}", path.display()))
-}
-
-/// What may be found in the folder and is of no use.
-fn remove_leftovers(folder: &Path) -> Result<(), Error> {
-    let failed = |error| io_fault(folder, "remove what a failed write has left", &error);
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        // A snapshot that was not finished: sled takes it for the newest, and for damage.
-        if name == PROBE || (name.starts_with("snap.") && name.ends_with(".generating")) {
-            fs::remove_file(entry.path()).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// Has the folder read from the disk. After a failed sync Linux keeps the pages that it could not
@@ -126,10 +115,11 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         .mode(0o700)
         .create(folder)
         .map_err(|error| io_fault(folder, "make the folder", &error))?;
+    make_conf(folder)?;
+    remove_leftovers(folder)?;
     // A killed process leaves writes that the kernel has and the disk has not. sled reads them
     // back, and at once syncs a snapshot that counts on them.
     sync_files(folder)?;
-    remove_leftovers(folder)?;
 
     let config = Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
     // sled asserts what it believes of its files, and damaged ones are not what it believes.
@@ -152,6 +142,58 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     db.flush().map_err(|error| open_fault(folder, &error))?;
     sync_files(folder)?;
     Ok(trees)
+}
+
+/// Makes `conf` where there is none, whole or not at all. sled would write it in place: cut off
+/// there, it leaves a file of zeros, and never opens the folder again.
+fn make_conf(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("conf");
+    if path.try_exists().map_err(|error| io_fault(&path, "read it", &error))? {
+        return Ok(());
+    }
+    let unfinished = folder.join("conf.unfinished");
+    File::create(&unfinished)
+        .and_then(|mut file| file.write_all(CONF).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&unfinished, &path))
+        .and_then(|()| File::open(folder)?.sync_all())
+        .map_err(|error| io_fault(&path, "make it", &error))
+}
+
+/// Removes what a failed or cut write has left: a probe, and the snapshots that sled was writing.
+/// It takes them for whole ones, reads the latest, and would never open the folder again; the one
+/// before, or the log, is there.
+fn remove_leftovers(folder: &Path) -> Result<(), Error> {
+    let failed = |error| io_fault(folder, "remove what a failed write has left", &error);
+    if leftovers(folder).map_err(failed)?.is_empty() {
+        return Ok(());
+    }
+    let path = folder.join("db");
+    let db = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+    let db = db.map_err(|error| io_fault(&path, "open it", &error))?;
+    // Another process may be writing one just now.
+    match db.try_lock() {
+        // sled will say so.
+        Err(TryLockError::WouldBlock) => return Ok(()),
+        Err(TryLockError::Error(error)) => return Err(io_fault(&path, "lock it", &error)),
+        Ok(()) => {}
+    }
+    let removed = leftovers(folder).and_then(|found| found.iter().try_for_each(fs::remove_file));
+    // Not left to the drop: a process that is just being forked may have the file for a while.
+    db.unlock().map_err(|error| io_fault(&path, "unlock it", &error))?;
+    removed.map_err(failed)
+}
+
+fn leftovers(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == PROBE || (name.starts_with("snap.") && name.ends_with(".generating")) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
 }
 
 /// Refuses a folder of another version; makes a new one this version's.

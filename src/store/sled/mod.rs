@@ -319,10 +319,10 @@ impl Store for SledStore {
     }
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
-        // In parts of which each is one commit, as those of callers are.
+        // In parts of which each is one commit, and about as large as those of callers.
         let mut parts = items.into_iter().peekable();
         while parts.peek().is_some() {
-            let part: Vec<Item> = parts.by_ref().take(committer::BATCH).collect();
+            let part: Vec<Item> = parts.by_ref().take(committer::IMPORT).collect();
             self.change(Change::Import(part)).await?;
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::{
     super::contract::{
         CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, serial,
     },
+    disk::CONF,
     *,
 };
 use crate::{
@@ -543,4 +544,40 @@ async fn a_mark_that_is_missing_torn_or_behind_is_no_fault() {
     let store = open(folder.path()).unwrap();
     assert_eq!(store.events(nth(1), 10).await.unwrap().len(), 4);
     store.close().await;
+}
+
+#[test]
+fn the_settings_of_sled_are_those_it_writes_itself() {
+    let folder = TempDir::new().unwrap();
+    drop(::sled::open(folder.path()).unwrap());
+    assert_eq!(fs::read(folder.path().join("conf")).unwrap(), CONF);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_cut_off_is_removed_and_not_under_a_running_store() {
+    let folder = TempDir::new().unwrap();
+    // Later than any: sled would read it first.
+    let unfinished = folder.path().join("snap.7FFFFFFFFFFFFFFF.generating");
+    fs::write(&unfinished, b"").unwrap();
+    let store = open(folder.path()).unwrap();
+    assert!(!unfinished.exists());
+    issue(&store, 1).await;
+    fs::write(&unfinished, b"half").unwrap();
+    assert!(matches!(open(folder.path()).err().unwrap(), Error::InUse(_)));
+    assert!(unfinished.exists(), "it may be the other's");
+    store.close().await;
+
+    let store = open(folder.path()).unwrap();
+    assert!(store.find(&serial(1)).await.unwrap().is_some());
+    assert!(!unfinished.exists());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn settings_that_were_cut_off_are_made_again() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("conf.unfinished"), [0; 100]).unwrap();
+    open(folder.path()).unwrap().close().await;
+    assert_eq!(fs::read(folder.path().join("conf")).unwrap(), CONF);
+    assert!(!folder.path().join("conf.unfinished").exists());
 }
