@@ -20,4 +20,5 @@ mod labels;
 mod life;
 mod paths;
 mod reenroll;
+mod store;
 mod tls;

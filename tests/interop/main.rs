@@ -16,3 +16,4 @@ mod crash;
 mod faults;
 mod process;
 mod readers;
+mod store;
