@@ -1,6 +1,8 @@
 //! What an operator may ask for. The Unix socket and the commands that work without a running
 //! server come through here, so that both do the same.
 
+pub mod check;
+
 use crate::{
     api,
     ca::CaCertificates,

@@ -5,11 +5,13 @@ pub mod device;
 mod office;
 mod operator;
 mod serve;
+mod store;
 mod welcome;
 
 use crate::{
     api,
     config::{self, Settings},
+    server,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -47,6 +49,60 @@ enum Command {
     /// Enrolment accounts.
     #[command(subcommand)]
     User(UserCommand),
+    /// The store as a whole, while no server uses it.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Reads everything and tells what is wrong: exit code 1 if anything is.
+    Check,
+    /// Gives back the disk that the store no longer needs. Takes as much room again meanwhile.
+    Compact,
+    /// Writes all that the store holds, password hashes too, as lines of JSON.
+    Export {
+        /// A file that does not exist yet; standard output without it.
+        file: Option<PathBuf>,
+    },
+    /// Brings an export into an empty store, or goes on with an import that was cut short.
+    Import {
+        /// What `estd store export` wrote.
+        file: PathBuf,
+    },
+    /// Copies all that one store holds into another, empty one, and compares both.
+    Copy(CopyArguments),
+}
+
+#[derive(Debug, Args)]
+struct CopyArguments {
+    /// The store of this configuration to read. sled: the one in the data folder.
+    #[arg(long)]
+    from: BackendName,
+    /// The store to fill.
+    #[arg(long)]
+    to: BackendName,
+    /// The configuration that the target is of; without it the same one.
+    #[arg(long, value_name = "FILE")]
+    target_config: Option<PathBuf>,
+}
+
+/// A kind of store that outlasts the process.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum BackendName {
+    /// In the data folder.
+    Sled,
+    /// The database that [store] names.
+    Postgres,
+}
+
+impl From<BackendName> for server::BackendKind {
+    fn from(name: BackendName) -> Self {
+        match name {
+            BackendName::Sled => Self::Sled,
+            BackendName::Postgres => Self::Postgres,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -142,8 +198,8 @@ impl Failure {
     }
 }
 
-impl From<crate::server::Error> for Failure {
-    fn from(fault: crate::server::Error) -> Self {
+impl From<server::Error> for Failure {
+    fn from(fault: server::Error) -> Self {
         Self::new(&fault, fault.remedy())
     }
 }
@@ -189,6 +245,7 @@ fn run(arguments: Estd) -> Result<(), Failure> {
         Command::Cert(command) => operator::cert(&settings, command),
         Command::Ca(CaCommand::Show { output }) => operator::ca_show(&settings, output),
         Command::User(command) => operator::user(&settings, command),
+        Command::Store(command) => store::run(&settings, command),
     }
 }
 

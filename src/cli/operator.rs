@@ -236,7 +236,7 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Prints a line. Whoever closed the pipe (`| head`) has seen enough.
-fn line(text: &str) -> Result<(), Failure> {
+pub(super) fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}")
         .map_err(|cause| Failure::new(format!("standard output: {cause}"), "keep it open"))
 }

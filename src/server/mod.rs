@@ -4,7 +4,7 @@ mod first_account;
 mod identity;
 mod listener;
 mod running;
-mod setup;
+pub mod setup;
 mod socket;
 mod sweep;
 mod tls;
@@ -12,7 +12,7 @@ mod trust;
 
 pub use first_account::FirstAccount;
 pub use running::{Environment, Running, start};
-pub use setup::{Installation, private_folder};
+pub use setup::{Backend, BackendKind, Installation, private_folder};
 pub use sweep::Swept;
 
 use std::path::PathBuf;
@@ -49,6 +49,9 @@ pub enum Error {
     /// The configuration names something that is not there.
     #[error("the configuration names {0}, which does not exist")]
     Missing(String),
+    /// The configuration names another kind of store than a command asks for.
+    #[error("{0}")]
+    OtherStore(String),
     /// A fault of this program.
     #[error("internal: {0}")]
     Internal(String),
@@ -80,6 +83,7 @@ impl Error {
                 "choose another address in [server] listen, or stop what listens there".to_owned()
             }
             Self::Missing(_) => "add it, or name another".to_owned(),
+            Self::OtherStore(_) => "set [store] to the store that is meant".to_owned(),
             Self::Tls(_) | Self::Ca(_) | Self::Internal(_) => {
                 "report it with the text above".to_owned()
             }

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Settings},
     entropy::Entropy,
     store::{Decided, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
-    telemetry::audit::{Event, Name, Trail},
+    telemetry::audit::{Event, Name, NoTrail, Trail},
     types::{Actor, CaName, Time},
 };
 use std::{
@@ -19,7 +19,7 @@ use std::{
     fs,
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt, MetadataExt},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -88,18 +88,113 @@ impl Installation {
     }
 }
 
-async fn open_store(
-    settings: &Settings,
+/// A kind of store that outlasts the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BackendKind {
+    /// sled, in the data folder.
+    Sled,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A store that outlasts the process: where it is, and how it is opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// sled.
+    Sled {
+        /// Its folder.
+        folder: PathBuf,
+        /// Octets of page cache.
+        cache: u64,
+    },
+    /// PostgreSQL.
+    Postgres(Box<config::Postgres>),
+}
+
+/// The page cache of a store in the data folder when `[store]` names another one.
+const CACHE: u64 = 64 << 20;
+
+impl Backend {
+    /// The store that `[store]` names.
+    ///
+    /// # Errors
+    /// [`Error::OtherStore`] if that is in memory.
+    pub fn of(settings: &Settings) -> Result<Self, Error> {
+        match &settings.store {
+            config::Store::Sled { .. } => Self::named(settings, BackendKind::Sled),
+            config::Store::Postgres(_) => Self::named(settings, BackendKind::Postgres),
+            config::Store::Memory => Err(Error::OtherStore(
+                "the store is in memory, and gone with its server".to_owned(),
+            )),
+        }
+    }
+
+    /// The store of this kind that the configuration describes. The one in the data folder is there
+    /// whatever `[store]` names.
+    ///
+    /// # Errors
+    /// [`Error::OtherStore`] if it describes none of this kind.
+    pub fn named(settings: &Settings, kind: BackendKind) -> Result<Self, Error> {
+        match kind {
+            BackendKind::Sled => {
+                let cache = match settings.store {
+                    config::Store::Sled { cache } => cache,
+                    _ => CACHE,
+                };
+                Ok(Self::Sled { folder: settings.data.join("store"), cache })
+            }
+            BackendKind::Postgres => match &settings.store {
+                config::Store::Postgres(postgres) => Ok(Self::Postgres(postgres.clone())),
+                _ => Err(Error::OtherStore(format!(
+                    "{} describes no store in PostgreSQL",
+                    settings.file.display()
+                ))),
+            },
+        }
+    }
+}
+
+/// Checks that a store's folder is there, for commands that make none.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn expect_folder(folder: &Path) -> Result<(), Error> {
+    let found = fs::metadata(folder);
+    found.map(|_| ()).map_err(|cause| Error::File { path: folder.to_owned(), cause })
+}
+
+/// Opens a store that is there, for a command that tells nothing to the trail.
+///
+/// # Errors
+/// [`Error::File`] if there is none; [`Error::Store`], while a server runs with
+/// [`crate::store::Error::InUse`] if it is sled's.
+pub async fn open_existing(backend: Backend, now: Time) -> Result<Arc<dyn Store>, Error> {
+    if let Backend::Sled { folder, .. } = &backend {
+        expect_folder(folder)?;
+    }
+    open_or_make(backend, now).await
+}
+
+/// Opens a store, or makes an empty one, for a command that tells nothing to the trail.
+///
+/// # Errors
+/// As [`open_existing`], but for one that is not there.
+pub async fn open_or_make(backend: Backend, now: Time) -> Result<Arc<dyn Store>, Error> {
+    open_backend(backend, Arc::new(NoTrail), now).await
+}
+
+async fn open_backend(
+    backend: Backend,
     trail: Arc<dyn Trail>,
     now: Time,
 ) -> Result<Arc<dyn Store>, Error> {
-    Ok(match &settings.store {
-        config::Store::Memory => Arc::new(MemoryStore::new(trail)),
-        config::Store::Sled { cache } => {
-            private_folder(&settings.data.join("store"))?;
-            Arc::new(SledStore::open(&settings.data.join("store"), *cache, now, trail)?)
+    Ok(match backend {
+        Backend::Sled { folder, cache } => {
+            private_folder(&folder)?;
+            Arc::new(SledStore::open(&folder, cache, now, trail)?)
         }
-        config::Store::Postgres(postgres) => {
+        Backend::Postgres(postgres) => {
             let options = PostgresOptions {
                 connection: postgres.connection.clone(),
                 anchors: postgres.anchors.clone(),
@@ -109,6 +204,17 @@ async fn open_store(
             Arc::new(PostgresStore::open(options, trail).await?)
         }
     })
+}
+
+async fn open_store(
+    settings: &Settings,
+    trail: Arc<dyn Trail>,
+    now: Time,
+) -> Result<Arc<dyn Store>, Error> {
+    match &settings.store {
+        config::Store::Memory => Ok(Arc::new(MemoryStore::new(trail))),
+        _ => open_backend(Backend::of(settings)?, trail, now).await,
+    }
 }
 
 async fn open_ca(
@@ -162,7 +268,7 @@ async fn open_ca(
     Ok(ca)
 }
 
-fn other_ca(path: std::path::PathBuf, fault: &str) -> Error {
+fn other_ca(path: PathBuf, fault: &str) -> Error {
     Error::Ca(crate::ca::Error::File {
         path,
         fault: fault.to_owned(),

@@ -23,7 +23,7 @@ macro_rules! numbers {
             match value { $($variant => $code),+ }
         }
 
-        fn $value(number: u8) -> Result<$type, String> {
+        pub(super) fn $value(number: u8) -> Result<$type, String> {
             match number {
                 $($code => Ok($make),)+
                 _ => Err(format!(concat!("unknown ", stringify!($type), " {}"), number)),
@@ -69,6 +69,16 @@ numbers!(method_number, method_of, Method,
     7 => Method::Operator => Method::Operator,
     8 => Method::Server => Method::Server,
 );
+
+/// The value with this text, of those that have a number.
+pub(super) fn by_text<T>(
+    text: &str,
+    of: fn(u8) -> Result<T, String>,
+    shown: fn(&T) -> String,
+) -> Result<T, String> {
+    let mut known = (1..=u8::MAX).filter_map(|number| of(number).ok());
+    known.find(|value| shown(value) == text).ok_or_else(|| format!("unknown: {text:?}"))
+}
 
 /// Octets in one copy; serde's own form of a slice goes octet by octet. The result is the same.
 fn octets<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {

@@ -17,11 +17,12 @@ mod postgres;
 mod record;
 mod requests;
 mod sled;
+pub mod transfer;
 
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, State};
-pub use sled::SledStore;
+pub use sled::{Compacted, SledStore};
 
 use crate::{
     telemetry::audit::{Event, EventId},

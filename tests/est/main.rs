@@ -20,5 +20,6 @@ mod labels;
 mod life;
 mod paths;
 mod reenroll;
+mod store;
 mod sweep;
 mod tls;

@@ -17,3 +17,4 @@ mod faults;
 mod powercut;
 mod process;
 mod readers;
+mod store;

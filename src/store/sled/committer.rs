@@ -663,7 +663,7 @@ impl Committer {
     fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
         let intent = &record.intent;
         let (serial, until) = (intent.serial.clone(), intent.repeat_until);
-        if record.state != State::Void {
+        if record.state != State::Void && until > self.now {
             self.requests.restore(intent.request_key, serial.clone(), until);
         }
         if record.state == State::Open {
@@ -678,7 +678,9 @@ impl Committer {
         let value = super::fitting(format::issuance(&record)?)?;
         plan.large |= value.len() > USUAL;
         plan.certificates.push((serial.as_bytes().into(), value.into()));
-        if record.state == State::Issued && record.ended.is_some_and(|ended| ended < until) {
+        // What is over already is not needed by the next one that opens the store.
+        let over = until <= self.now;
+        if !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until) {
             let page = plan.recent.push(&format::recent_item(intent)?)?;
             let end = plan.recent_ends.entry(page).or_insert(until);
             *end = until.max(*end);
@@ -754,7 +756,7 @@ impl Committer {
         self.next_recent = plan.recent.next();
         self.next_event = plan.events.next();
         self.shared.events.store(self.next_event - 1, Ordering::Release);
-        if !plan.told.is_empty() {
+        if self.next_event != first {
             self.disk.mark(self.next_event - 1);
         }
         for (number, event) in (first..).zip(&plan.told) {

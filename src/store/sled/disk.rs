@@ -260,6 +260,11 @@ fn sync_files(folder: &Path) -> Result<(), Error> {
         }
     }
     // The folder's own name, if it is new.
+    sync_parent(folder)
+}
+
+/// Makes durable the name of a folder.
+pub(super) fn sync_parent(folder: &Path) -> Result<(), Error> {
     if let Ok(parent) = folder.join("..").canonicalize() {
         File::open(&parent)
             .and_then(|file| file.sync_all())

@@ -24,6 +24,7 @@
 //! `ca`) come nearly so. Nothing but speed depends on it.
 
 mod committer;
+mod compact;
 mod disk;
 mod keeper;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use committer::{Change, Command, Outcome, Shared, Slot, Told};
+pub use compact::Compacted;
 use disk::{LARGEST, Trees, fault};
 use keeper::Keeper;
 use std::{

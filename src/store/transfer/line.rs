@@ -1,0 +1,372 @@
+//! The text of an item: one line of JSON, version 1 of the export.
+//!
+//! Octets are base64, digests and serial numbers hexadecimal, moments RFC 3339 in UTC. The fields
+//! stand in one order and none is left out, so that equal items have equal lines.
+
+use super::{Counts, Digest, Summary};
+use crate::{
+    store::{Account, Intent, Issuance, Item, RequestKey, State, format},
+    telemetry::audit::{Event, EventId, Name},
+    types::{Actor, Label, Method, Operation, RequestId, Serial, Time},
+};
+use aws_lc_rs::digest::{Context, SHA256};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Serialize, de::IntoDeserializer};
+use std::{fmt::Display, io, str::FromStr, sync::Arc};
+
+/// The first line's `format`.
+const FORMAT: &str = "estd store";
+
+/// The version that is written, and the one that is read.
+const VERSION: u32 = 1;
+
+/// A line after the first.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Line {
+    Issuance(Box<IssuanceLine>),
+    Account(AccountLine),
+    Decision(DecisionLine),
+    Event(EventLine),
+    End(EndLine),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeadLine {
+    format: String,
+    version: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorLine {
+    name: String,
+    method: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssuanceLine {
+    serial: String,
+    state: String,
+    request_key: String,
+    repeat_until: String,
+    tbs: String,
+    ca: String,
+    profile: String,
+    label: Option<String>,
+    operation: Option<String>,
+    subject: String,
+    san: Vec<String>,
+    spki_sha256: String,
+    not_before: String,
+    not_after: String,
+    actor: ActorLine,
+    predecessor: Option<String>,
+    request: String,
+    begun: String,
+    certificate: String,
+    ended: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountLine {
+    name: String,
+    password_hash: String,
+    added: String,
+    labels: Option<Vec<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DecisionLine {
+    matter: String,
+    value: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventLine {
+    writer: u64,
+    number: u64,
+    at: String,
+    name: String,
+    actor: ActorLine,
+    request: Option<String>,
+    details: Vec<(String, String)>,
+}
+
+/// The last line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndLine {
+    counts: Counts,
+    sha256: String,
+}
+
+/// What stands in a line.
+#[derive(Debug)]
+pub(super) enum Read {
+    Item(Item),
+    End(Counts, String),
+}
+
+/// Why a line is none of ours.
+type Fault = String;
+
+fn text(fault: impl Display) -> Fault {
+    fault.to_string()
+}
+
+fn shown(value: impl ToString) -> String {
+    value.to_string()
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Fault> {
+    text.parse().map_err(|fault: T::Err| fault.to_string())
+}
+
+fn time(text: &str) -> Result<Time, Fault> {
+    let moment = humantime::parse_rfc3339(text).map_err(|fault| format!("{text:?}: {fault}"))?;
+    Ok(Time::from(moment))
+}
+
+fn octets(text: &str) -> Result<Vec<u8>, Fault> {
+    STANDARD.decode(text).map_err(|fault| format!("base64: {fault}"))
+}
+
+fn digest(text: &str) -> Result<[u8; 32], Fault> {
+    let fault = || format!("{text:?} is not 64 hexadecimal digits");
+    let mut digest = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(fault());
+    }
+    for (octet, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| fault())?;
+        *octet = u8::from_str_radix(pair, 16).map_err(|_| fault())?;
+    }
+    Ok(digest)
+}
+
+fn request_id(id: &str) -> Result<RequestId, Fault> {
+    RequestId::deserialize(id.into_deserializer())
+        .map_err(|fault: serde::de::value::Error| text(fault))
+}
+
+impl From<&Actor> for ActorLine {
+    fn from(actor: &Actor) -> Self {
+        Self { name: actor.name.clone(), method: shown(actor.method) }
+    }
+}
+
+impl ActorLine {
+    fn read(self) -> Result<Actor, Fault> {
+        let method = format::by_text(&self.method, format::method_of, Method::to_string)?;
+        Ok(Actor { name: self.name, method })
+    }
+}
+
+impl From<&Issuance> for IssuanceLine {
+    fn from(issuance: &Issuance) -> Self {
+        let Issuance { intent, state, certificate, ended } = issuance;
+        Self {
+            serial: shown(&intent.serial),
+            state: shown(state),
+            request_key: shown(Digest(intent.request_key.0)),
+            repeat_until: shown(intent.repeat_until),
+            tbs: STANDARD.encode(&intent.tbs),
+            ca: shown(&intent.ca),
+            profile: shown(&intent.profile),
+            label: intent.label.as_ref().map(shown),
+            operation: intent.operation.map(shown),
+            subject: intent.subject.clone(),
+            san: intent.san.clone(),
+            spki_sha256: shown(Digest(intent.spki_sha256)),
+            not_before: shown(intent.not_before),
+            not_after: shown(intent.not_after),
+            actor: (&intent.actor).into(),
+            predecessor: intent.predecessor.as_ref().map(shown),
+            request: shown(&intent.request_id),
+            begun: shown(intent.begun),
+            certificate: STANDARD.encode(certificate),
+            ended: ended.map(shown),
+        }
+    }
+}
+
+impl IssuanceLine {
+    fn read(self) -> Result<Issuance, Fault> {
+        let operation =
+            |name: &String| format::by_text(name, format::operation_of, Operation::to_string);
+        let intent = Intent {
+            serial: parsed::<Serial>(&self.serial)?,
+            request_key: RequestKey(digest(&self.request_key)?),
+            repeat_until: time(&self.repeat_until)?,
+            tbs: octets(&self.tbs)?,
+            ca: parsed(&self.ca)?,
+            profile: parsed(&self.profile)?,
+            label: self.label.as_deref().map(parsed).transpose()?,
+            operation: self.operation.as_ref().map(operation).transpose()?,
+            subject: self.subject,
+            san: self.san,
+            spki_sha256: digest(&self.spki_sha256)?,
+            not_before: time(&self.not_before)?,
+            not_after: time(&self.not_after)?,
+            actor: self.actor.read()?,
+            predecessor: self.predecessor.as_deref().map(parsed).transpose()?,
+            request_id: request_id(&self.request)?,
+            begun: time(&self.begun)?,
+        };
+        Ok(Issuance {
+            intent,
+            state: format::by_text(&self.state, format::state_of, State::to_string)?,
+            certificate: octets(&self.certificate)?,
+            ended: self.ended.as_deref().map(time).transpose()?,
+        })
+    }
+}
+
+impl From<&Item> for Line {
+    fn from(item: &Item) -> Self {
+        match item {
+            Item::Issuance(issuance) => Self::Issuance(Box::new((&**issuance).into())),
+            Item::Account(account) => Self::Account(AccountLine {
+                name: account.name.clone(),
+                password_hash: account.password_hash.clone(),
+                added: shown(account.added),
+                labels: account.labels.as_ref().map(|labels| labels.iter().map(shown).collect()),
+            }),
+            Item::Decision(matter, value) => Self::Decision(DecisionLine {
+                matter: matter.clone(),
+                value: STANDARD.encode(value),
+            }),
+            Item::Event(id, event) => Self::Event(EventLine {
+                writer: id.writer,
+                number: id.number,
+                at: shown(event.at),
+                name: event.name.as_str().to_owned(),
+                actor: (&event.actor).into(),
+                request: event.request_id.as_ref().map(shown),
+                details: event.details.clone(),
+            }),
+        }
+    }
+}
+
+impl Line {
+    fn read(self) -> Result<Read, Fault> {
+        Ok(Read::Item(match self {
+            Self::Issuance(line) => Item::Issuance(Arc::new(line.read()?)),
+            Self::Account(line) => {
+                let labels = line.labels.map(|labels| {
+                    labels.iter().map(|label| parsed(label)).collect::<Result<Vec<Label>, _>>()
+                });
+                Item::Account(Account {
+                    name: line.name,
+                    password_hash: line.password_hash,
+                    added: time(&line.added)?,
+                    labels: labels.transpose()?,
+                })
+            }
+            Self::Decision(line) => Item::Decision(line.matter, octets(&line.value)?),
+            Self::Event(line) => Item::Event(
+                EventId { writer: line.writer, number: line.number },
+                Event {
+                    at: time(&line.at)?,
+                    name: format::by_text(&line.name, format::name_of, |name: &Name| {
+                        name.as_str().to_owned()
+                    })?,
+                    actor: line.actor.read()?,
+                    request_id: line.request.as_deref().map(request_id).transpose()?,
+                    details: line.details,
+                },
+            ),
+            Self::End(line) => return Ok(Read::End(line.counts, line.sha256)),
+        }))
+    }
+}
+
+fn written(line: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut octets = serde_json::to_vec(line)?;
+    octets.push(b'\n');
+    Ok(octets)
+}
+
+/// The first line.
+pub(super) fn head() -> Vec<u8> {
+    // Written out: what is summed up must not hang on a library's spaces.
+    format!("{{\"format\":\"{FORMAT}\",\"version\":{VERSION}}}\n").into_bytes()
+}
+
+/// The line of an item.
+pub(super) fn item(item: &Item) -> io::Result<Vec<u8>> {
+    written(&Line::from(item))
+}
+
+/// The last line.
+pub(super) fn end(summary: &Summary) -> io::Result<Vec<u8>> {
+    written(&Line::End(EndLine { counts: summary.counts, sha256: shown(summary.digest) }))
+}
+
+/// Reads the first line.
+pub(super) fn read_head(line: &[u8]) -> Result<(), Fault> {
+    let head: HeadLine = serde_json::from_slice(line).map_err(|_| {
+        format!("this is no export of estd: it begins with {{\"format\":\"{FORMAT}\"")
+    })?;
+    if head.format != FORMAT {
+        return Err(format!("this is no export of estd but of {:?}", head.format));
+    }
+    if head.version != VERSION {
+        return Err(format!(
+            "it has version {}, and this estd reads version {VERSION}: run the version of estd \
+             that wrote it, or a later one",
+            head.version
+        ));
+    }
+    Ok(())
+}
+
+/// Reads a line after the first.
+pub(super) fn read(line: &[u8]) -> Result<Read, Fault> {
+    serde_json::from_slice::<Line>(line).map_err(text)?.read()
+}
+
+/// Counts items and sums their lines up.
+pub(super) struct Sum {
+    counts: Counts,
+    context: Context,
+}
+
+impl Sum {
+    pub(super) fn new() -> Self {
+        let mut context = Context::new(&SHA256);
+        context.update(&head());
+        Self { counts: Counts::default(), context }
+    }
+
+    pub(super) const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Adds an item.
+    pub(super) fn add(&mut self, one: &Item) -> io::Result<()> {
+        self.add_line(one, &item(one)?);
+        Ok(())
+    }
+
+    /// Adds an item whose line is known.
+    pub(super) fn add_line(&mut self, item: &Item, line: &[u8]) {
+        self.counts.add(item);
+        self.context.update(line);
+    }
+
+    pub(super) fn finish(self) -> Summary {
+        let mut digest = [0; 32];
+        for (octet, from) in digest.iter_mut().zip(self.context.finish().as_ref()) {
+            *octet = *from;
+        }
+        Summary { counts: self.counts, digest: Digest(digest) }
+    }
+}

@@ -1,0 +1,367 @@
+//! What a store keeps, read from the first item to the last, written to a file, brought into
+//! another store, and compared.
+//!
+//! Works on any [`Store`], a page at a time: a million certificates need no more memory than a
+//! thousand. The order is fixed (issuances by serial number, accounts, decisions, events), and so
+//! is the text of each item ([`mod@line`]): equal contents have equal digests, whichever backend
+//! they are in.
+
+mod file;
+mod line;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Export, verify};
+
+use super::{Account, Filter, Item, Store};
+use crate::{telemetry::audit::EventId, types::Serial};
+use async_trait::async_trait;
+use std::{collections::VecDeque, fmt, io};
+
+/// How many items are read and imported at once.
+const PAGE: usize = 500;
+
+/// Why a store was not brought elsewhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A store refused.
+    #[error(transparent)]
+    Store(#[from] super::Error),
+    /// The export cannot be read or written.
+    #[error("the export: {0}")]
+    File(#[from] io::Error),
+    /// The export is not what was written.
+    #[error("the export is damaged at line {line}: {why}")]
+    Damaged {
+        /// Which, from 1.
+        line: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The target has an item that the source has not, or not so. Found before anything is
+    /// imported.
+    #[error("the target is not empty, and its {0} is not what is to be imported")]
+    Foreign(String),
+    /// What the target holds after the import is not what was imported.
+    #[error("the target was written and does not hold the same: {0}")]
+    Differs(String),
+}
+
+/// How many items there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Issuances in any state.
+    pub issuances: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Decided matters.
+    pub decisions: u64,
+    /// Audit events.
+    pub events: u64,
+}
+
+impl Counts {
+    const fn add(&mut self, item: &Item) {
+        match item {
+            Item::Issuance(_) => self.issuances += 1,
+            Item::Account(_) => self.accounts += 1,
+            Item::Decision(..) => self.decisions += 1,
+            Item::Event(..) => self.events += 1,
+        }
+    }
+
+    /// How many in all.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.issuances + self.accounts + self.decisions + self.events
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { issuances, accounts, decisions, events } = self;
+        write!(
+            f,
+            "{issuances} issuances, {accounts} accounts, {decisions} decisions, {events} events"
+        )
+    }
+}
+
+/// Everything that a store holds, counted and summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// How many items.
+    pub counts: Counts,
+    /// SHA-256 of the export: of its first line and the lines of all items.
+    pub digest: Digest,
+}
+
+/// SHA-256, shown as lower-case hexadecimal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+/// What is done with the items just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// They are read.
+    Reading,
+    /// They are brought into the target.
+    Importing,
+    /// The target is compared with the source.
+    Comparing,
+}
+
+/// Is told after each page what was done and how many items have passed.
+pub type Progress<'a> = &'a mut (dyn FnMut(Step, u64) + Send);
+
+/// The place of an item in the order in which items are read.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Issuance(Serial),
+    Account(String),
+    Decision(String),
+    Event(EventId),
+}
+
+impl From<&Item> for Place {
+    fn from(item: &Item) -> Self {
+        match item {
+            Item::Issuance(issuance) => Self::Issuance(issuance.intent.serial.clone()),
+            Item::Account(account) => Self::Account(account.name.clone()),
+            Item::Decision(matter, _) => Self::Decision(matter.clone()),
+            Item::Event(id, _) => Self::Event(*id),
+        }
+    }
+}
+
+/// Items in their order, each once.
+#[async_trait]
+pub trait Items: Send {
+    /// The next one; none after the last.
+    ///
+    /// # Errors
+    /// [`Error`] of what they are read from.
+    async fn next(&mut self) -> Result<Option<Item>, Error>;
+}
+
+/// Where a walk stands.
+enum Stand {
+    /// The last issuance that was read.
+    Issuances(Option<Serial>),
+    Accounts,
+    Decisions,
+    /// The next event.
+    Events(EventId),
+    End,
+}
+
+/// Reads a store from its first item to its last. Nobody may change it meanwhile.
+pub struct Walk<'a> {
+    store: &'a dyn Store,
+    stand: Stand,
+    page: VecDeque<Item>,
+}
+
+impl<'a> Walk<'a> {
+    /// Begins at the first item.
+    #[must_use]
+    pub fn new(store: &'a dyn Store) -> Self {
+        Self { store, stand: Stand::Issuances(None), page: VecDeque::new() }
+    }
+
+    /// Reads some items more, if there are more.
+    async fn read(&mut self) -> Result<(), Error> {
+        while self.page.is_empty() {
+            match &self.stand {
+                Stand::Issuances(after) => {
+                    let all = Filter::default();
+                    let found = self.store.list(&all, after.as_ref(), PAGE).await?;
+                    self.stand = match found.last() {
+                        Some(last) => Stand::Issuances(Some(last.intent.serial.clone())),
+                        None => Stand::Accounts,
+                    };
+                    self.page.extend(found.into_iter().map(Item::Issuance));
+                }
+                Stand::Accounts => {
+                    let mut found: Vec<Account> = self.store.accounts().await?;
+                    // A database may have an order of its own.
+                    found.sort_by(|one, other| one.name.cmp(&other.name));
+                    self.page.extend(found.into_iter().map(Item::Account));
+                    self.stand = Stand::Decisions;
+                }
+                Stand::Decisions => {
+                    let mut found = self.store.decisions().await?;
+                    found.sort();
+                    let item = |(matter, value)| Item::Decision(matter, value);
+                    self.page.extend(found.into_iter().map(item));
+                    self.stand = Stand::Events(EventId { writer: 0, number: 0 });
+                }
+                Stand::Events(from) => {
+                    let found = self.store.events(*from, PAGE).await?;
+                    self.stand = match found.last() {
+                        Some((last, _)) => {
+                            Stand::Events(EventId { number: last.number + 1, ..*last })
+                        }
+                        None => Stand::End,
+                    };
+                    self.page.extend(found.into_iter().map(|(id, event)| Item::Event(id, event)));
+                }
+                Stand::End => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Items for Walk<'_> {
+    async fn next(&mut self) -> Result<Option<Item>, Error> {
+        if self.page.is_empty() {
+            self.read().await?;
+        }
+        Ok(self.page.pop_front())
+    }
+}
+
+/// Counts the items and sums them up.
+///
+/// # Errors
+/// [`Error`] of what they are read from.
+pub async fn summarize(items: &mut dyn Items, progress: Progress<'_>) -> Result<Summary, Error> {
+    let mut sum = line::Sum::new();
+    while let Some(item) = items.next().await? {
+        sum.add(&item)?;
+        tell(progress, Step::Reading, sum.counts().total());
+    }
+    Ok(sum.finish())
+}
+
+/// Writes a whole store as an export. The file that it goes to holds password hashes.
+///
+/// # Errors
+/// [`Error::Store`], [`Error::File`].
+pub async fn export(
+    store: &dyn Store,
+    to: &mut (dyn io::Write + Send),
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    let mut export = file::Writer::new(to)?;
+    let mut walk = Walk::new(store);
+    let mut count = 0;
+    while let Some(item) = walk.next().await? {
+        export.write(&item)?;
+        count += 1;
+        tell(progress, Step::Reading, count);
+    }
+    Ok(export.finish()?)
+}
+
+/// Brings items into a store and compares what it then holds with them. `again` begins the items
+/// anew: they are read three times, or twice if the target is empty.
+///
+/// An import that was cut short is continued: what the target holds already and is equal stays.
+/// The target may hold nothing else.
+///
+/// # Errors
+/// [`Error::Foreign`] before anything is written; [`Error::Differs`]; [`Error::Store`];
+/// [`Error::File`] and [`Error::Damaged`] of an export.
+pub async fn import<'a>(
+    again: &mut (dyn FnMut() -> Result<Box<dyn Items + 'a>, Error> + Send),
+    to: &dyn Store,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    if Walk::new(to).next().await?.is_some() {
+        expect_part(&mut *again()?, to).await?;
+    }
+
+    let (mut items, mut page, mut done) = (again()?, Vec::with_capacity(PAGE), 0);
+    loop {
+        let next = items.next().await?;
+        let last = next.is_none();
+        page.extend(next);
+        if page.len() == PAGE || last {
+            done += page.len() as u64;
+            to.import(std::mem::take(&mut page)).await?;
+            progress(Step::Importing, done);
+        }
+        if last {
+            break;
+        }
+    }
+    drop(items);
+    compare(&mut *again()?, to, progress).await
+}
+
+/// Copies a whole store into another one and compares both. See [`import`].
+///
+/// # Errors
+/// As [`import`].
+pub async fn copy(
+    from: &dyn Store,
+    to: &dyn Store,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    import(&mut || Ok(Box::new(Walk::new(from))), to, progress).await
+}
+
+/// Checks that all that `target` holds is among the items, as it is there.
+async fn expect_part(items: &mut dyn Items, target: &dyn Store) -> Result<(), Error> {
+    let mut held = Walk::new(target);
+    while let Some(there) = held.next().await? {
+        loop {
+            let Some(item) = items.next().await? else {
+                return Err(Error::Foreign(there.to_string()));
+            };
+            match Place::from(&item).cmp(&Place::from(&there)) {
+                std::cmp::Ordering::Less => {}
+                std::cmp::Ordering::Equal if item == there => break,
+                _ => return Err(Error::Foreign(there.to_string())),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Checks that `target` holds the items and nothing else.
+async fn compare(
+    items: &mut dyn Items,
+    target: &dyn Store,
+    progress: Progress<'_>,
+) -> Result<Summary, Error> {
+    let mut held = Walk::new(target);
+    let mut sum = line::Sum::new();
+    loop {
+        match (items.next().await?, held.next().await?) {
+            (None, None) => return Ok(sum.finish()),
+            (Some(item), Some(there)) if item == there => sum.add(&item)?,
+            (Some(item), Some(there)) => {
+                let (one, other) = (Place::from(&item), Place::from(&there));
+                return Err(Error::Differs(match one.cmp(&other) {
+                    std::cmp::Ordering::Less => format!("{item} is missing"),
+                    std::cmp::Ordering::Equal => format!("{item} is another"),
+                    std::cmp::Ordering::Greater => format!("{there} is there as well"),
+                }));
+            }
+            (Some(item), None) => return Err(Error::Differs(format!("{item} is missing"))),
+            (None, Some(there)) => {
+                return Err(Error::Differs(format!("{there} is there as well")));
+            }
+        }
+        tell(progress, Step::Comparing, sum.counts().total());
+    }
+}
+
+/// Tells of each page, not of each item.
+fn tell(progress: Progress<'_>, step: Step, count: u64) {
+    if count.is_multiple_of(PAGE as u64) {
+        progress(step, count);
+    }
+}

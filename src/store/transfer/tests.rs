@@ -1,0 +1,354 @@
+//! Round trips, and what is refused.
+
+use super::{
+    super::{
+        Error as StoreError, Intent, Issuance, MemoryStore, SledStore, State,
+        contract::{CACHE, NOW, account, at, event, intent, issue, issued, key, nth, serial},
+    },
+    *,
+};
+use crate::telemetry::audit::{Event, Name, NoTrail};
+use crate::types::Actor;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+fn memory() -> MemoryStore {
+    MemoryStore::new(Arc::new(NoTrail))
+}
+
+fn sled(folder: &TempDir) -> SledStore {
+    SledStore::open(folder.path(), CACHE, NOW, Arc::new(NoTrail)).unwrap()
+}
+
+/// Something of everything, and more than a page of it.
+async fn full(store: &dyn Store) {
+    for number in 0..1200 {
+        issue(store, number).await;
+    }
+    store.begin(intent(2000, 2000)).await.unwrap();
+    store.begin(Intent { label: None, operation: None, ..intent(2001, 2001) }).await.unwrap();
+    store.void(&serial(2001), event(Name::IssuanceVoided, 2001)).await.unwrap();
+    let renewal = Intent { predecessor: Some(serial(3)), ..intent(2002, 2002) };
+    store.begin(renewal).await.unwrap();
+    for name in ["zoe", "", "ä\"\n"] {
+        store.add_account(account(name), event(Name::AccountAdded, 1)).await.unwrap();
+    }
+    let all_labels = Account { labels: None, ..account("all") };
+    store.add_account(all_labels, event(Name::AccountAdded, 2)).await.unwrap();
+    let bare = Event::new(at(9), Name::ServerStarted, Actor::anonymous());
+    store.append(bare).await.unwrap();
+    store.decide("ca.default", None, &[0, 255, 10]).await.unwrap();
+    let other = EventId { writer: 7, number: 1 };
+    store.import(vec![Item::Event(other, issued(1))]).await.unwrap();
+}
+
+const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, decisions: 1, events: 1207 };
+
+async fn exported(store: &dyn Store) -> (Vec<u8>, Summary) {
+    let mut file = Vec::new();
+    let summary = export(store, &mut file, &mut |_, _| {}).await.unwrap();
+    (file, summary)
+}
+
+async fn imported(file: &[u8], to: &dyn Store) -> Result<Summary, Error> {
+    import(&mut || Ok(Box::new(Export::new(file)?)), to, &mut |_, _| {}).await
+}
+
+async fn all(store: &dyn Store) -> Vec<Item> {
+    let (mut walk, mut items) = (Walk::new(store), Vec::new());
+    while let Some(item) = walk.next().await.unwrap() {
+        items.push(item);
+    }
+    items
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
+    let source = memory();
+    full(&source).await;
+    let (file, summary) = exported(&source).await;
+    assert_eq!(summary.counts, COUNTS);
+    assert_eq!(verify(&*file, &mut |_, _| {}).unwrap(), summary);
+
+    let folder = TempDir::new().unwrap();
+    let target = sled(&folder);
+    let mut steps = Vec::new();
+    let mut progress = |step, count| steps.push((step, count));
+    let mut again = || -> Result<Box<dyn Items>, Error> { Ok(Box::new(Export::new(&*file)?)) };
+    assert_eq!(import(&mut again, &target, &mut progress).await.unwrap(), summary);
+    assert_eq!(steps.first(), Some(&(Step::Importing, 500)));
+    assert_eq!(steps.last(), Some(&(Step::Comparing, 2000)));
+    assert!(all(&target).await == all(&source).await);
+    // The repeat of an old request, the next event.
+    assert_eq!(
+        target.begin(intent(5000, 3)).await.unwrap(),
+        crate::store::Begun::Complete(source.find(&serial(3)).await.unwrap().unwrap())
+    );
+    issue(&target, 5001).await;
+    assert_eq!(target.events(nth(1207), 9).await.unwrap()[0].1, issued(5001));
+    target.close().await;
+
+    // And from sled into memory, with an open record that is completed there.
+    let (target, source) = (memory(), sled(&folder));
+    let summary = copy(&source, &target, &mut |_, _| {}).await.unwrap();
+    assert_eq!(exported(&source).await, exported(&target).await);
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1208, ..COUNTS });
+    target.complete(&serial(2000), vec![1], issued(2000)).await.unwrap();
+    source.close().await;
+}
+
+#[tokio::test]
+async fn the_text_of_an_export_is_this() {
+    let store = memory();
+    store.begin(intent(2, 2)).await.unwrap();
+    store.complete(&serial(2), vec![1, 2, 3], issued(2)).await.unwrap();
+    store.add_account(account("zoe"), event(Name::AccountAdded, 1)).await.unwrap();
+    store.decide("a", None, b"xyz").await.unwrap();
+    let (file, summary) = exported(&store).await;
+    let expected = [
+        r#"{"format":"estd store","version":1}"#,
+        r#"{"issuance":{"serial":"010000000000000002","state":"issued","request_key":"0000000000000002000000000000000000000000000000000000000000000000","repeat_until":"2026-11-21T12:01:00Z","tbs":"","ca":"fleet","profile":"device","label":"factory","operation":"simpleenroll","subject":"CN=device-2","san":["dns:device-2.example"],"spki_sha256":"0707070707070707070707070707070707070707070707070707070707070707","not_before":"2026-11-21T12:00:00Z","not_after":"2026-11-21T12:16:42Z","actor":{"name":"","method":"anonymous"},"predecessor":null,"request":"0000000000000002","begun":"2026-11-21T12:00:00Z","certificate":"AQID","ended":"2026-11-21T12:00:05Z"}}"#,
+        r#"{"account":{"name":"zoe","password_hash":"$argon2id$v=19$…","added":"2026-11-21T12:00:00Z","labels":["factory"]}}"#,
+        r#"{"decision":{"matter":"a","value":"eHl6"}}"#,
+        r#"{"event":{"writer":1,"number":1,"at":"2026-11-21T12:00:05Z","name":"certificate.issued","actor":{"name":"estd","method":"server"},"request":"0000000000000002","details":[["number","2"]]}}"#,
+        r#"{"event":{"writer":1,"number":2,"at":"2026-11-21T12:00:05Z","name":"account.added","actor":{"name":"estd","method":"server"},"request":"0000000000000001","details":[["number","1"]]}}"#,
+        &format!(
+            r#"{{"end":{{"counts":{{"issuances":1,"accounts":1,"decisions":1,"events":2}},"sha256":"{}"}}}}"#,
+            summary.digest
+        ),
+    ];
+    assert_eq!(String::from_utf8(file).unwrap(), expected.map(|line| format!("{line}\n")).concat());
+}
+
+/// Every value that has a number has a text that leads back to it.
+#[test]
+fn every_text_is_read_back() {
+    use super::super::format::{by_text, method_of, name_of, operation_of, state_of};
+    let mut names = 0;
+    for number in 1..=u8::MAX {
+        if let Ok(name) = name_of(number) {
+            let text = |name: &Name| name.as_str().to_owned();
+            assert_eq!(by_text(name.as_str(), name_of, text), Ok(name));
+            names += 1;
+        }
+        if let Ok(method) = method_of(number) {
+            assert_eq!(by_text(&method.to_string(), method_of, ToString::to_string), Ok(method));
+        }
+        if let Ok(operation) = operation_of(number) {
+            let read = by_text(operation.as_str(), operation_of, ToString::to_string);
+            assert_eq!(read, Ok(operation));
+        }
+        if let Ok(state) = state_of(number) {
+            assert_eq!(by_text(&state.to_string(), state_of, ToString::to_string), Ok(state));
+        }
+    }
+    assert!(names >= 12);
+}
+
+#[tokio::test]
+async fn a_damaged_export_is_refused_whatever_the_damage() {
+    let store = memory();
+    for number in 0..3 {
+        issue(&store, number).await;
+    }
+    let (file, _) = exported(&store).await;
+    let text = String::from_utf8(file.clone()).unwrap();
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let why = |octets: &[u8]| match verify(octets, &mut |_, _| {}) {
+        Err(Error::Damaged { line, why }) => (line, why),
+        other => panic!("{other:?}"),
+    };
+    let without = |left_out: usize| -> String {
+        let kept = lines.iter().enumerate().filter(|(place, _)| *place != left_out);
+        kept.map(|(_, line)| *line).collect()
+    };
+
+    // Cut anywhere: at no length but its own is it whole.
+    for length in 0..file.len() {
+        why(&file[..length]);
+    }
+    assert_eq!(why(&file[..file.len() - 1]).1, "it was cut short: the last line is missing");
+    assert_eq!(why(without(7).as_bytes()).1, "it was cut short: the last line is missing");
+    // One octet altered, anywhere.
+    for place in 0..file.len() {
+        let mut altered = file.clone();
+        altered[place] ^= 1;
+        why(&altered);
+    }
+    let altered = text.replace("device-1.example", "device-9.example");
+    assert_eq!(why(altered.as_bytes()).1, "a line above was altered: the digest is another");
+    let (line, missing) = why(without(2).as_bytes());
+    assert_eq!(line, 7);
+    assert!(missing.contains("3 issuances") && missing.contains("2 issuances"), "{missing}");
+    // In another order, twice, with something behind, of another version.
+    let twice = [lines[0], lines[1], lines[1]].concat();
+    assert_eq!(why(twice.as_bytes()).0, 3);
+    let turned = [lines[0], lines[2], lines[1]].concat();
+    let (line, order) = why(turned.as_bytes());
+    assert_eq!(
+        (line, order.as_str()),
+        (3, "issuance 010000000000000000 stands where it does not belong")
+    );
+    assert_eq!(why(format!("{text}\n").as_bytes()).1, "something follows the last line");
+    let later = text.replacen("\"version\":1", "\"version\":2", 1);
+    assert!(why(later.as_bytes()).1.contains("this estd reads version 1"));
+    assert!(why(b"PK\x03\x04\n").1.starts_with("this is no export of estd"));
+    let more = text.replacen("\"state\"", "\"extra\":1,\"state\"", 1);
+    assert!(why(more.as_bytes()).1.contains("unknown field"));
+    let endless = [lines[0].as_bytes(), &vec![b'x'; 5 << 20]].concat();
+    assert_eq!(why(&endless).1, "the line is too long");
+
+    // The import itself ends with an error, too.
+    let result = imported(altered.as_bytes(), &memory()).await;
+    assert!(matches!(result, Err(Error::Damaged { .. })), "{result:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_import_that_was_cut_short_is_continued() {
+    let source = memory();
+    full(&source).await;
+    let (file, summary) = exported(&source).await;
+    let items = all(&source).await;
+    for length in [1, 499, 500, 1203, 1205, 1208, 1500, items.len()] {
+        let target = memory();
+        target.import(items[..length].to_vec()).await.unwrap();
+        assert_eq!(imported(&file, &target).await.unwrap(), summary, "{length}");
+        assert!(all(&target).await == items);
+    }
+}
+
+#[tokio::test]
+async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
+    let source = memory();
+    for number in 0..5 {
+        issue(&source, number).await;
+    }
+    let (file, _) = exported(&source).await;
+    let foreign = async |target: &MemoryStore| {
+        let before = all(target).await;
+        let result = imported(&file, target).await;
+        assert!(all(target).await == before, "nothing was changed");
+        match result {
+            Err(Error::Foreign(item)) => item,
+            other => panic!("{other:?}"),
+        }
+    };
+    // Before, between and behind what comes.
+    let of_its_own = |number| Item::Issuance(Arc::new(Issuance::from(intent(number, 77))));
+    let between = Issuance::from(Intent {
+        serial: Serial::parse(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 5]).unwrap(),
+        ..intent(0, 77)
+    });
+    for item in [of_its_own(99), Item::Issuance(Arc::new(between))] {
+        let target = memory();
+        target.import(vec![item.clone()]).await.unwrap();
+        assert_eq!(foreign(&target).await, item.to_string());
+    }
+    // The same place, another content.
+    let target = memory();
+    target.import(vec![of_its_own(2)]).await.unwrap();
+    assert_eq!(foreign(&target).await, "issuance 010000000000000002");
+    let target = memory();
+    target.append(event(Name::ServerStarted, 1)).await.unwrap();
+    assert_eq!(foreign(&target).await, "event 1 of writer 1");
+    let target = memory();
+    target.decide("matter", None, b"1").await.unwrap();
+    assert_eq!(foreign(&target).await, "decision \"matter\"");
+    let target = memory();
+    target.import(vec![Item::Account(account("zoe"))]).await.unwrap();
+    assert_eq!(foreign(&target).await, "account \"zoe\"");
+}
+
+/// A target that was told to keep something else meanwhile.
+#[tokio::test]
+async fn the_comparison_names_what_differs() {
+    let source = memory();
+    for number in 0..5 {
+        issue(&source, number).await;
+    }
+    let differs = async |alter: &dyn Fn(&mut Vec<Item>)| {
+        let mut items = all(&source).await;
+        alter(&mut items);
+        let target = memory();
+        target.import(items).await.unwrap();
+        match compare(&mut Walk::new(&source), &target, &mut |_, _| {}).await {
+            Err(Error::Differs(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    let missing = differs(&|items| drop(items.remove(2))).await;
+    assert_eq!(missing, "issuance 010000000000000002 is missing");
+    let missing = differs(&|items| items.truncate(9)).await;
+    assert_eq!(missing, "event 5 of writer 1 is missing");
+    let more = differs(&|items| items.push(Item::Event(nth(6), issued(9)))).await;
+    assert_eq!(more, "event 6 of writer 1 is there as well");
+    let more = differs(&|items| items.push(Item::Account(account("zoe")))).await;
+    assert_eq!(more, "account \"zoe\" is there as well");
+    let other = differs(&|items| {
+        let Item::Issuance(one) = &mut items[1] else { panic!() };
+        Arc::make_mut(one).state = State::Void;
+    });
+    assert_eq!(other.await, "issuance 010000000000000001 is another");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_store_is_the_same_store() {
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("store");
+    let open = || SledStore::open(&folder, CACHE, NOW, Arc::new(NoTrail)).unwrap();
+    let store = open();
+    full(&store).await;
+    let items = all(&store).await;
+    // While it is open, nobody compacts it.
+    let busy = SledStore::compact(&folder, CACHE, NOW, &mut |_, _| {}).await;
+    assert!(matches!(busy, Err(Error::Store(StoreError::InUse(_)))), "{busy:?}");
+    store.close().await;
+
+    // What a killed compaction leaves: a part of a copy, or the old store.
+    let spare = SledStore::spare(&folder);
+    std::fs::create_dir_all(spare.join("blobs")).unwrap();
+    std::fs::write(spare.join("db"), b"half a copy").unwrap();
+    let done = SledStore::compact(&folder, CACHE, NOW, &mut |_, _| {}).await.unwrap();
+    assert_eq!(done.summary.counts, COUNTS);
+    assert!(done.after < done.before, "{done:?}");
+    assert!(!spare.exists());
+
+    let store = open();
+    assert!(all(&store).await == items);
+    issue(&store, 9000).await;
+    let repeat = store.begin(intent(9001, 5)).await.unwrap();
+    assert!(
+        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.request_key == key(5))
+    );
+    store.close().await;
+    // The mark went with it: a loss of events is still found.
+    let mark = std::fs::read_to_string(folder.join("mark")).unwrap();
+    assert!(mark.starts_with(&format!("{:020} ", 1207)), "{mark}");
+
+    // Compacted once more, at a time when no repeat is answered any more.
+    let later = SledStore::compact(&folder, CACHE, at(9999), &mut |_, _| {}).await.unwrap();
+    assert_eq!(later.summary.counts.issuances, 1204);
+    let store = open();
+    assert_eq!(all(&store).await.len(), items.len() + 2);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compaction_that_fails_leaves_the_store_as_it_was() {
+    let parent = TempDir::new().unwrap();
+    let folder = parent.path().join("store");
+    let open = || SledStore::open(&folder, CACHE, NOW, Arc::new(NoTrail));
+    let store = open().unwrap();
+    full(&store).await;
+    let items = all(&store).await;
+    store.close().await;
+    // Something stands in the way that no compaction left.
+    let spare = SledStore::spare(&folder);
+    std::fs::write(&spare, b"a file").unwrap();
+    let result = SledStore::compact(&folder, CACHE, NOW, &mut |_, _| {}).await;
+    assert!(matches!(result, Err(Error::Store(StoreError::Unavailable(_)))), "{result:?}");
+    assert_eq!(std::fs::read(&spare).unwrap(), b"a file");
+    let store = open().unwrap();
+    assert!(all(&store).await == items);
+    store.close().await;
+}

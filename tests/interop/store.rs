@@ -1,0 +1,119 @@
+//! `estd store` with the program itself: what one server kept serves another.
+
+use crate::{
+    common::{Connection, base64, basic, new_csr, post_body},
+    process::{Estd, operator},
+};
+use std::{
+    fs,
+    net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Output},
+};
+
+async fn enroll(estd: &Estd, password: &str, csr: &[u8]) -> String {
+    let address = SocketAddr::from(([127, 0, 0, 1], estd.port));
+    let mut connection = Connection::open(address, None, &[&rustls::version::TLS13]).await.unwrap();
+    let headers = format!("Content-Type: application/pkcs10\r\n{}", basic("enroll", password));
+    let reply = connection.send(post_body("simpleenroll", base64(csr).as_bytes(), &headers)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.certificate_pem()
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    let estd = env!("CARGO_BIN_EXE_estd");
+    Command::new(estd).args(arguments).current_dir(folder).output().unwrap()
+}
+
+/// The last line of an output that ends with the digest of a store.
+fn digest(output: &str) -> &str {
+    output.trim().rsplit("SHA-256 of the contents: ").next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again() {
+    let estd = Estd::start();
+    let password = estd.password.clone();
+    let csrs: Vec<Vec<u8>> =
+        (0..5).map(|number| new_csr(&["-subj", &format!("/CN=device-{number}")]).0).collect();
+    let mut certificates = Vec::new();
+    for csr in &csrs {
+        certificates.push(enroll(&estd, &password, csr).await);
+    }
+    // While a server runs, the store is its own.
+    for command in ["check", "compact", "export"] {
+        let refused = run(estd.folder.path(), &["store", command]);
+        assert_eq!(refused.status.code(), Some(1));
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains("in use by another process"), "{told}");
+        assert!(told.contains("remedy: stop the"), "{told}");
+    }
+    let folder = estd.stop();
+    let here = folder.path();
+
+    let good = operator(here, &["store", "check"]);
+    assert!(good.contains("6 issuances, 1 accounts"), "{good}");
+    assert!(good.contains("issuances: 6 issued, 0 void, 0 open") && good.ends_with("good\n"));
+    operator(here, &["store", "export", "before.jsonl"]);
+    let compacted = operator(here, &["store", "compact"]);
+    operator(here, &["store", "export", "after.jsonl"]);
+    let read = |name: &str| fs::read(here.join(name)).unwrap();
+    assert!(read("before.jsonl") == read("after.jsonl"), "compaction changes nothing");
+    let mode = fs::metadata(here.join("after.jsonl")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds password hashes");
+    let again = run(here, &["store", "export", "after.jsonl"]);
+    assert_eq!(again.status.code(), Some(1), "an export is never overwritten");
+    let piped = run(here, &["store", "export"]);
+    assert!(piped.status.success() && piped.stdout == read("after.jsonl"));
+
+    // Another folder, with the CA's keys from here and the store from the export.
+    let there = tempfile::tempdir().unwrap();
+    fs::copy(here.join("est.toml"), there.path().join("est.toml")).unwrap();
+    fs::create_dir(there.path().join("data")).unwrap();
+    fs::set_permissions(there.path().join("data"), fs::Permissions::from_mode(0o700)).unwrap();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([here.join("data/ca"), here.join("data/server")])
+        .arg(there.path().join("data"))
+        .status();
+    assert!(copied.unwrap().success());
+    let file = here.join("after.jsonl");
+    let file = file.to_str().unwrap();
+    let mut cut = read("after.jsonl");
+    cut.truncate(cut.len() - 100);
+    fs::write(there.path().join("cut.jsonl"), cut).unwrap();
+    let refused = run(there.path(), &["store", "import", "cut.jsonl"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("cut short"));
+    assert!(!there.path().join("data/store").exists(), "nothing was begun");
+    let imported = operator(there.path(), &["store", "import", file]);
+    assert_eq!(digest(&imported), digest(&compacted));
+    // Done again, it finds everything there.
+    assert_eq!(operator(there.path(), &["store", "import", file]), imported);
+
+    // And a third, filled without an export.
+    let third = tempfile::tempdir().unwrap();
+    fs::copy(here.join("est.toml"), third.path().join("est.toml")).unwrap();
+    let config = third.path().join("est.toml");
+    let copy = ["store", "copy", "--from", "sled", "--to", "sled"];
+    let copied =
+        operator(here, &[&copy[..], &["--target-config", config.to_str().unwrap()]].concat());
+    assert_eq!(digest(&copied), digest(&compacted));
+    let same = run(here, &copy);
+    assert!(String::from_utf8(same.stderr).unwrap().contains("are the same store"));
+
+    // The other server answers a repeat as the first one did, knows the account, and goes on.
+    let estd = Estd::start_in(there);
+    assert_eq!(enroll(&estd, &password, &csrs[3]).await, certificates[3]);
+    assert_eq!(estd.operator(&["user", "list", "--json"]).matches("\"enroll\"").count(), 1);
+    let (new, _) = new_csr(&["-subj", "/CN=later"]);
+    enroll(&estd, &password, &new).await;
+    let there = estd.stop();
+    let good = operator(there.path(), &["store", "check"]);
+    assert!(good.contains("7 issuances") && good.ends_with("good\n"), "{good}");
+    // It has more now than the export: that is not mixed.
+    let refused = run(there.path(), &["store", "import", file]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("the target is not empty"));
+}
