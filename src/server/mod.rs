@@ -1,11 +1,14 @@
 //! The running server: folders and keys at the start, listeners, TLS, reload, the end.
 
+mod connections;
+mod descriptors;
 mod first_account;
 mod identity;
 mod listener;
 mod running;
 mod setup;
 mod socket;
+mod throttle;
 mod tls;
 mod trust;
 
