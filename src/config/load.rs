@@ -198,7 +198,13 @@ fn server(section: Section<'_>) -> (Server, ServerCertificate) {
         handshake_timeout: section.duration("handshake_timeout", 10 * SECOND, timeout.clone()),
         header_timeout: section.duration("header_timeout", 30 * SECOND, timeout.clone()),
         body_timeout: section.duration("body_timeout", 30 * SECOND, timeout.clone()),
+        idle_timeout: section.duration("idle_timeout", 30 * SECOND, timeout.clone()),
         max_connections: section.number("max_connections", 10_000, 1..=1_000_000),
+        max_connections_per_address: section.number(
+            "max_connections_per_address",
+            1000,
+            1..=1_000_000,
+        ),
         max_body: section.number("max_body", 65_536, 1024..=1_048_576),
         shutdown_grace: section.duration("shutdown_grace", 30 * SECOND, timeout),
     };

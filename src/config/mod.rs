@@ -95,12 +95,16 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
-    /// Time for a request's header, and how long an idle connection is kept.
+    /// Time for a request's header, from its first octet.
     pub header_timeout: Duration,
     /// Time for a request's body.
     pub body_timeout: Duration,
-    /// Connections at once; more wait in the kernel's queue. Restart.
+    /// How long a connection is kept that waits for a request.
+    pub idle_timeout: Duration,
+    /// Connections at once; for more, those that wait longest for their client are ended. Restart.
     pub max_connections: usize,
+    /// Connections at once of one IPv4 address or IPv6 /64; more are closed.
+    pub max_connections_per_address: usize,
     /// Octets of a request's body.
     pub max_body: usize,
     /// How long running requests may take after SIGTERM.

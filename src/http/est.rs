@@ -5,6 +5,7 @@ use super::{
     body::{self, Limits},
     framing::Framing,
     headers,
+    progress::Phase,
     response::{self, Kind},
     route::{self, Route},
 };
@@ -61,6 +62,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    framing.begins(Phase::Request);
     let mut random = [0u8; 8];
     let entropy = context.entropy.fill(&mut random);
     let id = RequestId::new(random);
@@ -78,6 +80,7 @@ where
         Ok(answer) => answer,
         Err(fault) => {
             if let Some(unread) = body.filter(|_| !expects) {
+                framing.begins(Phase::Body);
                 body::drain(unread.into_body(), limits).await;
             }
             let answer = refuse(context, &known, &method, &path, &fault, &id);
@@ -135,7 +138,9 @@ where
                 .await?;
             known.actor = Some(identity.actor.clone());
             let Some(request) = request.take() else { return Err(Error::NotFound) };
+            framing.begins(Phase::Body);
             let octets = body::read(request.into_body(), limits).await?;
+            framing.begins(Phase::Request);
             let body =
                 base64::decode(&octets, endpoint.rules().pem).map_err(crate::est::Error::from)?;
             let enrollment = Enrollment { operation, csr: &body.der, request_id: id };

@@ -8,6 +8,7 @@
 //! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
 //! libest looks for, with case, as `WWW-Authenticate`.
 
+use super::progress::{Phase, Progress};
 use std::{
     io,
     pin::Pin,
@@ -19,9 +20,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Octets of a request's head that are looked at, and more than hyper is told to accept.
 const LONGEST_HEAD: usize = 32 << 10;
 
-/// What was seen of the request that is being read. Shared by the stream and the handler.
-#[derive(Debug, Clone, Default)]
-pub struct Framing(Arc<Mutex<Head>>);
+/// What was seen of the request that is being read. Shared by the stream and the handler, which
+/// tell the connection's [`Progress`].
+#[derive(Debug, Clone)]
+pub struct Framing {
+    head: Arc<Mutex<Head>>,
+    progress: Arc<Progress>,
+}
 
 #[derive(Debug, Default)]
 struct Head {
@@ -32,32 +37,50 @@ struct Head {
 }
 
 impl Framing {
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new(progress: Arc<Progress>) -> Self {
+        progress.begins(Phase::Idle);
+        Self { head: Arc::default(), progress }
+    }
+
+    /// A phase of the request begins.
+    pub(super) fn begins(&self, phase: Phase) {
+        self.progress.begins(phase);
+    }
+
     /// The answer that comes has a challenge: its header name goes out as clients compare it.
     pub fn has_challenge(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).challenge = true;
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).challenge = true;
     }
 
     fn writes_challenge(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).challenge
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).challenge
     }
 
     /// Whether the request has both Content-Length and Transfer-Encoding.
     #[must_use]
     pub fn is_ambiguous(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).ambiguous
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).ambiguous
     }
 
     /// Looks at the next request: call it when this one is answered.
     pub fn next(&self) {
-        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        head.octets.clear();
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        // An idle connection keeps nothing.
+        head.octets = Vec::new();
         (head.whole, head.ambiguous) = (false, false);
+        drop(head);
+        self.begins(Phase::Idle);
     }
 
     fn see(&self, octets: &[u8]) {
-        let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         if head.whole {
             return;
+        }
+        if head.octets.is_empty() {
+            self.begins(Phase::Header);
         }
         head.challenge = false;
         let room = LONGEST_HEAD.saturating_sub(head.octets.len());
@@ -162,6 +185,30 @@ fn mended(octets: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Instant;
+
+    fn framing() -> Framing {
+        let now = Instant::now();
+        Framing::new(Arc::new(Progress::new(now, now)))
+    }
+
+    #[test]
+    fn the_phases_of_a_connection_are_told() {
+        let framing = framing();
+        let phase = || framing.progress.seen().0;
+        assert_eq!(phase(), Phase::Idle);
+        framing.see(b"G");
+        let since = framing.progress.seen();
+        assert_eq!(since.0, Phase::Header);
+        framing.see(b"ET / HTTP/1.1\r\n");
+        assert_eq!(framing.progress.seen(), since, "from its first octet");
+        framing.see(b"\r\n");
+        framing.begins(Phase::Request);
+        framing.see(b"what follows");
+        assert_eq!(phase(), Phase::Request);
+        framing.next();
+        assert_eq!(phase(), Phase::Idle);
+    }
 
     #[test]
     fn r_9112_6_3_a_sees_both_lengths_in_either_order_and_in_pieces() {
@@ -169,7 +216,7 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 3\r\n\r\n",
         ] {
-            let framing = Framing::default();
+            let framing = framing();
             for octet in head.as_bytes() {
                 framing.see(&[*octet]);
             }
@@ -184,10 +231,10 @@ mod tests {
 
     #[test]
     fn a_head_without_end_is_not_kept() {
-        let framing = Framing::default();
+        let framing = framing();
         for _ in 0..100 {
             framing.see(&[b'x'; 1024]);
         }
-        assert!(framing.0.lock().unwrap().octets.len() <= LONGEST_HEAD);
+        assert!(framing.head.lock().unwrap().octets.len() <= LONGEST_HEAD);
     }
 }

@@ -9,6 +9,7 @@ mod error;
 pub mod est;
 pub mod framing;
 mod headers;
+pub mod progress;
 mod response;
 pub mod route;
 

@@ -1,6 +1,10 @@
-//! Accepts connections: bounded in number, in time for the handshake, in time for a header.
+//! Accepts connections, and ends those that wait too long (connections.rs).
 
-use super::running::Live;
+use super::{
+    connections::{Connection, Connections},
+    running::Live,
+    throttle::Throttle,
+};
 use crate::{
     http::{
         self,
@@ -10,82 +14,138 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
+use hyper_util::rt::TokioIo;
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
 };
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Octets of a request's header at most.
 const MAX_HEADER: usize = 16 << 10;
+
+/// Connections that the kernel keeps for us between two looks; it cuts this to its own limit.
+const BACKLOG: u32 = 4096;
+
+/// How often to look for connections that wait too long.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the end of an idle connection may take.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What all listeners share.
 #[derive(Clone)]
 pub(super) struct Shared {
     /// What a reload exchanges.
     pub(super) live: Arc<ArcSwap<Live>>,
-    /// A place for each connection.
-    pub(super) places: Arc<Semaphore>,
+    /// The connections, and how many there may be.
+    pub(super) connections: Arc<Connections>,
     /// Ends accepting, and idle connections.
     pub(super) stop: CancellationToken,
-    /// The connections.
+    /// The tasks of the connections.
     pub(super) tasks: TaskTracker,
+}
+
+/// Listens on an address.
+pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart does not wait for connections of the last run to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Ends connections that wait too long, until all have ended.
+pub(super) async fn watch(shared: Shared) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = shared.tasks.wait() => return,
+        }
+        shared.connections.end_late(shared.live.load().limits, Instant::now());
+    }
 }
 
 /// Accepts until told to stop.
 pub(super) async fn run(listener: TcpListener, shared: Shared) {
+    let mut failures = Throttle::default();
     loop {
-        // The place is taken first: whoever finds none waits in the kernel's queue.
-        let place = tokio::select! {
-            place = Arc::clone(&shared.places).acquire_owned() => place,
-            () = shared.stop.cancelled() => return,
-        };
-        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = shared.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, address)) => {
-                let connection = serve(stream, address, shared.clone());
-                shared.tasks.spawn(async move {
-                    connection.await;
-                    drop(place);
-                });
+                let most = shared.live.load().max_connections_per_address;
+                let now = Instant::now();
+                // One too many costs no more than this: it is closed where `stream` ends.
+                let Some(mut connection) = shared.connections.enter(address.ip(), most, now) else {
+                    continue;
+                };
+                tokio::select! {
+                    () = connection.take_place() => {}
+                    () = shared.stop.cancelled() => return,
+                }
+                shared.tasks.spawn(serve(stream, address, connection, shared.clone()));
             }
             Err(fault) => {
-                // Out of file descriptors, most likely: give connections time to end.
-                tracing::warn!("accepting a connection: {fault}");
+                // Out of memory or, in spite of descriptors.rs, of file descriptors.
+                let now = Instant::now();
+                if let Some(failures) = failures.count(1, now) {
+                    tracing::warn!("accepting a connection, {failures} times: {fault}");
+                }
+                shared.connections.make_room(now);
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
     }
 }
 
-async fn serve(stream: TcpStream, address: SocketAddr, shared: Shared) {
-    let live = shared.live.load_full();
+async fn serve(stream: TcpStream, address: SocketAddr, connection: Connection, shared: Shared) {
+    // In a box, which is gone when the handshake is over.
+    if let Some(stream) = Box::pin(handshake(stream, address, &connection, &shared)).await {
+        converse(stream, address, &connection, &shared).await;
+    }
+}
+
+async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    connection: &Connection,
+    shared: &Shared,
+) -> Option<TlsStream<TcpStream>> {
     // Answers are small and whole: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
-    let acceptor = TlsAcceptor::from(Arc::clone(&live.tls));
-    let stream = match tokio::time::timeout(live.handshake_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(fault)) => {
-            tracing::debug!("TLS handshake with {address}: {fault}");
-            return;
-        }
-        Err(_) => {
-            tracing::debug!("TLS handshake with {address}: not done in time");
-            return;
-        }
+    let acceptor = TlsAcceptor::from(Arc::clone(&shared.live.load().tls));
+    let fault = tokio::select! {
+        accepted = acceptor.accept(stream) => match accepted {
+            Ok(stream) => return Some(stream),
+            Err(fault) => fault.to_string(),
+        },
+        end = connection.told_to_end() => format!("{end:?}"),
     };
-    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let certificate = live.databases.judge(chain, live.clock.now());
-    let peer = Arc::new(Peer { address, certificate });
+    tracing::debug!("TLS handshake with {address}: {fault}");
+    None
+}
 
-    let framing = Framing::default();
+async fn converse(
+    stream: TlsStream<TcpStream>,
+    address: SocketAddr,
+    connection: &Connection,
+    shared: &Shared,
+) {
+    let peer = {
+        let live = shared.live.load();
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let certificate = live.databases.judge(chain, live.clock.now());
+        Arc::new(Peer { address, certificate })
+    };
+    let framing = Framing::new(Arc::clone(connection.progress()));
     let io = TokioIo::new(Watched::new(stream, framing.clone()));
     let (framing, live_now) = (&framing, &shared.live);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -93,19 +153,31 @@ async fn serve(stream: TcpStream, address: SocketAddr, shared: Shared) {
         let context = live_now.load().context(Arc::clone(&peer));
         async move { Ok::<_, Infallible>(http::est::handle(&context, framing, request).await) }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(live.header_timeout)
+    let exchange = http1::Builder::new()
+        // connections.rs ends what waits too long; hyper's limit does not tell idle from slow.
+        .header_read_timeout(None)
         .max_buf_size(MAX_HEADER)
         // libest compares header names with case.
         .title_case_headers(true)
         .serve_connection(io, service);
-    let mut connection = pin!(connection);
-    let outcome = tokio::select! {
-        outcome = connection.as_mut() => outcome,
-        () = shared.stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut exchange = pin!(exchange);
+    let mut stopping = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = exchange.as_mut() => break outcome,
+            () = shared.stop.cancelled(), if !stopping => {
+                stopping = true;
+                exchange.as_mut().graceful_shutdown();
+            }
+            end = connection.told_to_end() => {
+                tracing::debug!("connection with {address}: {end:?}");
+                if end.was_idle() {
+                    // Says goodbye, unless the client does not take its last answer.
+                    exchange.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(GOODBYE, exchange).await;
+                }
+                return;
+            }
         }
     };
     if let Err(fault) = outcome {

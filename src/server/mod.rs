@@ -1,5 +1,7 @@
 //! The running server: folders and keys at the start, listeners, TLS, reload, the end.
 
+mod connections;
+mod descriptors;
 mod first_account;
 mod identity;
 mod listener;
@@ -7,6 +9,7 @@ mod running;
 pub mod setup;
 mod socket;
 mod sweep;
+mod throttle;
 mod tls;
 mod trust;
 

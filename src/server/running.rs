@@ -2,6 +2,8 @@
 
 use super::{
     Error, FirstAccount, Installation,
+    connections::{Connections, Limits},
+    descriptors,
     identity::OwnIdentity,
     listener::{self, Shared},
     setup::private_folder,
@@ -31,12 +33,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::Instant,
 };
-use tokio::{
-    net::TcpListener,
-    sync::{Mutex, Semaphore},
-};
+use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What the server takes from its surroundings.
@@ -55,8 +54,8 @@ pub(super) struct Live {
     pub(super) tls: Arc<ServerConfig>,
     pub(super) databases: Databases,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) handshake_timeout: Duration,
-    pub(super) header_timeout: Duration,
+    pub(super) limits: Limits,
+    pub(super) max_connections_per_address: usize,
     context: Context,
 }
 
@@ -102,7 +101,9 @@ async fn serve(
     now: Time,
 ) -> Result<Running, Error> {
     // Whoever had them is gone, or, on a shared store, hears of it when it completes its own.
-    let swept = sweep::sweep(&*installation.store, &installation.cas, Duration::ZERO, now).await?;
+    let swept =
+        sweep::sweep(&*installation.store, &installation.cas, std::time::Duration::ZERO, now)
+            .await?;
     if swept != Swept::default() {
         tracing::warn!(
             "{} issuances that were open are finished, {} voided",
@@ -113,16 +114,17 @@ async fn serve(
     let own = own_identity(&settings, &environment, &installation.cas, now).await?;
     let authenticator = Arc::new(Authenticator::new(Arc::clone(&installation.store)));
     let live = live(&settings, &environment, &installation, &authenticator, &own)?;
+    let room = descriptors::room(settings.server.max_connections, descriptors::raise_limit());
     let shared = Shared {
         live: Arc::new(ArcSwap::from_pointee(live)),
-        places: Arc::new(Semaphore::new(settings.server.max_connections)),
+        connections: Arc::new(Connections::new(room, Instant::now())),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
     let mut listeners = Vec::new();
     for address in &settings.server.listen {
         let failed = |cause| Error::Listen { address: *address, cause };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = listener::bind(*address).map_err(failed)?;
         listeners.push((listener.local_addr().map_err(failed)?, listener));
     }
     let admin = Admin::new(
@@ -146,6 +148,7 @@ async fn serve(
         // Not tracked: it ends with the token, while the tracker waits for connections.
         tokio::spawn(listener::run(listener, shared.clone()));
     }
+    tokio::spawn(listener::watch(shared.clone()));
     Ok(Running {
         environment,
         installation,
@@ -182,8 +185,12 @@ fn live(
         tls: tls::config(chain, key)?,
         databases: Databases::new(of_ours.chain(listed), implicit)?,
         clock: Arc::clone(&environment.clock),
-        handshake_timeout: settings.server.handshake_timeout,
-        header_timeout: settings.server.header_timeout,
+        limits: Limits {
+            handshake: settings.server.handshake_timeout,
+            idle: settings.server.idle_timeout,
+            header: settings.server.header_timeout,
+        },
+        max_connections_per_address: settings.server.max_connections_per_address,
         context: Context {
             service: Arc::new(service),
             // Exchanged for each connection's own.

@@ -329,6 +329,11 @@ impl Connection {
         }
     }
 
+    /// Reads an octet; 0 when the server has ended the connection as TLS ends.
+    pub(crate) async fn end(&mut self) -> std::io::Result<usize> {
+        self.0.read(&mut [0; 1]).await
+    }
+
     /// Whether the server ends the connection.
     pub(crate) async fn is_closed(&mut self) -> bool {
         !matches!(self.0.read(&mut [0; 1]).await, Ok(1..))

@@ -1,0 +1,385 @@
+//! The connections of all listeners: how many there may be, from where, and how long each may wait.
+//!
+//! Whoever is accepted gets a place. When none is left, the connections that have waited longest
+//! for their client lose theirs: a handshake that was begun and not finished, an idle connection,
+//! half a header or body. A client that means well is among the youngest of these, so a crowd of
+//! stuck ones cannot keep it out. A request that is worked on is never ended.
+
+use super::throttle::Throttle;
+use crate::http::progress::{Phase, Progress};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+/// How long to wait for a place before others are asked to leave theirs.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The part of all places that is freed at once: the search costs a look at every connection.
+const SHARE: usize = 64;
+
+/// How long a connection may wait for its client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From its beginning to the end of the handshake.
+    pub(super) handshake: Duration,
+    /// For the first octet of a request, and for its client to take an answer.
+    pub(super) idle: Duration,
+    /// From the first to the last octet of a header.
+    pub(super) header: Duration,
+}
+
+/// Why a connection is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It waited for its client longer than this phase may last.
+    Late(Phase),
+    /// Others need its place.
+    Crowded(Phase),
+}
+
+impl End {
+    /// Whether nothing of a request is lost with it.
+    pub(super) const fn was_idle(self) -> bool {
+        matches!(self, Self::Late(Phase::Idle) | Self::Crowded(Phase::Idle))
+    }
+}
+
+/// Where connections are counted together: an IPv4 address, or what one host has of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Origin(IpAddr);
+
+impl Origin {
+    fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                // Within a /64 a host takes as many addresses as it likes (RFC 4291 §2.5.4).
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+            }
+            v4 => v4,
+        })
+    }
+}
+
+/// The connections of all listeners.
+#[derive(Debug)]
+pub(super) struct Connections {
+    start: Instant,
+    places: Arc<Semaphore>,
+    room: usize,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    next: u64,
+    open: HashMap<u64, Arc<Entry>>,
+    origins: HashMap<Origin, usize>,
+    refused: Throttle,
+    crowded: Throttle,
+}
+
+#[derive(Debug)]
+struct Entry {
+    progress: Arc<Progress>,
+    end: OnceLock<End>,
+    ended: Notify,
+}
+
+impl Entry {
+    /// Tells it to end; whether it was not told before.
+    fn end(&self, why: End) -> bool {
+        let first = self.end.set(why).is_ok();
+        if first {
+            self.ended.notify_one();
+        }
+        first
+    }
+}
+
+/// A connection, and what it takes with it when it ends.
+#[derive(Debug)]
+pub(super) struct Connection {
+    connections: Arc<Connections>,
+    number: u64,
+    origin: Origin,
+    entry: Arc<Entry>,
+    place: Option<OwnedSemaphorePermit>,
+}
+
+impl Connections {
+    /// Room for so many connections.
+    pub(super) fn new(room: usize, now: Instant) -> Self {
+        Self { start: now, places: Arc::new(Semaphore::new(room)), room, table: Mutex::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a connection, or refuses it: its origin has `most` already.
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        most: usize,
+        now: Instant,
+    ) -> Option<Connection> {
+        let origin = Origin::of(address);
+        let mut table = self.table();
+        let count = table.origins.entry(origin).or_default();
+        if *count >= most {
+            if let Some(refused) = table.refused.count(1, now) {
+                tracing::warn!(
+                    "{refused} connections refused: {address} has {most}, which is max_connections_per_address"
+                );
+            }
+            return None;
+        }
+        *count += 1;
+        let number = table.next;
+        table.next += 1;
+        drop(table);
+        let entry = Arc::new(Entry {
+            progress: Arc::new(Progress::new(self.start, now)),
+            end: OnceLock::new(),
+            ended: Notify::new(),
+        });
+        Some(Connection { connections: Arc::clone(self), number, origin, entry, place: None })
+    }
+
+    /// Ends the connections that wait longer than they may, and tells what was not told before.
+    pub(super) fn end_late(&self, limits: Limits, now: Instant) {
+        let mut table = self.table();
+        for entry in table.open.values() {
+            let (phase, since) = entry.progress.seen();
+            let limit = match phase {
+                Phase::Handshake => limits.handshake,
+                Phase::Idle => limits.idle,
+                Phase::Header => limits.header,
+                // Whoever reads the body bounds its time, and answers.
+                Phase::Body | Phase::Request => continue,
+            };
+            if now.saturating_duration_since(since) >= limit {
+                entry.end(End::Late(phase));
+            }
+        }
+        if let Some(refused) = table.refused.count(0, now) {
+            tracing::warn!("{refused} more connections refused by max_connections_per_address");
+        }
+        if let Some(crowded) = table.crowded.count(0, now) {
+            tracing::warn!("{crowded} more connections ended to make room");
+        }
+    }
+
+    /// Ends those that have waited longest for their client. Returns how many.
+    pub(super) fn make_room(&self, now: Instant) -> usize {
+        let mut table = self.table();
+        let mut waiting: Vec<_> = table
+            .open
+            .values()
+            .filter(|entry| entry.end.get().is_none())
+            .map(|entry| (entry.progress.seen(), entry))
+            .filter(|((phase, _), _)| *phase != Phase::Request)
+            .collect();
+        let wanted = self.room.div_ceil(SHARE).min(waiting.len());
+        if wanted == 0 {
+            return 0;
+        }
+        if wanted < waiting.len() {
+            waiting.select_nth_unstable_by_key(wanted, |((_, since), _)| *since);
+        }
+        let ended = waiting
+            .iter()
+            .take(wanted)
+            .filter(|((phase, _), entry)| entry.end(End::Crowded(*phase)))
+            .count();
+        if let Some(crowded) = table.crowded.count(ended, now) {
+            tracing::warn!(
+                "all {} places are taken: {crowded} connections ended that waited longest for their clients; more places: max_connections",
+                self.room
+            );
+        }
+        ended
+    }
+
+    fn leave(&self, number: u64, origin: Origin) {
+        let mut table = self.table();
+        table.open.remove(&number);
+        if let Some(count) = table.origins.get_mut(&origin) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                table.origins.remove(&origin);
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Waits for a place, and makes others leave theirs if there is none.
+    pub(super) async fn take_place(&mut self) {
+        let places = &self.connections.places;
+        self.place = Arc::clone(places).try_acquire_owned().ok();
+        while self.place.is_none() {
+            self.connections.make_room(Instant::now());
+            let next = Arc::clone(places).acquire_owned();
+            // The semaphore is never closed.
+            self.place = tokio::time::timeout(PATIENCE, next).await.ok().and_then(Result::ok);
+        }
+        self.begin(Instant::now());
+    }
+
+    /// Its time runs from here. A newcomer without a place is not on the list: it would be the
+    /// only one to make room for itself while all others are worked on.
+    fn begin(&self, now: Instant) {
+        self.progress().at(Phase::Handshake, now);
+        self.connections.table().open.insert(self.number, Arc::clone(&self.entry));
+    }
+
+    /// What it waits for.
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.entry.progress
+    }
+
+    /// Waits until it is told to end.
+    pub(super) async fn told_to_end(&self) -> End {
+        loop {
+            if let Some(end) = self.entry.end.get() {
+                return *end;
+            }
+            self.entry.ended.notified().await;
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.connections.leave(self.number, self.origin);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits { handshake: 10 * SECOND, idle: 60 * SECOND, header: 30 * SECOND }
+    }
+
+    fn ended(connection: &Connection) -> Option<End> {
+        connection.entry.end.get().copied()
+    }
+
+    #[test]
+    fn an_origin_is_an_ipv4_address_or_an_ipv6_prefix() {
+        let of = |text: &str| Origin::of(text.parse().unwrap());
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
+        assert_ne!(of("::ffff:192.0.2.1"), of("::ffff:192.0.2.2"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff:ffff:ffff:ffff"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+    }
+
+    #[test]
+    fn an_origin_has_so_many_and_gets_them_back_when_they_end() {
+        let now = Instant::now();
+        let connections = Arc::new(Connections::new(10, now));
+        let enter = |text: &str| connections.enter(text.parse().unwrap(), 2, now);
+        let (first, second) = (enter("192.0.2.1").unwrap(), enter("192.0.2.1").unwrap());
+        assert!(enter("192.0.2.1").is_none());
+        let other = enter("192.0.2.2").unwrap();
+        drop(first);
+        let third = enter("192.0.2.1").unwrap();
+        assert!(enter("::ffff:192.0.2.1").is_none());
+        drop((second, third, other));
+        let table = connections.table();
+        assert!(table.open.is_empty() && table.origins.is_empty(), "{table:?}");
+    }
+
+    #[test]
+    fn each_phase_has_its_limit_and_a_request_none() {
+        let now = Instant::now();
+        let connections = Arc::new(Connections::new(10, now));
+        let all: Vec<_> =
+            [Phase::Handshake, Phase::Idle, Phase::Header, Phase::Body, Phase::Request]
+                .into_iter()
+                .map(|phase| {
+                    let connection = connections.enter([192, 0, 2, 1].into(), 10, now).unwrap();
+                    connection.begin(now);
+                    connection.progress().at(phase, now);
+                    (phase, connection)
+                })
+                .collect();
+        let late = |after: Duration| {
+            connections.end_late(limits(), now + after);
+            all.iter()
+                .filter(|(_, one)| ended(one).is_some())
+                .map(|(phase, _)| *phase)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(late(10 * SECOND - Duration::from_millis(1)), []);
+        assert_eq!(late(10 * SECOND), [Phase::Handshake]);
+        assert_eq!(late(30 * SECOND), [Phase::Handshake, Phase::Header]);
+        let most = [Phase::Handshake, Phase::Idle, Phase::Header];
+        assert_eq!(late(60 * SECOND), most);
+        assert_eq!(late(100_000 * SECOND), most);
+        for (phase, connection) in &all {
+            let expected = most.contains(phase).then_some(End::Late(*phase));
+            assert_eq!(ended(connection), expected);
+        }
+    }
+
+    #[test]
+    fn who_waited_longest_makes_room_and_no_request_is_ended() {
+        let now = Instant::now();
+        let connections = Arc::new(Connections::new(128, now));
+        let enter = |phase, after| {
+            let connection = connections.enter([192, 0, 2, 1].into(), 1000, now).unwrap();
+            connection.begin(now);
+            connection.progress().at(phase, now + after);
+            connection
+        };
+        let works = enter(Phase::Request, Duration::ZERO);
+        let (idle, header) = (enter(Phase::Idle, 2 * SECOND), enter(Phase::Header, 3 * SECOND));
+        let (hello, body) = (enter(Phase::Handshake, SECOND), enter(Phase::Body, 4 * SECOND));
+        let young: Vec<_> = (0..100).map(|_| enter(Phase::Handshake, 9 * SECOND)).collect();
+        assert_eq!(connections.make_room(now + 9 * SECOND), 2, "a part of 128");
+        assert_eq!(ended(&hello), Some(End::Crowded(Phase::Handshake)));
+        assert_eq!(ended(&idle), Some(End::Crowded(Phase::Idle)));
+        assert_eq!((ended(&header), ended(&body)), (None, None));
+        assert_eq!(connections.make_room(now + 9 * SECOND), 2, "others than before");
+        assert_eq!(ended(&header), Some(End::Crowded(Phase::Header)));
+        assert_eq!(ended(&body), Some(End::Crowded(Phase::Body)));
+        while connections.make_room(now + 9 * SECOND) > 0 {}
+        assert!(young.iter().all(|one| ended(one).is_some()));
+        assert_eq!(ended(&works), None);
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_gets_the_place_of_one_that_waits() {
+        let now = Instant::now();
+        let connections = Arc::new(Connections::new(1, now));
+        let enter = || connections.enter([192, 0, 2, 1].into(), 10, Instant::now()).unwrap();
+        let mut stuck = enter();
+        stuck.take_place().await;
+        let holder = tokio::spawn(async move { stuck.told_to_end().await });
+        let mut new = enter();
+        new.take_place().await;
+        assert_eq!(holder.await.unwrap(), End::Crowded(Phase::Handshake));
+        assert_eq!(connections.places.available_permits(), 0);
+        // Nobody but the newcomer itself waits: it waits on, and is not ended for its own sake.
+        new.progress().at(Phase::Request, now);
+        let mut third = enter();
+        let begun = tokio::time::timeout(PATIENCE * 3, third.take_place()).await;
+        assert!(begun.is_err() && ended(&third).is_none() && ended(&new).is_none());
+        drop(new);
+        third.take_place().await;
+        assert_eq!(connections.places.available_permits(), 0);
+        drop(third);
+        assert_eq!(connections.places.available_permits(), 1);
+    }
+}
