@@ -85,7 +85,11 @@ impl Postgres {
     }
 
     fn start_with(port: u16, settings: &[&str]) -> Self {
-        let folder = folder();
+        Self::new_in(folder(), port, settings)
+    }
+
+    /// A new cluster in a folder that [`folder`] made, started.
+    pub(crate) fn new_in(folder: TempDir, port: u16, settings: &[&str]) -> Self {
         let data = folder.path().join("data");
         let made = program("initdb")
             .args(["--auth=trust", "--username=estd", "--encoding=UTF8", "--locale=C"])

@@ -10,10 +10,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 mod clients;
 mod crash;
+mod database;
 mod faults;
+mod nodes;
 mod powercut;
 mod process;
 mod readers;

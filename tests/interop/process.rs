@@ -42,6 +42,20 @@ impl Estd {
         folder
     }
 
+    /// A folder for a first start whose table `[store]` says where PostgreSQL is: these lines.
+    pub(crate) fn folder_on_postgres(lines: &str) -> TempDir {
+        let folder = Self::folder("[\"localhost\"]");
+        let path = folder.path().join("est.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        for part in ["backend = \"sled\"", "cache_mib = 64"] {
+            assert!(text.contains(part));
+        }
+        let store = format!("backend = \"postgres\"\n{lines}\n#");
+        let text = text.replace("backend = \"sled\"", &store).replace("cache_mib = 64", "#");
+        fs::write(&path, text).unwrap();
+        folder
+    }
+
     /// A start in a folder that may have been used before.
     pub(crate) fn start_in(folder: TempDir) -> Self {
         Self::start_under(&[], folder)
