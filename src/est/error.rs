@@ -36,6 +36,9 @@ pub enum Error {
     /// The CA's key cannot be used, or its certificate is not valid now.
     #[error("{0}")]
     Signer(#[source] ca::Error),
+    /// The client's certificate becomes valid later: a clock is wrong, or was.
+    #[error("{0}")]
+    NotYetValid(Fault),
     /// More asks for work than is taken on at once.
     #[error("busy: {0}")]
     Busy(&'static str),
@@ -57,6 +60,7 @@ impl From<ra::Unauthenticated> for Error {
             Ra::Challenge(fault) => Self::Unauthenticated(fault),
             Ra::CertificateNeeded(fault) => Self::CertificateNeeded(fault),
             Ra::Store(fault) => Self::Store(fault),
+            Ra::NotYetValid(fault) => Self::NotYetValid(fault),
             Ra::Busy => Self::Busy("passwords are being checked"),
         }
     }

@@ -74,6 +74,11 @@ impl Error {
             Self::Est(Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault)) => {
                 Told::of(StatusCode::FORBIDDEN, fault)
             }
+            // No 401: the device has the right certificate, and would give up.
+            Self::Est(Est::NotYetValid(fault)) => Told {
+                retry_after: Some(300),
+                ..Told::of(StatusCode::SERVICE_UNAVAILABLE, fault)
+            },
             Self::Est(Est::Store(_)) => Told::later("server.store", "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
             Self::Est(Est::Signer(_)) => Told::later("server.signer", "the CA cannot sign at present; repeat the request later", 30),
             Self::Est(Est::Busy(_)) => Told::later("server.busy", "too many requests of this kind at once; repeat the request later", 5),

@@ -47,6 +47,10 @@ pub enum Unauthenticated {
     /// The accounts cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
+    /// The certificate that would do becomes valid later: this server's clock is wrong, or was
+    /// when it was issued.
+    #[error("{0}")]
+    NotYetValid(Fault),
     /// Too many passwords are being checked at once.
     #[error("too many passwords are being checked")]
     Busy,
@@ -65,6 +69,7 @@ pub struct Authenticator {
 enum Shown {
     Nothing,
     Trusted(Box<Certificate>, TrustClass),
+    NotYet(Fault),
     Bad(Fault),
 }
 
@@ -96,6 +101,9 @@ impl Authenticator {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
         let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
         let credentials = credentials.filter(|_| demand != ByCertificate);
+        if let (Both | ByCertificate, Shown::NotYet(fault)) = (demand, &shown) {
+            return Err(Unauthenticated::NotYetValid(fault.clone()));
+        }
         if let (Both, Shown::Nothing | Shown::Bad(_))
         | (ByCertificate, Shown::Nothing | Shown::Bad(_)) = (demand, &shown)
         {
@@ -128,6 +136,7 @@ impl Authenticator {
                 actor: Actor { name: account.name, method: Method::Password },
                 certificate: None,
             }),
+            (Shown::NotYet(fault), None) => Err(Unauthenticated::NotYetValid(fault)),
             (shown, None) => Err(Unauthenticated::Challenge(match demand {
                 Either => shown.fault(),
                 _ => no_password(),
@@ -172,7 +181,7 @@ impl Authenticator {
 impl Shown {
     fn fault(self) -> Fault {
         match self {
-            Self::Bad(fault) => fault,
+            Self::Bad(fault) | Self::NotYet(fault) => fault,
             Self::Nothing | Self::Trusted(..) => Fault::new(
                 "auth.none",
                 "a client shows who it is before it enrols (RFC 7030 section 4.2)",
@@ -192,6 +201,15 @@ fn no_password() -> Fault {
     )
 }
 
+fn not_yet(moment: Time, now: Time) -> Shown {
+    Shown::NotYet(Fault::new(
+        "auth.not-yet-valid",
+        "the client certificate is valid now (RFC 5280 section 4.1.2.5)",
+        format!("one that is valid from {moment} only, and it is {now} on this server's clock"),
+        "the same certificate later, when the clock is right; or a password",
+    ))
+}
+
 fn shown(peer: &Peer, now: Time) -> Shown {
     let Some(shown) = &peer.certificate else { return Shown::Nothing };
     let bad = |seen: &str| {
@@ -204,6 +222,7 @@ fn shown(peer: &Peer, now: Time) -> Shown {
     };
     let class = match &shown.verdict {
         Verdict::Trusted(class) => *class,
+        Verdict::NotYet(moment) => return not_yet(*moment, now),
         Verdict::Untrusted(reason) => return bad(reason),
     };
     match Certificate::parse(&shown.der) {
@@ -211,6 +230,8 @@ fn shown(peer: &Peer, now: Time) -> Shown {
         Ok(certificate) if now > certificate.not_after() => {
             bad(&format!("one that expired at {}", certificate.not_after()))
         }
+        // Nor does the clock go forward only.
+        Ok(certificate) if now < certificate.not_before() => not_yet(certificate.not_before(), now),
         Ok(certificate) => Shown::Trusted(Box::new(certificate), class),
         Err(fault) => bad(&fault.fault().seen),
     }

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::{
-    ca::{Ca, KeyFile, Order, Profile, write_private},
+    ca::{self, Ca, KeyFile, Order, Profile, write_private},
     config::{Keys, ServerCertificate},
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
     store::RequestKey,
@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use zeroize::Zeroizing;
@@ -27,6 +27,18 @@ pub(super) struct OwnIdentity {
 /// Key and chain in one file, so that they are exchanged in one step.
 const FILE: &str = "server.pem";
 
+/// More octets than key and chain ever have.
+const LARGEST: usize = 32 << 10;
+
+/// The file's path while it is written. What a start that was killed has left there is removed.
+fn unfinished(folder: &Path) -> Result<PathBuf, Error> {
+    let path = folder.join(".server.pem.unfinished");
+    match fs::remove_file(&path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(Error::File { path, cause }),
+        _ => Ok(path),
+    }
+}
+
 impl OwnIdentity {
     /// Reads the key and certificate in `folder`, or gets new ones if there are none, if they are
     /// due for renewal, or if they are not those that the configuration asks for now.
@@ -38,9 +50,24 @@ impl OwnIdentity {
         request_id: RequestId,
         now: Time,
     ) -> Result<Self, Error> {
-        match Self::read(folder, keys)? {
-            Some(found) if found.fits(wanted, ca, now) => Ok(found),
-            _ => Self::renew(folder, wanted, keys, ca, request_id, now).await,
+        let found = Self::read(folder, keys)?;
+        let found = match found {
+            Some(found) if found.fits(wanted, ca, now) => return Ok(found),
+            found => found,
+        };
+        match (Self::renew(folder, wanted, keys, ca, request_id, now).await, found) {
+            // The clock is wrong: before the CA began, there is no better certificate.
+            (Err(Error::Ca(fault @ ca::Error::NotValid { .. })), Some(found))
+                if now < found.leaf.not_before() =>
+            {
+                tracing::warn!(
+                    "the server's certificate is valid from {} only, and no other can be issued: \
+                     {fault}; remedy: set the machine's clock",
+                    found.leaf.not_before()
+                );
+                Ok(found)
+            }
+            (renewed, _) => renewed,
         }
     }
 
@@ -118,6 +145,9 @@ impl OwnIdentity {
             predecessor: None,
             request_id,
         };
+        // What cannot be kept is not issued: each check would add one more to the record.
+        let unfinished = unfinished(folder)?;
+        write_private(&unfinished, &[0; LARGEST])?;
         let issued = ca.issue(order, now).await?;
         let leaf = Certificate::parse(&issued.issuance.certificate)
             .map_err(|fault| Error::Internal(fault.to_string()))?;
@@ -133,17 +163,12 @@ impl OwnIdentity {
             self.key.to_pem(passphrase).map_err(|fault| Error::Internal(fault.to_string()))?;
         text.push_str(&self.leaf.to_pem());
         text.push_str(&self.issuing.to_pem());
-        let (unfinished, path) = (folder.join(".server.pem.unfinished"), folder.join(FILE));
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |cause| Error::File { path, cause }
         };
-        match fs::remove_file(&unfinished) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                return Err(failed(&unfinished)(cause));
-            }
-            _ => write_private(&unfinished, text.as_bytes())?,
-        }
+        let (unfinished, path) = (unfinished(folder)?, folder.join(FILE));
+        write_private(&unfinished, text.as_bytes())?;
         fs::rename(&unfinished, &path).map_err(failed(&path))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
     }

@@ -66,6 +66,9 @@ impl Error {
     pub fn remedy(&self) -> String {
         use crate::{ca::Error as Ca, store::Error as Store};
         match self {
+            Self::Ca(Ca::Store(Store::Unavailable(_))) => {
+                "make room, or make the data folder writable; it is tried again".to_owned()
+            }
             Self::Ca(Ca::File { remedy, .. }) => remedy.clone(),
             Self::Store(Store::InUse(_)) => {
                 "stop the other estd that uses this data folder, or give this one its own"

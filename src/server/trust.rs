@@ -120,11 +120,31 @@ impl Databases {
             Err(explicit) => match self.validate(end_entity, intermediates, &self.implicit, now) {
                 Ok(()) => Verdict::Trusted(TrustClass::Implicit),
                 // The more telling of the two: that it is unknown says nothing if it is known here.
-                Err(webpki::Error::UnknownIssuer) => Verdict::Untrusted(reason(&explicit)),
-                Err(implicit) => Verdict::Untrusted(reason(&implicit)),
+                Err(webpki::Error::UnknownIssuer) => {
+                    self.untrusted(end_entity, intermediates, &explicit)
+                }
+                Err(implicit) => self.untrusted(end_entity, intermediates, &implicit),
             },
         };
         Some(ClientCertificate { der: end_entity.to_vec(), verdict })
+    }
+
+    /// Tells what is wrong only now from what is wrong.
+    fn untrusted(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        fault: &webpki::Error,
+    ) -> Verdict {
+        if let webpki::Error::CertNotValidYet { not_before, .. } = fault {
+            // webpki looks at the time before it looks at the issuer, who may be anybody.
+            let then = Time::from_unix(not_before.as_secs());
+            let passes = |anchors| self.validate(end_entity, intermediates, anchors, then).is_ok();
+            if passes(&self.explicit) || passes(&self.implicit) {
+                return Verdict::NotYet(then);
+            }
+        }
+        Verdict::Untrusted(reason(fault))
     }
 
     fn validate(

@@ -1,6 +1,6 @@
 //! The other end of a TLS connection.
 
-use super::TrustClass;
+use super::{Time, TrustClass};
 use std::net::SocketAddr;
 
 /// What TLS tells about a client. Made when the handshake ends, judged for each request.
@@ -27,6 +27,9 @@ pub struct ClientCertificate {
 pub enum Verdict {
     /// It leads to an anchor of this database.
     Trusted(TrustClass),
+    /// It will at this moment: the certificate is not valid before. Since somebody has issued it,
+    /// one of the clocks is wrong, or was.
+    NotYet(Time),
     /// It does not, for this reason, which may be told to the client.
     Untrusted(String),
 }

@@ -215,6 +215,28 @@ async fn the_server_renews_its_own_certificate_when_a_third_of_its_life_is_left(
 }
 
 #[tokio::test]
+async fn a_certificate_of_its_own_that_cannot_be_kept_is_not_issued() {
+    let server = TestServer::start().await;
+    let first = server.running.certificate().await;
+    server.clock.advance(Duration::from_secs(61 * 86_400));
+    // Nothing can be written there, not even by root.
+    let obstacle = server.path("data/server/.server.pem.unfinished");
+    fs::create_dir(&obstacle).unwrap();
+    let issued = server.issued().await.len();
+    for _ in 0..3 {
+        let fault = server.running.renew_if_due().await.unwrap_err();
+        assert!(fault.to_string().contains(".server.pem.unfinished"), "{fault}");
+        assert!(fault.remedy().contains("writable"), "{}", fault.remedy());
+    }
+    assert_eq!(server.issued().await.len(), issued);
+    let shown = server.connect().await.tls().peer_certificates().unwrap()[0].to_vec();
+    assert_eq!(shown, first.der(), "the old one serves");
+    fs::remove_dir(&obstacle).unwrap();
+    assert!(server.running.renew_if_due().await.unwrap());
+    assert_eq!(server.issued().await.len(), issued + 1);
+}
+
+#[tokio::test]
 async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     let server = TestServer::start().await;
     assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 404);

@@ -14,6 +14,7 @@ mod common;
 mod bad_input;
 mod cacerts;
 mod certificate;
+mod clock;
 mod connections;
 mod encoding;
 mod enroll;

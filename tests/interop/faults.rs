@@ -267,9 +267,18 @@ async fn survives<T>(
     }
     repair(&room, &estd, fault);
     fleet.until_resumed(&estd).await;
+    all_is_well(&room, estd, fleet).await;
+}
+
+/// Whatever happened before: nothing is lost, nothing twice, everything is told, and all of it is
+/// the same after a restart.
+async fn all_is_well(room: &Room, estd: Estd, mut fleet: Fleet) {
     let listed = room.listed(&estd);
     fleet.compare(&listed);
     assert!(listed.iter().all(|(_, state)| state == "valid"), "{listed:?}");
+    // One for each request, and the server's own.
+    assert_eq!(listed.len(), fleet.received.len() + 1);
+    audit_is_complete(room, &estd, &listed).await;
     let log = std::fs::read_to_string(estd.path("log")).unwrap();
     assert!(log.contains("the store takes no changes; remedy: make room"), "{log}");
     assert!(log.contains("the store was opened again and takes changes"), "{log}");
@@ -280,6 +289,33 @@ async fn survives<T>(
     assert_eq!(room.listed(&estd), listed);
     assert!(fleet.enroll(&estd, None).await);
     estd.stop();
+}
+
+/// The audit file has each committed event, once and in order, also those that had to wait.
+async fn audit_is_complete(room: &Room, estd: &Estd, listed: &BTreeSet<(String, String)>) {
+    let start = Instant::now();
+    loop {
+        let text = room.run(estd, "cat data/audit.jsonl");
+        let events: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let numbers: Vec<u64> =
+            events.iter().filter_map(|event| event["number"].as_u64()).collect();
+        let last = numbers.len() as u64;
+        assert_eq!(numbers, (1..=last).collect::<Vec<_>>());
+        let issued = events.iter().filter(|event| event["event"] == "certificate.issued");
+        let issued: BTreeSet<_> =
+            issued.map(|event| event["details"]["serial"].as_str().unwrap().to_owned()).collect();
+        if listed.iter().all(|(serial, _)| issued.contains(serial)) {
+            return;
+        }
+        assert!(
+            start.elapsed() < RESUMES,
+            "events are missing: {} of {}",
+            issued.len(),
+            listed.len()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -326,6 +362,30 @@ async fn a_disk_that_does_not_write_refuses_and_resumes() {
     .await;
 }
 
+/// Nobody repairs anything: what failed once is read back, and it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_now_and_then_loses_nothing() {
+    let folder = Estd::folder("[\"localhost\"]");
+    let room = Room::new(&folder, 64);
+    let estd = room.start(folder);
+    let mut fleet = Fleet::new(&estd).await;
+    let strace = Strace::attach(&room, &estd, "fdatasync:error=EIO:when=4+31");
+    let (start, mut failures) = (Instant::now(), 0);
+    while start.elapsed() < Duration::from_secs(10) {
+        let csr = fleet.refused.pop();
+        if !fleet.enroll(&estd, csr).await {
+            failures += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    strace.detach();
+    assert!(failures > 1 && fleet.received.len() > 20, "{failures}, {}", fleet.received.len());
+    fleet.until_resumed(&estd).await;
+    let log = std::fs::read_to_string(estd.path("log")).unwrap();
+    assert!(log.matches("the store was opened again").count() > 1, "{log}");
+    all_is_well(&room, estd, fleet).await;
+}
+
 /// What Linux does to a file system that has errors: files that are open cannot be written either,
 /// so `mount -o remount,ro` (which refuses while there are such files) is not it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -355,6 +415,30 @@ async fn a_start_in_a_read_only_folder_says_so_and_makes_nothing() {
     assert!(text.contains("Read-only file system"), "{text}");
     good("remount", room.shell(&folder, "mount -o remount,bind,rw data").output().unwrap());
     let estd = room.start(folder);
+    fleet.compare(&room.listed(&estd));
+    estd.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_does_not_keep_it_from_ending_and_a_start_says_so() {
+    let folder = Estd::folder("[\"localhost\"]");
+    let room = Room::new(&folder, 24);
+    let estd = room.start(folder);
+    let mut fleet = Fleet::new(&estd).await;
+    room.run(&estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
+    fleet.until_refused(&estd).await;
+    let folder = estd.stop();
+    let script = format!("exec '{}' serve", env!("CARGO_BIN_EXE_estd"));
+    let output = room.shell(&folder, &script).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("No space left on device") && text.contains("space left on the disk"),
+        "{text}"
+    );
+    good("rm", room.shell(&folder, "rm data/ballast").output().unwrap());
+    let estd = room.start(folder);
+    fleet.until_resumed(&estd).await;
     fleet.compare(&room.listed(&estd));
     estd.stop();
 }
