@@ -3,7 +3,7 @@
 //!
 //! Works on any [`Store`], a page at a time: a million certificates need no more memory than a
 //! thousand. The order is fixed (issuances by serial number, accounts, decisions, events), and so
-//! is the text of each item ([`mod@line`]): equal contents have equal digests, whichever backend
+//! is the text of each item (`line.rs`): equal contents have equal digests, whichever backend
 //! they are in.
 
 mod file;
