@@ -114,7 +114,7 @@ pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
 
 /// A backend, fresh.
 #[async_trait]
-trait Backend: Send + Sync {
+pub(super) trait Backend: Send + Sync {
     fn new() -> Self;
     async fn open(&self, trail: Arc<dyn Trail>) -> Arc<dyn Store>;
 }

@@ -2,6 +2,7 @@
 
 use crate::{
     common::{Connection, base64, basic, new_csr, post_body},
+    postgres::Postgres,
     process::{Estd, operator},
 };
 use std::{
@@ -116,4 +117,56 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let refused = run(there.path(), &["store", "import", file]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("the target is not empty"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
+    let estd = Estd::start();
+    let password = estd.password.clone();
+    let (csr, _) = new_csr(&["-subj", "/CN=device"]);
+    let certificate = enroll(&estd, &password, &csr).await;
+    let folder = estd.stop();
+    let here = folder.path();
+    let copy = ["store", "copy", "--from", "sled", "--to", "postgres"];
+    let refused = run(here, &copy);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        told.contains("describes no store in PostgreSQL") && told.contains("remedy: "),
+        "{told}"
+    );
+
+    let database = Postgres::start();
+    database.sql("postgres", "CREATE DATABASE estd");
+    let text = fs::read_to_string(here.join("est.toml")).unwrap();
+    let start = text.find("backend = \"sled\"").unwrap();
+    let end = text[start..].find("cache_mib").unwrap() + start;
+    let line = text[end..].find('\n').unwrap() + end;
+    let socket = database.socket();
+    let connection = format!(
+        "backend = \"postgres\"\nconnection = \"host={} user=estd dbname=estd sslmode=disable\"",
+        socket.display()
+    );
+    let text = format!("{}{connection}{}", &text[..start], &text[line..]);
+    fs::write(here.join("est.toml"), text).unwrap();
+
+    let copied = operator(here, &copy);
+    assert!(copied.starts_with("copied and compared: 2 issuances, 1 accounts"), "{copied}");
+    assert_eq!(operator(here, &copy), copied, "done again, it finds everything there");
+    let good = operator(here, &["store", "check"]);
+    assert!(good.starts_with("2 issuances, 1 accounts") && good.ends_with("good\n"), "{good}");
+    let refused = run(here, &["store", "compact"]);
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("not compacted by estd"));
+
+    let estd = Estd::start_in(folder);
+    assert_eq!(enroll(&estd, &password, &csr).await, certificate, "the first answer");
+    let folder = estd.stop();
+    // And the other way, into a folder of its own.
+    let back = tempfile::tempdir().unwrap();
+    fs::write(back.path().join("est.toml"), "version = 1\n").unwrap();
+    let config = back.path().join("est.toml");
+    let arguments = ["store", "copy", "--from", "postgres", "--to", "sled", "--target-config"];
+    operator(folder.path(), &[&arguments[..], &[config.to_str().unwrap()]].concat());
+    let good = operator(back.path(), &["store", "check"]);
+    assert!(good.starts_with("2 issuances, 1 accounts") && good.ends_with("good\n"), "{good}");
 }

@@ -3,7 +3,10 @@
 use super::{
     super::{
         Error as StoreError, Intent, Issuance, MemoryStore, SledStore, State,
-        contract::{CACHE, NOW, account, at, event, intent, issue, issued, key, nth, serial},
+        contract::{
+            Backend, CACHE, NOW, Postgres, account, at, event, intent, issue, issued, key, nth,
+            serial,
+        },
     },
     *,
 };
@@ -95,6 +98,31 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
     assert_eq!(summary.counts, Counts { issuances: 1204, events: 1208, ..COUNTS });
     target.complete(&serial(2000), vec![1], issued(2000)).await.unwrap();
     source.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_in_a_folder_moves_into_a_database_and_back() {
+    let (source, database) = (memory(), Postgres::new());
+    full(&source).await;
+    let target = database.open(Arc::new(NoTrail)).await;
+    // Cut short, then done again.
+    let items = all(&source).await;
+    target.import(items[..700].to_vec()).await.unwrap();
+    let summary = copy(&source, &*target, &mut |_, _| {}).await.unwrap();
+    assert_eq!(summary.counts, COUNTS);
+    assert_eq!(exported(&*target).await, exported(&source).await);
+    // What is there answers repeats, and what comes is numbered anew.
+    let repeat = target.begin(intent(5000, 3)).await.unwrap();
+    assert!(
+        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.serial == serial(3))
+    );
+    issue(&*target, 5001).await;
+
+    let back = memory();
+    let summary = copy(&*target, &back, &mut |_, _| {}).await.unwrap();
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1208, ..COUNTS });
+    assert!(all(&back).await == all(&*target).await);
+    target.close().await;
 }
 
 #[tokio::test]
