@@ -1,6 +1,12 @@
 //! The server and its operator's commands.
 
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+/// A request is made on one thread, recorded on another and answered on a third: with the system's
+/// allocator they wait for each other (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     estd::cli::estd()

@@ -118,6 +118,9 @@ impl Eq for DistinguishedName {}
 impl fmt::Display for DistinguishedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
+        if let Some(text) = plain(&self.der) {
+            return f.write_str(&text);
+        }
         let mut text = String::new();
         match Name::from_der(&self.der) {
             Ok(name) if write!(text, "{name}").is_ok() => f.write_str(&text),
@@ -128,6 +131,48 @@ impl fmt::Display for DistinguishedName {
             }
         }
     }
+}
+
+/// The attribute types of nearly every name, as RFC 4514 writes them.
+const USUAL: [(ObjectIdentifier, &str); 5] = [
+    (oid::COMMON_NAME, "CN"),
+    (oid::ORGANIZATION, "O"),
+    (oid::ORGANIZATIONAL_UNIT, "OU"),
+    (oid::COUNTRY, "C"),
+    (oid::SERIAL_NUMBER, "SERIALNUMBER"),
+];
+
+/// The text of a name of usual types in which nothing has to be escaped; none for another. The
+/// general way looks each type up among all that have a name, which takes microseconds.
+fn plain(der: &[u8]) -> Option<String> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let parts = reader.sequence(|rdns| {
+        let mut parts = Vec::new();
+        while !rdns.is_finished() {
+            let rdn: AnyRef<'_> = rdns.decode()?;
+            let mut set = SliceReader::new(rdn.value())?;
+            parts.push(attribute(&mut set)?);
+            set.finish()?;
+        }
+        Ok::<_, der::Error>(parts)
+    });
+    let mut text = String::with_capacity(der.len());
+    // The last comes first (RFC 4514 section 2.1).
+    for (kind, value) in parts.ok()?.into_iter().rev() {
+        let (_, name) = USUAL.iter().find(|(usual, _)| *usual == kind)?;
+        let octets = value.value();
+        let simple = octets.iter().all(|c| c.is_ascii_alphanumeric() || b"-._:".contains(c));
+        if !simple || !matches!(value.tag(), Tag::PrintableString | Tag::Utf8String) {
+            return None;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+        text.push('=');
+        text.push_str(std::str::from_utf8(octets).ok()?);
+    }
+    Some(text)
 }
 
 /// Carries our error through the reader's closures, which want to make one from theirs.
@@ -201,7 +246,8 @@ fn folded(value: AnyRef<'_>) -> (Option<Tag>, Vec<u8>) {
 }
 
 fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Checked> {
-    let name = described(kind);
+    // Looked up only to be told.
+    let name = || described(kind);
     let ia5 = matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT);
     let printable = matches!(kind, oid::COUNTRY | oid::SERIAL_NUMBER | oid::DN_QUALIFIER);
     let tag = value.tag();
@@ -217,31 +263,31 @@ fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Chec
             (_, true) => "PrintableString",
             _ => "PrintableString or UTF8String",
         };
-        return Err(Checked(unacceptable(format!("{name} as {tag}"), wanted)));
+        return Err(Checked(unacceptable(format!("{} as {tag}", name()), wanted)));
     }
     let content = value.value();
     let text = std::str::from_utf8(content)
-        .map_err(|_| Checked(unacceptable(format!("{name} that is not UTF-8"), "UTF-8")))?;
+        .map_err(|_| Checked(unacceptable(format!("{} that is not UTF-8", name()), "UTF-8")))?;
     if tag == Tag::PrintableString && PrintableStringRef::new(content).is_err() {
         let wanted =
             "letters, digits and ' ( ) + , - . / : = ? in a PrintableString, or a UTF8String";
-        return Err(Checked(unacceptable(format!("{name} {text}"), wanted)));
+        return Err(Checked(unacceptable(format!("{} {text}", name()), wanted)));
     }
     if text.trim().is_empty() || text.chars().any(char::is_control) || (ia5 && !text.is_ascii()) {
         let wanted = "a value that is not blank and has no control characters";
-        return Err(Checked(unacceptable(format!("{name} \"{text}\""), wanted)));
+        return Err(Checked(unacceptable(format!("{} \"{text}\"", name()), wanted)));
     }
     let longest = upper_bound(kind);
     let length = text.chars().count();
     if length > longest {
         return Err(Checked(unacceptable(
-            format!("{name} of {length} characters"),
+            format!("{} of {length} characters", name()),
             format!("at most {longest} characters"),
         )));
     }
     if kind == oid::COUNTRY && !(length == 2 && text.bytes().all(|c| c.is_ascii_uppercase())) {
         return Err(Checked(unacceptable(
-            format!("{name} {text}"),
+            format!("{} {text}", name()),
             "two capital letters, as in ISO 3166",
         )));
     }
@@ -302,6 +348,32 @@ mod tests {
         assert!(!name("CN=a").same_as(&name("CN=A")));
         assert!(!name("CN=a,O=b").same_as(&name("O=b,CN=a")));
         assert!(!name("CN=a").same_as(&name("O=a")));
+    }
+
+    #[test]
+    fn a_plain_name_reads_as_any_other() {
+        for text in [
+            "CN=device-1",
+            "CN=a.b:c_d,OU=x,O=Example,C=DE",
+            "SERIALNUMBER=12-34,CN=a",
+            "CN=two words",
+            "CN=a+O=b",
+            "CN=a\\,b",
+            "CN=\u{e4}",
+            "DC=com,CN=a",
+        ] {
+            let name = name(text);
+            let general = Name::from_der(name.der()).unwrap().to_string();
+            assert_eq!(name.to_string(), general, "{text}");
+            // One word of usual type is plain; what is not takes the general way.
+            assert_eq!(
+                plain(name.der()).is_some(),
+                !text.contains([' ', '+', '\\', 'ä']) && !text.contains("DC")
+            );
+        }
+        // CN=a as BMPString is shown as octets.
+        let wide = hex("300d310b300906035504031e020061");
+        assert!(plain(&wide).is_none());
     }
 
     #[test]

@@ -90,6 +90,10 @@ oids! {
     SERIAL_NUMBER = "2.5.4.5";
     /// id-at-countryName.
     COUNTRY = "2.5.4.6";
+    /// organizationName.
+    ORGANIZATION = "2.5.4.10";
+    /// organizationalUnitName.
+    ORGANIZATIONAL_UNIT = "2.5.4.11";
     /// id-at-dnQualifier.
     DN_QUALIFIER = "2.5.4.46";
     /// id-domainComponent.

@@ -24,6 +24,10 @@ use std::{
 /// Events that may wait for the disk.
 const WAITING: usize = 1 << 16;
 
+/// How long the writer pauses after it wrote: what comes meanwhile is written together, and who
+/// tells it wakes nobody. An event that comes alone is written at once.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Octets of lines that are held for a file that does not take them.
 const HELD: usize = 1 << 20;
 
@@ -218,8 +222,14 @@ fn write(orders: &Receiver<Order>, path: &Path, file: File, terminal: bool, lost
             Ok(order) => order,
             Err(TryRecvError::Empty) => {
                 // Nothing waits: what was written becomes visible.
+                let wrote = !lines.waiting.is_empty();
                 lines.flush();
                 if lines.waiting.is_empty() {
+                    if wrote {
+                        // Nobody unparks this thread: it is a pause.
+                        std::thread::park_timeout(GATHER);
+                        continue;
+                    }
                     match orders.recv() {
                         Ok(order) => order,
                         Err(_) => break,

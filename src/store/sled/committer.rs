@@ -23,11 +23,11 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// How long the committer pauses after a commit that several callers waited for, so that more of
-/// them share the next one. A commit costs what it costs, whoever shares it: sled wakes all its
-/// threads for each flush. Measured at 64 at once, an enrolment takes 415 instead of 566 us of CPU
-/// with it, and comes sooner; a caller that is alone never waits.
-const GATHER: Duration = Duration::from_millis(1);
+/// How often the committer looks who has come while it waits for company.
+const GLANCE: Duration = Duration::from_micros(500);
+
+/// How often it looks at most, before it commits.
+const GLANCES: usize = 8;
 
 /// How many commands are committed together at most: measured, docs/adr/0001.
 const BATCH: usize = 512;
@@ -66,6 +66,8 @@ pub(super) enum Change {
     Decide { matter: String, seen: Option<Vec<u8>>, value: Vec<u8> },
     /// Adds what another store kept.
     Import(Vec<Item>),
+    /// Changes nothing: reads an issuance that has ended.
+    Find(Serial),
     /// Takes no more commands.
     Close,
 }
@@ -81,7 +83,7 @@ impl Change {
             Self::Decide { value, .. } => value.len(),
             // Alone in its commit.
             Self::Import(_) => COMMIT,
-            Self::Close => 0,
+            Self::Find(_) | Self::Close => 0,
         }
     }
 }
@@ -111,6 +113,8 @@ pub(super) enum Outcome {
     Not,
     /// Not done: the matter stands like this.
     Otherwise(Option<Vec<u8>>),
+    /// What is stored of the issuance, if it has ended.
+    Found(Option<IVec>),
 }
 
 /// A change and who waits for it.
@@ -297,6 +301,37 @@ struct Pending {
     page: u64,
 }
 
+/// How many callers there are at once, as far as the last commits tell.
+///
+/// A commit costs what it costs, whoever shares it: sled wakes all its threads twice for each. So
+/// where several callers come, a commit waits for more of them: a while that grows with their
+/// number, and no longer than until as many are there as lately were. A caller that is alone
+/// never waits. docs/performance.md has what that gives.
+#[derive(Default)]
+struct Crowd {
+    last: [usize; 8],
+    next: usize,
+}
+
+impl Crowd {
+    /// Whether to look once more before `here` changes are committed.
+    fn is_worth_waiting_for(&self, here: usize, glances: usize) -> bool {
+        let most = self.last.iter().copied().max().unwrap_or_default();
+        here > 0 && here < most && glances < GLANCES.min(most / 3)
+    }
+
+    /// Takes note of how many a commit was for.
+    fn note(&mut self, committed: usize) {
+        if committed == 0 {
+            return;
+        }
+        if let Some(place) = self.last.get_mut(self.next) {
+            *place = committed;
+        }
+        self.next = (self.next + 1) % self.last.len();
+    }
+}
+
 /// What is open, and what the thread keeps of it in memory. It runs ahead of the disk by the batch
 /// at hand; if that fails, it is never used again: [`super::keeper`] reads another from the disk.
 pub(super) struct Committer {
@@ -419,8 +454,24 @@ impl Committer {
     /// Why a commit failed. Whoever waited for it has been told; what is queued has not.
     pub(super) fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), String> {
         let mut batch = Vec::with_capacity(BATCH);
+        let mut crowd = Crowd::default();
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let several = batch.len() > 1;
+            self.answer_reads(&mut batch);
+            let mut glances = 0;
+            while crowd.is_worth_waiting_for(batch.len(), glances)
+                && batch.iter().map(|command| command.change.octets()).sum::<usize>() < COMMIT
+            {
+                // Nobody unparks this thread: it is a pause.
+                std::thread::park_timeout(GLANCE);
+                glances += 1;
+                while batch.len() < BATCH
+                    && let Ok(command) = commands.try_recv()
+                {
+                    batch.push(command);
+                }
+                self.answer_reads(&mut batch);
+            }
+            crowd.note(batch.len());
             let mut batch = batch.drain(..);
             while batch.len() > 0 {
                 let settled = self.commit_some(&mut batch, commands);
@@ -431,14 +482,21 @@ impl Committer {
                     return Err(why);
                 }
             }
-            if several {
-                // Nobody unparks this thread: it is a pause.
-                std::thread::park_timeout(GATHER);
-            }
         }
         // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
         let _ = self.disk.sync(&self.trees.db);
         Ok(())
+    }
+
+    /// Answers those who only read: none of them waits for a commit.
+    fn answer_reads(&self, batch: &mut Vec<Command>) {
+        let reads = |command: &mut Command| matches!(command.change, Change::Find(_));
+        for Command { change, reply } in batch.extract_if(.., reads) {
+            if let Change::Find(serial) = change {
+                let found = self.trees.certificates.get(serial.as_bytes()).map_err(fault);
+                let _ = reply.send(found.map(Outcome::Found));
+            }
+        }
     }
 
     /// Commits the first of these commands, as many as one commit may hold.
@@ -517,7 +575,7 @@ impl Committer {
                 Ok(Outcome::Done)
             }
             Change::Import(items) => self.import(plan, items),
-            Change::Close => Ok(Outcome::Done),
+            Change::Find(_) | Change::Close => Ok(Outcome::Done),
         }
     }
 
@@ -834,5 +892,31 @@ impl Committer {
         self.disk.sync(&trees.db)?;
         self.has_written = true;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_caller_never_waits_and_many_wait_for_as_many_as_lately_came() {
+        let mut crowd = Crowd::default();
+        assert!(!crowd.is_worth_waiting_for(1, 0), "nothing is known yet");
+        for _ in 0..20 {
+            crowd.note(1);
+        }
+        assert!(!crowd.is_worth_waiting_for(1, 0));
+        crowd.note(12);
+        assert!(!crowd.is_worth_waiting_for(0, 0), "who only reads waits for nobody");
+        assert!(crowd.is_worth_waiting_for(1, 3) && crowd.is_worth_waiting_for(11, 0));
+        assert!(!crowd.is_worth_waiting_for(12, 0) && !crowd.is_worth_waiting_for(1, 4));
+        crowd.note(0);
+        crowd.note(500);
+        assert!(crowd.is_worth_waiting_for(1, 7) && !crowd.is_worth_waiting_for(1, GLANCES));
+        for _ in 0..8 {
+            crowd.note(1);
+        }
+        assert!(!crowd.is_worth_waiting_for(1, 0), "the crowd has gone");
     }
 }

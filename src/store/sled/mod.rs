@@ -106,6 +106,11 @@ impl SledStore {
         if let Some(refused) = self.shared.refused() {
             return Err(refused);
         }
+        self.ask(change).await
+    }
+
+    /// Asks the thread that writes.
+    async fn ask(&self, change: Change) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         if self.commands.send(Command { change, reply }).await.is_err() {
             return Err(closed());
@@ -132,14 +137,23 @@ impl SledStore {
         result.await.map_err(|error| Error::Unavailable(format!("a read failed: {error}")))?
     }
 
-    /// Reads an issuance that has ended.
+    /// Reads an issuance that has ended. The thread that writes reads it: it comes by anyway, for
+    /// all that wait at once, where a thread for each read costs as much as half a signature's
+    /// verification.
+    /// While nothing can be written, it has other things to do.
     async fn ended(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        let serial = serial.clone();
-        self.read(move |trees| {
-            let value = trees.certificates.get(serial.as_bytes()).map_err(fault)?;
-            value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
-        })
-        .await
+        let value = if self.shared.refused().is_none() {
+            match self.ask(Change::Find(serial.clone())).await? {
+                Outcome::Found(value) => value,
+                _ => None,
+            }
+        } else {
+            let serial = serial.clone();
+            let find =
+                move |trees: &Trees| trees.certificates.get(serial.as_bytes()).map_err(fault);
+            self.read(find).await?
+        };
+        value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
     }
 
     async fn end(
