@@ -5,6 +5,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`types`], [`clock`], [`entropy`] | small checked values; time and randomness, passed in |
+//! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
 //! | [`config`] | est.toml, checked |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
@@ -31,6 +32,7 @@ pub mod clock;
 pub mod config;
 pub mod entropy;
 pub mod est;
+mod failpoint;
 pub mod http;
 pub mod pki;
 pub mod ra;

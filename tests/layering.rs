@@ -14,22 +14,35 @@ use std::{
 };
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 17] = [
+const MODULES: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
+    ("failpoint", &[]),
     ("telemetry", &["types", "clock"]),
     ("config", &["types"]),
     ("pki", &["types"]),
-    ("store", &["types", "telemetry"]),
-    ("ca", &["types", "entropy", "telemetry", "config", "pki", "store"]),
+    ("store", &["types", "failpoint", "telemetry"]),
+    ("ca", &["types", "entropy", "failpoint", "telemetry", "config", "pki", "store"]),
     ("ra", &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca"]),
     ("est", &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca", "ra"]),
     ("api", &[]),
     ("admin", &["types", "clock", "entropy", "telemetry", "pki", "store", "ca", "ra", "api"]),
     (
         "http",
-        &["types", "clock", "entropy", "telemetry", "config", "pki", "est", "ra", "api", "admin"],
+        &[
+            "types",
+            "clock",
+            "entropy",
+            "failpoint",
+            "telemetry",
+            "config",
+            "pki",
+            "est",
+            "ra",
+            "api",
+            "admin",
+        ],
     ),
     (
         "server",
@@ -82,7 +95,7 @@ const LIBRARIES: [(&str, &[&str]); 24] = [
     ("tokio_postgres_rustls", &["store"]),
     ("deadpool_postgres", &["store"]),
     ("postcard", &["store"]),
-    ("rustix", &["store", "server"]),
+    ("rustix", &["failpoint", "store", "server"]),
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),

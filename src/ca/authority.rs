@@ -3,6 +3,7 @@
 use super::{CaCertificates, Content, Error, serial, signer::Signer};
 use crate::{
     entropy::Entropy,
+    failpoint::failpoint,
     pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
     store::{self, Begun, Intent, Issuance, RequestKey, Store},
     telemetry::audit::{Event, Name},
@@ -128,6 +129,7 @@ impl Ca {
     pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
         let intent = self.intent(order, now)?;
         let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
+        failpoint!("issue: before the record");
         let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
         let (serial, tbs, repeated) = match self.store.begin(intent.clone()).await? {
             Begun::New => (serial, tbs, false),
@@ -146,9 +148,12 @@ impl Ca {
             }
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
         };
+        failpoint!("issue: recorded");
         let certificate = self.sign(&tbs).await?;
+        failpoint!("issue: signed");
         let event = event(Name::CertificateIssued, &serial);
         let issuance = self.store.complete(&serial, certificate, event).await?;
+        failpoint!("issue: completed");
         Ok(Issued { issuance, repeated })
     }
 
@@ -168,10 +173,13 @@ impl Ca {
             });
         }
         let certificate = self.sign(&open.tbs).await?;
+        failpoint!("finish: signed");
         let event = self
             .event(Name::CertificateIssued, open, &open.serial, now)
             .with("finished", "its request had ended without an answer");
-        match self.store.complete(&open.serial, certificate, event).await {
+        let completed = self.store.complete(&open.serial, certificate, event).await;
+        failpoint!("finish: completed");
+        match completed {
             Ok(_) | Err(store::Error::WrongState { .. }) => Ok(()),
             Err(fault) => Err(fault.into()),
         }

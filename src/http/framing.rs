@@ -9,6 +9,7 @@
 //! libest looks for, with case, as `WWW-Authenticate`.
 
 use super::progress::{Phase, Progress};
+use crate::failpoint::failpoint;
 use std::{
     io,
     pin::Pin,
@@ -154,6 +155,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
             return Pin::new(&mut self.inner)
                 .poll_write(cx, &mended(first.map_or(&[][..], |slice| slice)));
         }
+        failpoint!(
+            "answer: head written",
+            Pin::new(&mut self.inner).poll_write_vectored(cx, slices.get(..1).unwrap_or(slices))
+        );
         Pin::new(&mut self.inner).poll_write_vectored(cx, slices)
     }
 

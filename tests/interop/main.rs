@@ -14,7 +14,6 @@ mod common;
 mod postgres;
 
 mod clients;
-mod crash;
 mod database;
 mod faults;
 mod nodes;
@@ -22,3 +21,13 @@ mod powercut;
 mod process;
 mod readers;
 mod store;
+
+/// What is delivered cannot be told to kill itself.
+#[cfg(not(feature = "failpoints"))]
+#[test]
+fn the_program_has_no_steps_to_be_killed_at() {
+    let program = std::fs::read(env!("CARGO_BIN_EXE_estd")).unwrap();
+    let holds = |text: &str| program.windows(text.len()).any(|part| part == text.as_bytes());
+    assert!(holds("ESTD_LOG"));
+    assert!(!holds("ESTD_KILL_AT") && !holds("issue: signed"));
+}

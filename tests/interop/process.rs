@@ -2,9 +2,9 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 use tempfile::TempDir;
 
@@ -76,7 +76,18 @@ impl Estd {
     }
 
     /// The same by another program, which becomes `estd`.
-    pub(crate) fn start_by(mut command: Command, folder: TempDir) -> Self {
+    pub(crate) fn start_by(command: Command, folder: TempDir) -> Self {
+        Self::try_start_by(command, folder).unwrap_or_else(|(folder, status)| {
+            let log = fs::read_to_string(folder.path().join("log")).unwrap();
+            panic!("estd ended, {status}: {log}")
+        })
+    }
+
+    /// The same; if it ends before it is ready, the folder and how it ended.
+    pub(crate) fn try_start_by(
+        mut command: Command,
+        folder: TempDir,
+    ) -> Result<Self, (TempDir, ExitStatus)> {
         let mut child = command
             .arg("serve")
             .current_dir(folder.path())
@@ -94,14 +105,9 @@ impl Estd {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         let ready: serde_json::Value = loop {
-            let line = lines.next().unwrap_or_else(|| {
-                let mut log = String::new();
-                fs::File::open(folder.path().join("log"))
-                    .unwrap()
-                    .read_to_string(&mut log)
-                    .unwrap();
-                panic!("estd ended: {log}")
-            });
+            let Some(line) = lines.next() else {
+                return Err((folder, child.wait().unwrap()));
+            };
             let line = line.unwrap();
             if line.starts_with('{') {
                 break serde_json::from_str(&line).unwrap();
@@ -115,7 +121,7 @@ impl Estd {
         let password =
             welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
         let pid = child.id();
-        Self { child, pid, folder, port, password: password.to_owned(), welcome }
+        Ok(Self { child, pid, folder, port, password: password.to_owned(), welcome })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -146,11 +152,18 @@ impl Estd {
         self.into_folder()
     }
 
-    /// Ends it as a power switch would, and gives the folder back.
+    /// Ends it as a power switch would, unless it has ended, and gives the folder back.
     pub(crate) fn kill(mut self) -> TempDir {
-        self.signal("KILL");
+        if self.ended().is_none() {
+            self.signal("KILL");
+        }
         self.child.wait().unwrap();
         self.into_folder()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     fn into_folder(mut self) -> TempDir {

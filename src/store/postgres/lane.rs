@@ -5,7 +5,10 @@ use super::{
     database::{Database, attempt},
     sql,
 };
-use crate::types::{Serial, Time};
+use crate::{
+    failpoint::failpoint,
+    types::{Serial, Time},
+};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -81,6 +84,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
     let (mut now, mut later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|each| {
         keys.insert(each.intent.request_key) && serials.insert(each.intent.serial.clone())
     });
+    failpoint!("postgres: before begin");
     let taken = match attempt!(*database, client => sql::begin(client, &now).await) {
         Ok(taken) => taken,
         Err(Error::SerialTaken(_)) if now.len() > 1 => {
@@ -102,6 +106,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
     };
     let (new, repeats): (Vec<_>, Vec<_>) =
         now.into_iter().partition(|each| taken.contains(each.intent.serial.as_bytes()));
+    failpoint!("postgres: begun");
     for each in new {
         each.answer(Ok(Begun::New));
     }

@@ -11,6 +11,7 @@ use super::{
     sql,
 };
 use crate::{
+    failpoint::failpoint,
     telemetry::audit::{Event, EventId, Trail},
     types::Serial,
 };
@@ -105,6 +106,7 @@ impl Writer {
     async fn write(&mut self, database: &Database, group: Vec<Told>) {
         match attempt!(*database, client => self.attempt(client, &group).await) {
             Ok(done) => {
+                failpoint!("postgres: told");
                 for (each, done) in group.into_iter().zip(done) {
                     each.answer(Ok(done));
                 }
@@ -139,6 +141,7 @@ impl Writer {
         }
         self.unsure = true;
         let place = sql::Place { writer: id, after: self.last };
+        failpoint!("postgres: before a write");
         let done = match group {
             [Told { change: Change::Void { serial }, event, item, .. }] => {
                 vec![sql::void(client, place, serial, event.at, item).await?]
@@ -155,6 +158,7 @@ impl Writer {
             completions => sql::complete(client, place, completions).await?,
         };
         self.unsure = false;
+        failpoint!("postgres: written");
         // Told before it is answered: who has an answer finds its event in the trail.
         for (each, done) in group.iter().zip(&done) {
             if !matches!(done, Outcome::Not) {

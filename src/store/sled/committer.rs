@@ -9,6 +9,7 @@ use super::{
     disk::{Disk, Trees, USUAL, fault},
 };
 use crate::{
+    failpoint::failpoint,
     telemetry::audit::{Event, EventId, Trail},
     types::{Serial, Time},
 };
@@ -808,6 +809,7 @@ impl Committer {
                 open.remove(serial);
             }
         }
+        failpoint!("sled: synced");
         // Told before it is answered: who has an answer finds its event in the trail.
         let first = self.next_event;
         self.next_open = plan.open.next();
@@ -820,6 +822,7 @@ impl Committer {
         for (number, event) in (first..).zip(&plan.told) {
             self.trail.tell(Some(EventId { writer: WRITER, number }), event);
         }
+        failpoint!("sled: told");
         for (reply, outcome) in plan.answers {
             let _ = reply.send(outcome);
         }
@@ -854,6 +857,7 @@ impl Committer {
             &trees.accounts,
             &trees.decisions,
         );
+        failpoint!("sled: before the transaction");
         all.transaction(|(certificates, open, recent, events, accounts, decisions)| {
             let inserts = [
                 (certificates, &plan.certificates),
@@ -889,6 +893,7 @@ impl Committer {
             TransactionError::Storage(error) => error.to_string(),
             TransactionError::Abort(()) => "the transaction was aborted".to_owned(),
         })?;
+        failpoint!("sled: committed");
         self.disk.sync(&trees.db)?;
         self.has_written = true;
         Ok(())

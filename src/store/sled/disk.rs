@@ -1,6 +1,7 @@
 //! The folder: opening it, making it durable, and what sled says when it cannot.
 
 use super::super::{Error, format};
+use crate::failpoint::failpoint;
 use ::sled::{Config, Db, Tree};
 use std::{
     collections::HashSet,
@@ -340,6 +341,7 @@ impl Disk {
     /// Returns when all that was committed is on the disk.
     pub(super) fn sync(&mut self, db: &Db) -> Result<(), String> {
         db.flush().map_err(|error| error.to_string())?;
+        failpoint!("sled: written");
         self.db.sync_data().map_err(|error| error.to_string())?;
         self.sync_blobs().map_err(|error| format!("{}: {error}", self.blobs.display()))
     }
