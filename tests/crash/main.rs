@@ -91,24 +91,22 @@ enum Backend {
 impl Backend {
     /// A folder for a first start, with this database.
     fn folder(&self, database: &str) -> TempDir {
-        let folder = Estd::folder("[\"localhost\"]");
+        let folder = match self {
+            Self::Sled => Estd::folder("[\"localhost\"]"),
+            Self::Postgres(server) => {
+                server.sql("postgres", &format!("CREATE DATABASE {database}"));
+                Estd::folder_on_postgres(&format!(
+                    "connection = \"host={} dbname={database} user=estd sslmode=disable\"",
+                    server.socket().display()
+                ))
+            }
+        };
         let path = folder.path().join("est.toml");
-        let mut text = fs::read_to_string(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
         let window = "repeat_window = \"10m\"";
         assert!(text.contains(window));
         // The long form is longer: a repeat after the window is a new request.
-        text = text.replace(window, "repeat_window = \"1d\"");
-        if let Self::Postgres(server) = self {
-            server.sql("postgres", &format!("CREATE DATABASE {database}"));
-            let store = format!(
-                "backend = \"postgres\"\nconnection = \"host={} dbname={database} user=estd sslmode=disable\" #",
-                server.socket().display()
-            );
-            assert!(text.contains("\nbackend = \"sled\"") && text.contains("\ncache_mib = 64"));
-            text = text.replace("backend = \"sled\"", &store);
-            text = text.replace("\ncache_mib = 64", "\n#");
-        }
-        fs::write(path, text).unwrap();
+        fs::write(&path, text.replace(window, "repeat_window = \"1d\"")).unwrap();
         folder
     }
 
