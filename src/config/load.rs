@@ -199,6 +199,7 @@ fn server(section: Section<'_>) -> (Server, ServerCertificate) {
         header_timeout: section.duration("header_timeout", 30 * SECOND, timeout.clone()),
         body_timeout: section.duration("body_timeout", 30 * SECOND, timeout.clone()),
         idle_timeout: section.duration("idle_timeout", 30 * SECOND, timeout.clone()),
+        session_tickets: section.boolean("session_tickets", false),
         max_connections: section.number("max_connections", 10_000, 1..=1_000_000),
         max_connections_per_address: section.number(
             "max_connections_per_address",

@@ -101,6 +101,8 @@ pub struct Server {
     pub body_timeout: Duration,
     /// How long a connection is kept that waits for a request.
     pub idle_timeout: Duration,
+    /// Whether clients may resume a TLS session (RFC 7030 §3.3).
+    pub session_tickets: bool,
     /// Connections at once; for more, those that wait longest for their client are ended. Restart.
     pub max_connections: usize,
     /// Connections at once of one IPv4 address or IPv6 /64; more are closed.

@@ -182,7 +182,7 @@ fn live(
     )
     .map_err(Error::Missing)?;
     Ok(Live {
-        tls: tls::config(chain, key)?,
+        tls: tls::config(chain, key, settings.server.session_tickets)?,
         databases: Databases::new(of_ours.chain(listed), implicit)?,
         clock: Arc::clone(&environment.clock),
         limits: Limits {

@@ -5,6 +5,7 @@ use rustls::{
     CipherSuite, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
+    server::NoServerSessionStorage,
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
@@ -24,13 +25,16 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-/// Sets TLS up with the server's own chain and key.
+/// Sets TLS up with the server's own chain and key. `session_tickets`: whether a client may resume a
+/// session; a ticket costs a twentieth of an enrolment, and a device that comes every 60 days cannot
+/// use the one of last time.
 ///
 /// # Errors
 /// [`Error::Tls`] if they do not fit together, or randomness for the tickets' keys is missing.
 pub(super) fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    session_tickets: bool,
 ) -> Result<Arc<ServerConfig>, Error> {
     let failed = |fault: rustls::Error| Error::Tls(fault.to_string());
     let provider = Arc::new(provider());
@@ -43,10 +47,13 @@ pub(super) fn config(
     config.ignore_client_order = true;
     // curl --http1.0 offers nothing but http/1.0.
     config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
-    // Tickets are sealed with keys that change every six hours and are good for twice that
-    // (RFC 9325 §3.4). One a connection: each costs as much as a tenth of a handshake.
-    config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    if session_tickets {
+        // Sealed with keys that change every six hours, and good for twice that (RFC 9325 §3.4).
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(failed)?;
+        config.send_tls13_tickets = 1;
+    }
     // No early data: it could be replayed (RFC 9325 §3.10). This is rustls' default, too.
     config.max_early_data_size = 0;
     Ok(Arc::new(config))

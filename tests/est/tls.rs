@@ -132,7 +132,7 @@ async fn r_9325_3_5_a_extended_master_secret_and_no_insecure_renegotiation() {
 /// proves: R-7030-3.3-b
 #[tokio::test]
 async fn r_9325_3_4_a_tickets_resume_a_session_with_its_client_and_not_elsewhere() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with("session_tickets = true").await;
     let device = server.device("/CN=device-1").await;
     let config = std::sync::Arc::new(client_config(Some(&device), &[&TLS13]));
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -156,8 +156,24 @@ async fn r_9325_3_4_a_tickets_resume_a_session_with_its_client_and_not_elsewhere
 }
 
 #[tokio::test]
-async fn r_9325_3_10_a_no_early_data() {
+async fn without_tickets_every_handshake_is_a_full_one() {
     let server = TestServer::start().await;
+    for version in [&TLS13, &TLS12] {
+        let config = std::sync::Arc::new(client_config(None, &[version]));
+        for _ in 0..2 {
+            let config = std::sync::Arc::clone(&config);
+            let mut connection = Connection::open_with(server.address(), config).await.unwrap();
+            let request = "GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\n\r\n";
+            assert_eq!(connection.send(request).await.status, 200);
+            let kind = connection.tls().handshake_kind().unwrap();
+            assert_eq!(kind, rustls::HandshakeKind::Full);
+        }
+    }
+}
+
+#[tokio::test]
+async fn r_9325_3_10_a_no_early_data() {
+    let server = TestServer::start_with("session_tickets = true").await;
     let session = server.path("session.pem").to_str().unwrap().to_owned();
     let (_, text) = s_client(&server, &["-tls1_3", "-sess_out", &session]).await;
     assert!(!text.contains("Max Early Data: 1"), "{text}");
