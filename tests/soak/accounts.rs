@@ -1,0 +1,135 @@
+//! What the server has on record, beside what the devices received.
+
+use crate::{
+    load::Ledger,
+    process::{Estd, operator},
+};
+use ::base64::{Engine, engine::general_purpose::STANDARD};
+use estd::pki::Certificate;
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+/// Compares all that is on record with what was received, while the server runs and when it has
+/// ended, and notes what differs.
+pub(crate) fn close(estd: Estd, ledger: &Ledger, reloads: u64) {
+    // The server's own certificate went to no device.
+    let mut expected = ledger.with(|entries| entries.received.clone());
+    let own = fs::read_to_string(estd.path("data/server/server.pem")).unwrap();
+    let own = crate::common::Identity { pem: own, key: String::new() }.der();
+    expected.insert(Certificate::parse(&own).unwrap().serial().to_string(), own);
+
+    let mut listed = BTreeSet::new();
+    for line in estd.operator(&["cert", "list", "--json"]).lines() {
+        let entry: Value = serde_json::from_str(line).unwrap();
+        let serial = entry["serial"].as_str().unwrap().to_owned();
+        if entry["state"] != "valid" {
+            ledger.fault(format!("{serial} is {}", entry["state"]));
+        }
+        if !listed.insert(serial.clone()) {
+            ledger.fault(format!("{serial} is listed twice"));
+        }
+    }
+    if !listed.iter().eq(expected.keys()) {
+        ledger.fault(format!("{} listed, {} known", listed.len(), expected.len()));
+    }
+    let open = estd.operator(&["cert", "list", "--open", "--json"]);
+    if !open.is_empty() {
+        ledger.fault(format!("open issuances: {open}"));
+    }
+
+    let folder = estd.stop();
+    let check = operator(folder.path(), &["store", "check"]);
+    eprintln!("  estd store check: {}", check.trim().replace('\n', "; "));
+    if check.lines().last() != Some("good") {
+        ledger.fault(format!("store check: {check}"));
+    }
+    operator(folder.path(), &["store", "export", "export"]);
+    exported(&folder.path().join("export"), &expected, ledger, reloads);
+    told(&folder.path().join("data/audit.jsonl"), ledger, expected.len() as u64, reloads);
+    // Its level is warn.
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    for line in log.lines().take(20) {
+        ledger.fault(format!("log: {line}"));
+    }
+}
+
+/// Every record against every certificate, octet for octet, and the numbers of the events.
+fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, reloads: u64) {
+    let mut missing: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
+    let mut numbers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    let mut names: BTreeMap<String, u64> = BTreeMap::new();
+    for line in BufReader::new(File::open(path).unwrap()).lines() {
+        let line: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        if let Some(issuance) = line.get("issuance") {
+            let serial = issuance["serial"].as_str().unwrap();
+            let certificate = STANDARD.decode(issuance["certificate"].as_str().unwrap()).unwrap();
+            missing.remove(serial);
+            match expected.get(serial) {
+                Some(known) if *known == certificate => {}
+                Some(_) => ledger.fault(format!("{serial}: other octets on record")),
+                None => ledger.fault(format!("{serial} is on record and nobody received it")),
+            }
+        }
+        if let Some(event) = line.get("event") {
+            let number = event["number"].as_u64().unwrap();
+            numbers.entry(event["writer"].as_u64().unwrap()).or_default().push(number);
+            *names.entry(event["name"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    }
+    for serial in missing {
+        ledger.fault(format!("{serial} was received and is not on record"));
+    }
+    for (writer, mut numbers) in numbers {
+        numbers.sort_unstable();
+        if !numbers.iter().copied().eq(1..=numbers.len() as u64) {
+            ledger.fault(format!("the events of writer {writer} have gaps"));
+        }
+        eprintln!("  events of writer {writer}: 1 to {} without gaps", numbers.len());
+    }
+    for (name, count) in
+        [("certificate.issued", expected.len() as u64), ("server.reloaded", reloads)]
+    {
+        if names.get(name) != Some(&count) {
+            ledger.fault(format!("{:?} events {name} in the store, not {count}", names.get(name)));
+        }
+    }
+}
+
+/// The audit file against what the devices did.
+fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
+    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+    let mut names: BTreeMap<String, u64> = BTreeMap::new();
+    for line in BufReader::new(File::open(path).unwrap()).lines() {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let name = event["event"].as_str().unwrap();
+        *names.entry(name.to_owned()).or_default() += 1;
+        if name.ends_with(".refused") {
+            let rule = event["details"]["rule"].as_str().unwrap().to_owned();
+            *refused.entry(rule).or_default() += 1;
+        }
+    }
+    let (ours, repeated) = ledger.with(|entries| (entries.refused.clone(), entries.repeated));
+    if refused != ours {
+        ledger.fault(format!("refusals in the audit file: {refused:?}, not {ours:?}"));
+    }
+    for (name, count) in [
+        ("certificate.issued", issued),
+        ("enrollment.repeated", repeated),
+        ("server.reloaded", reloads),
+        ("server.started", 1),
+        ("server.stopped", 1),
+    ] {
+        if names.get(name) != Some(&count) {
+            ledger.fault(format!(
+                "{:?} events {name} in the audit file, not {count}",
+                names.get(name)
+            ));
+        }
+    }
+    eprintln!("  audit file: {names:?}");
+}
