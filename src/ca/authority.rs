@@ -164,14 +164,7 @@ impl Ca {
     /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`];
     /// [`Error::Store`].
     pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
-        let (begins, ends) = (self.issuing.not_before(), self.issuing.not_after());
-        if now < begins || now >= ends {
-            return Err(Error::NotValid {
-                ca: self.name.clone(),
-                not_before: begins,
-                not_after: ends,
-            });
-        }
+        self.validity_at(now)?;
         let certificate = self.sign(&open.tbs).await?;
         failpoint!("finish: signed");
         let event = self
@@ -194,6 +187,15 @@ impl Ca {
         Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
     }
 
+    /// From when and until when the CA's certificate is valid, if `now` lies between.
+    fn validity_at(&self, now: Time) -> Result<(Time, Time), Error> {
+        let (not_before, not_after) = (self.issuing.not_before(), self.issuing.not_after());
+        if now < not_before || now >= not_after {
+            return Err(Error::NotValid { ca: self.name.clone(), not_before, not_after });
+        }
+        Ok((not_before, not_after))
+    }
+
     fn event(&self, name: Name, intent: &Intent, serial: &Serial, now: Time) -> Event {
         Event::new(now, name, intent.actor.clone())
             .request(intent.request_id.clone())
@@ -207,14 +209,7 @@ impl Ca {
     }
 
     fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
-        let (begins, ends) = (self.issuing.not_before(), self.issuing.not_after());
-        if now < begins || now >= ends {
-            return Err(Error::NotValid {
-                ca: self.name.clone(),
-                not_before: begins,
-                not_after: ends,
-            });
-        }
+        let (begins, ends) = self.validity_at(now)?;
         let content = order.content;
         let serial = serial::make(now, &*self.entropy)?;
         let not_before = now.minus(content.backdate).max(begins);

@@ -33,7 +33,7 @@ impl FirstAccount {
         store: &dyn Store,
         entropy: &dyn Entropy,
     ) -> Result<Option<Self>, Error> {
-        let made = store.decisions().await?.iter().any(|(matter, _)| matter == MATTER);
+        let made = store.decision(MATTER).await?.is_some();
         if made || !store.accounts().await?.is_empty() {
             return Ok(None);
         }

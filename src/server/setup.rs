@@ -228,8 +228,7 @@ async fn open_ca(
 ) -> Result<Ca, Error> {
     let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let matter = format!("ca {name}");
-    let decisions = store.decisions().await?;
-    let decided = decisions.into_iter().find(|(other, _)| *other == matter);
+    let decided = store.decision(&matter).await?;
     let home = folder.join(name.as_str());
     if decided.is_some() && !home.try_exists().unwrap_or(true) {
         return Err(other_ca(home, "the store knows this CA, and its keys are not here"));
@@ -239,7 +238,7 @@ async fn open_ca(
     // Several nodes over one store are one CA only if they have the same keys.
     let own = format!("{} {}", hierarchy.root.fingerprint(), hierarchy.issuing.fingerprint());
     let known = match decided {
-        Some((_, value)) => Some(value),
+        Some(value) => Some(value),
         None => match store.decide(&matter, None, own.as_bytes()).await? {
             Decided::Now => None,
             Decided::Otherwise(value) => value,

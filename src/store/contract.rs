@@ -505,6 +505,8 @@ async fn a_matter_is_decided_once(Trial { store, .. }: Trial) {
     assert_eq!(store.decide("ca/a", None, b"two").await.unwrap(), otherwise(b"one"));
     assert_eq!(store.decide("ca/a", Some(b"two"), b"three").await.unwrap(), otherwise(b"one"));
     assert_eq!(store.decide("ca/a", Some(b"one"), b"four").await.unwrap(), Decided::Now);
+    assert_eq!(store.decision("ca/a").await.unwrap().as_deref(), Some(&b"four"[..]));
+    assert_eq!(store.decision("b").await.unwrap(), None);
     let none = store.decide("b", Some(b"one"), b"two").await.unwrap();
     assert_eq!(none, Decided::Otherwise(None));
 
@@ -642,6 +644,7 @@ async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
     check(store.accounts().await);
     check(store.append(issued(1)).await);
     check(store.decide("a", None, b"").await);
+    check(store.decision("a").await);
     check(store.decisions().await);
     check(store.import(vec![Item::Account(account("a"))]).await);
     check(store.events(nth(1), 1).await);

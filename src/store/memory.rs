@@ -191,6 +191,10 @@ impl Store for MemoryStore {
         Ok(Decided::Now)
     }
 
+    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.kept()?.decisions.get(matter).cloned())
+    }
+
     async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let kept = self.kept()?;
         Ok(kept.decisions.iter().map(|(matter, value)| (matter.clone(), value.clone())).collect())

@@ -198,6 +198,12 @@ pub trait Store: Send + Sync + 'static {
         value: &[u8],
     ) -> Result<Decided, Error>;
 
+    /// How a matter was decided; none if it is not.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error>;
+
     /// Lists what was decided, by matter.
     ///
     /// # Errors

@@ -222,6 +222,11 @@ impl Store for PostgresStore {
         })
     }
 
+    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.lanes()?;
+        attempt!(self.database, client => sql::decision(client, matter).await)
+    }
+
     async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.lanes()?;
         attempt!(self.database, client => sql::decisions(client).await)

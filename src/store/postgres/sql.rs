@@ -471,8 +471,12 @@ pub(super) async fn decide(
     if !rows.is_empty() {
         return Ok(Decided::Now);
     }
+    Ok(Decided::Otherwise(decision(client, matter).await?))
+}
+
+pub(super) async fn decision(client: &Object, matter: &str) -> Result<Option<Vec<u8>>, Fault> {
     let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&matter]).await?;
-    Ok(Decided::Otherwise(rows.first().map(|row| column(row, 0)).transpose()?))
+    Ok(rows.first().map(|row| column(row, 0)).transpose()?)
 }
 
 pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Fault> {

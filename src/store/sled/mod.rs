@@ -323,6 +323,15 @@ impl Store for SledStore {
         }
     }
 
+    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
+        let matter = matter.to_owned();
+        self.read(move |trees| {
+            let value = trees.decisions.get(matter).map_err(fault)?;
+            Ok(value.map(|value| value.to_vec()))
+        })
+        .await
+    }
+
     async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.read(|trees| {
             let entry = |entry| {
