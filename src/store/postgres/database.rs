@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::{
     NoTls,
-    config::{SslMode, TargetSessionAttrs},
+    config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
     error::SqlState,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,7 +26,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
 /// The pause between two attempts. A database that is coming back answers most of them at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to be made. Several hosts are tried one after the other.
+/// How long TCP may take to connect to a host. Several are tried one after the other, in any order.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Why a statement was not done.
@@ -45,6 +45,10 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(fault: tokio_postgres::Error) -> Self {
         match fault.code() {
             Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
+            // A value that it cannot hold: it answers, and will answer the same again.
+            Some(code) if code.code().starts_with("22") => {
+                Self::Store(Error::Unavailable(format!("the database: {}", text(&fault))))
+            }
             _ => Self::Lost(text(&fault)),
         }
     }
@@ -136,6 +140,9 @@ impl Database {
             && connection.get_target_session_attrs() == TargetSessionAttrs::Any
         {
             connection.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            // `connect_timeout` ends when TCP is connected. A host that takes connections and says
+            // nothing (its disk hangs, it was stopped) would keep all later ones from being asked.
+            connection.load_balance_hosts(LoadBalanceHosts::Random);
         }
         if connection.get_connect_timeout().is_none() {
             connection.connect_timeout(CONNECT);
@@ -161,6 +168,7 @@ impl Database {
         };
         let pool = Pool::builder(manager)
             .max_size(connections)
+            .create_timeout(Some(patience / 2))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|fault| Error::Unavailable(text(&fault)))?;
@@ -182,6 +190,12 @@ impl Database {
     /// Attempts at one piece of work, from now on.
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts { database: self, until: Instant::now() + self.patience }
+    }
+
+    /// Whether it is taken to be away.
+    #[cfg(test)]
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
     }
 
     /// Ends all connections; later work gets [`super::super::closed`].
