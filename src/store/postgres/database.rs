@@ -65,8 +65,12 @@ fn text(fault: &dyn std::error::Error) -> String {
     let mut text = fault.to_string();
     let mut cause = fault.source();
     while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
+        let next_text = next.to_string();
+        // Some libraries say what their cause says.
+        if !text.ends_with(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
         cause = next.source();
     }
     text
@@ -189,7 +193,7 @@ impl Database {
 
     /// Attempts at one piece of work, from now on.
     pub(super) fn attempts(&self) -> Attempts<'_> {
-        Attempts { database: self, until: Instant::now() + self.patience }
+        Attempts { database: self, until: Instant::now() + self.patience, last: None }
     }
 
     /// Whether it is taken to be away.
@@ -209,6 +213,8 @@ impl Database {
 pub(super) struct Attempts<'a> {
     database: &'a Database,
     until: Instant,
+    /// Why the attempt before this one failed.
+    last: Option<String>,
 }
 
 impl Attempts<'_> {
@@ -228,7 +234,10 @@ impl Attempts<'_> {
             Ok(Err(Fault::Store(fault))) => return Err(fault),
             Ok(Err(Fault::Taken)) => "a row is there that should not be".to_owned(),
             Ok(Err(Fault::Lost(why))) => why,
-            Err(_) => format!("no answer within {} ms", self.database.patience.as_millis()),
+            // What was said before tells more than that the time was over.
+            Err(_) => self.last.take().unwrap_or_else(|| {
+                format!("no answer within {} ms", self.database.patience.as_millis())
+            }),
         };
         if down.load(Ordering::Relaxed) || Instant::now() + PAUSE >= self.until {
             if !down.swap(true, Ordering::Relaxed) {
@@ -240,6 +249,7 @@ impl Attempts<'_> {
             return Err(Error::Unavailable(format!("the database: {why}")));
         }
         tracing::debug!("trying again: the database: {why}");
+        self.last = Some(why);
         sleep(PAUSE).await;
         Ok(None)
     }

@@ -3,8 +3,9 @@
 use super::{
     super::{
         Begun, Error,
-        contract::{Backend, Postgres, Recorder, at, intent, issue, key},
+        contract::{Backend, Postgres, Recorder, at, intent, issue, key, server},
     },
+    PostgresOptions,
     database::{Database, attempt},
     sql,
 };
@@ -72,17 +73,30 @@ async fn a_value_that_the_database_cannot_hold_does_not_look_like_a_database_tha
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_host_that_takes_connections_and_says_nothing_keeps_nobody_from_the_others() {
-    let server = super::super::contract::server::Postgres::start_tcp(&[]);
+    let server = server::Postgres::start_tcp(&[]);
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut options = Postgres::new().options();
     let mut connection = tokio_postgres::Config::new();
     connection.user("estd").dbname("postgres").ssl_mode(tokio_postgres::config::SslMode::Disable);
     for port in [silent.local_addr().unwrap().port(), server.port] {
         connection.host("127.0.0.1").port(port);
     }
-    options.connection = connection;
-    options.patience = Duration::from_secs(2);
+    let patience = Duration::from_secs(2);
+    let options = PostgresOptions { connection, anchors: Vec::new(), connections: 4, patience };
     // Which one is asked first is drawn by lot.
     let opened = async { while Database::open(options.clone()).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_database_said_is_told_and_not_only_that_the_time_was_over() {
+    let backend = Postgres::new();
+    let mut options = backend.options();
+    options.connection.dbname("no such database");
+    // As long as a few attempts, so that the last one is cut.
+    for patience in [Duration::from_millis(250), Duration::from_millis(320)] {
+        options.patience = patience;
+        let Err(Error::Unavailable(why)) = Database::open(options.clone()).await else { panic!() };
+        assert!(why.contains("does not exist"), "{why}");
+        assert!(!why.contains("db error: db error"), "{why}");
+    }
 }
