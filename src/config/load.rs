@@ -409,36 +409,35 @@ fn postgres(
     const EXAMPLE: &str = "write it as \"host=db.example dbname=estd user=estd sslmode=require\"";
     let password = secret(section, "password", environment);
     let mut connection = tokio_postgres::Config::new();
+    // Without the value: it may hold a password, also where it cannot be read.
+    let tell = |fault: &str, remedy: &str| {
+        let path = section.path("connection");
+        section.report.tell("E-CONFIG-VALUE", &path, None, fault, remedy);
+    };
+    let mut readable = true;
     match section.string("connection").map(str::parse::<tokio_postgres::Config>) {
         Some(Ok(parsed)) => connection = parsed,
         Some(Err(fault)) => {
-            let text = match std::error::Error::source(&fault) {
-                Some(cause) => cause.to_string(),
-                None => fault.to_string(),
-            };
-            section.tell("connection", text, EXAMPLE);
+            readable = false;
+            tell(&std::error::Error::source(&fault).unwrap_or(&fault).to_string(), EXAMPLE);
         }
         None if wanted => section.tell("connection", "it is missing", EXAMPLE),
         None => {}
     }
     if connection.get_password().is_some() {
-        section.report.tell(
-            "E-CONFIG-VALUE",
-            &section.path("connection"),
-            None,
+        tell(
             "it holds a password",
             "put the password into a file and name it: password_file = \"...\"",
         );
     }
     let hosts = connection.get_hosts();
     let is_remote = hosts.iter().any(|host| matches!(host, Host::Tcp(_)));
-    let has_connection = section.has("connection");
+    let has_connection = readable && section.has("connection");
     if has_connection && hosts.is_empty() {
-        section.tell("connection", "it names no host", EXAMPLE);
+        tell("it names no host", EXAMPLE);
     }
     if has_connection && is_remote && connection.get_ssl_mode() == SslMode::Prefer {
-        section.tell(
-            "connection",
+        tell(
             "it does not say whether TLS is used",
             "add sslmode=require; or sslmode=disable, if nobody else can be on the way",
         );
@@ -814,6 +813,13 @@ mod tests {
             ("connection = \"host=db dbname=estd\"", "does not say whether TLS"),
             ("connection = \"host=db dbname=estd sslmode=require\"", "trusts nobody"),
             ("connection = \"host=/run password=abc\"", "it holds a password"),
+            ("connection = \"dbname=estd password=abc\"", "it names no host"),
+            ("connection = \"host=db password=abc\"", "does not say whether TLS"),
+            ("connection = \"host=db pasword=abc\"", "unknown option `pasword`"),
+            (
+                "connection = \"postgres://estd:abc@db:port/estd\"",
+                "invalid value for option `port`",
+            ),
             ("connection = \"host=/run\"\ncache_mib = 5", "means nothing with this backend"),
             ("connection = \"host=/run\"\nconnections = 3", "out of range"),
             ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),

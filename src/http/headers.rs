@@ -56,7 +56,8 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
 }
 
 /// Reads HTTP Basic (RFC 7617 §2): split at the first colon, UTF-8, an empty user name allowed.
-/// Another scheme, or none, is no credentials.
+/// No user name has control characters (RFC 7617 §2), and no account (admin/mod.rs). Another scheme,
+/// or none, is no credentials.
 pub(super) fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Error> {
     let fault = |seen: &str| {
         Error::Header(Fault::new(
@@ -81,6 +82,9 @@ pub(super) fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Er
         Zeroizing::new(STANDARD.decode(token.trim()).map_err(|_| fault("what is no base64"))?);
     let text = std::str::from_utf8(&octets).map_err(|_| fault("what is no UTF-8"))?;
     let (user, password) = text.split_once(':').ok_or_else(|| fault("no colon"))?;
+    if user.chars().any(char::is_control) {
+        return Err(fault("a control character in the user name"));
+    }
     Ok(Some(Credentials { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) }))
 }
 
@@ -118,6 +122,9 @@ mod tests {
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic %%%"));
         assert!(credentials(&headers).is_err());
         headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic bm9jb2xvbg=="));
+        assert!(credentials(&headers).is_err());
+        // "a", zero, ":b"
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YQA6Yg=="));
         assert!(credentials(&headers).is_err());
     }
 }

@@ -66,8 +66,10 @@ impl Error {
     pub fn remedy(&self) -> String {
         use crate::{ca::Error as Ca, store::Error as Store};
         match self {
-            Self::Ca(Ca::Store(Store::Unavailable(_))) => {
-                "make room, or make the data folder writable; it is tried again".to_owned()
+            Self::Store(Store::Unavailable(_)) | Self::Ca(Ca::Store(Store::Unavailable(_))) => {
+                "sled: make room, or make the data folder writable; PostgreSQL: see that it runs, and \
+                 that connection, password and tls_ca in [store] are right; then try again"
+                    .to_owned()
             }
             Self::Ca(Ca::File { remedy, .. }) => remedy.clone(),
             Self::Store(Store::InUse(_)) => {

@@ -15,7 +15,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_postgres::{
     NoTls,
-    config::{SslMode, TargetSessionAttrs},
+    config::{LoadBalanceHosts, SslMode, TargetSessionAttrs},
     error::SqlState,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,7 +26,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
 /// The pause between two attempts. A database that is coming back answers most of them at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long a connection may take to be made. Several hosts are tried one after the other.
+/// How long TCP may take to connect to a host. Several are tried one after the other, in any order.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Why a statement was not done.
@@ -45,6 +45,10 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(fault: tokio_postgres::Error) -> Self {
         match fault.code() {
             Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
+            // A value that it cannot hold: it answers, and will answer the same again.
+            Some(code) if code.code().starts_with("22") => {
+                Self::Store(Error::Unavailable(format!("the database: {}", text(&fault))))
+            }
             _ => Self::Lost(text(&fault)),
         }
     }
@@ -61,8 +65,12 @@ fn text(fault: &dyn std::error::Error) -> String {
     let mut text = fault.to_string();
     let mut cause = fault.source();
     while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
+        let next_text = next.to_string();
+        // Some libraries say what their cause says.
+        if !text.ends_with(&next_text) {
+            text.push_str(": ");
+            text.push_str(&next_text);
+        }
         cause = next.source();
     }
     text
@@ -136,6 +144,9 @@ impl Database {
             && connection.get_target_session_attrs() == TargetSessionAttrs::Any
         {
             connection.target_session_attrs(TargetSessionAttrs::ReadWrite);
+            // `connect_timeout` ends when TCP is connected. A host that takes connections and says
+            // nothing (its disk hangs, it was stopped) would keep all later ones from being asked.
+            connection.load_balance_hosts(LoadBalanceHosts::Random);
         }
         if connection.get_connect_timeout().is_none() {
             connection.connect_timeout(CONNECT);
@@ -161,6 +172,7 @@ impl Database {
         };
         let pool = Pool::builder(manager)
             .max_size(connections)
+            .create_timeout(Some(patience / 2))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|fault| Error::Unavailable(text(&fault)))?;
@@ -181,7 +193,13 @@ impl Database {
 
     /// Attempts at one piece of work, from now on.
     pub(super) fn attempts(&self) -> Attempts<'_> {
-        Attempts { database: self, until: Instant::now() + self.patience }
+        Attempts { database: self, until: Instant::now() + self.patience, last: None }
+    }
+
+    /// Whether it is taken to be away.
+    #[cfg(test)]
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
     }
 
     /// Ends all connections; later work gets [`super::super::closed`].
@@ -195,6 +213,8 @@ impl Database {
 pub(super) struct Attempts<'a> {
     database: &'a Database,
     until: Instant,
+    /// Why the attempt before this one failed.
+    last: Option<String>,
 }
 
 impl Attempts<'_> {
@@ -214,7 +234,10 @@ impl Attempts<'_> {
             Ok(Err(Fault::Store(fault))) => return Err(fault),
             Ok(Err(Fault::Taken)) => "a row is there that should not be".to_owned(),
             Ok(Err(Fault::Lost(why))) => why,
-            Err(_) => format!("no answer within {} ms", self.database.patience.as_millis()),
+            // What was said before tells more than that the time was over.
+            Err(_) => self.last.take().unwrap_or_else(|| {
+                format!("no answer within {} ms", self.database.patience.as_millis())
+            }),
         };
         if down.load(Ordering::Relaxed) || Instant::now() + PAUSE >= self.until {
             if !down.swap(true, Ordering::Relaxed) {
@@ -226,6 +249,7 @@ impl Attempts<'_> {
             return Err(Error::Unavailable(format!("the database: {why}")));
         }
         tracing::debug!("trying again: the database: {why}");
+        self.last = Some(why);
         sleep(PAUSE).await;
         Ok(None)
     }

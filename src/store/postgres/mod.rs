@@ -17,6 +17,8 @@ mod database;
 mod import;
 mod lane;
 mod sql;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use super::{Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store, closed};
@@ -186,6 +188,10 @@ impl Store for PostgresStore {
 
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         self.lanes()?;
+        // Text of PostgreSQL cannot hold a zero: no account has such a name.
+        if name.contains('\0') {
+            return Ok(None);
+        }
         attempt!(self.database, client => sql::account(client, name).await)
     }
 

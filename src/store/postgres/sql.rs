@@ -489,9 +489,12 @@ pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>,
 /// Removes slots of requests whose repeats have not been answered since `before`: some at a time,
 /// so that nobody waits for it.
 pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Fault> {
+    // What is looked at once may be renewed by a node before it is removed: only a row that is
+    // locked, and over as it is then, goes. One that another node works on is for the next time.
     const SQL: &str = "
-        DELETE FROM request WHERE request_key IN
-            (SELECT request_key FROM request WHERE repeat_until < $1 LIMIT 50000)";
+        DELETE FROM request WHERE repeat_until < $1 AND request_key IN
+            (SELECT request_key FROM request WHERE repeat_until < $1 LIMIT 50000
+             FOR UPDATE SKIP LOCKED)";
     query(client, SQL, &[&seconds(before)]).await?;
     Ok(())
 }

@@ -1,0 +1,102 @@
+//! What only PostgreSQL can get wrong: two nodes at the same row, values that it cannot hold.
+
+use super::{
+    super::{
+        Begun, Error,
+        contract::{Backend, Postgres, Recorder, at, intent, issue, key, server},
+    },
+    PostgresOptions,
+    database::{Database, attempt},
+    sql,
+};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_another_node_renews_is_not_purged() {
+    let backend = Postgres::new();
+    let store = backend.open(Arc::new(Recorder::default())).await;
+    issue(&*store, 1).await;
+    issue(&*store, 2).await;
+    let database = Arc::new(Database::open(backend.options()).await.unwrap());
+
+    // Another node takes the slot of request 1, which is over, and has not committed yet.
+    let node = database.lease().await.unwrap();
+    let client = node.client().unwrap();
+    client.batch_execute("BEGIN").await.unwrap();
+    let renewed = "UPDATE request SET begun = $2, repeat_until = $3 WHERE request_key = $1";
+    let now = i64::try_from(at(100).unix()).unwrap();
+    client.execute(renewed, &[&key(1).0.as_slice(), &now, &(now + 60)]).await.unwrap();
+
+    let (other, deadline) = (Arc::clone(&database), Instant::now() + Duration::from_secs(10));
+    let purge =
+        tokio::spawn(async move { attempt!(*other, client => sql::purge(client, at(90)).await) });
+    // Until it is done, or waits for the other node.
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+    while !purge.is_finished() && Instant::now() < deadline {
+        let waiting: i64 = client.query_one(waits, &[]).await.unwrap().get(0);
+        if waiting > 0 {
+            break;
+        }
+    }
+    client.batch_execute("COMMIT").await.unwrap();
+    purge.await.unwrap().unwrap();
+
+    let left = client.query("SELECT request_key FROM request", &[]).await.unwrap();
+    let left: Vec<Vec<u8>> = left.iter().map(|row| row.get(0)).collect();
+    assert_eq!(left, [key(1).0.to_vec()], "the renewed slot, and not the one that is over");
+    let mut repeat = intent(3, 1);
+    repeat.begun = at(110);
+    assert!(matches!(store.begin(repeat).await.unwrap(), Begun::Complete(_)));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_the_database_cannot_hold_does_not_look_like_a_database_that_is_away() {
+    let backend = Postgres::new();
+    let store = backend.open(Arc::new(Recorder::default())).await;
+    assert_eq!(store.account("a\0b").await.unwrap(), None);
+
+    let database = Database::open(backend.options()).await.unwrap();
+    let mut attempts = 0;
+    let asked: Result<_, Error> = attempt!(database, client => {
+        attempts += 1;
+        sql::account(client, "a\0b").await
+    });
+    assert!(matches!(&asked, Err(Error::Unavailable(why)) if why.contains("0x00")), "{asked:?}");
+    assert_eq!(attempts, 1, "the same again would be refused again");
+    assert!(!database.is_down());
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_that_takes_connections_and_says_nothing_keeps_nobody_from_the_others() {
+    let server = server::Postgres::start_tcp(&[]);
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut connection = tokio_postgres::Config::new();
+    connection.user("estd").dbname("postgres").ssl_mode(tokio_postgres::config::SslMode::Disable);
+    for port in [silent.local_addr().unwrap().port(), server.port] {
+        connection.host("127.0.0.1").port(port);
+    }
+    let patience = Duration::from_secs(2);
+    let options = PostgresOptions { connection, anchors: Vec::new(), connections: 4, patience };
+    // Which one is asked first is drawn by lot.
+    let opened = async { while Database::open(options.clone()).await.is_err() {} };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_database_said_is_told_and_not_only_that_the_time_was_over() {
+    let backend = Postgres::new();
+    let mut options = backend.options();
+    options.connection.dbname("no such database");
+    // As long as a few attempts, so that the last one is cut.
+    for patience in [Duration::from_millis(250), Duration::from_millis(320)] {
+        options.patience = patience;
+        let Err(Error::Unavailable(why)) = Database::open(options.clone()).await else { panic!() };
+        assert!(why.contains("does not exist"), "{why}");
+        assert!(!why.contains("db error: db error"), "{why}");
+    }
+}
