@@ -3,17 +3,26 @@
 //!
 //! `cargo bench --bench growth -- [CERTIFICATES]` (1,000,000 without it), with TMPDIR on the disk in
 //! question; takes some minutes and about 10 GB. Each figure of memory is that of a process of its own.
+//!
+//! `cargo bench --bench growth -- postgres [CERTIFICATES]` (200,000 without it) is the same for a
+//! PostgreSQL of its own on this machine, from Debian's package: octets of each table, of what it
+//! writes to its log, and its time on the CPU beside that of the one node that asks.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a measurement, not the server"
 )]
 
+#[path = "../tests/common/postgres.rs"]
+mod postgres;
+
 use estd::{
     store::{
-        Filter, Intent, Issuance, Item, RequestKey, SledStore, State, Store,
+        Filter, Intent, Issuance, Item, PostgresOptions, PostgresStore, RequestKey, SledStore,
+        State, Store,
         transfer::{Step, Walk, summarize},
     },
     telemetry::audit::{Event, EventId, Name, NoTrail},
@@ -26,7 +35,7 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::task::JoinSet;
 
@@ -127,6 +136,24 @@ fn cpu() -> u64 {
     ticks * 10_000
 }
 
+/// The same of a process, its children, and those of them that have ended.
+fn cpu_of_all(process: &str) -> u64 {
+    let mut ticks = 0;
+    for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
+        // One that ends meanwhile is counted by its parent.
+        let Ok(fields) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let (_, fields) = fields.rsplit_once(") ").unwrap();
+        let fields: Vec<&str> = fields.split(' ').collect();
+        let count = match entry.file_name().to_str() {
+            Some(name) if name == process => 4,
+            _ if fields[1] == process => 2,
+            _ => continue,
+        };
+        ticks += fields[11..11 + count].iter().map(|t| t.parse::<u64>().unwrap()).sum::<u64>();
+    }
+    ticks * 10_000
+}
+
 /// MiB that a process has in memory, and at most had.
 fn memory(process: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
@@ -147,15 +174,19 @@ fn ratio(one: u64, other: u64) -> f64 {
 /// Issues the numbers from `first` on as a server does. Answers microseconds of CPU for each, not
 /// counting what makes the intents: they are made between the measured parts, a few at a time, so
 /// that the memory that is seen is the store's.
-async fn issue(store: &Arc<SledStore>, first: u64, count: u64) -> f64 {
+async fn issue<S: Store>(store: &Arc<S>, first: u64, count: u64) -> f64 {
+    issue_by(store, AT_ONCE, first, count).await
+}
+
+async fn issue_by<S: Store>(store: &Arc<S>, at_once: u64, first: u64, count: u64) -> f64 {
     const STEP: u64 = 4096;
     let mut used = 0;
     for start in (first..first + count).step_by(usize::try_from(STEP).unwrap()) {
-        let mut inputs: Vec<VecDeque<_>> = (0..AT_ONCE).map(|_| VecDeque::new()).collect();
+        let mut inputs: Vec<VecDeque<_>> = (0..at_once).map(|_| VecDeque::new()).collect();
         for number in start..(start + STEP).min(first + count) {
             let intent = intent(number);
             let event = event(&intent);
-            let place = usize::try_from(number % AT_ONCE).unwrap();
+            let place = usize::try_from(number % at_once).unwrap();
             inputs[place].push_back((intent, certificate(number), event));
         }
         let before = cpu();
@@ -174,6 +205,62 @@ async fn issue(store: &Arc<SledStore>, first: u64, count: u64) -> f64 {
         used += cpu() - before;
     }
     ratio(used, count)
+}
+
+/// One node over a PostgreSQL of its own.
+async fn on_postgres(count: u64) {
+    let server = postgres::Postgres::start();
+    server.sql("postgres", "CREATE DATABASE estd");
+    let connection =
+        format!("host={} dbname=estd user=estd sslmode=disable", server.socket().display());
+    let store = PostgresStore::open(
+        PostgresOptions {
+            connection: connection.parse().unwrap(),
+            anchors: Vec::new(),
+            connections: 8,
+            patience: Duration::from_secs(30),
+        },
+        Arc::new(NoTrail),
+    );
+    let store = Arc::new(store.await.unwrap());
+    let postmaster = fs::read_to_string(server.data().join("postmaster.pid")).unwrap();
+    let postmaster = postmaster.lines().next().unwrap();
+    let sql = |sql: &str| server.sql("estd", sql);
+    let log = || sql("SELECT pg_current_wal_insert_lsn() - '0/0'").parse::<u64>().unwrap();
+    println!("{}, full_page_writes {}", sql("SELECT version()"), sql("SHOW full_page_writes"));
+
+    let mut first = 0;
+    // What is not yet prepared and not yet in memory is not what is asked for.
+    issue(&store, first, 5_000).await;
+    first += 5_000;
+    for (at_once, part) in [(1, 3_000), (16, 20_000), (64, count / 2), (256, count / 2)] {
+        sql("CHECKPOINT");
+        let (start, cpu, logged) = (Instant::now(), cpu_of_all(postmaster), log());
+        let own = issue_by(&store, at_once, first, part).await;
+        first += part;
+        let seconds = start.elapsed().as_secs_f64();
+        let logged = ratio(log() - logged, part);
+        let database = ratio(cpu_of_all(postmaster) - cpu, part);
+        let rate = 1.0 / seconds * ratio(part, 1);
+        println!(
+            "{at_once:>4} at once: {rate:>6.0} issuances a second; us of CPU each: {own:.1} of the \
+             node, {database:.1} of the database; {logged:.0} octets of its log each"
+        );
+    }
+    store.close().await;
+    for moment in ["as issued", "after VACUUM", "after VACUUM FULL"] {
+        if let Some(vacuum) = moment.strip_prefix("after ") {
+            sql(vacuum);
+        }
+        for table in ["issuance", "request", "event"] {
+            let of = |what: &str| sql(&format!("SELECT {what}('{table}')")).parse::<u64>().unwrap();
+            println!(
+                "{moment}: {table}: {:.0} octets a certificate, of them {:.0} indexes",
+                ratio(of("pg_total_relation_size"), first),
+                ratio(of("pg_indexes_size"), first),
+            );
+        }
+    }
 }
 
 /// Runs a part of this in a process of its own.
@@ -310,6 +397,7 @@ fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let number = |text: &str| text.parse::<u64>().unwrap();
     match arguments[..] {
+        ["postgres"] => runtime.block_on(on_postgres(200_000)),
         [] | [_] => {
             let count = arguments.first().map_or(1_000_000, |count| number(count));
             let folder = tempfile::tempdir().unwrap();
@@ -332,6 +420,7 @@ fn main() {
             part(&["whole", store]);
             part(&["import", &text]);
         }
+        ["postgres", count] => runtime.block_on(on_postgres(number(count))),
         ["fresh", name] => runtime.block_on(fresh(name)),
         ["fill", folder, count] => runtime.block_on(fill(Path::new(folder), number(count))),
         ["open", folder, at, name] => {
@@ -343,6 +432,6 @@ fn main() {
         ["compact", folder, at] => runtime.block_on(compact(Path::new(folder), number(at))),
         ["whole", folder] => runtime.block_on(whole(Path::new(folder))),
         ["import", count] => runtime.block_on(imported(number(count))),
-        _ => println!("usage: growth [CERTIFICATES]"),
+        _ => println!("usage: growth [postgres] [CERTIFICATES]"),
     }
 }
