@@ -150,6 +150,10 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
+    pub(super) fn sql(&self, sql: &str) -> String {
+        self.server.sql(&self.database, sql)
+    }
+
     pub(super) fn options(&self) -> PostgresOptions {
         let mut connection = tokio_postgres::Config::new();
         connection.host_path(self.server.socket()).user("estd").dbname(&self.database);

@@ -100,3 +100,33 @@ async fn what_a_database_said_is_told_and_not_only_that_the_time_was_over() {
         assert!(!why.contains("db error: db error"), "{why}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_have_grown_are_not_read_from_end_to_end() {
+    let backend = Postgres::new();
+    let store = backend.open(Arc::new(Recorder::default())).await;
+    // Nobody counts the rows meanwhile, as on a database that is busy.
+    for table in ["issuance", "request", "event"] {
+        backend.sql(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off)"));
+    }
+    for group in 0..50 {
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in group * 60..(group + 1) * 60 {
+            let store = Arc::clone(&store);
+            tasks.spawn(async move { issue(&*store, number).await });
+        }
+        tasks.join_all().await;
+        let repeat = store.begin(intent(1_000_000 + group, group * 60)).await.unwrap();
+        assert!(matches!(repeat, Begun::Complete(_)));
+    }
+    // What a connection did is counted when it ends.
+    store.close().await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while backend.sql("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'issuance'")
+        != "3000"
+    {
+        assert!(Instant::now() < deadline, "the statistics come");
+    }
+    let read = backend.sql("SELECT sum(seq_tup_read) FROM pg_stat_user_tables");
+    assert!(read.parse::<u64>().unwrap() < 10_000, "{read} rows");
+}
