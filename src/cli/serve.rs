@@ -76,8 +76,8 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
             _ = sweep.tick() => match running.sweep().await {
                 Ok(Swept { finished: 0, voided: 0 }) => {}
                 Ok(swept) => tracing::warn!("{} issuances whose request was cut are finished, {} voided", swept.finished, swept.voided),
-                // A store that is away tells that itself.
-                Err(fault) => tracing::debug!("open issuances were not ended: {fault}"),
+                Err(fault) if fault.is_store_away() => tracing::debug!("open issuances were not ended: {fault}"),
+                Err(fault) => tracing::error!("open issuances were not ended: {fault}; remedy: {}", fault.remedy()),
             },
             _ = check.tick() => match running.renew_if_due().await {
                 Ok(true) => tracing::info!("the server's certificate was renewed"),

@@ -7,7 +7,7 @@ use super::Error;
 use crate::{
     entropy::Entropy,
     ra,
-    store::{Account, Store},
+    store::{self, Account, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, Time},
 };
@@ -61,8 +61,38 @@ impl FirstAccount {
         let account =
             Account { name: self.name, password_hash: self.hash, added: now, labels: None };
         // In this order: killed in between, the account is there and no other is made.
-        store.add_account(account, event).await?;
+        match store.add_account(account, event).await {
+            Err(store::Error::AccountExists(name)) => {
+                // This node serves all the same.
+                tracing::warn!(
+                    "another node has made the account {name} meanwhile: its password is the one that was shown there"
+                );
+            }
+            other => other?,
+        }
         store.decide(MATTER, None, NAME.as_bytes()).await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{entropy::SystemEntropy, store::MemoryStore, telemetry::audit::NoTrail};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn two_nodes_that_start_at_once_make_one_account_and_both_serve() {
+        let store = MemoryStore::new(Arc::new(NoTrail));
+        let entropy = SystemEntropy::new();
+        let first = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
+        let second = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
+        let hash = first.hash.clone();
+        first.record(&store, Time::from_unix(0)).await.unwrap();
+        second.record(&store, Time::from_unix(0)).await.unwrap();
+        let accounts = store.accounts().await.unwrap();
+        assert_eq!(accounts.len(), 1);
+        assert_eq!(accounts[0].password_hash, hash);
+        assert!(FirstAccount::if_needed(&store, &entropy).await.unwrap().is_none());
     }
 }

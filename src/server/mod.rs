@@ -61,6 +61,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the store is away: it has told that itself, and what failed is tried again.
+    #[must_use]
+    pub const fn is_store_away(&self) -> bool {
+        use crate::{ca::Error as Ca, store::Error as Store};
+        matches!(
+            self,
+            Self::Store(Store::Unavailable(_)) | Self::Ca(Ca::Store(Store::Unavailable(_)))
+        )
+    }
+
     /// What the operator can do.
     #[must_use]
     pub fn remedy(&self) -> String {

@@ -6,12 +6,13 @@
 //! decides who was first (docs/design/issuance.md).
 
 use crate::{
-    ca::Ca,
+    ca::{Ca, Error},
     store::{self, Filter, Issuance, State, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, CaName, Time},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
 
 /// How old an open issuance is before a running server takes it for left behind. Much longer than
 /// a request takes: earlier would be no fault, but work done twice.
@@ -19,6 +20,10 @@ pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 /// How many are looked at together.
 const PAGE: usize = 500;
+
+/// How many are finished together: the store commits at once what comes at once, and after a crash
+/// under load nobody is served before all are done.
+const TOGETHER: usize = 64;
 
 /// What a sweep did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,35 +38,50 @@ pub struct Swept {
 /// [`GRACE`] in any case, since a node with another configuration may be about to finish them.
 ///
 /// # Errors
-/// Those of the store and of the signer; what was ended by then stays ended.
+/// Those of the store, at once; those of a CA when the others' issuances are ended. What was ended
+/// by then stays ended.
 pub(super) async fn sweep(
     store: &dyn Store,
     cas: &BTreeMap<CaName, Arc<Ca>>,
     grace: Duration,
     now: Time,
-) -> Result<Swept, crate::ca::Error> {
+) -> Result<Swept, Error> {
     let mut swept = Swept::default();
+    let mut failed = None;
     let filter = Filter { state: Some(State::Open), ..Filter::default() };
     let mut after = None;
     loop {
         let page = store.list(&filter, after.as_ref(), PAGE).await?;
-        let Some(last) = page.last() else { return Ok(swept) };
+        let Some(last) = page.last() else { return failed.map_or(Ok(swept), Err) };
         after = Some(last.intent.serial.clone());
-        for open in &page {
-            let age = now.since(open.intent.begun);
-            if age < grace {
-                continue;
+        for together in page.chunks(TOGETHER) {
+            let mut finishing = JoinSet::new();
+            for open in together {
+                let age = now.since(open.intent.begun);
+                if age < grace {
+                    continue;
+                }
+                match hopeless(open, cas, now) {
+                    // The clock was set back: a start must not fail for that.
+                    Ok(ca) if now < ca.issuing().not_before() => {}
+                    Ok(ca) => {
+                        let (ca, open) = (Arc::clone(ca), Arc::clone(open));
+                        finishing.spawn(async move { ca.finish(&open.intent, now).await });
+                    }
+                    Err(reason) if age >= GRACE => {
+                        void(store, open, reason, now).await?;
+                        swept.voided += 1;
+                    }
+                    Err(_) => {}
+                }
             }
-            match hopeless(open, cas, now) {
-                Ok(ca) => {
-                    ca.finish(&open.intent, now).await?;
-                    swept.finished += 1;
+            while let Some(finished) = finishing.join_next().await {
+                match finished {
+                    Ok(Ok(())) => swept.finished += 1,
+                    Ok(Err(fault @ Error::Store(_))) => return Err(fault),
+                    Ok(Err(fault)) => failed = Some(fault),
+                    Err(ended) => return Err(store::Error::Unavailable(ended.to_string()).into()),
                 }
-                Err(reason) if age >= GRACE => {
-                    void(store, open, reason, now).await?;
-                    swept.voided += 1;
-                }
-                Err(_) => {}
             }
         }
     }
@@ -72,7 +92,7 @@ fn hopeless<'a>(
     open: &Issuance,
     cas: &'a BTreeMap<CaName, Arc<Ca>>,
     now: Time,
-) -> Result<&'a Ca, &'static str> {
+) -> Result<&'a Arc<Ca>, &'static str> {
     let ca = cas.get(&open.intent.ca).ok_or("its CA is not in the configuration any more")?;
     if now >= ca.issuing().not_after() {
         return Err("its CA has expired");

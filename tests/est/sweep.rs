@@ -117,3 +117,19 @@ async fn a_start_finishes_what_the_last_process_left_open() {
     let TestServer { running, folder: _folder, .. } = server;
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_start_whose_clock_was_set_back_leaves_open_what_no_ca_can_sign_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder, "", "sled", NOW).await;
+    server.add_account("tester", PASSWORD, None).await;
+    let open = leave_open(&server, 1, NOW).await;
+    let TestServer { running, folder, .. } = server;
+    running.stop().await;
+    let server = TestServer::start_in(folder, "", "sled", NOW - 40 * 86_400).await;
+    assert_eq!(state(&**server.running.store(), &open).await.state, State::Open);
+    server.clock.set(Time::from_unix(NOW + 60));
+    assert_eq!(server.running.sweep().await.unwrap(), Swept { finished: 1, voided: 0 });
+    let TestServer { running, folder: _folder, .. } = server;
+    running.stop().await;
+}

@@ -2,10 +2,10 @@
 
 use super::{
     super::{
-        Begun, Error,
+        Begun, Error, Store,
         contract::{Backend, Postgres, Recorder, at, intent, issue, key, server},
     },
-    PostgresOptions,
+    PostgresOptions, PostgresStore,
     database::{Database, attempt},
     sql,
 };
@@ -129,4 +129,20 @@ async fn tables_that_have_grown_are_not_read_from_end_to_end() {
     }
     let read = backend.sql("SELECT sum(seq_tup_read) FROM pg_stat_user_tables");
     assert!(read.parse::<u64>().unwrap() < 10_000, "{read} rows");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_only_read_and_write_the_tables_is_enough_once_they_are_made() {
+    let backend = Postgres::new();
+    backend.open(Arc::new(Recorder::default())).await.close().await;
+    let database = Database::open(backend.options()).await.unwrap();
+    let owner = database.lease().await.unwrap();
+    let grant = "CREATE ROLE writes_only LOGIN;
+        GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writes_only";
+    owner.client().unwrap().batch_execute(grant).await.unwrap();
+    let mut options = backend.options();
+    options.connection.user("writes_only");
+    let store = PostgresStore::open(options, Arc::new(Recorder::default())).await.unwrap();
+    issue(&store, 1).await;
+    store.close().await;
 }
