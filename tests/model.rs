@@ -97,7 +97,7 @@ enum Situation {
     SweepVoids,
     SweepIsLate,
     RenewalIsNew,
-    LateBeginIsNew,
+    LateBeginFindsTheFirst,
 }
 
 const SITUATIONS: [Situation; 14] = [
@@ -114,7 +114,7 @@ const SITUATIONS: [Situation; 14] = [
     Situation::SweepVoids,
     Situation::SweepIsLate,
     Situation::RenewalIsNew,
-    Situation::LateBeginIsNew,
+    Situation::LateBeginFindsTheFirst,
 ];
 
 /// Two signatures over the same octets differ: `signature` counts them.
@@ -175,12 +175,11 @@ impl Kept {
         let planted = |fault| faults.contains(&fault);
         match call {
             Call::Begin { serial, key, ca, begun } => {
-                if !planted(Fault::WindowNeverEnds) {
-                    for slot in &mut self.slots {
-                        *slot = slot.filter(|(_, until)| begun < *until);
-                    }
-                }
-                if let Some((first, _)) = self.slots[usize::from(key)] {
+                // A slot outlives its window: a request that came in time may be late here.
+                let live = |until| begun < until || planted(Fault::WindowNeverEnds);
+                if let Some((first, _)) =
+                    self.slots[usize::from(key)].filter(|(_, until)| live(*until))
+                {
                     return match self.records[usize::from(first)].stands {
                         Stands::Open => Answer::Open { serial: first },
                         Stands::Issued(_) | Stands::Void => Answer::Complete { serial: first },
@@ -462,12 +461,11 @@ impl Issuing {
                     if earlier().any(|each| matches!(each.stands, Stands::Issued(_))) {
                         self.saw(Situation::RenewalIsNew);
                     }
-                    let asked_within = |each: &Record| begun < each.until;
-                    if earlier()
-                        .any(|each| matches!(each.stands, Stands::Issued(_)) && asked_within(each))
-                    {
-                        self.saw(Situation::LateBeginIsNew);
-                    }
+                }
+                if let Answer::Open { serial: first } | Answer::Complete { serial: first } = answer
+                    && world.store.records[usize::from(first)].until <= world.now
+                {
+                    self.saw(Situation::LateBeginFindsTheFirst);
                 }
                 if !heard {
                     if self.planted(Fault::BeginsAfresh) {

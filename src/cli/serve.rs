@@ -64,7 +64,8 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     notify(&[NotifyState::Ready]);
 
     let mut check = tokio::time::interval(RENEWAL_CHECK);
-    let mut sweep = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+    // Beside the signals, which do not wait until a slow store has answered it.
+    let mut sweeping = Box::pin(sweep_each_minute(&running));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -73,12 +74,7 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
                 trail.reopen();
                 reload(file, &running).await;
             }
-            _ = sweep.tick() => match running.sweep().await {
-                Ok(Swept { finished: 0, voided: 0 }) => {}
-                Ok(swept) => tracing::warn!("{} issuances whose request was cut are finished, {} voided", swept.finished, swept.voided),
-                Err(fault) if fault.is_store_away() => tracing::debug!("open issuances were not ended: {fault}"),
-                Err(fault) => tracing::error!("open issuances were not ended: {fault}; remedy: {}", fault.remedy()),
-            },
+            () = &mut sweeping => {}
             _ = check.tick() => match running.renew_if_due().await {
                 Ok(true) => tracing::info!("the server's certificate was renewed"),
                 Ok(false) => {}
@@ -86,10 +82,32 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
             },
         }
     }
+    drop(sweeping);
     notify(&[NotifyState::Stopping]);
     running.stop().await;
     trail.close();
     Ok(())
+}
+
+/// Ends what cut requests have left open, for as long as it is polled.
+async fn sweep_each_minute(running: &Running) {
+    let mut minute = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
+    loop {
+        minute.tick().await;
+        match running.sweep().await {
+            Ok(Swept { finished: 0, voided: 0 }) => {}
+            Ok(Swept { finished, voided }) => tracing::warn!(
+                "{finished} issuances whose request was cut are finished, {voided} voided"
+            ),
+            Err(fault) if fault.is_store_away() => {
+                tracing::debug!("open issuances were not ended: {fault}");
+            }
+            Err(fault) => tracing::error!(
+                "open issuances were not ended: {fault}; remedy: {}",
+                fault.remedy()
+            ),
+        }
+    }
 }
 
 async fn reload(file: &Path, running: &Running) {

@@ -77,8 +77,9 @@ impl Error {
         use crate::{ca::Error as Ca, store::Error as Store};
         match self {
             Self::Store(Store::Unavailable(_)) | Self::Ca(Ca::Store(Store::Unavailable(_))) => {
-                "sled: make room, or make the data folder writable; PostgreSQL: see that it runs, and \
-                 that connection, password and tls_ca in [store] are right; then try again"
+                "sled: make the data folder writable, with space left on the disk; PostgreSQL: see \
+                 that it runs, and that connection, password and tls_ca in [store] are right; then \
+                 try again"
                     .to_owned()
             }
             Self::Ca(Ca::File { remedy, .. }) => remedy.clone(),
