@@ -316,7 +316,9 @@ async fn migrate(client: &Object) -> Result<(), Fault> {
 
 /// Says so if the database is set up to lose what it acknowledged.
 async fn check_durability(client: &Object) -> Result<(), Fault> {
-    for (setting, bad) in [("fsync", "off"), ("full_page_writes", "off")] {
+    for (setting, bad) in
+        [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]
+    {
         let sql = "SELECT setting FROM pg_settings WHERE name = $1";
         let found = client.query_opt(sql, &[&setting]).await?;
         if found.is_some_and(|row| row.get::<_, &str>(0) == bad) {
