@@ -142,8 +142,7 @@ async fn mixed_load_leaves_nothing_behind_and_loses_nothing() {
         let after = watch::look_when_idle(run.estd.pid(), before.files + watch::POOL).await;
         eprintln!("{}, {} s, {} devices", run.backend, length.as_secs(), DEVICES);
         run.ledger.print(length);
-        let each = if run.backend == "sled" { watch::SLED } else { 0.0 };
-        watch::judge(&before, &samples, &after, &run.ledger, each);
+        watch::judge(&before, &samples, &after, &run.ledger);
         accounts::close(run.estd, &run.ledger, reloads);
         let found = run.ledger.faults();
         eprintln!("  {} faults", found.len());
