@@ -369,12 +369,9 @@ fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> 
     let backend = section.one_of("backend", &words, Backend::Sled);
     let cache = section.number("cache_mib", 64, 1..=1_048_576) as u64 * (1 << 20);
     let postgres = postgres(&section, environment, backend == Backend::Postgres);
-    let without_meaning: &[&str] = match backend {
-        Backend::Sled => &POSTGRES_KEYS,
-        Backend::Postgres => &["cache_mib"],
-        Backend::Memory => &MEMORY_HAS_NOT,
-    };
-    for key in without_meaning.iter().filter(|key| section.has(key)) {
+    let of_sled = (backend != Backend::Sled).then_some("cache_mib");
+    let of_postgres = POSTGRES_KEYS.into_iter().filter(|_| backend != Backend::Postgres);
+    for key in of_sled.into_iter().chain(of_postgres).filter(|key| section.has(key)) {
         section.tell(key, "it means nothing with this backend", "remove it, or change backend");
     }
     section.finish();
@@ -388,17 +385,6 @@ fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> 
 /// The keys of `[store]` that only `backend = "postgres"` has.
 const POSTGRES_KEYS: [&str; 6] =
     ["connection", "password_file", "password_env", "tls_ca", "connections", "patience"];
-
-/// Those that `backend = "memory"` has not.
-const MEMORY_HAS_NOT: [&str; 7] = [
-    "cache_mib",
-    "connection",
-    "password_file",
-    "password_env",
-    "tls_ca",
-    "connections",
-    "patience",
-];
 
 /// The keys of PostgreSQL; faults that only matter if it is `wanted` are told only then.
 fn postgres(

@@ -61,7 +61,7 @@ pub(super) async fn sweep(
                 if age < grace {
                     continue;
                 }
-                match hopeless(open, cas, now) {
+                match finisher(open, cas, now) {
                     // The clock was set back: a start must not fail for that.
                     Ok(ca) if now < ca.issuing().not_before() => {}
                     Ok(ca) => {
@@ -88,7 +88,7 @@ pub(super) async fn sweep(
 }
 
 /// The CA that can finish it, or why none can.
-fn hopeless<'a>(
+fn finisher<'a>(
     open: &Issuance,
     cas: &'a BTreeMap<CaName, Arc<Ca>>,
     now: Time,

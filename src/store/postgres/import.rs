@@ -3,7 +3,7 @@
 use super::{
     super::{Account, Error, Issuance, Item, State, format},
     database::Fault,
-    sql::{ISSUANCE, IntentRow, column, issuance, query, seconds, signed, state_number},
+    sql::{IntentRow, column, find, query, seconds, signed, state_number},
 };
 use crate::telemetry::audit::{Event, EventId};
 use deadpool_postgres::Object;
@@ -125,14 +125,12 @@ impl<'a> Sorted<'a> {
     }
 
     async fn compare_issuances(&self, client: &Object) -> Result<(), Fault> {
-        let sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial = ANY($1::bytea[])");
         let serials: Vec<&[u8]> =
             self.issuances.iter().map(|(one, _)| one.intent.serial.as_bytes()).collect();
-        let rows = query(client, &sql, &[&serials]).await?;
-        let kept = rows.iter().map(|row| issuance(row).map(|one| (one.intent.serial.clone(), one)));
-        let kept: HashMap<_, _> = kept.collect::<Result<_, Error>>()?;
+        let kept = find(client, &serials).await?;
         for (one, item) in &self.issuances {
-            if kept.get(&one.intent.serial).is_none_or(|kept| **kept != **one) {
+            let kept = kept.get(one.intent.serial.as_bytes()).cloned().transpose()?;
+            if kept.is_none_or(|kept| *kept != **one) {
                 return Err(conflict(item));
             }
         }

@@ -43,6 +43,11 @@ impl Asked {
         Ok(Self { row: sql::IntentRow::new(&intent)?, intent, rounds: 0, reply })
     }
 
+    /// Whether this is what it has begun itself, by an attempt that seemed to fail.
+    pub(super) fn is_own(&self, found: &Issuance) -> bool {
+        found.state == State::Open && found.intent == self.intent
+    }
+
     fn answer(self, answer: Result<Begun, Error>) {
         // The caller may have gone: its request was cut.
         let _ = self.reply.send(answer);
@@ -125,8 +130,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
     };
     for mut each in repeats {
         match found.remove(&each.intent.request_key) {
-            // Its own, by an attempt that seemed to fail.
-            Some(own) if own.state == State::Open && own.intent == each.intent => {
+            Some(found) if each.is_own(&found) => {
                 each.answer(Ok(Begun::New));
             }
             Some(first) if first.state == State::Open => each.answer(Ok(Begun::Open(first))),

@@ -25,7 +25,7 @@ const ISSUED: i16 = 2;
 const VOID: i16 = 3;
 
 /// Columns of an issuance, as [`issuance`] reads them.
-pub(super) const ISSUANCE: &str = "i.serial, i.state, i.intent, i.tbs, i.certificate, i.ended";
+const ISSUANCE: &str = "i.serial, i.state, i.intent, i.tbs, i.certificate, i.ended";
 
 /// PostgreSQL has no unsigned numbers. What is beyond the largest is as good as the largest.
 pub(super) fn signed(number: u64) -> i64 {
@@ -112,7 +112,7 @@ fn searched(text: &str) -> Vec<u8> {
 }
 
 /// Reads the columns of [`ISSUANCE`].
-pub(super) fn issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
+fn issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
     let state = match column(row, 1)? {
         OPEN => State::Open,
         ISSUED => State::Issued,
@@ -177,10 +177,8 @@ pub(super) async fn begin(client: &Object, asked: &[Asked]) -> Result<HashSet<Ve
             let serial = only.row.serial.as_slice();
             let found = find(client, &[serial]).await?.remove(serial).transpose()?;
             match found {
-                // Its own, by an attempt that seemed to fail, and its window was over at once.
-                Some(own) if own.state == State::Open && own.intent == only.intent => {
-                    Ok(HashSet::from([serial.to_vec()]))
-                }
+                // Its window was over at once.
+                Some(found) if only.is_own(&found) => Ok(HashSet::from([serial.to_vec()])),
                 _ => Err(Fault::Store(Error::SerialTaken(only.intent.serial.clone()))),
             }
         }

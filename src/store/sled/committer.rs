@@ -5,7 +5,7 @@
 //! callers as have come meanwhile.
 
 use super::{
-    super::{Error, Issuance, Item, State, closed, format, requests::Requests},
+    super::{Error, Intent, Issuance, Item, State, closed, format, requests::Requests},
     disk::{Disk, Trees, USUAL, fault},
 };
 use crate::{
@@ -288,6 +288,19 @@ struct Plan {
 }
 
 impl Plan {
+    /// Takes an ended issuance; `recent` is empty if no repeat gets its certificate.
+    fn take_ended(&mut self, intent: &Intent, value: Vec<u8>, recent: &[u8]) -> Result<(), Error> {
+        if !recent.is_empty() {
+            let page = self.recent.push(recent)?;
+            let end = self.recent_ends.entry(page).or_insert(intent.repeat_until);
+            *end = intent.repeat_until.max(*end);
+        }
+        self.large |= value.len() > USUAL;
+        self.certificates.push((intent.serial.as_bytes().into(), value.into()));
+        self.ended.insert(intent.serial.clone());
+        Ok(())
+    }
+
     fn tell(&mut self, told: Told) -> Result<Outcome, Error> {
         self.large |= told.item.len() > USUAL;
         self.events.push(&told.item)?;
@@ -602,13 +615,25 @@ impl Committer {
         if taken {
             return Err(Error::SerialTaken(serial.clone()));
         }
+        self.requests.remember(intent.request_key, serial.clone(), intent.repeat_until);
+        self.take_open(plan, record, item)?;
+        Ok(Outcome::Done)
+    }
+
+    /// Takes an open issuance into the journal.
+    fn take_open(
+        &mut self,
+        plan: &mut Plan,
+        record: Arc<Issuance>,
+        item: &[u8],
+    ) -> Result<(), Error> {
         plan.large |= item.len() > USUAL;
         let page = plan.open.push(item)?;
         *self.pages.entry(page).or_default() += 1;
-        self.requests.remember(intent.request_key, serial.clone(), intent.repeat_until);
-        self.open.insert(serial.clone(), Pending { record: Arc::clone(&record), page });
+        let serial = record.intent.serial.clone();
+        self.open.insert(serial, Pending { record: Arc::clone(&record), page });
         plan.begun.push(record);
-        Ok(Outcome::Done)
+        Ok(())
     }
 
     fn end(
@@ -634,14 +659,7 @@ impl Committer {
         if record.state == State::Void {
             self.requests.forget(&intent.request_key, &intent.serial);
         }
-        if !recent.is_empty() {
-            let page = plan.recent.push(recent)?;
-            let end = plan.recent_ends.entry(page).or_insert(intent.repeat_until);
-            *end = intent.repeat_until.max(*end);
-        }
-        plan.large |= value.len() > USUAL;
-        plan.certificates.push((intent.serial.as_bytes().into(), value.into()));
-        plan.ended.insert(intent.serial.clone());
+        plan.take_ended(intent, value, recent)?;
         plan.tell(event)
     }
 
@@ -721,31 +739,21 @@ impl Committer {
 
     fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
         let intent = &record.intent;
-        let (serial, until) = (intent.serial.clone(), intent.repeat_until);
+        let until = intent.repeat_until;
         if record.state != State::Void && until > self.now {
-            self.requests.restore(intent.request_key, serial.clone(), until);
+            self.requests.restore(intent.request_key, intent.serial.clone(), until);
         }
         if record.state == State::Open {
             let item = super::fitting(format::intent_item(intent)?)?;
-            plan.large |= item.len() > USUAL;
-            let page = plan.open.push(&item)?;
-            *self.pages.entry(page).or_default() += 1;
-            self.open.insert(serial, Pending { record: Arc::clone(&record), page });
-            plan.begun.push(record);
-            return Ok(());
+            return self.take_open(plan, record, &item);
         }
         let value = super::fitting(format::issuance(&record)?)?;
-        plan.large |= value.len() > USUAL;
-        plan.certificates.push((serial.as_bytes().into(), value.into()));
         // What is over already is not needed by the next one that opens the store.
         let over = until <= self.now;
-        if !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until) {
-            let page = plan.recent.push(&format::recent_item(intent)?)?;
-            let end = plan.recent_ends.entry(page).or_insert(until);
-            *end = until.max(*end);
-        }
-        plan.ended.insert(serial);
-        Ok(())
+        let repeats =
+            !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until);
+        let recent = if repeats { format::recent_item(intent)? } else { Vec::new() };
+        plan.take_ended(intent, value, &recent)
     }
 
     fn decision(&self, plan: &Plan, matter: &str) -> Result<Option<IVec>, Error> {
