@@ -7,7 +7,7 @@ use crate::{
     store::{self, Account, Store},
     types::{Actor, Fault, Label, Method, Peer, Time, TrustClass, Verdict},
 };
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -63,6 +63,8 @@ pub struct Authenticator {
     checks: Arc<Semaphore>,
     /// Those that may wait for a core; more are turned away.
     waiting: Arc<Semaphore>,
+    /// What the checks work in: never more of them than checks at once.
+    memories: Arc<Mutex<Vec<password::Memory>>>,
 }
 
 /// The certificate's part of an authentication.
@@ -82,6 +84,7 @@ impl Authenticator {
             store,
             checks: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(cores * 32)),
+            memories: Arc::default(),
         }
     }
 
@@ -162,12 +165,20 @@ impl Authenticator {
         }
         let _place = self.waiting.try_acquire().map_err(|_| Unauthenticated::Busy)?;
         let account = self.store.account(&credentials.user).await?;
-        let _core = self.checks.acquire().await.map_err(|_| Unauthenticated::Busy)?;
+        let core = Arc::clone(&self.checks);
+        let core = core.acquire_owned().await.map_err(|_| Unauthenticated::Busy)?;
         let given = credentials.password.clone();
         let kept = account.as_ref().map(|account| account.password_hash.clone());
-        let right = tokio::task::spawn_blocking(move || password::verify(&given, kept.as_deref()))
-            .await
-            .unwrap_or(false);
+        let memories = Arc::clone(&self.memories);
+        let check = move || {
+            let mut memory = spare(&memories).pop().unwrap_or_default();
+            let right = memory.verify(&given, kept.as_deref());
+            spare(&memories).push(memory);
+            // Held to the end also if the client hangs up, or there would be more than cores.
+            drop(core);
+            right
+        };
+        let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
         let account = account.filter(|_| right).ok_or_else(wrong)?;
         let here = account
             .labels
@@ -176,6 +187,10 @@ impl Authenticator {
         // Not told apart from a wrong password: what an account may do is not for guessers.
         if here { Ok(account) } else { Err(wrong()) }
     }
+}
+
+fn spare(memories: &Mutex<Vec<password::Memory>>) -> MutexGuard<'_, Vec<password::Memory>> {
+    memories.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shown {

@@ -6,4 +6,4 @@ mod password;
 
 pub use authn::{Authenticator, Credentials, Identity, Unauthenticated};
 pub use decide::{Decision, Denial, Policy, Request, decide};
-pub use password::{MAX_PASSWORD, NoHash, generate, hash, verify};
+pub use password::{MAX_PASSWORD, NoHash, generate, hash};

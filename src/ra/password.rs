@@ -1,7 +1,10 @@
 //! Passwords of enrolment accounts: kept only as argon2id hashes (RFC 9106).
 
 use crate::entropy::{Entropy, NoEntropy};
-use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
+use argon2::{
+    Algorithm, Argon2, Block, Params, PasswordHasher, Version,
+    password_hash::phc::{Output, PasswordHash},
+};
 use zeroize::Zeroizing;
 
 /// Octets of a password at most; longer ones are refused before they cost anything.
@@ -33,16 +36,57 @@ pub fn hash(password: &str, entropy: &dyn Entropy) -> Result<String, NoHash> {
     Ok(hash.to_string())
 }
 
-/// Whether `password` is the one that was hashed; a hash that cannot be read matches nothing.
-/// Takes as long as [`hash`], also without a hash, so that its time does not tell whether an
-/// account exists.
-#[must_use]
-pub fn verify(password: &str, hash: Option<&str>) -> bool {
-    // Of a password that nobody knows; only the parameters count.
-    const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    let matches =
-        Argon2::default().verify_password(password.as_bytes(), hash.unwrap_or(NOBODY)).is_ok();
-    matches && hash.is_some()
+/// The memory that argon2 works in. It is kept from one check to the next: 19 MiB that come and go
+/// with each password leave an allocator with holes of that size.
+#[derive(Default)]
+pub(super) struct Memory(Vec<Block>);
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Memory({} KiB)", self.0.len())
+    }
+}
+
+impl Memory {
+    /// KiB that a hash may ask for at most: four times what [`hash`] uses. More would let a record
+    /// that was altered take the server's memory.
+    const MOST: usize = 4 * 19 * 1024;
+
+    /// Whether `password` is the one that was hashed; a hash that cannot be read matches nothing.
+    /// Takes as long as [`hash`], also without a hash, so that its time does not tell whether an
+    /// account exists.
+    #[must_use]
+    pub(super) fn verify(&mut self, password: &str, hash: Option<&str>) -> bool {
+        // Of a password that nobody knows; only the parameters count.
+        const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        let matches = self.matches(password, hash.unwrap_or(NOBODY)).unwrap_or(false);
+        // What is left in there was made of the password.
+        self.0.fill(Block::default());
+        matches && hash.is_some()
+    }
+
+    /// `None` for a hash that cannot be read.
+    fn matches(&mut self, password: &str, hash: &str) -> Option<bool> {
+        let hash = PasswordHash::new(hash).ok()?;
+        let (salt, expected) = (hash.salt.as_ref()?, hash.hash.as_ref()?);
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str()).ok()?;
+        let version = Version::try_from(hash.version?).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let blocks = params.block_count();
+        if blocks > Self::MOST {
+            return None;
+        }
+        if self.0.len() < blocks {
+            self.0.resize(blocks, Block::default());
+        }
+        let mut out = Zeroizing::new([0u8; Output::MAX_LENGTH]);
+        let out = out.get_mut(..expected.len())?;
+        Argon2::new(algorithm, version, params)
+            .hash_password_into_with_memory(password.as_bytes(), salt, out, &mut self.0)
+            .ok()?;
+        // `Output` compares in constant time.
+        Some(Output::new(out).ok()? == *expected)
+    }
 }
 
 /// Makes a password of 20 letters and digits (about 103 bits) without those that look alike.
@@ -76,10 +120,31 @@ mod tests {
     fn r_7617_2_a_verifies_what_was_hashed_and_nothing_else() {
         let stored = hash("p:ss wörd", &SystemEntropy::new()).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert!(verify("p:ss wörd", Some(&stored)));
-        assert!(!verify("p:ss word", Some(&stored)));
-        assert!(!verify("p:ss wörd", None));
-        assert!(!verify("p:ss wörd", Some("not a hash")));
+        let mut memory = Memory::default();
+        for _ in 0..2 {
+            assert!(memory.verify("p:ss wörd", Some(&stored)));
+            assert!(!memory.verify("p:ss word", Some(&stored)));
+            assert!(!memory.verify("p:ss wörd", None));
+            assert!(!memory.verify("p:ss wörd", Some("not a hash")));
+        }
+        assert_eq!(memory.0.len(), 19 * 1024, "asked for once");
+        assert!(memory.0.iter().all(|block| block.as_ref().iter().all(|word| *word == 0)));
+    }
+
+    #[test]
+    fn verifies_hashes_of_other_parameters_up_to_a_limit() {
+        let other = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(256, 1, 4, Some(24)).unwrap(),
+        );
+        let stored = other.hash_password_with_salt(b"password", b"somesalt").unwrap().to_string();
+        let mut memory = Memory::default();
+        assert!(memory.verify("password", Some(&stored)), "{stored}");
+        assert!(!memory.verify("Password", Some(&stored)));
+        let huge = stored.replace("m=256", "m=1048576");
+        assert!(!memory.verify("password", Some(&huge)));
+        assert_eq!(memory.0.len(), 256, "nothing of that size was made");
     }
 
     #[test]

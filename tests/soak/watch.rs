@@ -16,12 +16,6 @@ pub(crate) const POOL: usize = 8;
 /// does not depend on the length: over an hour it is 80 octets a request.
 const GROWTH: f64 = 12.0 * 1024.0;
 
-/// So much more for a run of less than ten minutes, in KiB: the short form sees what is gross, no
-/// creep. Memory goes up and down in steps of 20 MiB, the size of what a check of a password takes;
-/// in two minutes a line through them gave up to 22 MiB, and a limit of [`GROWTH`] failed once.
-/// With glibc's allocator this load took 366 MiB more on sled within a minute.
-const HELD: f64 = 2.0 * 20.0 * 1024.0;
-
 /// The process at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
@@ -195,12 +189,11 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
     );
     eprintln!("  CPU of the server: {:.1} s", (after.cpu - before.cpu) as f64 / 100.0);
 
-    let allowed = if samples.len() < 600 { GROWTH + HELD } else { GROWTH };
     let growth = memory[3] - memory[0];
-    if growth > allowed {
+    if growth > GROWTH {
         ledger.fault(format!("memory grew by {:.1} MiB", mib(growth)));
     }
-    if slope * later.len() as f64 > allowed {
+    if slope * later.len() as f64 > GROWTH {
         ledger.fault(format!("memory grows by {:.1} MiB an hour", mib(slope * 3600.0)));
     }
     // At the very start no device has a connection; later each has one, and now and then a second.
