@@ -1,21 +1,23 @@
 //! The operations of RFC 7030, free of transport.
 //!
-//! A request goes one way: find the label's [`Endpoint`], [`Service::authenticate`], then
-//! [`Service::enroll`], which needs the [`Identity`] that authentication made. The body of a
-//! request that is not authenticated is never looked at (R-7030-4.2-a).
+//! A request goes one way: find the label's [`Endpoint`], [`Service::authenticate`], then the
+//! operation, such as [`Service::enroll`], which needs the [`Identity`] that authentication made.
+//! The body of a request that is not authenticated is never looked at (R-7030-4.2-a). Each
+//! operation has a file.
 
+mod enroll;
 mod error;
 
+pub use enroll::{Enrolled, Enrollment};
 pub use error::Error;
 
 use crate::{
-    ca::{Ca, Issued, Order, Profile},
+    ca::{Ca, Profile},
     clock::Clock,
     config::{self, Settings},
-    pki::Csr,
     ra::{self, Authenticator, Credentials, Identity},
-    store::{Issuance, Store},
-    types::{CaName, Fault, Label, Operation, Peer, RequestId},
+    store::Store,
+    types::{CaName, Fault, Label, Operation, Peer},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -37,26 +39,6 @@ pub struct Endpoint {
     label: Option<Label>,
     ca: Arc<Ca>,
     policy: ra::Policy,
-}
-
-/// An enrolment request with a body that was decoded.
-#[derive(Clone, Copy, Debug)]
-pub struct Enrollment<'a> {
-    /// Which operation.
-    pub operation: Operation,
-    /// The CSR, DER.
-    pub csr: &'a [u8],
-    /// The request's id.
-    pub request_id: &'a RequestId,
-}
-
-/// A certificate for a client.
-#[derive(Clone, Debug)]
-pub struct Enrolled {
-    /// Its record; the certificate is in it.
-    pub issuance: Arc<Issuance>,
-    /// Whether an equal request got it before.
-    pub repeated: bool,
 }
 
 impl Service {
@@ -127,45 +109,18 @@ impl Service {
             .authenticate(demand, endpoint.label.as_ref(), peer, credentials, now)
             .await?)
     }
-
-    /// `/simpleenroll` and `/simplereenroll` (RFC 7030 §4.2).
-    ///
-    /// # Errors
-    /// Any but the two of authentication.
-    pub async fn enroll(
-        &self,
-        endpoint: &Endpoint,
-        identity: &Identity,
-        enrollment: Enrollment<'_>,
-    ) -> Result<Enrolled, Error> {
-        let csr = Csr::verify(enrollment.csr)?;
-        let request = ra::Request {
-            identity,
-            label: endpoint.label.as_ref(),
-            operation: enrollment.operation,
-            csr: &csr,
-        };
-        let decision = ra::decide(&endpoint.policy, request, &*self.store).await?;
-        let order = Order {
-            content: decision.content,
-            request_key: decision.request_key,
-            repeat_window: endpoint.policy.rules.repeat_window,
-            label: endpoint.label.clone(),
-            operation: Some(enrollment.operation),
-            actor: identity.actor.clone(),
-            predecessor: decision.predecessor,
-            request_id: enrollment.request_id.clone(),
-        };
-        // On a task of its own: a client that hangs up must not stop an issuance half-way.
-        let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
-        let issuing = tokio::spawn(async move { ca.issue(order, now).await });
-        let Issued { issuance, repeated } =
-            issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
-        Ok(Enrolled { issuance, repeated })
-    }
 }
 
 impl Endpoint {
+    /// Whether the label offers this operation (RFC 7030 §3.2.2: three have to be there).
+    #[must_use]
+    pub const fn offers(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::CaCerts | Operation::SimpleEnroll | Operation::SimpleReenroll => true,
+            Operation::FullCmc | Operation::ServerKeyGen | Operation::CsrAttrs => false,
+        }
+    }
+
     /// The answer of `/cacerts`: certs-only CMS, DER (RFC 7030 §4.1.3).
     #[must_use]
     pub fn cacerts(&self) -> &[u8] {

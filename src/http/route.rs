@@ -49,8 +49,23 @@ fn decoded(segment: &str) -> Result<String, Error> {
 #[must_use]
 pub const fn allowed(operation: Operation) -> &'static str {
     match operation {
-        Operation::CaCerts => "GET, HEAD",
-        Operation::SimpleEnroll | Operation::SimpleReenroll => "POST",
+        Operation::CaCerts | Operation::CsrAttrs => "GET, HEAD",
+        Operation::SimpleEnroll
+        | Operation::SimpleReenroll
+        | Operation::FullCmc
+        | Operation::ServerKeyGen => "POST",
+    }
+}
+
+/// The media type of an operation's body (RFC 7030 §3.2.4); none for what has no body.
+#[must_use]
+pub const fn media_type(operation: Operation) -> Option<&'static str> {
+    match operation {
+        Operation::CaCerts | Operation::CsrAttrs => None,
+        Operation::SimpleEnroll | Operation::SimpleReenroll | Operation::ServerKeyGen => {
+            Some("application/pkcs10")
+        }
+        Operation::FullCmc => Some("application/pkcs7-mime"),
     }
 }
 

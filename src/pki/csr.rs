@@ -21,7 +21,7 @@ pub struct Csr {
     key: PublicKey,
     san: Option<SubjectAltName>,
     extensions: Vec<Requested>,
-    attributes: Vec<ObjectIdentifier>,
+    attributes: Vec<(ObjectIdentifier, Vec<u8>)>,
     content_sha256: [u8; 32],
 }
 
@@ -61,7 +61,6 @@ impl Csr {
         content.update(parts.subject);
         content.update(parts.spki);
         for attribute in &parts.attributes {
-            attributes.push(attribute.oid);
             if attribute.oid == oid::EXTENSION_REQUEST {
                 let value = attribute.only_value()?;
                 if extensions.replace(extension::requested(value)?).is_some() {
@@ -71,6 +70,8 @@ impl Csr {
                         "two",
                     ));
                 }
+            } else {
+                attributes.push((attribute.oid, attribute.values.to_vec()));
             }
             if !CHALLENGES.contains(&attribute.oid) {
                 content.update(attribute.whole);
@@ -110,10 +111,28 @@ impl Csr {
         &self.extensions
     }
 
+    /// The values of the attribute of this type: the content of its SET, each value a DER element.
+    /// None if it is not there. Not for extensionRequest: see [`Self::extensions`].
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if there are two attributes of this type (RFC 2986 §4.1).
+    pub fn attribute(&self, oid: ObjectIdentifier) -> Result<Option<&[u8]>, Error> {
+        let mut found = self.attributes.iter().filter(|(one, _)| *one == oid);
+        let values = found.next().map(|(_, values)| values.as_slice());
+        if found.next().is_some() {
+            return Err(malformed(
+                "csr.attributes",
+                "a CSR has at most one attribute of each type (RFC 2986 section 4.1)",
+                format!("two of type {oid}"),
+            ));
+        }
+        Ok(values)
+    }
+
     /// Whether an attribute of this type is there.
     #[must_use]
     pub fn has_attribute(&self, oid: ObjectIdentifier) -> bool {
-        self.attributes.contains(&oid)
+        self.attributes.iter().any(|(one, _)| *one == oid)
     }
 
     /// SHA-256 over subject, key and attributes without those whose value changes from one

@@ -83,7 +83,11 @@ pub async fn decide(
     refuse_unsupported(request.csr)?;
     let predecessor = match request.operation {
         Operation::SimpleReenroll => Some(re_enrolment(policy, request, store).await?),
-        Operation::SimpleEnroll | Operation::CaCerts => enrolment(policy, request, store).await?,
+        Operation::SimpleEnroll
+        | Operation::ServerKeyGen
+        | Operation::FullCmc
+        | Operation::CaCerts
+        | Operation::CsrAttrs => enrolment(policy, request, store).await?,
     };
     let content = policy.profile.content(request.csr)?;
     Ok(Decision { content, request_key: request_key(request, predecessor.as_ref()), predecessor })

@@ -130,7 +130,7 @@ const RESERVED: [&str; 21] = [
     "est",
 ];
 
-/// An operation of RFC 7030 that this server serves.
+/// An operation of RFC 7030. Which of the optional ones a label offers is its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// `/cacerts` (RFC 7030 §4.1).
@@ -139,11 +139,33 @@ pub enum Operation {
     SimpleEnroll,
     /// `/simplereenroll` (RFC 7030 §4.2.2).
     SimpleReenroll,
+    /// `/fullcmc` (RFC 7030 §4.3).
+    FullCmc,
+    /// `/serverkeygen` (RFC 7030 §4.4).
+    ServerKeyGen,
+    /// `/csrattrs` (RFC 7030 §4.5).
+    CsrAttrs,
 }
 
 impl Operation {
-    /// Every operation served.
-    pub const ALL: [Self; 3] = [Self::CaCerts, Self::SimpleEnroll, Self::SimpleReenroll];
+    /// Every operation.
+    pub const ALL: [Self; 6] = [
+        Self::CaCerts,
+        Self::SimpleEnroll,
+        Self::SimpleReenroll,
+        Self::FullCmc,
+        Self::ServerKeyGen,
+        Self::CsrAttrs,
+    ];
+
+    /// Whether it asks for a certificate.
+    #[must_use]
+    pub const fn enrolls(self) -> bool {
+        match self {
+            Self::SimpleEnroll | Self::SimpleReenroll | Self::FullCmc | Self::ServerKeyGen => true,
+            Self::CaCerts | Self::CsrAttrs => false,
+        }
+    }
 
     /// The path segment, which is also the operation's name in the log.
     #[must_use]
@@ -152,6 +174,9 @@ impl Operation {
             Self::CaCerts => "cacerts",
             Self::SimpleEnroll => "simpleenroll",
             Self::SimpleReenroll => "simplereenroll",
+            Self::FullCmc => "fullcmc",
+            Self::ServerKeyGen => "serverkeygen",
+            Self::CsrAttrs => "csrattrs",
         }
     }
 }

@@ -409,7 +409,7 @@ async fn a_snapshot_that_was_not_finished_is_no_damage() {
     assert!(!unfinished.exists());
 }
 
-/// Everything that version 1 can hold.
+/// What version 1 held when its test data were written; what came later is added elsewhere.
 async fn fill_v1(store: &SledStore) {
     for number in 1..=5 {
         issue(store, number).await;
@@ -422,7 +422,8 @@ async fn fill_v1(store: &SledStore) {
         store.add_account(account(name), event(Name::AccountAdded, 8)).await.unwrap();
     }
     store.remove_account("floor-2", event(Name::AccountRemoved, 9)).await.unwrap();
-    let operations = Operation::ALL.map(Some).into_iter().chain([None]);
+    let operations = [Operation::CaCerts, Operation::SimpleEnroll, Operation::SimpleReenroll];
+    let operations = operations.map(Some).into_iter().chain([None]);
     for (number, operation) in (20..).zip(operations) {
         let intent = Intent { operation, ..intent(number, number) };
         store.begin(intent).await.unwrap();

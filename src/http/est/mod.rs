@@ -1,4 +1,8 @@
-//! EST over HTTP (RFC 7030 §3.2, §4): the one way through for every request.
+//! EST over HTTP (RFC 7030 §3.2, §4): the one way through for every request, and a file for what
+//! each operation sends back.
+
+mod cacerts;
+mod enroll;
 
 use super::{
     Answer, Error,
@@ -6,18 +10,16 @@ use super::{
     framing::Framing,
     headers,
     progress::Phase,
-    response::{self, Kind},
+    response,
     route::{self, Route},
 };
 use crate::{
     clock::Clock,
     config::Base64Form,
     entropy::Entropy,
-    est::{Endpoint, Enrollment, Service},
-    pki::{
-        base64::{self, Layout},
-        cms,
-    },
+    est::{Endpoint, Service},
+    pki::base64::Layout,
+    ra::Identity,
     telemetry::audit::{Event, Name, Trail},
     types::{Actor, Fault, Operation, Peer, RequestId},
 };
@@ -27,8 +29,6 @@ use hyper::{
     header::{ACCEPT, EXPECT, USER_AGENT},
 };
 use std::{sync::Arc, time::Duration};
-
-const PKCS10: &str = "application/pkcs10";
 
 /// What a connection's requests are handled with.
 #[derive(Clone)]
@@ -94,6 +94,48 @@ where
     answer
 }
 
+/// A request on its way to its operation.
+struct Exchange<'a> {
+    context: &'a Context,
+    framing: &'a Framing,
+    known: &'a mut Known,
+    operation: Operation,
+    endpoint: Arc<Endpoint>,
+    limits: Limits,
+    id: &'a RequestId,
+}
+
+impl Exchange<'_> {
+    /// Who posts, and what: the type and announced size of the body are looked at first, then who
+    /// asks, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
+    async fn posted<B>(
+        &mut self,
+        request: &mut Option<Request<B>>,
+    ) -> Result<(Identity, Bytes), Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
+        if let Some(wanted) = route::media_type(self.operation) {
+            headers::check_media_type(head.headers(), wanted)?;
+        }
+        body::check_announced(head.headers(), self.limits)?;
+        let credentials = headers::credentials(head.headers())?;
+        let context = self.context;
+        let identity = context
+            .service
+            .authenticate(&self.endpoint, &context.peer, credentials.as_ref())
+            .await?;
+        self.known.actor = Some(identity.actor.clone());
+        let Some(request) = request.take() else { return Err(Error::NotFound) };
+        self.framing.begins(Phase::Body);
+        let octets = body::read(request.into_body(), self.limits).await?;
+        self.framing.begins(Phase::Request);
+        Ok((identity, octets))
+    }
+}
+
 async fn answer<B>(
     context: &Context,
     framing: &Framing,
@@ -119,45 +161,20 @@ where
     let route = route::parse(head.uri().path())?;
     let endpoint = Arc::clone(context.service.endpoint(route.label.as_ref())?);
     let operation = route.operation;
+    if !endpoint.offers(operation) {
+        return Err(Error::NotFound);
+    }
     known.route = Some(route);
     if !route::takes(operation, head.method()) {
         return Err(Error::Method { allowed: route::allowed(operation) });
     }
+    let exchange = Exchange { context, framing, known, operation, endpoint, limits, id };
     match operation {
-        Operation::CaCerts => {
-            let layout = layout_of_get(&endpoint, head.headers());
-            Ok(response::der(Kind::CaCerts, endpoint.cacerts(), layout, id))
-        }
+        Operation::CaCerts => Ok(cacerts::answer(&exchange, head.headers())),
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
-            headers::check_media_type(head.headers(), PKCS10)?;
-            body::check_announced(head.headers(), limits)?;
-            let credentials = headers::credentials(head.headers())?;
-            let identity = context
-                .service
-                .authenticate(&endpoint, &context.peer, credentials.as_ref())
-                .await?;
-            known.actor = Some(identity.actor.clone());
-            let Some(request) = request.take() else { return Err(Error::NotFound) };
-            framing.begins(Phase::Body);
-            let octets = body::read(request.into_body(), limits).await?;
-            framing.begins(Phase::Request);
-            let body =
-                base64::decode(&octets, endpoint.rules().pem).map_err(crate::est::Error::from)?;
-            let enrollment = Enrollment { operation, csr: &body.der, request_id: id };
-            let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
-            if enrolled.repeated {
-                let event =
-                    Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)
-                        .request(id.clone())
-                        .with("serial", &enrolled.issuance.intent.serial)
-                        .with("first_request", &enrolled.issuance.intent.request_id);
-                context.trail.tell(None, &event);
-            }
-            let certificate = enrolled.issuance.certificate.as_slice();
-            let message = cms::certs_only([certificate])
-                .map_err(|fault| Error::Est(crate::est::Error::Internal(fault.to_string())))?;
-            Ok(response::der(Kind::Enrolled, &message, layout_of_post(&endpoint, body.layout), id))
+            enroll::answer(exchange, request).await
         }
+        Operation::FullCmc | Operation::ServerKeyGen | Operation::CsrAttrs => Err(Error::NotFound),
     }
 }
 
@@ -191,7 +208,7 @@ fn refuse(
     id: &RequestId,
 ) -> Answer {
     let told = fault.told();
-    let enrolling = known.route.as_ref().is_some_and(|route| route.operation != Operation::CaCerts);
+    let enrolling = known.route.as_ref().is_some_and(|route| route.operation.enrolls());
     let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
     let actor = known.actor.clone().unwrap_or_else(Actor::anonymous);
     let route = known.route.as_ref();
@@ -211,7 +228,11 @@ fn refuse(
     let mut answer = response::refusal(&told, id);
     match fault {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
-        Error::MediaType(_) => response::accept(&mut answer, PKCS10),
+        Error::MediaType(_) => {
+            if let Some(wanted) = route.and_then(|route| route::media_type(route.operation)) {
+                response::accept(&mut answer, wanted);
+            }
+        }
         _ => {}
     }
     // After a body of unknown length nothing on this connection can be believed.

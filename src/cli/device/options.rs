@@ -1,0 +1,154 @@
+//! What every command of `est` is told: the server, whom to trust, who asks.
+
+use super::{Failure, files};
+use crate::{
+    client::{
+        Account, ClientConfig, Identity, ServerAddress, TlsVersions, Trust, certificates_from_pem,
+        parse_fingerprint,
+    },
+    pki::PrivateKey,
+    types::Label,
+};
+use clap::{Args, ValueEnum};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// The EST server: `https://host` (port 443), `https://host:port`, `host` (port 8443) or
+    /// `host:port`.
+    #[arg(long, value_name = "URL", default_value = "https://localhost:8443", env = "EST_SERVER")]
+    pub(super) server: ServerAddress,
+    /// The label that chooses CA and profile (RFC 7030 §3.2.2).
+    #[arg(long)]
+    pub(super) label: Option<Label>,
+    /// Trust anchors, as PEM [default: ca.pem in the folder, if it is there].
+    #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
+    pub(super) cacert: Option<PathBuf>,
+    /// SHA-256 of one of the server's CA certificates, in hexadecimal: trusts that CA.
+    #[arg(long, value_name = "HEX", value_parser = parse_fingerprint)]
+    pub(super) fingerprint: Option<[u8; 32]>,
+    /// Offer this version of TLS only.
+    #[arg(long, value_name = "VERSION")]
+    pub(super) tls: Option<Tls>,
+    /// Accept a server under the anchors that has the purpose id-kp-cmcRA, whatever its name
+    /// (RFC 7030 §3.6.1).
+    #[arg(long)]
+    pub(super) accept_cmc_ra: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Tls {
+    #[value(name = "1.2")]
+    V12,
+    #[value(name = "1.3")]
+    V13,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Credentials {
+    /// The account for HTTP Basic; may be "". Its password comes from the environment variable
+    /// EST_PASSWORD or from --password-file. It is no argument because arguments are shown to
+    /// every user of the machine by ps and stay in the shell's history.
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// File whose first line is the password; "-" reads standard input.
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(super) password_file: Option<PathBuf>,
+    /// File whose first line is the passphrase of the key files; "-" reads standard input. New
+    /// keys are then written encrypted. The environment variable EST_KEY_PASSPHRASE does the same.
+    #[arg(long, value_name = "FILE")]
+    pub(super) passphrase_file: Option<PathBuf>,
+    /// How long to keep asking when the request is pending or the server busy: 0s, 90s, 10m, 2h.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub(super) max_wait: Duration,
+}
+
+pub(super) fn config(common: &Common, ca_file: &Path) -> Result<ClientConfig, Failure> {
+    let trust = match (common.fingerprint, &common.cacert) {
+        (Some(fingerprint), _) => Trust::Fingerprint(fingerprint),
+        (None, Some(path)) => Trust::Anchors(certificates_from_pem(&files::read(path)?)?),
+        (None, None) => match files::read_if_there(ca_file)? {
+            Some(pem) => Trust::Anchors(certificates_from_pem(&pem)?),
+            None => {
+                return Err(Failure::wrong_call(
+                    format_args!(
+                        "nothing says which server to trust: neither --cacert nor --fingerprint \
+                         is given, and there is no {}",
+                        ca_file.display()
+                    ),
+                    "ask the server's operator for the SHA-256 fingerprint of the CA and give it \
+                     with --fingerprint",
+                ));
+            }
+        },
+    };
+    let mut config = ClientConfig::new(common.server.clone(), trust);
+    config.label = common.label.clone();
+    config.accept_cmc_ra = common.accept_cmc_ra;
+    config.tls = match common.tls {
+        None => TlsVersions::Both,
+        Some(Tls::V12) => TlsVersions::Tls12,
+        Some(Tls::V13) => TlsVersions::Tls13,
+    };
+    Ok(config)
+}
+
+pub(super) fn identity(
+    certificate: &Path,
+    key: &Path,
+    passphrase: Option<&str>,
+) -> Result<Identity, Failure> {
+    let chain = certificates_from_pem(&files::read(certificate)?)?;
+    let pem = Zeroizing::new(files::read(key)?);
+    Ok(Identity { chain, key: Arc::new(PrivateKey::from_pem(pem, passphrase)?) })
+}
+
+pub(super) fn account(credentials: &Credentials) -> Result<Option<Account>, Failure> {
+    let Some(name) = &credentials.user else { return Ok(None) };
+    let password = match &credentials.password_file {
+        Some(path) => first_line(path)?,
+        None => variable("EST_PASSWORD").ok_or_else(|| {
+            Failure::wrong_call(
+                "--user is given without a password",
+                "set EST_PASSWORD, or name a file with --password-file",
+            )
+        })?,
+    };
+    Ok(Some(Account { name: name.clone(), password }))
+}
+
+pub(super) fn passphrase(credentials: &Credentials) -> Result<Option<Zeroizing<String>>, Failure> {
+    match &credentials.passphrase_file {
+        Some(path) => first_line(path).map(Some),
+        None => Ok(variable("EST_KEY_PASSPHRASE")),
+    }
+}
+
+pub(super) fn variable(name: &str) -> Option<Zeroizing<String>> {
+    std::env::var(name).ok().map(Zeroizing::new)
+}
+
+pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let octets = Zeroizing::new(if path == Path::new("-") {
+        let mut octets = Vec::new();
+        std::io::stdin().take(64 * 1024).read_to_end(&mut octets).map_err(|error| {
+            Failure::new(
+                format_args!("cannot read standard input: {error}"),
+                "send the secret to standard input, or name a file",
+            )
+        })?;
+        octets
+    } else {
+        files::read(path)?
+    });
+    let text = std::str::from_utf8(&octets).map_err(|_| {
+        Failure::new(format_args!("{} is not UTF-8", path.display()), "write the secret as text")
+    })?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}

@@ -1,0 +1,76 @@
+//! `est reenroll` (RFC 7030 §4.2.2).
+
+use super::{
+    Failure,
+    files::{Pair, Recovered},
+    options::{Common, Credentials, account, config, identity, passphrase},
+    outcome::say,
+    request::{ask, new_key, put},
+};
+use crate::{
+    client::Client,
+    pki::CsrBuilder,
+    types::{KeyKind, Operation},
+};
+use clap::Args;
+use std::{path::PathBuf, sync::Arc};
+
+#[derive(Debug, Args)]
+pub(super) struct Reenroll {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    credentials: Credentials,
+    /// The present certificate, which is replaced [default: cert.pem in the folder].
+    #[arg(long, value_name = "FILE")]
+    cert: Option<PathBuf>,
+    /// Its key, which is replaced [default: key.pem in the folder].
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// Keep the key.
+    #[arg(long)]
+    renew: bool,
+    /// The kind of the new key [default: as before].
+    #[arg(long, value_name = "KIND", conflicts_with = "renew")]
+    key_type: Option<KeyKind>,
+    /// Folder of key.pem, cert.pem and ca.pem.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+}
+
+pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
+    let passphrase = passphrase(&command.credentials)?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_str());
+    let ca_file = command.out.join("ca.pem");
+    let pair = Pair {
+        key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
+        certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),
+    };
+    let mut config = config(&command.common, &ca_file)?;
+    if pair.recover(passphrase)? == Recovered::Finished {
+        say(format_args!(
+            "finished the change that was interrupted: {} is the new certificate",
+            pair.certificate.display()
+        ));
+        return Ok(());
+    }
+    let identity = identity(&pair.certificate, &pair.key, passphrase)?;
+    let present = identity.chain.first().cloned().unwrap_or_default();
+    let present_key = Arc::clone(&identity.key);
+    config.identity = Some(identity);
+    config.account = account(&command.credentials)?;
+    let client = Client::new(config)?;
+
+    let request = CsrBuilder::new().like_certificate(&present)?;
+    let csr = if command.renew {
+        request.build(&present_key)?
+    } else {
+        let kind = command.key_type.unwrap_or_else(|| present_key.kind());
+        let key = new_key(&pair.new_key(), Some(kind), passphrase)?;
+        request.build(&key)?
+    };
+    let certificate =
+        ask(&client, Operation::SimpleReenroll, &csr, &ca_file, command.credentials.max_wait)
+            .await?;
+    put(&pair, &certificate, !command.renew, passphrase)
+}

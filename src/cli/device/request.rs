@@ -1,0 +1,125 @@
+//! A request of `est` until it is answered, and what is kept of it.
+
+use super::{
+    Failure,
+    cacerts::write_anchors,
+    files::{self, FileError, Pair},
+    outcome::{note, say},
+};
+use crate::{
+    client::{Client, certificates_to_pem},
+    pki::{CertificateFields, PrivateKey},
+    types::{KeyKind, Operation},
+};
+use std::{path::Path, time::Duration};
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+/// Pause between two tries if the server names none, and the least pause.
+const PAUSE: Duration = Duration::from_secs(5);
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Sends the request until it is answered, refused for good, or the time is up; refreshes the
+/// anchors on the way, over the same connection.
+pub(super) async fn ask(
+    client: &Client,
+    operation: Operation,
+    csr: &[u8],
+    ca_file: &Path,
+    max_wait: Duration,
+) -> Result<Vec<u8>, Failure> {
+    let end = Instant::now() + max_wait;
+    let mut anchors_written = false;
+    loop {
+        let outcome = async {
+            let mut connection = client.connect().await?;
+            if !anchors_written {
+                let bag = connection.cacerts().await?;
+                write_anchors(ca_file, &bag)?;
+                anchors_written = true;
+                if !connection.is_open().await {
+                    connection = client.connect().await?;
+                }
+            }
+            if operation == Operation::SimpleReenroll {
+                connection.simple_reenroll(csr).await
+            } else {
+                connection.simple_enroll(csr).await
+            }
+            .map_err(Asked::Client)
+        }
+        .await;
+        let error = match outcome {
+            Ok(certificate) => return Ok(certificate),
+            Err(Asked::File(error)) => return Err(error.into()),
+            Err(Asked::Client(error)) => error,
+        };
+        let Some(pause) = error.later() else { return Err(error.into()) };
+        let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
+        if Instant::now() + pause > end {
+            return Err(error.into());
+        }
+        note(format_args!("{error}; asking again in {} s", pause.as_secs()));
+        tokio::time::sleep(pause).await;
+    }
+}
+
+enum Asked {
+    Client(crate::client::Error),
+    File(FileError),
+}
+
+impl From<crate::client::Error> for Asked {
+    fn from(error: crate::client::Error) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<FileError> for Asked {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+pub(super) fn put(
+    pair: &Pair,
+    certificate: &[u8],
+    waiting: bool,
+    passphrase: Option<&str>,
+) -> Result<(), Failure> {
+    let pem = certificates_to_pem([certificate]);
+    if waiting {
+        pair.replace_both(pem.as_bytes(), passphrase)?;
+    } else {
+        pair.replace_certificate(pem.as_bytes())?;
+    }
+    let fields = CertificateFields::parse(certificate)?;
+    say(format_args!(
+        "certificate for \"{}\" in {}, its key in {}",
+        fields.subject_text(),
+        pair.certificate.display(),
+        pair.key.display()
+    ));
+    Ok(())
+}
+
+/// Takes the key that waits in `path` from an attempt whose answer was lost, or makes one and
+/// writes it there before anybody is told of it.
+pub(super) fn new_key(
+    path: &Path,
+    kind: Option<KeyKind>,
+    passphrase: Option<&str>,
+) -> Result<PrivateKey, Failure> {
+    if let Some(pem) = files::read_if_there(path)? {
+        let waiting = PrivateKey::from_pem(Zeroizing::new(pem), passphrase);
+        if let Ok(key) = waiting
+            && kind.is_none_or(|kind| kind == key.kind())
+        {
+            note(format_args!("continuing with the key in {}", path.display()));
+            return Ok(key);
+        }
+    }
+    let key = PrivateKey::generate(kind.unwrap_or(KeyKind::P256))?;
+    files::write(path, key.to_pem(passphrase)?.as_bytes(), 0o600)?;
+    Ok(key)
+}

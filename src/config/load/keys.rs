@@ -1,0 +1,60 @@
+//! `[keys]`, and secrets that stand in files or in the environment.
+
+use crate::config::{Keys, section::Section};
+use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
+use zeroize::Zeroizing;
+
+pub(super) fn keys(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Keys {
+    let passphrase = secret(&section, "passphrase", environment);
+    section.finish();
+    Keys { passphrase }
+}
+
+/// A secret that stands in a file or in an environment variable, never in the configuration:
+/// `WHAT_file`, `WHAT_env`.
+pub(super) fn secret(
+    section: &Section<'_>,
+    what: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Option<Zeroizing<String>> {
+    let (in_file, in_environment) = (format!("{what}_file"), format!("{what}_env"));
+    match (section.file(&in_file), section.string(&in_environment)) {
+        (Some(_), Some(_)) => {
+            let text = format!("given together with {in_environment}");
+            section.tell(&in_file, text, "keep one of the two");
+            None
+        }
+        (Some(file), None) => secret_from(&file)
+            .map_err(|fault| {
+                let remedy =
+                    format!("name a file of this user, mode 0600, with the {what} in one line");
+                section.tell(&in_file, fault, remedy);
+            })
+            .ok(),
+        (None, Some(variable)) => {
+            let value = environment(variable).filter(|value| !value.is_empty()).map(Zeroizing::new);
+            if value.is_none() {
+                section.tell(
+                    &in_environment,
+                    "this environment variable is not set, or empty",
+                    "set it where estd is started",
+                );
+            }
+            value
+        }
+        (None, None) => None,
+    }
+}
+
+fn secret_from(path: &Path) -> Result<Zeroizing<String>, String> {
+    let mut file = fs::File::open(path).map_err(|cause| cause.to_string())?;
+    let mode = file.metadata().map_err(|cause| cause.to_string())?.mode();
+    if mode & 0o077 != 0 {
+        return Err(format!("others than its owner may read it (mode {:03o})", mode & 0o777));
+    }
+    let mut text = Zeroizing::new(String::new());
+    file.read_to_string(&mut text).map_err(|cause| cause.to_string())?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned());
+    if line.is_empty() { Err("it is empty".to_owned()) } else { Ok(line) }
+}

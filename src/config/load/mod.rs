@@ -1,0 +1,378 @@
+//! From the file to checked settings: a file for each section.
+
+mod ca;
+mod keys;
+mod policy;
+mod profile;
+mod server;
+mod store;
+mod trust;
+
+use super::{
+    Audit, Ca, Faults, Profile, Settings, Terminal,
+    section::{Report, Section},
+};
+use crate::types::{CaName, ProfileName};
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use toml::Table;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Reads a configuration file. `environment` gives the value of an environment variable.
+///
+/// # Errors
+/// All faults at once.
+pub fn load(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+    match fs::read_to_string(file) {
+        Ok(text) => parse(&text, file, environment),
+        Err(cause) => {
+            let report = Report::new(file);
+            report.tell(
+                "E-CONFIG-FILE",
+                "",
+                None,
+                cause,
+                "name a file that exists and is readable: --config FILE",
+            );
+            Err(Faults(report.faults.into_inner()))
+        }
+    }
+}
+
+/// Reads a configuration. `file` is where relative paths start and what faults name.
+///
+/// # Errors
+/// All faults at once.
+pub fn parse(
+    text: &str,
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, Faults> {
+    let report = Report::new(file);
+    let table = match text.parse::<Table>() {
+        Ok(table) => table,
+        Err(fault) => {
+            let line = fault
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.lines().count().max(1));
+            report.tell(
+                "E-CONFIG-SYNTAX",
+                "",
+                None,
+                format!("line {line}: {}", fault.message()),
+                "correct the TOML",
+            );
+            return Err(Faults(report.faults.into_inner()));
+        }
+    };
+    let settings = settings(&report, table, environment);
+    let faults = report.faults.into_inner();
+    if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+}
+
+fn settings(
+    report: &Report<'_>,
+    table: Table,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Settings {
+    let top = Section::new(report, "", table);
+    match top.value("version") {
+        Some(toml::Value::Integer(1)) => {}
+        seen => report.tell(
+            "E-CONFIG-VERSION",
+            "version",
+            seen,
+            "this estd reads version 1",
+            "write version = 1 at the top",
+        ),
+    }
+    let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
+    let (server, server_certificate) = server::server(top.section("server"));
+    let client_trust = trust::client_trust(top.section("client_trust"));
+    let keys = keys::keys(top.section("keys"), environment);
+    let audit = audit(top.section("audit"), &data);
+    let store = store::store(top.section("store"), environment);
+
+    let mut cas: BTreeMap<CaName, Ca> =
+        top.named("ca").into_iter().map(|(name, section)| (name, ca::ca(section))).collect();
+    if cas.is_empty()
+        && let Ok(name) = "default".parse()
+    {
+        cas.insert(name, ca::ca(Section::new(report, "ca.default", Table::new())));
+    }
+    let mut profiles: BTreeMap<ProfileName, Profile> = top
+        .named("profile")
+        .into_iter()
+        .map(|(name, section)| (name, profile::profile(section)))
+        .collect();
+    if let Ok(name) = "device".parse() {
+        profiles.entry(name).or_insert_with(|| {
+            profile::profile(Section::new(report, "profile.device", Table::new()))
+        });
+    }
+    let unlabelled = policy::policy(top.section("est"), &cas, &profiles, None);
+    let labels = top
+        .named::<crate::types::Label>("label")
+        .into_iter()
+        .map(|(label, section)| {
+            let name = label.to_string();
+            (label, policy::policy(section, &cas, &profiles, Some(&name)))
+        })
+        .collect();
+    if !cas.contains_key(&server_certificate.ca) {
+        let names: Vec<_> = cas.keys().map(ToString::to_string).collect();
+        report.tell(
+            "E-CONFIG-REFERENCE",
+            "[server.certificate] ca",
+            None,
+            format!("there is no [ca.{}]", server_certificate.ca),
+            format!("name one of: {}", names.join(", ")),
+        );
+    }
+    ca::check_subjects(report, &cas);
+    top.finish();
+    Settings {
+        file: report.file.to_owned(),
+        data,
+        server,
+        server_certificate,
+        client_trust,
+        keys,
+        audit,
+        store,
+        cas,
+        profiles,
+        unlabelled,
+        labels,
+    }
+}
+
+fn audit(section: Section<'_>, data: &Path) -> Audit {
+    let audit = Audit {
+        file: section.file("file").unwrap_or_else(|| data.join("audit.jsonl")),
+        terminal: section.one_of(
+            "terminal",
+            &[("text", Terminal::Text), ("quiet", Terminal::Quiet)],
+            Terminal::Text,
+        ),
+    };
+    section.finish();
+    audit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Store;
+
+    fn read(text: &str) -> Result<Settings, Faults> {
+        parse(text, Path::new("/etc/estd/est.toml"), &|name| {
+            (name == "SET").then(|| "secret".to_owned())
+        })
+    }
+
+    fn faults(text: &str) -> Vec<(&'static str, String)> {
+        read(text).unwrap_err().0.into_iter().map(|fault| (fault.code, fault.key)).collect()
+    }
+
+    #[test]
+    fn the_annotated_example_works_and_shows_the_defaults() {
+        let text = include_str!("../../../est.toml");
+        let example = read(text).unwrap();
+        assert_eq!(example, read("version = 1").unwrap());
+    }
+
+    #[test]
+    fn paths_start_from_the_folder_of_the_file() {
+        let settings = read("version = 1").unwrap();
+        assert_eq!(settings.data, Path::new("/etc/estd/data"));
+        assert_eq!(settings.audit.file, Path::new("/etc/estd/data/audit.jsonl"));
+        assert_eq!(
+            read("version = 1\ndata = \"/var/lib/estd\"").unwrap().data,
+            Path::new("/var/lib/estd")
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let text = r#"
+            version = 2
+            dta = "x"
+            [server]
+            listen = ["nowhere"]
+            max_body = 3
+            header_timeout = 30
+            [est]
+            ca = "other"
+            authentication = "none"
+            [profile.device]
+            validity = "soon"
+            extended_key_usage = ["anyExtendedKeyUsage"]
+            [label.cacerts]
+        "#;
+        let seen = faults(text);
+        for wanted in [
+            ("E-CONFIG-VERSION", "version"),
+            ("E-CONFIG-UNKNOWN-KEY", "dta"),
+            ("E-CONFIG-VALUE", "[server] listen"),
+            ("E-CONFIG-VALUE", "[server] max_body"),
+            ("E-CONFIG-TYPE", "[server] header_timeout"),
+            ("E-CONFIG-REFERENCE", "[est] ca"),
+            ("E-CONFIG-VALUE", "[est] authentication"),
+            ("E-CONFIG-VALUE", "[profile.device] validity"),
+            ("E-CONFIG-VALUE", "[profile.device] extended_key_usage"),
+            ("E-CONFIG-VALUE", "[label.cacerts]"),
+        ] {
+            assert!(seen.contains(&(wanted.0, wanted.1.to_owned())), "{wanted:?} in {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_file_key_value_and_remedy() {
+        let faults = read("version = 1\n[server]\nlisen = 1").unwrap_err();
+        assert_eq!(
+            faults.to_string(),
+            "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: an unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
+        );
+        let faults = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
+        assert_eq!(
+            faults.0.first().unwrap().to_string(),
+            "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: \"x\": not an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
+        );
+    }
+
+    #[test]
+    fn the_page_shows_what_the_program_says() {
+        let page = include_str!("../../../docs/configuration.md");
+        let block = |kind: &str, number: usize| {
+            let start =
+                page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
+            page[start..].split("```").next().unwrap()
+        };
+        let faults = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();
+        assert_eq!(faults.to_string().trim(), block("text", 0).trim());
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_line() {
+        let faults = read("version = 1\n[server\n").unwrap_err();
+        assert_eq!(faults.0.len(), 1);
+        assert!(faults.to_string().contains("line 2"), "{faults}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_a_fault() {
+        let faults = load(Path::new("/nonexistent/est.toml"), &|_| None).unwrap_err();
+        assert_eq!(faults.0.first().unwrap().code, "E-CONFIG-FILE");
+    }
+
+    #[test]
+    fn a_profile_that_makes_an_ra_needs_a_label_with_a_password() {
+        let ra = "version = 1\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
+        assert!(
+            read(&format!("{ra}[label.ra]\nprofile = \"ra\"\nauthentication = \"password\""))
+                .is_ok()
+        );
+        assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"")).is_err());
+        assert!(
+            read(&format!("{ra}[est]\nprofile = \"ra\"\nauthentication = \"password\"")).is_err()
+        );
+    }
+
+    #[test]
+    fn a_passphrase_comes_from_one_place_and_is_never_shown() {
+        let settings = read("version = 1\n[keys]\npassphrase_env = \"SET\"").unwrap();
+        assert_eq!(settings.keys.passphrase.as_ref().unwrap().as_str(), "secret");
+        assert!(!format!("{settings:?}").contains("secret"));
+        assert!(read("version = 1\n[keys]\npassphrase_env = \"UNSET\"").is_err());
+        assert!(
+            read("version = 1\n[keys]\npassphrase_env = \"SET\"\npassphrase_file = \"x\"").is_err()
+        );
+    }
+
+    #[test]
+    fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
+        let with =
+            |more: &str| read(&format!("version = 1\n[store]\nbackend = \"postgres\"\n{more}"));
+        let local = "connection = \"host=/run/postgresql dbname=estd user=estd\"";
+        let Store::Postgres(postgres) = with(local).unwrap().store else { panic!("postgres") };
+        assert_eq!(postgres.connection.get_dbname(), Some("estd"));
+        assert_eq!((postgres.connections, postgres.patience), (8, Duration::from_secs(5)));
+        let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
+        assert!(!format!("{with_password:?}").contains("secret"));
+        for (text, fault) in [
+            ("", "it is missing"),
+            ("connection = \"nonsense\"", "connection"),
+            ("connection = \"dbname=estd\"", "it names no host"),
+            ("connection = \"host=db dbname=estd\"", "does not say whether TLS"),
+            ("connection = \"host=db dbname=estd sslmode=require\"", "trusts nobody"),
+            ("connection = \"host=/run password=abc\"", "it holds a password"),
+            ("connection = \"dbname=estd password=abc\"", "it names no host"),
+            ("connection = \"host=db password=abc\"", "does not say whether TLS"),
+            ("connection = \"host=db pasword=abc\"", "unknown option `pasword`"),
+            (
+                "connection = \"postgres://estd:abc@db:port/estd\"",
+                "invalid value for option `port`",
+            ),
+            ("connection = \"host=/run\"\ncache_mib = 5", "means nothing with this backend"),
+            ("connection = \"host=/run\"\nconnections = 3", "out of range"),
+            ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),
+        ] {
+            let faults = with(text).unwrap_err().to_string();
+            assert!(faults.contains(fault), "{text}: {faults}");
+            assert!(!faults.contains("abc"), "{faults}");
+        }
+        let sled = read("version = 1\n[store]\nconnection = \"host=/run\"").unwrap_err();
+        assert!(sled.to_string().contains("means nothing with this backend"), "{sled}");
+    }
+
+    #[test]
+    fn a_passphrase_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        fs::write(&path, "secret\n").unwrap();
+        let text = format!("version = 1\n[keys]\npassphrase_file = {path:?}");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(read(&text).is_err());
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(read(&text).unwrap().keys.passphrase.unwrap().as_str(), "secret");
+    }
+
+    #[test]
+    fn two_cas_have_two_names() {
+        assert!(read("version = 1\n[ca.default]\n[ca.other]").is_err());
+        assert!(read("version = 1\n[ca.default]\n[ca.other]\nroot_subject = \"CN=a\"\nissuing_subject = \"CN=b\"").is_ok());
+        assert!(
+            read("version = 1\n[ca.default]\nroot_subject = \"CN=a\"\nissuing_subject = \"CN=a\"")
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_named_and_kept() {
+        let old = read("version = 1").unwrap();
+        let new = read("version = 1\n[server]\nlisten = [\"127.0.0.1:1\"]\nmax_body = 2048\n[store]\nbackend = \"memory\"").unwrap();
+        assert_eq!(old.restart_needed(&new), ["[server] listen", "[store]"]);
+        let merged = new.with_restart_only_from(&old);
+        assert_eq!(merged.server.listen, old.server.listen);
+        assert_eq!(merged.store, old.store);
+        assert_eq!(merged.server.max_body, 2048);
+    }
+
+    #[test]
+    fn each_key_stands_in_the_example() {
+        let example = include_str!("../../../est.toml");
+        let report = Report::new(Path::new("est.toml"));
+        settings(&report, example.parse().unwrap(), &|_| None);
+        let known = report.known.into_inner();
+        assert!(known.len() > 40, "{known:?}");
+        for key in known {
+            let written = [format!("{key} ="), format!("[{key}"), format!(".{key}]")];
+            assert!(written.iter().any(|text| example.contains(text)), "{key} is not in est.toml");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `[est]` and `[label.NAME]`.
+
+use super::{DAY, MINUTE, ca::ca_name};
+use crate::{
+    config::{Authentication, Base64Form, Ca, CertificateNames, Policy, Profile, section::Section},
+    types::{CaName, ProfileName},
+};
+use const_oid::ObjectIdentifier;
+use std::{collections::BTreeMap, time::Duration};
+
+const CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.28");
+
+pub(super) fn policy(
+    section: Section<'_>,
+    cas: &BTreeMap<CaName, Ca>,
+    profiles: &BTreeMap<ProfileName, Profile>,
+    label: Option<&str>,
+) -> Policy {
+    #[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
+    let device: ProfileName = "device".parse().expect("a name");
+    let policy = Policy {
+        ca: ca_name(&section),
+        profile: section.parsed("profile", device, "name a [profile.NAME] section"),
+        authentication: section.one_of(
+            "authentication",
+            &[
+                ("either", Authentication::Either),
+                ("certificate", Authentication::Certificate),
+                ("password", Authentication::Password),
+                ("both", Authentication::Both),
+            ],
+            Authentication::Either,
+        ),
+        certificate_names: section.one_of(
+            "certificate_names",
+            &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
+            CertificateNames::Own,
+        ),
+        renew: section.boolean("renew", true),
+        rekey: section.boolean("rekey", true),
+        base64: section.one_of(
+            "base64",
+            &[
+                ("auto", Base64Form::Auto),
+                ("wrapped", Base64Form::Wrapped),
+                ("line", Base64Form::Line),
+            ],
+            Base64Form::Auto,
+        ),
+        pem: section.boolean("pem", true),
+        repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
+    };
+    let missing = |key: &str, what: String, names: Vec<String>| {
+        section.report.tell(
+            "E-CONFIG-REFERENCE",
+            &section.path(key),
+            None,
+            what,
+            format!("name one of: {}", names.join(", ")),
+        );
+    };
+    if !cas.contains_key(&policy.ca) {
+        missing(
+            "ca",
+            format!("there is no [ca.{}]", policy.ca),
+            cas.keys().map(ToString::to_string).collect(),
+        );
+    }
+    match profiles.get(&policy.profile) {
+        None => missing(
+            "profile",
+            format!("there is no [profile.{}]", policy.profile),
+            profiles.keys().map(ToString::to_string).collect(),
+        ),
+        Some(profile) if profile.extended_key_usage.contains(&CMC_RA) => {
+            // Otherwise any device could make itself a registration authority.
+            let by_password =
+                matches!(policy.authentication, Authentication::Password | Authentication::Both);
+            if label.is_none() || !by_password {
+                section.tell("profile", "this profile gives cmcRA, which makes its holder a registration authority", "use it under a [label.NAME] of its own with authentication = \"password\" or \"both\"");
+            }
+        }
+        Some(_) => {}
+    }
+    if !policy.renew && !policy.rekey {
+        section.tell(
+            "renew",
+            "neither renew nor rekey is allowed: no device could re-enrol",
+            "allow one of them",
+        );
+    }
+    section.finish();
+    policy
+}

@@ -1,0 +1,108 @@
+//! `[store]`.
+
+use super::{MINUTE, SECOND, keys::secret, trust::certificates};
+use crate::config::{Postgres, Store, section::Section};
+use tokio_postgres::config::{Host, SslMode};
+
+pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Store {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Backend {
+        Sled,
+        Postgres,
+        Memory,
+    }
+    let words =
+        [("sled", Backend::Sled), ("postgres", Backend::Postgres), ("memory", Backend::Memory)];
+    let backend = section.one_of("backend", &words, Backend::Sled);
+    let cache = section.number("cache_mib", 64, 1..=1_048_576) as u64 * (1 << 20);
+    let postgres = postgres(&section, environment, backend == Backend::Postgres);
+    let of_sled = (backend != Backend::Sled).then_some("cache_mib");
+    let of_postgres = POSTGRES_KEYS.into_iter().filter(|_| backend != Backend::Postgres);
+    for key in of_sled.into_iter().chain(of_postgres).filter(|key| section.has(key)) {
+        section.tell(key, "it means nothing with this backend", "remove it, or change backend");
+    }
+    section.finish();
+    match backend {
+        Backend::Sled => Store::Sled { cache },
+        Backend::Postgres => Store::Postgres(Box::new(postgres)),
+        Backend::Memory => Store::Memory,
+    }
+}
+
+/// The keys of `[store]` that only `backend = "postgres"` has.
+const POSTGRES_KEYS: [&str; 6] =
+    ["connection", "password_file", "password_env", "tls_ca", "connections", "patience"];
+
+/// The keys of PostgreSQL; faults that only matter if it is `wanted` are told only then.
+fn postgres(
+    section: &Section<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+    wanted: bool,
+) -> Postgres {
+    const EXAMPLE: &str = "write it as \"host=db.example dbname=estd user=estd sslmode=require\"";
+    let password = secret(section, "password", environment);
+    let mut connection = tokio_postgres::Config::new();
+    // Without the value: it may hold a password, also where it cannot be read.
+    let tell = |fault: &str, remedy: &str| {
+        let path = section.path("connection");
+        section.report.tell("E-CONFIG-VALUE", &path, None, fault, remedy);
+    };
+    let mut readable = true;
+    match section.string("connection").map(str::parse::<tokio_postgres::Config>) {
+        Some(Ok(parsed)) => connection = parsed,
+        Some(Err(fault)) => {
+            readable = false;
+            tell(&std::error::Error::source(&fault).unwrap_or(&fault).to_string(), EXAMPLE);
+        }
+        None if wanted => section.tell("connection", "it is missing", EXAMPLE),
+        None => {}
+    }
+    if connection.get_password().is_some() {
+        tell(
+            "it holds a password",
+            "put the password into a file and name it: password_file = \"...\"",
+        );
+    }
+    let hosts = connection.get_hosts();
+    let is_remote = hosts.iter().any(|host| matches!(host, Host::Tcp(_)));
+    let has_connection = readable && section.has("connection");
+    if has_connection && hosts.is_empty() {
+        tell("it names no host", EXAMPLE);
+    }
+    if has_connection && is_remote && connection.get_ssl_mode() == SslMode::Prefer {
+        tell(
+            "it does not say whether TLS is used",
+            "add sslmode=require; or sslmode=disable, if nobody else can be on the way",
+        );
+    }
+    if !is_remote {
+        // A Unix socket has no TLS.
+        connection.ssl_mode(SslMode::Disable);
+    }
+    if let Some(password) = password {
+        connection.password(password.as_str());
+    }
+    let mut anchors = Vec::new();
+    if let Some(file) = section.file("tls_ca") {
+        match certificates(&file) {
+            Ok(found) => anchors = found,
+            Err(fault) => section.tell(
+                "tls_ca",
+                fault,
+                "name a PEM file with the certificates of the CA that issued the database's",
+            ),
+        }
+    } else if has_connection && is_remote && connection.get_ssl_mode() != SslMode::Disable {
+        section.tell(
+            "tls_ca",
+            "it is missing, and TLS to the database trusts nobody without it",
+            "name a PEM file with the certificates of the CA that issued the database's",
+        );
+    }
+    Postgres {
+        connection,
+        anchors,
+        connections: section.number("connections", 8, 4..=1000),
+        patience: section.duration("patience", 5 * SECOND, SECOND..=MINUTE),
+    }
+}

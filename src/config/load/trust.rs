@@ -1,0 +1,38 @@
+//! `[client_trust]`, and trust anchors in files.
+
+use crate::config::{ClientTrust, section::Section};
+use std::{fs, path::Path};
+
+pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
+    let read = |key: &str| {
+        let files = section.strings(key).unwrap_or_default();
+        let mut anchors = Vec::new();
+        for file in files {
+            match certificates(&section.resolve(file)) {
+                Ok(found) => anchors.extend(found),
+                Err(fault) => section.tell(
+                    key,
+                    format!("{file}: {fault}"),
+                    "name a PEM file with one or more CA certificates and nothing else",
+                ),
+            }
+        }
+        anchors
+    };
+    let trust = ClientTrust { explicit: read("explicit"), implicit: read("implicit") };
+    section.finish();
+    trust
+}
+
+pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    use der::Encode;
+    let text = fs::read(path).map_err(|cause| cause.to_string())?;
+    if text.windows(11).any(|part| part == b"PRIVATE KEY") {
+        return Err("it holds a private key".to_owned());
+    }
+    let chain = x509_cert::Certificate::load_pem_chain(&text).map_err(|fault| fault.to_string())?;
+    if chain.is_empty() {
+        return Err("it holds no certificate".to_owned());
+    }
+    chain.iter().map(|one| one.to_der().map_err(|fault| fault.to_string())).collect()
+}

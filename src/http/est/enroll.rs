@@ -1,0 +1,42 @@
+//! `/simpleenroll` and `/simplereenroll` (RFC 7030 §4.2).
+
+use super::{Exchange, layout_of_post};
+use crate::{
+    est::{self, Enrollment},
+    http::{
+        Answer, Error,
+        response::{self, Kind},
+    },
+    pki::{base64, cms},
+    telemetry::audit::{Event, Name},
+};
+use hyper::{
+    Request,
+    body::{Body, Bytes},
+};
+
+pub(super) async fn answer<B>(
+    mut exchange: Exchange<'_>,
+    request: &mut Option<Request<B>>,
+) -> Result<Answer, Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let (identity, octets) = exchange.posted(request).await?;
+    let Exchange { context, operation, endpoint, id, .. } = exchange;
+    let body = base64::decode(&octets, endpoint.rules().pem).map_err(est::Error::from)?;
+    let enrollment = Enrollment { operation, csr: &body.der, request_id: id };
+    let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
+    if enrolled.repeated {
+        let event = Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)
+            .request(id.clone())
+            .with("serial", &enrolled.issuance.intent.serial)
+            .with("first_request", &enrolled.issuance.intent.request_id);
+        context.trail.tell(None, &event);
+    }
+    let certificate = enrolled.issuance.certificate.as_slice();
+    let message = cms::certs_only([certificate])
+        .map_err(|fault| Error::Est(est::Error::Internal(fault.to_string())))?;
+    Ok(response::der(Kind::Enrolled, &message, layout_of_post(&endpoint, body.layout), id))
+}
