@@ -334,6 +334,7 @@ async fn imported(count: u64) {
             state: State::Issued,
             certificate: certificate(number),
             ended: Some(intent.begun),
+            revocation: None,
             intent: Intent { tbs: Vec::new(), ..intent },
         };
         items.extend([Item::Issuance(Arc::new(record)), event]);

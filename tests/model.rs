@@ -13,9 +13,11 @@
 )]
 
 use estd::{
-    store::{Begun, Error, Filter, Intent, MemoryStore, RequestKey, SledStore, State, Store},
+    store::{
+        Begun, Error, Filter, Intent, MemoryStore, RequestKey, Revocation, SledStore, State, Store,
+    },
     telemetry::audit::{Event, Name, NoTrail},
-    types::{Actor, Operation, RequestId, Serial, Time},
+    types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
 };
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::{
@@ -48,6 +50,8 @@ struct Bounds {
     losses: u8,
     /// Nodes that are given another CA and lose the first.
     moves: u8,
+    /// Certificates that an operator revokes.
+    revocations: u8,
 }
 
 /// What can be built wrongly.
@@ -77,6 +81,10 @@ enum Fault {
     VoidFreesAnySlot,
     /// `void` does not look whether the record is still open.
     VoidUnchecked,
+    /// `revoke` leaves the request pointing at the revoked record.
+    SlotKeptOnRevoke,
+    /// `complete` returns a revoked record's certificate as if it were issued.
+    CompleteHandsOutRevoked,
     /// Nobody looks after open records.
     NoSweep,
 }
@@ -98,9 +106,11 @@ enum Situation {
     SweepIsLate,
     RenewalIsNew,
     LateBeginFindsTheFirst,
+    CompleteAfterRevoke,
+    RevokedIsRequestedAgain,
 }
 
-const SITUATIONS: [Situation; 14] = [
+const SITUATIONS: [Situation; 16] = [
     Situation::RepeatFindsOpen,
     Situation::RepeatFindsComplete,
     Situation::RepeatFindsOtherCa,
@@ -115,6 +125,8 @@ const SITUATIONS: [Situation; 14] = [
     Situation::SweepIsLate,
     Situation::RenewalIsNew,
     Situation::LateBeginFindsTheFirst,
+    Situation::CompleteAfterRevoke,
+    Situation::RevokedIsRequestedAgain,
 ];
 
 /// Two signatures over the same octets differ: `signature` counts them.
@@ -129,6 +141,7 @@ enum Stands {
     Open,
     Issued(Certificate),
     Void,
+    Revoked(Certificate),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -157,6 +170,7 @@ enum Call {
     Begin { serial: u8, key: u8, ca: u8, begun: u8 },
     Complete(Certificate),
     Void { serial: u8 },
+    Revoke { serial: u8 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,6 +181,7 @@ enum Answer {
     SerialTaken,
     Recorded(Certificate),
     Voided,
+    Revoked(Certificate),
     WrongState(Stands),
 }
 
@@ -182,7 +197,9 @@ impl Kept {
                 {
                     return match self.records[usize::from(first)].stands {
                         Stands::Open => Answer::Open { serial: first },
-                        Stands::Issued(_) | Stands::Void => Answer::Complete { serial: first },
+                        Stands::Issued(_) | Stands::Void | Stands::Revoked(_) => {
+                            Answer::Complete { serial: first }
+                        }
                     };
                 }
                 if usize::from(serial) < self.records.len() && !planted(Fault::SerialReused) {
@@ -197,18 +214,22 @@ impl Kept {
                     Stands::Open => true,
                     Stands::Issued(_) => planted(Fault::CompleteOverwrites),
                     Stands::Void => planted(Fault::CompleteRevives),
+                    Stands::Revoked(_) => false,
                 };
                 if allowed {
                     record.stands = Stands::Issued(certificate);
                 }
                 match record.stands {
                     Stands::Issued(first) => Answer::Recorded(first),
+                    Stands::Revoked(first) if planted(Fault::CompleteHandsOutRevoked) => {
+                        Answer::Recorded(first)
+                    }
                     other => Answer::WrongState(other),
                 }
             }
             Call::Void { serial } => {
                 let record = &mut self.records[usize::from(serial)];
-                if let Stands::Issued(_) = record.stands
+                if let Stands::Issued(_) | Stands::Revoked(_) = record.stands
                     && !planted(Fault::VoidUnchecked)
                 {
                     return Answer::WrongState(record.stands);
@@ -221,6 +242,20 @@ impl Kept {
                 }
                 record.stands = Stands::Void;
                 Answer::Voided
+            }
+            Call::Revoke { serial } => {
+                let record = &mut self.records[usize::from(serial)];
+                let certificate = match record.stands {
+                    Stands::Issued(certificate) | Stands::Revoked(certificate) => certificate,
+                    other => return Answer::WrongState(other),
+                };
+                record.stands = Stands::Revoked(certificate);
+                let slot = &mut self.slots[usize::from(record.key)];
+                let its_own = slot.is_some_and(|(first, _)| first == serial);
+                if its_own && !planted(Fault::SlotKeptOnRevoke) {
+                    *slot = None;
+                }
+                Answer::Revoked(certificate)
             }
         }
     }
@@ -297,6 +332,7 @@ enum Broken {
     SerialUsedTwice,
     SignedUnrecorded,
     AnsweredNothing,
+    HandedOutRevoked,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -311,6 +347,7 @@ struct World {
     crashes: u8,
     losses: u8,
     moves: u8,
+    revocations: u8,
     broken: Option<Broken>,
 }
 
@@ -347,6 +384,10 @@ enum Action {
     /// The node is given the second CA and loses the first.
     Move {
         node: u8,
+    },
+    /// An operator revokes a certificate.
+    Revoke {
+        serial: u8,
     },
     Tick,
 }
@@ -461,6 +502,10 @@ impl Issuing {
                     if earlier().any(|each| matches!(each.stands, Stands::Issued(_))) {
                         self.saw(Situation::RenewalIsNew);
                     }
+                    let revoked = |each: &Record| matches!(each.stands, Stands::Revoked(_));
+                    if earlier().any(|each| revoked(each) && begun < each.until) {
+                        self.saw(Situation::RevokedIsRequestedAgain);
+                    }
                 }
                 if let Answer::Open { serial: first } | Answer::Complete { serial: first } = answer
                     && world.store.records[usize::from(first)].until <= world.now
@@ -491,11 +536,15 @@ impl Issuing {
                     }
                     Answer::Complete { serial: first } => {
                         self.saw(Situation::RepeatFindsComplete);
-                        let Stands::Issued(certificate) =
-                            world.store.records[usize::from(first)].stands
-                        else {
-                            world.broken = Some(Broken::AnsweredNothing);
-                            return Self::refuse(world, task);
+                        let certificate = match world.store.records[usize::from(first)].stands {
+                            Stands::Issued(certificate) => certificate,
+                            stands => {
+                                world.broken = Some(match stands {
+                                    Stands::Revoked(_) => Broken::HandedOutRevoked,
+                                    _ => Broken::AnsweredNothing,
+                                });
+                                return Self::refuse(world, task);
+                            }
                         };
                         task.step = Step::Answer { certificate };
                     }
@@ -521,9 +570,15 @@ impl Issuing {
                     return Some(task);
                 }
                 let Answer::Recorded(recorded) = answer else {
-                    self.saw(Situation::CompleteAfterVoid);
+                    self.saw(match before {
+                        Stands::Revoked(_) => Situation::CompleteAfterRevoke,
+                        _ => Situation::CompleteAfterVoid,
+                    });
                     return Self::refuse(world, task);
                 };
+                if let Stands::Revoked(_) = before {
+                    world.broken = Some(Broken::HandedOutRevoked);
+                }
                 if recorded != certificate {
                     self.saw(Situation::SecondCompleteGetsTheFirst);
                 }
@@ -565,7 +620,7 @@ impl Issuing {
             return Self::refuse(world, task);
         };
         let on_record = match record.stands {
-            Stands::Issued(certificate) => Some(certificate),
+            Stands::Issued(certificate) | Stands::Revoked(certificate) => Some(certificate),
             Stands::Open | Stands::Void => None,
         };
         let under_way = world.tasks.iter().filter_map(|task| match task.step {
@@ -654,6 +709,10 @@ impl Issuing {
                 next.moves += 1;
                 next.nodes[usize::from(node)] = 1;
             }
+            Action::Revoke { serial } => {
+                next.revocations += 1;
+                self.call(&mut next, calls, Call::Revoke { serial });
+            }
             Action::Tick => next.now += 1,
         }
         next.tasks.sort_unstable();
@@ -703,7 +762,7 @@ impl Issuing {
                 }
             };
             match &mut record.stands {
-                Stands::Issued(certificate) => named(certificate),
+                Stands::Issued(certificate) | Stands::Revoked(certificate) => named(certificate),
                 // No task's signature takes the place of the one on record.
                 Stands::Void => named(&mut Certificate { serial, signature: u8::MAX }),
                 Stands::Open => {}
@@ -736,7 +795,9 @@ impl Issuing {
     fn held_are_on_record(world: &World) -> bool {
         world.devices.iter().flat_map(|device| &device.held).all(|held| {
             let record = world.store.records.get(usize::from(held.serial));
-            record.is_some_and(|record| record.stands == Stands::Issued(*held))
+            record.is_some_and(|record| {
+                record.stands == Stands::Issued(*held) || record.stands == Stands::Revoked(*held)
+            })
         })
     }
 
@@ -755,6 +816,7 @@ const RENEWED: &str = "a renewal that is due gets a certificate of its own";
 const SERIALS: &str = "no serial number is used for two records";
 const RECORDED_FIRST: &str = "what is signed is on record";
 const NO_EMPTY_ANSWER: &str = "an answer holds a certificate";
+const NONE_REVOKED: &str = "no answer of the store hands out a revoked certificate";
 const SERVED: &str = "when nothing is left to do, every device has its certificate";
 const NONE_OPEN: &str = "when nothing is left to do, no record older than the grace is open";
 
@@ -773,6 +835,7 @@ impl Model for Issuing {
             crashes: 0,
             losses: 0,
             moves: 0,
+            revocations: 0,
             broken: None,
         }]
     }
@@ -790,6 +853,13 @@ impl Model for Issuing {
             }
             if *node == 0 && world.moves < self.bounds.moves {
                 actions.push(Action::Move { node: id });
+            }
+        }
+        if world.revocations < self.bounds.revocations {
+            for (serial, record) in (0..).zip(&world.store.records) {
+                if let Stands::Issued(_) = record.stands {
+                    actions.push(Action::Revoke { serial });
+                }
             }
         }
         if world.losses == self.bounds.losses {
@@ -838,6 +908,9 @@ impl Model for Issuing {
             Property::always(NO_EMPTY_ANSWER, |_, world: &World| {
                 world.broken != Some(Broken::AnsweredNothing)
             }),
+            Property::always(NONE_REVOKED, |_, world: &World| {
+                world.broken != Some(Broken::HandedOutRevoked)
+            }),
             Property::always(SERVED, |model, world: &World| {
                 let served = |device: &Device| device.mood == Mood::Served;
                 world.devices.iter().all(served) || !model.is_quiet(world)
@@ -877,13 +950,15 @@ fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
 
 /// One device and its renewal meet every fault; two devices meet each other.
 fn bounds() -> Vec<(&'static str, Bounds)> {
-    let one = Bounds { devices: 1, last: 2, grace: 1, crashes: 1, losses: 1, moves: 0 };
+    let one =
+        Bounds { devices: 1, last: 2, grace: 1, crashes: 1, losses: 1, moves: 0, revocations: 0 };
     let mut all = vec![
         ("one device", one),
         ("one device, two of each", Bounds { last: 1, crashes: 2, losses: 2, ..one }),
         // A sweep may come at any moment: whatever the grace is, it is only a courtesy.
         ("sweeps at any time", Bounds { last: 1, grace: 0, crashes: 1, ..one }),
         ("another CA", Bounds { last: 1, crashes: 1, moves: 1, ..one }),
+        ("revoked", Bounds { last: 1, revocations: 1, ..one }),
         ("two devices", Bounds { devices: 2, last: 1, losses: 0, crashes: 1, ..one }),
         ("two devices, renewal", Bounds { devices: 2, losses: 0, crashes: 0, ..one }),
     ];
@@ -891,6 +966,7 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
         all.extend([
             ("large: one device", Bounds { crashes: 2, losses: 2, ..one }),
             ("large: sweeps at any time", Bounds { grace: 0, crashes: 1, ..one }),
+            ("large: revoked", Bounds { losses: 2, revocations: 2, ..one }),
             ("large: another CA", Bounds { crashes: 1, moves: 1, ..one }),
             ("large: two devices", Bounds { devices: 2, crashes: 1, last: 1, ..one }),
         ]);
@@ -923,9 +999,11 @@ fn counterexample(fault: Fault, bounds: Bounds, property: &'static str) -> Optio
 
 #[test]
 fn finds_each_planted_fault() {
-    let one = Bounds { devices: 1, last: 1, grace: 0, crashes: 1, losses: 1, moves: 0 };
+    let one =
+        Bounds { devices: 1, last: 1, grace: 0, crashes: 1, losses: 1, moves: 0, revocations: 0 };
+    let revoked = Bounds { crashes: 0, revocations: 1, ..one };
     let reload = Bounds { crashes: 0, moves: 1, ..one };
-    let faults: [(Fault, Bounds, &str); 13] = [
+    let faults: [(Fault, Bounds, &str); 15] = [
         (Fault::AnswersBeforeComplete, one, ON_RECORD),
         (Fault::AnswersItsOwn, one, ON_RECORD),
         (Fault::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
@@ -938,6 +1016,8 @@ fn finds_each_planted_fault() {
         (Fault::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
         (Fault::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
         (Fault::VoidUnchecked, reload, ON_RECORD),
+        (Fault::SlotKeptOnRevoke, revoked, NONE_REVOKED),
+        (Fault::CompleteHandsOutRevoked, revoked, NONE_REVOKED),
         (Fault::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
     ];
     for (fault, bounds, property) in faults {
@@ -959,7 +1039,8 @@ impl Dice {
     }
 }
 
-const WALKED: Bounds = Bounds { devices: 2, last: 4, grace: 1, crashes: 2, losses: 4, moves: 2 };
+const WALKED: Bounds =
+    Bounds { devices: 2, last: 4, grace: 1, crashes: 2, losses: 4, moves: 2, revocations: 2 };
 
 /// Goes where the dice say until nothing is left to do.
 fn walk(seed: u64) -> (Calls, World) {
@@ -980,7 +1061,8 @@ fn walk(seed: u64) -> (Calls, World) {
 
 /// What leads to each state within `depth` steps, along every path.
 fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
-    let bounds = Bounds { devices: 1, last: 1, grace: 0, crashes: 0, losses: 2, moves: 1 };
+    let bounds =
+        Bounds { devices: 1, last: 1, grace: 0, crashes: 0, losses: 2, moves: 1, revocations: 1 };
     let model = Issuing::new(bounds, &[]);
     let start = model.init_states().remove(0);
     let mut seen = HashSet::from([(start.clone(), Calls::new())]);
@@ -1067,6 +1149,10 @@ impl Real<'_> {
                 let none = Certificate { serial: number(&serial), signature: u8::MAX };
                 Answer::WrongState(Stands::Issued(none))
             }
+            Error::WrongState { serial, state: State::Revoked } => {
+                let none = Certificate { serial: number(&serial), signature: u8::MAX };
+                Answer::WrongState(Stands::Revoked(none))
+            }
             other => panic!("{call:?}: {other}"),
         };
         match call {
@@ -1099,6 +1185,15 @@ impl Real<'_> {
                     Err(error) => failed(error),
                 }
             }
+            Call::Revoke { serial } => {
+                let revocation =
+                    Revocation { at: self.time(0), reason: RevocationReason::default() };
+                let event = self.event(Name::CertificateRevoked);
+                match self.store.revoke(&self.serial(serial), revocation, event).await {
+                    Ok(revoked) => Answer::Revoked(certificate(&revoked.certificate)),
+                    Err(error) => failed(error),
+                }
+            }
         }
     }
 
@@ -1112,6 +1207,10 @@ impl Real<'_> {
                     let none = Certificate { serial, signature: u8::MAX };
                     Answer::WrongState(Stands::Issued(none))
                 }
+                Answer::WrongState(Stands::Revoked(Certificate { serial, .. })) => {
+                    let none = Certificate { serial, signature: u8::MAX };
+                    Answer::WrongState(Stands::Revoked(none))
+                }
                 other => other,
             };
             assert_eq!(self.call(*call).await, expected, "{call:?} of {calls:?}");
@@ -1122,6 +1221,7 @@ impl Real<'_> {
                 Stands::Open => (State::Open, Vec::new()),
                 Stands::Issued(certificate) => (State::Issued, Self::octets(certificate)),
                 Stands::Void => (State::Void, Vec::new()),
+                Stands::Revoked(certificate) => (State::Revoked, Self::octets(certificate)),
             };
             assert_eq!((real.state, &real.certificate), (state, &certificate), "{calls:?}");
         }

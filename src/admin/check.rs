@@ -20,10 +20,13 @@ const PAGE: usize = 500;
 pub struct Checked {
     /// How many items were read.
     pub counts: Counts,
-    /// Of the issuances: those with a certificate, and those that never get one.
+    /// Of the issuances: those with a certificate, those that never get one, and those whose
+    /// certificate was revoked.
     pub issued: u64,
     /// See `issued`.
     pub void: u64,
+    /// See `issued`.
+    pub revoked: u64,
     /// Those that are open: serial number, and how long.
     pub open: Vec<(Serial, Duration)>,
     /// How many faults were told.
@@ -71,8 +74,10 @@ struct Check<'a> {
     live: Vec<Live>,
     issued: Vec<Number>,
     voided: Vec<Number>,
+    revoked: Vec<Number>,
     told_issued: Vec<Number>,
     told_voided: Vec<Number>,
+    told_revoked: Vec<Number>,
 }
 
 /// Reads a whole store, which nobody changes meanwhile, and tells what is wrong with it.
@@ -83,8 +88,10 @@ pub async fn check(store: &dyn Store, now: Time, inspector: &mut dyn Inspector) 
         live: Vec::new(),
         issued: Vec::new(),
         voided: Vec::new(),
+        revoked: Vec::new(),
         told_issued: Vec::new(),
         told_voided: Vec::new(),
+        told_revoked: Vec::new(),
     };
     let issuances_read = check.issuances(store, now).await;
     check.others(store).await;
@@ -143,8 +150,13 @@ impl Check<'_> {
                     self.fault(&name(&intent.serial), "is open, and holds what an ended one does");
                 }
             }
-            State::Issued => {
-                self.found.issued += 1;
+            State::Issued | State::Revoked => {
+                if issuance.state == State::Revoked {
+                    self.found.revoked += 1;
+                    self.revoked.push(serial);
+                } else {
+                    self.found.issued += 1;
+                }
                 self.issued.push(serial);
                 if let Err(why) = certificate_fits(issuance) {
                     self.fault(&name(&intent.serial), &why);
@@ -162,7 +174,12 @@ impl Check<'_> {
             let why = format!("is {} and says otherwise of its end", issuance.state);
             self.fault(&name(&intent.serial), &why);
         }
-        if issuance.state != State::Void {
+        if (issuance.state == State::Revoked) != issuance.revocation.is_some() {
+            let why = format!("is {} and says otherwise of its revocation", issuance.state);
+            self.fault(&name(&intent.serial), &why);
+        }
+        // What answers no repeat stands in nobody's way.
+        if matches!(issuance.state, State::Open | State::Issued) {
             let mut key = [0; 16];
             key.iter_mut().zip(intent.request_key.0).for_each(|(place, octet)| *place = octet);
             let (begun, until) = (intent.begun, intent.repeat_until);
@@ -214,15 +231,15 @@ impl Check<'_> {
 
     fn event(&mut self, id: EventId, event: &Event) {
         self.found.counts.events += 1;
-        if !matches!(event.name, Name::CertificateIssued | Name::IssuanceVoided) {
-            return;
-        }
+        let told = match event.name {
+            Name::CertificateIssued => &mut self.told_issued,
+            Name::IssuanceVoided => &mut self.told_voided,
+            Name::CertificateRevoked => &mut self.told_revoked,
+            _ => return,
+        };
         let serial = event.details.iter().find(|(name, _)| name == "serial");
         match serial.map(|(_, serial)| serial.parse::<Serial>()) {
-            Some(Ok(serial)) if event.name == Name::CertificateIssued => {
-                self.told_issued.push(number(&serial));
-            }
-            Some(Ok(serial)) => self.told_voided.push(number(&serial)),
+            Some(Ok(serial)) => told.push(number(&serial)),
             _ => {
                 let place = format!("event {} of writer {}", id.number, id.writer);
                 self.fault(&place, &format!("{} without a serial number", event.name.as_str()));
@@ -257,9 +274,12 @@ impl Check<'_> {
     fn pairs(&mut self) {
         let issued = (std::mem::take(&mut self.issued), std::mem::take(&mut self.told_issued));
         let voided = (std::mem::take(&mut self.voided), std::mem::take(&mut self.told_voided));
-        for ((mut records, mut events), event) in
-            [(issued, Name::CertificateIssued), (voided, Name::IssuanceVoided)]
-        {
+        let revoked = (std::mem::take(&mut self.revoked), std::mem::take(&mut self.told_revoked));
+        for ((mut records, mut events), event) in [
+            (issued, Name::CertificateIssued),
+            (voided, Name::IssuanceVoided),
+            (revoked, Name::CertificateRevoked),
+        ] {
             records.sort_unstable();
             events.sort_unstable();
             let (mut records, mut events) = (records.iter().peekable(), events.iter().peekable());

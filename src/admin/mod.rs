@@ -5,14 +5,14 @@ pub mod check;
 
 use crate::{
     api,
-    ca::CaCertificates,
+    ca::{self, CaCertificates, Withdrawal, Withdrawn},
     clock::Clock,
     entropy::Entropy,
     pki::Certificate,
     ra,
     store::{self, Account, Filter, Issuance, State, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, Label, Serial, Time},
+    types::{Actor, Label, RevocationReason, Serial, Time},
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -123,6 +123,45 @@ impl Admin {
         Ok(entry(&found, self.clock.now(), true))
     }
 
+    /// Revokes a certificate, for good. If it was revoked before, that revocation stays.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the text is no serial number, the reason none, or there is no
+    /// certificate to revoke; [`Error::NotFound`]; [`Error::Store`].
+    pub async fn revoke(
+        &self,
+        text: &str,
+        new: &api::NewRevocation,
+        actor: Actor,
+    ) -> Result<api::Revoked, Error> {
+        let serial = serial(text)?;
+        let reason = match &new.reason {
+            None => RevocationReason::Unspecified,
+            Some(reason) => reason.parse().map_err(|fault| invalid("the reason", fault))?,
+        };
+        let comment = new.comment.clone();
+        let withdrawal = Withdrawal { serial, reason, comment, actor, request_id: None };
+        let done = ca::revoke(&*self.store, withdrawal, self.clock.now()).await;
+        let Withdrawn { issuance, before } = done.map_err(|fault| match fault {
+            store::Error::NoSuchIssuance(serial) => {
+                Error::NotFound(format!("certificate {serial}"))
+            }
+            store::Error::WrongState { serial, state } => {
+                invalid(serial, format!("it is {state}: there is no certificate to revoke"))
+            }
+            other => other.into(),
+        })?;
+        let revocation = issuance.revocation;
+        let revocation = revocation.ok_or_else(|| Error::Internal("not revoked".to_owned()))?;
+        Ok(api::Revoked {
+            serial: issuance.intent.serial.to_string(),
+            subject: issuance.intent.subject.clone(),
+            revoked: revocation.at.to_string(),
+            reason: revocation.reason.to_string(),
+            before,
+        })
+    }
+
     /// Shows the CAs.
     #[must_use]
     pub fn cas(&self) -> api::Cas {
@@ -205,6 +244,7 @@ fn filter(query: &api::CertificateQuery, now: Time) -> Result<Filter, Error> {
         Some("open") => filter.state = Some(State::Open),
         Some("issued") => filter.state = Some(State::Issued),
         Some("void") => filter.state = Some(State::Void),
+        Some("revoked") => filter.state = Some(State::Revoked),
         Some("valid") => {
             filter.state = Some(State::Issued);
             filter.expires_from = Some(now);
@@ -214,7 +254,10 @@ fn filter(query: &api::CertificateQuery, now: Time) -> Result<Filter, Error> {
             filter.expires_before = Some(now);
         }
         Some(other) => {
-            return Err(invalid(other, "the state is open, issued, void, valid or expired"));
+            return Err(invalid(
+                other,
+                "the state is open, issued, void, revoked, valid or expired",
+            ));
         }
     }
     filter.label = match query.label.as_deref() {
@@ -237,6 +280,7 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
     let state = match issuance.state {
         State::Open => "open",
         State::Void => "void",
+        State::Revoked => "revoked",
         State::Issued if intent.not_after < now => "expired",
         State::Issued => "valid",
     };
@@ -261,6 +305,8 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
         request: intent.request_id.to_string(),
         begun: intent.begun.to_string(),
         ended: issuance.ended.map(|moment| moment.to_string()),
+        revoked: issuance.revocation.map(|one| one.at.to_string()),
+        revocation_reason: issuance.revocation.map(|one| one.reason.to_string()),
         pem,
     }
 }

@@ -10,7 +10,8 @@ pub struct CertificateQuery {
     /// Part of the subject or of a SAN entry.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// `open`, `issued`, `void`, `valid` (issued and not expired) or `expired`.
+    /// `open`, `issued`, `void`, `revoked`, `valid` (issued and not expired) or `expired`. One that
+    /// is revoked is neither `issued` nor `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// The label; `-` for those without one.
@@ -41,7 +42,7 @@ pub struct Certificates {
 pub struct CertificateEntry {
     /// Serial number, hexadecimal.
     pub serial: String,
-    /// `open`, `valid`, `expired` or `void`.
+    /// `open`, `valid`, `expired`, `void` or `revoked`.
     pub state: String,
     /// Subject, RFC 4514.
     pub subject: String,
@@ -73,9 +74,42 @@ pub struct CertificateEntry {
     pub begun: String,
     /// When it was issued or voided, RFC 3339.
     pub ended: Option<String>,
+    /// When it was revoked, RFC 3339.
+    #[serde(default)]
+    pub revoked: Option<String>,
+    /// Why it was revoked: a CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`.
+    #[serde(default)]
+    pub revocation_reason: Option<String>,
     /// The certificate; none unless it was issued, or in a list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pem: Option<String>,
+}
+
+/// `POST /v1/certificates/{serial}/revocation`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewRevocation {
+    /// A CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`; `unspecified` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What the audit event is to say beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// The answer to [`NewRevocation`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revoked {
+    /// Serial number, hexadecimal.
+    pub serial: String,
+    /// Subject, RFC 4514.
+    pub subject: String,
+    /// When it was revoked, RFC 3339.
+    pub revoked: String,
+    /// Why.
+    pub reason: String,
+    /// Whether it was revoked before: then what is said of when and why is of that time.
+    pub before: bool,
 }
 
 /// The CAs of this server.

@@ -5,6 +5,7 @@ mod authority;
 mod hierarchy;
 mod keys;
 mod profile;
+mod revoke;
 mod serial;
 pub mod signer;
 
@@ -12,6 +13,7 @@ pub use authority::{Ca, Issued, Order};
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
 pub use profile::{Content, Profile, Refusal};
+pub use revoke::{Withdrawal, Withdrawn, revoke};
 
 use crate::{entropy::NoEntropy, store, types::CaName};
 use std::path::PathBuf;

@@ -112,12 +112,15 @@ enum CertCommand {
         /// Part of the subject or of a subjectAltName entry.
         #[arg(long)]
         subject: Option<String>,
-        /// open, issued, void, valid or expired.
+        /// open, issued, void, revoked, valid or expired.
         #[arg(long)]
         state: Option<String>,
         /// The same as --state open: recorded, and without a certificate.
         #[arg(long, conflicts_with = "state")]
         open: bool,
+        /// The same as --state revoked.
+        #[arg(long, conflicts_with_all = ["state", "open"])]
+        revoked: bool,
         /// The label; "-" for those without one.
         #[arg(long)]
         label: Option<String>,
@@ -134,6 +137,21 @@ enum CertCommand {
     Show {
         /// The serial number, hexadecimal.
         serial: String,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Revokes one certificate, for good: from now on it is no proof of anything here. Its device
+    /// needs another way to show who it is.
+    Revoke {
+        /// The serial number, hexadecimal.
+        serial: String,
+        /// A reason of RFC 5280: unspecified, keyCompromise, cACompromise, affiliationChanged,
+        /// superseded, cessationOfOperation, privilegeWithdrawn or aACompromise.
+        #[arg(long, default_value = "unspecified")]
+        reason: String,
+        /// What the audit event is to say beside it.
+        #[arg(long)]
+        comment: Option<String>,
         #[command(flatten)]
         output: Output,
     },

@@ -75,6 +75,22 @@ impl Office {
         }
     }
 
+    pub(super) async fn revoke(
+        &self,
+        serial: &str,
+        new: api::NewRevocation,
+    ) -> Result<api::Revoked, Failure> {
+        match self {
+            Self::Here { admin, actor, .. } => {
+                Ok(admin.revoke(serial, &new, actor.clone()).await?)
+            }
+            Self::Server(socket) => {
+                let path = format!("/v1/certificates/{}/revocation", encoded(serial));
+                ask(socket, Method::POST, &path, Some(&new)).await.map_err(failed)
+            }
+        }
+    }
+
     pub(super) async fn cas(&self) -> Result<api::Cas, Failure> {
         match self {
             Self::Here { admin, .. } => Ok(admin.cas()),

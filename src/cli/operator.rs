@@ -36,8 +36,18 @@ fn with_office<T>(
 
 pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Failure> {
     match command {
-        CertCommand::List { subject, state, open, label, expires_before, limit, output } => {
-            let state = if open { Some("open".to_owned()) } else { state };
+        CertCommand::List {
+            subject,
+            state,
+            open,
+            revoked,
+            label,
+            expires_before,
+            limit,
+            output,
+        } => {
+            let named = if open { Some("open") } else { revoked.then_some("revoked") };
+            let state = named.map(str::to_owned).or(state);
             let query = api::CertificateQuery {
                 subject,
                 state,
@@ -51,6 +61,17 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
         CertCommand::Show { serial, output } => {
             let entry = with_office(settings, async |office| office.certificate(&serial).await)?;
             if output.json { json(&entry) } else { show(&entry) }
+        }
+        CertCommand::Revoke { serial, reason, comment, output } => {
+            let new = api::NewRevocation { reason: Some(reason), comment };
+            let done = with_office(settings, async |office| office.revoke(&serial, new).await)?;
+            if output.json {
+                return json(&done);
+            }
+            let before = if done.before { " before" } else { "" };
+            let api::Revoked { serial, subject, revoked, reason, .. } = &done;
+            let subject = printable(subject);
+            line(&format!("{serial} ({subject}) was revoked{before} at {revoked}: {reason}"))
         }
     }
 }
@@ -121,6 +142,8 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
         ("request", &entry.request),
         ("begun", &entry.begun),
         ("ended", entry.ended.as_ref().unwrap_or(&none)),
+        ("revoked", entry.revoked.as_ref().unwrap_or(&none)),
+        ("reason", entry.revocation_reason.as_ref().unwrap_or(&none)),
     ];
     for (name, value) in lines {
         line(&format!("{name:<12} {}", printable(value)))?;

@@ -132,7 +132,8 @@ async fn check(settings: &Settings) -> Result<(), Failure> {
             .await?;
     let (counts, open) = (found.counts, found.open.len());
     line(&format!("{counts}"))?;
-    line(&format!("issuances: {} issued, {} void, {open} open", found.issued, found.void))?;
+    let (issued, void, revoked) = (found.issued, found.void, found.revoked);
+    line(&format!("issuances: {issued} issued, {void} void, {open} open, {revoked} revoked"))?;
     for (serial, age) in &found.open {
         line(&format!("open: {serial}, begun {} ago", humantime::format_duration(*age)))?;
     }

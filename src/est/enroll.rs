@@ -48,7 +48,7 @@ impl Service {
             operation: enrollment.operation,
             csr: &csr,
         };
-        let decision = ra::decide(&endpoint.policy, request, &*self.store).await?;
+        let decision = ra::decide(&endpoint.policy, request)?;
         let order = Order {
             content: decision.content,
             request_key: decision.request_key,

@@ -73,7 +73,6 @@ impl From<ra::Denial> for Error {
             Ra::Unacceptable(fault) => Self::Unacceptable(fault),
             Ra::Denied(fault) => Self::Denied(fault),
             Ra::IdentityChanged(fault) => Self::IdentityChanged(fault),
-            Ra::Store(fault) => Self::Store(fault),
         }
     }
 }

@@ -80,6 +80,12 @@ impl Service {
         })
     }
 
+    /// Where all that was issued is on record.
+    #[must_use]
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
     /// Finds what a label offers.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use hyper::{
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
 use percent_encoding::percent_decode_str;
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use std::time::Duration;
 
 const LIMITS: Limits = Limits { size: 64 << 10, time: Duration::from_secs(10) };
@@ -42,28 +42,35 @@ where
         }
         (&Method::GET, ["cas"]) => reply(Ok(admin.cas())),
         (&Method::GET, ["users"]) => reply(admin.users().await),
-        (&Method::POST, ["users"]) => {
-            let new = body::read(body, LIMITS).await.map_err(|fault| fault.to_string()).and_then(
-                |octets| {
-                    serde_json::from_slice::<api::NewUser>(&octets)
-                        .map_err(|fault| fault.to_string())
-                },
-            );
-            match new {
-                Ok(new) => reply(admin.add_user(new, actor.clone()).await),
-                Err(fault) => {
-                    reply::<()>(Err(Error::Invalid { seen: "the body".to_owned(), fault }))
-                }
-            }
-        }
+        (&Method::POST, ["certificates", serial, "revocation"]) => match json_of(body).await {
+            Ok(new) => reply(admin.revoke(&decoded(serial), &new, actor.clone()).await),
+            Err(fault) => reply::<()>(Err(fault)),
+        },
+        (&Method::POST, ["users"]) => match json_of(body).await {
+            Ok(new) => reply(admin.add_user(new, actor.clone()).await),
+            Err(fault) => reply::<()>(Err(fault)),
+        },
         (&Method::DELETE, ["users", name]) => {
             reply(admin.remove_user(&decoded(name), actor.clone()).await)
         }
         (_, ["certificates"] | ["certificates", _] | ["cas"]) => not_allowed("GET"),
+        (_, ["certificates", _, "revocation"]) => not_allowed("POST"),
         (_, ["users"]) => not_allowed("GET, POST"),
         (_, ["users", _]) => not_allowed("DELETE"),
         _ => reply::<()>(Err(Error::NotFound(format!("path {path}")))),
     }
+}
+
+/// Reads the body.
+async fn json_of<B, T>(body: B) -> Result<T, Error>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    T: DeserializeOwned,
+{
+    let invalid = |fault: String| Error::Invalid { seen: "the body".to_owned(), fault };
+    let octets = body::read(body, LIMITS).await.map_err(|fault| invalid(fault.to_string()))?;
+    serde_json::from_slice(&octets).map_err(|fault| invalid(fault.to_string()))
 }
 
 fn query(text: &str) -> Result<api::CertificateQuery, Error> {

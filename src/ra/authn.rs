@@ -4,7 +4,7 @@ use super::password;
 use crate::{
     config::Authentication,
     pki::Certificate,
-    store::{self, Account, Store},
+    store::{self, Account, Issuance, Store},
     types::{Actor, Fault, Label, Method, Peer, Time, TrustClass, Verdict},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,6 +33,9 @@ pub struct Identity {
     pub actor: Actor,
     /// The trusted certificate that it showed, and which database trusts it.
     pub certificate: Option<(Certificate, TrustClass)>,
+    /// The record of that certificate, if this server issued it and an explicit anchor vouches for
+    /// it. It was not revoked.
+    pub record: Option<Arc<Issuance>>,
 }
 
 /// Why nobody is authenticated.
@@ -70,7 +73,7 @@ pub struct Authenticator {
 /// The certificate's part of an authentication.
 enum Shown {
     Nothing,
-    Trusted(Box<Certificate>, TrustClass),
+    Trusted(Box<Certificate>, TrustClass, Option<Arc<Issuance>>),
     NotYet(Fault),
     Bad(Fault),
 }
@@ -103,6 +106,7 @@ impl Authenticator {
     ) -> Result<Identity, Unauthenticated> {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
         let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
+        let shown = self.look_up(shown).await?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
         if let (Both | ByCertificate, Shown::NotYet(fault)) = (demand, &shown) {
             return Err(Unauthenticated::NotYetValid(fault.clone()));
@@ -117,14 +121,15 @@ impl Authenticator {
             None => None,
         };
         match (shown, account) {
-            (Shown::Trusted(certificate, class), Some(account)) => Ok(Identity {
+            (Shown::Trusted(certificate, class, record), Some(account)) => Ok(Identity {
                 actor: Actor {
                     name: format!("{} [{}]", certificate.subject(), account.name),
                     method: Method::CertificateAndPassword(class),
                 },
                 certificate: Some((*certificate, class)),
+                record,
             }),
-            (Shown::Trusted(certificate, class), None)
+            (Shown::Trusted(certificate, class, record), None)
                 if matches!(demand, ByCertificate | Either) =>
             {
                 Ok(Identity {
@@ -133,11 +138,13 @@ impl Authenticator {
                         method: Method::Certificate(class),
                     },
                     certificate: Some((*certificate, class)),
+                    record,
                 })
             }
             (_, Some(account)) => Ok(Identity {
                 actor: Actor { name: account.name, method: Method::Password },
                 certificate: None,
+                record: None,
             }),
             (Shown::NotYet(fault), None) => Err(Unauthenticated::NotYetValid(fault)),
             (shown, None) => Err(Unauthenticated::Challenge(match demand {
@@ -145,6 +152,23 @@ impl Authenticator {
                 _ => no_password(),
             })),
         }
+    }
+
+    /// Finds the record of a certificate that may be one of this server's. One that was revoked
+    /// proves nothing (R-7030-3.3.2-c), whoever asks and for what.
+    async fn look_up(&self, shown: Shown) -> Result<Shown, Unauthenticated> {
+        let Shown::Trusted(certificate, class, _) = shown else { return Ok(shown) };
+        let record = self.store.find(certificate.serial()).await?;
+        let record = record.filter(|record| record.certificate == certificate.der());
+        if let Some(revocation) = record.as_ref().and_then(|record| record.revocation) {
+            return Ok(bad(&format!(
+                "one that was revoked at {}: {}",
+                revocation.at, revocation.reason
+            )));
+        }
+        // What only a third party's anchor vouches for has no rights as one of ours.
+        let record = record.filter(|_| class == TrustClass::Explicit);
+        Ok(Shown::Trusted(certificate, class, record))
     }
 
     async fn check(
@@ -225,16 +249,17 @@ fn not_yet(moment: Time, now: Time) -> Shown {
     ))
 }
 
+fn bad(seen: &str) -> Shown {
+    Shown::Bad(Fault::new(
+        "auth.certificate",
+        "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
+        seen,
+        "a valid certificate of this server's CA or of another one that it trusts",
+    ))
+}
+
 fn shown(peer: &Peer, now: Time) -> Shown {
     let Some(shown) = &peer.certificate else { return Shown::Nothing };
-    let bad = |seen: &str| {
-        Shown::Bad(Fault::new(
-            "auth.certificate",
-            "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
-            seen,
-            "a valid certificate of this server's CA or of another one that it trusts",
-        ))
-    };
     let class = match &shown.verdict {
         Verdict::Trusted(class) => *class,
         Verdict::NotYet(moment) => return not_yet(*moment, now),
@@ -247,7 +272,7 @@ fn shown(peer: &Peer, now: Time) -> Shown {
         }
         // Nor does the clock go forward only.
         Ok(certificate) if now < certificate.not_before() => not_yet(certificate.not_before(), now),
-        Ok(certificate) => Shown::Trusted(Box::new(certificate), class),
+        Ok(certificate) => Shown::Trusted(Box::new(certificate), class, None),
         Err(fault) => bad(&fault.fault().seen),
     }
 }

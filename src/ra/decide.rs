@@ -5,8 +5,8 @@ use crate::{
     ca::{Content, Profile, Refusal},
     config::{self, CertificateNames},
     pki::{Certificate, Csr, oid},
-    store::{self, RequestKey, State, Store},
-    types::{Fault, Label, Method, Operation, Serial, TrustClass},
+    store::RequestKey,
+    types::{Fault, Label, Method, Operation, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -57,9 +57,6 @@ pub enum Denial {
     /// The names are not those of the certificate that is to be renewed (RFC 7030 §4.2.2).
     #[error("{0}")]
     IdentityChanged(Fault),
-    /// The records cannot be read.
-    #[error(transparent)]
-    Store(#[from] store::Error),
 }
 
 impl From<Refusal> for Denial {
@@ -75,19 +72,15 @@ impl From<Refusal> for Denial {
 ///
 /// # Errors
 /// [`Denial`] naming the first rule that is broken.
-pub async fn decide(
-    policy: &Policy,
-    request: Request<'_>,
-    store: &dyn Store,
-) -> Result<Decision, Denial> {
+pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial> {
     refuse_unsupported(request.csr)?;
     let predecessor = match request.operation {
-        Operation::SimpleReenroll => Some(re_enrolment(policy, request, store).await?),
+        Operation::SimpleReenroll => Some(re_enrolment(policy, request)?),
         Operation::SimpleEnroll
         | Operation::ServerKeyGen
         | Operation::FullCmc
         | Operation::CaCerts
-        | Operation::CsrAttrs => enrolment(policy, request, store).await?,
+        | Operation::CsrAttrs => enrolment(policy, request)?,
     };
     let content = policy.profile.content(request.csr)?;
     Ok(Decision { content, request_key: request_key(request, predecessor.as_ref()), predecessor })
@@ -118,13 +111,9 @@ fn refuse_unsupported(csr: &Csr) -> Result<(), Denial> {
 
 /// First enrolment, or a further certificate; a renewal all the same if a client asks for the
 /// names of the certificate of ours that it shows, as aziot-certd does.
-async fn enrolment(
-    policy: &Policy,
-    request: Request<'_>,
-    store: &dyn Store,
-) -> Result<Option<Serial>, Denial> {
-    let Some((certificate, class)) = &request.identity.certificate else { return Ok(None) };
-    let standing = standing(policy, certificate, *class, store).await?;
+fn enrolment(policy: &Policy, request: Request<'_>) -> Result<Option<Serial>, Denial> {
+    let Some((certificate, _)) = &request.identity.certificate else { return Ok(None) };
+    let standing = standing(policy, request.identity);
     let by_certificate_alone = matches!(request.identity.actor.method, Method::Certificate(_));
     if by_certificate_alone {
         refuse_other_ca(policy, standing, certificate)?;
@@ -144,11 +133,7 @@ async fn enrolment(
 }
 
 /// Re-enrolment: the certificate to be renewed is the one shown in TLS (RFC 7030 §4.2.2).
-async fn re_enrolment(
-    policy: &Policy,
-    request: Request<'_>,
-    store: &dyn Store,
-) -> Result<Serial, Denial> {
+fn re_enrolment(policy: &Policy, request: Request<'_>) -> Result<Serial, Denial> {
     let needed = |seen: String| {
         Denial::Denied(Fault::new(
             "reenroll.certificate",
@@ -157,10 +142,10 @@ async fn re_enrolment(
             "the certificate to be renewed as TLS client certificate; or simpleenroll",
         ))
     };
-    let Some((certificate, class)) = &request.identity.certificate else {
+    let Some((certificate, _)) = &request.identity.certificate else {
         return Err(needed("none that is trusted".to_owned()));
     };
-    let standing = standing(policy, certificate, *class, store).await?;
+    let standing = standing(policy, request.identity);
     refuse_other_ca(policy, standing, certificate)?;
     if standing == Standing::ThirdParty {
         return Err(needed(format!("one issued by {}, not on record here", certificate.issuer())));
@@ -188,23 +173,12 @@ enum Standing {
     ThirdParty,
 }
 
-async fn standing(
-    policy: &Policy,
-    certificate: &Certificate,
-    class: TrustClass,
-    store: &dyn Store,
-) -> Result<Standing, Denial> {
-    if class == TrustClass::Implicit {
-        return Ok(Standing::ThirdParty);
-    }
-    let record = store.find(certificate.serial()).await?;
-    let on_record = record
-        .filter(|record| record.state == State::Issued && record.certificate == certificate.der());
-    Ok(match on_record {
+fn standing(policy: &Policy, identity: &Identity) -> Standing {
+    match &identity.record {
         None => Standing::ThirdParty,
         Some(record) if record.intent.ca == policy.rules.ca => Standing::Ours,
         Some(_) => Standing::OtherCa,
-    })
+    }
 }
 
 /// What a client got under one label opens no other one: the rules by which it got it were not

@@ -2,11 +2,11 @@
 
 use super::{
     Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, PostgresOptions,
-    PostgresStore, RequestKey, SledStore, State, Store,
+    PostgresStore, RequestKey, Revocation, SledStore, State, Store,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Name, Trail},
-    types::{Actor, Operation, RequestId, Serial, Time},
+    types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
 };
 use async_trait::async_trait;
 use std::{
@@ -216,6 +216,10 @@ contract!(
     a_repeat_leads_to_the_first_issuance_until_its_time_is_over,
     a_repeat_of_an_open_issuance_leads_to_it_until_its_time_is_over,
     after_a_void_the_same_request_starts_afresh,
+    a_certificate_is_revoked_once_and_for_good,
+    of_several_that_revoke_at_once_one_counts,
+    after_a_revocation_the_same_request_starts_afresh,
+    a_certificate_that_is_revoked_while_it_is_repeated_goes_to_nobody_later,
     an_old_issuance_that_completes_late_does_not_displace_the_new_one,
     of_equal_intents_at_once_one_is_new,
     lists_in_order_and_in_pages,
@@ -244,6 +248,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
         state: State::Issued,
         certificate: vec![1, 2, 3],
         ended: Some(at(5)),
+        revocation: None,
     };
     assert_eq!(*record, expected);
     assert_eq!(*store.find(&serial(1)).await.unwrap().unwrap(), expected);
@@ -337,6 +342,128 @@ async fn after_a_void_the_same_request_starts_afresh(Trial { store, .. }: Trial)
     store.begin(intent(1, 1)).await.unwrap();
     store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
     assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
+}
+
+/// A revocation that tells from others which it was.
+pub(super) fn revocation(number: u64) -> Revocation {
+    let reasons = RevocationReason::ALL;
+    let reason = reasons[usize::try_from(number).unwrap() % reasons.len()];
+    Revocation { at: at(20 + number), reason }
+}
+
+pub(super) fn revoked(number: u64) -> Event {
+    event(Name::CertificateRevoked, number)
+}
+
+async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Trial) {
+    let none = store.revoke(&serial(1), revocation(1), revoked(1)).await;
+    assert!(matches!(none, Err(Error::NoSuchIssuance(number)) if number == serial(1)));
+    store.begin(intent(1, 1)).await.unwrap();
+    let open = store.revoke(&serial(1), revocation(1), revoked(1)).await;
+    assert!(matches!(open, Err(Error::WrongState { state: State::Open, .. })), "{open:?}");
+    store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
+    let void = store.revoke(&serial(1), revocation(1), revoked(1)).await;
+    assert!(matches!(void, Err(Error::WrongState { state: State::Void, .. })), "{void:?}");
+
+    for number in 2..=3 {
+        issue(&*store, number).await;
+    }
+    let issued = store.find(&serial(2)).await.unwrap().unwrap();
+    let expected = Issuance {
+        state: State::Revoked,
+        revocation: Some(revocation(2)),
+        ..Issuance::clone(&issued)
+    };
+    let record = store.revoke(&serial(2), revocation(2), revoked(2)).await.unwrap();
+    assert_eq!(*record, expected);
+    assert_eq!(*store.find(&serial(2)).await.unwrap().unwrap(), expected);
+    // Twice is no error, and changes nothing.
+    let again = store.revoke(&serial(2), revocation(3), revoked(3)).await.unwrap();
+    assert_eq!(*again, expected);
+    assert_eq!(*store.find(&serial(2)).await.unwrap().unwrap(), expected);
+    assert_eq!(trail.told().last(), Some(&(Some(nth(4)), revoked(2))));
+    assert_eq!(trail.told().len(), 4, "one event: {:?}", trail.told());
+
+    // No other step brings it back.
+    let late = store.complete(&serial(2), vec![9], event(Name::CertificateIssued, 9)).await;
+    assert!(matches!(late, Err(Error::WrongState { state: State::Revoked, .. })), "{late:?}");
+    let void = store.void(&serial(2), event(Name::IssuanceVoided, 9)).await;
+    assert!(matches!(void, Err(Error::WrongState { state: State::Revoked, .. })), "{void:?}");
+    let taken = store.begin(intent(2, 99)).await;
+    assert!(matches!(taken, Err(Error::SerialTaken(_))));
+    for (state, found) in [(State::Revoked, 2), (State::Issued, 3), (State::Void, 1)] {
+        let filter = Filter { state: Some(state), ..Filter::default() };
+        assert_eq!(numbers(&store.list(&filter, None, 9).await.unwrap()), [found], "{state}");
+    }
+    assert_eq!(trail.told().len(), 4, "what failed leaves no event");
+}
+
+async fn of_several_that_revoke_at_once_one_counts(Trial { store, trail }: Trial) {
+    issue(&*store, 1).await;
+    let mut rivals = JoinSet::new();
+    for number in 0..20 {
+        let store = Arc::clone(&store);
+        rivals.spawn(async move {
+            store.revoke(&serial(1), revocation(number), revoked(number)).await.unwrap()
+        });
+    }
+    let answers = rivals.join_all().await;
+    let record = store.find(&serial(1)).await.unwrap().unwrap();
+    assert!(answers.iter().all(|answer| *answer == record), "all hear of the same: {answers:?}");
+    let told = trail.told();
+    let [_, (_, event)] = &told[..] else { panic!("one event: {told:?}") };
+    let winner = (0..20).find(|number| Some(revocation(*number)) == record.revocation).unwrap();
+    assert_eq!(*event, revoked(winner), "the event is that of the revocation on record");
+}
+
+async fn after_a_revocation_the_same_request_starts_afresh(Trial { store, .. }: Trial) {
+    issue(&*store, 1).await;
+    store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
+    assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
+    let second = store.complete(&serial(2), vec![2], issued(2)).await.unwrap();
+    assert_eq!(store.begin(intent(3, 1)).await.unwrap(), Begun::Complete(second), "and is one");
+    // A later request of that key is not touched by the revocation of an earlier one.
+    let later = |number| Intent { begun: at(70), repeat_until: at(130), ..intent(number, 1) };
+    assert_eq!(store.begin(later(4)).await.unwrap(), Begun::New);
+    let fourth = store.complete(&serial(4), vec![4], issued(4)).await.unwrap();
+    store.revoke(&serial(2), revocation(2), revoked(2)).await.unwrap();
+    assert_eq!(store.begin(later(5)).await.unwrap(), Begun::Complete(fourth));
+}
+
+async fn a_certificate_that_is_revoked_while_it_is_repeated_goes_to_nobody_later(
+    Trial { store, .. }: Trial,
+) {
+    for round in 0..10 {
+        let number = round * 100;
+        let first = issue(&*store, number).await;
+        let mut rivals = JoinSet::new();
+        for repeat in 1..=8 {
+            let store = Arc::clone(&store);
+            rivals.spawn(async move {
+                (repeat, store.begin(intent(number + repeat, number)).await.unwrap())
+            });
+        }
+        let event = revoked(number);
+        let record = store.revoke(&serial(number), revocation(1), event).await.unwrap();
+        assert_eq!(record.state, State::Revoked);
+        let later = store.begin(intent(number + 9, number)).await.unwrap();
+        let mut begun = rivals.join_all().await;
+        begun.push((9, later.clone()));
+        assert!(!matches!(&later, Begun::Complete(_)), "{later:?}");
+        let new: Vec<u64> = begun
+            .iter()
+            .filter(|(_, begun)| *begun == Begun::New)
+            .map(|(repeat, _)| number + repeat)
+            .collect();
+        let [winner] = new[..] else { panic!("one begins anew: {begun:?}") };
+        for (repeat, begun) in begun {
+            match begun {
+                Begun::New => {}
+                Begun::Open(open) => assert_eq!(open.intent.serial, serial(winner), "{repeat}"),
+                Begun::Complete(old) => assert_eq!(old, first, "as it was before: {repeat}"),
+            }
+        }
+    }
 }
 
 async fn an_old_issuance_that_completes_late_does_not_displace_the_new_one(
@@ -549,6 +676,8 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
         other.begin(intent(number, number)).await.unwrap();
     }
     other.void(&serial(43), event(Name::IssuanceVoided, 43)).await.unwrap();
+    issue(&other, 44).await;
+    other.revoke(&serial(44), revocation(44), revoked(44)).await.unwrap();
     other.add_account(account("a"), event(Name::AccountAdded, 42)).await.unwrap();
     other.decide("ca/a", None, b"one").await.unwrap();
     let mut items = everything(&other).await;
@@ -577,12 +706,18 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
     assert_eq!(store.begin(intent(101, 41)).await.unwrap(), Begun::Open(open));
     assert!(matches!(store.begin(intent(43, 43)).await, Err(Error::SerialTaken(_))));
     assert_eq!(store.begin(intent(102, 43)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent(103, 44)).await.unwrap(), Begun::New, "it was revoked there");
+    let again = store.revoke(&serial(44), revocation(1), revoked(1)).await.unwrap();
+    assert_eq!(again.revocation, Some(revocation(44)));
     store.complete(&serial(41), vec![1], issued(41)).await.unwrap();
 
     // What differs is refused.
     let mut changed = Issuance::clone(&*store.find(&serial(2)).await.unwrap().unwrap());
     changed.certificate[0] ^= 1;
+    let kept = Issuance::clone(&*store.find(&serial(44)).await.unwrap().unwrap());
+    let other_reason = Issuance { revocation: Some(revocation(45)), ..kept };
     let differing = [
+        (Item::Issuance(Arc::new(other_reason)), format!("issuance {}", serial(44))),
         (Item::Issuance(Arc::new(changed)), format!("issuance {}", serial(2))),
         (Item::Account(Account { added: at(9), ..account("a") }), "account \"a\"".to_owned()),
         (Item::Event(nth(3), event(Name::ServerStopped, 3)), "event 3 of writer 1".to_owned()),
@@ -639,6 +774,7 @@ async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
     check(store.begin(intent(2, 2)).await);
     check(store.complete(&serial(1), vec![1], issued(1)).await);
     check(store.void(&serial(1), issued(1)).await);
+    check(store.revoke(&serial(1), revocation(1), revoked(1)).await);
     check(store.find(&serial(1)).await);
     check(store.find(&serial(2)).await);
     check(store.list(&Filter::default(), None, 1).await);

@@ -1,21 +1,28 @@
 //! The stored form: one octet of version, then postcard.
 //!
-//! The types here are version 1 and no others': the records of the store may change, these may
-//! not. Enums are stored as numbers given here, because the position of a variant, which serde
-//! would store, changes when somebody sorts one in. A version 2 gets types of its own beside
-//! these, and an arm in the `match` on the octet; what version 1 wrote stays readable, and
-//! testdata/store/sled-v1 proves it.
+//! The types here are those of their version and no others': the records of the store may change,
+//! these may not. Enums are stored as numbers given here, because the position of a variant, which
+//! serde would store, changes when somebody sorts one in. Another version gets types of its own
+//! beside these; what version 1 wrote stays readable, and testdata/store/sled-v1 proves it.
+//!
+//! Version 2 is that of a revoked certificate's record. All else is written in version 1, so that
+//! an older estd reads what it knows, and refuses what it would take for valid.
 
-use super::{Account, Error, Intent, Issuance, RequestKey, State};
+use super::{Account, Error, Intent, Issuance, RequestKey, Revocation, State};
 use crate::{
     telemetry::audit::{Event, Name},
-    types::{Actor, Label, Method, Operation, RequestId, Serial, Time, TrustClass},
+    types::{
+        Actor, Label, Method, Operation, RequestId, RevocationReason, Serial, Time, TrustClass,
+    },
 };
 use serde::{Deserialize, Serialize, Serializer, de::IntoDeserializer};
 use std::fmt::Display;
 
-/// The version that is written.
+/// The version of all but what was revoked.
 pub(super) const VERSION: u8 = 1;
+
+/// The version of a revoked certificate's record.
+const REVOKED: u8 = 2;
 
 macro_rules! numbers {
     ($number:ident, $value:ident, $type:ty, $($code:literal => $variant:pat => $make:expr),+ $(,)?) => {
@@ -46,6 +53,7 @@ numbers!(name_number, name_of, Name,
     10 => Name::ServerStarted => Name::ServerStarted,
     11 => Name::ServerStopped => Name::ServerStopped,
     12 => Name::RequestRefused => Name::RequestRefused,
+    13 => Name::CertificateRevoked => Name::CertificateRevoked,
 );
 numbers!(operation_number, operation_of, Operation,
     1 => Operation::CaCerts => Operation::CaCerts,
@@ -59,6 +67,7 @@ numbers!(state_number, state_of, State,
     1 => State::Open => State::Open,
     2 => State::Issued => State::Issued,
     3 => State::Void => State::Void,
+    4 => State::Revoked => State::Revoked,
 );
 numbers!(method_number, method_of, Method,
     1 => Method::Anonymous => Method::Anonymous,
@@ -126,6 +135,14 @@ struct IssuanceV1<'a> {
     #[serde(serialize_with = "octets")]
     certificate: &'a [u8],
     ended: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IssuanceV2<'a> {
+    #[serde(borrow)]
+    issuance: IssuanceV1<'a>,
+    revoked: u64,
+    reason: u8,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,6 +244,22 @@ impl IntentV1<'_> {
     }
 }
 
+impl IssuanceV1<'_> {
+    fn read(self, revocation: Option<Revocation>) -> Result<Issuance, Fault> {
+        let state = state_of(self.state)?;
+        if (state == State::Revoked) != revocation.is_some() {
+            return Err(format!("it is {state} and says otherwise of its revocation"));
+        }
+        Ok(Issuance {
+            intent: self.intent.read()?,
+            state,
+            certificate: self.certificate.to_vec(),
+            ended: self.ended.map(Time::from_unix),
+            revocation,
+        })
+    }
+}
+
 impl EventV1<'_> {
     fn read(self) -> Result<Event, Fault> {
         let details = self.details.into_iter();
@@ -262,8 +295,17 @@ pub(super) fn issuance(issuance: &Issuance) -> Result<Vec<u8>, Error> {
         ended: issuance.ended.map(Time::unix),
     };
     let mut start = Vec::with_capacity(issuance.certificate.len() + 512);
-    start.push(VERSION);
-    encode(&ended, start)
+    match issuance.revocation {
+        None => {
+            start.push(VERSION);
+            encode(&ended, start)
+        }
+        Some(Revocation { at, reason }) => {
+            start.push(REVOKED);
+            let (revoked, reason) = (at.unix(), reason.code());
+            encode(&IssuanceV2 { issuance: ended, revoked, reason }, start)
+        }
+    }
 }
 
 /// An account, complete with version.
@@ -337,8 +379,18 @@ pub(super) fn page(count: u64, items: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(page)
 }
 
-/// Reads a value by its version octet.
+/// Reads a value of version 1.
 fn decode<'a, T: Deserialize<'a>, R>(
+    what: &str,
+    octets: &'a [u8],
+    read: impl FnOnce(T) -> Result<R, Fault>,
+) -> Result<R, Error> {
+    decode_as(VERSION, what, octets, read)
+}
+
+/// Reads a value if its version octet is this one.
+fn decode_as<'a, T: Deserialize<'a>, R>(
+    version: u8,
     what: &str,
     octets: &'a [u8],
     read: impl FnOnce(T) -> Result<R, Fault>,
@@ -347,13 +399,13 @@ fn decode<'a, T: Deserialize<'a>, R>(
         Error::Corrupt(format!("{what}: {fault}; restore the store's folder from a backup"))
     };
     match octets.split_first() {
-        Some((&VERSION, rest)) => match postcard::take_from_bytes::<T>(rest) {
+        Some((found, rest)) if *found == version => match postcard::take_from_bytes::<T>(rest) {
             Ok((value, [])) => read(value).map_err(|fault| corrupt(&fault)),
             Ok((_, more)) => Err(corrupt(&format_args!("{} octets too many", more.len()))),
             Err(fault) => Err(corrupt(&fault)),
         },
-        Some((version, _)) => Err(Error::Corrupt(format!(
-            "{what} has format {version}, and this estd reads format {VERSION}: run the version \
+        Some((found, _)) => Err(Error::Corrupt(format!(
+            "{what} has format {found}, and this estd reads format {version}: run the version \
              of estd that wrote it, or a later one"
         ))),
         None => Err(corrupt(&"an empty value")),
@@ -362,14 +414,15 @@ fn decode<'a, T: Deserialize<'a>, R>(
 
 /// Reads an ended issuance.
 pub(super) fn read_issuance(octets: &[u8]) -> Result<Issuance, Error> {
-    decode("an issuance", octets, |stored: IssuanceV1<'_>| {
-        Ok(Issuance {
-            intent: stored.intent.read()?,
-            state: state_of(stored.state)?,
-            certificate: stored.certificate.to_vec(),
-            ended: stored.ended.map(Time::from_unix),
-        })
-    })
+    const WHAT: &str = "an issuance";
+    if octets.first() == Some(&REVOKED) {
+        return decode_as(REVOKED, WHAT, octets, |stored: IssuanceV2<'_>| {
+            let reason = RevocationReason::try_from(stored.reason).map_err(text)?;
+            let at = Time::from_unix(stored.revoked);
+            stored.issuance.read(Some(Revocation { at, reason }))
+        });
+    }
+    decode(WHAT, octets, |stored: IssuanceV1<'_>| stored.read(None))
 }
 
 /// Reads an account.

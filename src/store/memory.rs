@@ -1,7 +1,7 @@
 //! A store that forgets: for tests and trials.
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store,
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
     requests::Requests,
 };
 use crate::{
@@ -97,7 +97,7 @@ impl Store for MemoryStore {
             let first = Arc::clone(first);
             return Ok(match first.state {
                 State::Open => Begun::Open(first),
-                State::Issued | State::Void => Begun::Complete(first),
+                State::Issued | State::Void | State::Revoked => Begun::Complete(first),
             });
         }
         if kept.issuances.contains_key(&intent.serial) {
@@ -119,6 +119,22 @@ impl Store for MemoryStore {
 
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
         self.end(serial, State::Void, Vec::new(), event).map(|_| ())
+    }
+
+    async fn revoke(
+        &self,
+        serial: &Serial,
+        revocation: Revocation,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        let mut kept = self.kept()?;
+        let record = kept.issuances.get(serial);
+        let record = record.ok_or_else(|| Error::NoSuchIssuance(serial.clone()))?.clone();
+        let Some(revoked) = record.revoke(revocation)?.map(Arc::new) else { return Ok(record) };
+        kept.requests.forget(&record.intent.request_key, serial);
+        kept.issuances.insert(serial.clone(), Arc::clone(&revoked));
+        self.commit(&mut kept, event);
+        Ok(revoked)
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
@@ -224,7 +240,7 @@ impl Store for MemoryStore {
             match item {
                 Item::Issuance(one) => {
                     let intent = &one.intent;
-                    if one.state != State::Void {
+                    if one.state.answers_repeats() {
                         let until = intent.repeat_until;
                         kept.requests.restore(intent.request_key, intent.serial.clone(), until);
                     }

@@ -5,7 +5,8 @@
 //! [`Store::complete`] adds the certificate. Between the two the record is *open* and visible as
 //! such; a certificate leaves the server only after `complete` has returned. Both steps are
 //! idempotent: a repeated request finds the record of the first one, and whoever completes first
-//! decides which certificate it is. docs/design/issuance.md has the states.
+//! decides which certificate it is. [`Store::revoke`] ends a certificate's use. docs/design/issuance.md
+//! has the states.
 //!
 //! The trait hides where a backend blocks: sled does on threads of its own.
 
@@ -21,7 +22,7 @@ pub mod transfer;
 
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, State};
+pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, Revocation, State};
 pub use sled::{Compacted, SledStore};
 
 use crate::{
@@ -113,7 +114,7 @@ pub trait Store: Send + Sync + 'static {
     /// and returns the record as it is: the caller sends *that* certificate.
     ///
     /// # Errors
-    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it was voided;
+    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it was voided, or revoked since;
     /// [`Error::Unavailable`].
     async fn complete(
         &self,
@@ -128,6 +129,20 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it is complete;
     /// [`Error::Unavailable`].
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error>;
+
+    /// Revokes an issued certificate, for good, and returns the record. If it was revoked before,
+    /// changes nothing: the first revocation stays. From now on a repeat of its request is a new
+    /// one.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if there is no certificate: it is open, or
+    /// was voided; [`Error::Unavailable`].
+    async fn revoke(
+        &self,
+        serial: &Serial,
+        revocation: Revocation,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error>;
 
     /// Finds one issuance.
     ///

@@ -3,7 +3,9 @@
 use super::Error;
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::{Actor, CaName, Label, Operation, ProfileName, RequestId, Serial, Time},
+    types::{
+        Actor, CaName, Label, Operation, ProfileName, RequestId, RevocationReason, Serial, Time,
+    },
 };
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
@@ -23,6 +25,16 @@ pub enum State {
     Issued,
     /// Recorded, and never to have a certificate.
     Void,
+    /// The certificate is recorded, and was revoked: nobody is to trust it any more.
+    Revoked,
+}
+
+impl State {
+    /// Whether a repeat of the request is led to the issuance: it has a certificate to hand out, or
+    /// may yet get one.
+    pub(crate) const fn answers_repeats(self) -> bool {
+        matches!(self, Self::Open | Self::Issued)
+    }
 }
 
 impl fmt::Display for State {
@@ -31,6 +43,7 @@ impl fmt::Display for State {
             Self::Open => "open",
             Self::Issued => "issued",
             Self::Void => "void",
+            Self::Revoked => "revoked",
         })
     }
 }
@@ -76,16 +89,27 @@ pub struct Intent {
 }
 
 /// One certificate, made or to be made, and its record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuance {
     /// What was to be signed. `tbs` is empty once the state is not open: the certificate holds it.
     pub intent: Intent,
     /// Where it stands.
     pub state: State,
-    /// The certificate, DER; empty unless issued.
+    /// The certificate, DER; empty unless issued or revoked.
     pub certificate: Vec<u8>,
     /// When it was issued or voided; none while open.
     pub ended: Option<Time>,
+    /// When and why it was revoked; none unless that is its state.
+    pub revocation: Option<Revocation>,
+}
+
+/// What a CRL or an OCSP answer says of a revoked certificate (RFC 5280 §5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// When it was revoked.
+    pub at: Time,
+    /// Why.
+    pub reason: RevocationReason,
 }
 
 /// An enrolment account: a name and password for HTTP Basic.
@@ -204,6 +228,23 @@ impl Issuance {
             state,
             certificate,
             ended: Some(at),
+            revocation: None,
+        }
+    }
+
+    /// This issued certificate's record when it is revoked. None if that is so already: the first
+    /// revocation stays.
+    pub(super) fn revoke(&self, revocation: Revocation) -> Result<Option<Self>, Error> {
+        match self.state {
+            State::Revoked => Ok(None),
+            State::Issued => Ok(Some(Self {
+                state: State::Revoked,
+                revocation: Some(revocation),
+                ..self.clone()
+            })),
+            state @ (State::Open | State::Void) => {
+                Err(Error::WrongState { serial: self.intent.serial.clone(), state })
+            }
         }
     }
 
@@ -220,6 +261,6 @@ impl Issuance {
 impl From<Intent> for Issuance {
     /// An open issuance.
     fn from(intent: Intent) -> Self {
-        Self { intent, state: State::Open, certificate: Vec::new(), ended: None }
+        Self { intent, state: State::Open, certificate: Vec::new(), ended: None, revocation: None }
     }
 }

@@ -19,6 +19,8 @@ pub enum Name {
     CaCreated,
     /// A certificate was issued: signed and recorded.
     CertificateIssued,
+    /// A certificate was revoked.
+    CertificateRevoked,
     /// A record was begun and will never become a certificate.
     IssuanceVoided,
     /// A repeated request got the certificate that the first one got.
@@ -46,6 +48,7 @@ impl Name {
             Self::AccountRemoved => "account.removed",
             Self::CaCreated => "ca.created",
             Self::CertificateIssued => "certificate.issued",
+            Self::CertificateRevoked => "certificate.revoked",
             Self::IssuanceVoided => "issuance.voided",
             Self::EnrollmentRepeated => "enrollment.repeated",
             Self::EnrollmentRefused => "enrollment.refused",

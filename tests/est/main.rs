@@ -22,6 +22,7 @@ mod labels;
 mod life;
 mod paths;
 mod reenroll;
+mod revoke;
 mod store;
 mod sweep;
 mod tls;

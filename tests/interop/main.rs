@@ -20,6 +20,7 @@ mod nodes;
 mod powercut;
 mod process;
 mod readers;
+mod revoke;
 mod store;
 
 /// What is delivered cannot be told to kill itself.

@@ -318,6 +318,7 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
             State::Open if record.intent.tbs.is_empty() => {
                 return Err(format!("{serial} is open and has nothing to be signed"));
             }
+            State::Revoked => return Err(format!("{serial} is revoked, and nobody did that")),
             State::Open | State::Void => {}
         }
     }

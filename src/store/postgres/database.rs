@@ -21,7 +21,8 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The layouts, in order: number n is the (n + 1)th.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
 /// The pause between two attempts. A database that is coming back answers most of them at once.
 const PAUSE: Duration = Duration::from_millis(100);

@@ -60,10 +60,10 @@ impl<'a> Sorted<'a> {
     async fn insert_issuances(&self, client: &Object) -> Result<(), Fault> {
         const SQL: &str = "
             INSERT INTO issuance (serial, state, label, names, not_after, begun, request_key,
-                                  intent, tbs, certificate, ended)
+                                  intent, tbs, certificate, ended, revoked, reason)
             SELECT * FROM unnest($1::bytea[], $2::int2[], $3::text[], $4::bytea[], $5::int8[],
                                  $6::int8[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[],
-                                 $11::int8[])
+                                 $11::int8[], $12::int8[], $13::int2[])
             ON CONFLICT DO NOTHING";
         const SLOTS: &str = "
             INSERT INTO request AS r (request_key, serial, begun, repeat_until)
@@ -79,10 +79,16 @@ impl<'a> Sorted<'a> {
         let labels: Vec<Option<&str>> = with().map(|(row, _)| row.label.as_deref()).collect();
         let tbs = with().map(|(row, one)| (one.state == State::Open).then_some(&row.tbs[..]));
         let tbs: Vec<Option<&[u8]>> = tbs.collect();
-        let issued =
-            |one: &'a Issuance| (one.state == State::Issued).then_some(&one.certificate[..]);
+        let issued = |one: &'a Issuance| {
+            matches!(one.state, State::Issued | State::Revoked).then_some(&one.certificate[..])
+        };
         let certificates: Vec<Option<&[u8]>> = with().map(|(_, one)| issued(one)).collect();
         let ended: Vec<Option<i64>> = with().map(|(_, one)| one.ended.map(seconds)).collect();
+        let revocations = || with().map(|(_, one)| one.revocation);
+        let revoked: Vec<Option<i64>> =
+            revocations().map(|each| each.map(|one| seconds(one.at))).collect();
+        let reasons: Vec<Option<i16>> =
+            revocations().map(|each| each.map(|one| i16::from(one.reason.code()))).collect();
         query(
             client,
             SQL,
@@ -98,12 +104,14 @@ impl<'a> Sorted<'a> {
                 &tbs,
                 &certificates,
                 &ended,
+                &revoked,
+                &reasons,
             ],
         )
         .await?;
         // Of several with one key the last one counts: one statement cannot take a key twice.
         let mut slots: BTreeMap<&[u8], &IntentRow> = BTreeMap::new();
-        for (row, _) in with().filter(|(_, one)| one.state != State::Void) {
+        for (row, _) in with().filter(|(_, one)| one.state.answers_repeats()) {
             let slot = slots.entry(&row.request_key).or_insert(row);
             if slot.repeat_until < row.repeat_until {
                 *slot = row;

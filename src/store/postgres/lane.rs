@@ -135,7 +135,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
             }
             Some(first) if first.state == State::Open => each.answer(Ok(Begun::Open(first))),
             Some(first) if first.state == State::Issued => each.answer(Ok(Begun::Complete(first))),
-            // Voided since.
+            // Voided or revoked since.
             _ if each.rounds < ROUNDS => {
                 each.rounds += 1;
                 later.push(each);

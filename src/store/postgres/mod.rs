@@ -21,7 +21,10 @@ mod sql;
 mod tests;
 mod writer;
 
-use super::{Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store, closed};
+use super::{
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
+    closed,
+};
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
     types::Serial,
@@ -153,6 +156,17 @@ impl Store for PostgresStore {
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
         let change = Change::Void { serial: serial.clone() };
         self.end(serial, State::Void, change, event).await.map(|_| ())
+    }
+
+    async fn revoke(
+        &self,
+        serial: &Serial,
+        revocation: Revocation,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        let change = Change::Revoke { serial: serial.clone(), revocation };
+        // Whoever did it: here, in an attempt that seemed to fail, or elsewhere.
+        self.end(serial, State::Revoked, change, event).await
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {

@@ -1,14 +1,16 @@
 //! The statements: each is one transaction, takes a group at once, and can be done again.
 
 use super::{
-    super::{Account, Decided, Error, Filter, Intent, Issuance, RequestKey, State, format},
+    super::{
+        Account, Decided, Error, Filter, Intent, Issuance, RequestKey, Revocation, State, format,
+    },
     database::Fault,
     lane::Asked,
     writer::{Change, Outcome, Told},
 };
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::{Serial, Time},
+    types::{RevocationReason, Serial, Time},
 };
 use deadpool_postgres::Object;
 use std::{
@@ -23,9 +25,11 @@ use tokio_postgres::{
 const OPEN: i16 = 1;
 const ISSUED: i16 = 2;
 const VOID: i16 = 3;
+const REVOKED: i16 = 4;
 
 /// Columns of an issuance, as [`issuance`] reads them.
-const ISSUANCE: &str = "i.serial, i.state, i.intent, i.tbs, i.certificate, i.ended";
+const ISSUANCE: &str =
+    "i.serial, i.state, i.intent, i.tbs, i.certificate, i.ended, i.revoked, i.reason";
 
 /// PostgreSQL has no unsigned numbers. What is beyond the largest is as good as the largest.
 pub(super) fn signed(number: u64) -> i64 {
@@ -49,6 +53,7 @@ pub(super) const fn state_number(state: State) -> i16 {
         State::Open => OPEN,
         State::Issued => ISSUED,
         State::Void => VOID,
+        State::Revoked => REVOKED,
     }
 }
 
@@ -117,15 +122,32 @@ fn issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
         OPEN => State::Open,
         ISSUED => State::Issued,
         VOID => State::Void,
+        REVOKED => State::Revoked,
         other => return Err(Error::Corrupt(format!("an issuance of state {other}"))),
     };
     let mut intent = format::read_intent(column(row, 2)?)?;
     intent.tbs = column::<Option<Vec<u8>>>(row, 3)?.unwrap_or_default();
+    let revocation = match (state, column(row, 6)?, column::<Option<i16>>(row, 7)?) {
+        (State::Revoked, Some(at), Some(reason)) => Some(Revocation {
+            at: moment(at),
+            reason: u8::try_from(reason)
+                .ok()
+                .and_then(|code| RevocationReason::try_from(code).ok())
+                .ok_or_else(|| Error::Corrupt(format!("a revocation for reason {reason}")))?,
+        }),
+        (State::Open | State::Issued | State::Void, None, None) => None,
+        _ => {
+            return Err(Error::Corrupt(format!(
+                "an issuance that is {state} and says otherwise of its revocation"
+            )));
+        }
+    };
     Ok(Arc::new(Issuance {
         intent,
         state,
         certificate: column::<Option<Vec<u8>>>(row, 4)?.unwrap_or_default(),
         ended: column::<Option<i64>>(row, 5)?.map(moment),
+        revocation,
     }))
 }
 
@@ -234,7 +256,7 @@ pub(super) async fn list(
     let from = filter.expires_from.map(seconds);
     let mut sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial > $1");
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
-    // A number that stands in the text lets the index of open issuances be used.
+    // A number that stands in the text lets the index of its state be used.
     if let Some(state) = filter.state {
         sql.push_str(&format!(" AND i.state = {}", state_number(state)));
     }
@@ -348,6 +370,7 @@ pub(super) async fn complete(
             state: State::Issued,
             certificate: certificate.clone(),
             ended: Some(event.at),
+            revocation: None,
         }));
     }
     Ok(done)
@@ -373,6 +396,30 @@ pub(super) async fn void(
         INSERT INTO event (writer, number, event) SELECT $3, $4, $5 FROM done RETURNING number";
     let (serial, number) = (serial.as_bytes(), place.after + 1);
     let rows = query(client, SQL, &[&serial, &seconds(at), &place.writer, &number, &event]).await?;
+    Ok(done_or_not(&rows))
+}
+
+/// Revokes an issued certificate, and frees its slot.
+pub(super) async fn revoke(
+    client: &Object,
+    place: Place,
+    serial: &Serial,
+    revocation: Revocation,
+    event: &[u8],
+) -> Result<Outcome, Fault> {
+    const SQL: &str = "
+        WITH done AS (
+            UPDATE issuance SET state = 4, revoked = $2, reason = $3
+            WHERE serial = $1 AND state = 2
+            RETURNING serial, request_key
+        ), freed AS (
+            DELETE FROM request r USING done d
+            WHERE r.request_key = d.request_key AND r.serial = d.serial
+        )
+        INSERT INTO event (writer, number, event) SELECT $4, $5, $6 FROM done RETURNING number";
+    let (serial, number) = (serial.as_bytes(), place.after + 1);
+    let (at, reason) = (seconds(revocation.at), i16::from(revocation.reason.code()));
+    let rows = query(client, SQL, &[&serial, &at, &reason, &place.writer, &number, &event]).await?;
     Ok(done_or_not(&rows))
 }
 

@@ -3,7 +3,10 @@
 use super::{
     super::{
         Begun, Error, Store,
-        contract::{Backend, Postgres, Recorder, at, intent, issue, key, server},
+        contract::{
+            Backend, Postgres, Recorder, at, intent, issue, key, revocation, revoked, serial,
+            server,
+        },
     },
     PostgresOptions, PostgresStore,
     database::{Database, attempt},
@@ -129,6 +132,28 @@ async fn tables_that_have_grown_are_not_read_from_end_to_end() {
     }
     let read = backend.sql("SELECT sum(seq_tup_read) FROM pg_stat_user_tables");
     assert!(read.parse::<u64>().unwrap() < 10_000, "{read} rows");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_layout_1_are_brought_up_to_date_and_keep_what_they_hold() {
+    let backend = Postgres::new();
+    let store = backend.open(Arc::new(Recorder::default())).await;
+    let record = issue(&*store, 1).await;
+    store.close().await;
+    // As layout 1 left them.
+    backend.sql(
+        "DROP INDEX issuance_revoked; ALTER TABLE issuance DROP COLUMN revoked, DROP COLUMN reason;
+         DELETE FROM migration WHERE number > 1",
+    );
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'issuance'";
+    assert_eq!(backend.sql(columns), "11");
+    let store = backend.open(Arc::new(Recorder::default())).await;
+    assert_eq!(store.find(&serial(1)).await.unwrap(), Some(record));
+    let record = store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
+    assert_eq!(record.revocation, Some(revocation(1)));
+    store.close().await;
+    let there = backend.sql("SELECT state, revoked, reason FROM issuance");
+    assert_eq!(there, format!("4|{}|1", at(21).unix()), "for whoever looks with SQL");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,7 @@
 //! reads which of its events are there before it goes on.
 
 use super::{
-    super::{Account, Error, Issuance, format},
+    super::{Account, Error, Issuance, Revocation, format},
     database::{Database, Fault, attempt},
     lane::BATCH,
     sql,
@@ -25,6 +25,8 @@ pub(super) enum Change {
     Complete { serial: Serial, certificate: Vec<u8> },
     /// An open issuance ends without one.
     Void { serial: Serial },
+    /// An issued certificate is revoked.
+    Revoke { serial: Serial, revocation: Revocation },
     /// A new account.
     AddAccount(Account),
     /// An account goes.
@@ -133,7 +135,10 @@ impl Writer {
             }
             self.unsure = false;
             if let [only] = group
-                && !matches!(only.change, Change::Complete { .. } | Change::Void { .. })
+                && !matches!(
+                    only.change,
+                    Change::Complete { .. } | Change::Void { .. } | Change::Revoke { .. }
+                )
                 && found.iter().any(|(_, event)| *event == only.event)
             {
                 return Ok(vec![Outcome::Done]);
@@ -145,6 +150,9 @@ impl Writer {
         let done = match group {
             [Told { change: Change::Void { serial }, event, item, .. }] => {
                 vec![sql::void(client, place, serial, event.at, item).await?]
+            }
+            [Told { change: Change::Revoke { serial, revocation }, item, .. }] => {
+                vec![sql::revoke(client, place, serial, *revocation, item).await?]
             }
             [Told { change: Change::AddAccount(account), item, .. }] => {
                 vec![sql::add_account(client, place, account, item).await?]

@@ -53,10 +53,12 @@ const DROPS: usize = 64;
 
 /// A change that a caller waits for. Values are encoded by the caller, on its own thread.
 pub(super) enum Change {
-    /// Records an open issuance.
-    Begin { record: Arc<Issuance>, item: Vec<u8> },
+    /// Records an open issuance. `revoked`: one that was seen to be revoked, and answers no repeat.
+    Begin { record: Arc<Issuance>, item: Vec<u8>, revoked: Option<Serial> },
     /// Ends an open issuance; `recent` is empty if it was voided.
     End { record: Arc<Issuance>, value: Vec<u8>, recent: Vec<u8>, event: Told },
+    /// Puts a revoked certificate's record in the place of what was `seen`.
+    Revoke { serial: Serial, seen: IVec, value: Vec<u8>, event: Told },
     /// Adds an account.
     AddAccount { name: String, value: Vec<u8>, event: Told },
     /// Removes an account.
@@ -79,7 +81,9 @@ impl Change {
         match self {
             Self::Begin { item, .. } => item.len(),
             Self::End { value, recent, event, .. } => value.len() + recent.len() + event.item.len(),
-            Self::AddAccount { value, event, .. } => value.len() + event.item.len(),
+            Self::Revoke { value, event, .. } | Self::AddAccount { value, event, .. } => {
+                value.len() + event.item.len()
+            }
             Self::RemoveAccount { event, .. } | Self::Append { event } => event.item.len(),
             Self::Decide { value, .. } => value.len(),
             // Alone in its commit.
@@ -281,6 +285,7 @@ struct Plan {
     /// Imported events of other writers.
     others: BTreeMap<u64, Pages>,
     begun: Vec<Arc<Issuance>>,
+    /// Those whose records are written: they are open no more.
     ended: HashSet<Serial>,
     told: Vec<Event>,
     large: bool,
@@ -559,9 +564,26 @@ impl Committer {
     /// Decides on one change and puts what it writes into the plan.
     fn consider(&mut self, plan: &mut Plan, change: Change) -> Result<Outcome, Error> {
         match change {
-            Change::Begin { record, item } => self.begin(plan, record, &item),
+            Change::Begin { record, item, revoked } => {
+                // What is revoked stays so: nothing can have changed since it was seen.
+                if let Some(serial) = revoked {
+                    self.requests.forget(&record.intent.request_key, &serial);
+                }
+                self.begin(plan, record, &item)
+            }
             Change::End { record, value, recent, event } => {
                 self.end(plan, &record, value, &recent, event)
+            }
+            Change::Revoke { serial, seen, value, event } => {
+                let now = self.trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+                if plan.ended.contains(&serial) || now.is_none_or(|now| now != seen) {
+                    // Somebody else was first: the caller reads what became of it.
+                    return Ok(Outcome::Not);
+                }
+                plan.large |= value.len() > USUAL;
+                plan.certificates.push((serial.as_bytes().into(), value.into()));
+                plan.ended.insert(serial);
+                plan.tell(event)
             }
             Change::AddAccount { name, value, event } => {
                 if self.has_account(plan, &name)? {
@@ -740,7 +762,7 @@ impl Committer {
     fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
         let intent = &record.intent;
         let until = intent.repeat_until;
-        if record.state != State::Void && until > self.now {
+        if record.state.answers_repeats() && until > self.now {
             self.requests.restore(intent.request_key, intent.serial.clone(), until);
         }
         if record.state == State::Open {

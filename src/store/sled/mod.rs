@@ -31,7 +31,8 @@ mod keeper;
 mod tests;
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, State, Store, closed, format,
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
+    closed, format,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
@@ -142,18 +143,23 @@ impl SledStore {
     /// verification.
     /// While nothing can be written, it has other things to do.
     async fn ended(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
-        let value = if self.shared.refused().is_none() {
-            match self.ask(Change::Find(serial.clone())).await? {
+        let value = self.ended_value(serial).await?;
+        value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
+    }
+
+    /// What is stored of it.
+    async fn ended_value(&self, serial: &Serial) -> Result<Option<::sled::IVec>, Error> {
+        if self.shared.refused().is_none() {
+            Ok(match self.ask(Change::Find(serial.clone())).await? {
                 Outcome::Found(value) => value,
                 _ => None,
-            }
+            })
         } else {
             let serial = serial.clone();
             let find =
                 move |trees: &Trees| trees.certificates.get(serial.as_bytes()).map_err(fault);
-            self.read(find).await?
-        };
-        value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
+            self.read(find).await
+        }
     }
 
     async fn end(
@@ -205,18 +211,25 @@ fn told(event: Event) -> Result<Told, Error> {
 #[async_trait]
 impl Store for SledStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
-        let item = fitting(format::intent_item(&intent)?)?;
         let record = Arc::new(Issuance::from(intent));
-        match self.change(Change::Begin { record, item }).await? {
-            Outcome::Open(first) => Ok(Begun::Open(first)),
-            Outcome::Complete(serial) => match self.ended(&serial).await? {
-                Some(first) => Ok(Begun::Complete(first)),
-                None => Err(Error::Corrupt(format!(
-                    "issuance {serial} is known as complete and is not there; restore the \
-                     store's folder from a backup"
-                ))),
-            },
-            _ => Ok(Begun::New),
+        let mut revoked = None;
+        loop {
+            let item = fitting(format::intent_item(&record.intent)?)?;
+            let change = Change::Begin { record: Arc::clone(&record), item, revoked };
+            match self.change(change).await? {
+                Outcome::Open(first) => return Ok(Begun::Open(first)),
+                Outcome::Complete(serial) => match self.ended(&serial).await? {
+                    Some(first) if first.state == State::Revoked => revoked = Some(serial),
+                    Some(first) => return Ok(Begun::Complete(first)),
+                    None => {
+                        return Err(Error::Corrupt(format!(
+                            "issuance {serial} is known as complete and is not there; restore \
+                             the store's folder from a backup"
+                        )));
+                    }
+                },
+                _ => return Ok(Begun::New),
+            }
         }
     }
 
@@ -231,6 +244,35 @@ impl Store for SledStore {
 
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
         self.end(serial, State::Void, Vec::new(), event).await.map(|_| ())
+    }
+
+    async fn revoke(
+        &self,
+        serial: &Serial,
+        revocation: Revocation,
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        self.shared.trees()?;
+        // As in `find`: if it ends just now, it was open when this was asked.
+        let open = self.shared.open(|open| open.get(serial).cloned());
+        if let Some(open) = open {
+            open.revoke(revocation)?;
+        }
+        loop {
+            let Some(seen) = self.ended_value(serial).await? else {
+                return Err(Error::NoSuchIssuance(serial.clone()));
+            };
+            let record = Arc::new(format::read_issuance(&seen)?);
+            let Some(revoked) = record.revoke(revocation)?.map(Arc::new) else {
+                return Ok(record);
+            };
+            let value = fitting(format::issuance(&revoked)?)?;
+            let (serial, event) = (serial.clone(), told(event.clone())?);
+            let change = Change::Revoke { serial, seen, value, event };
+            if let Outcome::Done = self.change(change).await? {
+                return Ok(revoked);
+            }
+        }
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {

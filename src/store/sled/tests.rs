@@ -2,7 +2,8 @@
 
 use super::{
     super::contract::{
-        CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, serial,
+        CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, revocation, revoked,
+        serial,
     },
     disk::CONF,
     *,
@@ -88,6 +89,28 @@ async fn everything_is_there_after_opening_again() {
     assert!(trail.told().is_empty(), "what was told is not told again");
     store.append(event(Name::ServerStarted, 33)).await.unwrap();
     assert_eq!(trail.told(), [(Some(nth(33)), event(Name::ServerStarted, 33))]);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_was_revoked_stays_so_after_a_restart_and_answers_no_repeat() {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    for number in 1..=3 {
+        issue(&store, number).await;
+    }
+    let record = store.revoke(&serial(2), revocation(2), revoked(2)).await.unwrap();
+    store.close().await;
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.find(&serial(2)).await.unwrap(), Some(record));
+    assert_eq!(store.events(nth(4), 10).await.unwrap(), [(nth(4), revoked(2))]);
+    // The disk still knows its request as a recent one.
+    assert_eq!(store.begin(intent(10, 2)).await.unwrap(), Begun::New);
+    let second = store.complete(&serial(10), vec![2], issued(10)).await.unwrap();
+    assert_eq!(store.begin(intent(11, 2)).await.unwrap(), Begun::Complete(Arc::clone(&second)));
+    store.close().await;
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.begin(intent(12, 2)).await.unwrap(), Begun::Complete(second));
     store.close().await;
 }
 
@@ -247,7 +270,7 @@ async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
         tree.get(serial(2).as_bytes()).unwrap().unwrap().to_vec()
     };
     let cases: [(Vec<u8>, &str); 4] = [
-        ([&[2], &value[1..]].concat(), "an issuance has format 2, and this estd reads format 1"),
+        ([&[3], &value[1..]].concat(), "an issuance has format 3, and this estd reads format 1"),
         ([&value[..], &[0]].concat(), "1 octets too many"),
         (value[..value.len() / 2].to_vec(), "an issuance: "),
         (Vec::new(), "an empty value"),

@@ -1,11 +1,11 @@
 //! The text of an item: one line of JSON, version 1 of the export.
 //!
 //! Octets are base64, digests and serial numbers hexadecimal, moments RFC 3339 in UTC. The fields
-//! stand in one order and none is left out, so that equal items have equal lines.
+//! stand in one order and none but `revocation` is left out, so that equal items have equal lines.
 
 use super::{Counts, Digest, Summary};
 use crate::{
-    store::{Account, Intent, Issuance, Item, RequestKey, State, format},
+    store::{Account, Intent, Issuance, Item, RequestKey, Revocation, State, format},
     telemetry::audit::{Event, EventId, Name},
     types::{Actor, Label, Method, Operation, RequestId, Serial, Time},
 };
@@ -68,6 +68,16 @@ struct IssuanceLine {
     begun: String,
     certificate: String,
     ended: Option<String>,
+    /// Left out unless there is one: an export without any is what it was before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    revocation: Option<RevocationLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevocationLine {
+    at: String,
+    reason: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -170,7 +180,7 @@ impl ActorLine {
 
 impl From<&Issuance> for IssuanceLine {
     fn from(issuance: &Issuance) -> Self {
-        let Issuance { intent, state, certificate, ended } = issuance;
+        let Issuance { intent, state, certificate, ended, revocation } = issuance;
         Self {
             serial: shown(&intent.serial),
             state: shown(state),
@@ -192,6 +202,10 @@ impl From<&Issuance> for IssuanceLine {
             begun: shown(intent.begun),
             certificate: STANDARD.encode(certificate),
             ended: ended.map(shown),
+            revocation: revocation.map(|Revocation { at, reason }| RevocationLine {
+                at: shown(at),
+                reason: shown(reason),
+            }),
         }
     }
 }
@@ -219,11 +233,19 @@ impl IssuanceLine {
             request_id: request_id(&self.request)?,
             begun: time(&self.begun)?,
         };
+        let revocation = self.revocation.map(|line| {
+            Ok::<_, Fault>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
+        });
+        let state = format::by_text(&self.state, format::state_of, State::to_string)?;
+        if (state == State::Revoked) != revocation.is_some() {
+            return Err(format!("it is {state} and says otherwise of its revocation"));
+        }
         Ok(Issuance {
             intent,
-            state: format::by_text(&self.state, format::state_of, State::to_string)?,
+            state,
             certificate: octets(&self.certificate)?,
             ended: self.ended.as_deref().map(time).transpose()?,
+            revocation: revocation.transpose()?,
         })
     }
 }

@@ -5,7 +5,7 @@ use super::{
         Error as StoreError, Intent, Issuance, MemoryStore, SledStore, State,
         contract::{
             Backend, CACHE, NOW, Postgres, account, at, event, intent, issue, issued, key, nth,
-            serial,
+            revocation, revoked, serial,
         },
     },
     *,
@@ -33,6 +33,7 @@ async fn full(store: &dyn Store) {
     store.void(&serial(2001), event(Name::IssuanceVoided, 2001)).await.unwrap();
     let renewal = Intent { predecessor: Some(serial(3)), ..intent(2002, 2002) };
     store.begin(renewal).await.unwrap();
+    store.revoke(&serial(4), revocation(4), revoked(4)).await.unwrap();
     for name in ["zoe", "", "ä\"\n"] {
         store.add_account(account(name), event(Name::AccountAdded, 1)).await.unwrap();
     }
@@ -45,7 +46,7 @@ async fn full(store: &dyn Store) {
     store.import(vec![Item::Event(other, issued(1))]).await.unwrap();
 }
 
-const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, decisions: 1, events: 1207 };
+const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, decisions: 1, events: 1208 };
 
 async fn exported(store: &dyn Store) -> (Vec<u8>, Summary) {
     let mut file = Vec::new();
@@ -88,14 +89,14 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
         crate::store::Begun::Complete(source.find(&serial(3)).await.unwrap().unwrap())
     );
     issue(&target, 5001).await;
-    assert_eq!(target.events(nth(1207), 9).await.unwrap()[0].1, issued(5001));
+    assert_eq!(target.events(nth(1208), 9).await.unwrap()[0].1, issued(5001));
     target.close().await;
 
     // And from sled into memory, with an open record that is completed there.
     let (target, source) = (memory(), sled(&folder));
     let summary = copy(&source, &target, &mut |_, _| {}).await.unwrap();
     assert_eq!(exported(&source).await, exported(&target).await);
-    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1208, ..COUNTS });
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
     target.complete(&serial(2000), vec![1], issued(2000)).await.unwrap();
     source.close().await;
 }
@@ -120,7 +121,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
 
     let back = memory();
     let summary = copy(&*target, &back, &mut |_, _| {}).await.unwrap();
-    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1208, ..COUNTS });
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
     assert!(all(&back).await == all(&*target).await);
     target.close().await;
 }
@@ -170,7 +171,29 @@ fn every_text_is_read_back() {
             assert_eq!(by_text(&state.to_string(), state_of, ToString::to_string), Ok(state));
         }
     }
-    assert!(names >= 12);
+    assert!(names >= 13);
+}
+
+#[tokio::test]
+async fn the_text_of_a_revocation_is_this_and_fits_the_state() {
+    let store = memory();
+    issue(&store, 1).await;
+    store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
+    let (file, _) = exported(&store).await;
+    let text = String::from_utf8(file).unwrap();
+    let line = text.lines().nth(1).unwrap();
+    let end = r#""ended":"2026-11-21T12:00:05Z","revocation":{"at":"2026-11-21T12:00:21Z","reason":"keyCompromise"}}}"#;
+    assert!(line.starts_with(r#"{"issuance":{"serial":"010000000000000001","state":"revoked","#));
+    assert!(line.ends_with(end), "{line}");
+    let left_out = line.replace(&line[line.find(r#","revocation"#).unwrap()..], "}}");
+    for (line, why) in [
+        (line.replace(r#""revoked""#, r#""issued""#), "it is issued and says otherwise"),
+        (left_out, "it is revoked and says otherwise"),
+        (line.replace("keyCompromise", "certificateHold"), "no reason of a revocation"),
+    ] {
+        let fault = line::read(line.as_bytes()).unwrap_err();
+        assert!(fault.contains(why), "{fault}");
+    }
 }
 
 #[tokio::test]
@@ -351,7 +374,7 @@ async fn a_compacted_store_is_the_same_store() {
     store.close().await;
     // The mark went with it: a loss of events is still found.
     let mark = std::fs::read_to_string(folder.join("mark")).unwrap();
-    assert!(mark.starts_with(&format!("{:020} ", 1207)), "{mark}");
+    assert!(mark.starts_with(&format!("{:020} ", 1208)), "{mark}");
 
     // Compacted once more, at a time when no repeat is answered any more.
     let later = SledStore::compact(&folder, CACHE, at(9999), &mut |_, _| {}).await.unwrap();

@@ -1,0 +1,65 @@
+//! Revoking: the record and its event, whoever asks for it.
+
+use crate::{
+    store::{self, Issuance, Revocation, Store},
+    telemetry::audit::{Event, Name},
+    types::{Actor, RequestId, RevocationReason, Serial, Time},
+};
+use std::sync::Arc;
+
+/// Which certificate is revoked, by whom and why.
+#[derive(Clone, Debug)]
+pub struct Withdrawal {
+    /// Which.
+    pub serial: Serial,
+    /// Why.
+    pub reason: RevocationReason,
+    /// What the event is to say beside it.
+    pub comment: Option<String>,
+    /// Who asks for it.
+    pub actor: Actor,
+    /// The request that asks; none if an operator does.
+    pub request_id: Option<RequestId>,
+}
+
+/// A certificate that is on record as revoked.
+#[derive(Clone, Debug)]
+pub struct Withdrawn {
+    /// The record.
+    pub issuance: Arc<Issuance>,
+    /// Whether it was revoked before: then the record says when and why.
+    pub before: bool,
+}
+
+/// Revokes a certificate, for good (RFC 5280 §5.3). If it was revoked before, that stays.
+///
+/// Whether `withdrawal.actor` may is for the caller to find out.
+///
+/// # Errors
+/// [`store::Error::NoSuchIssuance`]; [`store::Error::WrongState`] if there is no certificate;
+/// [`store::Error::Unavailable`].
+pub async fn revoke(
+    store: &dyn Store,
+    withdrawal: Withdrawal,
+    now: Time,
+) -> Result<Withdrawn, store::Error> {
+    let Withdrawal { serial, reason, comment, actor, request_id } = withdrawal;
+    let Some(found) = store.find(&serial).await? else {
+        return Err(store::Error::NoSuchIssuance(serial));
+    };
+    if found.revocation.is_some() {
+        return Ok(Withdrawn { issuance: found, before: true });
+    }
+    let intent = &found.intent;
+    let mut event = Event::new(now, Name::CertificateRevoked, actor)
+        .with("serial", &serial)
+        .with("subject", &intent.subject)
+        .with("ca", &intent.ca)
+        .with("profile", &intent.profile)
+        .with_some("label", intent.label.as_ref())
+        .with("reason", reason)
+        .with_some("comment", comment);
+    event.request_id = request_id;
+    let issuance = store.revoke(&serial, Revocation { at: now, reason }, event).await?;
+    Ok(Withdrawn { issuance, before: false })
+}

@@ -1,0 +1,201 @@
+//! What a revoked certificate is good for: nothing.
+
+use crate::common::*;
+use estd::{
+    admin::{
+        Admin, Error,
+        check::{Inspector, check},
+    },
+    api::{CertificateQuery, NewRevocation, Revoked},
+    entropy::SystemEntropy,
+    pki::Certificate,
+    types::{Actor, Serial},
+};
+use std::sync::Arc;
+
+fn serial(device: &Identity) -> Serial {
+    Certificate::parse(&device.der()).unwrap().serial().clone()
+}
+
+fn admin(server: &TestServer) -> Admin {
+    let (store, clock) = (Arc::clone(server.running.store()), Arc::clone(&server.clock));
+    Admin::new(store, Vec::new(), clock, Arc::new(SystemEntropy::new()))
+}
+
+async fn revoke(server: &TestServer, device: &Identity, reason: &str) -> Revoked {
+    let new = NewRevocation { reason: Some(reason.to_owned()), comment: Some("lost".to_owned()) };
+    let text = serial(device).to_string();
+    admin(server).revoke(&text, &new, Actor::operator(1000)).await.unwrap()
+}
+
+/// proves: R-7030-3.3.2-g
+#[tokio::test]
+async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renewed() {
+    let labels = "[label.cert]\nauthentication = \"certificate\"\n\
+                  [label.both]\nauthentication = \"both\"\n\
+                  [label.password]\nauthentication = \"password\"\n";
+    let server = TestServer::start_with(labels).await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    // A connection that was opened in time, and is used later.
+    let mut kept = server.connect_as(&device).await;
+    assert_eq!(kept.send(post("simplereenroll", &csr, "")).await.status, 200);
+    revoke(&server, &device, "keyCompromise").await;
+
+    for (label, status) in [("", 401), ("cert/", 403), ("both/", 403)] {
+        for operation in ["simpleenroll", "simplereenroll"] {
+            let request = post(&format!("{label}{operation}"), &csr, "");
+            let fresh = server.connect_as(&device).await.send(&request).await;
+            let old = kept.send(&request).await;
+            for reply in [fresh, old] {
+                assert_eq!(reply.status, status, "{label}{operation}: {}", reply.text());
+                let reason = if status == 401 {
+                    reply.header("X-Reason").unwrap().to_owned()
+                } else {
+                    reply.text()
+                };
+                let expected = "one that was revoked at 2026-11-21T12:00:00Z: keyCompromise";
+                assert!(reason.contains(expected), "{reason}");
+            }
+        }
+    }
+    // With both demanded, a right password makes up for nothing; where one is enough, it counts
+    // alone, and renews nothing.
+    let by_both = |operation: &str| post(operation, &csr, &basic("tester", PASSWORD));
+    assert_eq!(kept.send(by_both("both/simpleenroll")).await.status, 403);
+    let reply = kept.send(by_both("simplereenroll")).await;
+    assert_eq!(reply.status, 403);
+    assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());
+    let reply = kept.send(by_both("simpleenroll")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let new = Identity { pem: reply.certificate_pem(), key: String::new() };
+    let record = server.running.store().find(&serial(&new)).await.unwrap().unwrap();
+    assert_eq!(record.intent.predecessor, None);
+    assert_eq!(record.intent.actor.name, "tester");
+    // Where certificates are not looked at, and for what is free, nothing changes.
+    assert_eq!(kept.send(by_both("password/simpleenroll")).await.status, 200);
+    let cacerts = "GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_eq!(kept.send(cacerts).await.status, 200);
+    // Its renewal is a certificate of its own and stays good.
+    let others = server.events_named("certificate.revoked");
+    assert_eq!(others.len(), 1);
+}
+
+#[tokio::test]
+async fn a_repeat_never_hands_out_what_was_revoked() {
+    let server = TestServer::start().await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let device = server.identity(&csr, key.clone()).await;
+    assert_eq!(server.enroll(&csr).await.certificate_pem(), device.pem, "within its window");
+    revoke(&server, &device, "superseded").await;
+    let second = server.identity(&csr, key).await;
+    assert_ne!(serial(&second), serial(&device));
+    assert_eq!(server.enroll(&csr).await.certificate_pem(), second.pem);
+}
+
+#[tokio::test]
+async fn an_operator_revokes_once_and_finds_it() {
+    let server = TestServer::start().await;
+    let (one, two) = (server.device("/CN=device-1").await, server.device("/CN=device-2").await);
+    let admin = admin(&server);
+    let first = revoke(&server, &one, "cessationofoperation").await;
+    let expected = Revoked {
+        serial: serial(&one).to_string(),
+        subject: "CN=device-1".to_owned(),
+        revoked: "2026-11-21T12:00:00Z".to_owned(),
+        reason: "cessationOfOperation".to_owned(),
+        before: false,
+    };
+    assert_eq!(first, expected);
+    server.clock.advance(std::time::Duration::from_secs(60));
+    let again = revoke(&server, &one, "keyCompromise").await;
+    assert_eq!(again, Revoked { before: true, ..expected });
+
+    let told = server.events_named("certificate.revoked");
+    let [event] = &told[..] else { panic!("once: {told:?}") };
+    let detail = |name: &str| {
+        let found = event.details.iter().find(|(found, _)| found == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(detail("serial"), Some(serial(&one).to_string().as_str()));
+    assert_eq!(detail("reason"), Some("cessationOfOperation"));
+    assert_eq!((detail("comment"), detail("subject")), (Some("lost"), Some("CN=device-1")));
+    assert_eq!(event.actor, Actor::operator(1000));
+
+    let listed = async |state: &str| {
+        let query = CertificateQuery { state: Some(state.to_owned()), ..Default::default() };
+        let page = admin.certificates(&query).await.unwrap();
+        page.certificates.into_iter().map(|one| one.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("revoked").await, ["CN=device-1"]);
+    assert!(!listed("valid").await.contains(&"CN=device-1".to_owned()));
+    let entry = admin.certificate(&serial(&one).to_string()).await.unwrap();
+    assert_eq!(entry.state, "revoked");
+    assert_eq!(entry.revoked.as_deref(), Some("2026-11-21T12:00:00Z"));
+    assert_eq!(entry.revocation_reason.as_deref(), Some("cessationOfOperation"));
+    assert_eq!(entry.pem.as_deref().map(str::trim), Some(one.pem.trim()), "it can be shown still");
+
+    let reason = |reason: &str| NewRevocation { reason: Some(reason.to_owned()), comment: None };
+    let operator = || Actor::operator(0);
+    let number = serial(&two).to_string();
+    let refused = admin.revoke(&number, &reason("certificateHold"), operator()).await;
+    assert!(matches!(&refused, Err(Error::Invalid { fault, .. }) if fault.contains("superseded")));
+    let refused = admin.revoke("0102", &NewRevocation::default(), operator()).await;
+    assert!(matches!(&refused, Err(Error::NotFound(what)) if what == "certificate 0102"));
+    let done = admin.revoke(&number, &NewRevocation::default(), operator()).await.unwrap();
+    assert_eq!(done.reason, "unspecified");
+}
+
+#[tokio::test]
+async fn a_store_with_revoked_certificates_is_good_and_its_faults_are_named() {
+    #[derive(Default)]
+    struct Told(Vec<String>);
+    impl Inspector for Told {
+        fn fault(&mut self, what: &str, why: &str) {
+            self.0.push(format!("{what}: {why}"));
+        }
+        fn read(&mut self, _count: u64) {}
+    }
+    use estd::store::{
+        Issuance, Item, MemoryStore, State, Store,
+        transfer::{Items, Walk},
+    };
+    let server = TestServer::start().await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let device = server.identity(&csr, key).await;
+    revoke(&server, &device, "keyCompromise").await;
+    // One more for the same request, within its window: as it should be after a revocation.
+    assert_eq!(server.enroll(&csr).await.status, 200);
+    let mut items = Vec::new();
+    let mut walk = Walk::new(&**server.running.store());
+    while let Some(item) = walk.next().await.unwrap() {
+        items.push(item);
+    }
+    let checked = async |change: &dyn Fn(&mut Issuance)| {
+        let mut items = items.clone();
+        for item in &mut items {
+            if let Item::Issuance(one) = item
+                && one.state == State::Revoked
+            {
+                change(Arc::make_mut(one));
+            }
+        }
+        let store = MemoryStore::new(Arc::new(estd::telemetry::audit::NoTrail));
+        store.import(items).await.unwrap();
+        let mut told = Told::default();
+        let found = check(&store, server.clock.now(), &mut told).await;
+        ((found.issued, found.revoked), told.0)
+    };
+    use estd::clock::Clock;
+    assert_eq!(checked(&|_| {}).await, ((2, 1), Vec::new()));
+    let name = format!("issuance {}", serial(&device));
+    let (_, faults) = checked(&|one| one.revocation = None).await;
+    assert_eq!(faults, [format!("{name}: is revoked and says otherwise of its revocation")]);
+    let (_, faults) = checked(&|one| {
+        one.revocation = None;
+        one.state = State::Issued;
+    })
+    .await;
+    let untold = format!("{name}: an event certificate.revoked tells of it, and it is not so");
+    assert!(faults.contains(&untold), "{faults:?}");
+}

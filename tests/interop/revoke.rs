@@ -1,0 +1,101 @@
+//! `estd cert revoke` with the program itself: through the server's socket, and without a server.
+
+use crate::process::{Estd, good, operator};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// `est` in the server's folder, under the anchor that stands there.
+fn est(estd: &Estd, password: Option<&str>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
+    command
+        .args(arguments)
+        .args(["--server", &format!("https://localhost:{}", estd.port), "--cacert"])
+        .arg(estd.anchor())
+        .current_dir(estd.folder.path());
+    if let Some(password) = password {
+        command.args(["--user", "enroll"]).env("EST_PASSWORD", password);
+    }
+    command.output().unwrap()
+}
+
+fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
+    let output = command.args(arguments).current_dir(folder).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_password() {
+    let estd = Estd::start();
+    let password = estd.password.clone();
+    for device in ["one", "two"] {
+        let name = format!("CN={device}");
+        let arguments = ["enroll", "--subject", &name, "--out", device];
+        good("enroll", est(&estd, Some(&password), &arguments));
+    }
+    let reenroll = |device: &str| est(&estd, None, &["reenroll", "--out", device]);
+    good("reenroll", reenroll("one"));
+    let serial_of = |device: &str| {
+        let file = estd.path(device).join("cert.pem");
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-noout", "-serial", "-in"]).arg(file);
+        let serial = good("openssl", openssl.output().unwrap());
+        serial.trim().trim_start_matches("serial=").to_owned()
+    };
+    let (one, two) = (serial_of("one"), serial_of("two"));
+
+    // The server answers. Its serial numbers are read as openssl writes them.
+    let arguments = ["--reason", "keyCompromise", "--comment", "stolen"];
+    let told = estd.operator(&[&["cert", "revoke", &one], &arguments[..]].concat());
+    assert!(told.starts_with(&one.to_lowercase()), "{told}");
+    assert!(told.contains("(CN=one) was revoked at "), "{told}");
+    assert!(told.ends_with(": keyCompromise\n"), "{told}");
+    let again = estd.operator(&["cert", "revoke", &one]);
+    assert_eq!(again, told.replace("was revoked at", "was revoked before at"));
+    let refused = reenroll("one");
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("the server answered 401"), "{text}");
+    good("the other one", reenroll("two"));
+    let listed = estd.operator(&["cert", "list", "--revoked", "--json"]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    let entry: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(entry["serial"], one.to_lowercase());
+    assert_eq!(
+        (&entry["state"], &entry["revocation_reason"]),
+        (&"revoked".into(), &"keyCompromise".into())
+    );
+    let shown = estd.operator(&["cert", "show", &one]);
+    assert!(
+        shown.contains("reason       keyCompromise") && shown.contains("BEGIN CERT"),
+        "{shown}"
+    );
+    let trail = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
+    let events: Vec<&str> =
+        trail.lines().filter(|line| line.contains("certificate.revoked")).collect();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].contains("stolen") && events[0].contains("keyCompromise"), "{events:?}");
+    let again = ["enroll", "--subject", "CN=one", "--out", "one", "--force"];
+    good("enroll", est(&estd, Some(&password), &again));
+    good("reenroll", reenroll("one"));
+
+    // Without a server the store is opened; a server that starts then knows of it.
+    let folder = estd.stop();
+    let (code, fault) = try_operator(folder.path(), &["cert", "revoke", "0102030405"]);
+    assert_eq!((code, fault.contains("certificate 0102030405 does not exist")), (Some(1), true));
+    let (code, fault) = try_operator(folder.path(), &["cert", "revoke", &two, "--reason", "bored"]);
+    assert_eq!((code, fault.contains("superseded")), (Some(1), true), "{fault}");
+    operator(folder.path(), &["cert", "revoke", &two, "--json"]);
+    let checked = operator(folder.path(), &["store", "check"]);
+    assert!(checked.contains(" 2 revoked") && checked.ends_with("good\n"), "{checked}");
+    let estd = Estd::start_in(folder);
+    let refused = est(&estd, None, &["reenroll", "--out", "two"]);
+    assert_eq!(
+        refused.status.code(),
+        Some(0),
+        "its renewal is good: that was revoked is the old one"
+    );
+}
