@@ -241,6 +241,8 @@ pub struct Policy {
     pub authentication: Authentication,
     /// Which names a client may have that shows a certificate and no password.
     pub certificate_names: CertificateNames,
+    /// Whether a CSR has to be bound to the TLS connection that it comes over (RFC 7030 §3.5).
+    pub linking: Linking,
     /// Whether re-enrolment with the same key (renew) is allowed.
     pub renew: bool,
     /// Whether re-enrolment with a new key (rekey) is allowed.
@@ -273,6 +275,18 @@ pub enum CertificateNames {
     Own,
     /// Any.
     Any,
+}
+
+/// Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR holds the channel binding
+/// of the TLS connection that it comes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linking {
+    /// No binding is known here: a CSR that has one is refused, for it cannot be verified.
+    Off,
+    /// A binding that is there is verified; none need be.
+    Optional,
+    /// A CSR without a binding is refused, unless it comes from an RA.
+    Required,
 }
 
 /// How base64 goes out (D-02).

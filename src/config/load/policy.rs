@@ -2,7 +2,10 @@
 
 use super::{DAY, MINUTE, ca::ca_name};
 use crate::{
-    config::{Authentication, Base64Form, Ca, CertificateNames, Policy, Profile, section::Section},
+    config::{
+        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile,
+        section::Section,
+    },
     types::{CaName, ProfileName},
 };
 use const_oid::ObjectIdentifier;
@@ -35,6 +38,15 @@ pub(super) fn policy(
             "certificate_names",
             &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
             CertificateNames::Own,
+        ),
+        linking: section.one_of(
+            "linking",
+            &[
+                ("optional", Linking::Optional),
+                ("required", Linking::Required),
+                ("off", Linking::Off),
+            ],
+            Linking::Optional,
         ),
         renew: section.boolean("renew", true),
         rekey: section.boolean("rekey", true),
