@@ -113,10 +113,14 @@ async fn r_8951_3_1_a_every_layout_of_a_request_is_read_and_answered_in_kind() {
 
 #[tokio::test]
 async fn a_get_of_a_client_that_says_nothing_of_itself_is_answered_in_one_line() {
-    // strongSwan sends Host only, and cannot read line breaks.
+    // strongSwan sends Host only, est-ca Accept, too; both cannot read line breaks.
     let server = TestServer::start().await;
     let silent = server.send("GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(!silent.text().trim_end().contains('\n'));
+    let accepting = server
+        .send("GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\nAccept: */*\r\n\r\n")
+        .await;
+    assert!(!accepting.text().trim_end().contains('\n'));
     let named = server
         .send("GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\nUser-Agent: libest\r\n\r\n")
         .await;

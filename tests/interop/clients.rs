@@ -65,6 +65,16 @@ impl<'a> Call<'a> {
             .run(Command::new(format!("{DRIVERS}/strongswan_est.sh")), operation)
     }
 
+    /// A program of drivers/rust, which tests/run builds.
+    fn rust(self, program: &str, operation: &str) -> String {
+        let server = format!("https://localhost:{}", self.estd.port);
+        let password = self.estd.password.clone();
+        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rust-clients/bin");
+        self.with("EST_SERVER", server)
+            .with("EST_PASSWORD", password)
+            .run(Command::new(built.join(program)), operation)
+    }
+
     fn bouncy_castle(self, operation: &str) -> String {
         let mut java = Command::new("java");
         java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
@@ -151,6 +161,26 @@ fn bouncy_castle_est() {
             .certificate(&format!("enroll-{version}"), "newcert.pem", "newkey.pem")
             .bouncy_castle("reenroll");
     }
+}
+
+#[test]
+fn usg_est_client() {
+    let estd = Estd::start();
+    let call = |out: &str| Call::new(&estd, out);
+    let cas = call("ca").rust("usg-est", "cacerts");
+    assert_eq!(cas.matches("ca: ").count(), 2, "{cas}");
+    call("enroll").basic().rust("usg-est", "enroll");
+    call("reenroll").certificate("enroll", "cert.pem", "key.pem").rust("usg-est", "reenroll");
+}
+
+/// It cannot read line breaks, and asks for the CA certificates with an Accept of its own.
+#[test]
+fn est_ca() {
+    let estd = Estd::start();
+    let call = |out: &str| Call::new(&estd, out);
+    call("ca").rust("est-ca", "cacerts");
+    call("enroll").basic().rust("est-ca", "enroll");
+    call("reenroll").certificate("enroll", "cert.pem", "key.pem").rust("est-ca", "reenroll");
 }
 
 /// The commands of the welcome, pasted as they are.

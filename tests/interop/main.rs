@@ -13,6 +13,7 @@ mod common;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod client_pages;
 mod clients;
 mod database;
 mod faults;

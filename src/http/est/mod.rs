@@ -26,7 +26,7 @@ use crate::{
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
     body::{Body, Bytes},
-    header::{ACCEPT, EXPECT, USER_AGENT},
+    header::{EXPECT, USER_AGENT},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -178,10 +178,10 @@ where
     }
 }
 
-/// How a client that sent no body reads base64 (D-02). strongSwan, which cannot read line breaks,
-/// sends Host and nothing else; clients that need them (libest) say who they are.
+/// How a client that sent no body reads base64 (D-02). Those that cannot read line breaks
+/// (strongSwan, est-ca) do not say who they are; those that need them (libest) do.
 fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
-    let silent = !headers.contains_key(USER_AGENT) && !headers.contains_key(ACCEPT);
+    let silent = !headers.contains_key(USER_AGENT);
     match endpoint.rules().base64 {
         Base64Form::Auto if silent => Layout::Line,
         Base64Form::Line => Layout::Line,
