@@ -1,6 +1,10 @@
 //! Certificates (RFC 5280 §4.1), read.
 
-use super::{DistinguishedName, Error, SubjectAltName, extension, oid};
+use super::{
+    DistinguishedName, Error, SubjectAltName,
+    extension::{self, KeyUsage},
+    oid,
+};
 use crate::types::{Fault, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
@@ -22,6 +26,7 @@ pub struct Certificate {
     not_before: Time,
     not_after: Time,
     san: Option<SubjectAltName>,
+    key_usage: Option<Vec<u8>>,
     extended_key_usage: Vec<ObjectIdentifier>,
     subject_key_identifier: Option<Vec<u8>>,
     extensions: Vec<ObjectIdentifier>,
@@ -51,6 +56,7 @@ impl Certificate {
             not_before: parts.not_before.to_system_time().into(),
             not_after: parts.not_after.to_system_time().into(),
             san: value(oid::SUBJECT_ALT_NAME).map(SubjectAltName::parse).transpose()?,
+            key_usage: value(oid::KEY_USAGE).map(<[u8]>::to_vec),
             extended_key_usage: value(oid::EXTENDED_KEY_USAGE)
                 .map(extension::extended_key_usage)
                 .transpose()?
@@ -113,6 +119,14 @@ impl Certificate {
     #[must_use]
     pub const fn san(&self) -> Option<&SubjectAltName> {
         self.san.as_ref()
+    }
+
+    /// keyUsage; without one the key is for everything.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it cannot be read.
+    pub fn key_usage(&self) -> Result<Option<KeyUsage>, Error> {
+        self.key_usage.as_deref().map(KeyUsage::parse).transpose()
     }
 
     /// extKeyUsage; empty without one.

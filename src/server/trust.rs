@@ -7,7 +7,10 @@
 //! request for itself.
 
 use super::Error;
-use crate::types::{ClientCertificate, Time, TrustClass, Verdict};
+use crate::{
+    pki::{Certificate, extension::KeyUsage},
+    types::{ClientCertificate, Time, TrustClass, Verdict},
+};
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::danger::HandshakeSignatureValid,
@@ -15,8 +18,8 @@ use rustls::{
     pki_types::{CertificateDer, TrustAnchor, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use std::{sync::Arc, time::Duration};
-use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use std::{cell::Cell, sync::Arc, time::Duration};
+use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath, anchor_from_trusted_cert};
 
 /// Lets every client certificate through whose key the client holds.
 #[derive(Debug)]
@@ -81,6 +84,15 @@ impl ClientCertVerifier for AskOnly {
     }
 }
 
+/// Why a chain does not validate.
+#[derive(Debug)]
+enum Flaw {
+    /// What webpki found.
+    Path(webpki::Error),
+    /// What it does not look at: keyUsage (RFC 5280 §6.1.4 n; RFC 8446 §4.4.2.3).
+    Usage(&'static str),
+}
+
 /// The two databases of trust anchors for client certificates.
 #[derive(Debug)]
 pub(super) struct Databases {
@@ -120,7 +132,7 @@ impl Databases {
             Err(explicit) => match self.validate(end_entity, intermediates, &self.implicit, now) {
                 Ok(()) => Verdict::Trusted(TrustClass::Implicit),
                 // The more telling of the two: that it is unknown says nothing if it is known here.
-                Err(webpki::Error::UnknownIssuer) => {
+                Err(Flaw::Path(webpki::Error::UnknownIssuer)) => {
                     self.untrusted(end_entity, intermediates, &explicit)
                 }
                 Err(implicit) => self.untrusted(end_entity, intermediates, &implicit),
@@ -134,9 +146,9 @@ impl Databases {
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        fault: &webpki::Error,
+        flaw: &Flaw,
     ) -> Verdict {
-        if let webpki::Error::CertNotValidYet { not_before, .. } = fault {
+        if let Flaw::Path(webpki::Error::CertNotValidYet { not_before, .. }) = flaw {
             // webpki looks at the time before it looks at the issuer, who may be anybody.
             let then = Time::from_unix(not_before.as_secs());
             let passes = |anchors| self.validate(end_entity, intermediates, anchors, then).is_ok();
@@ -144,7 +156,10 @@ impl Databases {
                 return Verdict::NotYet(then);
             }
         }
-        Verdict::Untrusted(reason(fault))
+        Verdict::Untrusted(match flaw {
+            Flaw::Path(fault) => reason(fault),
+            Flaw::Usage(what) => (*what).to_owned(),
+        })
     }
 
     fn validate(
@@ -153,25 +168,49 @@ impl Databases {
         intermediates: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: Time,
-    ) -> Result<(), webpki::Error> {
+    ) -> Result<(), Flaw> {
         if anchors.is_empty() {
-            return Err(webpki::Error::UnknownIssuer);
+            return Err(Flaw::Path(webpki::Error::UnknownIssuer));
         }
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
-        EndEntityCert::try_from(end_entity)?
-            .verify_for_usage(
-                webpki::ALL_VERIFICATION_ALGS,
-                anchors,
-                intermediates,
-                now,
-                // clientAuth if the certificate names usages at all: an IDevID usually has none
-                // (R-8021AR-8-d).
-                KeyUsage::client_auth(),
-                None,
-                None,
-            )
-            .map(|_| ())
+        let leaf = EndEntityCert::try_from(end_entity).map_err(Flaw::Path)?;
+        // A CA whose key is for something else is no issuer; there may be another path.
+        let no_issuer = Cell::new(false);
+        let issuers = |path: &VerifiedPath<'_>| {
+            if path.intermediate_certificates().all(|ca| allows(&ca.der(), KeyUsage::KEY_CERT_SIGN))
+            {
+                return Ok(());
+            }
+            no_issuer.set(true);
+            Err(webpki::Error::UnknownIssuer)
+        };
+        let path = leaf.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            anchors,
+            intermediates,
+            now,
+            // clientAuth if the certificate names usages at all: an IDevID usually has none
+            // (R-8021AR-8-d).
+            WebpkiUsage::client_auth(),
+            None,
+            Some(&issuers),
+        );
+        match path {
+            Ok(_) if allows(end_entity, KeyUsage::DIGITAL_SIGNATURE) => Ok(()),
+            Ok(_) => Err(Flaw::Usage("one whose keyUsage lacks digitalSignature")),
+            Err(_) if no_issuer.get() => {
+                Err(Flaw::Usage("one of an issuer whose keyUsage lacks keyCertSign"))
+            }
+            Err(fault) => Err(Flaw::Path(fault)),
+        }
     }
+}
+
+/// Whether a certificate's key may be used so. Without a keyUsage it may.
+fn allows(certificate: &[u8], usage: KeyUsage) -> bool {
+    Certificate::parse(certificate)
+        .and_then(|certificate| certificate.key_usage())
+        .is_ok_and(|found| found.is_none_or(|found| found.contains(usage)))
 }
 
 fn reason(fault: &webpki::Error) -> String {

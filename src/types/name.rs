@@ -218,7 +218,17 @@ mod tests {
 
     #[test]
     fn r_7030_3_2_2_f_a_label_is_no_operation() {
-        for reserved in ["cacerts", "crls", "pal", "simpleenroll", "return", "sen"] {
+        for reserved in [
+            // RFC 7030 §3.2.2.
+            "cacerts simpleenroll simplereenroll fullcmc serverkeygen csrattrs",
+            // RFC 8295 §1.1, and the second part of serverkeygen/return and others.
+            "pal eecerts crls symmetrickeys firmware tamp return",
+            // RFC 9148 §4.1.
+            "crts sen sren skg skc att",
+        ]
+        .iter()
+        .flat_map(|names| names.split(' '))
+        {
             assert_eq!(
                 reserved.parse::<Label>(),
                 Err(InvalidName::Reserved { seen: reserved.to_owned() })

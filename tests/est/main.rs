@@ -26,3 +26,4 @@ mod revoke;
 mod store;
 mod sweep;
 mod tls;
+mod trust;
