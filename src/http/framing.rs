@@ -263,7 +263,7 @@ mod tests {
         framing.see(b"G");
         let since = framing.progress.seen();
         assert_eq!(since.0, Phase::Header);
-        framing.see(b"ET / HTTP/1.1\r\n");
+        framing.see(b"ET / HTTP/1.1\r\nContent-Length: 12\r\n");
         assert_eq!(framing.progress.seen(), since, "from its first octet");
         framing.see(b"\r\n");
         framing.begins(Phase::Request);
