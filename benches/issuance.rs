@@ -77,6 +77,7 @@ fn order(content: &Content, number: u64) -> Order {
         actor: Actor::server(),
         predecessor: None,
         request_id: RequestId::new([0; 8]),
+        facts: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`types`], [`clock`], [`entropy`] | small checked values; time and randomness, passed in |
 //! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
+//! | [`digest`] | HTTP Digest: header fields and arithmetic |
 //! | [`config`] | est.toml, checked |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
 //! | [`store`] | every certificate's record: memory, sled |
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod digest;
 pub mod entropy;
 pub mod est;
 mod failpoint;

@@ -14,24 +14,29 @@ use std::{
 };
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 19] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
     ("failpoint", &[]),
+    ("digest", &[]),
     ("telemetry", &["types", "clock"]),
     ("config", &["types"]),
     ("pki", &["types"]),
-    ("store", &["types", "failpoint", "telemetry"]),
+    ("store", &["types", "digest", "failpoint", "telemetry"]),
     ("ca", &["types", "entropy", "failpoint", "telemetry", "config", "pki", "store"]),
-    ("ra", &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca"]),
+    ("ra", &["types", "digest", "clock", "entropy", "telemetry", "config", "pki", "store", "ca"]),
     ("est", &["types", "clock", "entropy", "telemetry", "config", "pki", "store", "ca", "ra"]),
     ("api", &[]),
-    ("admin", &["types", "clock", "entropy", "telemetry", "pki", "store", "ca", "ra", "api"]),
+    (
+        "admin",
+        &["types", "digest", "clock", "entropy", "telemetry", "pki", "store", "ca", "ra", "api"],
+    ),
     (
         "http",
         &[
             "types",
+            "digest",
             "clock",
             "entropy",
             "failpoint",
@@ -61,7 +66,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "http",
         ],
     ),
-    ("client", &["types", "clock", "pki", "api"]),
+    ("client", &["types", "digest", "clock", "pki", "api"]),
     (
         "cli",
         &[
@@ -82,11 +87,13 @@ const MODULES: [(&str, &[&str]); 18] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 24] = [
+const LIBRARIES: [(&str, &[&str]); 26] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
     ("httparse", &["http"]),
+    ("http_auth", &["digest"]),
+    ("md5", &["digest"]),
     ("rustls", &["server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),
@@ -99,7 +106,7 @@ const LIBRARIES: [(&str, &[&str]); 24] = [
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),
-    ("aws_lc_rs", &["entropy", "pki", "store", "ra", "server", "client"]),
+    ("aws_lc_rs", &["digest", "entropy", "pki", "store", "ra", "server", "client"]),
     ("cms", &["pki"]),
     ("x509_cert", &["pki", "config", "client"]),
     ("p256", &["pki"]),

@@ -10,7 +10,7 @@ use crate::{
     entropy::Entropy,
     pki::Certificate,
     ra,
-    store::{self, Account, Filter, Issuance, State, Store},
+    store::{self, Account, Filter, Issuance, Password, State, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, Label, RevocationReason, Serial, Time},
 };
@@ -71,20 +71,22 @@ impl From<store::Error> for Error {
 pub struct Admin {
     store: Arc<dyn Store>,
     cas: Vec<CaCertificates>,
+    realm: String,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
 impl Admin {
-    /// Answers from this store and about these CAs.
+    /// Answers from this store and about these CAs. Accounts of Digest are made for `realm`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         cas: Vec<CaCertificates>,
+        realm: String,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cas, clock, entropy }
+        Self { store, cas, realm, clock, entropy }
     }
 
     /// Lists certificates, a page at a time.
@@ -188,6 +190,11 @@ impl Admin {
         let entry = |account: Account| api::UserEntry {
             name: account.name,
             added: account.added.to_string(),
+            kept: kept(&account.password),
+            realm: match &account.password {
+                Password::Hash(_) => None,
+                Password::Recomputable(kept) => Some(kept.realm.clone()),
+            },
             labels: account.labels.map(|labels| labels.iter().map(ToString::to_string).collect()),
         };
         Ok(api::Users { users: self.store.accounts().await?.into_iter().map(entry).collect() })
@@ -215,14 +222,24 @@ impl Admin {
             .as_ref()
             .map_or_else(|| new.password.clone().unwrap_or_default(), |made| made.to_string());
         let password = zeroize::Zeroizing::new(password);
-        let entropy = Arc::clone(&self.entropy);
-        let password_hash = tokio::task::spawn_blocking(move || ra::hash(&password, &*entropy))
-            .await
-            .map_err(|fault| Error::Internal(fault.to_string()))?
-            .map_err(|fault| invalid("the password", fault))?;
+        let digest = new.digest || new.digest_md5 || new.identity_proof;
+        let password = if digest {
+            let kinds = ra::Recomputed { md5: new.digest_md5, identity_proof: new.identity_proof };
+            ra::recomputable(&new.name, &self.realm, &password, kinds)
+                .map(|kept| Password::Recomputable(Box::new(kept)))
+        } else {
+            let entropy = Arc::clone(&self.entropy);
+            tokio::task::spawn_blocking(move || ra::hash(&password, &*entropy))
+                .await
+                .map_err(|fault| Error::Internal(fault.to_string()))?
+                .map(Password::Hash)
+        };
+        let password = password.map_err(|fault| invalid("the account", fault))?;
         let now = self.clock.now();
-        let event = Event::new(now, Name::AccountAdded, actor).with("account", &new.name);
-        let account = Account { name: new.name.clone(), password_hash, added: now, labels };
+        let event = Event::new(now, Name::AccountAdded, actor)
+            .with("account", &new.name)
+            .with("kept", kept(&password).join(", "));
+        let account = Account { name: new.name.clone(), password, added: now, labels };
         self.store.add_account(account, event).await?;
         Ok(api::AddedUser { name: new.name, password: made.map(|made| made.to_string()) })
     }
@@ -235,6 +252,19 @@ impl Admin {
         let event = Event::new(self.clock.now(), Name::AccountRemoved, actor).with("account", name);
         Ok(self.store.remove_account(name, event).await?)
     }
+}
+
+/// What is kept of a password, in words.
+fn kept(password: &Password) -> Vec<String> {
+    let kinds = match password {
+        Password::Hash(_) => vec!["argon2id"],
+        Password::Recomputable(kept) => {
+            let md5 = kept.md5.as_ref().map(|_| "digest-md5");
+            let proof = kept.identity_proof.as_ref().map(|_| "identity-proof");
+            [Some("digest"), md5, proof].into_iter().flatten().collect()
+        }
+    };
+    kinds.into_iter().map(str::to_owned).collect()
 }
 
 fn filter(query: &api::CertificateQuery, now: Time) -> Result<Filter, Error> {

@@ -159,12 +159,18 @@ pub struct UserEntry {
     pub name: String,
     /// When it was added, RFC 3339.
     pub added: String,
+    /// What is kept of the password: `argon2id`; or `digest`, with it `digest-md5` and
+    /// `identity-proof`.
+    pub kept: Vec<String>,
+    /// The realm that it was made for; none with `argon2id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub realm: Option<String>,
     /// The labels it may enrol under; none: all, and without a label.
     pub labels: Option<Vec<String>>,
 }
 
 /// `POST /v1/users`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// User name.
@@ -175,6 +181,15 @@ pub struct NewUser {
     /// The labels it may enrol under; none: all, and without a label.
     #[serde(default)]
     pub labels: Option<Vec<String>>,
+    /// Keeps the secret of HTTP Digest with SHA-256 instead of a hash of the password.
+    #[serde(default)]
+    pub digest: bool,
+    /// Keeps that of HTTP Digest with MD5, too.
+    #[serde(default)]
+    pub digest_md5: bool,
+    /// Keeps SHA-256 of the password, too: the key of CMC's identity proof.
+    #[serde(default)]
+    pub identity_proof: bool,
 }
 
 /// The answer to [`NewUser`].

@@ -43,6 +43,8 @@ pub struct Order {
     pub predecessor: Option<Serial>,
     /// The request that asked.
     pub request_id: RequestId,
+    /// Further facts for the event, such as what was adapted to the client.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// A certificate that is on record.
@@ -127,7 +129,7 @@ impl Ca {
     /// [`Error::Signer`], leaving the record open; [`Error::Store`] after signing, when the
     /// certificate may be on record but was not handed out.
     pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
-        let intent = self.intent(order, now)?;
+        let (facts, intent) = (order.facts.clone(), self.intent(order, now)?);
         let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
         failpoint!("issue: before the record");
         let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
@@ -151,7 +153,11 @@ impl Ca {
         failpoint!("issue: recorded");
         let certificate = self.sign(&tbs).await?;
         failpoint!("issue: signed");
-        let event = event(Name::CertificateIssued, &serial);
+        let event = facts
+            .into_iter()
+            .fold(event(Name::CertificateIssued, &serial), |event, (name, value)| {
+                event.with(name, value)
+            });
         let issuance = self.store.complete(&serial, certificate, event).await?;
         failpoint!("issue: completed");
         Ok(Issued { issuance, repeated })

@@ -179,6 +179,16 @@ enum UserCommand {
         /// Reads the password from the first line of standard input.
         #[arg(long)]
         password_stdin: bool,
+        /// For HTTP Digest (SHA-256), and Basic. Instead of a hash, the store then holds a secret with
+        /// which whoever reads it can enrol as this account: see docs/configuration.md.
+        #[arg(long)]
+        digest: bool,
+        /// For HTTP Digest with MD5, too: only for clients that know nothing else, such as libest.
+        #[arg(long)]
+        digest_md5: bool,
+        /// For the identity proof of CMC with SHA-256, too: the store then holds SHA-256 of the password.
+        #[arg(long)]
+        identity_proof: bool,
         #[command(flatten)]
         output: Output,
     },

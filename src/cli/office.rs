@@ -49,8 +49,13 @@ impl Office {
         let clock = SystemClock;
         let (store, cas) =
             Installation::open_for_operator(settings, Arc::clone(&trail) as _, clock.now()).await?;
-        let admin =
-            Admin::new(Arc::clone(&store), cas, Arc::new(clock), Arc::new(SystemEntropy::new()));
+        let admin = Admin::new(
+            Arc::clone(&store),
+            cas,
+            settings.passwords.realm.clone(),
+            Arc::new(clock),
+            Arc::new(SystemEntropy::new()),
+        );
         Ok(Self::Here { admin, store, trail, actor: Actor::operator(owner.uid()) })
     }
 

@@ -169,16 +169,29 @@ pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure
 
 pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, labels, password_stdin, output } => {
+        UserCommand::Add {
+            name,
+            labels,
+            password_stdin,
+            digest,
+            digest_md5,
+            identity_proof,
+            output,
+        } => {
             let password = if password_stdin { Some(password_from_stdin()?) } else { None };
             let labels = (!labels.is_empty()).then_some(labels);
-            let new = api::NewUser { name, password, labels };
+            let digest = digest || digest_md5 || identity_proof;
+            let new = api::NewUser { name, password, labels, digest, digest_md5, identity_proof };
             let mut added = with_office(settings, async |office| office.add_user(new).await)?;
             if output.json {
                 json(&added)?;
             } else if let Some(password) = &added.password {
                 line(&format!("user {} password {password}", printable(&added.name)))?;
-                line("The password is shown this once; only a hash of it is kept.")?;
+                line(if digest {
+                    "The password is shown this once; a secret that can do what it can is kept."
+                } else {
+                    "The password is shown this once; only a hash of it is kept."
+                })?;
             } else {
                 line(&format!("user {} added", printable(&added.name)))?;
             }
@@ -194,13 +207,13 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             if output.json {
                 return json(&all);
             }
-            let mut table = Table::new(["ADDED", "LABELS", "NAME"], [20, 8, 0]);
+            let mut table = Table::new(["ADDED", "KEPT", "LABELS", "NAME"], [20, 8, 8, 0]);
             for user in &all.users {
                 let labels = user
                     .labels
                     .as_ref()
                     .map_or_else(|| "all".to_owned(), |labels| labels.join(","));
-                table.row([&user.added, &labels, &user.name])?;
+                table.row([&user.added, &user.kept.join(","), &labels, &user.name])?;
             }
             Ok(())
         }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub client_trust: ClientTrust,
     /// How private keys are kept. Restart.
     pub keys: Keys,
+    /// What guards passwords. Restart.
+    pub passwords: Passwords,
     /// Where audit events go. Restart.
     pub audit: Audit,
     /// Where the state is kept. Restart.
@@ -61,6 +63,7 @@ impl Settings {
             ("[server] max_connections", self.server.max_connections != new.server.max_connections),
             ("[server.certificate]", self.server_certificate != new.server_certificate),
             ("[keys]", self.keys != new.keys),
+            ("[passwords]", self.passwords != new.passwords),
             ("[audit]", self.audit != new.audit),
             ("[store]", self.store != new.store),
             ("[ca]", self.cas != new.cas),
@@ -80,6 +83,7 @@ impl Settings {
             },
             server_certificate: running.server_certificate.clone(),
             keys: running.keys.clone(),
+            passwords: running.passwords.clone(),
             audit: running.audit.clone(),
             store: running.store.clone(),
             cas: running.cas.clone(),
@@ -148,6 +152,21 @@ impl std::fmt::Debug for Keys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keys").field("passphrase", &self.passphrase.as_ref().map(|_| "…")).finish()
     }
+}
+
+/// `[passwords]`: what guards passwords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passwords {
+    /// The realm of challenges (RFC 9110 §11.5). The secrets of Digest accounts are made for it.
+    pub realm: String,
+    /// How long a nonce of Digest is fresh.
+    pub nonce_lifetime: Duration,
+    /// The time in which failures are counted.
+    pub failure_window: Duration,
+    /// Failures of one account in that time.
+    pub failures_per_account: usize,
+    /// Failures from one IPv4 address or IPv6 /64 in that time.
+    pub failures_per_address: usize,
 }
 
 /// `[audit]`: where events go.
@@ -239,6 +258,8 @@ pub struct Policy {
     pub profile: ProfileName,
     /// How clients prove who they are.
     pub authentication: Authentication,
+    /// How a password is proved, in the order of the challenges; never empty.
+    pub schemes: Vec<Scheme>,
     /// Which names a client may have that shows a certificate and no password.
     pub certificate_names: CertificateNames,
     /// Whether a CSR has to be bound to the TLS connection that it comes over (RFC 7030 §3.5).
@@ -251,6 +272,8 @@ pub struct Policy {
     pub base64: Base64Form,
     /// Whether a PEM-armoured CSR is accepted (D-19).
     pub pem: bool,
+    /// Whether a CSR that is no base64 but DER itself is accepted (D-20).
+    pub der: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
     pub repeat_window: Duration,
 }
@@ -260,12 +283,33 @@ pub struct Policy {
 pub enum Authentication {
     /// A TLS client certificate.
     Certificate,
-    /// HTTP Basic.
+    /// A password.
     Password,
     /// One of the two.
     Either,
     /// Both in one request.
     Both,
+}
+
+/// How a password is proved (RFC 7030 §3.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// HTTP Basic (RFC 7617).
+    Basic,
+    /// HTTP Digest with SHA-256 (RFC 7616).
+    Digest,
+    /// HTTP Digest with MD5, for clients that know nothing else.
+    DigestMd5,
+}
+
+impl std::fmt::Display for Scheme {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Basic => "basic",
+            Self::Digest => "digest",
+            Self::DigestMd5 => "digest-md5",
+        })
+    }
 }
 
 /// Which names a client may have that shows a certificate and no password.

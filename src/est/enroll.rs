@@ -19,6 +19,8 @@ pub struct Enrollment<'a> {
     pub csr: &'a [u8],
     /// The request's id.
     pub request_id: &'a RequestId,
+    /// What was adapted to the client on the way here.
+    pub adapted: &'a [&'static str],
 }
 
 /// A certificate for a client.
@@ -28,6 +30,8 @@ pub struct Enrolled {
     pub issuance: Arc<Issuance>,
     /// Whether an equal request got it before.
     pub repeated: bool,
+    /// What the event of the request says beside who, what and when.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 impl Service {
@@ -49,6 +53,7 @@ impl Service {
             csr: &csr,
         };
         let decision = ra::decide(&endpoint.policy, request)?;
+        let facts = facts(identity, enrollment, decision.predecessor.is_some());
         let order = Order {
             content: decision.content,
             request_key: decision.request_key,
@@ -58,12 +63,29 @@ impl Service {
             actor: identity.actor.clone(),
             predecessor: decision.predecessor,
             request_id: enrollment.request_id.clone(),
+            facts: facts.clone(),
         };
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
         let issuing = tokio::spawn(async move { ca.issue(order, now).await });
         let Issued { issuance, repeated } =
             issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
-        Ok(Enrolled { issuance, repeated })
+        Ok(Enrolled { issuance, repeated, facts })
     }
+}
+
+/// By what scheme a password was proved, and what the server made of a request that another client
+/// would have sent otherwise. None of it relaxes a check.
+fn facts(
+    identity: &Identity,
+    enrollment: Enrollment<'_>,
+    renews: bool,
+) -> Vec<(&'static str, String)> {
+    let mut adapted = enrollment.adapted.to_vec();
+    if enrollment.operation == Operation::SimpleEnroll && renews {
+        adapted.push("simpleenroll taken as renewal of the certificate shown");
+    }
+    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
+    let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
+    scheme.into_iter().chain(adapted).collect()
 }

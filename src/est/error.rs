@@ -18,6 +18,12 @@ pub enum Error {
     /// Nobody is authenticated, and a password could help.
     #[error("{0}")]
     Unauthenticated(Fault),
+    /// The password was right, and has to be proved again with a new nonce.
+    #[error("{0}")]
+    Stale(Fault),
+    /// Too many wrong passwords of late; again after so many seconds.
+    #[error("{0}")]
+    TooManyFailures(Fault, u32),
     /// Nobody is authenticated, and only a certificate could help.
     #[error("{0}")]
     CertificateNeeded(Fault),
@@ -58,6 +64,9 @@ impl From<ra::Unauthenticated> for Error {
         use ra::Unauthenticated as Ra;
         match fault {
             Ra::Challenge(fault) => Self::Unauthenticated(fault),
+            Ra::Stale(fault) => Self::Stale(fault),
+            Ra::TooManyFailures { fault, seconds } => Self::TooManyFailures(fault, seconds),
+            Ra::Entropy(fault) => Self::Internal(fault.to_string()),
             Ra::CertificateNeeded(fault) => Self::CertificateNeeded(fault),
             Ra::Store(fault) => Self::Store(fault),
             Ra::NotYetValid(fault) => Self::NotYetValid(fault),

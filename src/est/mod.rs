@@ -100,20 +100,24 @@ impl Service {
     /// Finds out who asks (RFC 7030 §3.2.3, §3.3.2).
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::CertificateNeeded`], [`Error::Busy`],
-    /// [`Error::Store`].
+    /// [`Error::Unauthenticated`], [`Error::Stale`], [`Error::TooManyFailures`],
+    /// [`Error::CertificateNeeded`], [`Error::Busy`], [`Error::Store`].
     pub async fn authenticate(
         &self,
         endpoint: &Endpoint,
         peer: &Peer,
         credentials: Option<&Credentials>,
     ) -> Result<Identity, Error> {
-        let demand = endpoint.policy.rules.authentication;
-        let now = self.clock.now();
-        Ok(self
-            .authenticator
-            .authenticate(demand, endpoint.label.as_ref(), peer, credentials, now)
-            .await?)
+        let (rules, label, now) = (endpoint.rules(), endpoint.label.as_ref(), self.clock.now());
+        Ok(self.authenticator.authenticate(rules, label, peer, credentials, now).await?)
+    }
+
+    /// The challenges of a 401: `stale` if the password was right, and only the nonce too old.
+    ///
+    /// # Errors
+    /// [`Error::Store`], [`Error::Internal`].
+    pub async fn challenges(&self, endpoint: &Endpoint, stale: bool) -> Result<Vec<String>, Error> {
+        Ok(self.authenticator.challenges(endpoint.rules(), stale, self.clock.now()).await?)
     }
 }
 

@@ -70,7 +70,11 @@ impl Error {
             Self::Est(Est::Malformed(fault) | Est::ProofOfPossession(fault) | Est::Unacceptable(fault)) => {
                 Told::of(StatusCode::BAD_REQUEST, fault)
             }
-            Self::Est(Est::Unauthenticated(fault)) => Told::of(StatusCode::UNAUTHORIZED, fault),
+            Self::Est(Est::Unauthenticated(fault) | Est::Stale(fault)) => Told::of(StatusCode::UNAUTHORIZED, fault),
+            Self::Est(Est::TooManyFailures(fault, seconds)) => Told {
+                retry_after: Some(*seconds),
+                ..Told::of(StatusCode::TOO_MANY_REQUESTS, fault)
+            },
             Self::Est(Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault)) => {
                 Told::of(StatusCode::FORBIDDEN, fault)
             }

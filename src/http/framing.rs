@@ -3,7 +3,9 @@
 //! hyper follows Transfer-Encoding, drops Content-Length and closes the connection afterwards,
 //! as RFC 9112 §6.3 allows. We refuse such a request (R-9112-6.3-a): between us and a proxy that
 //! reads it otherwise, somebody's next request would be part of this one's body. So the octets of
-//! each request's head are looked at on their way to hyper.
+//! each request's head are looked at on their way to hyper, also of those that are sent without
+//! waiting for an answer: where a body ends is known from its length. After a body in chunks, which
+//! only a parser of chunks could follow, the connection ends.
 //!
 //! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
 //! libest looks for, with case, as `WWW-Authenticate`.
@@ -31,10 +33,67 @@ pub struct Framing {
 
 #[derive(Debug, Default)]
 struct Head {
+    /// Octets that came of a head that is not whole yet, or of what follows the body of the request
+    /// that is being answered.
     octets: Vec<u8>,
+    /// The head of a request was seen, and the request is not answered yet.
     whole: bool,
     ambiguous: bool,
     challenge: bool,
+    /// Octets of the body that are still to come.
+    body: u64,
+    /// Where the next head begins cannot be told.
+    lost: bool,
+}
+
+impl Head {
+    /// Takes octets as they come. True if they begin a head.
+    fn take(&mut self, octets: &[u8]) -> bool {
+        if self.lost {
+            return false;
+        }
+        let of_body = usize::try_from(self.body).unwrap_or(usize::MAX).min(octets.len());
+        self.body -= of_body as u64;
+        let new = octets.get(of_body..).unwrap_or_default();
+        if new.is_empty() {
+            return false;
+        }
+        let begins = self.octets.is_empty() && !self.whole;
+        let room = LONGEST_HEAD.saturating_sub(self.octets.len());
+        self.octets.extend_from_slice(new.get(..room.min(new.len())).unwrap_or_default());
+        self.lost = new.len() > room;
+        if !self.whole {
+            self.parse();
+        }
+        begins
+    }
+
+    fn parse(&mut self) {
+        self.challenge = false;
+        let mut fields = [httparse::EMPTY_HEADER; 100];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(&self.octets) {
+            Ok(httparse::Status::Partial) if self.octets.len() < LONGEST_HEAD => {}
+            Ok(httparse::Status::Complete(end)) => {
+                let field = |name: &str| {
+                    request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))
+                };
+                let (length, coding) = (field("content-length"), field("transfer-encoding"));
+                self.ambiguous = length.is_some() && coding.is_some();
+                // Only a parser of chunks could tell where this one ends.
+                self.lost |= coding.is_some();
+                self.body = length
+                    .and_then(|length| std::str::from_utf8(length.value).ok()?.trim().parse().ok())
+                    .unwrap_or(0);
+                self.whole = true;
+                let rest = self.octets.split_off(end);
+                self.octets = Vec::new();
+                self.take(&rest);
+            }
+            // hyper will find the same and answer for itself.
+            Ok(httparse::Status::Partial) | Err(_) => (self.whole, self.lost) = (true, true),
+        }
+    }
 }
 
 impl Framing {
@@ -65,41 +124,34 @@ impl Framing {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).ambiguous
     }
 
+    /// Whether this request has to be the last of its connection: what follows it in the same
+    /// segment, if anything, cannot be looked at.
+    #[must_use]
+    pub fn ends_here(&self) -> bool {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).lost
+    }
+
     /// Looks at the next request: call it when this one is answered.
     pub fn next(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        // An idle connection keeps nothing.
-        head.octets = Vec::new();
         (head.whole, head.ambiguous) = (false, false);
+        let begun = !head.octets.is_empty();
+        if begun {
+            // What was sent without waiting for the answer. The challenge in that is still to go out.
+            let challenge = head.challenge;
+            head.parse();
+            head.challenge |= challenge;
+        }
         drop(head);
-        self.begins(Phase::Idle);
+        self.begins(if begun { Phase::Header } else { Phase::Idle });
     }
 
     fn see(&self, octets: &[u8]) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if head.whole {
-            return;
-        }
-        if head.octets.is_empty() {
+        if head.take(octets) {
+            drop(head);
             self.begins(Phase::Header);
         }
-        head.challenge = false;
-        let room = LONGEST_HEAD.saturating_sub(head.octets.len());
-        head.octets.extend_from_slice(octets.get(..room.min(octets.len())).unwrap_or_default());
-        let mut fields = [httparse::EMPTY_HEADER; 100];
-        let mut request = httparse::Request::new(&mut fields);
-        let (whole, ambiguous) = match request.parse(&head.octets) {
-            Ok(httparse::Status::Partial) => (head.octets.len() >= LONGEST_HEAD, false),
-            Ok(httparse::Status::Complete(_)) => {
-                let has = |name: &str| {
-                    request.headers.iter().any(|field| field.name.eq_ignore_ascii_case(name))
-                };
-                (true, has("content-length") && has("transfer-encoding"))
-            }
-            // hyper will find the same and answer for itself.
-            Err(_) => (true, false),
-        };
-        (head.whole, head.ambiguous) = (whole, ambiguous);
     }
 }
 
@@ -175,14 +227,20 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// The octets with the header name as RFC 9110 spells it; as many as before.
+/// The octets with the header names as RFC 9110 spells them; as many as before.
 fn mended(octets: &[u8]) -> Vec<u8> {
     const FROM: &[u8] = b"\r\nWww-Authenticate: ";
     let mut out = octets.to_vec();
-    if let Some(at) = octets.windows(FROM.len()).position(|part| part == FROM)
-        && let Some(name) = out.get_mut(at + 2..at + 5)
+    let mut from = 0;
+    while let Some(at) = out
+        .get(from..)
+        .and_then(|rest| rest.windows(FROM.len()).position(|part| part == FROM))
+        .map(|at| from + at)
     {
-        name.make_ascii_uppercase();
+        if let Some(name) = out.get_mut(at + 2..at + 5) {
+            name.make_ascii_uppercase();
+        }
+        from = at + FROM.len();
     }
     out
 }
@@ -192,20 +250,20 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    fn framing() -> Framing {
+    fn fresh() -> Framing {
         let now = Instant::now();
         Framing::new(Arc::new(Progress::new(now, now)))
     }
 
     #[test]
     fn the_phases_of_a_connection_are_told() {
-        let framing = framing();
+        let framing = fresh();
         let phase = || framing.progress.seen().0;
         assert_eq!(phase(), Phase::Idle);
         framing.see(b"G");
         let since = framing.progress.seen();
         assert_eq!(since.0, Phase::Header);
-        framing.see(b"ET / HTTP/1.1\r\n");
+        framing.see(b"ET / HTTP/1.1\r\nContent-Length: 12\r\n");
         assert_eq!(framing.progress.seen(), since, "from its first octet");
         framing.see(b"\r\n");
         framing.begins(Phase::Request);
@@ -221,22 +279,73 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 3\r\n\r\n",
         ] {
-            let framing = framing();
+            let framing = fresh();
             for octet in head.as_bytes() {
                 framing.see(&[*octet]);
             }
             assert!(framing.is_ambiguous(), "{head}");
             framing.see(b"POST / HTTP/1.1\r\n\r\n");
             assert!(framing.is_ambiguous(), "what follows is the body");
-            framing.next();
+            assert!(framing.ends_here());
+        }
+        let framing = fresh();
+        for _ in 0..2 {
             framing.see(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n");
-            assert!(!framing.is_ambiguous());
+            framing.see(b"abc");
+            assert!(!framing.is_ambiguous() && !framing.ends_here());
+            framing.next();
         }
     }
 
     #[test]
+    fn r_9112_6_3_a_sees_both_lengths_behind_other_requests_whatever_the_segments() {
+        const FIRST: &str = "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n";
+        const LAST: &str =
+            "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        let whole = format!("{FIRST}{LAST}");
+        for cut in 0..=whole.len() {
+            let framing = fresh();
+            framing.see(&whole.as_bytes()[..cut]);
+            framing.see(&whole.as_bytes()[cut..]);
+            for _ in 0..2 {
+                assert!(!framing.is_ambiguous() && !framing.ends_here(), "cut at {cut}");
+                framing.next();
+            }
+            assert!(framing.is_ambiguous(), "cut at {cut}");
+        }
+        // An answer that does not wait for the body.
+        let framing = fresh();
+        framing.see(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nab");
+        framing.next();
+        framing.see(format!("cde{LAST}").as_bytes());
+        assert!(framing.is_ambiguous());
+    }
+
+    #[test]
+    fn r_9112_6_3_a_what_cannot_be_followed_ends_the_connection() {
+        let framing = fresh();
+        framing.see(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+        assert!(!framing.is_ambiguous() && framing.ends_here());
+        let framing = fresh();
+        framing.see(b"GET / HTTP/1.1\r\n\r\n");
+        assert!(!framing.ends_here());
+        framing.see(&[b'x'; LONGEST_HEAD + 1]);
+        assert!(framing.ends_here(), "more than is kept");
+    }
+
+    #[test]
+    fn each_challenge_is_spelt_as_clients_look_for_it() {
+        let head =
+            b"HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: a\r\nWww-Authenticate: b\r\n\r\n";
+        assert_eq!(
+            mended(head),
+            b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: a\r\nWWW-Authenticate: b\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn a_head_without_end_is_not_kept() {
-        let framing = framing();
+        let framing = fresh();
         for _ in 0..100 {
             framing.see(&[b'x'; 1024]);
         }

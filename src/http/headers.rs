@@ -1,10 +1,10 @@
 //! Header fields of a request.
 
 use super::Error;
-use crate::{ra::Credentials, types::Fault};
+use crate::{digest::Answer, ra::Credentials, types::Fault};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
-    HeaderMap, Version,
+    HeaderMap, Request, Uri, Version,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST},
 };
 use zeroize::Zeroizing;
@@ -55,37 +55,89 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     )))
 }
 
-/// Reads HTTP Basic (RFC 7617 §2): split at the first colon, UTF-8, an empty user name allowed.
-/// No user name has control characters (RFC 7617 §2), and no account (admin/mod.rs). Another scheme,
-/// or none, is no credentials.
-pub(super) fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, Error> {
-    let fault = |seen: &str| {
-        Error::Header(Fault::new(
-            "auth.basic-form",
-            "Basic credentials are base64 of user name, colon, password (RFC 7617 section 2)",
-            seen,
-            "one Authorization field such as curl --user sends",
-        ))
-    };
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
+/// Reads the credentials of a request: HTTP Basic or Digest. Another scheme, or none, is no
+/// credentials.
+pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>, Error> {
+    let mut fields = request.headers().get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {
-        return Err(fault("several Authorization fields"));
+        return Err(basic_fault("several Authorization fields"));
     }
     let Some((scheme, token)) = field.to_str().ok().and_then(|text| text.split_once(' ')) else {
         return Ok(None);
     };
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return Ok(None);
+    if scheme.eq_ignore_ascii_case("basic") {
+        basic(token).map(Some)
+    } else if scheme.eq_ignore_ascii_case("digest") {
+        digest(request, field.to_str().unwrap_or_default()).map(Some)
+    } else {
+        Ok(None)
     }
-    let octets =
-        Zeroizing::new(STANDARD.decode(token.trim()).map_err(|_| fault("what is no base64"))?);
-    let text = std::str::from_utf8(&octets).map_err(|_| fault("what is no UTF-8"))?;
-    let (user, password) = text.split_once(':').ok_or_else(|| fault("no colon"))?;
+}
+
+fn basic_fault(seen: &str) -> Error {
+    Error::Header(Fault::new(
+        "auth.basic-form",
+        "Basic credentials are base64 of user name, colon, password (RFC 7617 section 2)",
+        seen,
+        "one Authorization field such as curl --user sends",
+    ))
+}
+
+/// HTTP Basic (RFC 7617 §2): split at the first colon, UTF-8, an empty user name allowed. No user
+/// name has control characters (RFC 7617 §2), and no account (admin/mod.rs).
+fn basic(token: &str) -> Result<Credentials, Error> {
+    let octets = STANDARD.decode(token.trim()).map_err(|_| basic_fault("what is no base64"))?;
+    let octets = Zeroizing::new(octets);
+    let text = std::str::from_utf8(&octets).map_err(|_| basic_fault("what is no UTF-8"))?;
+    let (user, password) = text.split_once(':').ok_or_else(|| basic_fault("no colon"))?;
     if user.chars().any(char::is_control) {
-        return Err(fault("a control character in the user name"));
+        return Err(basic_fault("a control character in the user name"));
     }
-    Ok(Some(Credentials { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) }))
+    Ok(Credentials::Basic { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
+}
+
+/// HTTP Digest (RFC 7616 §3.4), for the target of this very request (§3.4.6).
+fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
+    const WANTED: &str = "one Authorization field such as curl --digest sends";
+    let answer = Answer::parse(field).map_err(|fault| {
+        Error::Header(Fault::new(
+            "auth.digest-form",
+            "Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4)",
+            fault,
+            WANTED,
+        ))
+    })?;
+    if !denotes(&answer.uri, request) {
+        return Err(Error::Header(Fault::new(
+            "auth.digest-uri",
+            "the uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6)",
+            &answer.uri,
+            request.uri().to_string(),
+        )));
+    }
+    Ok(Credentials::Digest {
+        answer: Box::new(answer),
+        method: request.method().as_str().to_owned(),
+    })
+}
+
+/// Whether `uri` is the request's target, as a path or, with the host of the request, in full.
+fn denotes<B>(uri: &str, request: &Request<B>) -> bool {
+    let target = request.uri();
+    let path = target.path_and_query().map_or("", |path| path.as_str());
+    if uri == path {
+        return true;
+    }
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = target.authority().map_or(host, |authority| Some(authority.as_str()));
+    uri.parse::<Uri>().is_ok_and(|uri| {
+        uri.path_and_query().map_or("", |path| path.as_str()) == path
+            && uri
+                .authority()
+                .zip(host)
+                .is_some_and(|(named, host)| named.as_str().eq_ignore_ascii_case(host))
+    })
 }
 
 #[cfg(test)]
@@ -93,38 +145,70 @@ mod tests {
     use super::*;
     use hyper::header::HeaderValue;
 
-    fn basic(value: &str) -> Option<Credentials> {
-        let mut headers = HeaderMap::new();
-        let value = format!("Basic {}", STANDARD.encode(value));
-        headers.insert(AUTHORIZATION, HeaderValue::from_str(&value).unwrap());
-        credentials(&headers).unwrap()
+    fn with(value: &'static str) -> Request<()> {
+        Request::post("/.well-known/est/simpleenroll?a=b")
+            .header(HOST, "localhost:8443")
+            .header(AUTHORIZATION, HeaderValue::from_static(value))
+            .body(())
+            .unwrap()
+    }
+
+    fn basic(value: &str) -> (String, String) {
+        let field = format!("Basic {}", STANDARD.encode(value));
+        match credentials(&with(field.leak())).unwrap() {
+            Some(Credentials::Basic { user, password }) => (user, password.to_string()),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
     fn r_7617_2_a_splits_at_the_first_colon_and_takes_utf_8() {
-        let read = basic("name:p:ss wörd").unwrap();
-        assert_eq!((&*read.user, &**read.password), ("name", "p:ss wörd"));
+        let (user, password) = basic("name:p:ss wörd");
+        assert_eq!((&*user, &*password), ("name", "p:ss wörd"));
     }
 
     #[test]
     fn r_7030_3_2_3_e_takes_an_empty_user_name() {
-        let read = basic(":secret").unwrap();
-        assert_eq!((&*read.user, &**read.password), ("", "secret"));
+        let (user, password) = basic(":secret");
+        assert_eq!((&*user, &*password), ("", "secret"));
+        let read = credentials(&with("Basic OnNlY3JldA==")).unwrap().unwrap();
         assert!(!format!("{read:?}").contains("secret"));
     }
 
     #[test]
     fn other_schemes_are_no_credentials_and_broken_ones_an_error() {
-        let mut headers = HeaderMap::new();
-        assert!(credentials(&headers).unwrap().is_none());
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
-        assert!(credentials(&headers).unwrap().is_none());
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic %%%"));
-        assert!(credentials(&headers).is_err());
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic bm9jb2xvbg=="));
-        assert!(credentials(&headers).is_err());
-        // "a", zero, ":b"
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Basic YQA6Yg=="));
-        assert!(credentials(&headers).is_err());
+        assert!(credentials(&Request::new(())).unwrap().is_none());
+        assert!(credentials(&with("Bearer x")).unwrap().is_none());
+        // "a", zero, ":b" at the end.
+        for bad in ["Basic %%%", "Basic bm9jb2xvbg==", "Basic YQA6Yg==", "Digest x", "Digest a=b"] {
+            assert!(credentials(&with(bad)).is_err(), "{bad}");
+        }
+        let mut two = with("Basic OnNlY3JldA==");
+        two.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Bearer x"));
+        assert!(credentials(&two).is_err());
+    }
+
+    #[test]
+    fn r_7616_3_4_a_the_uri_denotes_the_request_target() {
+        for good in [
+            "/.well-known/est/simpleenroll?a=b",
+            "https://localhost:8443/.well-known/est/simpleenroll?a=b",
+            "https://LOCALHOST:8443/.well-known/est/simpleenroll?a=b",
+        ] {
+            assert!(denotes(good, &with("")), "{good}");
+        }
+        for bad in [
+            "",
+            "*",
+            "/",
+            "/.well-known/est/simpleenroll",
+            "/.well-known/est/simplereenroll?a=b",
+            "/.well-known/est/%73impleenroll?a=b",
+            "https://elsewhere/.well-known/est/simpleenroll?a=b",
+            "https://localhost:8443/",
+            "//localhost:8443/.well-known/est/simpleenroll?a=b",
+        ] {
+            assert!(!denotes(bad, &with("")), "{bad}");
+        }
     }
 }

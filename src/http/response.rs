@@ -52,8 +52,8 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
 }
 
 /// A refusal: one line of plain text with rule, what was seen, what would pass, and the request
-/// id (RFC 8951 §5).
-pub(super) fn refusal(told: &Told, id: &RequestId) -> Answer {
+/// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
+pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Answer {
     let line = format!("{}: {} (request {id})\n", told.code, told.text);
     let unauthorized = told.status == StatusCode::UNAUTHORIZED;
     let body = if unauthorized { Bytes::new() } else { Bytes::from(line.clone()) };
@@ -62,10 +62,11 @@ pub(super) fn refusal(told: &Told, id: &RequestId) -> Answer {
     let headers = answer.headers_mut();
     request_id(headers, id);
     if unauthorized {
-        headers.insert(
-            WWW_AUTHENTICATE,
-            HeaderValue::from_static("Basic realm=\"estd\", charset=\"UTF-8\""),
-        );
+        for challenge in challenges {
+            if let Ok(challenge) = HeaderValue::from_str(challenge) {
+                headers.append(WWW_AUTHENTICATE, challenge);
+            }
+        }
         if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
             headers.insert(X_REASON, reason);
         }

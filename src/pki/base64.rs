@@ -20,8 +20,19 @@ pub struct Body {
     pub der: Vec<u8>,
     /// Whether line breaks stood inside.
     pub layout: Layout,
-    /// Whether it was PEM-armoured (D-19).
-    pub pem: bool,
+    /// What stood around them.
+    pub form: Form,
+}
+
+/// What a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// base64 (RFC 8951 §3).
+    Base64,
+    /// base64 in PEM armour (D-19).
+    Pem,
+    /// The octets themselves (D-20).
+    Der,
 }
 
 /// Decodes a body: the alphabet of RFC 4648 §4 with padding; CR, LF, space and tab anywhere
@@ -46,7 +57,23 @@ pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     } else {
         Layout::Line
     };
-    Ok(Body { der: strict(trimmed)?, layout, pem: false })
+    Ok(Body { der: strict(trimmed)?, layout, form: Form::Base64 })
+}
+
+/// Decodes a body as [`decode`] does; or, if `der`, takes one that is no base64 but a DER SEQUENCE
+/// (D-20): its first octet is 0x30, and a later one is no ASCII.
+///
+/// # Errors
+/// [`Error::Malformed`] naming what stands in the way.
+pub fn decode_csr(body: &[u8], pem: bool, der: bool) -> Result<Body, Error> {
+    if der && is_der(body) {
+        return Ok(Body { der: body.to_vec(), layout: Layout::Wrapped, form: Form::Der });
+    }
+    decode(body, pem)
+}
+
+fn is_der(body: &[u8]) -> bool {
+    body.first() == Some(&0x30) && !body.is_ascii()
 }
 
 fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
@@ -64,7 +91,7 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
     });
     match block {
         Some(inside) if !inside.windows(5).any(|five| five == b"-----") => {
-            Ok(Body { der: strict(inside)?, layout: Layout::Wrapped, pem: true })
+            Ok(Body { der: strict(inside)?, layout: Layout::Wrapped, form: Form::Pem })
         }
         _ => Err(malformed("body.pem", RULE, "another block, or more than one")),
     }
@@ -77,8 +104,7 @@ fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
         .filter(|octet| !matches!(octet, b'\r' | b'\n' | b' ' | b'\t'))
         .collect();
     STANDARD.decode(&compact).map_err(|fault| {
-        let raw = text.first() == Some(&0x30) && text.iter().any(|octet| *octet >= 0x80);
-        let seen = if raw { "raw DER".to_owned() } else { fault.to_string() };
+        let seen = if is_der(text) { "raw DER".to_owned() } else { fault.to_string() };
         malformed(
             "body.base64",
             "the body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4)",
@@ -152,7 +178,7 @@ mod tests {
     fn one_pem_block_of_a_request_is_read_where_allowed() {
         let pem = b"-----BEGIN CERTIFICATE REQUEST-----\nAAEC\n-----END CERTIFICATE REQUEST-----\n";
         assert_eq!(decode(pem, true).unwrap().der, [0, 1, 2]);
-        assert!(decode(pem, true).unwrap().pem);
+        assert_eq!(decode(pem, true).unwrap().form, Form::Pem);
         assert!(decode(pem, false).is_err());
         let new = b"-----BEGIN NEW CERTIFICATE REQUEST-----\r\nAAEC\r\n-----END NEW CERTIFICATE REQUEST-----";
         assert_eq!(decode(new, true).unwrap().der, [0, 1, 2]);
@@ -161,6 +187,17 @@ mod tests {
         assert!(
             decode(b"-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----", true).is_err()
         );
+    }
+
+    #[test]
+    fn der_itself_is_taken_where_allowed() {
+        let der = b"\x30\x82\x01\x00";
+        let body = decode_csr(der, false, true).unwrap();
+        assert_eq!((&body.der[..], body.form), (&der[..], Form::Der));
+        let fault = decode_csr(der, true, false).unwrap_err();
+        assert!(fault.to_string().contains("saw raw DER"), "{fault}");
+        // base64 that begins with a "0" is still base64.
+        assert_eq!(decode_csr(b"0AEC", false, true).unwrap().form, Form::Base64);
     }
 
     #[test]

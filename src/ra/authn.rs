@@ -1,28 +1,69 @@
-//! Who asks: TLS client certificate, HTTP Basic, or both (RFC 7030 §3.2.3, §3.3.2).
+//! Who asks: TLS client certificate, HTTP Basic or Digest, or both (RFC 7030 §3.2.3, §3.3.2).
 
-use super::password;
-use crate::{
-    config::Authentication,
-    pki::Certificate,
-    store::{self, Account, Issuance, Store},
-    types::{Actor, Fault, Label, Method, Peer, Time, TrustClass, Verdict},
+use super::{
+    failures::Failures,
+    nonces::{NoKey, Nonces},
+    password,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
+use crate::{
+    config::{self, Authentication, Passwords, Scheme},
+    digest::{Algorithm, Answer, Challenge, Secret},
+    entropy::{Entropy, NoEntropy},
+    pki::Certificate,
+    store::{self, Account, Issuance, Password, Store},
+    types::{Actor, Fault, Label, Method, Origin, Peer, Time, TrustClass, Verdict},
+};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
-/// User name and password from HTTP Basic (RFC 7617 §2).
+/// What a client proves who it is with, beside a certificate.
 #[derive(Clone)]
-pub struct Credentials {
-    /// The user name; may be empty (RFC 7030 §3.2.3).
-    pub user: String,
-    /// The password.
-    pub password: Zeroizing<String>,
+pub enum Credentials {
+    /// HTTP Basic (RFC 7617 §2).
+    Basic {
+        /// The user name; may be empty (RFC 7030 §3.2.3).
+        user: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+    /// HTTP Digest (RFC 7616 §3.4), for a target that is the request's.
+    Digest {
+        /// What the client answered.
+        answer: Box<Answer>,
+        /// The request's method.
+        method: String,
+    },
+}
+
+impl Credentials {
+    fn user(&self) -> &str {
+        match self {
+            Self::Basic { user, .. } => user,
+            Self::Digest { answer, .. } => &answer.user,
+        }
+    }
+
+    fn scheme(&self) -> Scheme {
+        match self {
+            Self::Basic { .. } => Scheme::Basic,
+            Self::Digest { answer, .. } => match answer.algorithm {
+                Algorithm::Sha256 => Scheme::Digest,
+                Algorithm::Md5 => Scheme::DigestMd5,
+            },
+        }
+    }
 }
 
 impl std::fmt::Debug for Credentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Credentials")
+            .field("user", &self.user())
+            .field("scheme", &self.scheme())
+            .finish_non_exhaustive()
     }
 }
 
@@ -36,6 +77,8 @@ pub struct Identity {
     /// The record of that certificate, if this server issued it and an explicit anchor vouches for
     /// it. It was not revoked.
     pub record: Option<Arc<Issuance>>,
+    /// How its password was proved, if one was.
+    pub scheme: Option<Scheme>,
 }
 
 /// Why nobody is authenticated.
@@ -44,6 +87,18 @@ pub enum Unauthenticated {
     /// A password could help: 401 with a challenge (R-7030-3.2.3-d).
     #[error("{0}")]
     Challenge(Fault),
+    /// The password is right, and the nonce that it was proved for is not ours, too old, or used:
+    /// 401 with a new one (RFC 7616 §3.3).
+    #[error("{0}")]
+    Stale(Fault),
+    /// Too many passwords were wrong: 429.
+    #[error("{fault}")]
+    TooManyFailures {
+        /// What is limited.
+        fault: Fault,
+        /// When to try again.
+        seconds: u32,
+    },
     /// Only a certificate could help, and none or a bad one was shown: 403 (D-24).
     #[error("{0}")]
     CertificateNeeded(Fault),
@@ -57,11 +112,21 @@ pub enum Unauthenticated {
     /// Too many passwords are being checked at once.
     #[error("too many passwords are being checked")]
     Busy,
+    /// No randomness, so no nonce.
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
 }
 
 /// Authenticates clients.
 pub struct Authenticator {
     store: Arc<dyn Store>,
+    entropy: Arc<dyn Entropy>,
+    realm: String,
+    nonce_lifetime: Duration,
+    started: Time,
+    /// Made when the first label needs it: the store of a server without Digest holds no key.
+    nonces: OnceCell<Nonces>,
+    failures: Failures,
     /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores.
     checks: Arc<Semaphore>,
     /// Those that may wait for a core; more are turned away.
@@ -79,32 +144,99 @@ enum Shown {
 }
 
 impl Authenticator {
-    /// Checks passwords against the accounts of `store`.
+    /// Checks passwords against the accounts of `store`. `started` is when this server did.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub fn new(
+        store: Arc<dyn Store>,
+        entropy: Arc<dyn Entropy>,
+        rules: &Passwords,
+        started: Time,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
             store,
+            entropy,
+            realm: rules.realm.clone(),
+            nonce_lifetime: rules.nonce_lifetime,
+            started,
+            nonces: OnceCell::new(),
+            failures: Failures::new(rules),
             checks: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(cores * 32)),
             memories: Arc::default(),
         }
     }
 
-    /// Finds out who asks, by what `demand` accepts. A password that is sent has to be right,
-    /// also where a certificate would do.
+    /// The challenges of a 401 under these rules, in their order; `stale` if the client's password
+    /// was right.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::Store`], [`Unauthenticated::Entropy`].
+    pub async fn challenges(
+        &self,
+        rules: &config::Policy,
+        stale: bool,
+        now: Time,
+    ) -> Result<Vec<String>, Unauthenticated> {
+        let mut challenges = Vec::new();
+        for scheme in &rules.schemes {
+            let algorithm = match scheme {
+                Scheme::Basic => {
+                    // Printable ASCII without quotation marks: configuration takes no other.
+                    challenges.push(format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.realm));
+                    continue;
+                }
+                Scheme::Digest => Algorithm::Sha256,
+                Scheme::DigestMd5 => Algorithm::Md5,
+            };
+            let nonce = self.nonces().await?.make(&*self.entropy, now)?;
+            let challenge = Challenge { realm: self.realm.clone(), nonce, algorithm, stale };
+            challenges.push(challenge.to_string());
+        }
+        Ok(challenges)
+    }
+
+    /// The key with which the owner of this account proves in CMC who it is: SHA-256 of its password
+    /// (RFC 5272 §6.2.1, RFC 6402 §2.8, with SHA-256 as hash). None if there is no such account, if
+    /// it may not enrol under the label, or if none was kept (`estd user add --identity-proof`).
+    ///
+    /// # Errors
+    /// [`store::Error`] if the accounts cannot be read.
+    pub async fn identity_proof_key(
+        &self,
+        label: Option<&Label>,
+        user: &str,
+    ) -> Result<Option<Zeroizing<[u8; 32]>>, store::Error> {
+        let account = self.store.account(user).await?.filter(|account| may_use(account, label));
+        Ok(account.and_then(|account| match account.password {
+            Password::Recomputable(kept) => kept.identity_proof,
+            Password::Hash(_) => None,
+        }))
+    }
+
+    async fn nonces(&self) -> Result<&Nonces, Unauthenticated> {
+        let open = || Nonces::open(&*self.store, &*self.entropy, self.nonce_lifetime, self.started);
+        self.nonces.get_or_try_init(open).await.map_err(|fault| match fault {
+            NoKey::Store(fault) => Unauthenticated::Store(fault),
+            NoKey::Entropy(fault) => Unauthenticated::Entropy(fault),
+        })
+    }
+
+    /// Finds out who asks, by what `rules` accept. A password that is sent has to be right, also
+    /// where a certificate would do.
     ///
     /// # Errors
     /// [`Unauthenticated`].
     pub async fn authenticate(
         &self,
-        demand: Authentication,
+        rules: &config::Policy,
         label: Option<&Label>,
         peer: &Peer,
         credentials: Option<&Credentials>,
         now: Time,
     ) -> Result<Identity, Unauthenticated> {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
+        let demand = rules.authentication;
         let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
         let shown = self.look_up(shown).await?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
@@ -116,8 +248,12 @@ impl Authenticator {
         {
             return Err(Unauthenticated::CertificateNeeded(shown.fault()));
         }
+        let scheme = credentials.map(Credentials::scheme);
         let account = match credentials {
-            Some(credentials) => Some(self.check(label, credentials).await?),
+            Some(credentials) => {
+                let origin = Origin::of(peer.address.ip());
+                Some(self.check(rules, label, origin, credentials, now).await?)
+            }
             None => None,
         };
         match (shown, account) {
@@ -128,6 +264,7 @@ impl Authenticator {
                 },
                 certificate: Some((*certificate, class)),
                 record,
+                scheme,
             }),
             (Shown::Trusted(certificate, class, record), None)
                 if matches!(demand, ByCertificate | Either) =>
@@ -139,12 +276,14 @@ impl Authenticator {
                     },
                     certificate: Some((*certificate, class)),
                     record,
+                    scheme: None,
                 })
             }
             (_, Some(account)) => Ok(Identity {
                 actor: Actor { name: account.name, method: Method::Password },
                 certificate: None,
                 record: None,
+                scheme,
             }),
             (Shown::NotYet(fault), None) => Err(Unauthenticated::NotYetValid(fault)),
             (shown, None) => Err(Unauthenticated::Challenge(match demand {
@@ -173,44 +312,162 @@ impl Authenticator {
 
     async fn check(
         &self,
+        rules: &config::Policy,
         label: Option<&Label>,
+        origin: Origin,
         credentials: &Credentials,
+        now: Time,
     ) -> Result<Account, Unauthenticated> {
-        let wrong = || {
-            Unauthenticated::Challenge(Fault::new(
-                "auth.password",
-                "user name and password are those of an enrolment account",
-                "others",
-                "an account of this server (operator: estd user list)",
-            ))
+        let scheme = credentials.scheme();
+        if !rules.schemes.contains(&scheme) {
+            return Err(Unauthenticated::Challenge(other_scheme(rules, scheme)));
+        }
+        let user = credentials.user();
+        if let Some(seconds) = self.failures.wait(origin, user, now) {
+            return Err(Unauthenticated::TooManyFailures { fault: too_many(), seconds });
+        }
+        let account = match credentials {
+            Credentials::Basic { user, password } => self.check_basic(user, password).await?,
+            Credentials::Digest { answer, method } => {
+                if answer.realm != self.realm {
+                    // Nothing that could be right was tried.
+                    return Err(Unauthenticated::Challenge(self.other_realm(&answer.realm)));
+                }
+                self.check_digest(answer, method).await?
+            }
         };
-        if credentials.password.is_empty() || credentials.password.len() > password::MAX_PASSWORD {
-            return Err(wrong());
+        // Not told apart from a wrong password: what an account may do is not for guessers.
+        let Some(account) = account.filter(|account| may_use(account, label)) else {
+            self.failures.add(origin, user, now);
+            return Err(Unauthenticated::Challenge(wrong()));
+        };
+        if let Credentials::Digest { answer, .. } = credentials
+            && !self.nonces().await?.take(&answer.nonce, answer.count, now)
+        {
+            return Err(Unauthenticated::Stale(stale(answer.count)));
+        }
+        Ok(account)
+    }
+
+    /// The account whose password this is.
+    async fn check_basic(
+        &self,
+        user: &str,
+        password: &Zeroizing<String>,
+    ) -> Result<Option<Account>, Unauthenticated> {
+        if password.is_empty() || password.len() > password::MAX_PASSWORD {
+            return Ok(None);
         }
         let _place = self.waiting.try_acquire().map_err(|_| Unauthenticated::Busy)?;
-        let account = self.store.account(&credentials.user).await?;
+        let account = self.store.account(user).await?;
         let core = Arc::clone(&self.checks);
         let core = core.acquire_owned().await.map_err(|_| Unauthenticated::Busy)?;
-        let given = credentials.password.clone();
-        let kept = account.as_ref().map(|account| account.password_hash.clone());
+        let given = password.clone();
+        let kept = account.as_ref().map(|account| account.password.clone());
+        let user = user.to_owned();
         let memories = Arc::clone(&self.memories);
         let check = move || {
             let mut memory = spare(&memories).pop().unwrap_or_default();
-            let right = memory.verify(&given, kept.as_deref());
+            let right = match &kept {
+                Some(Password::Hash(hash)) => memory.verify(&given, Some(hash)),
+                // The time of a hash, too: what kind of account it is is not for guessers.
+                Some(Password::Recomputable(kept)) => {
+                    let _ = memory.verify(&given, None);
+                    let made = Secret::new(Algorithm::Sha256, &user, &kept.realm, &given);
+                    made.is(&kept.sha256)
+                }
+                None => memory.verify(&given, None),
+            };
             spare(&memories).push(memory);
             // Held to the end also if the client hangs up, or there would be more than cores.
             drop(core);
             right
         };
         let right = tokio::task::spawn_blocking(check).await.unwrap_or(false);
-        let account = account.filter(|_| right).ok_or_else(wrong)?;
-        let here = account
-            .labels
-            .as_ref()
-            .is_none_or(|labels| label.is_some_and(|label| labels.contains(label)));
-        // Not told apart from a wrong password: what an account may do is not for guessers.
-        if here { Ok(account) } else { Err(wrong()) }
+        Ok(account.filter(|_| right))
     }
+
+    /// The account whose password this was made with.
+    async fn check_digest(
+        &self,
+        answer: &Answer,
+        method: &str,
+    ) -> Result<Option<Account>, Unauthenticated> {
+        let account = self.store.account(&answer.user).await?;
+        let secret = account.as_ref().and_then(|account| match &account.password {
+            Password::Recomputable(kept) if kept.realm == self.realm => match answer.algorithm {
+                Algorithm::Sha256 => Some(kept.sha256.clone()),
+                Algorithm::Md5 => kept.md5.clone(),
+            },
+            Password::Recomputable(kept) => {
+                tracing::warn!(
+                    "account {:?} was made for the realm {:?}, and this server's is {:?}: it cannot be used with Digest",
+                    account.name,
+                    kept.realm,
+                    self.realm
+                );
+                None
+            }
+            Password::Hash(_) => None,
+        });
+        // The same work for an account that does not exist: its secret is nobody's.
+        let nobody = || Secret::new(answer.algorithm, "", "", "");
+        let known = secret.is_some();
+        let right = answer.matches(&secret.unwrap_or_else(nobody), method);
+        Ok(account.filter(|_| right && known))
+    }
+
+    fn other_realm(&self, seen: &str) -> Fault {
+        Fault::new(
+            "auth.realm",
+            "the password is for the realm of the challenge (RFC 7616 section 3.4)",
+            seen,
+            self.realm.clone(),
+        )
+    }
+}
+
+/// Whether the account may enrol under the label.
+fn may_use(account: &Account, label: Option<&Label>) -> bool {
+    let labels = account.labels.as_ref();
+    labels.is_none_or(|labels| label.is_some_and(|label| labels.contains(label)))
+}
+
+fn wrong() -> Fault {
+    Fault::new(
+        "auth.password",
+        "user name and password are those of an enrolment account",
+        "others",
+        "an account of this server (operator: estd user list)",
+    )
+}
+
+fn other_scheme(rules: &config::Policy, scheme: Scheme) -> Fault {
+    let wanted: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
+    Fault::new(
+        "auth.scheme",
+        "the password is proved by a scheme that is offered here (RFC 7030 section 3.2.3)",
+        scheme,
+        wanted.join(" or "),
+    )
+}
+
+fn too_many() -> Fault {
+    Fault::new(
+        "auth.failures",
+        "an account, and an address, may fail so often in a while",
+        "too many wrong passwords of late",
+        "the right one after the time in Retry-After",
+    )
+}
+
+fn stale(count: u32) -> Fault {
+    Fault::new(
+        "auth.nonce",
+        "a nonce is answered in time, and each count of it once (RFC 7616 section 3.4)",
+        format!("one that is not ours or too old, or the count {count:08x} again"),
+        "an answer to the challenge that comes with this",
+    )
 }
 
 fn spare(memories: &Mutex<Vec<password::Memory>>) -> MutexGuard<'_, Vec<password::Memory>> {
@@ -225,7 +482,7 @@ impl Shown {
                 "auth.none",
                 "a client shows who it is before it enrols (RFC 7030 section 4.2)",
                 "neither a client certificate nor a password that is accepted here",
-                "a TLS client certificate that this server trusts, or HTTP Basic where it is accepted",
+                "a TLS client certificate that this server trusts, or a password where it is accepted",
             ),
         }
     }
@@ -235,8 +492,8 @@ fn no_password() -> Fault {
     Fault::new(
         "auth.no-password",
         "a password is required here (RFC 7030 section 3.2.3)",
-        "no HTTP Basic credentials",
-        "HTTP Basic with an enrolment account",
+        "no HTTP Basic or Digest credentials",
+        "an enrolment account by a scheme of the challenge",
     )
 }
 

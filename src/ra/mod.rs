@@ -2,8 +2,10 @@
 
 mod authn;
 mod decide;
+mod failures;
+mod nonces;
 mod password;
 
 pub use authn::{Authenticator, Credentials, Identity, Unauthenticated};
 pub use decide::{Decision, Denial, Policy, Request, decide};
-pub use password::{MAX_PASSWORD, NoHash, generate, hash};
+pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};

@@ -1,6 +1,11 @@
-//! Passwords of enrolment accounts: kept only as argon2id hashes (RFC 9106).
+//! Passwords of enrolment accounts: kept as argon2id hashes (RFC 9106), or, for what cannot be
+//! proved against a hash, as secrets made of them.
 
-use crate::entropy::{Entropy, NoEntropy};
+use crate::{
+    digest::{self, Secret},
+    entropy::{Entropy, NoEntropy},
+    store::Recomputable,
+};
 use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHasher, Version,
     password_hash::phc::{Output, PasswordHash},
@@ -22,18 +27,67 @@ pub struct NoHash(String);
 /// # Errors
 /// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or there is no salt.
 pub fn hash(password: &str, entropy: &dyn Entropy) -> Result<String, NoHash> {
-    if password.is_empty() || password.len() > MAX_PASSWORD {
-        return Err(NoHash(format!(
-            "it has {} octets, and may have 1 to {MAX_PASSWORD}",
-            password.len()
-        )));
-    }
+    check(password)?;
     let mut salt = [0u8; 16];
     entropy.fill(&mut salt).map_err(|fault| NoHash(fault.to_string()))?;
     let hash: PasswordHash = Argon2::default()
         .hash_password_with_salt(password.as_bytes(), &salt)
         .map_err(|fault| NoHash(fault.to_string()))?;
     Ok(hash.to_string())
+}
+
+fn check(password: &str) -> Result<(), NoHash> {
+    if password.is_empty() || password.len() > MAX_PASSWORD {
+        return Err(NoHash(format!(
+            "it has {} octets, and may have 1 to {MAX_PASSWORD}",
+            password.len()
+        )));
+    }
+    Ok(())
+}
+
+/// What to keep of a password beside the secret of Digest with SHA-256.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recomputed {
+    /// That of Digest with MD5.
+    pub md5: bool,
+    /// The key of CMC's identity proof: SHA-256 of the password.
+    pub identity_proof: bool,
+}
+
+/// Makes the secrets that proofs by this password are recomputed from.
+///
+/// # Errors
+/// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or the user name is none
+/// that Digest can carry.
+pub fn recomputable(
+    user: &str,
+    realm: &str,
+    password: &str,
+    kinds: Recomputed,
+) -> Result<Recomputable, NoHash> {
+    check(password)?;
+    if !digest::carries(user) {
+        return Err(NoHash(
+            "with Digest, a user name is printable ASCII without quotation mark and backslash"
+                .to_owned(),
+        ));
+    }
+    let secret = |algorithm| Secret::new(algorithm, user, realm, password);
+    let proof = || {
+        let mut key = Zeroizing::new([0; 32]);
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());
+        for (octet, from) in key.iter_mut().zip(hash.as_ref()) {
+            *octet = *from;
+        }
+        key
+    };
+    Ok(Recomputable {
+        realm: realm.to_owned(),
+        sha256: secret(digest::Algorithm::Sha256),
+        md5: kinds.md5.then(|| secret(digest::Algorithm::Md5)),
+        identity_proof: kinds.identity_proof.then(proof),
+    })
 }
 
 /// The memory that argon2 works in. It is kept from one check to the next: 19 MiB that come and go

@@ -6,10 +6,13 @@
 //! stuck ones cannot keep it out. A request that is worked on is never ended.
 
 use super::throttle::Throttle;
-use crate::http::progress::{Phase, Progress};
+use crate::{
+    http::progress::{Phase, Progress},
+    types::Origin,
+};
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
@@ -45,22 +48,6 @@ impl End {
     /// Whether nothing of a request is lost with it.
     pub(super) const fn was_idle(self) -> bool {
         matches!(self, Self::Late(Phase::Idle) | Self::Crowded(Phase::Idle))
-    }
-}
-
-/// Where connections are counted together: an IPv4 address, or what one host has of IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Origin(IpAddr);
-
-impl Origin {
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(v6) => {
-                // Within a /64 a host takes as many addresses as it likes (RFC 4291 §2.5.4).
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
-            }
-            v4 => v4,
-        })
     }
 }
 

@@ -7,7 +7,7 @@ use super::Error;
 use crate::{
     entropy::Entropy,
     ra,
-    store::{self, Account, Store},
+    store::{self, Account, Password, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, Time},
 };
@@ -58,8 +58,12 @@ impl FirstAccount {
     pub(super) async fn record(self, store: &dyn Store, now: Time) -> Result<(), Error> {
         let event =
             Event::new(now, Name::AccountAdded, Actor::server()).with("account", &self.name);
-        let account =
-            Account { name: self.name, password_hash: self.hash, added: now, labels: None };
+        let account = Account {
+            name: self.name,
+            password: Password::Hash(self.hash),
+            added: now,
+            labels: None,
+        };
         // In this order: killed in between, the account is there and no other is made.
         match store.add_account(account, event).await {
             Err(store::Error::AccountExists(name)) => {
@@ -92,7 +96,7 @@ mod tests {
         second.record(&store, Time::from_unix(0)).await.unwrap();
         let accounts = store.accounts().await.unwrap();
         assert_eq!(accounts.len(), 1);
-        assert_eq!(accounts[0].password_hash, hash);
+        assert_eq!(accounts[0].password, Password::Hash(hash));
         assert!(FirstAccount::if_needed(&store, &entropy).await.unwrap().is_none());
     }
 }

@@ -144,6 +144,7 @@ impl OwnIdentity {
             actor: Actor::server(),
             predecessor: None,
             request_id,
+            facts: Vec::new(),
         };
         // What cannot be kept is not issued: each check would add one more to the record.
         let unfinished = unfinished(folder)?;

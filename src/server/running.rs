@@ -112,7 +112,12 @@ async fn serve(
         );
     }
     let own = own_identity(&settings, &environment, &installation.cas, now).await?;
-    let authenticator = Arc::new(Authenticator::new(Arc::clone(&installation.store)));
+    let authenticator = Arc::new(Authenticator::new(
+        Arc::clone(&installation.store),
+        Arc::clone(&environment.entropy),
+        &settings.passwords,
+        now,
+    ));
     let live = live(&settings, &environment, &installation, &authenticator, &own)?;
     let room = descriptors::room(settings.server.max_connections, descriptors::raise_limit());
     let shared = Shared {
@@ -130,6 +135,7 @@ async fn serve(
     let admin = Admin::new(
         Arc::clone(&installation.store),
         installation.cas.values().map(|ca| ca.certificates()).collect(),
+        settings.passwords.realm.clone(),
         Arc::clone(&environment.clock),
         Arc::clone(&environment.entropy),
     );

@@ -1,10 +1,11 @@
 //! What every backend does: each behaviour is a test of its own for each backend.
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, PostgresOptions,
-    PostgresStore, RequestKey, Revocation, SledStore, State, Store,
+    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, Password,
+    PostgresOptions, PostgresStore, Recomputable, RequestKey, Revocation, SledStore, State, Store,
 };
 use crate::{
+    digest::{Algorithm, Secret},
     telemetry::audit::{Event, EventId, Name, Trail},
     types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
 };
@@ -19,6 +20,7 @@ use std::{
 };
 use tempfile::TempDir;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 #[path = "../../tests/common/postgres.rs"]
 pub(super) mod server;
@@ -101,10 +103,22 @@ pub(super) fn issued(number: u64) -> Event {
 pub(super) fn account(name: &str) -> Account {
     Account {
         name: name.to_owned(),
-        password_hash: "$argon2id$v=19$…".to_owned(),
+        password: Password::Hash("$argon2id$v=19$…".to_owned()),
         added: NOW,
         labels: Some(vec!["factory".parse().unwrap()]),
     }
+}
+
+/// An account whose password can be recomputed.
+pub(super) fn digest_account(name: &str) -> Account {
+    let secret = |algorithm| Secret::new(algorithm, name, "estd", "secret");
+    let kept = Recomputable {
+        realm: "estd".to_owned(),
+        sha256: secret(Algorithm::Sha256),
+        md5: Some(secret(Algorithm::Md5)),
+        identity_proof: Some(Zeroizing::new([7; 32])),
+    };
+    Account { password: Password::Recomputable(Box::new(kept)), labels: None, ..account(name) }
 }
 
 pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
@@ -567,6 +581,10 @@ async fn keeps_accounts(Trial { store, trail }: Trial) {
     let twice = store.add_account(account("a"), added(4)).await;
     assert!(matches!(twice, Err(Error::AccountExists(name)) if name == "a"));
     assert_eq!(store.account("").await.unwrap(), Some(account("")));
+    let digest = digest_account("digest");
+    store.add_account(digest.clone(), added(4)).await.unwrap();
+    assert_eq!(store.account("digest").await.unwrap(), Some(digest));
+    store.remove_account("digest", event(Name::AccountRemoved, 4)).await.unwrap();
     assert_eq!(store.account("c").await.unwrap(), None);
     assert_eq!(store.accounts().await.unwrap(), [account(""), account("a"), account("b")]);
 
@@ -575,7 +593,8 @@ async fn keeps_accounts(Trial { store, trail }: Trial) {
     let twice = store.remove_account("a", removed.clone()).await;
     assert!(matches!(twice, Err(Error::NoSuchAccount(name)) if name == "a"));
     assert_eq!(store.accounts().await.unwrap(), [account(""), account("b")]);
-    let events = [added(1), added(2), added(3), removed];
+    let between = event(Name::AccountRemoved, 4);
+    let events = [added(1), added(2), added(3), added(4), between, removed];
     assert_eq!(
         store.events(nth(1), 10).await.unwrap(),
         (1..).map(nth).zip(events.clone()).collect::<Vec<(EventId, Event)>>()

@@ -8,7 +8,7 @@
 //! Version 2 is that of a revoked certificate's record. All else is written in version 1, so that
 //! an older estd reads what it knows, and refuses what it would take for valid.
 
-use super::{Account, Error, Intent, Issuance, RequestKey, Revocation, State};
+use super::{Account, Error, Intent, Issuance, Password, RequestKey, Revocation, State};
 use crate::{
     telemetry::audit::{Event, Name},
     types::{
@@ -148,7 +148,8 @@ struct IssuanceV2<'a> {
 #[derive(Serialize, Deserialize)]
 struct AccountV1<'a> {
     name: &'a str,
-    password_hash: &'a str,
+    /// The text of a [`Password`]: the first versions of this program wrote nothing but hashes.
+    password: &'a str,
     added: u64,
     #[serde(borrow)]
     labels: Option<Vec<&'a str>>,
@@ -311,9 +312,10 @@ pub(super) fn issuance(issuance: &Issuance) -> Result<Vec<u8>, Error> {
 /// An account, complete with version.
 pub(super) fn account(account: &Account) -> Result<Vec<u8>, Error> {
     let labels = account.labels.as_ref();
+    let password = account.password.text();
     let stored = AccountV1 {
         name: &account.name,
-        password_hash: &account.password_hash,
+        password: &password,
         added: account.added.unix(),
         labels: labels.map(|labels| labels.iter().map(Label::as_str).collect()),
     };
@@ -431,7 +433,7 @@ pub(super) fn read_account(octets: &[u8]) -> Result<Account, Error> {
         let labels = stored.labels.map(|labels| labels.into_iter().map(str::parse).collect());
         Ok(Account {
             name: stored.name.to_owned(),
-            password_hash: stored.password_hash.to_owned(),
+            password: Password::parse(stored.password)?,
             added: Time::from_unix(stored.added),
             labels: labels.transpose().map_err(text)?,
         })

@@ -22,7 +22,9 @@ pub mod transfer;
 
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
-pub use record::{Account, Filter, Intent, Issuance, Item, RequestKey, Revocation, State};
+pub use record::{
+    Account, Filter, Intent, Issuance, Item, Password, Recomputable, RequestKey, Revocation, State,
+};
 pub use sled::{Compacted, SledStore};
 
 use crate::{

@@ -2,13 +2,16 @@
 
 use super::Error;
 use crate::{
+    digest::{Algorithm, Secret},
     telemetry::audit::{Event, EventId},
     types::{
         Actor, CaName, Label, Operation, ProfileName, RequestId, RevocationReason, Serial, Time,
     },
 };
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
 
 /// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
 /// requested extensions (RFC 7030 §4.2.3 and D-10). Never the octets of the CSR: a client may
@@ -112,17 +115,115 @@ pub struct Revocation {
     pub reason: RevocationReason,
 }
 
-/// An enrolment account: a name and password for HTTP Basic.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An enrolment account: a name and password for HTTP Basic, or for HTTP Digest too.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The user name; may be empty (RFC 7030 §3.2.3).
     pub name: String,
-    /// The argon2id hash of the password, as a PHC string.
-    pub password_hash: String,
+    /// What is kept of the password.
+    pub password: Password,
     /// When it was added.
     pub added: Time,
     /// The labels it may enrol under; none: all, and without a label.
     pub labels: Option<Vec<Label>>,
+}
+
+/// What is kept of an account's password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Password {
+    /// Its argon2id hash, as a PHC string. Nobody can do with it what the password can.
+    Hash(String),
+    /// What a proof by the password is recomputed from, which a hash does not allow.
+    Recomputable(Box<Recomputable>),
+}
+
+/// Secrets that were made of a password: whoever reads one can do in its protocol what the password
+/// can.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Recomputable {
+    /// The realm that the secrets of Digest are for.
+    pub realm: String,
+    /// For Digest with SHA-256.
+    pub sha256: Secret,
+    /// For Digest with MD5, if it was asked for.
+    pub md5: Option<Secret>,
+    /// SHA-256 of the password alone, if it was asked for: the key of CMC's identity proof with that
+    /// hash (RFC 5272 §6.2.1).
+    pub identity_proof: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hash(_) => "Hash(…)",
+            Self::Recomputable(_) => "Recomputable(…)",
+        })
+    }
+}
+
+impl Password {
+    /// The text that begins a [`Recomputable`]. A PHC string begins otherwise, so that a version of
+    /// this program that knows hashes only finds one that it cannot read, which matches no password.
+    const RECOMPUTABLE: &str = "$digest$v=1";
+
+    /// What a store keeps of it.
+    #[must_use]
+    pub fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(match self {
+            Self::Hash(hash) => hash.clone(),
+            Self::Recomputable(kept) => {
+                let mut text = format!(
+                    "{}$realm={}$sha256={}",
+                    Self::RECOMPUTABLE,
+                    STANDARD_NO_PAD.encode(&kept.realm),
+                    kept.sha256.as_str()
+                );
+                if let Some(md5) = &kept.md5 {
+                    text.push_str("$md5=");
+                    text.push_str(md5.as_str());
+                }
+                if let Some(key) = &kept.identity_proof {
+                    text.push_str("$proof=");
+                    text.push_str(&STANDARD_NO_PAD.encode(**key));
+                }
+                text
+            }
+        })
+    }
+
+    /// Reads what [`Password::text`] wrote.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the secrets in it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix(Self::RECOMPUTABLE) else {
+            return Ok(Self::Hash(text.to_owned()));
+        };
+        let bad = |name: &str| format!("{} whose {name} cannot be read", Self::RECOMPUTABLE);
+        let (mut realm, mut sha256, mut md5, mut identity_proof) = (None, None, None, None);
+        for part in rest.strip_prefix('$').ok_or_else(|| bad("version"))?.split('$') {
+            let (name, value) = part.split_once('=').ok_or_else(|| bad("form"))?;
+            let octets = || STANDARD_NO_PAD.decode(value).map_err(|_| bad(name));
+            let secret = |algorithm| Secret::parse(algorithm, value).ok_or_else(|| bad(name));
+            match name {
+                "realm" => realm = Some(String::from_utf8(octets()?).map_err(|_| bad(name))?),
+                "sha256" => sha256 = Some(secret(Algorithm::Sha256)?),
+                "md5" => md5 = Some(secret(Algorithm::Md5)?),
+                "proof" => {
+                    let key = Zeroizing::new(octets()?);
+                    let key = key.as_slice().try_into().map_err(|_| bad(name))?;
+                    identity_proof = Some(Zeroizing::new(key));
+                }
+                _ => return Err(bad("form")),
+            }
+        }
+        Ok(Self::Recomputable(Box::new(Recomputable {
+            realm: realm.ok_or_else(|| bad("realm"))?,
+            sha256: sha256.ok_or_else(|| bad("sha256"))?,
+            md5,
+            identity_proof,
+        })))
+    }
 }
 
 /// One thing that a store keeps, on its way to another store.
@@ -262,5 +363,39 @@ impl From<Intent> for Issuance {
     /// An open issuance.
     fn from(intent: Intent) -> Self {
         Self { intent, state: State::Open, certificate: Vec::new(), ended: None, revocation: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_password_is_read_again() {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAA";
+        assert_eq!(Password::parse(hash), Ok(Password::Hash(hash.to_owned())));
+        let of = |algorithm| Secret::new(algorithm, "a", "plant = 7 $", "secret");
+        let least = Recomputable {
+            realm: "plant = 7 $".to_owned(),
+            sha256: of(Algorithm::Sha256),
+            md5: None,
+            identity_proof: None,
+        };
+        let all = Recomputable {
+            md5: Some(of(Algorithm::Md5)),
+            identity_proof: Some(Zeroizing::new([7; 32])),
+            ..least.clone()
+        };
+        for kept in [least, all] {
+            let password = Password::Recomputable(Box::new(kept));
+            let text = password.text();
+            assert_eq!(Password::parse(&text).as_ref(), Ok(&password));
+            for end in 0..text.len() - 1 {
+                if let Ok(Password::Recomputable(_)) = Password::parse(&text[..end]) {
+                    assert!(text[end..].starts_with('$'), "cut at {end}");
+                }
+            }
+            assert!(!format!("{password:?}").contains(of(Algorithm::Sha256).as_str()));
+        }
     }
 }

@@ -16,7 +16,7 @@ pub use fault::Fault;
 pub use host::is_dns_name;
 pub use key_kind::KeyKind;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
-pub use peer::{ClientCertificate, Peer, Verdict};
+pub use peer::{ClientCertificate, Origin, Peer, Verdict};
 pub use revocation::{InvalidReason, RevocationReason};
 pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};

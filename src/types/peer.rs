@@ -1,7 +1,7 @@
 //! The other end of a TLS connection.
 
 use super::{Time, TrustClass};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What TLS tells about a client. Made when the handshake ends, judged for each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,4 +32,23 @@ pub enum Verdict {
     NotYet(Time),
     /// It does not, for this reason, which may be told to the client.
     Untrusted(String),
+}
+
+/// Where connections and failures are counted together: an IPv4 address, or what one host has of
+/// IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(IpAddr);
+
+impl Origin {
+    /// The origin of this address.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                // Within a /64 a host takes as many addresses as it likes (RFC 4291 §2.5.4).
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+            }
+            v4 => v4,
+        })
+    }
 }

@@ -94,9 +94,27 @@ impl TestServer {
     }
 
     pub(crate) async fn add_account(&self, name: &str, password: &str, labels: Option<Vec<&str>>) {
+        let hash = estd::ra::hash(password, &SystemEntropy::new()).unwrap();
+        self.add_account_with(name, estd::store::Password::Hash(hash), labels).await;
+    }
+
+    /// An account of Digest with both algorithms.
+    pub(crate) async fn add_digest_account(&self, name: &str, password: &str, realm: &str) {
+        let kinds = estd::ra::Recomputed { md5: true, identity_proof: true };
+        let kept = estd::ra::recomputable(name, realm, password, kinds).unwrap();
+        self.add_account_with(name, estd::store::Password::Recomputable(Box::new(kept)), None)
+            .await;
+    }
+
+    pub(crate) async fn add_account_with(
+        &self,
+        name: &str,
+        password: estd::store::Password,
+        labels: Option<Vec<&str>>,
+    ) {
         let account = estd::store::Account {
             name: name.to_owned(),
-            password_hash: estd::ra::hash(password, &SystemEntropy::new()).unwrap(),
+            password,
             added: self.clock.now(),
             labels: labels
                 .map(|labels| labels.iter().map(|label| label.parse().unwrap()).collect()),

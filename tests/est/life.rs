@@ -325,6 +325,7 @@ async fn the_socket_answers_its_owner_in_json() {
         name: "line 1/ä".to_owned(),
         password: None,
         labels: Some(vec!["a".to_owned()]),
+        ..estd::api::NewUser::default()
     };
     let added: estd::api::AddedUser =
         ask(socket, hyper::Method::POST, "/v1/users", Some(&new)).await.unwrap();

@@ -16,6 +16,7 @@ mod cacerts;
 mod certificate;
 mod clock;
 mod connections;
+mod digest;
 mod encoding;
 mod enroll;
 mod labels;

@@ -19,7 +19,7 @@ fn serial(device: &Identity) -> Serial {
 
 fn admin(server: &TestServer) -> Admin {
     let (store, clock) = (Arc::clone(server.running.store()), Arc::clone(&server.clock));
-    Admin::new(store, Vec::new(), clock, Arc::new(SystemEntropy::new()))
+    Admin::new(store, Vec::new(), "estd".to_owned(), clock, Arc::new(SystemEntropy::new()))
 }
 
 async fn revoke(server: &TestServer, device: &Identity, reason: &str) -> Revoked {

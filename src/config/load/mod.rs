@@ -2,6 +2,7 @@
 
 mod ca;
 mod keys;
+mod passwords;
 mod policy;
 mod profile;
 mod server;
@@ -93,6 +94,7 @@ fn settings(
     let (server, server_certificate) = server::server(top.section("server"));
     let client_trust = trust::client_trust(top.section("client_trust"));
     let keys = keys::keys(top.section("keys"), environment);
+    let passwords = passwords::passwords(top.section("passwords"));
     let audit = audit(top.section("audit"), &data);
     let store = store::store(top.section("store"), environment);
 
@@ -141,6 +143,7 @@ fn settings(
         server_certificate,
         client_trust,
         keys,
+        passwords,
         audit,
         store,
         cas,

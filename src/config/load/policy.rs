@@ -3,7 +3,7 @@
 use super::{DAY, MINUTE, ca::ca_name};
 use crate::{
     config::{
-        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile,
+        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
         section::Section,
     },
     types::{CaName, ProfileName},
@@ -34,6 +34,7 @@ pub(super) fn policy(
             ],
             Authentication::Either,
         ),
+        schemes: schemes(&section),
         certificate_names: section.one_of(
             "certificate_names",
             &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
@@ -60,6 +61,7 @@ pub(super) fn policy(
             Base64Form::Auto,
         ),
         pem: section.boolean("pem", true),
+        der: section.boolean("der", false),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
     };
     let missing = |key: &str, what: String, names: Vec<String>| {
@@ -103,4 +105,30 @@ pub(super) fn policy(
     }
     section.finish();
     policy
+}
+
+/// How a password is proved.
+fn schemes(section: &Section<'_>) -> Vec<Scheme> {
+    const REMEDY: &str = "choose from basic, digest and digest-md5, each at most once";
+    let schemes = section.list("schemes", vec![Scheme::Basic], REMEDY, |text| {
+        [Scheme::Basic, Scheme::Digest, Scheme::DigestMd5]
+            .into_iter()
+            .find(|scheme| scheme.to_string() == text)
+            .ok_or_else(|| "no such scheme".to_owned())
+    });
+    let at = |wanted: Scheme| schemes.iter().position(|scheme| *scheme == wanted);
+    let twice = schemes.iter().enumerate().any(|(index, scheme)| at(*scheme) != Some(index));
+    if twice || section.strings("schemes").is_some_and(|given| given.is_empty()) {
+        section.tell("schemes", "no scheme, or one twice", REMEDY);
+    }
+    if let (Some(sha256), Some(md5)) = (at(Scheme::Digest), at(Scheme::DigestMd5))
+        && sha256 < md5
+    {
+        section.tell(
+            "schemes",
+            "libest looks at the first challenge of Digest only, and knows MD5 only",
+            "write digest-md5 before digest: other clients look for the better one",
+        );
+    }
+    schemes
 }

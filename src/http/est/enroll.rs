@@ -1,13 +1,13 @@
 //! `/simpleenroll` and `/simplereenroll` (RFC 7030 §4.2).
 
-use super::{Exchange, layout_of_post};
+use super::{Exchange, csr, layout_of_post};
 use crate::{
     est::{self, Enrollment},
     http::{
         Answer, Error,
         response::{self, Kind},
     },
-    pki::{base64, cms},
+    pki::cms,
     telemetry::audit::{Event, Name},
 };
 use hyper::{
@@ -25,14 +25,16 @@ where
 {
     let (identity, octets) = exchange.posted(request).await?;
     let Exchange { context, operation, endpoint, id, .. } = exchange;
-    let body = base64::decode(&octets, endpoint.rules().pem).map_err(est::Error::from)?;
-    let enrollment = Enrollment { operation, csr: &body.der, request_id: id };
+    let (body, adapted) = csr(&endpoint, &octets)?;
+    let enrollment = Enrollment { operation, csr: &body.der, request_id: id, adapted: &adapted };
     let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
     if enrolled.repeated {
         let event = Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)
             .request(id.clone())
             .with("serial", &enrolled.issuance.intent.serial)
             .with("first_request", &enrolled.issuance.intent.request_id);
+        let event =
+            enrolled.facts.iter().fold(event, |event, (name, value)| event.with(name, value));
         context.trail.tell(None, &event);
     }
     let certificate = enrolled.issuance.certificate.as_slice();

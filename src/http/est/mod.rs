@@ -17,8 +17,8 @@ use crate::{
     clock::Clock,
     config::Base64Form,
     entropy::Entropy,
-    est::{Endpoint, Service},
-    pki::base64::Layout,
+    est::{self, Endpoint, Service},
+    pki::base64::{self, Layout},
     ra::Identity,
     telemetry::audit::{Event, Name, Trail},
     types::{Actor, Fault, Operation, Peer, RequestId},
@@ -74,7 +74,7 @@ where
     let mut body = Some(request);
     let outcome = match entropy {
         Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
-        Err(fault) => Err(Error::Est(crate::est::Error::Internal(fault.to_string()))),
+        Err(fault) => Err(Error::Est(est::Error::Internal(fault.to_string()))),
     };
     let answer = match outcome {
         Ok(answer) => answer,
@@ -83,13 +83,17 @@ where
                 framing.begins(Phase::Body);
                 body::drain(unread.into_body(), limits).await;
             }
-            let answer = refuse(context, &known, &method, &path, &fault, &id);
+            let answer = refuse(context, &known, &method, &path, fault, &id).await;
             if answer.status() == StatusCode::UNAUTHORIZED {
                 framing.has_challenge();
             }
             answer
         }
     };
+    let mut answer = answer;
+    if framing.ends_here() {
+        response::close(&mut answer);
+    }
     framing.next();
     answer
 }
@@ -121,7 +125,7 @@ impl Exchange<'_> {
             headers::check_media_type(head.headers(), wanted)?;
         }
         body::check_announced(head.headers(), self.limits)?;
-        let credentials = headers::credentials(head.headers())?;
+        let credentials = headers::credentials(head)?;
         let context = self.context;
         let identity = context
             .service
@@ -178,6 +182,18 @@ where
     }
 }
 
+/// The CSR in a body, as the label takes it, and what was adapted for that (D-19, D-20).
+fn csr(endpoint: &Endpoint, octets: &[u8]) -> Result<(base64::Body, Vec<&'static str>), Error> {
+    let rules = endpoint.rules();
+    let body = base64::decode_csr(octets, rules.pem, rules.der).map_err(est::Error::from)?;
+    let adapted = match body.form {
+        base64::Form::Base64 => Vec::new(),
+        base64::Form::Pem => vec!["PEM read as base64"],
+        base64::Form::Der => vec!["DER taken without base64"],
+    };
+    Ok((body, adapted))
+}
+
 /// How a client that sent no body reads base64 (D-02). Those that cannot read line breaks
 /// (strongSwan, est-ca) do not say who they are; those that need them (libest) do.
 fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
@@ -199,14 +215,33 @@ fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     }
 }
 
-fn refuse(
+/// The challenges that go with a refusal; without them it is another one.
+async fn challenged(context: &Context, known: &Known, fault: Error) -> (Error, Vec<String>) {
+    let stale = match &fault {
+        Error::Est(est::Error::Unauthenticated(_)) => false,
+        Error::Est(est::Error::Stale(_)) => true,
+        _ => return (fault, Vec::new()),
+    };
+    let challenges = async {
+        let label = known.route.as_ref().and_then(|route| route.label.as_ref());
+        let endpoint = context.service.endpoint(label)?;
+        context.service.challenges(endpoint, stale).await
+    };
+    match challenges.await {
+        Ok(challenges) => (fault, challenges),
+        Err(instead) => (Error::Est(instead), Vec::new()),
+    }
+}
+
+async fn refuse(
     context: &Context,
     known: &Known,
     method: &Method,
     path: &str,
-    fault: &Error,
+    fault: Error,
     id: &RequestId,
 ) -> Answer {
+    let (fault, challenges) = challenged(context, known, fault).await;
     let told = fault.told();
     let enrolling = known.route.as_ref().is_some_and(|route| route.operation.enrolls());
     let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
@@ -217,7 +252,7 @@ fn refuse(
         .with("status", told.status.as_u16())
         .with("rule", told.code)
         // The cause, with what the client is not told.
-        .with("reason", fault)
+        .with("reason", &fault)
         .with_some("operation", route.map(|route| route.operation))
         .with_some("label", route.and_then(|route| route.label.as_ref()))
         .with("method", method)
@@ -225,8 +260,8 @@ fn refuse(
         .with("address", context.peer.address);
     context.trail.tell(None, &event);
 
-    let mut answer = response::refusal(&told, id);
-    match fault {
+    let mut answer = response::refusal(&told, &challenges, id);
+    match &fault {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
         Error::MediaType(_) => {
             if let Some(wanted) = route.and_then(|route| route::media_type(route.operation)) {

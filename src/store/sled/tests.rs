@@ -1,9 +1,12 @@
 //! What only a store on a disk does. Its behaviour as a store is in `store/contract.rs`.
 
 use super::{
-    super::contract::{
-        CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, revocation, revoked,
-        serial,
+    super::{
+        Password,
+        contract::{
+            CACHE, NOW, Recorder, account, at, event, intent, issue, issued, nth, revocation,
+            revoked, serial,
+        },
     },
     disk::CONF,
     *,
@@ -381,7 +384,7 @@ async fn a_store_that_failed_is_closed_all_the_same() {
     let store = open(folder.path()).unwrap();
     let blobs = folder.path().join("blobs");
     fs::remove_dir(&blobs).unwrap();
-    let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
+    let large = Account { password: Password::Hash("a".repeat(10_000)), ..account("a") };
     store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
     store.close().await;
     assert!(
@@ -402,7 +405,7 @@ async fn what_was_acknowledged_and_is_gone_keeps_it_refusing() {
     let db = File::options().write(true).open(folder.path().join("db")).unwrap();
     db.write_all_at(&[0xff; 64], 60_000).unwrap();
     fs::remove_dir(folder.path().join("blobs")).unwrap();
-    let large = Account { password_hash: "a".repeat(10_000), ..account("a") };
+    let large = Account { password: Password::Hash("a".repeat(10_000)), ..account("a") };
     store.add_account(large, event(Name::AccountAdded, 1)).await.unwrap_err();
     let lost = |answer: &Result<(), Error>| matches!(answer, Err(Error::Unavailable(text)) if text.contains("50 events were committed"));
     let mut answer = Ok(());

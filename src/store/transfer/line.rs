@@ -5,7 +5,7 @@
 
 use super::{Counts, Digest, Summary};
 use crate::{
-    store::{Account, Intent, Issuance, Item, RequestKey, Revocation, State, format},
+    store::{Account, Intent, Issuance, Item, Password, RequestKey, Revocation, State, format},
     telemetry::audit::{Event, EventId, Name},
     types::{Actor, Label, Method, Operation, RequestId, Serial, Time},
 };
@@ -256,7 +256,7 @@ impl From<&Item> for Line {
             Item::Issuance(issuance) => Self::Issuance(Box::new((&**issuance).into())),
             Item::Account(account) => Self::Account(AccountLine {
                 name: account.name.clone(),
-                password_hash: account.password_hash.clone(),
+                password_hash: account.password.text().to_string(),
                 added: shown(account.added),
                 labels: account.labels.as_ref().map(|labels| labels.iter().map(shown).collect()),
             }),
@@ -287,7 +287,7 @@ impl Line {
                 });
                 Item::Account(Account {
                     name: line.name,
-                    password_hash: line.password_hash,
+                    password: Password::parse(&line.password_hash)?,
                     added: time(&line.added)?,
                     labels: labels.transpose()?,
                 })

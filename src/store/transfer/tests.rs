@@ -4,8 +4,8 @@ use super::{
     super::{
         Error as StoreError, Intent, Issuance, MemoryStore, SledStore, State,
         contract::{
-            Backend, CACHE, NOW, Postgres, account, at, event, intent, issue, issued, key, nth,
-            revocation, revoked, serial,
+            Backend, CACHE, NOW, Postgres, account, at, digest_account, event, intent, issue,
+            issued, key, nth, revocation, revoked, serial,
         },
     },
     *,
@@ -37,7 +37,7 @@ async fn full(store: &dyn Store) {
     for name in ["zoe", "", "ä\"\n"] {
         store.add_account(account(name), event(Name::AccountAdded, 1)).await.unwrap();
     }
-    let all_labels = Account { labels: None, ..account("all") };
+    let all_labels = digest_account("all");
     store.add_account(all_labels, event(Name::AccountAdded, 2)).await.unwrap();
     let bare = Event::new(at(9), Name::ServerStarted, Actor::anonymous());
     store.append(bare).await.unwrap();

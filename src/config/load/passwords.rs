@@ -1,0 +1,33 @@
+//! `[passwords]`.
+
+use super::{DAY, MINUTE, SECOND};
+use crate::config::{Passwords, section::Section};
+
+/// Octets of a realm at most: strongSwan reads no more than 1,024 of a header.
+const LONGEST_REALM: usize = 64;
+
+pub(super) fn passwords(section: Section<'_>) -> Passwords {
+    let realm = section.string("realm").unwrap_or("estd").to_owned();
+    let printable =
+        |octet: u8| (octet == b' ' || octet.is_ascii_graphic()) && !matches!(octet, b'"' | b'\\');
+    if realm.is_empty() || realm.len() > LONGEST_REALM || !realm.bytes().all(printable) {
+        section.tell(
+            "realm",
+            "not every client reads such a realm",
+            format!("write 1 to {LONGEST_REALM} characters of printable ASCII without quotation mark and backslash"),
+        );
+    }
+    let passwords = Passwords {
+        realm,
+        nonce_lifetime: section.duration(
+            "nonce_lifetime",
+            5 * MINUTE,
+            (10 * SECOND)..=(60 * MINUTE),
+        ),
+        failure_window: section.duration("failure_window", 10 * MINUTE, (10 * SECOND)..=DAY),
+        failures_per_account: section.number("failures_per_account", 20, 1..=1_000_000),
+        failures_per_address: section.number("failures_per_address", 60, 1..=1_000_000),
+    };
+    section.finish();
+    passwords
+}

@@ -1,0 +1,473 @@
+//! HTTP Digest (RFC 7616), both ends: the header fields and the arithmetic.
+//!
+//! Whether a nonce is ours and a password right is for `ra`; what to send is for `client`.
+
+use aws_lc_rs::{constant_time, digest as sha2};
+use http_auth::parser::ChallengeParser;
+use md5::{Digest as _, Md5};
+use std::{collections::BTreeMap, fmt};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// Octets of a field at most: several times what any client sends.
+const LONGEST: usize = 4096;
+
+/// The hash that an answer is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// For clients that know nothing else (RFC 7616 §6.1).
+    Md5,
+    /// SHA-256.
+    Sha256,
+}
+
+impl Algorithm {
+    /// The name in header fields.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Md5 => "MD5",
+            Self::Sha256 => "SHA-256",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        [Self::Md5, Self::Sha256].into_iter().find(|one| one.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// The hash of `parts` with colons between, in hexadecimal digits: `H(...)` of RFC 7616 §3.3.
+    fn of_parts(self, parts: &[&str]) -> Zeroizing<String> {
+        let whole = Zeroizing::new(parts.join(":"));
+        match self {
+            Self::Md5 => hexadecimal(&Md5::digest(whole.as_bytes())),
+            Self::Sha256 => hexadecimal(sha2::digest(&sha2::SHA256, whole.as_bytes()).as_ref()),
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+fn hexadecimal(octets: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+}
+
+/// `H(user:realm:password)` (RFC 7616 §3.4.2) in hexadecimal digits: whoever has it can do all
+/// that the password can, in this realm and with this algorithm.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Secret {
+    /// Makes it of the password.
+    #[must_use]
+    pub fn new(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Self {
+        Self(algorithm.of_parts(&[user, realm, password]).to_string())
+    }
+
+    /// Takes what [`Secret::as_str`] gave; `None` if it is nothing that `algorithm` makes.
+    #[must_use]
+    pub fn parse(algorithm: Algorithm, digits: &str) -> Option<Self> {
+        let length = match algorithm {
+            Algorithm::Md5 => 32,
+            Algorithm::Sha256 => 64,
+        };
+        let fits = digits.len() == length
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+        fits.then(|| Self(digits.to_owned()))
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares without telling by its time where the two differ.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
+    }
+}
+
+/// What a server asks for: a `WWW-Authenticate` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Whose password.
+    pub realm: String,
+    /// What the answer is made for.
+    pub nonce: String,
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// Whether the password was right, and only the nonce too old.
+    pub stale: bool,
+}
+
+impl Challenge {
+    /// Reads the Digest challenges among those of a field that this program can answer: qop "auth"
+    /// and a known algorithm. No field is an error: it may hold what others understand.
+    #[must_use]
+    pub fn parse(field: &str) -> Vec<Self> {
+        let challenges = ChallengeParser::new(field).map_while(Result::ok);
+        challenges
+            .filter(|one| one.scheme.eq_ignore_ascii_case("digest"))
+            .filter_map(|one| {
+                let value = |name: &str| {
+                    let found = one.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+                    found.map(|(_, value)| value.to_unescaped())
+                };
+                let qop = value("qop")?;
+                qop.split(',').find(|qop| qop.trim().eq_ignore_ascii_case("auth"))?;
+                Some(Self {
+                    realm: value("realm")?,
+                    nonce: value("nonce")?,
+                    algorithm: value("algorithm")
+                        .map_or(Some(Algorithm::Md5), |name| Algorithm::of(&name))?,
+                    stale: value("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
+                })
+            })
+            .collect()
+    }
+
+    /// The answer to it: the value of an `Authorization` field, for the `count`th request with
+    /// this nonce.
+    #[must_use]
+    pub fn answer(
+        &self,
+        user: &str,
+        password: &str,
+        request: Target<'_>,
+        count: u32,
+        cnonce: &str,
+    ) -> Zeroizing<String> {
+        let mut answer = Answer {
+            user: user.to_owned(),
+            realm: self.realm.clone(),
+            nonce: self.nonce.clone(),
+            uri: request.uri.to_owned(),
+            algorithm: self.algorithm,
+            cnonce: cnonce.to_owned(),
+            count,
+            nc: format!("{count:08x}"),
+            response: String::new(),
+        };
+        let secret = Secret::new(self.algorithm, user, &self.realm, password);
+        answer.response = answer.expected(&secret, request.method).to_string();
+        Zeroizing::new(answer.to_string())
+    }
+}
+
+/// Each parameter quoted, `qop` "auth" alone (libest).
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            r#"Digest realm="{}", nonce="{}", qop="auth", algorithm="{}""#,
+            escaped(&self.realm),
+            escaped(&self.nonce),
+            self.algorithm
+        )?;
+        if self.stale { f.write_str(r#", stale="true""#) } else { Ok(()) }
+    }
+}
+
+/// What an answer is made for, beside the nonce.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The request target.
+    pub uri: &'a str,
+}
+
+/// What a client answers: an `Authorization` field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The user name; may be empty.
+    pub user: String,
+    /// The realm that the client means.
+    pub realm: String,
+    /// The server's nonce.
+    pub nonce: String,
+    /// The request target as the client wrote it.
+    pub uri: String,
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// The client's nonce.
+    pub cnonce: String,
+    /// How many requests the client has sent with this nonce.
+    pub count: u32,
+    /// `count` as the client wrote it: that is what was hashed.
+    nc: String,
+    response: String,
+}
+
+/// Why a field is no answer to our challenge.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not the grammar of RFC 9110 §11.4, or longer than any answer.
+    #[error("what is no list of parameters")]
+    Grammar,
+    /// A parameter that stands twice.
+    #[error("{0} twice")]
+    Twice(&'static str),
+    /// A parameter that has to be there (RFC 7616 §3.4, with qop).
+    #[error("no {0}")]
+    Missing(&'static str),
+    /// A value that means nothing here.
+    #[error("{0}={1}")]
+    Value(&'static str, String),
+}
+
+impl Answer {
+    /// Reads the value of an `Authorization` field of scheme Digest. Quotes make no difference
+    /// (Bouncy Castle has them around `nc` and `qop`), nor does `opaque`, which we never send.
+    ///
+    /// # Errors
+    /// [`Malformed`]; also for `userhash`, `username*`, other algorithms and `auth-int`, none of
+    /// which we offer.
+    pub fn parse(field: &str) -> Result<Self, Malformed> {
+        const KNOWN: [&str; 11] = [
+            "username",
+            "realm",
+            "nonce",
+            "uri",
+            "response",
+            "cnonce",
+            "nc",
+            "qop",
+            "algorithm",
+            "userhash",
+            "username*",
+        ];
+        if field.len() > LONGEST {
+            return Err(Malformed::Grammar);
+        }
+        let mut challenges = ChallengeParser::new(field);
+        let (Some(Ok(only)), None) = (challenges.next(), challenges.next()) else {
+            return Err(Malformed::Grammar);
+        };
+        if !only.scheme.eq_ignore_ascii_case("digest") {
+            return Err(Malformed::Grammar);
+        }
+        let mut found = BTreeMap::new();
+        for (name, value) in &only.params {
+            // What RFC 7616 does not know is ignored (§3.4).
+            let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(name));
+            if let Some(known) = known
+                && found.insert(known, value.to_unescaped()).is_some()
+            {
+                return Err(Malformed::Twice(known));
+            }
+        }
+        let no = |name: &'static str, value: &str| Malformed::Value(name, value.to_owned());
+        if let Some(name) = found.get("username*") {
+            return Err(no("username*", name));
+        }
+        if let Some(hash) = found.get("userhash").filter(|hash| !hash.eq_ignore_ascii_case("false"))
+        {
+            return Err(no("userhash", hash));
+        }
+        let mut take = |name: &'static str| found.remove(name).ok_or(Malformed::Missing(name));
+        let qop = take("qop")?;
+        if !qop.eq_ignore_ascii_case("auth") {
+            return Err(no("qop", &qop));
+        }
+        let algorithm = match take("algorithm") {
+            Ok(name) => Algorithm::of(&name).ok_or_else(|| no("algorithm", &name))?,
+            Err(_) => Algorithm::Md5,
+        };
+        let nc = take("nc")?;
+        let digits = nc.len() == 8 && nc.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let count = u32::from_str_radix(&nc, 16).ok().filter(|_| digits);
+        Ok(Self {
+            count: count.ok_or_else(|| no("nc", &nc))?,
+            nc,
+            user: take("username")?,
+            realm: take("realm")?,
+            nonce: take("nonce")?,
+            uri: take("uri")?,
+            cnonce: take("cnonce")?,
+            response: take("response")?,
+            algorithm,
+        })
+    }
+
+    /// Whether it was made with this secret, for a request with this method. Its time does not
+    /// depend on where the two differ.
+    #[must_use]
+    pub fn matches(&self, secret: &Secret, method: &str) -> bool {
+        let (expected, seen) =
+            (self.expected(secret, method), Zeroizing::new(self.response.to_ascii_lowercase()));
+        constant_time::verify_slices_are_equal(expected.as_bytes(), seen.as_bytes()).is_ok()
+    }
+
+    /// RFC 7616 §3.4.1, qop "auth".
+    fn expected(&self, secret: &Secret, method: &str) -> Zeroizing<String> {
+        let a2 = self.algorithm.of_parts(&[method, &self.uri]);
+        let parts = [secret.as_str(), &self.nonce, &self.nc, &self.cnonce, "auth", &a2];
+        self.algorithm.of_parts(&parts)
+    }
+}
+
+/// As RFC 7616 §3.4 quotes it.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            r#"Digest username="{}", realm="{}", uri="{}", algorithm={}, nonce="{}", nc={}, cnonce="{}", qop=auth, response="{}""#,
+            escaped(&self.user),
+            escaped(&self.realm),
+            escaped(&self.uri),
+            self.algorithm,
+            escaped(&self.nonce),
+            self.nc,
+            escaped(&self.cnonce),
+            self.response,
+        )
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+/// Whether Digest can carry this user name or realm: printable ASCII. Other characters have no one
+/// encoding among the clients (RFC 7616 §3.4 has `username*`, which none of them sends), and a
+/// quotation mark or backslash is hashed escaped by some and unescaped by others.
+#[must_use]
+pub fn carries(text: &str) -> bool {
+    text.bytes()
+        .all(|octet| (octet == b' ' || octet.is_ascii_graphic()) && !matches!(octet, b'"' | b'\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RFC 7616 §3.9.1.
+    const FIELD: &str = r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
+    const SHA256: &str = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
+
+    #[test]
+    fn r_7616_3_4_a_the_examples_of_the_rfc_match_in_both_algorithms() {
+        let password = "Circle of Life";
+        let secret =
+            |algorithm| Secret::new(algorithm, "Mufasa", "http-auth@example.org", password);
+        let answer = Answer::parse(FIELD).unwrap();
+        assert!(answer.matches(&secret(Algorithm::Md5), "GET"));
+        assert!(!answer.matches(&secret(Algorithm::Md5), "POST"));
+        let field = FIELD
+            .replace("algorithm=MD5", "algorithm=SHA-256")
+            .replace("8ca523f5e9506fed4657c9700eebdbec", SHA256);
+        let answer = Answer::parse(&field).unwrap();
+        assert!(answer.matches(&secret(Algorithm::Sha256), "GET"));
+        assert!(!answer.matches(&secret(Algorithm::Md5), "GET"), "of another algorithm");
+        let other = Secret::new(Algorithm::Sha256, "Mufasa", "http-auth@example.org", "circle");
+        assert!(!answer.matches(&other, "GET"));
+    }
+
+    #[test]
+    fn quotes_case_and_what_is_unknown_make_no_difference() {
+        let plain = Answer::parse(FIELD).unwrap();
+        let field = FIELD
+            .replace("nc=00000001", "nc=\"00000001\"")
+            .replace("qop=auth", "qop=\"AUTH\"")
+            .replace("algorithm=MD5, ", "")
+            .replace("Digest username", "dIGEST Username")
+            + ", colour=blue, userhash=false";
+        assert_eq!(Answer::parse(&field).unwrap(), plain);
+    }
+
+    #[test]
+    fn r_7616_3_4_a_what_is_missing_twice_or_not_offered_is_named() {
+        let bad = |from: &str, to: &str| Answer::parse(&FIELD.replace(from, to)).unwrap_err();
+        assert_eq!(bad("nc=00000001, ", ""), Malformed::Missing("nc"));
+        assert_eq!(bad("qop=auth, ", ""), Malformed::Missing("qop"));
+        assert_eq!(bad("username=", "user="), Malformed::Missing("username"));
+        assert_eq!(bad("uri=", "url="), Malformed::Missing("uri"));
+        assert_eq!(bad("qop=auth", "qop=auth, nc=00000002"), Malformed::Twice("nc"));
+        for (name, from, value) in [
+            ("qop", "qop=auth", "auth-int"),
+            ("nc", "nc=00000001", "1"),
+            ("nc", "nc=00000001", "0000000g"),
+            ("nc", "nc=00000001", "+0000001"),
+            ("algorithm", "algorithm=MD5", "MD5-sess"),
+            ("algorithm", "algorithm=MD5", "SHA-512-256"),
+        ] {
+            assert_eq!(
+                bad(from, &format!("{name}=\"{value}\"")),
+                Malformed::Value(name, value.to_owned())
+            );
+        }
+        assert_eq!(
+            Answer::parse(&format!("{FIELD}, userhash=true")),
+            Err(Malformed::Value("userhash", "true".to_owned()))
+        );
+        assert_eq!(
+            bad("username=\"Mufasa\"", "username*=UTF-8''M"),
+            Malformed::Value("username*", "UTF-8''M".to_owned())
+        );
+        for bad in ["", "Digest", "Digest x", "Basic a=b", "Digest a=b, Basic c=d"] {
+            assert!(Answer::parse(bad).is_err(), "{bad:?}");
+        }
+        let long = format!("{FIELD}, x=\"{}\"", "y".repeat(LONGEST));
+        assert_eq!(Answer::parse(&long), Err(Malformed::Grammar));
+    }
+
+    #[test]
+    fn r_7616_3_3_a_a_challenge_is_written_with_every_parameter_quoted_and_read_again() {
+        let challenge = Challenge {
+            realm: "estd".to_owned(),
+            nonce: "abc".to_owned(),
+            algorithm: Algorithm::Sha256,
+            stale: false,
+        };
+        let field = challenge.to_string();
+        assert_eq!(field, r#"Digest realm="estd", nonce="abc", qop="auth", algorithm="SHA-256""#);
+        assert_eq!(Challenge::parse(&field), std::slice::from_ref(&challenge));
+        let stale = Challenge { stale: true, ..challenge };
+        assert_eq!(Challenge::parse(&stale.to_string()), std::slice::from_ref(&stale));
+        let several = format!(
+            r#"Basic realm="x", Digest realm="a", nonce="b", algorithm=SHA-512-256, qop="auth", {stale}, Digest realm="a", nonce="b", Digest realm="a", nonce="c", qop="auth-int, auth""#
+        );
+        let read = Challenge::parse(&several);
+        assert_eq!(read.len(), 2, "{read:?}");
+        assert_eq!(read[0], stale);
+        assert_eq!((&*read[1].nonce, read[1].algorithm), ("c", Algorithm::Md5));
+    }
+
+    #[test]
+    fn what_we_answer_as_a_client_we_accept_as_a_server() {
+        for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
+            let challenge = Challenge {
+                realm: "estd".to_owned(),
+                nonce: "abc".to_owned(),
+                algorithm,
+                stale: false,
+            };
+            let request = Target { method: "POST", uri: "/.well-known/est/simpleenroll" };
+            let field = challenge.answer("", "pässword", request, 17, "cn");
+            let answer = Answer::parse(&field).unwrap();
+            assert_eq!((answer.count, &*answer.user), (17, ""));
+            assert!(answer.matches(&Secret::new(algorithm, "", "estd", "pässword"), "POST"));
+        }
+    }
+
+    #[test]
+    fn a_secret_is_read_again_and_never_shown() {
+        let secret = Secret::new(Algorithm::Md5, "a", "b", "c");
+        assert!(Secret::parse(Algorithm::Md5, secret.as_str()).unwrap().is(&secret));
+        assert!(Secret::parse(Algorithm::Sha256, secret.as_str()).is_none());
+        assert!(Secret::parse(Algorithm::Md5, &"G".repeat(32)).is_none());
+        assert!(!format!("{secret:?}").contains(secret.as_str()));
+        assert!(carries("device 1") && !carries("dévice") && !carries("a\"b") && !carries("a\\"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Nonces of HTTP Digest (RFC 7616 §3.3, §5.4): when they were made, and by whom, stands in them.
+//!
+//! A nonce is its moment, 64 random bits and an HMAC over both; nothing is kept of one that nobody
+//! has answered rightly. The HMAC's key is decided once in the store, so that a client which gets
+//! its challenge from one node may answer to another.
+//!
+//! Of one that was answered, the count of the last request is kept, and only a higher one is taken:
+//! a request that was recorded cannot be sent again. Each node counts for itself; what was made
+//! before a node started is too old there, so that a start forgets nothing. To replay a request to
+//! another node within the lifetime of its nonce remains possible for whoever reads what is inside
+//! TLS; it yields the certificate that the first one got.
+
+use crate::{
+    entropy::{Entropy, NoEntropy},
+    store::{self, Decided, Store},
+    types::Time,
+};
+use aws_lc_rs::hmac;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+use zeroize::Zeroizing;
+
+/// What is decided in the store: the key.
+const MATTER: &str = "digest nonces";
+
+/// Nonces that are remembered at most. With more, the older half is too old at once.
+const MOST: usize = 1 << 16;
+
+/// How far a nonce may come from the future: nodes' clocks differ.
+const AHEAD: Duration = Duration::from_secs(60);
+
+/// Octets of the moment and of what is random, and of the HMAC.
+const BODY: usize = 16;
+const TAG: usize = 16;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoKey {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Entropy(#[from] NoEntropy),
+}
+
+/// Makes nonces and knows them again.
+#[derive(Debug)]
+pub(super) struct Nonces {
+    key: hmac::Key,
+    lifetime: Duration,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug)]
+struct Used {
+    /// By body: when it was made, and the last count.
+    counts: HashMap<[u8; BODY], (Time, u32)>,
+    /// What was made before this moment is too old.
+    floor: Time,
+}
+
+impl Nonces {
+    /// Finds the key in the store, or decides it. `started`: what was made before is too old here.
+    pub(super) async fn open(
+        store: &dyn Store,
+        entropy: &dyn Entropy,
+        lifetime: Duration,
+        started: Time,
+    ) -> Result<Self, NoKey> {
+        let kept = match store.decision(MATTER).await? {
+            Some(kept) => Zeroizing::new(kept),
+            None => {
+                let mut fresh = Zeroizing::new(vec![0; 32]);
+                entropy.fill(&mut fresh)?;
+                match store.decide(MATTER, None, &fresh).await? {
+                    Decided::Now | Decided::Otherwise(None) => fresh,
+                    Decided::Otherwise(Some(other)) => Zeroizing::new(other),
+                }
+            }
+        };
+        Ok(Self::new(&kept, lifetime, started))
+    }
+
+    fn new(key: &[u8], lifetime: Duration, started: Time) -> Self {
+        Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, key),
+            lifetime,
+            used: Mutex::new(Used { counts: HashMap::new(), floor: started }),
+        }
+    }
+
+    /// Makes one: 43 characters.
+    pub(super) fn make(&self, entropy: &dyn Entropy, now: Time) -> Result<String, NoEntropy> {
+        let mut random = [0; 8];
+        entropy.fill(&mut random)?;
+        let mut octets = now.unix().to_be_bytes().to_vec();
+        octets.extend_from_slice(&random);
+        let tag = hmac::sign(&self.key, &octets);
+        octets.extend(tag.as_ref().iter().take(TAG));
+        Ok(URL_SAFE_NO_PAD.encode(octets))
+    }
+
+    /// Takes the `count`th request with this nonce, whose password was right. False if the nonce is
+    /// not ours or too old, or had that count already: the client gets a new one.
+    pub(super) fn take(&self, nonce: &str, count: u32, now: Time) -> bool {
+        let Some((body, made)) = self.open_up(nonce) else { return false };
+        if made.plus(self.lifetime) < now || now.plus(AHEAD) < made {
+            return false;
+        }
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if made < used.floor {
+            return false;
+        }
+        if used.counts.len() >= MOST && !used.counts.contains_key(&body) {
+            used.purge(self.lifetime, now);
+            if made < used.floor {
+                return false;
+            }
+        }
+        let (_, last) = used.counts.entry(body).or_insert((made, 0));
+        if count <= *last {
+            return false;
+        }
+        *last = count;
+        true
+    }
+
+    /// The body of one of ours, and its moment.
+    fn open_up(&self, nonce: &str) -> Option<([u8; BODY], Time)> {
+        let octets = URL_SAFE_NO_PAD.decode(nonce).ok()?;
+        let (body, tag) = octets.split_first_chunk::<BODY>()?;
+        let whole = hmac::sign(&self.key, body);
+        aws_lc_rs::constant_time::verify_slices_are_equal(whole.as_ref().get(..TAG)?, tag).ok()?;
+        let moment = u64::from_be_bytes(*body.first_chunk::<8>()?);
+        Some((*body, Time::from_unix(moment)))
+    }
+}
+
+impl Used {
+    fn purge(&mut self, lifetime: Duration, now: Time) {
+        self.counts.retain(|_, (made, _)| made.plus(lifetime) >= now);
+        if self.counts.len() < MOST {
+            return;
+        }
+        let mut all: Vec<Time> = self.counts.values().map(|(made, _)| *made).collect();
+        let (_, middle, _) = all.select_nth_unstable(MOST / 2);
+        let floor = middle.plus(Duration::from_secs(1));
+        self.floor = floor;
+        self.counts.retain(|_, (made, _)| *made >= floor);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{entropy::SystemEntropy, store::MemoryStore, telemetry::audit::NoTrail};
+    use std::sync::Arc;
+
+    const NOW: Time = Time::from_unix(1_795_262_400);
+    const LIFETIME: Duration = Duration::from_secs(300);
+
+    fn nonces() -> Nonces {
+        Nonces::new(&[7; 32], LIFETIME, NOW)
+    }
+
+    fn after(seconds: u64) -> Time {
+        NOW.plus(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn r_7616_3_4_a_a_count_is_taken_once_and_only_upwards() {
+        let nonces = nonces();
+        let nonce = nonces.make(&SystemEntropy::new(), NOW).unwrap();
+        assert!(nonces.take(&nonce, 1, NOW));
+        assert!(!nonces.take(&nonce, 1, NOW), "replayed");
+        assert!(nonces.take(&nonce, 5, NOW));
+        assert!(!nonces.take(&nonce, 4, NOW), "from before");
+        assert!(nonces.take(&nonce, u32::MAX, NOW));
+        let other = nonces.make(&SystemEntropy::new(), NOW).unwrap();
+        assert!(!nonces.take(&other, 0, NOW), "counts begin with 1");
+        assert!(nonces.take(&other, 1, NOW));
+    }
+
+    #[test]
+    fn r_7616_3_4_a_a_nonce_is_ours_and_fresh() {
+        let nonces = nonces();
+        let make = |now| nonces.make(&SystemEntropy::new(), now).unwrap();
+        let nonce = make(NOW);
+        assert_eq!(nonce.len(), 43);
+        assert!(nonces.take(&nonce, 1, after(300)));
+        assert!(!nonces.take(&nonce, 2, after(301)), "too old");
+        assert!(nonces.take(&make(after(60)), 1, NOW), "of a node whose clock is ahead");
+        assert!(!nonces.take(&make(after(61)), 1, NOW), "from the future");
+        assert!(
+            !nonces.take(&make(NOW.minus(Duration::from_secs(1))), 1, NOW),
+            "of before the start"
+        );
+        let strangers = Nonces::new(&[8; 32], LIFETIME, NOW);
+        assert!(!strangers.take(&make(NOW), 1, NOW), "of another key");
+        for at in 0..nonce.len() {
+            let mut bent = make(NOW).into_bytes();
+            bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
+            assert!(!nonces.take(std::str::from_utf8(&bent).unwrap(), 1, NOW), "bent at {at}");
+        }
+        for bad in ["", "AAAA", "%", &format!("{}A", make(NOW)), &make(NOW)[..42]] {
+            assert!(!nonces.take(bad, 1, NOW), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn memory_has_an_end_and_nothing_that_is_forgotten_can_be_replayed() {
+        let nonces = nonces();
+        let entropy = SystemEntropy::new();
+        let first = nonces.make(&entropy, NOW).unwrap();
+        assert!(nonces.take(&first, 1, NOW));
+        for number in 0..MOST as u64 + 1 {
+            let made = after(number * 100 / MOST as u64);
+            let nonce = nonces.make(&entropy, made).unwrap();
+            assert!(nonces.take(&nonce, 1, made), "{number}");
+        }
+        let used = nonces.used.lock().unwrap();
+        assert!(used.counts.len() <= MOST / 2 + 1, "{}", used.counts.len());
+        drop(used);
+        assert!(!nonces.take(&first, 1, after(100)));
+        assert!(!nonces.take(&first, 2, after(100)), "too old now");
+    }
+
+    #[tokio::test]
+    async fn two_nodes_over_one_store_know_each_others_nonces() {
+        let store = MemoryStore::new(Arc::new(NoTrail));
+        let entropy = SystemEntropy::new();
+        let open = async || Nonces::open(&store, &entropy, LIFETIME, NOW).await.unwrap();
+        let (one, other) = (open().await, open().await);
+        let nonce = one.make(&entropy, NOW).unwrap();
+        assert!(other.take(&nonce, 1, NOW));
+    }
+}
