@@ -13,10 +13,7 @@ use crate::{
     store::{self, Account, Issuance, Password, Store},
     types::{Actor, Fault, Label, Method, Origin, Peer, Time, TrustClass, Verdict},
 };
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
@@ -131,8 +128,8 @@ pub struct Authenticator {
     checks: Arc<Semaphore>,
     /// Those that may wait for a core; more are turned away.
     waiting: Arc<Semaphore>,
-    /// What the checks work in: never more of them than checks at once.
-    memories: Arc<Mutex<Vec<password::Memory>>>,
+    /// What the checks work in: as many as there are checks at once.
+    memories: Arc<password::Memories>,
 }
 
 /// The certificate's part of an authentication.
@@ -163,7 +160,7 @@ impl Authenticator {
             failures: Failures::new(rules),
             checks: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(cores * 32)),
-            memories: Arc::default(),
+            memories: Arc::new(password::Memories::new(cores)),
         }
     }
 
@@ -367,7 +364,7 @@ impl Authenticator {
         let user = user.to_owned();
         let memories = Arc::clone(&self.memories);
         let check = move || {
-            let mut memory = spare(&memories).pop().unwrap_or_default();
+            let mut memory = memories.take();
             let right = match &kept {
                 Some(Password::Hash(hash)) => memory.verify(&given, Some(hash)),
                 // The time of a hash, too: what kind of account it is is not for guessers.
@@ -378,7 +375,7 @@ impl Authenticator {
                 }
                 None => memory.verify(&given, None),
             };
-            spare(&memories).push(memory);
+            memories.put(memory);
             // Held to the end also if the client hangs up, or there would be more than cores.
             drop(core);
             right
@@ -468,10 +465,6 @@ fn stale(count: u32) -> Fault {
         format!("one that is not ours or too old, or the count {count:08x} again"),
         "an answer to the challenge that comes with this",
     )
-}
-
-fn spare(memories: &Mutex<Vec<password::Memory>>) -> MutexGuard<'_, Vec<password::Memory>> {
-    memories.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shown {

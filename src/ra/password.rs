@@ -10,6 +10,7 @@ use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHasher, Version,
     password_hash::phc::{Output, PasswordHash},
 };
+use std::sync::{Mutex, PoisonError};
 use zeroize::Zeroizing;
 
 /// Octets of a password at most; longer ones are refused before they cost anything.
@@ -98,6 +99,37 @@ pub(super) struct Memory(Vec<Block>);
 impl std::fmt::Debug for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Memory({} KiB)", self.0.len())
+    }
+}
+
+/// A memory for each check that may run at once. All are made when the first password comes: how
+/// much this takes then does not depend on when two come together for the first time.
+#[derive(Debug)]
+pub(super) struct Memories {
+    number: usize,
+    spare: Mutex<Option<Vec<Memory>>>,
+}
+
+impl Memories {
+    /// For so many checks at once.
+    pub(super) const fn new(number: usize) -> Self {
+        Self { number, spare: Mutex::new(None) }
+    }
+
+    /// Takes one; if all are taken, a new one.
+    pub(super) fn take(&self) -> Memory {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let usual = Params::default().block_count();
+        let make = || (0..self.number).map(|_| Memory(vec![Block::default(); usual])).collect();
+        spare.get_or_insert_with(make).pop().unwrap_or_default()
+    }
+
+    /// Puts it back.
+    pub(super) fn put(&self, memory: Memory) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spare) = spare.as_mut().filter(|spare| spare.len() < self.number) {
+            spare.push(memory);
+        }
     }
 }
 
