@@ -77,3 +77,54 @@ fn est_uses_a_label() {
     let issuer = issuer(&estd.path("device/cert.pem"));
     assert!(issuer.contains("CN = Factory issuing CA"), "{issuer}");
 }
+
+/// Ports on which a process listens.
+fn ports(pid: u32) -> Vec<u16> {
+    let open: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .map(|target| target.display().to_string())
+        .collect();
+    let mut ports = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // State 0A is LISTEN; a UDP socket that is bound takes what comes.
+            let listens = table.starts_with("udp") || fields[3] == "0A";
+            if listens && open.contains(&format!("socket:[{}]", fields[9])) {
+                let (_, port) = fields[1].rsplit_once(':').unwrap();
+                ports.push(u16::from_str_radix(port, 16).unwrap());
+            }
+        }
+    }
+    ports
+}
+
+/// A password has one way in: the program listens nowhere else, and there without TLS, with an old
+/// one or without encryption nothing of HTTP is said.
+#[test]
+fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
+    let estd = Estd::start();
+    assert_eq!(ports(estd.pid()), [estd.port]);
+    let status = |url: &str, more: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"])
+            .arg(estd.anchor())
+            .args(["-u", &format!("enroll:{}", estd.password), "-d", "x"])
+            .args(["-H", "Content-Type: application/pkcs10"])
+            .args(more)
+            .arg(format!("{url}localhost:{}/.well-known/est/simpleenroll", estd.port));
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    // The password is right, the body is not.
+    assert_eq!(status("https://", &[]), "400");
+    assert_eq!(status("https://", &["--tls-max", "1.2"]), "400");
+    for bad in [
+        &["--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"][..],
+        &["--tls-max", "1.2", "--ciphers", "eNULL:aNULL:@SECLEVEL=0"],
+    ] {
+        assert_eq!(status("https://", bad), "000", "{bad:?}");
+    }
+    assert_eq!(status("http://", &[]), "000");
+}
