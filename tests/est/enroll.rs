@@ -242,6 +242,7 @@ async fn a_client_that_hangs_up_finds_its_certificate_when_it_comes_back() {
     assert_eq!(states, [estd::store::State::Issued], "one, and not half-way");
 }
 
+/// proves: R-9110-10.2.3-a
 #[tokio::test]
 async fn r_7030_4_2_3_c_failures_have_fitting_statuses() {
     let server = TestServer::start().await;

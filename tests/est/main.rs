@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod authorisation;
 mod bad_input;
 mod cacerts;
 mod certificate;

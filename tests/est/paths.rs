@@ -146,6 +146,9 @@ async fn r_9110_10_1_1_a_expect_100_continue_gets_100_or_a_final_answer_before_t
     let huge = head(&basic("tester", PASSWORD))
         .replace(&format!("Content-Length: {}", body.len()), "Content-Length: 99999999");
     assert_eq!(connection.send(huge).await.status, 413, "without the body");
+    let mut connection = server.connect().await;
+    let other = head(&basic("tester", PASSWORD)).replace("application/pkcs10", "text/plain");
+    assert_eq!(connection.send(other).await.status, 415, "without the body");
 }
 
 #[tokio::test]

@@ -16,6 +16,10 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 const STANDING_FOR: [&str; 4] =
     ["localhost:8443", "the-password", "$HOME/estd", "/etc/estd/data/ca/default/root.pem"];
 
+/// Sections that are no client's.
+const ABOUT: [&str; 3] =
+    ["Before you start", "What each client can do", "Clients that were not tried"];
+
 /// The lines of a section up to the next heading of the same level or above.
 fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let level = heading.split(' ').next().unwrap().len();
@@ -201,9 +205,7 @@ fn the_page_has_no_command_that_is_not_run() {
     let this = include_str!("client_pages.rs");
     let clients: Vec<String> = headings(PAGE, "##")
         .into_iter()
-        .filter(|heading| {
-            !["Before you start", "What each client can do"].contains(&heading.as_str())
-        })
+        .filter(|heading| !ABOUT.contains(&heading.as_str()))
         .collect();
     for client in &clients {
         assert!(this.contains(&format!("    pasted({client:?});\n")), "no test for {client}");
@@ -242,6 +244,45 @@ fn the_page_has_no_command_that_is_not_run() {
         assert!(packages.split_whitespace().any(|known| known == package), "{package}");
     }
     assert!(installed.contains("tests/interop/drivers/rust"));
+}
+
+/// Each cell of the table of what clients can do names a test that is there and runs, or is a dash.
+#[test]
+fn what_a_client_can_do_has_a_test() {
+    let text = section(PAGE, "## What each client can do");
+    let mut rows = text.lines().filter(|line| line.starts_with('|')).map(|line| {
+        line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    });
+    let columns = rows.next().unwrap().len();
+    let rows: Vec<_> = rows.skip(1).collect();
+    let clients: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+    let sections = headings(PAGE, "##");
+    let sections: Vec<&str> =
+        sections.iter().map(String::as_str).filter(|heading| !ABOUT.contains(heading)).collect();
+    assert_eq!(clients, sections);
+    for row in &rows {
+        assert_eq!(row.len(), columns, "{row:?}");
+        for cell in row[1..].iter().filter(|cell| *cell != "–") {
+            let names: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            assert!(!names.is_empty(), "{cell}");
+            for name in names {
+                let (module, function) = name.split_once("::").unwrap();
+                let path = format!("{SOURCE}/tests/interop/{module}.rs");
+                let source = fs::read_to_string(&path).unwrap_or_else(|_| panic!("no {path}"));
+                let start = [format!("\nfn {function}("), format!("\nasync fn {function}(")]
+                    .iter()
+                    .find_map(|name| source.find(name))
+                    .unwrap_or_else(|| {
+                        panic!("{name} is not in {path}");
+                    });
+                // Its attributes: what stands between it and the end of the item before.
+                let above = &source[..start];
+                let above = &above[above.rfind("\n\n").unwrap()..];
+                assert!(above.contains("#[test]") || above.contains("#[tokio::test"), "{name}");
+                assert!(!above.contains("ignore"), "{name}");
+            }
+        }
+    }
 }
 
 /// The lists of Debian packages in a line.

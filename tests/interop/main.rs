@@ -18,6 +18,7 @@ mod clients;
 mod database;
 mod faults;
 mod nodes;
+mod operations;
 mod powercut;
 mod process;
 mod readers;

@@ -1,0 +1,127 @@
+//! Who may ask for what, operation by operation (requirements of section 6).
+
+use crate::common::*;
+
+const LABELS: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
+    [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
+    [label.fixed]\nrekey = false\n\
+    [label.free]\ncertificate_names = \"any\"\n";
+
+/// Somebody who asks.
+struct Asking<'a> {
+    who: &'static str,
+    certificate: Option<&'a Identity>,
+    credentials: String,
+    /// What is answered to: a first certificate for its own names, for others, a re-enrolment under
+    /// its own, under others, with a new key where the old one stays, a first one where any name does.
+    expected: [u16; 6],
+}
+
+#[tokio::test]
+async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for() {
+    let server = TestServer::start_with(LABELS).await;
+    server.add_account("elsewhere", "pw", Some(vec!["ra"])).await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, key) = new_csr(&[
+        "-subj",
+        "/CN=line-1",
+        "-addext",
+        "extendedKeyUsage=clientAuth,1.3.6.1.5.5.7.3.28",
+    ]);
+    let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let ra = Identity { pem: reply.certificate_pem(), key };
+    let (_, stranger) = stranger(server.folder.path(), "/CN=device-1", "");
+    let password = basic("tester", PASSWORD);
+    let clients = [
+        Asking { who: "nobody", certificate: None, credentials: String::new(), expected: [401; 6] },
+        Asking {
+            who: "a wrong password",
+            certificate: None,
+            credentials: basic("tester", "wrong"),
+            expected: [401; 6],
+        },
+        Asking {
+            who: "an account of another label",
+            certificate: None,
+            credentials: basic("elsewhere", "pw"),
+            expected: [401; 6],
+        },
+        Asking {
+            who: "a certificate of somebody else's CA",
+            certificate: Some(&stranger),
+            credentials: String::new(),
+            expected: [401; 6],
+        },
+        // A password is for any name, and renews nothing.
+        Asking {
+            who: "an account",
+            certificate: None,
+            credentials: password.clone(),
+            expected: [200, 200, 403, 403, 403, 200],
+        },
+        Asking {
+            who: "a device",
+            certificate: Some(&device),
+            credentials: String::new(),
+            expected: [200, 403, 200, 403, 403, 200],
+        },
+        Asking {
+            who: "a device with a password",
+            certificate: Some(&device),
+            credentials: password,
+            expected: [200, 200, 200, 403, 403, 200],
+        },
+        // What an RA renews is its own certificate.
+        Asking {
+            who: "a registration authority",
+            certificate: Some(&ra),
+            credentials: String::new(),
+            expected: [200, 200, 403, 403, 403, 200],
+        },
+    ];
+    for asking in &clients {
+        for (number, (operation, name)) in [
+            ("simpleenroll", "/CN=device-1"),
+            ("simpleenroll", "/CN=device-2"),
+            ("simplereenroll", "/CN=device-1"),
+            ("simplereenroll", "/CN=device-2"),
+            ("fixed/simplereenroll", "/CN=device-1"),
+            ("free/simpleenroll", "/CN=device-3"),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (csr, _) = new_csr(&["-subj", name]);
+            let before = server.issued().await.len();
+            let mut connection = match asking.certificate {
+                Some(certificate) => server.connect_as(certificate).await,
+                None => server.connect().await,
+            };
+            let reply = connection.send(post(operation, &csr, &asking.credentials)).await;
+            let what = format!("{}: {operation} {name}: {}", asking.who, reply.text());
+            assert_eq!(reply.status, asking.expected[number], "{what}");
+            let issued = server.issued().await.len() - before;
+            assert_eq!(issued, usize::from(reply.status == 200), "{what}");
+        }
+    }
+}
+
+/// Who is known and may not is told so, and not asked for other credentials.
+#[tokio::test]
+async fn r_7030_3_2_3_d_known_and_not_allowed_is_403_without_a_challenge() {
+    let server = TestServer::start_with(&format!("{LABELS}[label.other]\nca = \"other\"\n[ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\nissuing_subject = \"CN=Other issuing\"\n")).await;
+    let device = server.device("/CN=device-1").await;
+    for (operation, name) in [
+        ("simpleenroll", "/CN=device-2"),
+        ("simplereenroll", "/CN=device-2"),
+        ("fixed/simplereenroll", "/CN=device-1"),
+        ("other/simpleenroll", "/CN=device-1"),
+    ] {
+        let (csr, _) = new_csr(&["-subj", name]);
+        let reply = server.connect_as(&device).await.send(post(operation, &csr, "")).await;
+        assert_eq!(reply.status, 403, "{operation} {name}");
+        assert!(reply.header("WWW-Authenticate").is_none(), "{operation} {name}");
+        assert!(reply.text().contains("; would pass: "), "{}", reply.text());
+    }
+}

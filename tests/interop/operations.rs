@@ -1,0 +1,130 @@
+//! What each real client can do beside enrolment, where no other file here has it: docs/clients.md
+//! says so, and names these tests.
+
+use crate::{
+    clients::Call,
+    process::{Estd, good},
+};
+use std::{fs, path::Path, process::Command};
+
+/// A first start with these tables at the end of est.toml.
+fn start(more: &str) -> Estd {
+    let folder = Estd::folder("[\"localhost\"]");
+    let path = folder.path().join("est.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("{text}\n{more}\n")).unwrap();
+    Estd::start_in(folder)
+}
+
+/// A label with a CA of its own.
+const FACTORY: &str = "[label.factory]\nca = \"factory\"\n[ca.factory]\nroot_subject = \"CN=Factory root CA\"\nissuing_subject = \"CN=Factory issuing CA\"\n";
+
+fn issuer(cert: &Path) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["x509", "-noout", "-issuer", "-in"]).arg(cert);
+    good("issuer", openssl.output().unwrap())
+}
+
+/// Enrols and re-enrols under the label; the label's own CA has issued both.
+#[track_caller]
+fn under_the_label(cert: &str, key: &str, call: impl Fn(Call<'_>, &str)) {
+    let estd = start(FACTORY);
+    let label = |out: &str| Call::new(&estd, out).with("EST_LABEL", "factory");
+    call(label("ca"), "cacerts");
+    call(label("enroll").basic(), "enroll");
+    call(label("reenroll").certificate("enroll", cert, key), "reenroll");
+    for out in ["enroll", "reenroll"] {
+        let issuer = issuer(&estd.path(out).join(cert));
+        assert!(issuer.contains("CN = Factory issuing CA"), "{out}: {issuer}");
+    }
+}
+
+#[test]
+fn curl_uses_a_label() {
+    under_the_label("new.pem", "new.key", |call, operation| {
+        call.curl(operation);
+    });
+}
+
+#[test]
+fn bouncy_castle_uses_a_label() {
+    under_the_label("newcert.pem", "newkey.pem", |call, operation| {
+        call.bouncy_castle(operation);
+    });
+}
+
+#[test]
+fn usg_uses_a_label() {
+    under_the_label("cert.pem", "key.pem", |call, operation| {
+        call.rust("usg-est", operation);
+    });
+}
+
+#[test]
+fn est_uses_a_label() {
+    let estd = start(FACTORY);
+    let server = format!("https://localhost:{}", estd.port);
+    let anchor = estd.anchor().display().to_string();
+    let est = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
+        command.args(arguments).args(["--server", &server, "--label", "factory"]);
+        command.args(["--cacert", &anchor, "--out", "device"]);
+        command.current_dir(estd.folder.path()).env("EST_PASSWORD", &estd.password);
+        good(&format!("est {arguments:?}"), command.output().unwrap())
+    };
+    est(&["enroll", "--user", "enroll", "--subject", "CN=d"]);
+    est(&["reenroll"]);
+    let issuer = issuer(&estd.path("device/cert.pem"));
+    assert!(issuer.contains("CN = Factory issuing CA"), "{issuer}");
+}
+
+/// Ports on which a process listens.
+fn ports(pid: u32) -> Vec<u16> {
+    let open: Vec<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .filter_map(|entry| fs::read_link(entry.unwrap().path()).ok())
+        .map(|target| target.display().to_string())
+        .collect();
+    let mut ports = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            // State 0A is LISTEN; a UDP socket that is bound takes what comes.
+            let listens = table.starts_with("udp") || fields[3] == "0A";
+            if listens && open.contains(&format!("socket:[{}]", fields[9])) {
+                let (_, port) = fields[1].rsplit_once(':').unwrap();
+                ports.push(u16::from_str_radix(port, 16).unwrap());
+            }
+        }
+    }
+    ports
+}
+
+/// A password has one way in: the program listens nowhere else, and there without TLS, with an old
+/// one or without encryption nothing of HTTP is said.
+#[test]
+fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
+    let estd = Estd::start();
+    assert_eq!(ports(estd.pid()), [estd.port]);
+    let status = |url: &str, more: &[&str]| {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert"])
+            .arg(estd.anchor())
+            .args(["-u", &format!("enroll:{}", estd.password), "-d", "x"])
+            .args(["-H", "Content-Type: application/pkcs10"])
+            .args(more)
+            .arg(format!("{url}localhost:{}/.well-known/est/simpleenroll", estd.port));
+        String::from_utf8(curl.output().unwrap().stdout).unwrap()
+    };
+    // The password is right, the body is not.
+    assert_eq!(status("https://", &[]), "400");
+    assert_eq!(status("https://", &["--tls-max", "1.2"]), "400");
+    for bad in [
+        &["--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0"][..],
+        &["--tls-max", "1.2", "--ciphers", "eNULL:aNULL:@SECLEVEL=0"],
+    ] {
+        assert_eq!(status("https://", bad), "000", "{bad:?}");
+    }
+    assert_eq!(status("http://", &[]), "000");
+}
