@@ -76,6 +76,7 @@ fn order(content: &Content, number: u64) -> Order {
         operation: Some(Operation::SimpleEnroll),
         actor: Actor::server(),
         predecessor: None,
+        linked: None,
         request_id: RequestId::new([0; 8]),
     }
 }

@@ -8,6 +8,7 @@
 //! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
 //! | [`config`] | est.toml, checked |
+//! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
 //! | [`store`] | every certificate's record: memory, sled |
 //! | [`ca`] | the certification authority: profile, serial number, signature, record |
@@ -25,6 +26,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod binding;
 pub mod ca;
 pub mod cli;
 pub mod client;

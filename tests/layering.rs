@@ -14,13 +14,14 @@ use std::{
 };
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 18] = [
+const MODULES: [(&str, &[&str]); 19] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
     ("failpoint", &[]),
     ("telemetry", &["types", "clock"]),
     ("config", &["types"]),
+    ("binding", &["types"]),
     ("pki", &["types"]),
     ("store", &["types", "failpoint", "telemetry"]),
     ("ca", &["types", "entropy", "failpoint", "telemetry", "config", "pki", "store"]),
@@ -52,6 +53,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "entropy",
             "telemetry",
             "config",
+            "binding",
             "pki",
             "store",
             "ca",
@@ -61,7 +63,7 @@ const MODULES: [(&str, &[&str]); 18] = [
             "http",
         ],
     ),
-    ("client", &["types", "clock", "pki", "api"]),
+    ("client", &["types", "clock", "binding", "pki", "api"]),
     (
         "cli",
         &[
@@ -87,7 +89,7 @@ const LIBRARIES: [(&str, &[&str]); 24] = [
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
     ("httparse", &["http"]),
-    ("rustls", &["server", "client", "store"]),
+    ("rustls", &["binding", "server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),
     ("sled", &["store"]),
@@ -99,7 +101,7 @@ const LIBRARIES: [(&str, &[&str]); 24] = [
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),
-    ("aws_lc_rs", &["entropy", "pki", "store", "ra", "server", "client"]),
+    ("aws_lc_rs", &["entropy", "binding", "pki", "store", "ra", "server", "client"]),
     ("cms", &["pki"]),
     ("x509_cert", &["pki", "config", "client"]),
     ("p256", &["pki"]),

@@ -7,7 +7,7 @@ use crate::{
     pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
     store::{self, Begun, Intent, Issuance, RequestKey, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
+    types::{Actor, BindingKind, CaName, Label, Operation, RequestId, Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -41,6 +41,8 @@ pub struct Order {
     pub actor: Actor,
     /// The certificate that it renews or rekeys.
     pub predecessor: Option<Serial>,
+    /// By what the CSR was bound to its connection: told with the event (R-7030-3.5-e).
+    pub linked: Option<BindingKind>,
     /// The request that asked.
     pub request_id: RequestId,
 }
@@ -127,6 +129,7 @@ impl Ca {
     /// [`Error::Signer`], leaving the record open; [`Error::Store`] after signing, when the
     /// certificate may be on record but was not handed out.
     pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
+        let linked = order.linked;
         let intent = self.intent(order, now)?;
         let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
         failpoint!("issue: before the record");
@@ -151,7 +154,7 @@ impl Ca {
         failpoint!("issue: recorded");
         let certificate = self.sign(&tbs).await?;
         failpoint!("issue: signed");
-        let event = event(Name::CertificateIssued, &serial);
+        let event = event(Name::CertificateIssued, &serial).with_some("linked", linked);
         let issuance = self.store.complete(&serial, certificate, event).await?;
         failpoint!("issue: completed");
         Ok(Issued { issuance, repeated })

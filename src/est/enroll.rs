@@ -6,7 +6,7 @@ use crate::{
     pki::Csr,
     ra::{self, Identity},
     store::Issuance,
-    types::{Operation, RequestId},
+    types::{Operation, Peer, RequestId},
 };
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Enrollment<'a> {
     pub operation: Operation,
     /// The CSR, DER.
     pub csr: &'a [u8],
+    /// The connection that it came over.
+    pub peer: &'a Peer,
     /// The request's id.
     pub request_id: &'a RequestId,
 }
@@ -44,6 +46,7 @@ impl Service {
         let csr = Csr::verify(enrollment.csr)?;
         let request = ra::Request {
             identity,
+            peer: enrollment.peer,
             label: endpoint.label.as_ref(),
             operation: enrollment.operation,
             csr: &csr,
@@ -57,6 +60,7 @@ impl Service {
             operation: Some(enrollment.operation),
             actor: identity.actor.clone(),
             predecessor: decision.predecessor,
+            linked: decision.linked,
             request_id: enrollment.request_id.clone(),
         };
         // On a task of its own: a client that hangs up must not stop an issuance half-way.

@@ -2,6 +2,7 @@
 
 mod authn;
 mod decide;
+mod linking;
 mod password;
 
 pub use authn::{Authenticator, Credentials, Identity, Unauthenticated};

@@ -143,6 +143,7 @@ impl OwnIdentity {
             operation: None,
             actor: Actor::server(),
             predecessor: None,
+            linked: None,
             request_id,
         };
         // What cannot be kept is not issued: each check would add one more to the record.

@@ -26,7 +26,7 @@ where
     let (identity, octets) = exchange.posted(request).await?;
     let Exchange { context, operation, endpoint, id, .. } = exchange;
     let body = base64::decode(&octets, endpoint.rules().pem).map_err(est::Error::from)?;
-    let enrollment = Enrollment { operation, csr: &body.der, request_id: id };
+    let enrollment = Enrollment { operation, csr: &body.der, peer: &context.peer, request_id: id };
     let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
     if enrolled.repeated {
         let event = Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)

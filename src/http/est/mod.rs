@@ -76,7 +76,7 @@ where
         Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
         Err(fault) => Err(Error::Est(crate::est::Error::Internal(fault.to_string()))),
     };
-    let answer = match outcome {
+    let mut answer = match outcome {
         Ok(answer) => answer,
         Err(fault) => {
             if let Some(unread) = body.filter(|_| !expects) {
@@ -90,6 +90,10 @@ where
             answer
         }
     };
+    if context.peer.spent.is_spent() {
+        // The connection's binding has served, and nothing else will be bound to it (D-05).
+        response::close(&mut answer);
+    }
     framing.next();
     answer
 }
