@@ -7,13 +7,20 @@ use zeroize::Zeroizing;
 /// Characters at most (RFC 2985 App. A: pkcs-9-ub-challengePassword; RFC 7894 §3).
 const LONGEST: usize = 255;
 
+const OCTET_STRING: u8 = 0x04;
+const UNIVERSAL_STRING: u8 = 0x1c;
+
 /// Reads the one value among the content of an attribute's SET: a DirectoryString, or the IA5String
 /// that clients in the field write instead; not empty, at most 255 characters.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Fault> {
-    let value = only(values).ok_or_else(|| fault("not one value"))?;
+    // UniversalString, which `der` does not know: read as an OCTET STRING, which has no inner form.
+    let universal = values.split_first().filter(|(tag, _)| **tag == UNIVERSAL_STRING);
+    let renamed = universal.map(|(_, rest)| [&[OCTET_STRING], rest].concat());
+    let value = only(renamed.as_deref().unwrap_or(values));
+    let value = value.ok_or_else(|| fault("not one value"))?;
     let octets = value.value();
     let wide = |size: usize| {
         (octets.len() <= LONGEST * size).then(|| octets.chunks(size)).and_then(|chunks| {
@@ -33,8 +40,7 @@ pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Fault> {
         // T.61 as everybody uses it: ISO 8859-1. Nothing but ASCII is ever meant here.
         Tag::TeletexString => Some(octets.iter().copied().map(char::from).collect()),
         Tag::BmpString => wide(2),
-        // UniversalString, which `der` has no name for.
-        _ if matches!(values.first(), Some(0x1c)) => wide(4),
+        Tag::OctetString if renamed.is_some() => wide(4),
         other => return Err(fault(&format!("a value of type {other}"))),
     };
     let read = Zeroizing::new(read.ok_or_else(|| fault("a string that breaks its type's rules"))?);
