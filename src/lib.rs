@@ -9,6 +9,7 @@
 //! | [`telemetry`] | audit events and where they go |
 //! | [`digest`] | HTTP Digest: header fields and arithmetic |
 //! | [`config`] | est.toml, checked |
+//! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
 //! | [`store`] | every certificate's record: memory, sled |
 //! | [`ca`] | the certification authority: profile, serial number, signature, record |
@@ -26,6 +27,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod binding;
 pub mod ca;
 pub mod cli;
 pub mod client;

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 19] = [
+const MODULES: [(&str, &[&str]); 20] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
@@ -22,6 +22,7 @@ const MODULES: [(&str, &[&str]); 19] = [
     ("digest", &[]),
     ("telemetry", &["types", "clock"]),
     ("config", &["types"]),
+    ("binding", &["types"]),
     ("pki", &["types"]),
     ("store", &["types", "digest", "failpoint", "telemetry"]),
     ("ca", &["types", "entropy", "failpoint", "telemetry", "config", "pki", "store"]),
@@ -57,6 +58,7 @@ const MODULES: [(&str, &[&str]); 19] = [
             "entropy",
             "telemetry",
             "config",
+            "binding",
             "pki",
             "store",
             "ca",
@@ -66,7 +68,7 @@ const MODULES: [(&str, &[&str]); 19] = [
             "http",
         ],
     ),
-    ("client", &["types", "digest", "clock", "pki", "api"]),
+    ("client", &["types", "digest", "clock", "binding", "pki", "api"]),
     (
         "cli",
         &[
@@ -94,7 +96,7 @@ const LIBRARIES: [(&str, &[&str]); 26] = [
     ("httparse", &["http"]),
     ("http_auth", &["digest"]),
     ("md5", &["digest"]),
-    ("rustls", &["server", "client", "store"]),
+    ("rustls", &["binding", "server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),
     ("sled", &["store"]),
@@ -106,7 +108,7 @@ const LIBRARIES: [(&str, &[&str]); 26] = [
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),
-    ("aws_lc_rs", &["digest", "entropy", "pki", "store", "ra", "server", "client"]),
+    ("aws_lc_rs", &["digest", "entropy", "binding", "pki", "store", "ra", "server", "client"]),
     ("cms", &["pki"]),
     ("x509_cert", &["pki", "config", "client"]),
     ("p256", &["pki"]),

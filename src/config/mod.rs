@@ -71,6 +71,11 @@ impl Settings {
         changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
     }
 
+    /// The policies of all labels, and the one without.
+    pub fn policies(&self) -> impl Iterator<Item = &Policy> {
+        std::iter::once(&self.unlabelled).chain(self.labels.values())
+    }
+
     /// These settings with everything that needs a restart as it is in `running`.
     #[must_use]
     pub fn with_restart_only_from(self, running: &Self) -> Self {

@@ -6,7 +6,7 @@ use crate::{
     pki::Csr,
     ra::{self, Identity},
     store::Issuance,
-    types::{Operation, RequestId},
+    types::{Operation, Peer, RequestId},
 };
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub struct Enrollment<'a> {
     pub operation: Operation,
     /// The CSR, DER.
     pub csr: &'a [u8],
+    /// The connection that it came over.
+    pub peer: &'a Peer,
     /// The request's id.
     pub request_id: &'a RequestId,
     /// What was adapted to the client on the way here.
@@ -48,12 +50,13 @@ impl Service {
         let csr = Csr::verify(enrollment.csr)?;
         let request = ra::Request {
             identity,
+            peer: enrollment.peer,
             label: endpoint.label.as_ref(),
             operation: enrollment.operation,
             csr: &csr,
         };
         let decision = ra::decide(&endpoint.policy, request)?;
-        let facts = facts(identity, enrollment, decision.predecessor.is_some());
+        let facts = facts(identity, enrollment, &decision);
         let order = Order {
             content: decision.content,
             request_key: decision.request_key,
@@ -74,18 +77,20 @@ impl Service {
     }
 }
 
-/// By what scheme a password was proved, and what the server made of a request that another client
-/// would have sent otherwise. None of it relaxes a check.
+/// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
+/// (R-7030-3.5-e); and what the server made of a request that another client would have sent
+/// otherwise. None of it relaxes a check.
 fn facts(
     identity: &Identity,
     enrollment: Enrollment<'_>,
-    renews: bool,
+    decision: &ra::Decision,
 ) -> Vec<(&'static str, String)> {
     let mut adapted = enrollment.adapted.to_vec();
-    if enrollment.operation == Operation::SimpleEnroll && renews {
+    if enrollment.operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
         adapted.push("simpleenroll taken as renewal of the certificate shown");
     }
     let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
     let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
-    scheme.into_iter().chain(adapted).collect()
+    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
+    scheme.into_iter().chain(linked).chain(adapted).collect()
 }

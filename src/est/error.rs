@@ -15,6 +15,9 @@ pub enum Error {
     /// The CSR breaks a rule that another one could keep.
     #[error("{0}")]
     Unacceptable(Fault),
+    /// The CSR is not bound to the connection that it came over, and should be.
+    #[error("{0}")]
+    Linking(Fault),
     /// Nobody is authenticated, and a password could help.
     #[error("{0}")]
     Unauthenticated(Fault),
@@ -80,6 +83,7 @@ impl From<ra::Denial> for Error {
         use ra::Denial as Ra;
         match denial {
             Ra::Unacceptable(fault) => Self::Unacceptable(fault),
+            Ra::Linking(fault) => Self::Linking(fault),
             Ra::Denied(fault) => Self::Denied(fault),
             Ra::IdentityChanged(fault) => Self::IdentityChanged(fault),
         }

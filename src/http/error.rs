@@ -67,7 +67,7 @@ impl Error {
                 "http.path",
                 "no such path; would pass: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
             ),
-            Self::Est(Est::Malformed(fault) | Est::ProofOfPossession(fault) | Est::Unacceptable(fault)) => {
+            Self::Est(Est::Malformed(fault) | Est::ProofOfPossession(fault) | Est::Unacceptable(fault) | Est::Linking(fault)) => {
                 Told::of(StatusCode::BAD_REQUEST, fault)
             }
             Self::Est(Est::Unauthenticated(fault) | Est::Stale(fault)) => Told::of(StatusCode::UNAUTHORIZED, fault),

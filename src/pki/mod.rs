@@ -6,6 +6,7 @@
 pub mod algorithm;
 pub mod base64;
 pub mod cert;
+mod challenge;
 pub mod cms;
 pub mod csr;
 mod csr_builder;
@@ -18,6 +19,7 @@ pub mod san;
 pub mod tbs;
 
 pub use cert::Certificate;
+pub use challenge::challenge;
 pub use csr::Csr;
 pub use csr_builder::{AltName, CertificateFields, CsrBuilder, CsrError, request_public_key_spki};
 pub use key::PublicKey;

@@ -1,12 +1,12 @@
 //! Whether a client may have what it asks for, and what its request continues.
 
-use super::Identity;
+use super::{Identity, linking};
 use crate::{
     ca::{Content, Profile, Refusal},
     config::{self, CertificateNames},
     pki::{Certificate, Csr, oid},
     store::RequestKey,
-    types::{Fault, Label, Method, Operation, Serial},
+    types::{BindingKind, Fault, Label, Method, Operation, Peer, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub struct Policy {
 pub struct Request<'a> {
     /// Who asks.
     pub identity: &'a Identity,
+    /// Over which connection.
+    pub peer: &'a Peer,
     /// Under which label.
     pub label: Option<&'a Label>,
     /// By which operation.
@@ -42,6 +44,8 @@ pub struct Decision {
     pub predecessor: Option<Serial>,
     /// What makes a later request a repeat of this one.
     pub request_key: RequestKey,
+    /// By what the CSR was bound to its connection (RFC 7030 §3.5).
+    pub linked: Option<BindingKind>,
 }
 
 /// Why the request is not granted.
@@ -51,6 +55,9 @@ pub enum Denial {
     /// The CSR has to be another one.
     #[error("{0}")]
     Unacceptable(Fault),
+    /// The CSR is not bound to the connection that it came over, and should be (RFC 7030 §3.5).
+    #[error("{0}")]
+    Linking(Fault),
     /// The client may not have this.
     #[error("{0}")]
     Denied(Fault),
@@ -73,6 +80,11 @@ impl From<Refusal> for Denial {
 /// # Errors
 /// [`Denial`] naming the first rule that is broken.
 pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial> {
+    let linked = match linking::judge(policy.rules.linking, request.csr, request.peer) {
+        // An RA passes on what a device has signed for another connection (R-7030-3.7-c).
+        Err(Denial::Linking(_)) if is_ra(policy, request.identity) => None,
+        outcome => outcome?,
+    };
     refuse_unsupported(request.csr)?;
     let predecessor = match request.operation {
         Operation::SimpleReenroll => Some(re_enrolment(policy, request)?),
@@ -83,22 +95,15 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
         | Operation::CsrAttrs => enrolment(policy, request)?,
     };
     let content = policy.profile.content(request.csr)?;
-    Ok(Decision { content, request_key: request_key(request, predecessor.as_ref()), predecessor })
+    let request_key = request_key(request, predecessor.as_ref());
+    linking::spend(linked, request.peer)?;
+    Ok(Decision { content, request_key, predecessor, linked })
 }
 
 /// Attributes with a meaning that this server does not act on yet. To leave them unread would
-/// issue what the client did not ask for, or skip a check that it asked for (RFC 7030 §3.5).
+/// issue what the client did not ask for.
 fn refuse_unsupported(csr: &Csr) -> Result<(), Denial> {
-    let unsupported = [
-        (
-            oid::CHALLENGE_PASSWORD,
-            "challengePassword (linking identity and proof-of-possession, RFC 7030 section 3.5)",
-        ),
-        (oid::OTP_CHALLENGE, "otpChallenge (RFC 7894)"),
-        (oid::REVOCATION_CHALLENGE, "revocationChallenge (RFC 7894)"),
-        (oid::EST_IDENTITY_LINKING, "estIdentityLinking (RFC 7894)"),
-        (oid::CHANGE_SUBJECT_NAME, "changeSubjectName (RFC 6402)"),
-    ];
+    let unsupported = [(oid::CHANGE_SUBJECT_NAME, "changeSubjectName (RFC 6402)")];
     unsupported.iter().find(|(oid, _)| csr.has_attribute(*oid)).map_or(Ok(()), |(_, name)| {
         Err(Denial::Unacceptable(Fault::new(
             "csr.unsupported-attribute",
@@ -117,11 +122,9 @@ fn enrolment(policy: &Policy, request: Request<'_>) -> Result<Option<Serial>, De
     let by_certificate_alone = matches!(request.identity.actor.method, Method::Certificate(_));
     if by_certificate_alone {
         refuse_other_ca(policy, standing, certificate)?;
-        // A registration authority: our CA issued the certificate, and it has id-kp-cmcRA
-        // (RFC 7030 §3.7). The same usage under a third party's CA means nothing.
-        let ra =
-            standing == Standing::Ours && certificate.extended_key_usage().contains(&oid::CMC_RA);
-        if policy.rules.certificate_names == CertificateNames::Own && !ra {
+        if policy.rules.certificate_names == CertificateNames::Own
+            && !is_ra(policy, request.identity)
+        {
             own_names(request.csr, certificate)?;
         }
     }
@@ -160,6 +163,16 @@ fn re_enrolment(policy: &Policy, request: Request<'_>) -> Result<Serial, Denial>
     }
     allow_key(policy, request.csr, certificate)?;
     Ok(certificate.serial().clone())
+}
+
+/// Whether it is a registration authority: the label's CA issued its certificate, which has
+/// id-kp-cmcRA (RFC 7030 §3.7). The same usage under a third party's CA means nothing.
+fn is_ra(policy: &Policy, identity: &Identity) -> bool {
+    standing(policy, identity) == Standing::Ours
+        && identity
+            .certificate
+            .as_ref()
+            .is_some_and(|(one, _)| one.extended_key_usage().contains(&oid::CMC_RA))
 }
 
 /// Where a trusted certificate comes from, as seen from a label.

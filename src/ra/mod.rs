@@ -3,6 +3,7 @@
 mod authn;
 mod decide;
 mod failures;
+mod linking;
 mod nonces;
 mod password;
 

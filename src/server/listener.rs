@@ -6,11 +6,12 @@ use super::{
     throttle::Throttle,
 };
 use crate::{
+    binding::{End, Recorded, Witness},
     http::{
         self,
         framing::{Framing, Watched},
     },
-    types::Peer,
+    types::{Binding, Peer, Spent, Unbound},
 };
 use arc_swap::ArcSwap;
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -108,8 +109,10 @@ pub(super) async fn run(listener: TcpListener, shared: Shared) {
 
 async fn serve(stream: TcpStream, address: SocketAddr, connection: Connection, shared: Shared) {
     // In a box, which is gone when the handshake is over.
-    if let Some(stream) = Box::pin(handshake(stream, address, &connection, &shared)).await {
-        converse(stream, address, &connection, &shared).await;
+    if let Some((stream, binding)) =
+        Box::pin(handshake(stream, address, &connection, &shared)).await
+    {
+        converse(stream, binding, address, &connection, &shared).await;
     }
 }
 
@@ -118,13 +121,27 @@ async fn handshake(
     address: SocketAddr,
     connection: &Connection,
     shared: &Shared,
-) -> Option<TlsStream<TcpStream>> {
+) -> Option<(TlsStream<Recorded<TcpStream>>, Binding)> {
     // Answers are small and whole: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
-    let acceptor = TlsAcceptor::from(Arc::clone(&shared.live.load().tls));
+    let (config, stream, witness) = {
+        let live = shared.live.load();
+        if live.binds {
+            let witness = Witness::default();
+            (witness.server(&live.tls), Recorded::new(stream, End::Server), Some(witness))
+        } else {
+            (Arc::clone(&live.tls), Recorded::silent(stream), None)
+        }
+    };
     let fault = tokio::select! {
-        accepted = acceptor.accept(stream) => match accepted {
-            Ok(stream) => return Some(stream),
+        accepted = TlsAcceptor::from(config).accept(stream) => match accepted {
+            Ok(mut stream) => {
+                let binding = witness.map_or(Binding::None(Unbound::NotWanted), |witness| {
+                    let (stream, connection) = stream.get_mut();
+                    witness.binding(stream, connection)
+                });
+                return Some((stream, binding));
+            }
             Err(fault) => fault.to_string(),
         },
         end = connection.told_to_end() => format!("{end:?}"),
@@ -134,7 +151,8 @@ async fn handshake(
 }
 
 async fn converse(
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Recorded<TcpStream>>,
+    binding: Binding,
     address: SocketAddr,
     connection: &Connection,
     shared: &Shared,
@@ -143,7 +161,7 @@ async fn converse(
         let live = shared.live.load();
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = live.databases.judge(chain, live.clock.now());
-        Arc::new(Peer { address, certificate })
+        Arc::new(Peer { address, certificate, binding, spent: Spent::default() })
     };
     let framing = Framing::new(Arc::clone(connection.progress()));
     let io = TokioIo::new(Watched::new(stream, framing.clone()));

@@ -16,7 +16,7 @@ use crate::{
     admin::Admin,
     ca::Ca,
     clock::Clock,
-    config::Settings,
+    config::{Linking, Settings},
     entropy::Entropy,
     est::Service,
     http::est::Context,
@@ -24,7 +24,7 @@ use crate::{
     ra::Authenticator,
     store::Store,
     telemetry::audit::{Event, Name, Trail},
-    types::{Actor, CaName, Peer, RequestId, Time},
+    types::{Actor, Binding, CaName, Peer, RequestId, Spent, Time, Unbound},
 };
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -52,6 +52,8 @@ pub struct Environment {
 /// What a reload or a renewal of the server's certificate exchanges, all at once.
 pub(super) struct Live {
     pub(super) tls: Arc<ServerConfig>,
+    /// Whether channel bindings of new connections are wanted: a label may judge them.
+    pub(super) binds: bool,
     pub(super) databases: Databases,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
@@ -189,6 +191,7 @@ fn live(
     .map_err(Error::Missing)?;
     Ok(Live {
         tls: tls::config(chain, key, settings.server.session_tickets)?,
+        binds: settings.policies().any(|policy| policy.linking != Linking::Off),
         databases: Databases::new(of_ours.chain(listed), implicit)?,
         clock: Arc::clone(&environment.clock),
         limits: Limits {
@@ -203,6 +206,8 @@ fn live(
             peer: Arc::new(Peer {
                 address: SocketAddr::from(([0, 0, 0, 0], 0)),
                 certificate: None,
+                binding: Binding::None(Unbound::NotWanted),
+                spent: Spent::default(),
             }),
             trail: Arc::clone(&environment.trail),
             clock: Arc::clone(&environment.clock),

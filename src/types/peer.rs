@@ -1,15 +1,19 @@
 //! The other end of a TLS connection.
 
-use super::{Time, TrustClass};
+use super::{Binding, Spent, Time, TrustClass};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// What TLS tells about a client. Made when the handshake ends, judged for each request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
     /// The certificate that it showed, whose key it was seen to hold.
     pub certificate: Option<ClientCertificate>,
+    /// What binds a CSR to the connection.
+    pub binding: Binding,
+    /// Whether a CSR that was accepted was bound to it.
+    pub spent: Spent,
 }
 
 /// A certificate shown in the handshake, and whether it is believed.

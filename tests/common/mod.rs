@@ -10,13 +10,14 @@
 )]
 
 use estd::{
+    binding::{End, Recorded, Witness},
     clock::{Clock, SetClock},
     config,
     entropy::SystemEntropy,
     server::{self, Environment, Running},
     store::{Filter, Issuance},
     telemetry::audit::{Event, EventId, Trail},
-    types::Time,
+    types::{Binding, Time},
 };
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
@@ -250,7 +251,8 @@ pub(crate) fn client_config(
     }
 }
 
-pub(crate) struct Connection(TlsStream<TcpStream>);
+/// A connection, and what a CSR is bound to it by.
+pub(crate) struct Connection(TlsStream<Recorded<TcpStream>>, Binding);
 
 impl Connection {
     pub(crate) async fn open(
@@ -270,16 +272,25 @@ impl Connection {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
-        Ok(Self(TlsConnector::from(config).connect(name, tcp).await?))
+        let witness = Witness::default();
+        let connector = TlsConnector::from(witness.client(&config));
+        let mut stream = connector.connect(name, Recorded::new(tcp, End::Client)).await?;
+        let (recorded, tls) = stream.get_mut();
+        let binding = witness.binding(recorded, tls);
+        Ok(Self(stream, binding))
     }
 
     pub(crate) fn tls(&self) -> &rustls::ClientConnection {
         self.0.get_ref().1
     }
 
+    pub(crate) fn binding(&self) -> &Binding {
+        &self.1
+    }
+
     /// The client's own port.
     pub(crate) fn local_port(&self) -> u16 {
-        self.0.get_ref().0.local_addr().unwrap().port()
+        self.0.get_ref().0.inner().local_addr().unwrap().port()
     }
 
     pub(crate) async fn write(&mut self, octets: impl AsRef<[u8]>) {

@@ -91,13 +91,6 @@ async fn r_5272_3_1_b_extensions_are_given_as_asked_or_refused() {
     assert!(refused.text().starts_with("csr.unsupported-extension"), "{}", refused.text());
     let reply = server.send(post("lenient/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    for attribute in ["challengePassword = abcd\n"] {
-        let config = server.write("c.cnf", format!("[req]\nprompt=no\ndistinguished_name=dn\nattributes=at\n[dn]\nCN=d\n[at]\n{attribute}"));
-        let (csr, _) = new_csr(&["-config", &config]);
-        let refused = server.enroll(&csr).await;
-        assert_eq!(refused.status, 400);
-        assert!(refused.text().starts_with("csr.unsupported-attribute"), "{}", refused.text());
-    }
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ mod encoding;
 mod enroll;
 mod labels;
 mod life;
+mod linking;
 mod paths;
 mod reenroll;
 mod revoke;

@@ -101,6 +101,7 @@ async fn r_9325_4_1_a_only_suites_with_forward_secrecy_and_aead() {
     }
 }
 
+/// proves: R-5929-3.1-b
 #[tokio::test]
 async fn r_9325_3_5_a_extended_master_secret_and_no_insecure_renegotiation() {
     let server = TestServer::start().await;

@@ -26,7 +26,13 @@ where
     let (identity, octets) = exchange.posted(request).await?;
     let Exchange { context, operation, endpoint, id, .. } = exchange;
     let (body, adapted) = csr(&endpoint, &octets)?;
-    let enrollment = Enrollment { operation, csr: &body.der, request_id: id, adapted: &adapted };
+    let enrollment = Enrollment {
+        operation,
+        csr: &body.der,
+        peer: &context.peer,
+        request_id: id,
+        adapted: &adapted,
+    };
     let enrolled = context.service.enroll(&endpoint, &identity, enrollment).await?;
     if enrolled.repeated {
         let event = Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)

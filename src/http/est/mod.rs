@@ -76,7 +76,7 @@ where
         Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
         Err(fault) => Err(Error::Est(est::Error::Internal(fault.to_string()))),
     };
-    let answer = match outcome {
+    let mut answer = match outcome {
         Ok(answer) => answer,
         Err(fault) => {
             if let Some(unread) = body.filter(|_| !expects) {
@@ -90,8 +90,8 @@ where
             answer
         }
     };
-    let mut answer = answer;
-    if framing.ends_here() {
+    // The connection's binding has served, and nothing else will be bound to it (D-05).
+    if framing.ends_here() || context.peer.spent.is_spent() {
         response::close(&mut answer);
     }
     framing.next();

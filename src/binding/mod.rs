@@ -1,0 +1,133 @@
+//! Channel bindings of TLS connections, for both ends (RFC 7030 §3.5).
+//!
+//! TLS 1.3: tls-exporter, which rustls computes (RFC 9266). TLS 1.2: tls-unique, the first Finished
+//! message of the handshake (RFC 5929 §3.1), which rustls does not tell. It is computed once more here:
+//! PRF(master secret, label, hash of the handshake) (RFC 5246 §7.4.9), from the plaintext of the
+//! handshake, which [`Recorded`] sees pass, and the master secret, which rustls tells its key log.
+//! That is the client's Finished after a full handshake, the server's in a resumed session.
+//!
+//! Without extended_master_secret a TLS 1.2 connection has no binding: somebody in the middle could
+//! make two connections with one master secret (RFC 7627 §1).
+
+mod recorded;
+
+pub use recorded::{End, Recorded};
+
+use crate::types::{Binding, Unbound};
+use aws_lc_rs::tls_prf;
+use recorded::Heard;
+use rustls::{ClientConfig, ConnectionCommon, KeyLog, ProtocolVersion, ServerConfig, SideData};
+use std::{
+    fmt,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
+use zeroize::Zeroizing;
+
+/// The label of tls-exporter (RFC 9266 §2).
+const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// What rustls calls a master secret of TLS 1.2.
+const MASTER_SECRET: &str = "CLIENT_RANDOM";
+
+/// The master secret of one TLS 1.2 connection, on its way to [`Witness::binding`].
+#[derive(Default)]
+struct MasterSecret(Mutex<Option<Zeroizing<[u8; 48]>>>);
+
+impl MasterSecret {
+    fn take(&self) -> Option<Zeroizing<[u8; 48]>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for MasterSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterSecret")
+    }
+}
+
+impl KeyLog for MasterSecret {
+    fn log(&self, label: &str, _client_random: &[u8], secret: &[u8]) {
+        if let (MASTER_SECRET, Ok(secret)) = (label, secret.try_into()) {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Zeroizing::new(secret));
+        }
+    }
+
+    fn will_log(&self, label: &str) -> bool {
+        label == MASTER_SECRET
+    }
+}
+
+/// Sees one handshake, for its channel binding. rustls' key log belongs to a configuration, so
+/// each connection gets a copy of it, which costs less than a microsecond.
+#[derive(Debug, Default)]
+pub struct Witness(Arc<MasterSecret>);
+
+impl Witness {
+    /// The configuration for the one connection of this witness.
+    #[must_use]
+    pub fn server(&self, config: &ServerConfig) -> Arc<ServerConfig> {
+        let mut config = config.clone();
+        config.key_log = Arc::clone(&self.0) as _;
+        Arc::new(config)
+    }
+
+    /// The configuration for the one connection of this witness.
+    #[must_use]
+    pub fn client(&self, config: &ClientConfig) -> Arc<ClientConfig> {
+        let mut config = config.clone();
+        config.key_log = Arc::clone(&self.0) as _;
+        Arc::new(config)
+    }
+
+    /// The binding, when the handshake of `connection` over `stream` has ended.
+    pub fn binding<S, C, D>(self, stream: &mut Recorded<S>, connection: &C) -> Binding
+    where
+        C: Deref<Target = ConnectionCommon<D>>,
+        D: SideData,
+    {
+        let heard = stream.end();
+        let secret = self.0.take();
+        match connection.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => exporter(connection)
+                .map_or(Binding::None(Unbound::NotRecorded), |exporter| Binding::Tls13 {
+                    exporter,
+                }),
+            Some(ProtocolVersion::TLSv1_2) => {
+                let (Some(heard), Some(secret)) = (heard, secret) else {
+                    return Binding::None(Unbound::NotRecorded);
+                };
+                if !heard.extended_master_secret {
+                    return Binding::None(Unbound::NoExtendedMasterSecret);
+                }
+                match (unique(&heard, &secret), exporter(connection)) {
+                    (Some(unique), Some(exporter)) => Binding::Tls12 { unique, exporter },
+                    _ => Binding::None(Unbound::NotRecorded),
+                }
+            }
+            _ => Binding::None(Unbound::NotRecorded),
+        }
+    }
+}
+
+fn exporter<C, D>(connection: &C) -> Option<Zeroizing<[u8; 32]>>
+where
+    C: Deref<Target = ConnectionCommon<D>>,
+    D: SideData,
+{
+    // The context is there and empty (RFC 9266 §2): in TLS 1.2 that differs from none (RFC 5705 §4).
+    let value = connection.export_keying_material([0; 32], EXPORTER, Some(b""));
+    value.ok().map(Zeroizing::new)
+}
+
+fn unique(heard: &Heard, secret: &[u8; 48]) -> Option<Zeroizing<[u8; 12]>> {
+    let prf = if heard.hash.algorithm() == &aws_lc_rs::digest::SHA384 {
+        &tls_prf::P_SHA384
+    } else {
+        &tls_prf::P_SHA256
+    };
+    let label: &[u8] = if heard.resumed { b"server finished" } else { b"client finished" };
+    let secret = tls_prf::Secret::new(prf, secret).ok()?;
+    let value = secret.derive(label, heard.hash.as_ref(), 12).ok()?;
+    value.try_into().ok().map(Zeroizing::new)
+}

@@ -1,0 +1,337 @@
+//! A stream whose TLS 1.2 handshake is hashed as it passes.
+//!
+//! Both directions go into one hash in the order in which they pass, which is the order of the
+//! transcript: in TLS 1.2 the two ends speak in turns. A client that does not breaks nothing but its
+//! own binding. Of the handshake only the two hellos are kept, until the server's tells the version and
+//! the hash; a certificate of any length costs no memory. All that passes here was not looked at by
+//! rustls yet: whatever cannot be read ends the recording, and never the connection.
+
+use aws_lc_rs::digest;
+use rustls::{
+    CipherSuite, SupportedCipherSuite,
+    crypto::{aws_lc_rs::ALL_CIPHER_SUITES, hash::HashAlgorithm},
+};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Octets of both hellos together at most: a ClientHello with post-quantum key shares has 2 KiB.
+const LONGEST_HELLOS: usize = 16 << 10;
+
+/// The content types of records (RFC 5246 §6.2.1).
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
+
+/// What was heard of a TLS 1.2 handshake.
+pub(super) struct Heard {
+    /// Of all handshake messages before the first Finished.
+    pub(super) hash: digest::Digest,
+    /// Whether the first Finished is the server's.
+    pub(super) resumed: bool,
+    /// Whether the server agreed to it (RFC 7627 §5.1).
+    pub(super) extended_master_secret: bool,
+}
+
+/// Who sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// What connects.
+    Client,
+    /// What is connected to.
+    Server,
+}
+
+/// A stream whose handshake is recorded until the first ChangeCipherSpec, or until it turns out not
+/// to be TLS 1.2.
+#[derive(Debug)]
+pub struct Recorded<S> {
+    inner: S,
+    /// Whose octets are written here.
+    own: End,
+    transcript: Option<Box<Transcript>>,
+}
+
+impl<S> Recorded<S> {
+    /// Records the handshake of a server's or a client's stream.
+    pub fn new(inner: S, own: End) -> Self {
+        Self { inner, own, transcript: Some(Box::default()) }
+    }
+
+    /// Records nothing.
+    pub const fn silent(inner: S) -> Self {
+        Self { inner, own: End::Server, transcript: None }
+    }
+
+    /// The stream.
+    pub const fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Ends the recording.
+    pub(super) fn end(&mut self) -> Option<Heard> {
+        self.transcript.take().and_then(|transcript| transcript.heard)
+    }
+
+    fn wrote(&mut self, octets: &[u8]) {
+        if let Some(transcript) = &mut self.transcript {
+            transcript.pass(self.own, octets);
+        }
+    }
+
+    fn read(&mut self, octets: &[u8]) {
+        let other = match self.own {
+            End::Server => End::Client,
+            End::Client => End::Server,
+        };
+        if let Some(transcript) = &mut self.transcript {
+            transcript.pass(other, octets);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if self.transcript.is_some() {
+            self.read(buf.filled().get(before..).unwrap_or_default());
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        octets: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write(cx, octets);
+        if let Poll::Ready(Ok(written)) = outcome {
+            self.wrote(octets.get(..written).unwrap_or_default());
+        }
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        if let (Some(_), Poll::Ready(Ok(written))) = (&self.transcript, &outcome) {
+            let mut left = *written;
+            for slice in slices {
+                let taken = left.min(slice.len());
+                self.wrote(slice.get(..taken).unwrap_or_default());
+                left -= taken;
+            }
+        }
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
+
+/// The handshake so far.
+#[derive(Default)]
+struct Transcript {
+    client: Records,
+    server: Records,
+    state: State,
+    heard: Option<Heard>,
+}
+
+impl std::fmt::Debug for Transcript {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transcript").finish_non_exhaustive()
+    }
+}
+
+enum State {
+    /// What was said so far, and where in it the server's part begins.
+    Hellos(Vec<u8>, Option<usize>),
+    /// TLS 1.2 was agreed on.
+    Hashing { hash: digest::Context, extended_master_secret: bool },
+    /// Nothing more is looked at.
+    Over,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Hellos(Vec::new(), None)
+    }
+}
+
+/// Where in the records of one direction we are (RFC 5246 §6.2.1): type, version, length, fragment.
+#[derive(Default)]
+struct Records {
+    header: [u8; 5],
+    /// Octets of the header that have come.
+    filled: usize,
+    /// Octets of the fragment that are still to come.
+    left: usize,
+}
+
+impl Records {
+    /// Takes what belongs together from the front of `octets`: the type of the record, and a piece of
+    /// its fragment. None when `octets` end before that.
+    fn next<'a>(&mut self, octets: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+        while self.left == 0 {
+            if self.filled == self.header.len() {
+                self.filled = 0;
+            }
+            let wanted = self.header.get_mut(self.filled..)?;
+            let taken = wanted.len().min(octets.len());
+            let (now, later) = octets.split_at_checked(taken)?;
+            wanted.get_mut(..taken)?.copy_from_slice(now);
+            *octets = later;
+            self.filled += taken;
+            if self.filled < self.header.len() {
+                return None;
+            }
+            let [_, _, _, high, low] = self.header;
+            self.left = usize::from(u16::from_be_bytes([high, low]));
+        }
+        let (now, later) = octets.split_at_checked(self.left.min(octets.len()))?;
+        *octets = later;
+        self.left -= now.len();
+        (!now.is_empty()).then_some((self.header[0], now))
+    }
+}
+
+impl Transcript {
+    /// Octets of one end pass.
+    fn pass(&mut self, from: End, mut octets: &[u8]) {
+        while !matches!(self.state, State::Over) {
+            let records = match from {
+                End::Client => &mut self.client,
+                End::Server => &mut self.server,
+            };
+            let Some((kind, fragment)) = records.next(&mut octets) else { return };
+            match kind {
+                HANDSHAKE => self.message(from, fragment),
+                CHANGE_CIPHER_SPEC => self.finish(from),
+                ALERT => {}
+                // Not TLS, or out of order: rustls will say so.
+                _ => self.state = State::Over,
+            }
+        }
+    }
+
+    fn message(&mut self, from: End, fragment: &[u8]) {
+        match &mut self.state {
+            State::Hashing { hash, .. } => hash.update(fragment),
+            State::Hellos(hellos, server) => {
+                if hellos.len() + fragment.len() > LONGEST_HELLOS {
+                    self.state = State::Over;
+                    return;
+                }
+                if from == End::Server && server.is_none() {
+                    *server = Some(hellos.len());
+                }
+                hellos.extend_from_slice(fragment);
+                let hello = server.and_then(|at| hellos.get(at..)).unwrap_or_default();
+                match agreed(hello) {
+                    Agreed::NotYet => {}
+                    Agreed::Other => self.state = State::Over,
+                    Agreed::Tls12 { algorithm, extended_master_secret } => {
+                        let mut hash = digest::Context::new(algorithm);
+                        hash.update(hellos);
+                        self.state = State::Hashing { hash, extended_master_secret };
+                    }
+                }
+            }
+            State::Over => {}
+        }
+    }
+
+    fn finish(&mut self, from: End) {
+        if let State::Hashing { hash, extended_master_secret } =
+            std::mem::replace(&mut self.state, State::Over)
+        {
+            let (hash, resumed) = (hash.finish(), from == End::Server);
+            self.heard = Some(Heard { hash, resumed, extended_master_secret });
+        }
+    }
+}
+
+/// What a ServerHello says.
+#[derive(Debug, PartialEq)]
+enum Agreed {
+    /// It is not all there yet.
+    NotYet,
+    Tls12 {
+        algorithm: &'static digest::Algorithm,
+        extended_master_secret: bool,
+    },
+    /// TLS 1.3, or what cannot be read.
+    Other,
+}
+
+/// Reads a ServerHello (RFC 5246 §7.4.1.3).
+fn agreed(octets: &[u8]) -> Agreed {
+    let Some((head, rest)) = octets.split_at_checked(4) else { return Agreed::NotYet };
+    let [kind, length @ ..] = head else { return Agreed::NotYet };
+    let length = length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+    if *kind != 2 {
+        return Agreed::Other;
+    }
+    let Some(body) = rest.get(..length) else { return Agreed::NotYet };
+    server_hello(body).unwrap_or(Agreed::Other)
+}
+
+fn server_hello(mut body: &[u8]) -> Option<Agreed> {
+    fn take<'a>(body: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+        let (now, later) = body.split_at_checked(length)?;
+        *body = later;
+        Some(now)
+    }
+    fn number(body: &mut &[u8]) -> Option<u16> {
+        Some(u16::from_be_bytes(take(body, 2)?.try_into().ok()?))
+    }
+    // Version, random, session id.
+    take(&mut body, 34)?;
+    let [length] = take(&mut body, 1)? else { return None };
+    take(&mut body, usize::from(*length))?;
+    let suite = CipherSuite::from(number(&mut body)?);
+    let suite = ALL_CIPHER_SUITES.iter().find(|one| one.suite() == suite)?;
+    let SupportedCipherSuite::Tls12(suite) = suite else { return None };
+    let algorithm = match suite.common.hash_provider.algorithm() {
+        HashAlgorithm::SHA256 => &digest::SHA256,
+        HashAlgorithm::SHA384 => &digest::SHA384,
+        _ => return None,
+    };
+    // Compression method; then extensions, which may be missing altogether.
+    take(&mut body, 1)?;
+    let mut extended_master_secret = false;
+    if !body.is_empty() {
+        let length = number(&mut body)?;
+        let mut extensions = take(&mut body, usize::from(length))?;
+        while !extensions.is_empty() {
+            // extended_master_secret(23), RFC 7627 §5.1.
+            extended_master_secret |= number(&mut extensions)? == 23;
+            let length = number(&mut extensions)?;
+            take(&mut extensions, usize::from(length))?;
+        }
+    }
+    Some(Agreed::Tls12 { algorithm, extended_master_secret })
+}

@@ -1,0 +1,193 @@
+//! Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR was made for the TLS
+//! connection that it comes over. Otherwise somebody who may enrol could send what somebody else has
+//! signed, and get a certificate in his own name for the other's key.
+//!
+//! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same;
+//! each that is there has to be right. How long the value is tells which binding is meant.
+
+use super::Denial;
+use crate::{
+    config::Linking,
+    pki::{self, Csr, oid},
+    types::{Binding, BindingKind, Fault, Peer, Unbound},
+};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+/// What holds a binding, by name.
+const BINDINGS: [(const_oid::ObjectIdentifier, &str); 2] = [
+    (oid::CHALLENGE_PASSWORD, "challengePassword"),
+    (oid::EST_IDENTITY_LINKING, "estIdentityLinking"),
+];
+
+/// What RFC 7894 §3 has beside it. This server hands out no one-time passwords other than those of
+/// accounts, and keeps nothing that would revoke a certificate: to leave such a value unread would
+/// skip a check that the client asked for.
+const OTHERS: [(const_oid::ObjectIdentifier, &str); 2] = [
+    (oid::OTP_CHALLENGE, "otpChallenge (RFC 7894 section 3.1)"),
+    (oid::REVOCATION_CHALLENGE, "revocationChallenge (RFC 7894 section 3.2)"),
+];
+
+/// Judges the binding of a CSR: the kind of the one that is there and right, or none if none is there
+/// and none has to be.
+///
+/// # Errors
+/// [`Denial::Linking`]; an RA may be forgiven (R-7030-3.7-c).
+/// [`Denial::Unacceptable`] if the attributes are not what they should be.
+pub(super) fn judge(
+    linking: Linking,
+    csr: &Csr,
+    peer: &Peer,
+) -> Result<Option<BindingKind>, Denial> {
+    for (oid, name) in OTHERS {
+        if csr.has_attribute(oid) {
+            return Err(Denial::Unacceptable(Fault::new(
+                "csr.unsupported-attribute",
+                "the CSR asks for nothing that this server does not do",
+                name,
+                "a CSR without this attribute",
+            )));
+        }
+    }
+    let mut linked = None;
+    for (oid, name) in BINDINGS {
+        let unacceptable = |fault: Fault| Denial::Unacceptable(fault);
+        let values =
+            csr.attribute(oid).map_err(|fault: pki::Error| unacceptable(fault.fault().clone()))?;
+        let Some(values) = values else { continue };
+        let text = pki::challenge(values).map_err(unacceptable)?;
+        linked = Some(verify(linking, &text, name, peer).map_err(Denial::Linking)?);
+    }
+    if linked.is_none() && linking == Linking::Required {
+        return Err(Denial::Linking(Fault::new(
+            "linking.required",
+            "here the CSR is linked to its TLS connection: it holds the channel binding (RFC 7030 section 3.5)",
+            "neither challengePassword nor estIdentityLinking",
+            WANTED,
+        )));
+    }
+    Ok(linked)
+}
+
+const WANTED: &str = "a new connection, and in challengePassword the base64 of its channel binding: tls-unique in TLS 1.2 (with extended_master_secret), tls-exporter in TLS 1.3";
+
+fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<BindingKind, Fault> {
+    let refused = |code: &'static str, seen: String| {
+        Fault::new(
+            code,
+            "a CSR that holds a channel binding comes over the TLS connection that it names (RFC 7030 section 3.5)",
+            format!("in {name} {seen}"),
+            WANTED,
+        )
+    };
+    if linking == Linking::Off {
+        return Err(Fault::new(
+            "linking.off",
+            "channel bindings are not verified here, and what is not verified is not accepted (RFC 7030 section 3.5)",
+            name,
+            "a CSR without this attribute",
+        ));
+    }
+    let mismatch = |seen: String| Err(refused("linking.mismatch", seen));
+    // D-04: some clients end it with a newline.
+    let compact: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
+    let Ok(value) = STANDARD.decode(compact.as_bytes()).map(Zeroizing::new) else {
+        return mismatch("what is no base64 (a password has no place there)".to_owned());
+    };
+    let same = |ours: &[u8]| verify_slices_are_equal(ours, &value).is_ok();
+    match &peer.binding {
+        Binding::Tls13 { exporter } | Binding::Tls12 { exporter, .. } if same(&exporter[..]) => {
+            Ok(BindingKind::TlsExporter)
+        }
+        Binding::Tls12 { unique, .. } if same(&unique[..]) => Ok(BindingKind::TlsUnique),
+        Binding::None(why) => Err(refused("linking.none", format!("a binding, and this connection has none: {}", without(*why)))),
+        Binding::Tls13 { .. } => mismatch(match value.len() {
+            12 => "12 octets as of tls-unique, which TLS 1.3 does not have".to_owned(),
+            32 => "32 octets that are not tls-exporter of this connection: those of another one, or a Finished message".to_owned(),
+            48 => "48 octets as of a Finished message; TLS 1.3 is bound by tls-exporter".to_owned(),
+            other => format!("{other} octets; tls-exporter has 32"),
+        }),
+        Binding::Tls12 { .. } => mismatch(match value.len() {
+            12 => "12 octets that are not tls-unique of this connection".to_owned(),
+            32 => "32 octets that are not tls-exporter of this connection".to_owned(),
+            other => format!("{other} octets; tls-unique has 12"),
+        }),
+    }
+}
+
+const fn without(why: Unbound) -> &'static str {
+    match why {
+        Unbound::NotWanted => "it began before this server verified bindings",
+        Unbound::NoExtendedMasterSecret => "TLS 1.2 without extended_master_secret (RFC 7627)",
+        Unbound::Http2 => "HTTP/2 carries many requests; use HTTP/1.1",
+        Unbound::NotRecorded => "its handshake could not be followed",
+    }
+}
+
+/// Spends the connection's binding for a CSR that is accepted.
+///
+/// # Errors
+/// [`Denial::Linking`] if it has served before (RFC 9266 §4.1, D-05).
+pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Denial> {
+    if linked.is_none() || peer.spent.spend() {
+        return Ok(());
+    }
+    Err(Denial::Linking(Fault::new(
+        "linking.spent",
+        "a TLS connection's channel binding serves for one CSR that is accepted (RFC 9266 section 4.1)",
+        "a second one",
+        "the binding of a new connection",
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Spent;
+
+    fn peer(binding: Binding) -> Peer {
+        let address = ([127, 0, 0, 1], 1).into();
+        Peer { address, certificate: None, binding, spent: Spent::default() }
+    }
+
+    fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, &'static str> {
+        verify(Linking::Optional, &STANDARD.encode(value), "x", peer).map_err(|fault| fault.code)
+    }
+
+    /// proves: R-9266-4.2-a
+    #[test]
+    fn each_version_has_its_bindings() {
+        let unique = Zeroizing::new([1; 12]);
+        let exporter = Zeroizing::new([2; 32]);
+        let old = peer(Binding::Tls12 { unique, exporter: exporter.clone() });
+        assert_eq!(judged(&old, &[1; 12]), Ok(BindingKind::TlsUnique));
+        assert_eq!(judged(&old, &[2; 32]), Ok(BindingKind::TlsExporter));
+        let new = peer(Binding::Tls13 { exporter });
+        assert_eq!(judged(&new, &[2; 32]), Ok(BindingKind::TlsExporter));
+        for wrong in [&[1_u8; 12][..], &[3; 32], &[2; 31], &[2; 48], &[]] {
+            assert_eq!(judged(&new, wrong), Err("linking.mismatch"), "{wrong:?}");
+        }
+        for wrong in [&[2_u8; 12][..], &[1; 32], &[1; 11], &[1; 13]] {
+            assert_eq!(judged(&old, wrong), Err("linking.mismatch"), "{wrong:?}");
+        }
+        for why in [
+            Unbound::NotWanted,
+            Unbound::NoExtendedMasterSecret,
+            Unbound::Http2,
+            Unbound::NotRecorded,
+        ] {
+            let none = peer(Binding::None(why));
+            assert_eq!(judged(&none, &[2; 32]), Err("linking.none"), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_tell_the_right_value() {
+        let exporter = Zeroizing::new([2; 32]);
+        let new = peer(Binding::Tls13 { exporter: exporter.clone() });
+        let fault = verify(Linking::Optional, &STANDARD.encode([3; 32]), "x", &new).unwrap_err();
+        assert!(!fault.to_string().contains(&STANDARD.encode(*exporter)));
+    }
+}
