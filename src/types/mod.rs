@@ -1,6 +1,7 @@
 //! Small checked values that are made in one place and read in several.
 
 mod actor;
+mod decrypt_key;
 mod fault;
 mod host;
 mod key_kind;
@@ -12,6 +13,7 @@ mod serial;
 mod time;
 
 pub use actor::{Actor, Method, TrustClass};
+pub use decrypt_key::{DecryptKey, InvalidDecryptKey};
 pub use fault::Fault;
 pub use host::is_dns_name;
 pub use key_kind::KeyKind;

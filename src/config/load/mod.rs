@@ -5,6 +5,7 @@ mod keys;
 mod policy;
 mod profile;
 mod server;
+mod serverkeygen;
 mod store;
 mod trust;
 
@@ -92,6 +93,7 @@ fn settings(
     let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
     let (server, server_certificate) = server::server(top.section("server"));
     let client_trust = trust::client_trust(top.section("client_trust"));
+    let decrypt_keys = serverkeygen::serverkeygen(top.section("serverkeygen"));
     let keys = keys::keys(top.section("keys"), environment);
     let audit = audit(top.section("audit"), &data);
     let store = store::store(top.section("store"), environment);
@@ -140,6 +142,7 @@ fn settings(
         server,
         server_certificate,
         client_trust,
+        decrypt_keys,
         keys,
         audit,
         store,

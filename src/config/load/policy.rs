@@ -3,7 +3,7 @@
 use super::{DAY, MINUTE, ca::ca_name};
 use crate::{
     config::{
-        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile,
+        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, ServerKeyGen,
         section::Section,
     },
     types::{CaName, ProfileName},
@@ -58,6 +58,15 @@ pub(super) fn policy(
                 ("line", Base64Form::Line),
             ],
             Base64Form::Auto,
+        ),
+        serverkeygen: section.one_of(
+            "serverkeygen",
+            &[
+                ("off", ServerKeyGen::Off),
+                ("on", ServerKeyGen::On),
+                ("encrypted", ServerKeyGen::Encrypted),
+            ],
+            ServerKeyGen::Off,
         ),
         pem: section.boolean("pem", true),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
