@@ -10,6 +10,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/keygen.rs"]
+mod keygen;
 
 mod bad_input;
 mod cacerts;
@@ -23,6 +25,7 @@ mod life;
 mod paths;
 mod reenroll;
 mod revoke;
+mod serverkeygen;
 mod store;
 mod sweep;
 mod tls;
