@@ -86,7 +86,7 @@ const LIBRARIES: [(&str, &[&str]); 24] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
-    ("httparse", &["http"]),
+    ("httparse", &["http", "client"]),
     ("rustls", &["server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),

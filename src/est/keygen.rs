@@ -126,7 +126,7 @@ impl KeyMaker {
                     shown
                         .into_iter()
                         .chain(&self.recipients)
-                        .filter(|one| key_identifier(one) == *id)
+                        .filter(|one| one.key_identifier() == *id)
                 };
                 let valid = |one: &&Certificate| now >= one.not_before() && now <= one.not_after();
                 let certificate =
@@ -173,14 +173,6 @@ impl Own {
         let signed = keygen::sign(oid::KEY_PACKAGE, &package, signer).map_err(text)?;
         Ok((public, KeyPart::Sealed(plan.seal(&signed).map_err(text)?)))
     }
-}
-
-/// The subjectKeyIdentifier; of a certificate without one, what method 1 of RFC 5280 §4.2.1.2 makes
-/// of its key. Empty, which no CSR names, for a key of a kind that is not known here.
-fn key_identifier(certificate: &Certificate) -> Vec<u8> {
-    certificate.subject_key_identifier().map(<[u8]>::to_vec).unwrap_or_else(|| {
-        PublicKey::parse(certificate.spki()).map(|key| key.identifier()).unwrap_or_default()
-    })
 }
 
 fn unknown(id: &[u8]) -> Error {

@@ -14,7 +14,7 @@ use aws_lc_rs::{
 use const_oid::ObjectIdentifier;
 use der::{Any, Decode, Encode, Tag, Tagged, asn1::AnyRef};
 use rsa::pkcs1::RsaOaepParams;
-use spki::AlgorithmIdentifierOwned;
+use spki::{AlgorithmIdentifier, AlgorithmIdentifierOwned};
 
 /// AES by the length of its key, as a content cipher (CBC, RFC 3565) and to wrap a key. GCM would
 /// take AuthEnvelopedData (RFC 5084), and RFC 7030 §4.4.2 wants EnvelopedData.
@@ -167,7 +167,39 @@ impl Transport {
     }
 }
 
+impl Transport {
+    /// RSAES-OAEP with SHA-256, as a capability names it.
+    pub(super) fn oaep_sha256() -> der::Result<AlgorithmIdentifierOwned> {
+        let hash = AlgorithmIdentifier { oid: oid::SHA256, parameters: Some(AnyRef::NULL) };
+        let parameters = RsaOaepParams {
+            hash,
+            mask_gen: AlgorithmIdentifier { oid: oid::MGF1, parameters: Some(hash) },
+            p_source: AlgorithmIdentifier {
+                oid: oid::P_SPECIFIED,
+                parameters: Some(AnyRef::new(Tag::OctetString, &[])?),
+            },
+        };
+        Ok(AlgorithmIdentifierOwned {
+            oid: oid::RSAES_OAEP,
+            parameters: Some(Any::encode_from(&parameters)?),
+        })
+    }
+}
+
 impl Agreement {
+    /// The scheme for a curve, with AES-256, as a capability names it.
+    pub(super) fn identifier_for(kind: KeyKind) -> der::Result<AlgorithmIdentifierOwned> {
+        let scheme = Self(match kind {
+            KeyKind::P384 => Hash::Sha384,
+            KeyKind::P521 => Hash::Sha512,
+            KeyKind::Rsa(_) | KeyKind::P256 | KeyKind::Ed25519 => Hash::Sha256,
+        });
+        Ok(AlgorithmIdentifierOwned {
+            oid: scheme.oid(),
+            parameters: Some(Any::encode_from(&Aes::Aes256.wrap_identifier())?),
+        })
+    }
+
     pub(super) const fn oid(self) -> ObjectIdentifier {
         match self.0 {
             Hash::Sha384 => oid::ECDH_SHA384_KDF,

@@ -21,7 +21,7 @@ pub use algorithms::Capabilities;
 pub use envelope::{Plan, Recipient};
 pub use open::{Decryption, decrypt};
 pub use package::{key_of_package, key_package};
-pub use request::{Protection, protection, wanted_kind};
+pub use request::{Protection, ask_for_encryption, protection, wanted_kind};
 pub use signed::{Signer, sign, verify};
 
 /// Bits of a symmetric key that is no weaker than a key of this kind.

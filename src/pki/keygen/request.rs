@@ -1,16 +1,20 @@
 //! What a CSR says about the key that the server is to make (RFC 7030 §4.4.1).
 
+use super::{
+    Decryption,
+    algorithms::{Aes, Agreement, Transport},
+};
 use crate::{
-    pki::{Csr, Error, algorithm::described, oid},
+    pki::{Csr, CsrBuilder, CsrError, Error, KeyError, algorithm::described, oid},
     types::{Fault, KeyKind},
 };
 use const_oid::ObjectIdentifier;
 use der::{
-    Decode,
+    Decode, Encode,
     asn1::{OctetStringRef, UintRef},
 };
 use rsa::pkcs1::RsaPublicKey;
-use spki::SubjectPublicKeyInfoRef;
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 /// The key by which the device wants the new one encrypted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,50 @@ fn malformed(seen: impl std::fmt::Display) -> Error {
         seen,
         "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier with one value",
     ))
+}
+
+/// Asks in a CSR to have the new key encrypted to what `with` decrypts, by algorithms that
+/// [`super::decrypt`] knows, the strongest first.
+///
+/// # Errors
+/// [`CsrError::Der`] if the identifier cannot be written, [`CsrError::Key`] if nothing can be
+/// encrypted to a key of this kind.
+pub fn ask_for_encryption(
+    builder: CsrBuilder,
+    with: Decryption<'_>,
+) -> Result<CsrBuilder, CsrError> {
+    let (attribute, id, ways) = match with {
+        Decryption::Symmetric { id, key } => {
+            let wrap = Aes::of_key(key.len())
+                .ok_or_else(|| KeyError::Unsupported(format!("AES with {} octets", key.len())))?;
+            (oid::DECRYPT_KEY_IDENTIFIER, id.to_vec(), vec![wrap.wrap_identifier()])
+        }
+        Decryption::Certificate { certificate, key } => {
+            let ways = match key.kind() {
+                KeyKind::Rsa(_) => vec![Transport::oaep_sha256().map_err(not_der)?],
+                kind @ (KeyKind::P256 | KeyKind::P384 | KeyKind::P521) => {
+                    vec![Agreement::identifier_for(kind).map_err(not_der)?]
+                }
+                KeyKind::Ed25519 => {
+                    return Err(KeyError::Unsupported("Ed25519, to decrypt with".to_owned()).into());
+                }
+            };
+            (oid::ASYMMETRIC_DECRYPT_KEY_IDENTIFIER, certificate.key_identifier(), ways)
+        }
+    };
+    let ciphers = Aes::ALL
+        .into_iter()
+        .rev()
+        .map(|aes| AlgorithmIdentifierOwned { oid: aes.cbc(), parameters: None });
+    let capabilities: Vec<_> = ways.into_iter().chain(ciphers).collect();
+    let id = OctetStringRef::new(&id).and_then(|id| id.to_der()).map_err(not_der)?;
+    builder
+        .attribute(attribute, &id)?
+        .attribute(oid::SMIME_CAPABILITIES, &capabilities.to_der().map_err(not_der)?)
+}
+
+fn not_der(source: der::Error) -> CsrError {
+    CsrError::Der { what: "an attribute", source }
 }
 
 /// The kind of key that a SubjectPublicKeyInfo (DER) asks for by its algorithm, bounded by what is
