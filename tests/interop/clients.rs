@@ -11,29 +11,29 @@ use std::{
 const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
 /// A call of a driver: where, with what, and where its files go.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     estd: &'a Estd,
     out: String,
     settings: Vec<(&'a str, String)>,
 }
 
 impl<'a> Call<'a> {
-    fn new(estd: &'a Estd, out: &str) -> Self {
+    pub(crate) fn new(estd: &'a Estd, out: &str) -> Self {
         Self { estd, out: out.to_owned(), settings: Vec::new() }
     }
 
-    fn with(mut self, name: &'a str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'a str, value: impl ToString) -> Self {
         self.settings.push((name, value.to_string()));
         self
     }
 
-    fn basic(self) -> Self {
+    pub(crate) fn basic(self) -> Self {
         let password = self.estd.password.clone();
         self.with("EST_USER", "enroll").with("EST_PASS", password)
     }
 
     /// With the certificate that another call got.
-    fn certificate(self, of: &str, cert: &str, key: &str) -> Self {
+    pub(crate) fn certificate(self, of: &str, cert: &str, key: &str) -> Self {
         let at = |name: &str| self.estd.path(of).join(name).display().to_string();
         let (cert, key) = (at(cert), at(key));
         self.with("EST_CERT", cert).with("EST_KEY", key)
@@ -54,7 +54,7 @@ impl<'a> Call<'a> {
         good(&what, command.output().unwrap())
     }
 
-    fn curl(self, operation: &str) -> String {
+    pub(crate) fn curl(self, operation: &str) -> String {
         self.run(Command::new(format!("{DRIVERS}/curl_est.sh")), operation)
     }
 
@@ -75,7 +75,7 @@ impl<'a> Call<'a> {
             .run(Command::new(built.join(program)), operation)
     }
 
-    fn bouncy_castle(self, operation: &str) -> String {
+    pub(crate) fn bouncy_castle(self, operation: &str) -> String {
         let mut java = Command::new("java");
         java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
         self.run(java, operation)
