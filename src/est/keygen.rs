@@ -212,7 +212,7 @@ impl Service {
             operation: enrollment.operation,
             csr: &csr,
         };
-        let decision = ra::decide(&endpoint.policy, request, &*self.store).await?;
+        let decision = ra::decide(&endpoint.policy, request)?;
 
         let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.told());
         let (public, key) = self.key_maker.make(kind, plan).await?;

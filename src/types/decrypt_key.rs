@@ -85,7 +85,7 @@ impl DecryptKey {
 }
 
 fn hex(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let mut octets = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
