@@ -93,7 +93,7 @@ const LIBRARIES: [(&str, &[&str]); 26] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
-    ("httparse", &["http"]),
+    ("httparse", &["http", "client"]),
     ("http_auth", &["digest"]),
     ("md5", &["digest"]),
     ("rustls", &["binding", "server", "client", "store"]),

@@ -20,7 +20,7 @@ pub struct Ca {
     signer: Arc<dyn Signer>,
     signature_algorithm: &'static [u8],
     cacerts: Vec<u8>,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -150,17 +150,24 @@ impl Ca {
             }
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
         };
-        failpoint!("issue: recorded");
-        let certificate = self.sign(&tbs).await?;
-        failpoint!("issue: signed");
-        let event = facts
-            .into_iter()
-            .fold(event(Name::CertificateIssued, &serial), |event, (name, value)| {
-                event.with(name, value)
-            });
-        let issuance = self.store.complete(&serial, certificate, event).await?;
-        failpoint!("issue: completed");
+        let event = event(Name::CertificateIssued, &serial).with_all(facts);
+        let issuance = self.fulfil(&serial, &tbs, event).await?;
         Ok(Issued { issuance, repeated })
+    }
+
+    /// Signs what is on record as open, and adds the certificate.
+    pub(super) async fn fulfil(
+        &self,
+        serial: &Serial,
+        tbs: &[u8],
+        event: Event,
+    ) -> Result<Arc<Issuance>, Error> {
+        failpoint!("issue: recorded");
+        let certificate = self.sign(tbs).await?;
+        failpoint!("issue: signed");
+        let issuance = self.store.complete(serial, certificate, event).await?;
+        failpoint!("issue: completed");
+        Ok(issuance)
     }
 
     /// Finishes an open issuance whose request has ended without it: signs what its record says.
@@ -202,7 +209,7 @@ impl Ca {
         Ok((not_before, not_after))
     }
 
-    fn event(&self, name: Name, intent: &Intent, serial: &Serial, now: Time) -> Event {
+    pub(super) fn event(&self, name: Name, intent: &Intent, serial: &Serial, now: Time) -> Event {
         Event::new(now, name, intent.actor.clone())
             .request(intent.request_id.clone())
             .with("serial", serial)
@@ -214,7 +221,7 @@ impl Ca {
             .with_some("predecessor", intent.predecessor.as_ref())
     }
 
-    fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
+    pub(super) fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
         let (begins, ends) = self.validity_at(now)?;
         let content = order.content;
         let serial = serial::make(now, &*self.entropy)?;

@@ -4,6 +4,7 @@
 mod authority;
 mod hierarchy;
 mod keys;
+mod made_key;
 mod profile;
 mod revoke;
 mod serial;
@@ -12,6 +13,7 @@ pub mod signer;
 pub use authority::{Ca, Issued, Order};
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
+pub use made_key::IssuedForMadeKey;
 pub use profile::{Content, Profile, Refusal};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
 
@@ -33,6 +35,9 @@ pub enum Error {
         /// What the signer said.
         reason: String,
     },
+    /// The same was asked for so often within its window that no more keys are made for it.
+    #[error("{0} keys were made for the same request within its window")]
+    Repeats(usize),
     /// No randomness for a serial number.
     #[error(transparent)]
     Entropy(#[from] NoEntropy),

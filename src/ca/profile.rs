@@ -50,7 +50,22 @@ pub struct Content {
     pub(super) backdate: Duration,
 }
 
+impl Content {
+    /// The same for a key that was made since the profile allowed its kind; none if it is of another
+    /// kind.
+    #[must_use]
+    pub fn for_made_key(self, key: PublicKey) -> Option<Self> {
+        (key.kind() == self.key.kind()).then_some(Self { key, ..self })
+    }
+}
+
 impl Profile {
+    /// The kinds of key that it accepts; an RSA kind stands for larger ones, too.
+    #[must_use]
+    pub fn key_kinds(&self) -> &[KeyKind] {
+        &self.rules.keys
+    }
+
     /// Takes the rules from the configuration.
     #[must_use]
     pub const fn new(name: ProfileName, rules: config::Profile) -> Self {

@@ -14,27 +14,7 @@ pub(super) fn certificates(
     response: &Response,
     now: Time,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let request_id = response.header("x-request-id").map(printable);
-    let retry_after = response.header("retry-after").and_then(|text| retry_after(text, now));
-    match response.status {
-        200 => {}
-        202 => return Err(Error::Pending { retry_after, request_id }),
-        status => {
-            let body = String::from_utf8_lossy(&response.body);
-            let text = match response.header("location") {
-                Some(location) => format!("redirected to {}; not followed", printable(location)),
-                // An error page of some other server is no explanation.
-                None if body.trim_start().starts_with('<') => String::new(),
-                None => printable(body.trim().lines().next().unwrap_or_default()),
-            };
-            return Err(Error::Refused(Box::new(Refusal {
-                status,
-                text,
-                request_id,
-                retry_after,
-            })));
-        }
-    }
+    check_status(response, now)?;
     let malformed = |why: String| Error::Malformed { operation: operation.as_str(), why };
     let media_type = response.header("content-type").unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
@@ -50,6 +30,26 @@ pub(super) fn certificates(
     let der =
         STANDARD.decode(text).map_err(|error| malformed(format!("it is not base64: {error}")))?;
     cms::certificates(&der).map_err(|error| malformed(error.to_string()))
+}
+
+/// Passes an answer of status 200; anything else becomes its error.
+pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> {
+    let request_id = response.header("x-request-id").map(printable);
+    let retry_after = response.header("retry-after").and_then(|text| retry_after(text, now));
+    match response.status {
+        200 => Ok(()),
+        202 => Err(Error::Pending { retry_after, request_id }),
+        status => {
+            let body = String::from_utf8_lossy(&response.body);
+            let text = match response.header("location") {
+                Some(location) => format!("redirected to {}; not followed", printable(location)),
+                // An error page of some other server is no explanation.
+                None if body.trim_start().starts_with('<') => String::new(),
+                None => printable(body.trim().lines().next().unwrap_or_default()),
+            };
+            Err(Error::Refused(Box::new(Refusal { status, text, request_id, retry_after })))
+        }
+    }
 }
 
 /// Takes the one certificate out of an answer to an enrolment, for the key of the request.
@@ -85,7 +85,7 @@ fn retry_after(text: &str, now: Time) -> Option<Duration> {
 }
 
 /// Makes text from afar fit for a terminal: no control characters, at most 500 characters.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(500).collect()
 }
 

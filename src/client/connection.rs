@@ -1,8 +1,9 @@
 //! One TLS connection to an EST server, and requests over it.
 
 use crate::client::error::{TlsFault, tls_fault};
-use crate::client::{Error, ServerAddress, Timeouts, answer};
+use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, keygen};
 use crate::clock::Clock;
+use crate::pki::keygen::Decryption;
 use crate::pki::request_public_key_spki;
 use crate::types::{Label, Operation};
 use base64::Engine;
@@ -272,12 +273,41 @@ impl Connection {
             what: "the certification request",
             why: error.to_string(),
         })?;
+        let response = self.post_csr(operation, csr, "application/pkcs7-mime").await?;
+        answer::issued(operation, &response, self.peer.clock.now(), &spki)
+    }
+
+    /// Has the server make the key (RFC 7030 §4.4): sends a PKCS#10 request as DER, whose key says
+    /// of which kind. With `decryption` the request has to name that key
+    /// ([`crate::pki::keygen::ask_for_encryption`]), and a clear key is refused.
+    ///
+    /// # Errors
+    /// [`Error::Pending`], [`Error::Refused`], [`Error::Malformed`] also if the certificate is not for
+    /// the key, or an encrypted key is not signed by this server, or those of
+    /// [`Connection::request`].
+    pub async fn server_key_gen(
+        &mut self,
+        csr: &[u8],
+        decryption: Option<Decryption<'_>>,
+    ) -> Result<MadeKey, Error> {
+        let operation = Operation::ServerKeyGen;
+        let response = self.post_csr(operation, csr, "multipart/mixed").await?;
+        let chain = self.server_certificates();
+        keygen::made_key(&response, decryption, &chain, self.peer.clock.now())
+    }
+
+    async fn post_csr(
+        &mut self,
+        operation: Operation,
+        csr: &[u8],
+        accept: &'static str,
+    ) -> Result<Response, Error> {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("content-type", "application/pkcs10"),
             // Means nothing (RFC 8951 §3); servers of before 2020 want it.
             ("content-transfer-encoding", "base64"),
-            ("accept", "application/pkcs7-mime"),
+            ("accept", accept),
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
@@ -285,7 +315,6 @@ impl Connection {
             headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
         }
         let path = self.path(operation);
-        let response = self.send("POST", &path, headers, STANDARD.encode(csr).into()).await?;
-        answer::issued(operation, &response, self.peer.clock.now(), &spki)
+        self.send("POST", &path, headers, STANDARD.encode(csr).into()).await
     }
 }

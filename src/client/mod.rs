@@ -12,6 +12,8 @@ mod address;
 mod answer;
 mod connection;
 mod error;
+mod keygen;
+pub mod multipart;
 pub mod operator;
 mod pem;
 mod trust;
@@ -23,6 +25,7 @@ pub use address::{DEFAULT_PORT, ServerAddress};
 pub use connection::{Connection, MAX_ANSWER, Response};
 pub use error::{Error, Refusal, TlsFault};
 pub use hyper::HeaderMap;
+pub use keygen::MadeKey;
 pub use pem::{certificates_from_pem, certificates_to_pem};
 pub use trust::{Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
@@ -35,6 +38,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connection::Peer;
 use hyper::header::HeaderValue;
+use rustls::CipherSuite;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -122,6 +126,9 @@ pub struct ClientConfig {
     pub timeouts: Timeouts,
     /// The versions of TLS offered.
     pub tls: TlsVersions,
+    /// Bits that the key of the session's cipher has at least: 128, or 256 for a P-384 or P-521 key
+    /// that the server makes (RFC 7030 §4.4).
+    pub cipher_bits: u16,
     /// Accepts a server under the anchors whose certificate is for another name if it has the
     /// purpose id-kp-cmcRA, which RFC 7030 §3.6.1 allows with explicit anchors. Off unless asked
     /// for: any RA of the same CA could then stand in for this server.
@@ -142,6 +149,7 @@ impl ClientConfig {
             account: None,
             timeouts: Timeouts::default(),
             tls: TlsVersions::default(),
+            cipher_bits: 128,
             accept_cmc_ra: false,
             clock: Arc::new(SystemClock),
         }
@@ -198,7 +206,11 @@ impl Client {
     /// [`Error::Config`] if anchors, identity or account cannot be used, [`Error::Address`] if the
     /// host can be in no certificate.
     pub fn new(config: ClientConfig) -> Result<Self, Error> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let mut provider = aws_lc_rs::default_provider();
+        if config.cipher_bits > 128 {
+            provider.cipher_suites.retain(|suite| !has_aes_128(suite.suite()));
+        }
+        let provider = Arc::new(provider);
         let name =
             ServerName::try_from(config.server.host().to_owned()).map_err(|_| Error::Address {
                 seen: config.server.host().to_owned(),
@@ -354,6 +366,15 @@ impl Client {
         tls.resumption = Resumption::disabled();
         Ok(TlsConnector::from(Arc::new(tls)))
     }
+}
+
+const fn has_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 /// Fingerprint and subject, for a person to compare.

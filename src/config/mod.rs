@@ -13,7 +13,7 @@ pub use load::{load, parse};
 
 pub use crate::types::SanKind;
 
-use crate::types::{CaName, KeyKind, Label, ProfileName};
+use crate::types::{CaName, DecryptKey, KeyKind, Label, ProfileName};
 use const_oid::ObjectIdentifier;
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,8 @@ pub struct Settings {
     pub server_certificate: ServerCertificate,
     /// Which client certificates are believed. Reload.
     pub client_trust: ClientTrust,
+    /// The keys by which devices decrypt what is made for them. Reload.
+    pub decrypt_keys: DecryptKeys,
     /// How private keys are kept. Restart.
     pub keys: Keys,
     /// What guards passwords. Restart.
@@ -144,6 +146,16 @@ pub struct ClientTrust {
     pub explicit: Vec<Vec<u8>>,
     /// Third-party anchors (RFC 7030 §1.1 "implicit"): certificates, DER. Empty: none.
     pub implicit: Vec<Vec<u8>>,
+}
+
+/// `[serverkeygen]`: the keys by which devices decrypt the keys that are made for them (RFC 7030
+/// §4.4.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DecryptKeys {
+    /// Symmetric keys, each identifier once.
+    pub symmetric: Vec<DecryptKey>,
+    /// Certificates of asymmetric keys, DER.
+    pub recipients: Vec<Vec<u8>>,
 }
 
 /// `[keys]`: how private keys are kept.
@@ -275,6 +287,8 @@ pub struct Policy {
     pub rekey: bool,
     /// How base64 goes out.
     pub base64: Base64Form,
+    /// Whether keys are made for devices (RFC 7030 §4.4).
+    pub serverkeygen: ServerKeyGen,
     /// Whether a PEM-armoured CSR is accepted (D-19).
     pub pem: bool,
     /// Whether a CSR that is no base64 but DER itself is accepted (D-20).
@@ -336,6 +350,17 @@ pub enum Linking {
     Optional,
     /// A CSR without a binding is refused, unless it comes from an RA.
     Required,
+}
+
+/// Whether keys are made for devices, and how they leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKeyGen {
+    /// Not offered.
+    Off,
+    /// Encrypted if the CSR names a key for that; otherwise protected by TLS alone.
+    On,
+    /// Only encrypted to a key that the CSR names.
+    Encrypted,
 }
 
 /// How base64 goes out (D-02).

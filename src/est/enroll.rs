@@ -80,7 +80,7 @@ impl Service {
 /// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
 /// (R-7030-3.5-e); and what the server made of a request that another client would have sent
 /// otherwise. None of it relaxes a check.
-fn facts(
+pub(super) fn facts(
     identity: &Identity,
     enrollment: Enrollment<'_>,
     decision: &ra::Decision,

@@ -7,9 +7,11 @@
 
 mod enroll;
 mod error;
+mod keygen;
 
 pub use enroll::{Enrolled, Enrollment};
 pub use error::Error;
+pub use keygen::{Generated, KeyMaker, KeyPart};
 
 use crate::{
     ca::{Ca, Profile},
@@ -28,6 +30,7 @@ use std::{
 pub struct Service {
     unlabelled: Arc<Endpoint>,
     labelled: HashMap<Label, Arc<Endpoint>>,
+    key_maker: KeyMaker,
     authenticator: Arc<Authenticator>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -49,6 +52,7 @@ impl Service {
     pub fn new(
         settings: &Settings,
         cas: &BTreeMap<CaName, Arc<Ca>>,
+        key_maker: KeyMaker,
         authenticator: Arc<Authenticator>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -74,6 +78,7 @@ impl Service {
         Ok(Self {
             unlabelled: endpoint(None, &settings.unlabelled)?,
             labelled,
+            key_maker,
             authenticator,
             store,
             clock,
@@ -127,7 +132,10 @@ impl Endpoint {
     pub const fn offers(&self, operation: Operation) -> bool {
         match operation {
             Operation::CaCerts | Operation::SimpleEnroll | Operation::SimpleReenroll => true,
-            Operation::FullCmc | Operation::ServerKeyGen | Operation::CsrAttrs => false,
+            Operation::ServerKeyGen => {
+                !matches!(self.policy.rules.serverkeygen, config::ServerKeyGen::Off)
+            }
+            Operation::FullCmc | Operation::CsrAttrs => false,
         }
     }
 

@@ -6,6 +6,7 @@
 
 use super::error::Told;
 use crate::{
+    est::KeyPart,
     pki::base64::{self, Layout},
     types::RequestId,
 };
@@ -14,10 +15,12 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     body::Bytes,
     header::{
-        ACCEPT, ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER,
-        WWW_AUTHENTICATE,
+        ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
+        InvalidHeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
     },
 };
+
+use zeroize::Zeroizing;
 
 /// The body type of every answer.
 pub type Answer = Response<Full<Bytes>>;
@@ -49,6 +52,43 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
     headers.insert(CONTENT_TRANSFER_ENCODING, HeaderValue::from_static("base64"));
     request_id(headers, id);
     answer
+}
+
+/// The answer of `/serverkeygen` (RFC 7030 §4.4.2): the key, then the certificate, in MIME's form
+/// with base64 in lines whatever the client sent. No cache may keep it (RFC 9111 §5.2.2.5).
+pub(super) fn key_and_certificate(
+    key: &KeyPart,
+    certs_only: &[u8],
+    id: &RequestId,
+) -> Result<Answer, InvalidHeaderValue> {
+    let (key_type, key) = match key {
+        KeyPart::Clear(pkcs8) => ("application/pkcs8", pkcs8.as_slice()),
+        KeyPart::Sealed(message) => {
+            ("application/pkcs7-mime; smime-type=server-generated-key", message.as_slice())
+        }
+    };
+    // Letters and digits: libest reads the boundary by hand. No line of base64 begins with "--".
+    let boundary = format!("estd{id}");
+    let key = Zeroizing::new(base64::encode(key, Layout::Wrapped));
+    let certificate = base64::encode(certs_only, Layout::Wrapped);
+    let parts = [
+        (key_type, key.as_slice()),
+        ("application/pkcs7-mime; smime-type=certs-only", certificate.as_slice()),
+    ];
+    // All of it in one piece from the beginning: what grows leaves copies of the key behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(key.len() + certificate.len() + 1024));
+    for (media_type, content) in parts {
+        body.extend_from_slice(format!("--{boundary}\r\nContent-Type: {media_type}\r\nContent-Transfer-Encoding: base64\r\n\r\n").as_bytes());
+        body.extend_from_slice(content);
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    let mut answer = Response::new(Full::new(Bytes::from_owner(body)));
+    let headers = answer.headers_mut();
+    let media_type = format!("multipart/mixed; boundary={boundary}");
+    headers.insert(CONTENT_TYPE, HeaderValue::try_from(media_type)?);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    request_id(headers, id);
+    Ok(answer)
 }
 
 /// A refusal: one line of plain text with rule, what was seen, what would pass, and the request

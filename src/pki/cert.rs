@@ -1,7 +1,7 @@
 //! Certificates (RFC 5280 §4.1), read.
 
 use super::{
-    DistinguishedName, Error, SubjectAltName,
+    DistinguishedName, Error, PublicKey, SubjectAltName,
     extension::{self, KeyUsage},
     oid,
 };
@@ -139,6 +139,15 @@ impl Certificate {
     #[must_use]
     pub fn subject_key_identifier(&self) -> Option<&[u8]> {
         self.subject_key_identifier.as_deref()
+    }
+
+    /// The subjectKeyIdentifier; of a certificate without one, what method 1 of RFC 5280 §4.2.1.2
+    /// makes of its key. Empty for a key of a kind that is not known here.
+    #[must_use]
+    pub fn key_identifier(&self) -> Vec<u8> {
+        self.subject_key_identifier.clone().unwrap_or_else(|| {
+            PublicKey::parse(&self.spki).map(|key| key.identifier()).unwrap_or_default()
+        })
     }
 
     /// Whether it has this extension.

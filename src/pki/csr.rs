@@ -5,7 +5,7 @@ use super::{
     extension::{self, Requested},
     oid,
 };
-use crate::types::Fault;
+use crate::types::{Fault, KeyKind};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -14,7 +14,8 @@ use der::{
 };
 use spki::AlgorithmIdentifierRef;
 
-/// A certification request whose signature was verified by the key in it.
+/// A certification request whose signature was verified by the key in it, or for a key that this
+/// server is about to make ([`Csr::for_key_to_be_made`]).
 #[derive(Clone, Debug)]
 pub struct Csr {
     subject: DistinguishedName,
@@ -37,22 +38,25 @@ impl Csr {
     /// of a kind or size that no certificate may have; [`Error::ProofOfPossession`] if the
     /// signature does not verify.
     pub fn verify(der: &[u8]) -> Result<Self, Error> {
-        let parts = Parts::read(der).map_err(|fault| {
-            malformed(
-                "csr.form",
-                "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
-                fault,
-            )
-        })?;
-        if parts.version != 0 {
-            return Err(malformed(
-                "csr.version",
-                "the version of a PKCS#10 request is 0 (RFC 2986 section 4.1)",
-                parts.version,
-            ));
-        }
+        let parts = Parts::checked(der)?;
         let key = PublicKey::parse(parts.spki)?;
         key.verify(&parts.algorithm, parts.info, &parts.signature)?;
+        Self::of(&parts, key)
+    }
+
+    /// Reads a CSR (DER) that asks for a key to be made (RFC 7030 §4.4.1): neither the key in it nor
+    /// the signature is looked at, but the key's algorithm is what is asked for, bounded by what is
+    /// `accepted` ([`super::keygen::wanted_kind`]). [`Csr::key`] has that kind and no value.
+    ///
+    /// # Errors
+    /// As [`Csr::verify`], but for the signature.
+    pub fn for_key_to_be_made(der: &[u8], accepted: &[KeyKind]) -> Result<Self, Error> {
+        let parts = Parts::checked(der)?;
+        let kind = super::keygen::wanted_kind(parts.spki, accepted)?;
+        Self::of(&parts, PublicKey::to_be_made(kind))
+    }
+
+    fn of(parts: &Parts<'_>, key: PublicKey) -> Result<Self, Error> {
         let subject = DistinguishedName::parse(parts.subject)?;
 
         let mut extensions = None;
@@ -184,6 +188,24 @@ impl<'a> Attribute<'a> {
 }
 
 impl<'a> Parts<'a> {
+    fn checked(der: &'a [u8]) -> Result<Self, Error> {
+        let parts = Parts::read(der).map_err(|fault| {
+            malformed(
+                "csr.form",
+                "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
+                fault,
+            )
+        })?;
+        if parts.version != 0 {
+            return Err(malformed(
+                "csr.version",
+                "the version of a PKCS#10 request is 0 (RFC 2986 section 4.1)",
+                parts.version,
+            ));
+        }
+        Ok(parts)
+    }
+
     fn read(der: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(der)?;
         let parts = reader.sequence(|request| {

@@ -48,6 +48,11 @@ impl PublicKey {
         Ok(Self { kind, bits: bits.to_vec(), spki: der.to_vec() })
     }
 
+    /// Stands where a key of this kind will be that is not made yet.
+    pub(super) const fn to_be_made(kind: KeyKind) -> Self {
+        Self { kind, bits: Vec::new(), spki: Vec::new() }
+    }
+
     /// Its kind; for RSA with the size in bits.
     #[must_use]
     pub const fn kind(&self) -> KeyKind {

@@ -12,6 +12,7 @@ pub mod csr;
 mod csr_builder;
 pub mod extension;
 pub mod key;
+pub mod keygen;
 pub mod name;
 pub mod oid;
 mod private_key;

@@ -84,6 +84,41 @@ oids! {
     /// id-signedData (RFC 5652 §5.1).
     SIGNED_DATA = "1.2.840.113549.1.7.2";
 
+    /// id-envelopedData (RFC 5652 §6.1).
+    ENVELOPED_DATA = "1.2.840.113549.1.7.3";
+    /// id-contentType (RFC 5652 §11.1).
+    CONTENT_TYPE = "1.2.840.113549.1.9.3";
+    /// id-messageDigest (RFC 5652 §11.2).
+    MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
+    /// id-ct-KP-aKeyPackage (RFC 5958 §2).
+    KEY_PACKAGE = "2.16.840.1.101.2.1.2.78.5";
+    /// id-aa-decryptKeyID (RFC 4108 §2.2.5).
+    DECRYPT_KEY_IDENTIFIER = "1.2.840.113549.1.9.16.2.37";
+    /// id-aa-asymmDecryptKeyID (RFC 7030 §4.4.1.2).
+    ASYMMETRIC_DECRYPT_KEY_IDENTIFIER = "1.2.840.113549.1.9.16.2.54";
+    /// smimeCapabilities (RFC 8551 §2.5.2).
+    SMIME_CAPABILITIES = "1.2.840.113549.1.9.15";
+    /// id-aes128-CBC (RFC 3565 §4.1).
+    AES_128_CBC = "2.16.840.1.101.3.4.1.2";
+    /// id-aes256-CBC.
+    AES_256_CBC = "2.16.840.1.101.3.4.1.42";
+    /// id-aes128-wrap (RFC 3565 §2.3.2).
+    AES_128_WRAP = "2.16.840.1.101.3.4.1.5";
+    /// id-aes256-wrap.
+    AES_256_WRAP = "2.16.840.1.101.3.4.1.45";
+    /// id-RSAES-OAEP (RFC 4055 §4.1).
+    RSAES_OAEP = "1.2.840.113549.1.1.7";
+    /// id-pSpecified (RFC 4055 §4.1).
+    P_SPECIFIED = "1.2.840.113549.1.1.9";
+    /// id-sha1: in RSAES-OAEP only.
+    SHA1 = "1.3.14.3.2.26";
+    /// dhSinglePass-stdDH-sha256kdf-scheme (RFC 5753 §7.1.4).
+    ECDH_SHA256_KDF = "1.3.132.1.11.1";
+    /// dhSinglePass-stdDH-sha384kdf-scheme.
+    ECDH_SHA384_KDF = "1.3.132.1.11.2";
+    /// dhSinglePass-stdDH-sha512kdf-scheme.
+    ECDH_SHA512_KDF = "1.3.132.1.11.3";
+
     /// id-at-commonName.
     COMMON_NAME = "2.5.4.3";
     /// id-at-serialNumber.

@@ -149,7 +149,7 @@ mod tests {
 
     fn peer(binding: Binding) -> Peer {
         let address = ([127, 0, 0, 1], 1).into();
-        Peer { address, certificate: None, binding, spent: Spent::default() }
+        Peer { address, cipher_bits: 256, certificate: None, binding, spent: Spent::default() }
     }
 
     fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, &'static str> {

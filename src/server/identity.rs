@@ -13,13 +13,14 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 use zeroize::Zeroizing;
 
 /// The server's key and the chain that it shows.
 pub(super) struct OwnIdentity {
-    pub(super) key: PrivateKey,
+    pub(super) key: Arc<PrivateKey>,
     pub(super) leaf: Certificate,
     pub(super) issuing: Certificate,
 }
@@ -107,7 +108,9 @@ impl OwnIdentity {
                 Certificate::parse(&der).map_err(|fault| fault.to_string())
             });
         match (certificates.next(), certificates.next()) {
-            (Some(Ok(leaf)), Some(Ok(issuing))) => Ok(Some(Self { key, leaf, issuing })),
+            (Some(Ok(leaf)), Some(Ok(issuing))) => {
+                Ok(Some(Self { key: Arc::new(key), leaf, issuing }))
+            }
             _ => Err(Error::Tls(format!(
                 "{}: two certificates should follow the key; remedy: move the file away, a new one is made",
                 path.display()
@@ -152,7 +155,7 @@ impl OwnIdentity {
         let issued = ca.issue(order, now).await?;
         let leaf = Certificate::parse(&issued.issuance.certificate)
             .map_err(|fault| Error::Internal(fault.to_string()))?;
-        let own = Self { key, leaf, issuing: ca.issuing().clone() };
+        let own = Self { key: Arc::new(key), leaf, issuing: ca.issuing().clone() };
         own.write(folder, keys)?;
         Ok(own)
     }

@@ -4,6 +4,7 @@ use super::{
     connections::{Connection, Connections},
     running::Live,
     throttle::Throttle,
+    tls,
 };
 use crate::{
     binding::{End, Recorded, Witness},
@@ -161,7 +162,8 @@ async fn converse(
         let live = shared.live.load();
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let certificate = live.databases.judge(chain, live.clock.now());
-        Arc::new(Peer { address, certificate, binding, spent: Spent::default() })
+        let cipher_bits = tls::cipher_bits(stream.get_ref().1.negotiated_cipher_suite());
+        Arc::new(Peer { address, cipher_bits, certificate, binding, spent: Spent::default() })
     };
     let framing = Framing::new(Arc::clone(connection.progress()));
     let io = TokioIo::new(Watched::new(stream, framing.clone()));

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     config::{Linking, Settings},
     entropy::Entropy,
-    est::Service,
+    est::{KeyMaker, Service},
     http::est::Context,
     pki::Certificate,
     ra::Authenticator,
@@ -181,9 +181,17 @@ fn live(
     let of_ours = installation.cas.values().flat_map(|ca| [ca.issuing().der(), ca.root().der()]);
     let listed = settings.client_trust.explicit.iter().map(Vec::as_slice);
     let implicit = settings.client_trust.implicit.iter().map(Vec::as_slice);
+    let key_maker = KeyMaker::new(
+        Arc::clone(&own.key),
+        own.leaf.clone(),
+        vec![own.issuing.clone()],
+        &settings.decrypt_keys,
+    )
+    .map_err(Error::Missing)?;
     let service = Service::new(
         settings,
         &installation.cas,
+        key_maker,
         Arc::clone(authenticator),
         Arc::clone(&installation.store),
         Arc::clone(&environment.clock),
@@ -205,6 +213,7 @@ fn live(
             // Exchanged for each connection's own.
             peer: Arc::new(Peer {
                 address: SocketAddr::from(([0, 0, 0, 0], 0)),
+                cipher_bits: 0,
                 certificate: None,
                 binding: Binding::None(Unbound::NotWanted),
                 spent: Spent::default(),

@@ -1,5 +1,7 @@
 //! Ends what a request has left open: it was cut, or the process that had it died.
 //!
+//! What was begun for a key that the server made is voided: the key was nowhere but in the request.
+//!
 //! What the record says may have been signed, so it is signed now and becomes a certificate like any
 //! other, that can be found, fetched by a repeat and, later, revoked. Only what no CA of this server
 //! can vouch for any more is voided. Another node may be in the middle of the same record: the store
@@ -9,7 +11,7 @@ use crate::{
     ca::{Ca, Error},
     store::{self, Filter, Issuance, State, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, CaName, Time},
+    types::{Actor, CaName, Operation, Time},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
@@ -93,6 +95,9 @@ fn finisher<'a>(
     cas: &'a BTreeMap<CaName, Arc<Ca>>,
     now: Time,
 ) -> Result<&'a Arc<Ca>, &'static str> {
+    if open.intent.operation == Some(Operation::ServerKeyGen) {
+        return Err("the key that was made for it is lost: the request ended before its answer");
+    }
     let ca = cas.get(&open.intent.ca).ok_or("its CA is not in the configuration any more")?;
     if now >= ca.issuing().not_after() {
         return Err("its CA has expired");

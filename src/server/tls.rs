@@ -2,7 +2,7 @@
 
 use super::{Error, trust::AskOnly};
 use rustls::{
-    CipherSuite, ServerConfig,
+    CipherSuite, ServerConfig, SupportedCipherSuite,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer},
     server::NoServerSessionStorage,
@@ -23,6 +23,22 @@ fn provider() -> CryptoProvider {
         )
     });
     provider
+}
+
+/// Bits of the key of a session's cipher. Suites without encryption do not exist here.
+pub(super) fn cipher_bits(suite: Option<SupportedCipherSuite>) -> u16 {
+    match suite.map(|suite| suite.suite()) {
+        Some(
+            CipherSuite::TLS13_AES_256_GCM_SHA384
+            | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ) => 256,
+        Some(_) => 128,
+        None => 0,
+    }
 }
 
 /// Sets TLS up with the server's own chain and key. `session_tickets`: whether a client may resume a

@@ -105,6 +105,12 @@ impl Event {
             None => self,
         }
     }
+
+    /// Adds several facts.
+    #[must_use]
+    pub fn with_all(self, facts: Vec<(&'static str, String)>) -> Self {
+        facts.into_iter().fold(self, |event, (name, value)| event.with(name, value))
+    }
 }
 
 /// The place of a committed event: its writer, and its number among that writer's events.

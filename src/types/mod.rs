@@ -2,6 +2,7 @@
 
 mod actor;
 mod binding;
+mod decrypt_key;
 mod fault;
 mod host;
 mod key_kind;
@@ -14,6 +15,7 @@ mod time;
 
 pub use actor::{Actor, Method, TrustClass};
 pub use binding::{Binding, BindingKind, Spent, Unbound};
+pub use decrypt_key::{DecryptKey, InvalidDecryptKey};
 pub use fault::Fault;
 pub use host::is_dns_name;
 pub use key_kind::KeyKind;

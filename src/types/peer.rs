@@ -8,6 +8,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
+    /// Bits of the key of the session's cipher: how confidential the session is.
+    pub cipher_bits: u16,
     /// The certificate that it showed, whose key it was seen to hold.
     pub certificate: Option<ClientCertificate>,
     /// What binds a CSR to the connection.

@@ -10,6 +10,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/keygen.rs"]
+mod keygen;
 
 mod authorisation;
 mod bad_input;
@@ -26,6 +28,7 @@ mod linking;
 mod paths;
 mod reenroll;
 mod revoke;
+mod serverkeygen;
 mod store;
 mod sweep;
 mod tls;

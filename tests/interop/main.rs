@@ -10,6 +10,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/keygen.rs"]
+mod keygen;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
@@ -23,6 +25,7 @@ mod powercut;
 mod process;
 mod readers;
 mod revoke;
+mod serverkeygen;
 mod store;
 
 /// What is delivered cannot be told to kill itself.

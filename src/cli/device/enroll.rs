@@ -120,7 +120,7 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
 }
 
 /// Turns OpenSSL's `/O=Example/CN=device-1` into RFC 4514 text; leaves other text as it is.
-fn rfc4514(subject: &str) -> String {
+pub(super) fn rfc4514(subject: &str) -> String {
     let Some(rest) = subject.strip_prefix('/') else { return subject.to_owned() };
     let mut parts = vec![String::new()];
     let mut escaped = false;

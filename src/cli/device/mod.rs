@@ -1,4 +1,5 @@
-//! `est`: a device fetches CA certificates, enrolls and re-enrolls (RFC 7030 §4.1, §4.2).
+//! `est`: a device fetches CA certificates, enrolls and re-enrolls, or has its
+//! key made by the server (RFC 7030 §4.1, §4.2, §4.4).
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong call, 75 try later (the request is pending, or
 //! the server is busy). What the key and certificate files go through is told in `files.rs`.
@@ -10,6 +11,7 @@ mod options;
 mod outcome;
 mod reenroll;
 mod request;
+mod serverkeygen;
 
 use clap::{Parser, Subcommand};
 use outcome::{Failure, complain};
@@ -47,6 +49,12 @@ enum Command {
     /// certificate stay in use until the new ones have come; a change that was interrupted is
     /// finished at the next start.
     Reenroll(reenroll::Reenroll),
+    /// Have the server make key and certificate.
+    ///
+    /// For devices that cannot make a good key themselves; prefer enroll where they can. Writes
+    /// key.pem (readable by its owner only), cert.pem and ca.pem. Repeating the command after a
+    /// failure gets another key and another certificate.
+    Serverkeygen(serverkeygen::ServerKeyGen),
 }
 
 /// Runs `est` with the arguments of the process.
@@ -74,6 +82,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Command::Cacerts(command) => cacerts::cacerts(command).await,
             Command::Enroll(command) => enroll::enroll(command).await,
             Command::Reenroll(command) => reenroll::reenroll(command).await,
+            Command::Serverkeygen(command) => serverkeygen::serverkeygen(command).await,
         }
     });
     match outcome {

@@ -7,7 +7,7 @@ use super::{
     outcome::{note, say},
 };
 use crate::{
-    client::{Client, certificates_to_pem},
+    client::{Client, Connection, certificates_to_pem},
     pki::{CertificateFields, PrivateKey},
     types::{KeyKind, Operation},
 };
@@ -28,6 +28,23 @@ pub(super) async fn ask(
     ca_file: &Path,
     max_wait: Duration,
 ) -> Result<Vec<u8>, Failure> {
+    ask_with(client, ca_file, max_wait, async |connection| {
+        if operation == Operation::SimpleReenroll {
+            connection.simple_reenroll(csr).await
+        } else {
+            connection.simple_enroll(csr).await
+        }
+    })
+    .await
+}
+
+/// The same for any request.
+pub(super) async fn ask_with<T>(
+    client: &Client,
+    ca_file: &Path,
+    max_wait: Duration,
+    request: impl AsyncFn(&mut Connection) -> Result<T, crate::client::Error>,
+) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_written = false;
     loop {
@@ -41,16 +58,11 @@ pub(super) async fn ask(
                     connection = client.connect().await?;
                 }
             }
-            if operation == Operation::SimpleReenroll {
-                connection.simple_reenroll(csr).await
-            } else {
-                connection.simple_enroll(csr).await
-            }
-            .map_err(Asked::Client)
+            request(&mut connection).await.map_err(Asked::Client)
         }
         .await;
         let error = match outcome {
-            Ok(certificate) => return Ok(certificate),
+            Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
             Err(Asked::Client(error)) => error,
         };

@@ -47,6 +47,14 @@ pub(super) fn secret(
 }
 
 fn secret_from(path: &Path) -> Result<Zeroizing<String>, String> {
+    let text = private_text(path)?;
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned());
+    if line.is_empty() { Err("it is empty".to_owned()) } else { Ok(line) }
+}
+
+/// The text of a file that nobody but its owner may read.
+pub(super) fn private_text(path: &Path) -> Result<Zeroizing<String>, String> {
     let mut file = fs::File::open(path).map_err(|cause| cause.to_string())?;
     let mode = file.metadata().map_err(|cause| cause.to_string())?.mode();
     if mode & 0o077 != 0 {
@@ -54,7 +62,5 @@ fn secret_from(path: &Path) -> Result<Zeroizing<String>, String> {
     }
     let mut text = Zeroizing::new(String::new());
     file.read_to_string(&mut text).map_err(|cause| cause.to_string())?;
-    let line = text.strip_suffix('\n').unwrap_or(&text);
-    let line = Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned());
-    if line.is_empty() { Err("it is empty".to_owned()) } else { Ok(line) }
+    Ok(text)
 }

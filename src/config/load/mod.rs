@@ -6,6 +6,7 @@ mod passwords;
 mod policy;
 mod profile;
 mod server;
+mod serverkeygen;
 mod store;
 mod trust;
 
@@ -93,6 +94,7 @@ fn settings(
     let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
     let (server, server_certificate) = server::server(top.section("server"));
     let client_trust = trust::client_trust(top.section("client_trust"));
+    let decrypt_keys = serverkeygen::serverkeygen(top.section("serverkeygen"));
     let keys = keys::keys(top.section("keys"), environment);
     let passwords = passwords::passwords(top.section("passwords"));
     let audit = audit(top.section("audit"), &data);
@@ -142,6 +144,7 @@ fn settings(
         server,
         server_certificate,
         client_trust,
+        decrypt_keys,
         keys,
         passwords,
         audit,
@@ -343,6 +346,39 @@ mod tests {
         assert!(read(&text).is_err());
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read(&text).unwrap().keys.passphrase.unwrap().as_str(), "secret");
+    }
+
+    #[test]
+    fn decryption_keys_come_from_files_that_nobody_else_reads() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys");
+        let text = format!("version = 1\n[serverkeygen]\nkeys_file = {path:?}");
+        let with = |keys: &str, mode: u32| {
+            fs::write(&path, keys).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            read(&text)
+        };
+        let key = "0f".repeat(16);
+        let settings = with(&format!("a:{key}\n"), 0o600).unwrap();
+        assert_eq!(settings.decrypt_keys.symmetric.len(), 1);
+        assert!(!format!("{settings:?}").contains(&key));
+        for (keys, mode, fault) in [
+            (format!("a:{key}"), 0o640, "mode 640"),
+            (format!("a:{key}\nb:{key}00"), 0o600, "line 2"),
+            (format!("a:{key}\na:{key}"), 0o600, "twice"),
+        ] {
+            let faults = with(&keys, mode).unwrap_err().to_string();
+            assert!(faults.contains(fault) && !faults.contains(&key), "{faults}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert_eq!(faults(&text), [("E-CONFIG-VALUE", "[serverkeygen] keys_file".to_owned())]);
+        let recipients = "version = 1\n[serverkeygen]\nrecipients = [\"/nonexistent\"]";
+        assert_eq!(faults(recipients).len(), 1);
+        for word in ["off", "on", "encrypted"] {
+            assert!(read(&format!("version = 1\n[est]\nserverkeygen = \"{word}\"")).is_ok());
+        }
+        assert!(read("version = 1\n[est]\nserverkeygen = \"yes\"").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{DAY, MINUTE, ca::ca_name};
 use crate::{
     config::{
         Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
+        ServerKeyGen,
         section::Section,
     },
     types::{CaName, ProfileName},
@@ -59,6 +60,15 @@ pub(super) fn policy(
                 ("line", Base64Form::Line),
             ],
             Base64Form::Auto,
+        ),
+        serverkeygen: section.one_of(
+            "serverkeygen",
+            &[
+                ("off", ServerKeyGen::Off),
+                ("on", ServerKeyGen::On),
+                ("encrypted", ServerKeyGen::Encrypted),
+            ],
+            ServerKeyGen::Off,
         ),
         pem: section.boolean("pem", true),
         der: section.boolean("der", false),

@@ -3,6 +3,7 @@
 
 mod cacerts;
 mod enroll;
+mod serverkeygen;
 
 use super::{
     Answer, Error,
@@ -178,7 +179,8 @@ where
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
             enroll::answer(exchange, request).await
         }
-        Operation::FullCmc | Operation::ServerKeyGen | Operation::CsrAttrs => Err(Error::NotFound),
+        Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
+        Operation::FullCmc | Operation::CsrAttrs => Err(Error::NotFound),
     }
 }
 

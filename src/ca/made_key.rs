@@ -1,0 +1,78 @@
+//! Issuing for a key that the server made (RFC 7030 §4.4). The key is in one request's memory and
+//! nowhere else, so a repeat cannot get the first answer: it gets a new key and a new certificate,
+//! and the record of the new one says which certificate it repeats (docs/design/issuance.md).
+
+use super::{Ca, Error, Order};
+use crate::{
+    failpoint::failpoint,
+    pki::sha256,
+    store::{Begun, Issuance, RequestKey},
+    telemetry::audit::Name,
+    types::{Serial, Time},
+};
+use std::sync::Arc;
+
+/// How many keys are made for one request within its window.
+const MOST: usize = 16;
+
+/// A certificate for a key that the server made.
+#[derive(Clone, Debug)]
+pub struct IssuedForMadeKey {
+    /// The record.
+    pub issuance: Arc<Issuance>,
+    /// The certificate that an equal request got within the window. If its answer was lost, so was
+    /// its key.
+    pub repeats: Option<Serial>,
+}
+
+impl Ca {
+    /// Issues a certificate for a key that was just made and that only the caller has. `how` goes
+    /// into the event.
+    ///
+    /// As with [`Ca::issue`], what will be signed is durable before it is signed. Never finishes what
+    /// an earlier request began: its key is not this one.
+    ///
+    /// # Errors
+    /// Those of [`Ca::issue`]; [`Error::Repeats`] if the same was asked for 16 times within its
+    /// window. What is left open is voided by a sweep.
+    pub async fn issue_for_made_key(
+        &self,
+        order: Order,
+        how: &str,
+        now: Time,
+    ) -> Result<IssuedForMadeKey, Error> {
+        let facts = order.facts.clone();
+        let mut intent = self.intent(order, now)?;
+        failpoint!("issue: before the record");
+        let mut repeats = None;
+        for _ in 0..MOST {
+            let earlier = match self.store.begin(intent.clone()).await? {
+                Begun::New => None,
+                Begun::Open(found) | Begun::Complete(found) => Some(found.intent.serial.clone()),
+            };
+            match earlier {
+                // The store tried twice: what it found is what it recorded.
+                Some(serial) if serial != intent.serial => {
+                    intent.request_key = repeat_of(intent.request_key, &serial);
+                    repeats = Some(serial);
+                }
+                _ => {
+                    let event = self
+                        .event(Name::CertificateIssued, &intent, &intent.serial, now)
+                        .with_all(facts)
+                        .with("key", how)
+                        .with_some("repeats", repeats.as_ref());
+                    let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
+                    return Ok(IssuedForMadeKey { issuance, repeats });
+                }
+            }
+        }
+        Err(Error::Repeats(MOST))
+    }
+}
+
+/// What makes a further request a repeat of the one that got this certificate: each repeat finds the
+/// one before it.
+fn repeat_of(key: RequestKey, serial: &Serial) -> RequestKey {
+    RequestKey(sha256(&[&key.0, serial.as_bytes()].concat()))
+}

@@ -1,0 +1,165 @@
+//! `est serverkeygen` (RFC 7030 §4.4).
+
+use super::{
+    Failure,
+    enroll::rfc4514,
+    files::{self, Pair, Recovered},
+    options::{Common, Credentials, account, config, identity, passphrase},
+    outcome::say,
+    request::{ask_with, put},
+};
+use crate::{
+    client::Client,
+    pki::{
+        AltName, Certificate, CsrBuilder, PrivateKey,
+        keygen::{self, Decryption},
+    },
+    types::{DecryptKey, KeyKind},
+};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+#[derive(Debug, Args)]
+pub(super) struct ServerKeyGen {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    credentials: Credentials,
+    /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "san",
+        default_value = "",
+        hide_default_value = true
+    )]
+    subject: String,
+    /// An alternative name: dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS; may be repeated.
+    #[arg(long, value_name = "KIND:NAME")]
+    san: Vec<AltName>,
+    /// The kind of key to ask for: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096.
+    #[arg(long, value_name = "KIND", default_value = "p-256")]
+    key_type: KeyKind,
+    /// Have the key encrypted to a symmetric key: a file with a line IDENTIFIER:KEY, the key as 32 or
+    /// 64 hexadecimal digits. The server knows the same key by that identifier.
+    #[arg(long, value_name = "FILE", conflicts_with = "decrypt_cert")]
+    decrypt_key: Option<PathBuf>,
+    /// Have the key encrypted to the RSA or EC key of this certificate, which the server knows...
+    #[arg(long, value_name = "FILE", requires = "decrypt_cert_key")]
+    decrypt_cert: Option<PathBuf>,
+    /// ...and decrypt with this key.
+    #[arg(long, value_name = "FILE", requires = "decrypt_cert")]
+    decrypt_cert_key: Option<PathBuf>,
+    /// Show this certificate, made by the device's maker for example, to the server...
+    #[arg(long, value_name = "FILE", requires = "auth_key")]
+    auth_cert: Option<PathBuf>,
+    /// ...with this key.
+    #[arg(long, value_name = "FILE", requires = "auth_cert")]
+    auth_key: Option<PathBuf>,
+    /// Folder for key.pem, cert.pem and ca.pem.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    out: PathBuf,
+    /// Replace a key and a certificate that are there, once the new ones have come.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What decrypts, as it was read.
+enum Decrypts {
+    Symmetric(DecryptKey),
+    Certificate(Box<Certificate>, PrivateKey),
+}
+
+impl Decrypts {
+    fn read(command: &ServerKeyGen, passphrase: Option<&str>) -> Result<Option<Self>, Failure> {
+        if let Some(path) = &command.decrypt_key {
+            return Ok(Some(Self::Symmetric(one_key(path)?)));
+        }
+        let (Some(certificate), Some(key)) = (&command.decrypt_cert, &command.decrypt_cert_key)
+        else {
+            return Ok(None);
+        };
+        let identity = identity(certificate, key, passphrase)?;
+        let unfit = |what: String| Failure::new(what, "give a certificate and the key in it");
+        let first = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
+        let parsed = Certificate::parse(first).map_err(|fault| unfit(fault.to_string()))?;
+        let pem = Zeroizing::new(files::read(key)?);
+        let key = PrivateKey::from_pem(pem, passphrase)?;
+        if key.public_key_spki_der()? != parsed.spki() {
+            return Err(unfit(format!("{} is not for that key", certificate.display())));
+        }
+        Ok(Some(Self::Certificate(Box::new(parsed), key)))
+    }
+
+    fn as_decryption(&self) -> Decryption<'_> {
+        match self {
+            Self::Symmetric(key) => Decryption::Symmetric { id: key.id(), key: key.key() },
+            Self::Certificate(certificate, key) => Decryption::Certificate { certificate, key },
+        }
+    }
+}
+
+fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
+    let octets = Zeroizing::new(files::read(path)?);
+    let unfit = |why: String| {
+        Failure::new(
+            format_args!("{}: {why}", path.display()),
+            "write one line IDENTIFIER:KEY, the key as 32 or 64 hexadecimal digits",
+        )
+    };
+    let text = std::str::from_utf8(&octets).map_err(|_| unfit("it is not UTF-8".to_owned()))?;
+    let mut keys = DecryptKey::parse_all(text).map_err(|fault| unfit(fault.to_string()))?;
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => Ok(key),
+        _ => Err(unfit("it holds not exactly one key".to_owned())),
+    }
+}
+
+pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
+    let passphrase = passphrase(&command.credentials)?;
+    let passphrase = passphrase.as_ref().map(|text| text.as_str());
+    let account = account(&command.credentials)?;
+    let ca_file = command.out.join("ca.pem");
+    let pair = Pair { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
+    // Everything that can be wrong with the call is looked at before a file changes.
+    let decrypts = Decrypts::read(&command, passphrase)?;
+    let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
+    let mut config = config(&command.common, &ca_file)?;
+    if let (Some(certificate), Some(key)) = (&command.auth_cert, &command.auth_key) {
+        config.identity = Some(identity(certificate, key, passphrase)?);
+    }
+    config.account = account;
+    if decryption.is_none() {
+        config.cipher_bits = keygen::strength(command.key_type);
+    }
+    let mut request = CsrBuilder::new().subject(&rfc4514(&command.subject))?.san(&command.san)?;
+    if let Some(decryption) = decryption {
+        request = keygen::ask_for_encryption(request, decryption)?;
+    }
+    let client = Client::new(config)?;
+
+    if pair.recover(passphrase)? == Recovered::Finished {
+        say(format_args!(
+            "finished the change that was interrupted: {} is the new certificate",
+            pair.certificate.display()
+        ));
+        return Ok(());
+    }
+    for path in [&pair.key, &pair.certificate] {
+        if !command.force && files::read_if_there(path)?.is_some() {
+            return Err(Failure::new(
+                format_args!("{} is there already", path.display()),
+                "choose another folder with --out, or replace key and certificate with --force",
+            ));
+        }
+    }
+    // Says by its kind what is wanted, signs the request, and is forgotten.
+    let csr = request.build(&PrivateKey::generate(command.key_type)?)?;
+    let made = ask_with(&client, &ca_file, command.credentials.max_wait, async |connection| {
+        connection.server_key_gen(&csr, decryption).await
+    })
+    .await?;
+    files::write(&pair.new_key(), made.key.to_pem(passphrase)?.as_bytes(), 0o600)?;
+    put(&pair, &made.certificate, true, passphrase)
+}

@@ -1,0 +1,125 @@
+//! What a server answers to `/serverkeygen` (RFC 7030 §4.4.2), decoded, decrypted and verified.
+
+use super::{Error, Response, answer, multipart};
+use crate::{
+    pki::{Certificate, CertificateFields, PrivateKey, cms, keygen, keygen::Decryption, oid},
+    types::{Operation, Time},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
+
+/// A key that the server made, and the certificate for it.
+#[derive(Debug)]
+pub struct MadeKey {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Its key.
+    pub key: PrivateKey,
+}
+
+/// Takes key and certificate out of an answer. `chain` is what the server showed in TLS, leaf first:
+/// a signed key has to be signed by one of them. With `decryption` a clear key is refused.
+pub(super) fn made_key(
+    response: &Response,
+    decryption: Option<Decryption<'_>>,
+    chain: &[Vec<u8>],
+    now: Time,
+) -> Result<MadeKey, Error> {
+    let malformed =
+        |why: String| Error::Malformed { operation: Operation::ServerKeyGen.as_str(), why };
+    answer::check_status(response, now)?;
+    let media_type = response.header("content-type").unwrap_or_default();
+    let parts = multipart::parts(media_type, &response.body).map_err(malformed)?;
+    let [one, other] = parts.as_slice() else {
+        return Err(malformed(format!("it has {} parts instead of two", parts.len())));
+    };
+    let of = |part: &multipart::Part<'_>| Kind::of(part.content_type);
+    let (kind, key, certificate) = match (of(one), of(other)) {
+        (Some(Kind::Certificate), Some(kind)) if kind != Kind::Certificate => (kind, other, one),
+        (Some(kind), Some(Kind::Certificate)) if kind != Kind::Certificate => (kind, one, other),
+        _ => {
+            return Err(malformed(format!(
+                "its parts are {:?} and {:?}, not a key and a certificate",
+                answer::printable(one.content_type),
+                answer::printable(other.content_type)
+            )));
+        }
+    };
+    let key = decoded(key).map_err(malformed)?;
+    let refused = |fault: keygen::SealError| malformed(fault.to_string());
+    let key = match (kind, decryption) {
+        (Kind::Encrypted, Some(decryption)) => {
+            let signed = keygen::decrypt(&key, decryption).map_err(refused)?;
+            let (package, signer) = keygen::verify(oid::KEY_PACKAGE, &signed).map_err(refused)?;
+            check_signer(&signer, chain).map_err(malformed)?;
+            keygen::key_of_package(&package).map_err(refused)?
+        }
+        (Kind::Clear, None) => {
+            PrivateKey::from_pkcs8_der(&key).map_err(|fault| malformed(fault.to_string()))?
+        }
+        (Kind::Encrypted, None) => {
+            return Err(malformed("the key is encrypted, and that was not asked for".to_owned()));
+        }
+        (Kind::Clear | Kind::Certificate, _) => {
+            return Err(malformed("the key is not encrypted, as was asked for".to_owned()));
+        }
+    };
+    let certificates = decoded(certificate)
+        .and_then(|der| cms::certificates(&der).map_err(|fault| fault.to_string()))
+        .map_err(malformed)?;
+    let [certificate] = certificates.as_slice() else {
+        return Err(malformed("it does not hold exactly one certificate".to_owned()));
+    };
+    let fields =
+        CertificateFields::parse(certificate).map_err(|fault| malformed(fault.to_string()))?;
+    let spki = key.public_key_spki_der().map_err(|fault| malformed(fault.to_string()))?;
+    if fields.public_key_spki != spki {
+        return Err(malformed("the certificate is not for the key that came with it".to_owned()));
+    }
+    Ok(MadeKey { certificate: certificate.clone(), key })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Clear,
+    Encrypted,
+    Certificate,
+}
+
+impl Kind {
+    fn of(media_type: &str) -> Option<Self> {
+        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let smime = multipart::parameter(media_type, "smime-type").unwrap_or_default();
+        match (essence.as_str(), smime.to_ascii_lowercase().as_str()) {
+            ("application/pkcs8", _) => Some(Self::Clear),
+            ("application/pkcs7-mime", "server-generated-key") => Some(Self::Encrypted),
+            ("application/pkcs7-mime", "certs-only") => Some(Self::Certificate),
+            _ => None,
+        }
+    }
+}
+
+fn decoded(part: &multipart::Part<'_>) -> Result<Zeroizing<Vec<u8>>, String> {
+    if let Some(encoding) = part.encoding
+        && !encoding.eq_ignore_ascii_case("base64")
+    {
+        return Err("a part is not encoded as base64".to_owned());
+    }
+    let text: Zeroizing<Vec<u8>> = Zeroizing::new(
+        part.content.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect(),
+    );
+    let decoded =
+        STANDARD.decode(&*text).map_err(|fault| format!("a part is not base64: {fault}"))?;
+    Ok(Zeroizing::new(decoded))
+}
+
+/// Who signed is the server that was verified, or one of the CAs by which it was.
+fn check_signer(signer: &Certificate, chain: &[Vec<u8>]) -> Result<(), String> {
+    if chain.iter().any(|shown| shown == signer.der()) {
+        return Ok(());
+    }
+    Err(format!(
+        "the key is signed by {}, which is neither the server nor a CA of the chain that it showed",
+        answer::printable(&signer.subject().to_string())
+    ))
+}

@@ -1,0 +1,38 @@
+//! `[serverkeygen]`: the keys by which devices decrypt what is made for them.
+
+use super::{keys::private_text, trust::certificates};
+use crate::{
+    config::{DecryptKeys, section::Section},
+    types::DecryptKey,
+};
+
+pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
+    let symmetric = match section.file("keys_file") {
+        None => Vec::new(),
+        Some(file) => {
+            let read = private_text(&file)
+                .and_then(|text| DecryptKey::parse_all(&text).map_err(|fault| fault.to_string()));
+            read.unwrap_or_else(|fault| {
+                section.tell(
+                    "keys_file",
+                    fault,
+                    "name a file of this user, mode 0600, with a line IDENTIFIER:KEY for each key, the key as 32 or 64 hexadecimal digits",
+                );
+                Vec::new()
+            })
+        }
+    };
+    let mut recipients = Vec::new();
+    for file in section.strings("recipients").unwrap_or_default() {
+        match certificates(&section.resolve(file)) {
+            Ok(found) => recipients.extend(found),
+            Err(fault) => section.tell(
+                "recipients",
+                format!("{file}: {fault}"),
+                "name a PEM file with one or more certificates and nothing else",
+            ),
+        }
+    }
+    section.finish();
+    DecryptKeys { symmetric, recipients }
+}

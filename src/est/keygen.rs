@@ -1,0 +1,271 @@
+//! `/serverkeygen` (RFC 7030 §4.4): the server makes the key.
+//!
+//! Everything that can be refused is refused before a key is made. The key is then made, packed,
+//! signed by this server and, if the CSR says so, encrypted, before anything is recorded: what fails
+//! leaves no certificate without a key. It is in this request's memory only, which is overwritten,
+//! and in no record, event or log.
+
+use super::{Endpoint, Enrollment, Error, Service, enroll::facts};
+use crate::{
+    ca::{IssuedForMadeKey, Order},
+    config::{DecryptKeys, ServerKeyGen},
+    pki::{
+        Certificate, Csr, PrivateKey, PublicKey,
+        keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
+        oid,
+    },
+    ra::{self, Identity},
+    store::Issuance,
+    types::{DecryptKey, Fault, KeyKind, Peer, Serial, Time},
+};
+use std::{collections::HashMap, fmt, sync::Arc};
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// RSA keys that may wait to be made: each takes up to a second of a core.
+const WAITING: usize = 64;
+
+/// Makes keys and packs them: with what is needed for that.
+pub struct KeyMaker {
+    signer: Arc<Own>,
+    symmetric: HashMap<Vec<u8>, DecryptKey>,
+    recipients: Vec<Certificate>,
+    waiting: Arc<Semaphore>,
+    making: Arc<Semaphore>,
+}
+
+/// The server's own key, which signs what it made, and its certificates.
+struct Own {
+    key: Arc<PrivateKey>,
+    certificate: Certificate,
+    chain: Vec<Certificate>,
+}
+
+/// A certificate and its key for a client.
+#[derive(Debug)]
+pub struct Generated {
+    /// The certificate's record.
+    pub issuance: Arc<Issuance>,
+    /// The key.
+    pub key: KeyPart,
+    /// The certificate that an equal request got within its window.
+    pub repeats: Option<Serial>,
+}
+
+/// A private key as it goes to the client.
+pub enum KeyPart {
+    /// PKCS#8, DER; protected by TLS alone.
+    Clear(Zeroizing<Vec<u8>>),
+    /// EnvelopedData, DER.
+    Sealed(Vec<u8>),
+}
+
+/// Shows nothing of the key.
+impl fmt::Debug for KeyPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clear(_) => "Clear",
+            Self::Sealed(_) => "Sealed",
+        })
+    }
+}
+
+impl KeyMaker {
+    /// Takes the server's own key and certificates, and the keys of the configuration by which
+    /// devices decrypt.
+    ///
+    /// # Errors
+    /// What is wrong with a certificate of the configuration.
+    pub fn new(
+        key: Arc<PrivateKey>,
+        certificate: Certificate,
+        chain: Vec<Certificate>,
+        keys: &DecryptKeys,
+    ) -> Result<Self, String> {
+        let recipients = keys
+            .recipients
+            .iter()
+            .map(|der| Certificate::parse(der).map_err(|fault| fault.to_string()))
+            .collect::<Result<_, _>>()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            signer: Arc::new(Own { key, certificate, chain }),
+            symmetric: keys.symmetric.iter().map(|key| (key.id().to_vec(), key.clone())).collect(),
+            recipients,
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            making: Arc::new(Semaphore::new(cores)),
+        })
+    }
+
+    /// How a key of this kind will be encrypted; none if the CSR does not ask for that.
+    fn plan(
+        &self,
+        csr: &Csr,
+        shown: Option<&Certificate>,
+        now: Time,
+    ) -> Result<Option<Plan>, Error> {
+        let Some(protection) = keygen::protection(csr)? else { return Ok(None) };
+        let capabilities = csr.attribute(oid::SMIME_CAPABILITIES)?.ok_or_else(|| {
+            Error::Unacceptable(Fault::new(
+                "keygen.capabilities",
+                "a CSR that names a key to encrypt to says by SMIMECapabilities which algorithms the client knows (RFC 7030 section 4.4.1)",
+                "no SMIMECapabilities",
+                "the attribute SMIMECapabilities (RFC 8551 section 2.5.2)",
+            ))
+        })?;
+        let capabilities = Capabilities::parse(capabilities)?;
+        let plan = match &protection {
+            Protection::Symmetric(id) => {
+                let key = self.symmetric.get(id).ok_or_else(|| unknown(id))?;
+                let recipient = Recipient::Symmetric { id, key: key.key() };
+                Plan::new(&recipient, &capabilities, csr.key().kind(), now)?
+            }
+            Protection::Asymmetric(id) => {
+                // Of two with one identifier, the one that is valid.
+                let named = || {
+                    shown
+                        .into_iter()
+                        .chain(&self.recipients)
+                        .filter(|one| one.key_identifier() == *id)
+                };
+                let valid = |one: &&Certificate| now >= one.not_before() && now <= one.not_after();
+                let certificate =
+                    named().find(valid).or_else(|| named().next()).ok_or_else(|| unknown(id))?;
+                let recipient = Recipient::Certificate(certificate);
+                Plan::new(&recipient, &capabilities, csr.key().kind(), now)?
+            }
+        };
+        Ok(Some(plan))
+    }
+
+    /// Makes a key and packs it; on a thread of its own, because RSA takes up to seconds.
+    async fn make(&self, kind: KeyKind, plan: Option<Plan>) -> Result<(PublicKey, KeyPart), Error> {
+        let permits = match kind {
+            KeyKind::Rsa(_) => {
+                let busy = |_| Error::Busy("RSA keys are being made");
+                let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
+                let making = Arc::clone(&self.making).acquire_owned().await;
+                Some((waiting, making.map_err(|fault| Error::Internal(fault.to_string()))?))
+            }
+            KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519 => None,
+        };
+        let own = Arc::clone(&self.signer);
+        let made = tokio::task::spawn_blocking(move || {
+            let made = own.make(kind, plan.as_ref());
+            // Held until it is made, also if the client has hung up meanwhile.
+            drop(permits);
+            made
+        });
+        made.await.map_err(|fault| Error::Internal(fault.to_string()))?.map_err(Error::Internal)
+    }
+}
+
+impl Own {
+    fn make(&self, kind: KeyKind, plan: Option<&Plan>) -> Result<(PublicKey, KeyPart), String> {
+        let text = |fault: SealError| fault.to_string();
+        let key = PrivateKey::generate(kind).map_err(|fault| fault.to_string())?;
+        let spki = key.public_key_spki_der().map_err(|fault| fault.to_string())?;
+        let public = PublicKey::parse(&spki).map_err(|fault| fault.to_string())?;
+        let pkcs8 = key.to_pkcs8_der().map_err(|fault| fault.to_string())?;
+        let Some(plan) = plan else { return Ok((public, KeyPart::Clear(pkcs8))) };
+        let package = keygen::key_package(&pkcs8).map_err(text)?;
+        let signer = Signer { key: &self.key, certificate: &self.certificate, chain: &self.chain };
+        let signed = keygen::sign(oid::KEY_PACKAGE, &package, signer).map_err(text)?;
+        Ok((public, KeyPart::Sealed(plan.seal(&signed).map_err(text)?)))
+    }
+}
+
+fn unknown(id: &[u8]) -> Error {
+    Error::Unacceptable(Fault::new(
+        "keygen.unknown-key",
+        "the identifier in the CSR is that of a key registered here, or of the certificate shown in TLS (RFC 7030 sections 4.4.1.1, 4.4.1.2)",
+        id.escape_ascii(),
+        "an identifier that the operator has registered under [serverkeygen]",
+    ))
+}
+
+impl Service {
+    /// `/serverkeygen` (RFC 7030 §4.4): the CSR is treated as one of `/simpleenroll`, but for its key,
+    /// whose algorithm alone counts, and its signature, which is not looked at.
+    ///
+    /// # Errors
+    /// Any but the two of authentication.
+    pub async fn generate(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        enrollment: Enrollment<'_>,
+    ) -> Result<Generated, Error> {
+        let rules = &endpoint.policy.rules;
+        let now = self.clock.now();
+        let csr = Csr::for_key_to_be_made(enrollment.csr, endpoint.policy.profile.key_kinds())?;
+        let kind = csr.key().kind();
+        let shown = identity.certificate.as_ref().map(|(certificate, _)| certificate);
+        let plan = self.key_maker.plan(&csr, shown, now)?;
+        if plan.is_none() {
+            refuse_clear(rules.serverkeygen, kind, enrollment.peer)?;
+        }
+        let request = ra::Request {
+            identity,
+            peer: enrollment.peer,
+            label: endpoint.label.as_ref(),
+            operation: enrollment.operation,
+            csr: &csr,
+        };
+        let decision = ra::decide(&endpoint.policy, request)?;
+        let facts = facts(identity, enrollment, &decision);
+
+        let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.told());
+        let (public, key) = self.key_maker.make(kind, plan).await?;
+        let content = decision
+            .content
+            .for_made_key(public.clone())
+            .ok_or_else(|| Error::Internal("a key of another kind was made".to_owned()))?;
+        let order = Order {
+            content,
+            request_key: decision.request_key,
+            repeat_window: rules.repeat_window,
+            label: endpoint.label.clone(),
+            operation: Some(enrollment.operation),
+            actor: identity.actor.clone(),
+            predecessor: decision.predecessor,
+            request_id: enrollment.request_id.clone(),
+            facts,
+        };
+        // On a task of its own: a client that hangs up must not stop an issuance half-way.
+        let ca = Arc::clone(&endpoint.ca);
+        let issuing = tokio::spawn(async move { ca.issue_for_made_key(order, how, now).await });
+        let IssuedForMadeKey { issuance, repeats } =
+            issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
+        let certificate = Certificate::parse(&issuance.certificate)
+            .map_err(|fault| Error::Internal(fault.to_string()))?;
+        if certificate.spki() != public.spki() {
+            return Err(Error::Internal("the certificate is not for the key made".to_owned()));
+        }
+        Ok(Generated { issuance, key, repeats })
+    }
+}
+
+/// Whether a key may leave with TLS as its only protection.
+fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
+    if policy == ServerKeyGen::Encrypted {
+        return Err(Error::Unacceptable(Fault::new(
+            "keygen.encryption-required",
+            "under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1)",
+            "a CSR that names no key to encrypt to",
+            "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities",
+        )));
+    }
+    let needed = keygen::strength(kind);
+    if peer.cipher_bits < needed {
+        return Err(Error::Unacceptable(Fault::new(
+            "keygen.session",
+            "the session is no less confidential than the key that comes over it (RFC 7030 section 4.4)",
+            format!("a session of {} bits for {kind}", peer.cipher_bits),
+            format!(
+                "a cipher suite of {needed} bits, such as TLS_AES_256_GCM_SHA384; or a key that is encrypted, too; or another kind of key"
+            ),
+        )));
+    }
+    Ok(())
+}

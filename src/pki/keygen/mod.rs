@@ -1,0 +1,58 @@
+//! Keys that the server makes for a device (RFC 7030 §4.4): what a CSR asks for, and the key on its
+//! way to the device.
+//!
+//! ```text
+//! EnvelopedData { SignedData { AsymmetricKeyPackage { OneAsymmetricKey }}}
+//! ```
+//!
+//! The device names the key that decrypts, and the algorithms that it knows; nothing else is used.
+//! All of the cryptography is aws-lc-rs'.
+
+mod algorithms;
+mod envelope;
+mod open;
+mod package;
+mod request;
+mod signed;
+
+use crate::types::KeyKind;
+
+pub use algorithms::Capabilities;
+pub use envelope::{Plan, Recipient};
+pub use open::{Decryption, decrypt};
+pub use package::{key_of_package, key_package};
+pub use request::{Protection, ask_for_encryption, protection, wanted_kind};
+pub use signed::{Signer, sign, verify};
+
+/// Bits of a symmetric key that is no weaker than a key of this kind.
+#[must_use]
+pub fn strength(kind: KeyKind) -> u16 {
+    match algorithms::Aes::as_strong_as(kind) {
+        algorithms::Aes::Aes128 => 128,
+        algorithms::Aes::Aes256 => 256,
+    }
+}
+
+/// A key could not be protected, or what protects it could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The cryptographic library refused.
+    #[error("the cryptographic library failed to {0}")]
+    Library(&'static str),
+    /// A structure could not be written or read.
+    #[error("{what}: {fault}")]
+    Der {
+        /// Which.
+        what: &'static str,
+        /// Where it breaks.
+        fault: String,
+    },
+    /// What came from a server is not what it has to be.
+    #[error("{0}")]
+    Refused(String),
+}
+
+fn der_fault(what: &'static str) -> impl Fn(der::Error) -> SealError {
+    move |fault| SealError::Der { what, fault: fault.to_string() }
+}

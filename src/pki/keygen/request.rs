@@ -1,0 +1,162 @@
+//! What a CSR says about the key that the server is to make (RFC 7030 §4.4.1).
+
+use super::{
+    Decryption,
+    algorithms::{Aes, Agreement, Transport},
+};
+use crate::{
+    pki::{Csr, CsrBuilder, CsrError, Error, KeyError, algorithm::described, oid},
+    types::{Fault, KeyKind},
+};
+use const_oid::ObjectIdentifier;
+use der::{
+    Decode, Encode,
+    asn1::{OctetStringRef, UintRef},
+};
+use rsa::pkcs1::RsaPublicKey;
+use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
+
+/// The key by which the device wants the new one encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// DecryptKeyIdentifier (RFC 7030 §4.4.1.1): the identifier of a symmetric key.
+    Symmetric(Vec<u8>),
+    /// AsymmetricDecryptKeyIdentifier (RFC 7030 §4.4.1.2): the identifier of a public key.
+    Asymmetric(Vec<u8>),
+}
+
+/// Reads which key is to encrypt the new one; none if the CSR names none.
+///
+/// # Errors
+/// [`Error::Malformed`] if it names two, or in a form that cannot be read.
+pub fn protection(csr: &Csr) -> Result<Option<Protection>, Error> {
+    let symmetric = identifier(csr, oid::DECRYPT_KEY_IDENTIFIER)?;
+    let asymmetric = identifier(csr, oid::ASYMMETRIC_DECRYPT_KEY_IDENTIFIER)?;
+    match (symmetric, asymmetric) {
+        (Some(_), Some(_)) => Err(malformed("one of each kind")),
+        (Some(id), None) => Ok(Some(Protection::Symmetric(id))),
+        (None, Some(id)) => Ok(Some(Protection::Asymmetric(id))),
+        (None, None) => Ok(None),
+    }
+}
+
+fn identifier(csr: &Csr, kind: ObjectIdentifier) -> Result<Option<Vec<u8>>, Error> {
+    let Some(values) = csr.attribute(kind)? else { return Ok(None) };
+    let id = <&OctetStringRef>::from_der(values).map_err(malformed)?.as_bytes();
+    if id.is_empty() || id.len() > 1024 {
+        return Err(malformed(format!("{} octets", id.len())));
+    }
+    Ok(Some(id.to_vec()))
+}
+
+fn malformed(seen: impl std::fmt::Display) -> Error {
+    Error::Malformed(Fault::new(
+        "keygen.identifier",
+        "a CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 octets (RFC 7030 section 4.4.1)",
+        seen,
+        "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier with one value",
+    ))
+}
+
+/// Asks in a CSR to have the new key encrypted to what `with` decrypts, by algorithms that
+/// [`super::decrypt`] knows, the strongest first.
+///
+/// # Errors
+/// [`CsrError::Der`] if the identifier cannot be written, [`CsrError::Key`] if nothing can be
+/// encrypted to a key of this kind.
+pub fn ask_for_encryption(
+    builder: CsrBuilder,
+    with: Decryption<'_>,
+) -> Result<CsrBuilder, CsrError> {
+    let (attribute, id, ways) = match with {
+        Decryption::Symmetric { id, key } => {
+            let wrap = Aes::of_key(key.len())
+                .ok_or_else(|| KeyError::Unsupported(format!("AES with {} octets", key.len())))?;
+            (oid::DECRYPT_KEY_IDENTIFIER, id.to_vec(), vec![wrap.wrap_identifier()])
+        }
+        Decryption::Certificate { certificate, key } => {
+            let ways = match key.kind() {
+                KeyKind::Rsa(_) => vec![Transport::oaep_sha256().map_err(not_der)?],
+                kind @ (KeyKind::P256 | KeyKind::P384 | KeyKind::P521) => {
+                    vec![Agreement::identifier_for(kind).map_err(not_der)?]
+                }
+                KeyKind::Ed25519 => {
+                    return Err(KeyError::Unsupported("Ed25519, to decrypt with".to_owned()).into());
+                }
+            };
+            (oid::ASYMMETRIC_DECRYPT_KEY_IDENTIFIER, certificate.key_identifier(), ways)
+        }
+    };
+    let ciphers = Aes::ALL
+        .into_iter()
+        .rev()
+        .map(|aes| AlgorithmIdentifierOwned { oid: aes.cbc(), parameters: None });
+    let capabilities: Vec<_> = ways.into_iter().chain(ciphers).collect();
+    let id = OctetStringRef::new(&id).and_then(|id| id.to_der()).map_err(not_der)?;
+    builder
+        .attribute(attribute, &id)?
+        .attribute(oid::SMIME_CAPABILITIES, &capabilities.to_der().map_err(not_der)?)
+}
+
+fn not_der(source: der::Error) -> CsrError {
+    CsrError::Der { what: "an attribute", source }
+}
+
+/// The kind of key that a SubjectPublicKeyInfo (DER) asks for by its algorithm, bounded by what is
+/// `accepted` (D-12). The key in it is not looked at (RFC 7030 §4.4.1), but for the size of an RSA
+/// key: the next larger one that is made here, at least that of `accepted`; without one, the least.
+///
+/// # Errors
+/// [`Error::Malformed`] if it is none; [`Error::Unacceptable`] if no such key is made.
+pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> {
+    let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|fault| {
+        Error::Malformed(Fault::new(
+            "csr.key-form",
+            "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
+            fault,
+            "a CSR such as openssl req -new -outform DER makes",
+        ))
+    })?;
+    let refuse = |seen: String| {
+        let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
+        Error::Unacceptable(Fault::new(
+            "keygen.key-kind",
+            "the algorithm of the CSR's key is one for which keys are made here",
+            seen,
+            made.join(", "),
+        ))
+    };
+    let kind = match spki.algorithm.oid {
+        oid::RSA => {
+            let least = accepted
+                .iter()
+                .filter_map(|kind| if let KeyKind::Rsa(bits) = kind { Some(*bits) } else { None })
+                .min()
+                .ok_or_else(|| refuse("rsa".to_owned()))?;
+            let asked = spki
+                .subject_public_key
+                .as_bytes()
+                .and_then(|bits| RsaPublicKey::<UintRef<'_>>::from_der(bits).ok())
+                .map_or(0, |key| key.modulus.as_bytes().len() * 8);
+            [2048u16, 3072, 4096]
+                .into_iter()
+                .find(|bits| *bits >= least && usize::from(*bits) >= asked)
+                .map(KeyKind::Rsa)
+                .ok_or_else(|| refuse(format!("rsa-{asked}")))?
+        }
+        oid::ED25519 => KeyKind::Ed25519,
+        oid::EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
+            Ok(oid::P256) => KeyKind::P256,
+            Ok(oid::P384) => KeyKind::P384,
+            Ok(oid::P521) => KeyKind::P521,
+            Ok(other) => return Err(refuse(described(other))),
+            Err(_) => return Err(refuse("an elliptic curve that is not named".to_owned())),
+        },
+        other => return Err(refuse(described(other))),
+    };
+    if matches!(kind, KeyKind::Rsa(_)) || accepted.contains(&kind) {
+        Ok(kind)
+    } else {
+        Err(refuse(kind.to_string()))
+    }
+}

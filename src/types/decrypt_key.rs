@@ -1,0 +1,134 @@
+//! A symmetric key by which a device decrypts the key that the server made for it.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// An identifier and its key (RFC 7030 §4.4.1.1). As text: `IDENTIFIER:KEY` in a line, the key in
+/// hexadecimal, the identifier as it is or, after `0x`, in hexadecimal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DecryptKey {
+    id: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+/// Shows the identifier only.
+impl fmt::Debug for DecryptKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DecryptKey({})", self.id.escape_ascii())
+    }
+}
+
+/// Why a line is no identifier with its key. Says nothing of the key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {why}")]
+pub struct InvalidDecryptKey {
+    /// Which line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl DecryptKey {
+    /// Reads a file of keys: one in each line; empty lines and those that begin with `#` are passed
+    /// over.
+    ///
+    /// # Errors
+    /// [`InvalidDecryptKey`] for the first line that is none, or names an identifier again.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, InvalidDecryptKey> {
+        let mut keys: Vec<Self> = Vec::new();
+        let mut seen = std::collections::HashSet::new();
+        for (line, text) in (1..).zip(text.lines().map(str::trim)) {
+            if text.is_empty() || text.starts_with('#') {
+                continue;
+            }
+            let key = Self::parse(text).map_err(|why| InvalidDecryptKey { line, why })?;
+            if !seen.insert(key.id.clone()) {
+                return Err(InvalidDecryptKey { line, why: "its identifier stands there twice" });
+            }
+            keys.push(key);
+        }
+        Ok(keys)
+    }
+
+    fn parse(line: &str) -> Result<Self, &'static str> {
+        let (id, key) = line.split_once(':').ok_or("no colon between identifier and key")?;
+        let id = match id.strip_prefix("0x") {
+            Some(digits) => hex(digits).ok_or("0x is not followed by hexadecimal digits")?.to_vec(),
+            None if id.bytes().all(|octet| octet.is_ascii_graphic()) => id.as_bytes().to_vec(),
+            None => {
+                return Err(
+                    "the identifier is not printable ASCII without blanks; write it as 0x...",
+                );
+            }
+        };
+        if id.is_empty() || id.len() > 1024 {
+            return Err("an identifier has 1 to 1024 octets");
+        }
+        let key = hex(key).ok_or("the key is not in hexadecimal")?;
+        if !matches!(key.len(), 16 | 32) {
+            return Err("a key has 32 or 64 hexadecimal digits (AES-128, AES-256)");
+        }
+        Ok(Self { id, key })
+    }
+
+    /// The identifier's octets.
+    #[must_use]
+    pub fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// The key: 16 or 32 octets.
+    #[must_use]
+    pub fn key(&self) -> &[u8] {
+        &self.key
+    }
+}
+
+fn hex(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let mut octets = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
+    for pair in digits.as_bytes().chunks(2) {
+        let [high, low] = pair else { return None };
+        let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        octets.push(digit(*high)? << 4 | digit(*low)?);
+    }
+    Some(octets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_keys_and_shows_none() {
+        let (short, long) = ("00".repeat(16), "Ff".repeat(32));
+        let text = format!("# a comment\n\nkey-1:{short}\r\n0x00ff:{long}\n");
+        let keys = DecryptKey::parse_all(&text).unwrap();
+        assert_eq!(keys.len(), 2);
+        assert_eq!((keys[0].id(), keys[0].key()), (&b"key-1"[..], &[0; 16][..]));
+        assert_eq!((keys[1].id(), keys[1].key()), (&[0, 0xff][..], &[0xff; 32][..]));
+        assert_eq!(format!("{keys:?}"), "[DecryptKey(key-1), DecryptKey(\\x00\\xff)]");
+    }
+
+    #[test]
+    fn says_what_is_wrong_without_the_key() {
+        let key = "ab".repeat(16);
+        for (text, line, why) in [
+            (format!("key-1 {key}"), 1, "colon"),
+            (format!("\n:{key}"), 2, "1 to 1024"),
+            ("a:xyz".to_owned(), 1, "hexadecimal"),
+            ("a:+f".to_owned(), 1, "hexadecimal"),
+            (format!("a:{key}0"), 1, "hexadecimal"),
+            (format!("a:{key}00"), 1, "32 or 64"),
+            (format!("a b:{key}"), 1, "0x"),
+            (format!("0xg0:{key}"), 1, "0x"),
+            (format!("a:{key}\na:{key}"), 2, "twice"),
+        ] {
+            let fault = DecryptKey::parse_all(&text).unwrap_err();
+            assert_eq!(fault.line, line, "{text}");
+            assert!(fault.why.contains(why) && !fault.to_string().contains("abab"), "{fault}");
+        }
+    }
+}
