@@ -11,6 +11,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod awkward;
 mod bad_input;
 mod cacerts;
 mod certificate;

@@ -11,18 +11,18 @@ use std::{
 const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
 /// A call of a driver: where, with what, and where its files go.
-struct Call<'a> {
+pub(crate) struct Call<'a> {
     estd: &'a Estd,
     out: String,
     settings: Vec<(&'a str, String)>,
 }
 
 impl<'a> Call<'a> {
-    fn new(estd: &'a Estd, out: &str) -> Self {
+    pub(crate) fn new(estd: &'a Estd, out: &str) -> Self {
         Self { estd, out: out.to_owned(), settings: Vec::new() }
     }
 
-    fn with(mut self, name: &'a str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &'a str, value: impl ToString) -> Self {
         self.settings.push((name, value.to_string()));
         self
     }
@@ -54,11 +54,11 @@ impl<'a> Call<'a> {
         good(&what, command.output().unwrap())
     }
 
-    fn curl(self, operation: &str) -> String {
+    pub(crate) fn curl(self, operation: &str) -> String {
         self.run(Command::new(format!("{DRIVERS}/curl_est.sh")), operation)
     }
 
-    fn strongswan(self, operation: &str) -> String {
+    pub(crate) fn strongswan(self, operation: &str) -> String {
         // It wants every CA certificate between the anchor and what it gets.
         let issuing = self.estd.path("data/ca/default/issuing.pem").display().to_string();
         self.with("EST_EXTRA_CA", issuing)
@@ -75,7 +75,7 @@ impl<'a> Call<'a> {
             .run(Command::new(built.join(program)), operation)
     }
 
-    fn bouncy_castle(self, operation: &str) -> String {
+    pub(crate) fn bouncy_castle(self, operation: &str) -> String {
         let mut java = Command::new("java");
         java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
         self.run(java, operation)

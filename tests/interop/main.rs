@@ -16,6 +16,7 @@ mod postgres;
 mod client_pages;
 mod clients;
 mod database;
+mod digest;
 mod faults;
 mod nodes;
 mod powercut;

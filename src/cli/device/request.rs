@@ -30,8 +30,10 @@ pub(super) async fn ask(
 ) -> Result<Vec<u8>, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_written = false;
+    let mut challenged = false;
     loop {
         let outcome = async {
+            client.hear(operation).await?;
             let mut connection = client.connect().await?;
             if !anchors_written {
                 let bag = connection.cacerts().await?;
@@ -52,6 +54,11 @@ pub(super) async fn ask(
         let error = match outcome {
             Ok(certificate) => return Ok(certificate),
             Err(Asked::File(error)) => return Err(error.into()),
+            // The server was heard, and closed the connection.
+            Err(Asked::Client(crate::client::Error::Challenged)) if !challenged => {
+                challenged = true;
+                continue;
+            }
             Err(Asked::Client(error)) => error,
         };
         let Some(pause) = error.later() else { return Err(error.into()) };
