@@ -1,10 +1,14 @@
 //! Any octets as a body: what decodes encodes to what decodes to the same.
 #![no_main]
 
-use estd::pki::base64::{Layout, decode, encode};
+use estd::pki::base64::{Layout, decode, decode_csr, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|octets: &[u8]| {
+    // Whatever is taken as DER is what came.
+    if let Ok(body) = decode_csr(octets, true, true) {
+        assert!(body.form != estd::pki::base64::Form::Der || body.der == octets);
+    }
     for pem in [false, true] {
         if let Ok(body) = decode(octets, pem) {
             for layout in [Layout::Line, Layout::Wrapped] {

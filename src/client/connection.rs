@@ -1,8 +1,10 @@
 //! One TLS connection to an EST server, and requests over it.
 
 use crate::client::error::{TlsFault, tls_fault};
+use crate::client::password::Password;
 use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, keygen};
 use crate::clock::Clock;
+use crate::digest::Target;
 use crate::pki::keygen::Decryption;
 use crate::pki::request_public_key_spki;
 use crate::types::{Label, Operation};
@@ -11,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -53,8 +55,8 @@ impl Response {
 pub(super) struct Peer {
     pub(super) server: ServerAddress,
     pub(super) label: Option<Label>,
-    /// The Authorization field, if there is an account. Nothing during the bootstrap.
-    pub(super) authorization: Option<HeaderValue>,
+    /// How it proves its password, if it has an account. Nothing during the bootstrap.
+    pub(super) password: Password,
     pub(super) timeouts: Timeouts,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -170,7 +172,7 @@ impl Connection {
         self.send(method, path, fields, body.into()).await
     }
 
-    async fn send(
+    pub(super) async fn send(
         &mut self,
         method: &str,
         path: &str,
@@ -268,6 +270,37 @@ impl Connection {
         self.enroll(Operation::SimpleReenroll, csr).await
     }
 
+    /// Sends a POST, with the password by a scheme that the server offers.
+    ///
+    /// # Errors
+    /// [`Error::Challenged`] if the server was heard, and closed the connection; as
+    /// [`Connection::request`].
+    pub(super) async fn post(
+        &mut self,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, Error> {
+        // One to hear the server, one with the password, one more for a nonce that became too old.
+        for last in [false, false, true] {
+            let mut headers = headers.clone();
+            let field = self.peer.password.field(Target { method: "POST", uri: path })?;
+            let sent = field.is_some();
+            if let Some(field) = field {
+                headers.insert(AUTHORIZATION, field);
+            }
+            let response = self.send("POST", path, headers, body.clone()).await?;
+            let again = response.status == 401 && self.peer.password.hear(&response.headers, sent);
+            if last || !again {
+                return Ok(response);
+            }
+            if !self.is_open().await {
+                break;
+            }
+        }
+        Err(Error::Challenged)
+    }
+
     async fn enroll(&mut self, operation: Operation, csr: &[u8]) -> Result<Vec<u8>, Error> {
         let spki = request_public_key_spki(csr).map_err(|error| Error::Config {
             what: "the certification request",
@@ -311,10 +344,7 @@ impl Connection {
         ] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
-        if let Some(authorization) = &self.peer.authorization {
-            headers.insert(hyper::header::AUTHORIZATION, authorization.clone());
-        }
         let path = self.path(operation);
-        self.send("POST", &path, headers, STANDARD.encode(csr).into()).await
+        self.post(&path, headers, STANDARD.encode(csr).into()).await
     }
 }

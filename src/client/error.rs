@@ -75,6 +75,10 @@ pub enum Error {
         /// The X-Request-Id field.
         request_id: Option<String>,
     },
+    /// The server asked for a password and closed the connection. Repeat the request on another
+    /// one: it is sent with the password then.
+    #[error("the server asked for a password and closed the connection")]
+    Challenged,
     /// The answer is 200 and not what EST prescribes.
     #[error("the server's answer to {operation} is malformed: {why}")]
     Malformed {
@@ -258,6 +262,7 @@ impl Error {
                 500.. => "tell the server's operator, with the request id",
                 _ => "change the request as the text says, or ask the server's operator",
             },
+            Self::Challenged => "repeat the same command",
             Self::Pending { .. } => "repeat the same command later; it keeps its key",
         };
         Some(text.to_owned())

@@ -4,8 +4,8 @@
 //! server before anything else is said. [`Client::connect`] gives a [`Connection`] for several
 //! requests; the methods of the client open one for each request.
 //!
-//! Credentials: the certificate is shown in the handshake, the account's password is sent with
-//! enrolments without waiting for a 401, both only to a server that was verified. `/cacerts` never
+//! Credentials: the certificate is shown in the handshake, the account's password is proved with
+//! enrolments by the best scheme that the server offers, both only to a server that was verified. `/cacerts` never
 //! carries a password, and the bootstrap by fingerprint neither password nor certificate.
 
 mod address;
@@ -15,6 +15,7 @@ mod error;
 mod keygen;
 pub mod multipart;
 pub mod operator;
+mod password;
 mod pem;
 mod trust;
 
@@ -33,11 +34,10 @@ use crate::clock::Clock;
 use crate::clock::SystemClock;
 use crate::pki::CertificateFields;
 use crate::pki::PrivateKey;
-use crate::types::Label;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::types::{Label, Operation};
 use connection::Peer;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use password::Password;
 use rustls::CipherSuite;
 use rustls::client::{ResolvesClientCert, Resumption};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -94,7 +94,7 @@ pub struct Identity {
     pub key: Arc<PrivateKey>,
 }
 
-/// Name and password for HTTP Basic (RFC 7030 §3.2.3, RFC 7617).
+/// Name and password for HTTP Basic or Digest (RFC 7030 §3.2.3).
 #[derive(Clone)]
 pub struct Account {
     /// The name; may be empty, may hold no colon.
@@ -120,7 +120,7 @@ pub struct ClientConfig {
     pub trust: Trust,
     /// Shown in the handshake when the server asks for a certificate.
     pub identity: Option<Identity>,
-    /// Sent with enrolments.
+    /// Proved with enrolments.
     pub account: Option<Account>,
     /// How long to wait.
     pub timeouts: Timeouts,
@@ -175,6 +175,8 @@ impl fmt::Debug for Client {
 
 struct Trusted {
     connector: TlsConnector,
+    /// The same without the device's certificate.
+    anonymous: TlsConnector,
     /// The answer to `/cacerts` that the bootstrap verified.
     bag: Option<Vec<Vec<u8>>>,
 }
@@ -223,7 +225,7 @@ impl Client {
         let peer = Arc::new(Peer {
             server: config.server.clone(),
             label: config.label.clone(),
-            authorization: config.account.as_ref().map(basic).transpose()?,
+            password: Password::new(config.account.clone())?,
             timeouts: config.timeouts,
             clock: Arc::clone(&config.clock),
         });
@@ -259,7 +261,11 @@ impl Client {
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::simple_enroll`].
     pub async fn simple_enroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
-        self.connect().await?.simple_enroll(csr).await
+        self.hear(Operation::SimpleEnroll).await?;
+        match self.connect().await?.simple_enroll(csr).await {
+            Err(Error::Challenged) => self.connect().await?.simple_enroll(csr).await,
+            outcome => outcome,
+        }
     }
 
     /// Re-enrolls over a new connection; see [`Connection::simple_reenroll`].
@@ -267,7 +273,11 @@ impl Client {
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::simple_reenroll`].
     pub async fn simple_reenroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
-        self.connect().await?.simple_reenroll(csr).await
+        self.hear(Operation::SimpleReenroll).await?;
+        match self.connect().await?.simple_reenroll(csr).await {
+            Err(Error::Challenged) => self.connect().await?.simple_reenroll(csr).await,
+            outcome => outcome,
+        }
     }
 
     /// Sends one request as it is over a new connection; see [`Connection::request`].
@@ -291,8 +301,7 @@ impl Client {
                     Trust::Fingerprint(wanted) => self.bootstrap(wanted).await,
                     Trust::Anchors(anchors) => {
                         let anchors = Anchors::sort(anchors, self.config.accept_cmc_ra)?;
-                        let connector = self.connector(Some(anchors), self.identity.clone())?;
-                        Ok(Trusted { connector, bag: None })
+                        self.trusting(anchors, None)
                     }
                 }
             })
@@ -307,7 +316,7 @@ impl Client {
         let peer = Arc::new(Peer {
             server: self.config.server.clone(),
             label: self.config.label.clone(),
-            authorization: None,
+            password: Password::new(None)?,
             timeouts: self.config.timeouts,
             clock: Arc::clone(&self.config.clock),
         });
@@ -330,8 +339,36 @@ impl Client {
         anchors
             .verify(leaf, intermediates, &self.name, now, &algorithms)
             .map_err(|error| Error::Tls((&error).into()))?;
+        self.trusting(anchors, Some(bag))
+    }
+
+    fn trusting(&self, anchors: Anchors, bag: Option<Vec<Vec<u8>>>) -> Result<Trusted, Error> {
+        let anonymous = self.connector(Some(anchors.clone()), None)?;
         let connector = self.connector(Some(anchors), self.identity.clone())?;
-        Ok(Trusted { connector, bag: Some(bag) })
+        Ok(Trusted { connector, anonymous, bag })
+    }
+
+    /// Hears by which scheme the server wants the password, if it is to come with a certificate.
+    /// Where either would do, the server asks whoever shows a certificate for nothing more, and
+    /// would decide as if there were no password; so somebody without one asks.
+    ///
+    /// # Errors
+    /// Those of [`Client::connect`] and [`Connection::request`].
+    pub async fn hear(&self, operation: Operation) -> Result<(), Error> {
+        if self.identity.is_none() || !self.peer.password.waits() {
+            return Ok(());
+        }
+        let anonymous = &self.trusted().await?.anonymous;
+        let peer = Arc::clone(&self.peer);
+        let mut connection = Connection::open(peer, anonymous, self.name.clone()).await?;
+        let path = connection.path(operation);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/pkcs10"));
+        let answer = connection.send("POST", &path, headers, hyper::body::Bytes::new()).await?;
+        if answer.status == 401 {
+            self.peer.password.hear(&answer.headers, false);
+        }
+        Ok(())
     }
 
     fn connector(
@@ -397,19 +434,4 @@ fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
     let pair = CertifiedKey::new(chain, key);
     pair.keys_match().map_err(|error| fault(error.to_string()))?;
     Ok(Arc::new(pair))
-}
-
-fn basic(account: &Account) -> Result<HeaderValue, Error> {
-    let fault = |why: &str| Error::Config { what: "the account", why: why.to_owned() };
-    if account.name.contains(':') {
-        return Err(fault("its name holds a colon (RFC 7617 §2)"));
-    }
-    let pair = Zeroizing::new(format!("{}:{}", account.name, *account.password));
-    if pair.chars().any(char::is_control) {
-        return Err(fault("name or password holds control characters (RFC 7617 §2)"));
-    }
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    let mut value = HeaderValue::from_str(&text).map_err(|_| fault("it cannot be sent"))?;
-    value.set_sensitive(true);
-    Ok(value)
 }

@@ -92,7 +92,7 @@ pub(super) struct Verifier {
 }
 
 /// Anchors, certificates that help to build a chain to them, and how names are judged.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Anchors {
     roots: RootCertStore,
     helpers: Vec<CertificateDer<'static>>,

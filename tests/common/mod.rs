@@ -347,6 +347,13 @@ impl Connection {
         Some(Reply { body, ..reply })
     }
 
+    /// All that comes until the server ends the connection.
+    pub(crate) async fn rest(&mut self) -> String {
+        let mut octets = Vec::new();
+        while self.more(&mut octets).await.is_some() {}
+        String::from_utf8_lossy(&octets).into_owned()
+    }
+
     async fn more(&mut self, octets: &mut Vec<u8>) -> Option<()> {
         let mut more = [0; 4096];
         match self.0.read(&mut more).await {

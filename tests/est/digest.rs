@@ -416,3 +416,31 @@ async fn no_form_of_the_field_does_harm() {
         }
     }
 }
+
+/// No listener takes a password without TLS: what speaks HTTP to it gets no answer of HTTP.
+#[tokio::test]
+async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::start_with("[est]\nschemes = [\"basic\", \"digest\"]\n").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    for address in server.running.addresses() {
+        let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
+        tcp.write_all(&post("simpleenroll", &csr, &basic("tester", PASSWORD))).await.unwrap();
+        let mut answer = Vec::new();
+        // The alert of TLS, or the end.
+        let _ = tcp.read_to_end(&mut answer).await;
+        assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
+    }
+    assert!(server.issued().await.iter().all(|one| one.intent.operation.is_none()));
+}
+
+#[tokio::test]
+async fn r_7030_3_2_3_d_who_is_known_and_may_not_is_forbidden_without_a_challenge() {
+    let (server, _) = server_with("[est]\nschemes = [\"digest\", \"basic\"]\n").await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-2"]);
+    let mut connection = server.connect_as(&device).await;
+    let reply = connection.send(post("simpleenroll", &csr, "")).await;
+    assert_eq!(reply.status, 403);
+    assert!(challenges(&reply).is_empty());
+}

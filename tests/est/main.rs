@@ -14,6 +14,7 @@ mod common;
 mod keygen;
 
 mod authorisation;
+mod awkward;
 mod bad_input;
 mod cacerts;
 mod certificate;

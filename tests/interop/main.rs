@@ -18,6 +18,7 @@ mod postgres;
 mod client_pages;
 mod clients;
 mod database;
+mod digest;
 mod faults;
 mod nodes;
 mod operations;

@@ -52,7 +52,8 @@ pub(super) enum Tls {
 
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
-    /// The account for HTTP Basic; may be "". Its password comes from the environment variable
+    /// The account for HTTP Basic or Digest, whichever is the best that the server offers; may be
+    /// "". Its password comes from the environment variable
     /// EST_PASSWORD or from --password-file. It is no argument because arguments are shown to
     /// every user of the machine by ps and stay in the shell's history.
     #[arg(long, value_name = "NAME")]

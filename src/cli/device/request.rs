@@ -28,7 +28,7 @@ pub(super) async fn ask(
     ca_file: &Path,
     max_wait: Duration,
 ) -> Result<Vec<u8>, Failure> {
-    ask_with(client, ca_file, max_wait, async |connection| {
+    ask_with(client, operation, ca_file, max_wait, async |connection| {
         if operation == Operation::SimpleReenroll {
             connection.simple_reenroll(csr).await
         } else {
@@ -41,14 +41,17 @@ pub(super) async fn ask(
 /// The same for any request.
 pub(super) async fn ask_with<T>(
     client: &Client,
+    operation: Operation,
     ca_file: &Path,
     max_wait: Duration,
     request: impl AsyncFn(&mut Connection) -> Result<T, crate::client::Error>,
 ) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_written = false;
+    let mut challenged = false;
     loop {
         let outcome = async {
+            client.hear(operation).await?;
             let mut connection = client.connect().await?;
             if !anchors_written {
                 let bag = connection.cacerts().await?;
@@ -64,6 +67,11 @@ pub(super) async fn ask_with<T>(
         let error = match outcome {
             Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
+            // The server was heard, and closed the connection.
+            Err(Asked::Client(crate::client::Error::Challenged)) if !challenged => {
+                challenged = true;
+                continue;
+            }
             Err(Asked::Client(error)) => error,
         };
         let Some(pause) = error.later() else { return Err(error.into()) };

@@ -156,9 +156,13 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     }
     // Says by its kind what is wanted, signs the request, and is forgotten.
     let csr = request.build(&PrivateKey::generate(command.key_type)?)?;
-    let made = ask_with(&client, &ca_file, command.credentials.max_wait, async |connection| {
-        connection.server_key_gen(&csr, decryption).await
-    })
+    let made = ask_with(
+        &client,
+        Operation::ServerKeyGen,
+        &ca_file,
+        command.credentials.max_wait,
+        async |connection| connection.server_key_gen(&csr, decryption).await,
+    )
     .await?;
     files::write(&pair.new_key(), made.key.to_pem(passphrase)?.as_bytes(), 0o600)?;
     put(&pair, &made.certificate, true, passphrase)

@@ -1,0 +1,187 @@
+//! How the client proves its password: by the best scheme that the server offers.
+//!
+//! Nothing is sent before the server was heard, so that a server which offers Digest never sees the
+//! password itself.
+
+use crate::{
+    client::{Account, Error},
+    digest::{Algorithm, Challenge, Target},
+};
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use zeroize::Zeroizing;
+
+/// An account, if there is one, and the scheme that the server was heard to offer.
+pub(super) struct Password {
+    account: Option<Account>,
+    scheme: Mutex<Option<Scheme>>,
+}
+
+enum Scheme {
+    Basic,
+    /// The last challenge, and how many requests were answered to it.
+    Digest(Challenge, u32),
+}
+
+impl Password {
+    pub(super) fn new(account: Option<Account>) -> Result<Self, Error> {
+        let fault = |why: &str| Err(Error::Config { what: "the account", why: why.to_owned() });
+        if let Some(account) = &account {
+            if account.name.contains(':') {
+                return fault("its name holds a colon (RFC 7617 §2)");
+            }
+            if account.name.chars().chain(account.password.chars()).any(char::is_control) {
+                return fault("name or password holds control characters (RFC 7617 §2)");
+            }
+        }
+        Ok(Self { account, scheme: Mutex::default() })
+    }
+
+    fn scheme(&self) -> MutexGuard<'_, Option<Scheme>> {
+        self.scheme.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a password, and the server was not yet heard.
+    pub(super) fn waits(&self) -> bool {
+        self.account.is_some() && self.scheme().is_none()
+    }
+
+    /// The Authorization field of the next request; none without an account, or while the server
+    /// was not heard.
+    pub(super) fn field(&self, request: Target<'_>) -> Result<Option<HeaderValue>, Error> {
+        let Some(account) = &self.account else { return Ok(None) };
+        let text = match self.scheme().as_mut() {
+            None => return Ok(None),
+            Some(Scheme::Basic) => {
+                let pair = Zeroizing::new(format!("{}:{}", account.name, *account.password));
+                Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+            }
+            Some(Scheme::Digest(challenge, count)) => {
+                *count += 1;
+                let mut random = [0; 16];
+                rand::fill(&mut random)
+                    .map_err(|_| Error::Http("there is no randomness".to_owned()))?;
+                let cnonce = STANDARD.encode(random);
+                challenge.answer(&account.name, &account.password, request, *count, &cnonce)
+            }
+        };
+        let mut field = HeaderValue::from_bytes(text.as_bytes()).map_err(|_| Error::Config {
+            what: "the account",
+            why: "it cannot be sent".to_owned(),
+        })?;
+        field.set_sensitive(true);
+        Ok(Some(field))
+    }
+
+    /// Hears a 401. True if the request, which was sent with a password or without, makes sense
+    /// once more: the password is proved now, or better, or for a nonce that is fresh.
+    pub(super) fn hear(&self, headers: &HeaderMap, sent: bool) -> bool {
+        if self.account.is_none() {
+            return false;
+        }
+        let fields =
+            || headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|one| one.to_str().ok());
+        let offered: Vec<Challenge> = fields().flat_map(Challenge::parse).collect();
+        let by = |algorithm| offered.iter().find(|one| one.algorithm == algorithm);
+        let best = by(Algorithm::Sha256).or_else(|| by(Algorithm::Md5)).cloned();
+        let basic = fields().any(|field| {
+            let name = field.trim_start().get(..5);
+            name.is_some_and(|name| name.eq_ignore_ascii_case("basic"))
+                || field.to_ascii_lowercase().contains(", basic ")
+        });
+        let mut scheme = self.scheme();
+        let before = scheme.take();
+        let again = match (&before, &best) {
+            (Some(Scheme::Digest(..)), Some(challenge)) => !sent || challenge.stale,
+            (Some(Scheme::Digest(..)), None) => false,
+            (Some(Scheme::Basic), Some(_)) => true,
+            (Some(Scheme::Basic), None) => !sent,
+            (None, _) => true,
+        };
+        *scheme = match best {
+            Some(challenge) => Some(Scheme::Digest(challenge, 0)),
+            // A server of before RFC 7235 may name no scheme at all.
+            None if basic || fields().next().is_none() => Some(Scheme::Basic),
+            None => before,
+        };
+        again && scheme.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MD5: &str = r#"Digest realm="r", nonce="n", qop="auth", algorithm="MD5""#;
+    const SHA256: &str = r#"Digest realm="r", nonce="n", qop="auth", algorithm="SHA-256""#;
+    const BASIC: &str = "Basic realm=\"r\"";
+    const TARGET: Target<'_> = Target { method: "POST", uri: "/" };
+
+    fn password() -> Password {
+        let password = Zeroizing::new("secret".to_owned());
+        Password::new(Some(Account { name: "device".to_owned(), password })).unwrap()
+    }
+
+    fn offering(fields: &[&str]) -> HeaderMap {
+        let value = |field: &&str| (WWW_AUTHENTICATE, HeaderValue::from_str(field).unwrap());
+        fields.iter().map(value).collect()
+    }
+
+    fn field(password: &Password) -> String {
+        password.field(TARGET).unwrap().unwrap().to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_server_was_heard_and_then_the_best_scheme() {
+        for (offered, expected) in [
+            (&[BASIC][..], "Basic ZGV2aWNlOnNlY3JldA=="),
+            (&[], "Basic ZGV2aWNlOnNlY3JldA=="),
+            (&[MD5], "algorithm=MD5"),
+            (&[MD5, SHA256, BASIC], "algorithm=SHA-256"),
+            (&[BASIC, MD5], "algorithm=MD5"),
+            (
+                &["Basic realm=\"r\", Digest realm=\"r\", nonce=\"n\", qop=\"auth\""],
+                "algorithm=MD5",
+            ),
+            (&["Bearer realm=\"r\", Basic realm=\"r\""], "Basic "),
+        ] {
+            let password = password();
+            assert!(password.waits() && password.field(TARGET).unwrap().is_none());
+            assert!(password.hear(&offering(offered), false), "{offered:?}");
+            assert!(field(&password).contains(expected), "{offered:?}: {}", field(&password));
+            assert!(!password.waits());
+        }
+    }
+
+    #[test]
+    fn basic_is_never_sent_where_it_is_not_offered() {
+        for offered in [
+            "Bearer realm=\"r\"",
+            r#"Digest realm="r", nonce="n", qop="auth", algorithm="SHA-512-256""#,
+        ] {
+            let password = password();
+            assert!(!password.hear(&offering(&[offered]), false), "{offered}");
+            assert!(password.field(TARGET).unwrap().is_none());
+        }
+        let password = password();
+        assert!(password.hear(&offering(&[BASIC]), false));
+        assert!(password.hear(&offering(&[SHA256]), true), "it offers better now");
+        assert!(field(&password).starts_with("Digest "));
+    }
+
+    #[test]
+    fn a_wrong_password_is_not_tried_again_and_a_stale_nonce_is() {
+        let password = password();
+        assert!(password.hear(&offering(&[SHA256]), false));
+        assert!(field(&password).contains("nc=00000001"));
+        assert!(field(&password).contains("nc=00000002"));
+        assert!(!password.hear(&offering(&[SHA256]), true));
+        let stale = format!("{SHA256}, stale=\"true\"");
+        assert!(password.hear(&offering(&[&stale]), true));
+        assert!(field(&password).contains("nc=00000001"));
+        let basic = self::password();
+        assert!(basic.hear(&offering(&[BASIC]), false) && !basic.hear(&offering(&[BASIC]), true));
+    }
+}

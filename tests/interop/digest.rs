@@ -1,0 +1,142 @@
+//! HTTP Digest with real clients, and old ones: each scheme by itself, and all together.
+
+use crate::{
+    clients::Call,
+    process::{Estd, good},
+};
+use std::{fs, process::Command};
+
+/// Without a label, all are offered.
+const BASIC: &str = "schemes = [\"basic\"]";
+const ALL: &str = "schemes = [\"digest-md5\", \"digest\", \"basic\"]";
+const LABELS: &str =
+    "[label.md5]\nschemes = [\"digest-md5\"]\n[label.sha256]\nschemes = [\"digest\"]\n";
+
+/// A server with these labels, and the password of account `device` of Digest.
+fn start() -> (Estd, String) {
+    let folder = Estd::folder("[\"localhost\"]");
+    let path = folder.path().join("est.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(BASIC));
+    fs::write(&path, text.replacen(BASIC, ALL, 1) + LABELS).unwrap();
+    let estd = Estd::start_in(folder);
+    let added = estd.operator(&["user", "add", "device", "--digest", "--digest-md5", "--json"]);
+    let added: serde_json::Value = serde_json::from_str(&added).unwrap();
+    (estd, added["password"].as_str().unwrap().to_owned())
+}
+
+/// How each certificate's password was proved, of the requests under a label or without.
+fn schemes(estd: &Estd, label: Option<&str>) -> Vec<String> {
+    let trail = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
+    let events = trail.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut schemes: Vec<String> = events
+        .filter(|event| {
+            event["event"] == "certificate.issued"
+                && event["details"]["operation"].is_string()
+                && event["details"]["label"].as_str() == label
+        })
+        .map(|event| event["details"]["scheme"].as_str().unwrap_or("none").to_owned())
+        .collect();
+    schemes.dedup();
+    schemes
+}
+
+/// proves: R-7616-3.3-a
+#[test]
+fn curl_with_md5_and_sha_256() {
+    let (estd, password) = start();
+    for (label, scheme) in [("md5", "digest-md5"), ("sha256", "digest")] {
+        for tls in ["1.2", "1.3"] {
+            for http in ["1.0", "1.1"] {
+                for authentication in ["digest", "anyauth"] {
+                    Call::new(&estd, &format!("{label}-{tls}-{http}-{authentication}"))
+                        .with("EST_TLS", tls)
+                        .with("EST_HTTP", http)
+                        .with("EST_LABEL", label)
+                        .with("EST_HTTPAUTH", authentication)
+                        .with("EST_USER", "device")
+                        .with("EST_PASS", &password)
+                        .curl("enroll");
+                }
+            }
+        }
+        assert_eq!(schemes(&estd, Some(label)), [scheme]);
+    }
+    // Offered everything, curl 7.88 takes the first challenge of Digest, and not Basic.
+    Call::new(&estd, "all")
+        .with("EST_HTTPAUTH", "anyauth")
+        .with("EST_USER", "device")
+        .with("EST_PASS", &password)
+        .curl("enroll");
+    assert_eq!(schemes(&estd, None), ["digest-md5"]);
+}
+
+#[test]
+fn bouncy_castle_with_md5_and_sha_256() {
+    let (estd, password) = start();
+    for (label, scheme) in [("md5", "digest-md5"), ("sha256", "digest")] {
+        for (tls, version) in [("TLSv1.2", "1.2"), ("TLSv1.3", "1.3")] {
+            Call::new(&estd, &format!("{label}-{version}"))
+                .with("EST_TLS", tls)
+                .with("EST_LABEL", label)
+                .with("EST_USER", "device")
+                .with("EST_PASS", &password)
+                .bouncy_castle("enroll");
+        }
+        assert_eq!(schemes(&estd, Some(label)), [scheme]);
+    }
+    // Offered everything, it takes the first challenge.
+    Call::new(&estd, "all")
+        .with("EST_USER", "device")
+        .with("EST_PASS", &password)
+        .bouncy_castle("enroll");
+    assert_eq!(schemes(&estd, None), ["digest-md5"]);
+}
+
+/// strongSwan sends Basic without being asked.
+#[test]
+fn strongswan_where_digest_is_offered_too() {
+    let (estd, password) = start();
+    for tls in ["1.2", "1.3"] {
+        Call::new(&estd, &format!("all-{tls}"))
+            .with("EST_TLS", tls)
+            .with("EST_USER", "device")
+            .with("EST_PASS", &password)
+            .strongswan("enroll");
+    }
+    assert_eq!(schemes(&estd, None), ["basic"]);
+}
+
+/// Our own client takes the best that is offered.
+#[test]
+fn est_takes_the_best_scheme() {
+    let (estd, password) = start();
+    let server = format!("https://localhost:{}", estd.port);
+    let est = |command: &str, label: Option<&str>, more: &[&str]| {
+        let out = format!("device-{}", label.unwrap_or("all"));
+        let output = Command::new(env!("CARGO_BIN_EXE_est"))
+            .args([command, "--server", &server, "--out", &out])
+            .args(label.map(|label| ["--label", label]).into_iter().flatten())
+            .arg("--cacert")
+            .arg(estd.anchor())
+            .args(["--user", "device"])
+            .args(more)
+            .current_dir(estd.folder.path())
+            .env("EST_PASSWORD", &password)
+            .output()
+            .unwrap();
+        good(&format!("est {command} {label:?}"), output)
+    };
+    for (label, scheme) in
+        [(Some("md5"), "digest-md5"), (Some("sha256"), "digest"), (None, "digest")]
+    {
+        est("enroll", label, &["--subject", "CN=d"]);
+        assert_eq!(schemes(&estd, label), [scheme]);
+        // With the certificate shown, too.
+        let at = |name: &str| estd.path(&format!("device-{}", label.unwrap_or("all"))).join(name);
+        let (cert, key) = (at("cert.pem"), at("key.pem"));
+        let shown = ["--cert", cert.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        est("reenroll", label, &shown);
+        assert_eq!(schemes(&estd, label), [scheme]);
+    }
+}
