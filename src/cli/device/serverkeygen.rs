@@ -14,7 +14,7 @@ use crate::{
         AltName, Certificate, CsrBuilder, PrivateKey,
         keygen::{self, Decryption},
     },
-    types::{DecryptKey, KeyKind},
+    types::{DecryptKey, KeyKind, Operation},
 };
 use clap::Args;
 use std::path::{Path, PathBuf};
