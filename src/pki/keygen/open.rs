@@ -248,3 +248,158 @@ fn unwrap_key(wrap: Aes, kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>
     key.truncate(length);
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        pki::{
+            Csr, CsrBuilder,
+            keygen::{
+                Capabilities, Plan, Recipient, Signer, ask_for_encryption, key_of_package,
+                key_package, protection, sign, verify,
+            },
+        },
+        types::Time,
+    };
+    use std::process::Command;
+
+    /// A self-signed certificate of openssl's for a key of this kind.
+    fn certified(kind: KeyKind) -> (Certificate, PrivateKey) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        let key = PrivateKey::generate(kind).unwrap();
+        std::fs::write(&path, key.to_pem(None).unwrap()).unwrap();
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-subj", "/CN=x", "-days", "9000", "-outform", "DER", "-key"])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        (Certificate::parse(&output.stdout).unwrap(), key)
+    }
+
+    /// The way of a key from the server to the device, and what it looks like on the way.
+    struct Way {
+        signer: Certificate,
+        package: Zeroizing<Vec<u8>>,
+        signed: Zeroizing<Vec<u8>>,
+        sealed: Vec<u8>,
+    }
+
+    /// Asks as the device does, and answers as the server does.
+    fn travel(made: KeyKind, with: Decryption<'_>) -> Way {
+        let (certificate, signing_key) = certified(KeyKind::P256);
+        let request = ask_for_encryption(CsrBuilder::new().subject("CN=d").unwrap(), with).unwrap();
+        let csr = request.build(&PrivateKey::generate(made).unwrap()).unwrap();
+        let csr = Csr::for_key_to_be_made(&csr, &[made]).unwrap();
+        assert!(protection(&csr).unwrap().is_some());
+        let capabilities = csr.attribute(oid::SMIME_CAPABILITIES).unwrap().unwrap();
+        let capabilities = Capabilities::parse(capabilities).unwrap();
+        let recipient = match with {
+            Decryption::Symmetric { id, key } => Recipient::Symmetric { id, key },
+            Decryption::Certificate { certificate, .. } => Recipient::Certificate(certificate),
+        };
+        let now = Time::from_unix(certificate.not_after().unix() - 86_400);
+        let plan = Plan::new(&recipient, &capabilities, csr.key().kind(), now).unwrap();
+        let key = PrivateKey::generate(made).unwrap().to_pkcs8_der().unwrap();
+        let package = key_package(&key).unwrap();
+        let signer = Signer { key: &signing_key, certificate: &certificate, chain: &[] };
+        let signed = sign(oid::KEY_PACKAGE, &package, signer).unwrap();
+        let sealed = plan.seal(&signed).unwrap();
+        Way { signer: certificate, package, signed, sealed }
+    }
+
+    #[test]
+    fn what_the_device_asks_for_the_server_can_do_and_the_device_can_open() {
+        let (rsa, rsa_key) = certified(KeyKind::Rsa(2048));
+        let mut decryptions = vec![
+            Decryption::Symmetric { id: b"a", key: &[1; 16] },
+            Decryption::Symmetric { id: b"b", key: &[2; 32] },
+            Decryption::Certificate { certificate: &rsa, key: &rsa_key },
+        ];
+        let curves = [KeyKind::P256, KeyKind::P384, KeyKind::P521].map(certified);
+        decryptions.extend(
+            curves.iter().map(|(certificate, key)| Decryption::Certificate { certificate, key }),
+        );
+        for with in decryptions {
+            let way = travel(KeyKind::P256, with);
+            let signed = decrypt(&way.sealed, with).unwrap();
+            assert_eq!(signed, way.signed);
+            let (package, _) = verify(oid::KEY_PACKAGE, &signed).unwrap();
+            assert_eq!(package, way.package);
+            assert_eq!(key_of_package(&package).unwrap().kind(), KeyKind::P256);
+        }
+        let (certificate, key) = certified(KeyKind::Ed25519);
+        let with = Decryption::Certificate { certificate: &certificate, key: &key };
+        assert!(ask_for_encryption(CsrBuilder::new(), with).is_err());
+    }
+
+    #[test]
+    fn nothing_that_was_altered_opens() {
+        let with = Decryption::Symmetric { id: b"id", key: &[7; 32] };
+        let way = travel(KeyKind::P256, with);
+        for other in [
+            Decryption::Symmetric { id: b"is", key: &[7; 32] },
+            Decryption::Symmetric { id: b"id", key: &[8; 32] },
+            Decryption::Symmetric { id: b"id", key: &[7; 16] },
+        ] {
+            assert!(decrypt(&way.sealed, other).is_err());
+        }
+        // The envelope is not authenticated; the signature inside is what holds.
+        for at in 0..way.sealed.len() {
+            let mut altered = way.sealed.clone();
+            altered[at] ^= 1;
+            let opened = decrypt(&altered, with);
+            let verified = opened.and_then(|signed| verify(oid::KEY_PACKAGE, &signed));
+            if let Ok((package, signer)) = verified {
+                // A version number, or what the signer's key does not sign: its own certificate.
+                assert_eq!(package, way.package, "octet {at}");
+                assert_eq!(signer.spki(), way.signer.spki(), "octet {at}");
+            }
+        }
+        for at in 0..way.signed.len() {
+            let mut altered = way.signed.to_vec();
+            altered[at] ^= 1;
+            let Ok((package, signer)) = verify(oid::KEY_PACKAGE, &altered) else { continue };
+            // As above. Whether the certificate is believed is decided by all of its octets.
+            assert_eq!(package, way.package, "octet {at}");
+            assert_eq!(signer.spki(), way.signer.spki(), "octet {at}");
+        }
+        assert!(verify(oid::DATA, &way.signed).is_err(), "another type");
+        assert!(key_of_package(&way.package[1..]).is_err());
+        let twice = [&way.package[..], &way.package[..]].concat();
+        assert!(key_of_package(&twice).is_err());
+    }
+
+    /// OpenSSL's SignedData over the same content: RSA as rsaEncryption, by identifier, all hashes.
+    #[test]
+    fn reads_what_openssl_signs() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(at("content"), b"0\x03\x02\x01\x00").unwrap();
+        for (kind, hash, by_key) in [
+            (KeyKind::Rsa(2048), "sha256", false),
+            (KeyKind::Rsa(2048), "sha512", true),
+            (KeyKind::P384, "sha384", true),
+        ] {
+            let (certificate, key) = certified(kind);
+            std::fs::write(at("key"), key.to_pem(None).unwrap()).unwrap();
+            std::fs::write(at("pem"), certificate.to_pem()).unwrap();
+            let mut openssl = Command::new("openssl");
+            openssl
+                .args(["cms", "-sign", "-binary", "-nodetach", "-outform", "DER"])
+                .args(["-econtent_type", "2.16.840.1.101.2.1.2.78.5", "-md", hash])
+                .args(["-in", &at("content"), "-signer", &at("pem"), "-inkey", &at("key")]);
+            if by_key {
+                openssl.arg("-keyid");
+            }
+            let output = openssl.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let info = ContentInfo::from_der(&output.stdout).unwrap();
+            let signed = info.content.to_der().unwrap();
+            let (content, signer) = verify(oid::KEY_PACKAGE, &signed).unwrap();
+            assert_eq!((content.as_slice(), signer), (&b"0\x03\x02\x01\x00"[..], certificate));
+        }
+    }
+}

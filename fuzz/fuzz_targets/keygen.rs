@@ -1,0 +1,46 @@
+//! Any octets as a request for a key to be made, and as what comes back: encrypted, signed, packed.
+#![no_main]
+
+use estd::{
+    pki::{
+        Csr,
+        keygen::{Capabilities, Decryption, Plan, Recipient, decrypt, key_of_package, protection, verify},
+        oid,
+    },
+    types::{KeyKind, Time},
+};
+use libfuzzer_sys::fuzz_target;
+
+const KINDS: [KeyKind; 5] =
+    [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519];
+const KEY: [u8; 32] = [7; 32];
+
+fuzz_target!(|octets: &[u8]| {
+    if let Ok(csr) = Csr::for_key_to_be_made(octets, &KINDS) {
+        let _ = protection(&csr);
+        if let Ok(Some(listed)) = csr.attribute(oid::SMIME_CAPABILITIES) {
+            plan(listed, csr.key().kind());
+        }
+    }
+    plan(octets, KeyKind::P384);
+    let with = Decryption::Symmetric { id: b"id", key: &KEY };
+    if let Ok(signed) = decrypt(octets, with) {
+        let _ = verify(oid::KEY_PACKAGE, &signed);
+    }
+    if let Ok((package, _)) = verify(oid::KEY_PACKAGE, octets) {
+        let _ = key_of_package(&package);
+    }
+    let _ = key_of_package(octets);
+});
+
+/// What is planned is done, and opens.
+fn plan(listed: &[u8], kind: KeyKind) {
+    let Ok(capabilities) = Capabilities::parse(listed) else { return };
+    let recipient = Recipient::Symmetric { id: b"id", key: &KEY };
+    let now = Time::from_unix(1_795_262_400);
+    if let Ok(plan) = Plan::new(&recipient, &capabilities, kind, now) {
+        let sealed = plan.seal(b"0\x03\x02\x01\x00").expect("it was planned");
+        let with = Decryption::Symmetric { id: b"id", key: &KEY };
+        assert_eq!(&*decrypt(&sealed, with).expect("it was sealed"), b"0\x03\x02\x01\x00");
+    }
+}
