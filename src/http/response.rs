@@ -37,6 +37,8 @@ pub(super) enum Kind {
     CaCerts,
     /// Enrolment (RFC 7030 §4.2.3): exactly this parameter, one blank.
     Enrolled,
+    /// `/csrattrs` (RFC 7030 §4.5.2).
+    CsrAttrs,
 }
 
 /// Success: DER as base64. Content-Transfer-Encoding is no header of HTTP, and Bouncy Castle does
@@ -45,6 +47,7 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
     let media_type = match kind {
         Kind::CaCerts => "application/pkcs7-mime",
         Kind::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
+        Kind::CsrAttrs => "application/csrattrs",
     };
     let mut answer = Response::new(Full::new(Bytes::from(base64::encode(der, layout))));
     let headers = answer.headers_mut();
@@ -54,6 +57,7 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
     answer
 }
 
+<<<<<<< HEAD
 /// The answer of `/serverkeygen` (RFC 7030 §4.4.2): the key, then the certificate, in MIME's form
 /// with base64 in lines whatever the client sent. No cache may keep it (RFC 9111 §5.2.2.5).
 pub(super) fn key_and_certificate(
@@ -89,6 +93,14 @@ pub(super) fn key_and_certificate(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     request_id(headers, id);
     Ok(answer)
+=======
+/// 204: there is nothing to say (RFC 7030 §4.5.2).
+pub(super) fn nothing(id: &RequestId) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    request_id(answer.headers_mut(), id);
+    answer
+>>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
 }
 
 /// A refusal: one line of plain text with rule, what was seen, what would pass, and the request

@@ -1,11 +1,15 @@
 //! PKCS#10 certification requests (RFC 2986).
 
 use super::{
-    DistinguishedName, Error, PublicKey, SubjectAltName,
+    DistinguishedName, Error, PublicKey, SubjectAltName, algorithm,
     extension::{self, Requested},
     oid,
 };
+<<<<<<< HEAD
 use crate::types::{Fault, KeyKind};
+=======
+use crate::types::{Digest, Fault};
+>>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -23,6 +27,7 @@ pub struct Csr {
     san: Option<SubjectAltName>,
     extensions: Vec<Requested>,
     attributes: Vec<(ObjectIdentifier, Vec<u8>)>,
+    digest: Option<Digest>,
     content_sha256: [u8; 32],
 }
 
@@ -88,7 +93,8 @@ impl Csr {
             .map(|extension| SubjectAltName::parse(&extension.value))
             .transpose()?;
         let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
-        Ok(Self { subject, key, san, extensions, attributes, content_sha256 })
+        let digest = algorithm::digest(&parts.algorithm);
+        Ok(Self { subject, key, san, extensions, attributes, digest, content_sha256 })
     }
 
     /// The subject asked for; may be empty.
@@ -139,6 +145,12 @@ impl Csr {
         self.attributes.iter().any(|(one, _)| *one == oid)
     }
 
+    /// The hash function of its signature; none for Ed25519, which leaves no choice.
+    #[must_use]
+    pub const fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
     /// SHA-256 over subject, key and attributes without those whose value changes from one
     /// connection to the next (the challenges): equal for a CSR that is signed again for a retry
     /// (D-10).
@@ -149,7 +161,7 @@ impl Csr {
 }
 
 /// Attributes that bind a CSR to one connection or one use.
-const CHALLENGES: [ObjectIdentifier; 4] = [
+pub(super) const CHALLENGES: [ObjectIdentifier; 4] = [
     oid::CHALLENGE_PASSWORD,
     oid::OTP_CHALLENGE,
     oid::REVOCATION_CHALLENGE,

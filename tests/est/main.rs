@@ -20,6 +20,7 @@ mod certificate;
 mod clock;
 mod connections;
 mod digest;
+mod csrattrs;
 mod encoding;
 mod enroll;
 mod labels;

@@ -1,6 +1,7 @@
 //! From the file to checked settings: a file for each section.
 
 mod ca;
+mod csrattrs;
 mod keys;
 mod passwords;
 mod policy;

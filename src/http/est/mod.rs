@@ -2,6 +2,7 @@
 //! each operation sends back.
 
 mod cacerts;
+mod csrattrs;
 mod enroll;
 mod serverkeygen;
 
@@ -179,8 +180,13 @@ where
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
             enroll::answer(exchange, request).await
         }
+<<<<<<< HEAD
         Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
         Operation::FullCmc | Operation::CsrAttrs => Err(Error::NotFound),
+=======
+        Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
+        Operation::FullCmc | Operation::ServerKeyGen => Err(Error::NotFound),
+>>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
     }
 }
 
