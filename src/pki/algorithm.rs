@@ -54,13 +54,17 @@ pub(super) fn is_of_signature(found: ObjectIdentifier) -> bool {
     digest_of(found).is_some() || found == oid::RSA_PSS || digest_alone(found).is_some()
 }
 
-fn digest_alone(found: ObjectIdentifier) -> Option<Digest> {
-    match found {
-        oid::SHA256 => Some(Digest::Sha256),
-        oid::SHA384 => Some(Digest::Sha384),
-        oid::SHA512 => Some(Digest::Sha512),
-        _ => None,
+/// The OID of a hash function alone.
+pub(super) const fn hash(digest: Digest) -> ObjectIdentifier {
+    match digest {
+        Digest::Sha256 => oid::SHA256,
+        Digest::Sha384 => oid::SHA384,
+        Digest::Sha512 => oid::SHA512,
     }
+}
+
+fn digest_alone(found: ObjectIdentifier) -> Option<Digest> {
+    Digest::ALL.into_iter().find(|digest| hash(*digest) == found)
 }
 
 /// The hash function of a signature; none for Ed25519.

@@ -384,7 +384,7 @@ fn extension_request(asked: &[&AskedExtension]) -> der::Result<Attribute> {
 }
 
 /// A value of the subject in the string type that certificates have it in (RFC 5280 App. A.1).
-fn string(kind: ObjectIdentifier, value: &str) -> der::Result<Any> {
+pub(super) fn string(kind: ObjectIdentifier, value: &str) -> der::Result<Any> {
     Any::new(name::string_tag(kind), value.as_bytes())
 }
 
@@ -506,7 +506,7 @@ impl CsrAttrs {
         match self.key {
             Some(Key::Kind(kind)) => out.push(format!("key: {kind}")),
             Some(Key::Other(other)) => {
-                out.push(format!("key: {}, which est cannot make", described(other)));
+                out.push(format!("key: {}, which this program does not know", described(other)));
             }
             None => {}
         }
