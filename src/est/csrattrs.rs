@@ -1,6 +1,11 @@
 //! `/csrattrs` (RFC 7030 §4.5): what a label says that a CSR has to hold.
 
-use crate::{ca::Profile, config};
+use crate::{
+    ca::Profile,
+    config::{self, Linking},
+    pki::oid,
+    types::CsrAttribute,
+};
 
 /// What a label answers.
 #[derive(Debug)]
@@ -19,12 +24,18 @@ impl Offer {
         if !rules.csrattrs.offer {
             return Ok(Self::Nothing);
         }
-        let asked = profile.csrattrs().and_then(|asked| {
-            Ok((!asked.is_empty()).then(|| asked.to_der(rules.csrattrs.form)).transpose()?)
-        });
-        let asked: Option<Vec<u8>> = asked
-            .map_err(|fault: der::Error| format!("/csrattrs of {}: {fault}", rules.profile))?;
-        Ok(asked.map_or(Self::Silence, Self::Answer))
+        let encoding = |fault: der::Error| format!("/csrattrs of {}: {fault}", rules.profile);
+        let mut asked = profile.csrattrs().map_err(encoding)?;
+        if rules.linking == Linking::Required {
+            // The one that RFC 7030 §3.5 names, and the one of RFC 7894 §4: a CSR may have either.
+            let binding = [oid::CHALLENGE_PASSWORD, oid::EST_IDENTITY_LINKING];
+            let binding = binding.map(|kind| CsrAttribute { kind, value: None });
+            asked.attributes.splice(0..0, binding);
+        }
+        if asked.is_empty() {
+            return Ok(Self::Silence);
+        }
+        asked.to_der(rules.csrattrs.form).map(Self::Answer).map_err(encoding)
     }
 
     pub(super) const fn is_offered(&self) -> bool {

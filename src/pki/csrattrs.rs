@@ -138,6 +138,13 @@ impl CsrAttrs {
         *self == Self::default()
     }
 
+    /// Whether a CSR has to be linked to its TLS connection (RFC 7030 §3.5, RFC 7894 §3.3).
+    #[must_use]
+    pub fn asks_for_linking(&self) -> bool {
+        let binding = [oid::CHALLENGE_PASSWORD, oid::EST_IDENTITY_LINKING];
+        self.attributes.iter().any(|asked| binding.contains(&asked.kind))
+    }
+
     /// Writes the answer, DER.
     ///
     /// A template cannot name the signature's algorithm, and RFC 7030 §3.5 and RFC 7894 §4 want
@@ -357,7 +364,7 @@ fn read(der: &[u8]) -> der::Result<CsrAttrs> {
 }
 
 /// The attributes that bind a CSR to one connection or one use.
-fn is_challenge(kind: ObjectIdentifier) -> bool {
+pub(super) fn is_challenge(kind: ObjectIdentifier) -> bool {
     super::csr::CHALLENGES.contains(&kind)
 }
 
@@ -519,6 +526,9 @@ impl CsrAttrs {
             let kind = described(asked.kind);
             out.push(match &asked.value {
                 Some(value) => format!("attribute: {kind} = {} (DER)", hex(value)),
+                None if is_challenge(asked.kind) => {
+                    format!("attribute: {kind}, for this connection or this use alone")
+                }
                 None => format!("attribute: {kind}, which you choose"),
             });
         }
@@ -884,6 +894,7 @@ mod tests {
             "sha384WithRSAEncryption",
             "dns, which you choose; ip, which you choose",
             "digitalSignature, keyAgreement",
+            "(1.2.840.113549.1.9.7), for this connection",
             "1.3.6.1.1.1.1.22, which you choose",
             "1.2.3 = 0c0161 (DER)",
         ] {

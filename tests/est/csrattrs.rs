@@ -122,6 +122,35 @@ async fn r_7030_4_5_2_c_curve_and_hash_are_named_if_the_profile_insists() {
     assert!(both.contains("Extension Request") && both.contains("9.16.2.61"), "{both}");
 }
 
+/// proves: R-7894-4-a
+#[tokio::test]
+async fn r_7030_3_5_g_every_answer_asks_for_linking_where_it_is_required() {
+    let mut labels = "[profile.strict]\nkeys = [\"p-256\"]\n[label.optional]\n".to_owned();
+    for (number, form) in ["rfc8951", "rfc9908", "both"].iter().enumerate() {
+        for (letter, profile) in [("d", "device"), ("s", "strict")] {
+            let label = format!("label.{letter}{number}");
+            labels.push_str(&format!(
+                "[{label}]\nprofile = \"{profile}\"\nlinking = \"required\"\n[{label}.csrattrs]\nform = \"{form}\"\n"
+            ));
+        }
+    }
+    let server = TestServer::start_with(&labels).await;
+    for label in ["d0", "d1", "d2", "s0", "s1", "s2"] {
+        let text = shown(&server.get(&format!("/.well-known/est/{label}/csrattrs")).await);
+        // As a bare OID of the outermost SEQUENCE, for every client.
+        for oid in ["challengePassword", "1.2.840.113549.1.9.16.2.58"] {
+            let outermost =
+                |line: &str| line.contains(":d=1 ") && line.ends_with(&format!(":{oid}"));
+            assert!(text.lines().any(outermost), "{label}, {oid}: {text}");
+        }
+        let template = text.contains("9.16.2.61");
+        assert_eq!(template, !label.ends_with('0'), "{label}: {text}");
+        // And in the template for those that take nothing else (RFC 9908 section 4).
+        assert_eq!(text.matches("challengePassword").count(), 1 + usize::from(template), "{text}");
+    }
+    assert_eq!(server.get("/.well-known/est/optional/csrattrs").await.status, 204);
+}
+
 /// What is not kept is refused whatever the client did with the answer, also where there is none.
 #[tokio::test]
 async fn r_7030_4_5_2_e_enrolment_checks_what_csrattrs_asked() {

@@ -5,7 +5,7 @@ use crate::{
     pki::{
         SubjectAltName,
         algorithm::{self, described},
-        csrattrs::{AskedExtension, CsrAttrs, string},
+        csrattrs::{AskedExtension, CsrAttrs, is_challenge, string},
         oid, private_key,
     },
     types::{Digest, KeyKind, SubjectAttribute},
@@ -21,7 +21,8 @@ use x509_cert::{
 impl CsrBuilder {
     /// Adds what a server asks for and gives the value of: attributes of the subject, alternative
     /// names, extensions, attributes, and the hash function for a key of this kind. Nothing that is
-    /// there already is changed. Returns what is asked for and still missing, in words.
+    /// there already is changed. Returns what is asked for and still missing, in words; but for what
+    /// binds the request to its connection ([`CsrAttrs::asks_for_linking`]).
     ///
     /// # Errors
     /// [`CsrError::Der`] if the server gives a value that cannot be encoded.
@@ -47,7 +48,7 @@ impl CsrBuilder {
             if self.attributes.iter().any(|there| there.oid == attribute.kind) {
             } else if let Some(value) = &attribute.value {
                 self = self.attribute(attribute.kind, value)?;
-            } else {
+            } else if !is_challenge(attribute.kind) {
                 missing.push(format!("the attribute {}", described(attribute.kind)));
             }
         }
@@ -180,6 +181,7 @@ mod tests {
             attributes: vec![
                 CsrAttribute { kind: "1.2.3".parse().unwrap(), value: Some(vec![12, 1, 97]) },
                 CsrAttribute { kind: "1.2.4".parse().unwrap(), value: None },
+                CsrAttribute { kind: oid::CHALLENGE_PASSWORD, value: None },
             ],
         };
         let key = PrivateKey::generate(KeyKind::P521).unwrap();
