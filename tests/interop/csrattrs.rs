@@ -176,7 +176,7 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
         // And both forms say the same to both clients.
         assert_eq!(understood[0], understood[1], "{number}");
     }
-    println!("{} profiles: {accepted} CSRs accepted, {refused} refused by name", CASES.len());
+    eprintln!("{} profiles: {accepted} CSRs accepted, {refused} refused by name", CASES.len());
     assert_eq!(accepted, 2 * CASES.len());
     assert!(refused > 2 * CASES.len());
 }
