@@ -2,14 +2,14 @@
 //! program that shares nothing with this one (drivers/csr_from_attrs.py).
 
 use crate::{
+    clients::{JARS, bouncy_castle},
     common::{PASSWORD, Reply, TestServer, basic, openssl_with, post},
-    process::good,
+    process::{Estd, good},
 };
 use serde::Deserialize;
-use std::process::Command;
+use std::{fs, process::Command};
 
-const DRIVER: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers/csr_from_attrs.py");
+const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
 /// A profile, the attributes that its label adds, and a key and a hash function that it refuses.
 struct Case {
@@ -108,7 +108,7 @@ async fn built(server: &TestServer, label: &str, client: &str, build: Option<&Ca
     let compact: String = reply.text().split_ascii_whitespace().collect();
     let answer = server.write(&format!("{label}-{client}.der"), decoded(&compact));
     let mut program = Command::new("/usr/bin/python3");
-    program.args([DRIVER, &answer, client]);
+    program.args([&format!("{DRIVERS}/csr_from_attrs.py"), &answer, client]);
     if let Some(case) = build {
         program.args(["device-1", case.other_key, case.other_digest]);
     }
@@ -179,4 +179,160 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
     eprintln!("{} profiles: {accepted} CSRs accepted, {refused} refused by name", CASES.len());
     assert_eq!(accepted, 2 * CASES.len());
     assert!(refused > 2 * CASES.len());
+}
+
+const STRICT: &str = r#"
+[profile.strict]
+keys = ["p-384"]
+digests = ["sha384"]
+require_subject = ["O=Example", "CN"]
+require_san = ["dns"]
+require_key_usage = ["digitalSignature"]
+require_extended_key_usage = ["clientAuth"]
+[label.strict]
+profile = "strict"
+[label.strict.csrattrs]
+attributes = ["1.3.6.1.4.1.99999.1=hex:0c03616263"]
+[label.list]
+profile = "strict"
+[label.list.csrattrs]
+form = "rfc8951"
+[label.template]
+profile = "strict"
+[label.template.csrattrs]
+form = "rfc9908"
+[label.off]
+[label.off.csrattrs]
+offer = false
+"#;
+
+fn start() -> Estd {
+    let folder = Estd::folder("[\"localhost\"]");
+    let path = folder.path().join("est.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text + STRICT).unwrap();
+    Estd::start_in(folder)
+}
+
+/// curl and Bouncy Castle, in both versions of TLS, for each form, for nothing and for no path.
+#[test]
+fn clients_read_csrattrs() {
+    let estd = start();
+    let call = |mut driver: Command, label: &str, tls: &str| {
+        driver
+            .arg("csrattrs")
+            .env("EST_PORT", estd.port.to_string())
+            .env("EST_CA", estd.anchor())
+            .env("EST_OUT", estd.path(&format!("{label}-{tls}")))
+            .env("EST_TLS", tls);
+        if label.is_empty() {
+            driver.env_remove("EST_LABEL");
+        } else {
+            driver.env("EST_LABEL", label);
+        }
+        good(&format!("{driver:?}"), driver.output().unwrap())
+    };
+    let java = || {
+        let mut java = Command::new("java");
+        java.args(["-cp", &format!("{}:{JARS}", bouncy_castle().display()), "BcEst"]);
+        java
+    };
+    for (curl_tls, java_tls) in [("1.2", "TLSv1.2"), ("1.3", "TLSv1.3")] {
+        for label in ["strict", "list", "template"] {
+            let text = call(Command::new(format!("{DRIVERS}/curl_est.sh")), label, curl_tls);
+            let list = label != "template";
+            for (part, there) in [
+                ("HTTP 200 1.1 Content-Type: application/csrattrs", true),
+                (":secp384r1", true),
+                (":ecdsa-with-SHA384", true),
+                (":Extension Request", list),
+                (":1.2.840.113549.1.9.16.2.61", label != "list"),
+            ] {
+                assert_eq!(text.contains(part), there, "{label}: {part}: {text}");
+            }
+            let text = call(java(), label, java_tls);
+            // The algorithm of the key is an element of its own in the list only.
+            let elements = text.lines().filter(|line| line.starts_with("attr: ")).count();
+            assert_eq!(
+                elements,
+                match label {
+                    "strict" => 7,
+                    "list" => 5,
+                    _ => 2,
+                },
+                "{label}: {text}"
+            );
+        }
+        for label in ["", "off"] {
+            let curl = call(Command::new(format!("{DRIVERS}/curl_est.sh")), label, curl_tls);
+            assert!(curl.contains("no attributes wanted"), "{curl}");
+            let status = if label.is_empty() { "HTTP 204" } else { "HTTP 404" };
+            assert!(curl.contains(status), "{curl}");
+            let bouncy = call(java(), label, java_tls);
+            assert!(bouncy.contains("server wants no CSR attributes"), "{bouncy}");
+        }
+    }
+}
+
+/// Our own client shows what is asked for, and does it without being told.
+#[test]
+fn est_does_what_csrattrs_asks() {
+    let estd = start();
+    let server = format!("https://localhost:{}", estd.port);
+    let anchor = estd.anchor().display().to_string();
+    let est = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
+        command
+            .args(arguments)
+            .args(["--server", &server, "--cacert", &anchor])
+            .current_dir(estd.folder.path())
+            .env("EST_PASSWORD", &estd.password);
+        command.output().unwrap()
+    };
+    for label in ["strict", "list", "template"] {
+        let text = good("csrattrs", est(&["csrattrs", "--label", label, "--print"]));
+        for part in [
+            "subject: o (2.5.4.10) = \"Example\"",
+            "subject: cn (2.5.4.3), which you choose",
+            "key: p-384",
+            "ecdsa-with-SHA384",
+            "(2.5.29.17) = dns, which you choose",
+            "(2.5.29.15) = digitalSignature",
+        ] {
+            assert!(text.contains(part), "{label}: {part}: {text}");
+        }
+        let printed = decoded(text.lines().last().unwrap());
+        openssl_with(&["asn1parse", "-inform", "DER"], &printed);
+
+        let san = format!("dns:{label}.example.com");
+        let names = ["--subject", "CN=d", "--san", &san, "--label", label, "--out", label];
+        good("enroll", est(&[&["enroll", "--user", "enroll"], &names[..]].concat()));
+        let pem = fs::read(estd.path(label).join("cert.pem")).unwrap();
+        let shown = openssl_with(&["x509", "-noout", "-text"], &pem);
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains("P-384") && shown.contains("O = Example, CN = d"), "{shown}");
+        // A renewal has to hold the same, but for its names.
+        good("reenroll", est(&["reenroll", "--label", label, "--out", label]));
+        good("renew", est(&["reenroll", "--renew", "--label", label, "--out", label]));
+
+        // Without it, the server refuses by name; and it is told what only a person can give.
+        let (bare, other) = (format!("{label}-bare"), format!("{label}-other"));
+        let names = ["--subject", "CN=d", "--label", label, "--user", "enroll", "--out", &bare];
+        let refused = est(&[&["enroll", "--no-csrattrs"], &names[..]].concat());
+        assert_eq!(refused.status.code(), Some(1));
+        let text = String::from_utf8(refused.stderr).unwrap();
+        assert!(text.contains("csr.key-kind") && text.contains("p-384"), "{text}");
+        let names = ["--subject", "CN=d", "--label", label, "--user", "enroll", "--out", &other];
+        let text = String::from_utf8(est(&[&["enroll"], &names[..]].concat()).stderr).unwrap();
+        assert!(text.contains("an alternative name of kind dns"), "{text}");
+        assert!(text.contains("csr.san-demanded"), "{text}");
+    }
+    // Neither 204 nor 404 keeps anybody from enrolling.
+    for label in ["", "off"] {
+        let label: &[&str] = if label.is_empty() { &[] } else { &["--label", label] };
+        let out = format!("plain{}", label.len());
+        good("csrattrs", est(&[&["csrattrs"], label].concat()));
+        let call = ["enroll", "--subject", "CN=d", "--user", "enroll", "--out", &out];
+        good("enroll", est(&[&call[..], label].concat()));
+    }
 }
