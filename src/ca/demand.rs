@@ -243,3 +243,75 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ca::Profile, types::CsrAttrsForm};
+
+    /// What a profile and a label's attributes in this configuration ask for.
+    fn asked(toml: &str, label: &str) -> CsrAttrs {
+        let text =
+            if toml.contains("version") { toml.to_owned() } else { format!("version = 1\n{toml}") };
+        let settings = config::parse(&text, std::path::Path::new("est.toml"), &|_| None).unwrap();
+        let policy = settings
+            .labels
+            .iter()
+            .find(|(name, _)| name.as_str() == label)
+            .map_or(&settings.unlabelled, |(_, policy)| policy);
+        let rules = settings.profiles.get(&policy.profile).unwrap();
+        let attributes = &policy.csrattrs.attributes;
+        Profile::new(policy.profile.clone(), rules.clone(), attributes).csrattrs().unwrap()
+    }
+
+    #[test]
+    fn the_page_shows_what_is_asked_for() {
+        let page = include_str!("../../docs/configuration.md");
+        let chapter = page.split("## What a CSR has to hold").nth(1).unwrap();
+        let block = |kind: &str| {
+            chapter.split(&format!("```{kind}\n")).nth(1).unwrap().split("```").next().unwrap()
+        };
+        let lines = asked(block("toml"), "gateway").lines();
+        let shown: Vec<&str> = block("text").lines().skip(1).map(str::trim).collect();
+        assert_eq!(lines, shown);
+    }
+
+    #[test]
+    fn the_defaults_ask_for_nothing() {
+        assert!(asked("", "").is_empty());
+        let reordered =
+            "[profile.device]\nkeys = [\"ed25519\", \"p-256\", \"p-521\", \"p-384\", \"rsa-2048\"]";
+        assert!(asked(reordered, "").is_empty());
+        let longer =
+            "[profile.device]\nkeys = [\"ed25519\", \"p-256\", \"p-521\", \"p-384\", \"rsa-3072\"]";
+        assert_eq!(asked(longer, "").key, Some(Key::Kind(KeyKind::Ed25519)));
+    }
+
+    /// The order of `keys` and `digests` is what counts.
+    #[test]
+    fn r_7030_4_5_2_c_the_first_of_several_is_asked_for() {
+        let of = |keys: &str, digests: &str| {
+            let asked =
+                asked(&format!("[profile.device]\nkeys = [{keys}]\ndigests = [{digests}]"), "");
+            (asked.key, asked.signatures)
+        };
+        let (key, signatures) = of("\"rsa-4096\", \"p-256\"", "\"sha512\", \"sha256\"");
+        assert_eq!(key, Some(Key::Kind(KeyKind::Rsa(4096))));
+        assert_eq!(signatures, [oid::RSA_SHA512]);
+        let (key, signatures) = of("\"ed25519\"", "\"sha512\"");
+        assert_eq!((key, signatures), (Some(Key::Kind(KeyKind::Ed25519)), vec![]));
+        let every = "\"rsa-2048\", \"p-256\", \"p-384\", \"p-521\", \"ed25519\"";
+        let (key, signatures) = of(every, "\"sha384\"");
+        assert_eq!((key, signatures), (None, vec![oid::ECDSA_SHA384, oid::RSA_SHA384]));
+    }
+
+    #[test]
+    fn each_value_that_can_be_demanded_can_be_written() {
+        let toml = "[profile.device]\nrequire_subject = [\"C=DE\", \"serialNumber=a-1\", \"dnQualifier=x\", \"DC=example\", \"emailAddress=a@b\", \"UID=\u{e9}\", \"postalCode=1\"]";
+        let asked = asked(toml, "");
+        for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908] {
+            let der = asked.to_der(form).unwrap();
+            assert_eq!(CsrAttrs::parse(&der).unwrap(), asked);
+        }
+    }
+}
