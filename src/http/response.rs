@@ -1,8 +1,9 @@
 //! Answers, in the form that clients in the field can read.
 //!
 //! Bodies always have a length and are never chunked; header names go out in Title-Case (set
-//! where the connection is served); bodies of 401 are empty, because Bouncy Castle throws on
-//! others; the header stays far below the 1,024 octets that strongSwan reads at once.
+//! where the connection is served); bodies of 401, and of 404 for `/csrattrs`, are empty, because
+//! Bouncy Castle throws on others; the header stays far below the 1,024 octets that strongSwan reads
+//! at once.
 
 use super::error::Told;
 use crate::{
@@ -27,7 +28,7 @@ pub type Answer = Response<Full<Bytes>>;
 
 const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The reason of a 401, whose body is empty.
+/// The reason of a refusal whose body is empty.
 const X_REASON: HeaderName = HeaderName::from_static("x-reason");
 
 /// What comes back from an operation.
@@ -119,9 +120,7 @@ pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Ans
                 headers.append(WWW_AUTHENTICATE, challenge);
             }
         }
-        if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
-            headers.insert(X_REASON, reason);
-        }
+        reason(headers, &line);
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     }
@@ -129,6 +128,20 @@ pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Ans
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
+}
+
+/// Moves the line of a refusal from the body into the header, as a 401 has it.
+pub(super) fn wordless(answer: &mut Answer, told: &Told, id: &RequestId) {
+    *answer.body_mut() = Full::new(Bytes::new());
+    let headers = answer.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    reason(headers, &format!("{}: {} (request {id})", told.code, told.text));
+}
+
+fn reason(headers: &mut HeaderMap, line: &str) {
+    if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
+        headers.insert(X_REASON, reason);
+    }
 }
 
 /// Lists the methods that a path takes (RFC 9110 §15.5.6).

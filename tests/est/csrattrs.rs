@@ -50,10 +50,16 @@ async fn r_7030_4_5_2_a_200_204_or_404() {
     }
     let off = server.get("/.well-known/est/off/csrattrs").await;
     assert_eq!(off.status, 404);
+    // Bouncy Castle throws on a body here; the line is in the header.
+    assert_eq!((off.header("Content-Length"), off.header("Content-Type")), (Some("0"), None));
     let unknown = server.get("/.well-known/est/nobody/csrattrs").await;
     // Which of the two it is, is not told.
-    let without_id = |reply: &Reply| reply.text().split(" (request").next().unwrap().to_owned();
-    assert_eq!(without_id(&unknown), without_id(&off));
+    let reason = |reply: &Reply| {
+        let line = reply.header("X-Reason").unwrap().to_owned();
+        line.split(" (request").next().unwrap().to_owned()
+    };
+    assert_eq!(reason(&unknown), reason(&off));
+    assert_eq!(unknown.status, 404);
     assert_eq!(server.get("/.well-known/est/strict/csrattrs").await.status, 200);
 
     let head = "HEAD /.well-known/est/strict/csrattrs HTTP/1.1\r\nHost: a\r\n\r\n";
