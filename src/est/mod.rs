@@ -134,15 +134,11 @@ impl Endpoint {
     pub const fn offers(&self, operation: Operation) -> bool {
         match operation {
             Operation::CaCerts | Operation::SimpleEnroll | Operation::SimpleReenroll => true,
-<<<<<<< HEAD
             Operation::ServerKeyGen => {
                 !matches!(self.policy.rules.serverkeygen, config::ServerKeyGen::Off)
             }
-            Operation::FullCmc | Operation::CsrAttrs => false,
-=======
             Operation::CsrAttrs => self.csrattrs.is_offered(),
-            Operation::FullCmc | Operation::ServerKeyGen => false,
->>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
+            Operation::FullCmc => false,
         }
     }
 

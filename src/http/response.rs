@@ -58,7 +58,6 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
     answer
 }
 
-<<<<<<< HEAD
 /// The answer of `/serverkeygen` (RFC 7030 §4.4.2): the key, then the certificate, in MIME's form
 /// with base64 in lines whatever the client sent. No cache may keep it (RFC 9111 §5.2.2.5).
 pub(super) fn key_and_certificate(
@@ -94,14 +93,14 @@ pub(super) fn key_and_certificate(
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     request_id(headers, id);
     Ok(answer)
-=======
+}
+
 /// 204: there is nothing to say (RFC 7030 §4.5.2).
 pub(super) fn nothing(id: &RequestId) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = StatusCode::NO_CONTENT;
     request_id(answer.headers_mut(), id);
     answer
->>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
 }
 
 /// A refusal: one line of plain text with rule, what was seen, what would pass, and the request

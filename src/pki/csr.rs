@@ -5,11 +5,7 @@ use super::{
     extension::{self, Requested},
     oid,
 };
-<<<<<<< HEAD
-use crate::types::{Fault, KeyKind};
-=======
-use crate::types::{Digest, Fault};
->>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
+use crate::types::{Digest, Fault, KeyKind};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -46,7 +42,7 @@ impl Csr {
         let parts = Parts::checked(der)?;
         let key = PublicKey::parse(parts.spki)?;
         key.verify(&parts.algorithm, parts.info, &parts.signature)?;
-        Self::of(&parts, key)
+        Self::of(&parts, key, algorithm::digest(&parts.algorithm))
     }
 
     /// Reads a CSR (DER) that asks for a key to be made (RFC 7030 §4.4.1): neither the key in it nor
@@ -58,10 +54,10 @@ impl Csr {
     pub fn for_key_to_be_made(der: &[u8], accepted: &[KeyKind]) -> Result<Self, Error> {
         let parts = Parts::checked(der)?;
         let kind = super::keygen::wanted_kind(parts.spki, accepted)?;
-        Self::of(&parts, PublicKey::to_be_made(kind))
+        Self::of(&parts, PublicKey::to_be_made(kind), None)
     }
 
-    fn of(parts: &Parts<'_>, key: PublicKey) -> Result<Self, Error> {
+    fn of(parts: &Parts<'_>, key: PublicKey, digest: Option<Digest>) -> Result<Self, Error> {
         let subject = DistinguishedName::parse(parts.subject)?;
 
         let mut extensions = None;
@@ -93,7 +89,6 @@ impl Csr {
             .map(|extension| SubjectAltName::parse(&extension.value))
             .transpose()?;
         let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
-        let digest = algorithm::digest(&parts.algorithm);
         Ok(Self { subject, key, san, extensions, attributes, digest, content_sha256 })
     }
 
@@ -145,7 +140,8 @@ impl Csr {
         self.attributes.iter().any(|(one, _)| *one == oid)
     }
 
-    /// The hash function of its signature; none for Ed25519, which leaves no choice.
+    /// The hash function of its signature; none for Ed25519, which leaves no choice, and where the
+    /// signature is not looked at.
     #[must_use]
     pub const fn digest(&self) -> Option<Digest> {
         self.digest

@@ -4,8 +4,7 @@ use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs};
 use crate::{
     config::{
         Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
-        ServerKeyGen,
-        section::Section,
+        ServerKeyGen, section::Section,
     },
     types::{CaName, ProfileName},
 };

@@ -180,13 +180,9 @@ where
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
             enroll::answer(exchange, request).await
         }
-<<<<<<< HEAD
         Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
-        Operation::FullCmc | Operation::CsrAttrs => Err(Error::NotFound),
-=======
         Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
-        Operation::FullCmc | Operation::ServerKeyGen => Err(Error::NotFound),
->>>>>>> a33762a (/csrattrs: what a profile demands of a CSR, asked for and checked from one list)
+        Operation::FullCmc => Err(Error::NotFound),
     }
 }
 
