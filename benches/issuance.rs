@@ -94,7 +94,7 @@ fn main() {
     let settings =
         config::parse("version = 1", &folder.path().join("est.toml"), &|_| None).unwrap();
     let (name, rules) = settings.profiles.iter().next().unwrap();
-    let profile = Profile::new(name.clone(), rules.clone());
+    let profile = Profile::new(name.clone(), rules.clone(), &[]);
 
     println!("primitives (aws-lc-rs)");
     let key = PrivateKey::generate(KeyKind::P256).unwrap();

@@ -2,6 +2,7 @@
 //! the record of all that.
 
 mod authority;
+mod demand;
 mod hierarchy;
 mod keys;
 mod made_key;

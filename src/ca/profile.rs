@@ -1,14 +1,15 @@
 //! Profiles: the rules for one kind of certificate.
 
+use super::demand::{self, Demand};
 use crate::{
     config,
     pki::{
-        self, Csr, DistinguishedName, PublicKey, SubjectAltName,
+        self, Csr, CsrAttrs, DistinguishedName, PublicKey, SubjectAltName,
         algorithm::described,
         extension::{self, KeyUsage, Requested},
         oid,
     },
-    types::{Fault, KeyKind, ProfileName},
+    types::{CsrAttribute, Fault, KeyKind, ProfileName},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -35,6 +36,7 @@ impl From<pki::Error> for Refusal {
 pub struct Profile {
     name: ProfileName,
     rules: config::Profile,
+    demands: Vec<Demand>,
 }
 
 /// What a certificate will say, apart from what the CA adds. Exists only if a profile allowed it.
@@ -66,10 +68,21 @@ impl Profile {
         &self.rules.keys
     }
 
-    /// Takes the rules from the configuration.
+    /// Takes the rules from the configuration, and the attributes that a label demands beside them.
     #[must_use]
-    pub const fn new(name: ProfileName, rules: config::Profile) -> Self {
-        Self { name, rules }
+    pub fn new(name: ProfileName, rules: config::Profile, attributes: &[CsrAttribute]) -> Self {
+        let demands = demand::demands(&rules, attributes);
+        Self { name, rules, demands }
+    }
+
+    /// What a CSR has to hold for [`Self::content`] to accept it, for `/csrattrs`.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn csrattrs(&self) -> der::Result<CsrAttrs> {
+        let mut answer = CsrAttrs::default();
+        self.demands.iter().try_for_each(|demand| demand.ask(&mut answer))?;
+        Ok(answer)
     }
 
     /// The profile of the server's own certificate: serverAuth for clients that check the host's
@@ -109,7 +122,7 @@ impl Profile {
     /// [`Refusal`] naming the first rule that it breaks.
     pub fn content(&self, csr: &Csr) -> Result<Content, Refusal> {
         let kind = csr.key().kind();
-        self.check_key(kind)?;
+        self.demands.iter().try_for_each(|demand| demand.check(csr))?;
         csr.subject().check_as_subject()?;
         if let Some(san) = csr.san() {
             san.check(&self.rules.san)?;
@@ -165,23 +178,6 @@ impl Profile {
         })
     }
 
-    fn check_key(&self, kind: KeyKind) -> Result<(), Refusal> {
-        let accepted = self.rules.keys.iter().any(|accepted| match (accepted, kind) {
-            (KeyKind::Rsa(least), KeyKind::Rsa(bits)) => bits >= *least,
-            (accepted, kind) => *accepted == kind,
-        });
-        if accepted {
-            return Ok(());
-        }
-        let wanted: Vec<String> = self.rules.keys.iter().map(ToString::to_string).collect();
-        Err(Refusal::Unacceptable(Fault::new(
-            "csr.key-kind",
-            "the key is of a kind that the profile accepts",
-            kind,
-            wanted.join(", "),
-        )))
-    }
-
     fn extended_usage(&self, value: &[u8]) -> Result<Vec<ObjectIdentifier>, Refusal> {
         let asked = extension::extended_key_usage(value)?;
         match asked.iter().find(|usage| !self.rules.extended_key_usage.contains(usage)) {
@@ -227,12 +223,7 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
             wanted.names().join(", "),
         )
     };
-    let signing = KeyUsage::DIGITAL_SIGNATURE.and(KeyUsage::NON_REPUDIATION);
-    let possible = match kind {
-        KeyKind::Rsa(_) => signing.and(KeyUsage::KEY_ENCIPHERMENT),
-        KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => signing.and(KeyUsage::KEY_AGREEMENT),
-        KeyKind::Ed25519 => signing,
-    };
+    let possible = KeyUsage::possible(kind);
     if possible.contains(asked) {
         return Ok(asked);
     }

@@ -14,22 +14,42 @@ pub(super) fn certificates(
     response: &Response,
     now: Time,
 ) -> Result<Vec<Vec<u8>>, Error> {
+    let der = octets(operation, response, "application/pkcs7-mime", now)?;
+    cms::certificates(&der).map_err(|error| malformed(operation, error.to_string()))
+}
+
+/// Takes the CSR attributes out of an answer (RFC 7030 §4.5.2); none if there are none.
+pub(super) fn csrattrs(response: &Response, now: Time) -> Result<Option<Vec<u8>>, Error> {
+    if response.status == 204 {
+        return Ok(None);
+    }
+    octets(Operation::CsrAttrs, response, "application/csrattrs", now).map(Some)
+}
+
+fn malformed(operation: Operation, why: String) -> Error {
+    Error::Malformed { operation: operation.as_str(), why }
+}
+
+/// The DER of an answer of status 200 and this type; anything else becomes its error.
+fn octets(
+    operation: Operation,
+    response: &Response,
+    wanted: &str,
+    now: Time,
+) -> Result<Vec<u8>, Error> {
     check_status(response, now)?;
-    let malformed = |why: String| Error::Malformed { operation: operation.as_str(), why };
     let media_type = response.header("content-type").unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case("application/pkcs7-mime") {
-        return Err(malformed(format!(
-            "its content type is {:?}, not application/pkcs7-mime",
-            printable(media_type)
-        )));
+    if !essence.eq_ignore_ascii_case(wanted) {
+        let seen = printable(media_type);
+        return Err(malformed(operation, format!("its content type is {seen:?}, not {wanted}")));
     }
     // RFC 8951 §3.1: white space anywhere; Content-Transfer-Encoding means nothing.
     let text: Vec<u8> =
         response.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    let der =
-        STANDARD.decode(text).map_err(|error| malformed(format!("it is not base64: {error}")))?;
-    cms::certificates(&der).map_err(|error| malformed(error.to_string()))
+    STANDARD
+        .decode(text)
+        .map_err(|error| malformed(operation, format!("it is not base64: {error}")))
 }
 
 /// Passes an answer of status 200; anything else becomes its error.
@@ -59,8 +79,7 @@ pub(super) fn issued(
     now: Time,
     spki: &[u8],
 ) -> Result<Vec<u8>, Error> {
-    let malformed =
-        |why: &str| Error::Malformed { operation: operation.as_str(), why: why.to_owned() };
+    let malformed = |why: &str| malformed(operation, why.to_owned());
     let mut certificates = certificates(operation, response, now)?;
     let certificate = certificates.pop().ok_or_else(|| malformed("it holds no certificate"))?;
     if !certificates.is_empty() {

@@ -253,6 +253,19 @@ impl Connection {
         Ok(certificates)
     }
 
+    /// Asks what a request has to hold (RFC 7030 §4.5): CsrAttrs as DER, or nothing if the server
+    /// has nothing to ask for. No credentials are sent.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] also with 404 if the server does not offer this, [`Error::Malformed`], or
+    /// those of [`Connection::request`].
+    pub async fn csrattrs(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.path(Operation::CsrAttrs);
+        let accept = [("accept", "application/csrattrs")];
+        let response = self.request("GET", &path, &accept, Bytes::new()).await?;
+        answer::csrattrs(&response, self.peer.clock.now())
+    }
+
     /// Enrolls (RFC 7030 §4.2.1): sends a PKCS#10 request as DER, returns the certificate as DER.
     ///
     /// # Errors

@@ -32,7 +32,10 @@ extendedKeyUsage = serverAuth,1.3.6.1.5.5.7.3.28
 extendedKeyUsage = clientAuth
 ";
 
-/// `/cacerts`, `/simpleenroll` and `/simplereenroll` over TLS. Labels choose how it misbehaves:
+/// An RSA key of 4096 bits, SHA-256, and challengePassword: the sample of RFC 9908.
+const ASKED: &str = "MCkGCSqGSIb3DQEJBzARBgkqhkiG9w0BAQExBAICEAAGCSqGSIb3DQEBCw==";
+
+/// `/cacerts`, `/csrattrs` (with the label `asks`), `/simpleenroll` and `/simplereenroll` over TLS. Labels choose how it misbehaves:
 /// `busy`, `pending` (the first time), `other-key`.
 pub(crate) struct CannedServer {
     pub(crate) port: u16,
@@ -200,6 +203,17 @@ async fn answer(
     if path.ends_with("/cacerts") {
         return Ok(certs_only("-certfile issuing.pem -certfile root.pem"));
     }
+    if path.ends_with("/csrattrs") {
+        return Ok(match path.split('/').nth(3).unwrap() {
+            "asks" => hyper::Response::builder()
+                .header("content-type", "application/csrattrs")
+                .body(Full::new(ASKED.into()))
+                .unwrap(),
+            "garbage" => hyper::Response::new(Full::new("<html>".into())),
+            "pending" => hyper::Response::builder().status(204).body(Full::default()).unwrap(),
+            _ => refuse(404, ""),
+        });
+    }
     // "device:secret"
     if authorization.is_none_or(|value| value != "Basic ZGV2aWNlOnNlY3JldA==") && !certificate {
         return Ok(refuse(401, ""));
@@ -343,6 +357,21 @@ async fn several_requests_share_a_connection_in_both_versions_of_tls() {
         assert_eq!(raw.status, 200);
         assert!(raw.header("Content-Type").is_some() && !raw.text().is_empty());
     }
+}
+
+#[tokio::test]
+async fn csrattrs_may_be_there_or_not_and_no_password_goes_along() {
+    let server = CannedServer::start();
+    let ask = async |label: &str| {
+        let mut config = server.config(Trust::Anchors(vec![server.der("root")]));
+        (config.label, config.account) = (Some(label.parse().unwrap()), account());
+        Client::new(config).unwrap().connect().await.unwrap().csrattrs().await
+    };
+    assert_eq!(ask("asks").await.unwrap().unwrap(), STANDARD.decode(ASKED).unwrap());
+    assert_eq!(ask("pending").await.unwrap(), None);
+    assert!(matches!(ask("none").await, Err(Error::Refused(refusal)) if refusal.status == 404));
+    assert!(matches!(ask("garbage").await, Err(Error::Malformed { .. })));
+    assert!(server.seen().iter().all(|(_, password, _)| !password));
 }
 
 #[tokio::test]

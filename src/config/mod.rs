@@ -13,7 +13,10 @@ pub use load::{load, parse};
 
 pub use crate::types::SanKind;
 
-use crate::types::{CaName, DecryptKey, KeyKind, Label, ProfileName};
+use crate::types::{
+    CaName, CsrAttribute, CsrAttrsForm, DecryptKey, Digest, KeyKind, KeyUsage, Label, ProfileName,
+    SubjectAttribute,
+};
 use const_oid::ObjectIdentifier;
 use std::{
     collections::BTreeMap,
@@ -264,6 +267,16 @@ pub struct Profile {
     pub empty_subject: bool,
     /// Requested extensions that are left out without refusing the CSR.
     pub ignore_extensions: Vec<ObjectIdentifier>,
+    /// Hash functions accepted in the CSR's signature.
+    pub digests: Vec<Digest>,
+    /// What the subject has to hold.
+    pub require_subject: Vec<SubjectAttribute>,
+    /// Kinds of SAN entry of which there has to be one each.
+    pub require_san: Vec<SanKind>,
+    /// The key usage that the CSR has to ask for.
+    pub require_key_usage: Option<KeyUsage>,
+    /// The extended key usages that the CSR has to ask for.
+    pub require_extended_key_usage: Vec<ObjectIdentifier>,
 }
 
 /// `[est]` or `[label.NAME]`: what enrolment under a label means.
@@ -295,6 +308,19 @@ pub struct Policy {
     pub der: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
     pub repeat_window: Duration,
+    /// What `/csrattrs` says.
+    pub csrattrs: CsrAttrs,
+}
+
+/// `[est.csrattrs]` or `[label.NAME.csrattrs]`: what `/csrattrs` says beside the profile's demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsrAttrs {
+    /// Whether there is a `/csrattrs`.
+    pub offer: bool,
+    /// In which form it answers.
+    pub form: CsrAttrsForm,
+    /// Attributes that a CSR has to hold, offered or not.
+    pub attributes: Vec<CsrAttribute>,
 }
 
 /// How clients prove who they are (RFC 7030 §3.2.3, §3.3.2).

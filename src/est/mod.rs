@@ -5,6 +5,7 @@
 //! The body of a request that is not authenticated is never looked at (R-7030-4.2-a). Each
 //! operation has a file.
 
+mod csrattrs;
 mod enroll;
 mod error;
 mod keygen;
@@ -42,6 +43,7 @@ pub struct Endpoint {
     label: Option<Label>,
     ca: Arc<Ca>,
     policy: ra::Policy,
+    csrattrs: csrattrs::Offer,
 }
 
 impl Service {
@@ -61,13 +63,13 @@ impl Service {
             let ca = cas.get(&rules.ca).ok_or_else(|| format!("CA {}", rules.ca))?;
             let profile = settings.profiles.get(&rules.profile);
             let profile = profile.ok_or_else(|| format!("profile {}", rules.profile))?;
+            let attributes = &rules.csrattrs.attributes;
+            let profile = Profile::new(rules.profile.clone(), profile.clone(), attributes);
             Ok::<_, String>(Arc::new(Endpoint {
                 label: label.cloned(),
                 ca: Arc::clone(ca),
-                policy: ra::Policy {
-                    rules: rules.clone(),
-                    profile: Arc::new(Profile::new(rules.profile.clone(), profile.clone())),
-                },
+                csrattrs: csrattrs::Offer::new(&profile, rules)?,
+                policy: ra::Policy { rules: rules.clone(), profile: Arc::new(profile) },
             }))
         };
         let labelled = settings
@@ -135,7 +137,8 @@ impl Endpoint {
             Operation::ServerKeyGen => {
                 !matches!(self.policy.rules.serverkeygen, config::ServerKeyGen::Off)
             }
-            Operation::FullCmc | Operation::CsrAttrs => false,
+            Operation::CsrAttrs => self.csrattrs.is_offered(),
+            Operation::FullCmc => false,
         }
     }
 
@@ -143,6 +146,12 @@ impl Endpoint {
     #[must_use]
     pub fn cacerts(&self) -> &[u8] {
         self.ca.cacerts()
+    }
+
+    /// The answer of `/csrattrs`, DER; none if nothing is asked for (RFC 7030 §4.5.2).
+    #[must_use]
+    pub fn csrattrs(&self) -> Option<&[u8]> {
+        self.csrattrs.answer()
     }
 
     /// The label's rules.

@@ -1,8 +1,9 @@
 //! Answers, in the form that clients in the field can read.
 //!
 //! Bodies always have a length and are never chunked; header names go out in Title-Case (set
-//! where the connection is served); bodies of 401 are empty, because Bouncy Castle throws on
-//! others; the header stays far below the 1,024 octets that strongSwan reads at once.
+//! where the connection is served); bodies of 401, and of 404 for `/csrattrs`, are empty, because
+//! Bouncy Castle throws on others; the header stays far below the 1,024 octets that strongSwan reads
+//! at once.
 
 use super::error::Told;
 use crate::{
@@ -27,7 +28,7 @@ pub type Answer = Response<Full<Bytes>>;
 
 const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The reason of a 401, whose body is empty.
+/// The reason of a refusal whose body is empty.
 const X_REASON: HeaderName = HeaderName::from_static("x-reason");
 
 /// What comes back from an operation.
@@ -37,6 +38,8 @@ pub(super) enum Kind {
     CaCerts,
     /// Enrolment (RFC 7030 §4.2.3): exactly this parameter, one blank.
     Enrolled,
+    /// `/csrattrs` (RFC 7030 §4.5.2).
+    CsrAttrs,
 }
 
 /// Success: DER as base64. Content-Transfer-Encoding is no header of HTTP, and Bouncy Castle does
@@ -45,6 +48,7 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
     let media_type = match kind {
         Kind::CaCerts => "application/pkcs7-mime",
         Kind::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
+        Kind::CsrAttrs => "application/csrattrs",
     };
     let mut answer = Response::new(Full::new(Bytes::from(base64::encode(der, layout))));
     let headers = answer.headers_mut();
@@ -91,6 +95,14 @@ pub(super) fn key_and_certificate(
     Ok(answer)
 }
 
+/// 204: there is nothing to say (RFC 7030 §4.5.2).
+pub(super) fn nothing(id: &RequestId) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::new()));
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    request_id(answer.headers_mut(), id);
+    answer
+}
+
 /// A refusal: one line of plain text with rule, what was seen, what would pass, and the request
 /// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
 pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Answer {
@@ -107,9 +119,7 @@ pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Ans
                 headers.append(WWW_AUTHENTICATE, challenge);
             }
         }
-        if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
-            headers.insert(X_REASON, reason);
-        }
+        reason(headers, &line);
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     }
@@ -117,6 +127,20 @@ pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Ans
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
+}
+
+/// Moves the line of a refusal from the body into the header, as a 401 has it.
+pub(super) fn wordless(answer: &mut Answer, told: &Told, id: &RequestId) {
+    *answer.body_mut() = Full::new(Bytes::new());
+    let headers = answer.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    reason(headers, &format!("{}: {} (request {id})", told.code, told.text));
+}
+
+fn reason(headers: &mut HeaderMap, line: &str) {
+    if let Ok(reason) = HeaderValue::from_str(line.trim_end()) {
+        headers.insert(X_REASON, reason);
+    }
 }
 
 /// Lists the methods that a path takes (RFC 9110 §15.5.6).

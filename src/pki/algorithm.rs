@@ -1,7 +1,7 @@
 //! Signature algorithms: which fits which key, and how the library calls it.
 
 use super::{Error, oid};
-use crate::types::{Fault, KeyKind};
+use crate::types::{Digest, Fault, KeyKind};
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, asn1::AnyRef};
@@ -20,6 +20,60 @@ pub const fn signature_identifier(kind: KeyKind) -> &'static [u8] {
         KeyKind::Ed25519 => b"\x30\x05\x06\x03\x2b\x65\x70",
         KeyKind::Rsa(_) => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
     }
+}
+
+/// The signature algorithms that leave a choice of hash function, by kind of key.
+const SIGNATURES: [(bool, Digest, ObjectIdentifier); 6] = [
+    (false, Digest::Sha256, oid::ECDSA_SHA256),
+    (false, Digest::Sha384, oid::ECDSA_SHA384),
+    (false, Digest::Sha512, oid::ECDSA_SHA512),
+    (true, Digest::Sha256, oid::RSA_SHA256),
+    (true, Digest::Sha384, oid::RSA_SHA384),
+    (true, Digest::Sha512, oid::RSA_SHA512),
+];
+
+/// The algorithm of a signature by a key of this kind with this hash function: ECDSA, RSA PKCS#1
+/// v1.5, or Ed25519 whatever the hash.
+#[must_use]
+pub fn signature(kind: KeyKind, digest: Digest) -> ObjectIdentifier {
+    let rsa = matches!(kind, KeyKind::Rsa(_));
+    SIGNATURES
+        .iter()
+        .find(|(of_rsa, one, _)| kind != KeyKind::Ed25519 && (*of_rsa, *one) == (rsa, digest))
+        .map_or(oid::ED25519, |(_, _, oid)| *oid)
+}
+
+/// The hash function of a signature algorithm, if its OID says it.
+#[must_use]
+pub fn digest_of(signature: ObjectIdentifier) -> Option<Digest> {
+    SIGNATURES.iter().find(|(_, _, oid)| *oid == signature).map(|(_, digest, _)| *digest)
+}
+
+/// Whether this names how a CSR is signed: a signature algorithm, or a hash function alone.
+pub(super) fn is_of_signature(found: ObjectIdentifier) -> bool {
+    digest_of(found).is_some() || found == oid::RSA_PSS || digest_alone(found).is_some()
+}
+
+/// The OID of a hash function alone.
+pub(super) const fn hash(digest: Digest) -> ObjectIdentifier {
+    match digest {
+        Digest::Sha256 => oid::SHA256,
+        Digest::Sha384 => oid::SHA384,
+        Digest::Sha512 => oid::SHA512,
+    }
+}
+
+fn digest_alone(found: ObjectIdentifier) -> Option<Digest> {
+    Digest::ALL.into_iter().find(|digest| hash(*digest) == found)
+}
+
+/// The hash function of a signature; none for Ed25519.
+pub(super) fn digest(identifier: &AlgorithmIdentifierRef<'_>) -> Option<Digest> {
+    if identifier.oid != oid::RSA_PSS {
+        return digest_of(identifier.oid);
+    }
+    let encoded = identifier.parameters?.to_der().ok()?;
+    digest_alone(RsaPssParams::<der::Any>::from_der(&encoded).ok()?.hash.oid)
 }
 
 /// Chooses how to verify a signature with `identifier` by a key of this kind.

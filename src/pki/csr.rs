@@ -1,11 +1,11 @@
 //! PKCS#10 certification requests (RFC 2986).
 
 use super::{
-    DistinguishedName, Error, PublicKey, SubjectAltName,
+    DistinguishedName, Error, PublicKey, SubjectAltName, algorithm,
     extension::{self, Requested},
     oid,
 };
-use crate::types::{Fault, KeyKind};
+use crate::types::{Digest, Fault, KeyKind};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -23,6 +23,7 @@ pub struct Csr {
     san: Option<SubjectAltName>,
     extensions: Vec<Requested>,
     attributes: Vec<(ObjectIdentifier, Vec<u8>)>,
+    digest: Option<Digest>,
     content_sha256: [u8; 32],
 }
 
@@ -41,7 +42,7 @@ impl Csr {
         let parts = Parts::checked(der)?;
         let key = PublicKey::parse(parts.spki)?;
         key.verify(&parts.algorithm, parts.info, &parts.signature)?;
-        Self::of(&parts, key)
+        Self::of(&parts, key, algorithm::digest(&parts.algorithm))
     }
 
     /// Reads a CSR (DER) that asks for a key to be made (RFC 7030 §4.4.1): neither the key in it nor
@@ -53,10 +54,10 @@ impl Csr {
     pub fn for_key_to_be_made(der: &[u8], accepted: &[KeyKind]) -> Result<Self, Error> {
         let parts = Parts::checked(der)?;
         let kind = super::keygen::wanted_kind(parts.spki, accepted)?;
-        Self::of(&parts, PublicKey::to_be_made(kind))
+        Self::of(&parts, PublicKey::to_be_made(kind), None)
     }
 
-    fn of(parts: &Parts<'_>, key: PublicKey) -> Result<Self, Error> {
+    fn of(parts: &Parts<'_>, key: PublicKey, digest: Option<Digest>) -> Result<Self, Error> {
         let subject = DistinguishedName::parse(parts.subject)?;
 
         let mut extensions = None;
@@ -88,7 +89,7 @@ impl Csr {
             .map(|extension| SubjectAltName::parse(&extension.value))
             .transpose()?;
         let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
-        Ok(Self { subject, key, san, extensions, attributes, content_sha256 })
+        Ok(Self { subject, key, san, extensions, attributes, digest, content_sha256 })
     }
 
     /// The subject asked for; may be empty.
@@ -139,6 +140,13 @@ impl Csr {
         self.attributes.iter().any(|(one, _)| *one == oid)
     }
 
+    /// The hash function of its signature; none for Ed25519, which leaves no choice, and where the
+    /// signature is not looked at.
+    #[must_use]
+    pub const fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
     /// SHA-256 over subject, key and attributes without those whose value changes from one
     /// connection to the next (the challenges): equal for a CSR that is signed again for a retry
     /// (D-10).
@@ -149,7 +157,7 @@ impl Csr {
 }
 
 /// Attributes that bind a CSR to one connection or one use.
-const CHALLENGES: [ObjectIdentifier; 4] = [
+pub(super) const CHALLENGES: [ObjectIdentifier; 4] = [
     oid::CHALLENGE_PASSWORD,
     oid::OTP_CHALLENGE,
     oid::REVOCATION_CHALLENGE,

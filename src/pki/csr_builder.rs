@@ -1,7 +1,10 @@
 //! Builds PKCS#10 certification requests (RFC 2986), and reads the fields of a certificate that a
 //! re-enrolment repeats (RFC 7030 §4.2.2).
 
+mod answer;
+
 use crate::pki::private_key::{KeyError, PrivateKey};
+use crate::types::Digest;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5280, rfc5912};
 use der::asn1::{Any, BitString, Ia5StringRef, OctetString, PrintableStringRef, SetOfVec};
@@ -134,6 +137,8 @@ pub struct CsrBuilder {
     san: Option<Extension>,
     extensions: Vec<Extension>,
     attributes: Vec<Attribute>,
+    /// None: the one that goes with the key.
+    digest: Option<Digest>,
 }
 
 impl Default for CsrBuilder {
@@ -146,7 +151,13 @@ impl CsrBuilder {
     /// Starts with an empty subject and nothing asked for.
     #[must_use]
     pub const fn new() -> Self {
-        Self { subject: Vec::new(), san: None, extensions: Vec::new(), attributes: Vec::new() }
+        Self {
+            subject: Vec::new(),
+            san: None,
+            extensions: Vec::new(),
+            attributes: Vec::new(),
+            digest: None,
+        }
     }
 
     /// Takes the subject as RFC 4514 text, most specific first: `CN=device-1,O=Example,C=CH`.
@@ -290,10 +301,15 @@ impl CsrBuilder {
             attributes,
         };
         let info = info.to_der().map_err(&fault)?;
-        let (signature, algorithm) = key.sign(&info)?;
+        let (signature, algorithm) = match self.digest {
+            Some(digest) => key.sign_with(&info, digest)?,
+            None => {
+                key.sign(&info).map(|(signature, algorithm)| (signature, algorithm.to_vec()))?
+            }
+        };
         let request = Request {
             info: Any::from_der(&info).map_err(&fault)?,
-            algorithm: Any::from_der(algorithm).map_err(&fault)?,
+            algorithm: Any::from_der(&algorithm).map_err(&fault)?,
             signature: BitString::from_bytes(&signature).map_err(&fault)?,
         };
         request.to_der().map_err(&fault)

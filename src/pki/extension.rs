@@ -68,60 +68,9 @@ fn malformed(rule: &'static str, seen: impl std::fmt::Display) -> Error {
     ))
 }
 
-/// keyUsage bits in the order of RFC 5280 §4.2.1.3: bit 0 is digitalSignature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyUsage(u16);
+pub use crate::types::KeyUsage;
 
 impl KeyUsage {
-    /// digitalSignature.
-    pub const DIGITAL_SIGNATURE: Self = Self(1);
-    /// nonRepudiation (contentCommitment).
-    pub const NON_REPUDIATION: Self = Self(1 << 1);
-    /// keyEncipherment.
-    pub const KEY_ENCIPHERMENT: Self = Self(1 << 2);
-    /// dataEncipherment.
-    pub const DATA_ENCIPHERMENT: Self = Self(1 << 3);
-    /// keyAgreement.
-    pub const KEY_AGREEMENT: Self = Self(1 << 4);
-    /// keyCertSign.
-    pub const KEY_CERT_SIGN: Self = Self(1 << 5);
-    /// cRLSign.
-    pub const CRL_SIGN: Self = Self(1 << 6);
-
-    /// Both together.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether every bit of `other` is set here.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The names of the bits, in order.
-    #[must_use]
-    pub fn names(self) -> Vec<&'static str> {
-        const NAMES: [&str; 9] = [
-            "digitalSignature",
-            "nonRepudiation",
-            "keyEncipherment",
-            "dataEncipherment",
-            "keyAgreement",
-            "keyCertSign",
-            "cRLSign",
-            "encipherOnly",
-            "decipherOnly",
-        ];
-        NAMES
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| self.0 & (1 << bit) != 0)
-            .map(|(_, name)| *name)
-            .collect()
-    }
-
     /// Reads the extension's value.
     ///
     /// # Errors
@@ -142,14 +91,17 @@ impl KeyUsage {
                 "none, or unknown ones",
             ));
         }
-        Ok(Self(usage))
+        Ok(Self::from_bits(usage))
     }
 
     /// Writes the extension's value: a named-bit list without trailing zero bits (X.690 §11.2.2).
-    fn to_der(self) -> der::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn to_der(self) -> der::Result<Vec<u8>> {
         let mut octets = [0u8; 2];
         for bit in 0..9u8 {
-            if self.0 & (1 << bit) != 0
+            if self.bits() & (1 << bit) != 0
                 && let Some(octet) = octets.get_mut(usize::from(bit / 8))
             {
                 *octet |= 0x80 >> (bit % 8);
@@ -278,7 +230,7 @@ mod tests {
             (KeyUsage::DIGITAL_SIGNATURE.and(KeyUsage::KEY_ENCIPHERMENT), &[3, 2, 5, 0xa0]),
             (KeyUsage::DIGITAL_SIGNATURE.and(KeyUsage::KEY_AGREEMENT), &[3, 2, 3, 0x88]),
             (KeyUsage::KEY_CERT_SIGN.and(KeyUsage::CRL_SIGN), &[3, 2, 1, 6]),
-            (KeyUsage(1 << 8), &[3, 3, 7, 0, 0x80]),
+            (KeyUsage::from_bits(1 << 8), &[3, 3, 7, 0, 0x80]),
         ] {
             assert_eq!(usage.to_der().unwrap(), der);
             assert_eq!(KeyUsage::parse(der).unwrap(), usage);

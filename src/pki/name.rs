@@ -75,6 +75,16 @@ impl DistinguishedName {
         self.rdns.is_empty()
     }
 
+    /// The values of this type, in order: the characters of a string as UTF-8, the content of
+    /// anything else.
+    pub fn values(&self, kind: ObjectIdentifier) -> impl Iterator<Item = &[u8]> {
+        self.rdns
+            .iter()
+            .flatten()
+            .filter(move |attribute| attribute.kind == kind)
+            .map(|attribute| attribute.value.as_slice())
+    }
+
     /// Whether both say the same: order of RDNs, types and values; the ASN.1 type of a character
     /// string does not count, case does (D-08).
     #[must_use]
@@ -242,6 +252,28 @@ fn folded(value: AnyRef<'_>) -> (Option<Tag>, Vec<u8>) {
             (None, text.into_bytes())
         }
         tag => (Some(tag), octets.to_vec()),
+    }
+}
+
+/// The characters of a string of any type.
+pub(super) fn text(value: AnyRef<'_>) -> Option<String> {
+    let (tag, octets) = folded(value);
+    tag.is_none().then(|| String::from_utf8(octets).ok()).flatten()
+}
+
+/// Whether attributes of this type stand in subjects: those of X.520, and three more.
+pub(super) fn is_of_subject(kind: ObjectIdentifier) -> bool {
+    let x520 = kind.to_string();
+    x520.strip_prefix("2.5.4.").is_some_and(|last| !last.contains('.'))
+        || matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT | oid::USER_ID)
+}
+
+/// The type of string that an attribute of this type has in a new name (RFC 5280 App. A.1).
+pub(super) const fn string_tag(kind: ObjectIdentifier) -> Tag {
+    match kind {
+        oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT => Tag::Ia5String,
+        oid::COUNTRY | oid::SERIAL_NUMBER | oid::DN_QUALIFIER => Tag::PrintableString,
+        _ => Tag::Utf8String,
     }
 }
 

@@ -54,6 +54,10 @@ oids! {
     REVOCATION_CHALLENGE = "1.2.840.113549.1.9.16.2.57";
     /// id-aa-estIdentityLinking (RFC 7894 §3.3).
     EST_IDENTITY_LINKING = "1.2.840.113549.1.9.16.2.58";
+    /// id-aa-certificationRequestInfoTemplate (RFC 9908 §3.4).
+    REQUEST_TEMPLATE = "1.2.840.113549.1.9.16.2.61";
+    /// id-aa-extensionReqTemplate (RFC 9908 §3.4).
+    EXTENSION_REQUEST_TEMPLATE = "1.2.840.113549.1.9.16.2.62";
     /// id-cmc-changeSubjectName (RFC 6402 §2.8).
     CHANGE_SUBJECT_NAME = "1.3.6.1.5.5.7.7.36";
 
@@ -133,6 +137,8 @@ oids! {
     DN_QUALIFIER = "2.5.4.46";
     /// id-domainComponent.
     DOMAIN_COMPONENT = "0.9.2342.19200300.100.1.25";
+    /// id-userid (RFC 4519 §2.39).
+    USER_ID = "0.9.2342.19200300.100.1.1";
     /// emailAddress.
     EMAIL_ADDRESS = "1.2.840.113549.1.9.1";
 }

@@ -6,20 +6,24 @@
 //! AES-256-CBC, because GnuTLS and Java do not read scrypt.
 
 use super::algorithm::signature_identifier;
-use crate::types::KeyKind;
+use crate::types::{Digest, KeyKind};
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA256_ASN1_SIGNING,
+    ECDSA_P521_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+    RSA_PKCS1_SHA512, RsaKeyPair, RsaSignatureEncoding,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
+use der::{Encode, asn1::Any};
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef};
+use spki::AlgorithmIdentifierOwned;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -267,6 +271,62 @@ impl PrivateKey {
             }
         };
         Ok((signature, self.signature_algorithm_der()))
+    }
+
+    /// Signs `message` with this hash function, where the library can (for a CSR, if a server
+    /// insists); otherwise as [`PrivateKey::sign`]. Ed25519 has its own hash function.
+    ///
+    /// # Errors
+    /// [`KeyError::Unsupported`] if a key of this kind does not sign with it;
+    /// [`KeyError::Library`].
+    pub fn sign_with(
+        &self,
+        message: &[u8],
+        digest: Digest,
+    ) -> Result<(Vec<u8>, Vec<u8>), KeyError> {
+        let unsupported = || KeyError::Unsupported(format!("{} with {digest}", self.kind));
+        let signature = match &self.pair {
+            Pair::Ed25519(_) => self.sign(message)?.0,
+            Pair::Rsa(pair) => {
+                let encoding: &RsaSignatureEncoding = match digest {
+                    Digest::Sha256 => &RSA_PKCS1_SHA256,
+                    Digest::Sha384 => &RSA_PKCS1_SHA384,
+                    Digest::Sha512 => &RSA_PKCS1_SHA512,
+                };
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign(encoding, &self.random, message, &mut signature)
+                    .map_err(|_| KeyError::Library("sign"))?;
+                signature
+            }
+            Pair::Ec(_) => {
+                let algorithm = ecdsa_with(self.kind, digest).ok_or_else(unsupported)?;
+                let der = self.to_pkcs8_der()?;
+                let pair = EcdsaKeyPair::from_pkcs8(algorithm, &der).map_err(rejected)?;
+                let signature = pair.sign(&self.random, message);
+                signature.map_err(|_| KeyError::Library("sign"))?.as_ref().to_vec()
+            }
+        };
+        let parameters = matches!(self.pair, Pair::Rsa(_)).then(Any::null);
+        let oid = super::algorithm::signature(self.kind, digest);
+        let identifier = AlgorithmIdentifierOwned { oid, parameters }.to_der();
+        Ok((signature, identifier.map_err(|_| KeyError::Library("encode an algorithm"))?))
+    }
+}
+
+/// Whether a key of this kind signs with this hash function.
+pub(super) fn signs_with(kind: KeyKind, digest: Digest) -> bool {
+    !kind.is_ec() || ecdsa_with(kind, digest).is_some()
+}
+
+/// The library has one hash function for each curve, but for P-521.
+fn ecdsa_with(kind: KeyKind, digest: Digest) -> Option<&'static EcdsaSigningAlgorithm> {
+    match (kind, digest) {
+        (KeyKind::P256, Digest::Sha256) => Some(&ECDSA_P256_SHA256_ASN1_SIGNING),
+        (KeyKind::P384, Digest::Sha384) => Some(&ECDSA_P384_SHA384_ASN1_SIGNING),
+        (KeyKind::P521, Digest::Sha256) => Some(&ECDSA_P521_SHA256_ASN1_SIGNING),
+        (KeyKind::P521, Digest::Sha384) => Some(&ECDSA_P521_SHA384_ASN1_SIGNING),
+        (KeyKind::P521, Digest::Sha512) => Some(&ECDSA_P521_SHA512_ASN1_SIGNING),
+        _ => None,
     }
 }
 

@@ -101,6 +101,13 @@ impl SubjectAltName {
 }
 
 impl Entry {
+    /// Whether it has no content: in what a server asks for, the client fills it in (RFC 9908
+    /// §3.4). No certificate may hold such an entry.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.octets.is_empty()
+    }
+
     fn check(&self, accepted: &[SanKind]) -> Result<(), Error> {
         let fault = |rule: &'static str, wanted: String| {
             Err(Error::Unacceptable(Fault::new("csr.san-value", rule, &self.text, wanted)))

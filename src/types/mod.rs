@@ -2,10 +2,13 @@
 
 mod actor;
 mod binding;
+mod csrattrs;
 mod decrypt_key;
+mod digest;
 mod fault;
 mod host;
 mod key_kind;
+mod key_usage;
 mod name;
 mod peer;
 mod revocation;
@@ -15,10 +18,13 @@ mod time;
 
 pub use actor::{Actor, Method, TrustClass};
 pub use binding::{Binding, BindingKind, Spent, Unbound};
+pub use csrattrs::{CsrAttribute, CsrAttrsForm, SubjectAttribute};
 pub use decrypt_key::{DecryptKey, InvalidDecryptKey};
+pub use digest::Digest;
 pub use fault::Fault;
 pub use host::is_dns_name;
 pub use key_kind::KeyKind;
+pub use key_usage::KeyUsage;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
 pub use peer::{ClientCertificate, Origin, Peer, Verdict};
 pub use revocation::{InvalidReason, RevocationReason};

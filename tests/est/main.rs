@@ -20,6 +20,7 @@ mod cacerts;
 mod certificate;
 mod clock;
 mod connections;
+mod csrattrs;
 mod digest;
 mod encoding;
 mod enroll;

@@ -24,7 +24,7 @@ async fn r_7030_3_2_2_b_the_three_operations_are_there_with_and_without_labels()
 
 #[tokio::test]
 async fn r_7030_3_2_2_c_what_is_not_offered_is_404() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_with("[est.csrattrs]\noffer = false").await;
     assert_eq!(server.get("/.well-known/est/csrattrs").await.status, 404);
     for operation in ["fullcmc", "serverkeygen"] {
         assert_eq!(server.send(post(operation, b"x", "")).await.status, 404);

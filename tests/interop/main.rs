@@ -17,6 +17,7 @@ mod postgres;
 
 mod client_pages;
 mod clients;
+mod csrattrs;
 mod database;
 mod digest;
 mod faults;

@@ -1,7 +1,7 @@
 //! `est enroll` (RFC 7030 §4.2.1).
 
 use super::{
-    Failure,
+    Failure, csrattrs,
     files::{self, Pair, Recovered},
     options::{Common, Credentials, account, config, identity, passphrase},
     outcome::{note, say},
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     client::Client,
-    pki::{AltName, CsrBuilder, PrivateKey},
+    pki::{AltName, CsrAttrs, CsrBuilder, PrivateKey},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -35,9 +35,12 @@ pub(super) struct Enroll {
     #[arg(long, value_name = "KIND:NAME")]
     san: Vec<AltName>,
     /// The kind of key to make: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
-    /// [default: p-256].
+    /// [default: what the server asks for, otherwise p-256].
     #[arg(long, value_name = "KIND", conflicts_with = "key")]
     key_type: Option<KeyKind>,
+    /// Do not ask the server what the request has to hold (/csrattrs).
+    #[arg(long)]
+    no_csrattrs: bool,
     /// Use this key; none is made or written.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -96,6 +99,11 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
             "give the file of a private key, or leave --key away to make one",
         ));
     }
+    let asked = match command.no_csrattrs {
+        true => CsrAttrs::default(),
+        false => csrattrs::asked(&client, command.credentials.max_wait).await?,
+    };
+    let kind = command.key_type.or_else(|| csrattrs::kind(&asked));
     let (key, waiting) = match present {
         Some(pem) if kept || !command.force => {
             let key = PrivateKey::from_pem(Zeroizing::new(pem), passphrase)?;
@@ -110,10 +118,10 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
             }
             (key, false)
         }
-        Some(_) => (new_key(&pair.new_key(), command.key_type, passphrase)?, true),
-        None => (new_key(&pair.key, command.key_type, passphrase)?, false),
+        Some(_) => (new_key(&pair.new_key(), kind, passphrase)?, true),
+        None => (new_key(&pair.key, kind, passphrase)?, false),
     };
-    let csr = request.build(&key)?;
+    let csr = csrattrs::answering(request, &asked, &key)?.build(&key)?;
     let certificate =
         ask(&client, Operation::SimpleEnroll, &csr, &ca_file, command.credentials.max_wait).await?;
     put(&pair, &certificate, waiting, passphrase)

@@ -5,6 +5,7 @@
 //! the server is busy). What the key and certificate files go through is told in `files.rs`.
 
 mod cacerts;
+mod csrattrs;
 mod enroll;
 mod files;
 mod options;
@@ -38,6 +39,8 @@ enum Command {
     /// The first time, give the fingerprint of the CA that the server's operator tells you:
     /// est cacerts --server HOST --fingerprint HEX
     Cacerts(cacerts::CaCerts),
+    /// Show what the server asks of a request: key, names, extensions, attributes.
+    Csrattrs(csrattrs::Csrattrs),
     /// Make a key, get the first certificate for it.
     ///
     /// Writes key.pem (readable by its owner only), cert.pem and ca.pem. Repeating the command
@@ -80,6 +83,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = runtime.block_on(async {
         match arguments.command {
             Command::Cacerts(command) => cacerts::cacerts(command).await,
+            Command::Csrattrs(command) => csrattrs::csrattrs(command).await,
             Command::Enroll(command) => enroll::enroll(command).await,
             Command::Reenroll(command) => reenroll::reenroll(command).await,
             Command::Serverkeygen(command) => serverkeygen::serverkeygen(command).await,
@@ -169,6 +173,43 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["ca.pem", "cert.pem", "key.pem"]);
+    }
+
+    #[test]
+    fn enrolls_with_the_key_that_the_server_asks_for_unless_told_otherwise() {
+        let server = CannedServer::start();
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("https://localhost:{}", server.port);
+        let root = show_fingerprint(&fingerprint(&server.der("root")));
+        let password = server.folder.path().join("password");
+        std::fs::write(&password, "secret\n").unwrap();
+        let run = |arguments: &[&str]| {
+            let more = ["--server", &url, "--fingerprint", &root];
+            let call = ["est"].iter().chain(arguments).chain(&more).map(OsString::from);
+            assert_eq!(
+                format!("{:?}", run(call)),
+                format!("{:?}", ExitCode::SUCCESS),
+                "{arguments:?}"
+            );
+        };
+        let enroll = |label: &str, more: &[&str]| {
+            let out = folder.path().join(format!("{label}{}", more.len()));
+            std::fs::create_dir(&out).unwrap();
+            let call = ["enroll", "--subject", "CN=d", "--user", "device", "--label", label];
+            let files = ["--password-file", password.to_str().unwrap(), "--out"];
+            run(&[&call, &files[..], &[out.to_str().unwrap()], more].concat());
+            let pem = std::fs::read(out.join("key.pem")).unwrap();
+            crate::pki::PrivateKey::from_pem(pem, None).unwrap().kind().to_string()
+        };
+        assert_eq!(enroll("asks", &[]), "rsa-4096");
+        assert_eq!(enroll("asks", &["--no-csrattrs"]), "p-256");
+        assert_eq!(enroll("asks", &["--key-type", "p-384"]), "p-384");
+        // 404, and an answer that is none, keep nobody from enrolling.
+        assert_eq!(enroll("none", &[]), "p-256");
+        for label in ["asks", "none", "pending"] {
+            run(&["csrattrs", "--label", label]);
+        }
+        run(&["csrattrs", "--label", "asks", "--print"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `est reenroll` (RFC 7030 §4.2.2).
 
 use super::{
-    Failure,
+    Failure, csrattrs,
     files::{Pair, Recovered},
     options::{Common, Credentials, account, config, identity, passphrase},
     outcome::say,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     client::Client,
-    pki::CsrBuilder,
+    pki::{CsrAttrs, CsrBuilder},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -30,9 +30,12 @@ pub(super) struct Reenroll {
     /// Keep the key.
     #[arg(long)]
     renew: bool,
-    /// The kind of the new key [default: as before].
+    /// The kind of the new key [default: what the server asks for, otherwise as before].
     #[arg(long, value_name = "KIND", conflicts_with = "renew")]
     key_type: Option<KeyKind>,
+    /// Do not ask the server what the request has to hold (/csrattrs).
+    #[arg(long)]
+    no_csrattrs: bool,
     /// Folder of key.pem, cert.pem and ca.pem.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -62,12 +65,18 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
     let client = Client::new(config)?;
 
     let request = CsrBuilder::new().like_certificate(&present)?;
+    let asked = match command.no_csrattrs {
+        true => CsrAttrs::default(),
+        false => {
+            csrattrs::of_a_renewal(csrattrs::asked(&client, command.credentials.max_wait).await?)
+        }
+    };
     let csr = if command.renew {
-        request.build(&present_key)?
+        csrattrs::answering(request, &asked, &present_key)?.build(&present_key)?
     } else {
-        let kind = command.key_type.unwrap_or_else(|| present_key.kind());
+        let kind = command.key_type.unwrap_or_else(|| csrattrs::next(&asked, present_key.kind()));
         let key = new_key(&pair.new_key(), Some(kind), passphrase)?;
-        request.build(&key)?
+        csrattrs::answering(request, &asked, &key)?.build(&key)?
     };
     let certificate =
         ask(&client, Operation::SimpleReenroll, &csr, &ca_file, command.credentials.max_wait)

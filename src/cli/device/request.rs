@@ -74,14 +74,20 @@ pub(super) async fn ask_with<T>(
             }
             Err(Asked::Client(error)) => error,
         };
-        let Some(pause) = error.later() else { return Err(error.into()) };
-        let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
-        if Instant::now() + pause > end {
-            return Err(error.into());
-        }
-        note(format_args!("{error}; asking again in {} s", pause.as_secs()));
-        tokio::time::sleep(pause).await;
+        wait(error, end).await?;
     }
+}
+
+/// Waits as long as an answer says, if it says so and there is time.
+pub(super) async fn wait(error: crate::client::Error, end: Instant) -> Result<(), Failure> {
+    let Some(pause) = error.later() else { return Err(error.into()) };
+    let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
+    if Instant::now() + pause > end {
+        return Err(error.into());
+    }
+    note(format_args!("{error}; asking again in {} s", pause.as_secs()));
+    tokio::time::sleep(pause).await;
+    Ok(())
 }
 
 enum Asked {

@@ -1,6 +1,7 @@
 //! From the file to checked settings: a file for each section.
 
 mod ca;
+mod csrattrs;
 mod keys;
 mod passwords;
 mod policy;
@@ -379,6 +380,96 @@ mod tests {
             assert!(read(&format!("version = 1\n[est]\nserverkeygen = \"{word}\"")).is_ok());
         }
         assert!(read("version = 1\n[est]\nserverkeygen = \"yes\"").is_err());
+    }
+
+    #[test]
+    fn what_a_csr_has_to_hold_is_read() {
+        let settings = read(
+            r#"
+            version = 1
+            [profile.p]
+            keys = ["p-256", "p-384"]
+            digests = ["sha512"]
+            require_subject = ["O=Example = 1", "cn", "2.5.4.5=a-1", "OU=a", "OU=b"]
+            require_san = ["dns"]
+            require_key_usage = ["digitalSignature", "keyAgreement"]
+            require_extended_key_usage = ["clientAuth"]
+            [est.csrattrs]
+            form = "rfc9908"
+            attributes = ["1.3.6.1.1.1.1.22", "1.2.3=hex:0C0161", "1.2.4=base64:DAFh"]
+            "#,
+        )
+        .unwrap();
+        let profile = settings.profiles.values().find(|one| one.require_key_usage.is_some());
+        let profile = profile.unwrap();
+        let subject: Vec<(String, Option<&str>)> = profile
+            .require_subject
+            .iter()
+            .map(|one| (one.kind.to_string(), one.value.as_deref()))
+            .collect();
+        let wanted = [
+            ("2.5.4.10", Some("Example = 1")),
+            ("2.5.4.3", None),
+            ("2.5.4.5", Some("a-1")),
+            ("2.5.4.11", Some("a")),
+            ("2.5.4.11", Some("b")),
+        ];
+        assert_eq!(subject, wanted.map(|(kind, value)| (kind.to_owned(), value)));
+        assert_eq!(
+            profile.require_key_usage.unwrap().names(),
+            ["digitalSignature", "keyAgreement"]
+        );
+        let values: Vec<_> =
+            settings.unlabelled.csrattrs.attributes.iter().map(|one| one.value.clone()).collect();
+        assert_eq!(values, [None, Some(vec![12, 1, 97]), Some(vec![12, 1, 97])]);
+    }
+
+    #[test]
+    fn what_no_csr_could_hold_is_a_fault() {
+        for (keys, fault) in [
+            ("digests = []", "no hash function is left"),
+            ("digests = [\"sha1\"]", "an unknown hash function"),
+            ("digests = [\"sha256\", \"sha256\"]", "twice"),
+            ("require_subject = [\"XX\"]", "an unknown type"),
+            ("require_subject = [\"C=Germany\"]", "two capital letters"),
+            ("require_subject = [\"serialNumber=a_b\"]", "cannot have"),
+            ("require_subject = [\"O=\"]", "cannot have"),
+            ("require_subject = [\"O=a\", \"O=a\"]", "twice"),
+            ("require_san = [\"dns\"]\nsan = [\"ip\"]", "not accepted"),
+            ("require_san = [\"other\"]\nsan = [\"other\"]", "which otherName"),
+            ("require_san = [\"dns\", \"dns\"]", "twice"),
+            ("require_key_usage = [\"keyCertSign\"]", "for digitalSignature"),
+            ("require_key_usage = [\"keyEncipherment\"]", "a key of kind p-256"),
+            ("require_key_usage = [\"signing\"]", "an unknown usage"),
+            ("require_extended_key_usage = [\"serverAuth\"]", "not given"),
+        ] {
+            let text = format!("version = 1\n[profile.p]\n{keys}");
+            let told = read(&text).unwrap_err().to_string();
+            assert!(told.contains(fault), "{keys}: {told}");
+        }
+        for (attribute, fault) in [
+            ("x", "not an OID"),
+            ("1.2.3=0c0161", "neither hex: nor base64:"),
+            ("1.2.3=hex:0c01", "not DER"),
+            ("1.2.3=hex:0c016161", "not DER"),
+            ("1.2.3=hex:0c1", "not hexadecimal"),
+            ("1.2.3=base64:%", "not base64"),
+            ("1.2.840.113549.1.9.14", "require_*"),
+            ("1.2.840.113549.1.9.7", "linking"),
+            ("1.2.840.113549.1.9.16.2.61", "form"),
+            ("2.5.29.17", "require_*"),
+            ("2.5.4.3", "require_subject"),
+            ("1.2.840.10045.4.3.3", "digests"),
+            ("1.3.132.0.34", "keys"),
+        ] {
+            let text = format!("version = 1\n[label.a.csrattrs]\nattributes = [\"{attribute}\"]");
+            let told = read(&text).unwrap_err().to_string();
+            assert!(told.contains(fault) && told.contains("[label.a.csrattrs]"), "{told}");
+        }
+        let twice = "version = 1\n[est.csrattrs]\nattributes = [\"1.2.3\", \"1.2.3=hex:0500\"]";
+        assert!(read(twice).is_err());
+        assert!(read("version = 1\n[est.csrattrs]\nform = \"both \"").is_err());
+        assert!(read("version = 1\n[est.csrattrs]\nofer = true").is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `[est]` and `[label.NAME]`.
 
-use super::{DAY, MINUTE, ca::ca_name};
+use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs};
 use crate::{
     config::{
         Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
@@ -72,6 +72,7 @@ pub(super) fn policy(
         pem: section.boolean("pem", true),
         der: section.boolean("der", false),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
+        csrattrs: csrattrs(section.section("csrattrs")),
     };
     let missing = |key: &str, what: String, names: Vec<String>| {
         section.report.tell(

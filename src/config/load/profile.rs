@@ -1,9 +1,9 @@
 //! `[profile.NAME]`.
 
-use super::{DAY, MINUTE};
+use super::{DAY, MINUTE, csrattrs};
 use crate::{
     config::{Profile, SanKind, section::Section},
-    types::KeyKind,
+    types::{Digest, KeyKind},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -45,12 +45,7 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
             "write a name such as \"clientAuth\", or an OID",
             usage,
         ),
-        san: section.list("san", common, "choose of dns, ip, uri, email, other", |text| {
-            [SanKind::Dns, SanKind::Ip, SanKind::Uri, SanKind::Email, SanKind::Other]
-                .into_iter()
-                .find(|kind| kind.to_string() == text)
-                .ok_or_else(|| "an unknown kind of name".to_owned())
-        }),
+        san: section.list("san", common, "choose of dns, ip, uri, email, other", san_kind),
         empty_subject: section.boolean("empty_subject", true),
         ignore_extensions: section.list(
             "ignore_extensions",
@@ -58,7 +53,28 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
             "write OIDs such as \"1.3.6.1.4.1.311.20.2\"",
             |text| text.parse::<ObjectIdentifier>().map_err(|_| "not an OID".to_owned()),
         ),
+        digests: section.list(
+            "digests",
+            Digest::ALL.to_vec(),
+            "choose of sha256, sha384, sha512",
+            str::parse,
+        ),
+        require_subject: csrattrs::subject(&section),
+        require_san: section.list(
+            "require_san",
+            Vec::new(),
+            "choose of dns, ip, uri, email",
+            san_kind,
+        ),
+        require_key_usage: csrattrs::key_usage(&section),
+        require_extended_key_usage: section.list(
+            "require_extended_key_usage",
+            Vec::new(),
+            "write a name such as \"clientAuth\", or an OID",
+            usage,
+        ),
     };
+    csrattrs::check(&section, &profile);
     if profile.keys.is_empty() && section.has("keys") {
         section.tell("keys", "no kind of key is left", "accept at least one");
     }
@@ -67,6 +83,13 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
     }
     section.finish();
     profile
+}
+
+fn san_kind(text: &str) -> Result<SanKind, String> {
+    [SanKind::Dns, SanKind::Ip, SanKind::Uri, SanKind::Email, SanKind::Other]
+        .into_iter()
+        .find(|kind| kind.to_string() == text)
+        .ok_or_else(|| "an unknown kind of name".to_owned())
 }
 
 fn usage(text: &str) -> Result<ObjectIdentifier, String> {

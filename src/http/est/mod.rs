@@ -2,6 +2,7 @@
 //! each operation sends back.
 
 mod cacerts;
+mod csrattrs;
 mod enroll;
 mod serverkeygen;
 
@@ -180,7 +181,8 @@ where
             enroll::answer(exchange, request).await
         }
         Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
-        Operation::FullCmc | Operation::CsrAttrs => Err(Error::NotFound),
+        Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
+        Operation::FullCmc => Err(Error::NotFound),
     }
 }
 
@@ -271,6 +273,11 @@ async fn refuse(
             }
         }
         _ => {}
+    }
+    // Bouncy Castle takes a 404 for an answer here, and throws if it has a body. By the path alone: an
+    // unknown label must look like an operation that is not offered (R-7030-3.2.2-g).
+    if told.status == StatusCode::NOT_FOUND && path.ends_with("/csrattrs") {
+        response::wordless(&mut answer, &told, id);
     }
     // After a body of unknown length nothing on this connection can be believed.
     if matches!(told.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)

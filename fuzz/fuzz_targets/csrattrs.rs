@@ -1,0 +1,20 @@
+//! Any octets as CSR attributes, as a client reads them. What was read is said in words, written in
+//! each form, and read again: it still asks for the same.
+#![no_main]
+
+use estd::{
+    pki::{CsrAttrs, CsrBuilder},
+    types::{CsrAttrsForm, KeyKind},
+};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|octets: &[u8]| {
+    let Ok(read) = CsrAttrs::parse(octets) else { return };
+    let _ = read.lines();
+    let _ = CsrBuilder::new().answering(&read, KeyKind::P256);
+    for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
+        if let Ok(written) = read.to_der(form) {
+            assert!(CsrAttrs::parse(&written).is_ok(), "{read:?} as {form:?}: {written:02x?}");
+        }
+    }
+});

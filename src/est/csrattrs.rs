@@ -1,0 +1,51 @@
+//! `/csrattrs` (RFC 7030 §4.5): what a label says that a CSR has to hold.
+
+use crate::{
+    ca::Profile,
+    config::{self, Linking},
+    pki::oid,
+    types::CsrAttribute,
+};
+
+/// What a label answers.
+#[derive(Debug)]
+pub(super) enum Offer {
+    /// The operation is not offered: 404.
+    Nothing,
+    /// It is, and there is nothing to ask for: 204 (D-13).
+    Silence,
+    /// CsrAttrs, DER.
+    Answer(Vec<u8>),
+}
+
+impl Offer {
+    /// Writes the answer once for all requests: it depends on nothing but the configuration.
+    pub(super) fn new(profile: &Profile, rules: &config::Policy) -> Result<Self, String> {
+        if !rules.csrattrs.offer {
+            return Ok(Self::Nothing);
+        }
+        let encoding = |fault: der::Error| format!("/csrattrs of {}: {fault}", rules.profile);
+        let mut asked = profile.csrattrs().map_err(encoding)?;
+        if rules.linking == Linking::Required {
+            // The one that RFC 7030 §3.5 names, and the one of RFC 7894 §4: a CSR may have either.
+            let binding = [oid::CHALLENGE_PASSWORD, oid::EST_IDENTITY_LINKING];
+            let binding = binding.map(|kind| CsrAttribute { kind, value: None });
+            asked.attributes.splice(0..0, binding);
+        }
+        if asked.is_empty() {
+            return Ok(Self::Silence);
+        }
+        asked.to_der(rules.csrattrs.form).map(Self::Answer).map_err(encoding)
+    }
+
+    pub(super) const fn is_offered(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
+    pub(super) fn answer(&self) -> Option<&[u8]> {
+        match self {
+            Self::Answer(der) => Some(der),
+            Self::Nothing | Self::Silence => None,
+        }
+    }
+}

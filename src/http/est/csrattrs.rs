@@ -1,0 +1,18 @@
+//! `/csrattrs` (RFC 7030 §4.5). Nobody has to say who he is (R-7030-4.5-a).
+
+use super::{Exchange, layout_of_get};
+use crate::http::{
+    Answer,
+    response::{self, Kind},
+};
+use hyper::HeaderMap;
+
+pub(super) fn answer(exchange: &Exchange<'_>, headers: &HeaderMap) -> Answer {
+    let endpoint = &exchange.endpoint;
+    match endpoint.csrattrs() {
+        None => response::nothing(exchange.id),
+        Some(der) => {
+            response::der(Kind::CsrAttrs, der, layout_of_get(endpoint, headers), exchange.id)
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What `/csrattrs` says, in the words of the configuration.
+
+use const_oid::ObjectIdentifier;
+
+/// The form in which `/csrattrs` says what a CSR has to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CsrAttrsForm {
+    /// The list of RFC 7030 §4.5.2, as corrected by RFC 8951 §4 and RFC 9908 §3.2.
+    Rfc8951,
+    /// The template of RFC 9908 §3.4.
+    Rfc9908,
+    /// Both: a client takes the one that it knows (RFC 9908 §4).
+    Both,
+}
+
+/// An attribute that a subject has to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubjectAttribute {
+    /// Its type.
+    pub kind: ObjectIdentifier,
+    /// Its value; none if the client chooses it.
+    pub value: Option<String>,
+}
+
+/// An attribute that a CSR has to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CsrAttribute {
+    /// Its type.
+    pub kind: ObjectIdentifier,
+    /// Its value, DER; none if the client chooses it.
+    pub value: Option<Vec<u8>>,
+}
