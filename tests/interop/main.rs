@@ -20,6 +20,7 @@ mod clients;
 mod database;
 mod digest;
 mod faults;
+mod names;
 mod nodes;
 mod operations;
 mod powercut;
