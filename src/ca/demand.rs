@@ -4,7 +4,7 @@
 use crate::{
     config,
     pki::{
-        self, Csr,
+        self, Csr, DistinguishedName, SubjectAltName,
         algorithm::{self, described},
         csrattrs::{AskedExtension, CsrAttrs, Key},
         extension, oid,
@@ -86,19 +86,24 @@ impl Demand {
         Ok(())
     }
 
-    /// Whether a CSR keeps it.
+    /// Whether a CSR keeps it, with the names that the certificate would have.
     ///
     /// # Errors
     /// [`pki::Error::Unacceptable`] naming the demand; [`pki::Error::Malformed`] if the part of the
     /// CSR that it is about cannot be read.
-    pub(super) fn check(&self, csr: &Csr) -> Result<(), pki::Error> {
+    pub(super) fn check(
+        &self,
+        csr: &Csr,
+        names: &DistinguishedName,
+        alt_names: Option<&SubjectAltName>,
+    ) -> Result<(), pki::Error> {
         match self {
             Self::Key(accepted) => key(accepted, csr.key().kind()),
             Self::Digest(accepted) => digest(accepted, csr),
             Self::Subject(attributes) => {
-                attributes.iter().try_for_each(|one| subject(one, attributes, csr))
+                attributes.iter().try_for_each(|one| subject(one, attributes, names))
             }
-            Self::San(kinds) => kinds.iter().try_for_each(|kind| san(*kind, csr)),
+            Self::San(kinds) => kinds.iter().try_for_each(|kind| san(*kind, alt_names)),
             Self::KeyUsage(usage) => key_usage(*usage, csr),
             Self::ExtendedKeyUsage(usages) => extended_key_usage(usages, csr),
             Self::Attribute(wanted) => attribute(wanted, csr),
@@ -151,8 +156,12 @@ fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
     )
 }
 
-fn subject(one: &SubjectAttribute, all: &[SubjectAttribute], csr: &Csr) -> Result<(), pki::Error> {
-    let seen: Vec<&[u8]> = csr.subject().values(one.kind).collect();
+fn subject(
+    one: &SubjectAttribute,
+    all: &[SubjectAttribute],
+    names: &DistinguishedName,
+) -> Result<(), pki::Error> {
+    let seen: Vec<&[u8]> = names.values(one.kind).collect();
     let asked: Vec<Option<&str>> =
         all.iter().filter(|other| other.kind == one.kind).map(|a| a.value.as_deref()).collect();
     let given = asked.iter().flatten().all(|value| seen.contains(&value.as_bytes()));
@@ -173,12 +182,12 @@ fn subject(one: &SubjectAttribute, all: &[SubjectAttribute], csr: &Csr) -> Resul
     )
 }
 
-fn san(kind: SanKind, csr: &Csr) -> Result<(), pki::Error> {
-    let entries = csr.san().map(pki::SubjectAltName::entries).unwrap_or_default();
+fn san(kind: SanKind, names: Option<&SubjectAltName>) -> Result<(), pki::Error> {
+    let entries = names.map(SubjectAltName::entries).unwrap_or_default();
     if entries.iter().any(|entry| entry.kind == Some(kind)) {
         return Ok(());
     }
-    let texts = csr.san().map(pki::SubjectAltName::texts).unwrap_or_default();
+    let texts = names.map(SubjectAltName::texts).unwrap_or_default();
     refused(
         "csr.san-demanded",
         format!("subjectAltName has an entry of kind {kind}, which the profile demands"),

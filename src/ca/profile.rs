@@ -121,13 +121,27 @@ impl Profile {
     /// # Errors
     /// [`Refusal`] naming the first rule that it breaks.
     pub fn content(&self, csr: &Csr) -> Result<Content, Refusal> {
+        self.content_with_names(csr, csr.subject(), csr.san())
+    }
+
+    /// The same for a CSR that asks for other names than its own (RFC 6402 §2.8). Whether its
+    /// client may have them is for the caller to find out.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn content_with_names(
+        &self,
+        csr: &Csr,
+        subject: &DistinguishedName,
+        san: Option<&SubjectAltName>,
+    ) -> Result<Content, Refusal> {
         let kind = csr.key().kind();
-        self.demands.iter().try_for_each(|demand| demand.check(csr))?;
-        csr.subject().check_as_subject()?;
-        if let Some(san) = csr.san() {
+        self.demands.iter().try_for_each(|demand| demand.check(csr, subject, san))?;
+        subject.check_as_subject()?;
+        if let Some(san) = san {
             san.check(&self.rules.san)?;
         }
-        if csr.subject().is_empty() && (csr.san().is_none() || !self.rules.empty_subject) {
+        if subject.is_empty() && (san.is_none() || !self.rules.empty_subject) {
             let wanted = if self.rules.empty_subject {
                 "a subject, a subjectAltName, or both"
             } else {
@@ -136,7 +150,7 @@ impl Profile {
             return Err(Refusal::Unacceptable(Fault::new(
                 "csr.no-name",
                 "a certificate has a name (RFC 5280 section 4.1.2.6)",
-                if csr.san().is_some() {
+                if san.is_some() {
                     "an empty subject"
                 } else {
                     "an empty subject and no subjectAltName"
@@ -168,8 +182,8 @@ impl Profile {
         }
         Ok(Content {
             profile: self.name.clone(),
-            subject: csr.subject().clone(),
-            san: csr.san().cloned(),
+            subject: subject.clone(),
+            san: san.cloned(),
             key: csr.key().clone(),
             key_usage,
             extended_key_usage,

@@ -306,6 +306,13 @@ pub struct Policy {
     pub pem: bool,
     /// Whether a CSR that is no base64 but DER itself is accepted (D-20).
     pub der: bool,
+    /// Whether changeSubjectName is acted on (RFC 6402 §2.8). The new names are authorised like any.
+    pub change_names: bool,
+    /// How long after its end a certificate may still be renewed by `/simplereenroll`; zero: not at
+    /// all.
+    pub expired_grace: Duration,
+    /// Whether an enrolment's answer holds the issuing CA's certificate beside the device's (D-28).
+    pub include_chain: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
     pub repeat_window: Duration,
     /// What `/csrattrs` says.

@@ -79,7 +79,7 @@ impl Service {
 
 /// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
 /// (R-7030-3.5-e); and what the server made of a request that another client would have sent
-/// otherwise. None of it relaxes a check.
+/// otherwise; and what was decided. None of it relaxes a check.
 pub(super) fn facts(
     identity: &Identity,
     enrollment: Enrollment<'_>,
@@ -92,5 +92,7 @@ pub(super) fn facts(
     let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
     let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
     let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
-    scheme.into_iter().chain(linked).chain(adapted).collect()
+    let mut facts: Vec<_> = scheme.into_iter().chain(linked).chain(adapted).collect();
+    facts.extend(decision.facts.iter().cloned());
+    facts
 }

@@ -25,6 +25,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 /// All that the server's labels offer.
@@ -112,11 +113,16 @@ impl Service {
     pub async fn authenticate(
         &self,
         endpoint: &Endpoint,
+        operation: Operation,
         peer: &Peer,
         credentials: Option<&Credentials>,
     ) -> Result<Identity, Error> {
         let (rules, label, now) = (endpoint.rules(), endpoint.label.as_ref(), self.clock.now());
-        Ok(self.authenticator.authenticate(rules, label, peer, credentials, now).await?)
+        let grace = match operation {
+            Operation::SimpleReenroll => rules.expired_grace,
+            _ => Duration::ZERO,
+        };
+        Ok(self.authenticator.authenticate(rules, label, peer, credentials, grace, now).await?)
     }
 
     /// The challenges of a 401: `stale` if the password was right, and only the nonce too old.
@@ -139,6 +145,17 @@ impl Endpoint {
             }
             Operation::CsrAttrs => self.csrattrs.is_offered(),
             Operation::FullCmc => false,
+        }
+    }
+
+    /// The certificates of an enrolment's answer (RFC 7030 §4.2.3): the issued one, and only by
+    /// the label's choice the one of the CA that issued it (D-28).
+    #[must_use]
+    pub fn answered<'a>(&'a self, certificate: &'a [u8]) -> Vec<&'a [u8]> {
+        if self.policy.rules.include_chain {
+            vec![certificate, self.ca.issuing().der()]
+        } else {
+            vec![certificate]
         }
     }
 

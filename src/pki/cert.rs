@@ -2,6 +2,7 @@
 
 use super::{
     DistinguishedName, Error, PublicKey, SubjectAltName,
+    csr_builder::{CsrError, not_der},
     extension::{self, KeyUsage},
     oid,
 };
@@ -9,11 +10,11 @@ use crate::types::{Fault, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
     Reader, SliceReader, Tag, TagNumber,
-    asn1::{AnyRef, BitStringRef, OctetStringRef},
+    asn1::{AnyRef, BitStringRef, OctetString, OctetStringRef},
 };
 use spki::AlgorithmIdentifierRef;
 use std::fmt;
-use x509_cert::time::Time as X509Time;
+use x509_cert::{ext::Extension, time::Time as X509Time};
 
 /// A certificate that was read, and not verified: whether to believe it is decided elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +41,7 @@ impl Certificate {
     /// cannot be read (serial number, names, SAN, extKeyUsage).
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let parts = Parts::read(der).map_err(malformed)?;
-        let value =
-            |oid| parts.extensions.iter().find(|(found, _)| *found == oid).map(|(_, value)| *value);
+        let value = |oid| parts.extensions.iter().find(|one| one.oid == oid).map(|one| one.value);
         let subject_key_identifier = value(oid::SUBJECT_KEY_IDENTIFIER)
             .map(<&OctetStringRef as der::Decode<'_>>::from_der)
             .transpose()
@@ -62,7 +62,7 @@ impl Certificate {
                 .transpose()?
                 .unwrap_or_default(),
             subject_key_identifier,
-            extensions: parts.extensions.iter().map(|(oid, _)| *oid).collect(),
+            extensions: parts.extensions.iter().map(|one| one.oid).collect(),
         })
     }
 
@@ -178,6 +178,61 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// Fields of a certificate as they stand in it, octet for octet: for a device, which repeats them
+/// or shows them, and takes anchors whose serial number or names a CA of ours would not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFields {
+    /// The issuer, a Name.
+    pub issuer: Vec<u8>,
+    /// The subject, a Name.
+    pub subject: Vec<u8>,
+    /// The SubjectPublicKeyInfo.
+    pub public_key_spki: Vec<u8>,
+    /// The extensions; none in a version 1 certificate.
+    pub extensions: Vec<Extension>,
+}
+
+impl CertificateFields {
+    /// Takes a certificate apart. Its signature is not looked at.
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if it is no certificate.
+    pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
+        let fault = not_der("the certificate");
+        let parts = Parts::read(certificate).map_err(&fault)?;
+        let extensions = parts.extensions.iter().map(|one| {
+            let extn_value = OctetString::new(one.value)?;
+            Ok(Extension { extn_id: one.oid, critical: one.critical, extn_value })
+        });
+        Ok(Self {
+            issuer: parts.issuer.to_vec(),
+            subject: parts.subject.to_vec(),
+            public_key_spki: parts.spki.to_vec(),
+            extensions: extensions.collect::<der::Result<_>>().map_err(&fault)?,
+        })
+    }
+
+    /// The subjectAltName extension.
+    #[must_use]
+    pub fn subject_alt_name(&self) -> Option<&Extension> {
+        self.extension(oid::SUBJECT_ALT_NAME)
+    }
+
+    /// The extension with this identifier.
+    #[must_use]
+    pub fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
+        self.extensions.iter().find(|extension| extension.extn_id == oid)
+    }
+
+    /// The subject as RFC 4514 text, for people to read.
+    #[must_use]
+    pub fn subject_text(&self) -> String {
+        DistinguishedName::parse(&self.subject)
+            .map_or_else(|_| "(unreadable)".to_owned(), |name| name.to_string())
+    }
+}
+
+/// What every reader of certificates begins with: the fields, borrowed from the octets.
 struct Parts<'a> {
     serial: &'a [u8],
     issuer: &'a [u8],
@@ -185,7 +240,13 @@ struct Parts<'a> {
     spki: &'a [u8],
     not_before: X509Time,
     not_after: X509Time,
-    extensions: Vec<(ObjectIdentifier, &'a [u8])>,
+    extensions: Vec<PartOfExtension<'a>>,
+}
+
+struct PartOfExtension<'a> {
+    oid: ObjectIdentifier,
+    critical: bool,
+    value: &'a [u8],
 }
 
 impl<'a> Parts<'a> {
@@ -209,10 +270,10 @@ impl<'a> Parts<'a> {
         }
         let serial: AnyRef<'a> = tbs.decode()?;
         let _algorithm: AlgorithmIdentifierRef<'_> = tbs.decode()?;
-        let issuer = tbs.tlv_bytes()?;
+        let issuer = name(tbs)?;
         let (not_before, not_after) =
             tbs.sequence(|validity| Ok::<_, der::Error>((validity.decode()?, validity.decode()?)))?;
-        let subject = tbs.tlv_bytes()?;
+        let subject = name(tbs)?;
         let spki = tbs.tlv_bytes()?;
         let mut extensions = Vec::new();
         while !tbs.is_finished() {
@@ -223,9 +284,13 @@ impl<'a> Parts<'a> {
                     while !list.is_finished() {
                         extensions.push(list.sequence(|extension| {
                             let oid = extension.decode()?;
-                            let _critical: Option<bool> = extension.decode()?;
+                            let critical: Option<bool> = extension.decode()?;
                             let value: &'a OctetStringRef = extension.decode()?;
-                            Ok::<_, der::Error>((oid, value.as_bytes()))
+                            Ok::<_, der::Error>(PartOfExtension {
+                                oid,
+                                critical: critical.unwrap_or_default(),
+                                value: value.as_bytes(),
+                            })
                         })?);
                     }
                     Ok::<_, der::Error>(())
@@ -242,6 +307,11 @@ impl<'a> Parts<'a> {
             extensions,
         })
     }
+}
+
+fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
+    Tag::peek(reader)?.assert_eq(Tag::Sequence)?;
+    reader.tlv_bytes()
 }
 
 fn malformed(fault: impl fmt::Display) -> Error {

@@ -245,6 +245,11 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The SubjectPublicKeyInfo of a request whose signature is not looked at.
+pub(super) fn public_key(request: &[u8]) -> der::Result<&[u8]> {
+    Parts::read(request).map(|parts| parts.spki)
+}
+
 fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>> {
     let mut out = Vec::new();
     if info.is_finished() {

@@ -1,14 +1,16 @@
-//! Builds PKCS#10 certification requests (RFC 2986), and reads the fields of a certificate that a
-//! re-enrolment repeats (RFC 7030 §4.2.2).
+//! Builds PKCS#10 certification requests (RFC 2986).
 
 mod answer;
 
-use crate::pki::private_key::{KeyError, PrivateKey};
+use crate::pki::{
+    CertificateFields, ChangeSubjectName, oid,
+    private_key::{KeyError, PrivateKey},
+};
 use crate::types::Digest;
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5280, rfc5912};
 use der::asn1::{Any, BitString, Ia5StringRef, OctetString, PrintableStringRef, SetOfVec};
-use der::{Decode, Encode, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged};
+use der::{Decode, Encode, Sequence, Tag, Tagged};
 use std::net::IpAddr;
 use std::str::FromStr;
 use x509_cert::attr::Attribute;
@@ -40,6 +42,9 @@ pub enum CsrError {
         /// The rule that it breaks.
         why: &'static str,
     },
+    /// A certificate has a name.
+    #[error("the new certificate would have neither a subject nor an alternative name")]
+    NoName,
     /// A certificate, name, extension or attribute that was given is not DER.
     #[error("{what} is not valid DER: {source}")]
     Der {
@@ -53,7 +58,7 @@ pub enum CsrError {
     Key(#[from] KeyError),
 }
 
-fn not_der(what: &'static str) -> impl Fn(der::Error) -> CsrError {
+pub(super) fn not_der(what: &'static str) -> impl Fn(der::Error) -> CsrError {
     move |source| CsrError::Der { what, source }
 }
 
@@ -271,6 +276,21 @@ impl CsrBuilder {
         Ok(self)
     }
 
+    /// Asks for the subject and the alternative names of `wanted` in place of this request's own,
+    /// which are those of the certificate to be replaced (RFC 6402 §2.8, RFC 7030 §4.2.2).
+    ///
+    /// # Errors
+    /// [`CsrError::NoName`] if `wanted` has neither; [`CsrError::Der`] never.
+    pub fn change_names(self, wanted: &Self) -> Result<Self, CsrError> {
+        let named = !wanted.subject.is_empty() && wanted.subject != b"\x30\x00";
+        let subject = named.then_some(wanted.subject.as_slice());
+        let san = wanted.san.as_ref().map(|san| san.extn_value.as_bytes());
+        if subject.is_none() && san.is_none() {
+            return Err(CsrError::NoName);
+        }
+        self.attribute(oid::CHANGE_SUBJECT_NAME, &ChangeSubjectName::encode(subject, san))
+    }
+
     /// Signs and encodes the request.
     ///
     /// # Errors
@@ -332,109 +352,13 @@ fn without_blanks(text: &str) -> String {
     clean
 }
 
-/// Fields of a certificate (RFC 5280 §4.1) as they stand in it, octet for octet. Its signature is
-/// not looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFields {
-    /// The issuer, a Name.
-    pub issuer: Vec<u8>,
-    /// The subject, a Name.
-    pub subject: Vec<u8>,
-    /// The SubjectPublicKeyInfo.
-    pub public_key_spki: Vec<u8>,
-    /// The extensions; none in a version 1 certificate.
-    pub extensions: Vec<Extension>,
-}
-
-impl CertificateFields {
-    /// Takes a certificate apart.
-    ///
-    /// # Errors
-    /// [`CsrError::Der`] if it is no certificate.
-    pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
-        let fault = not_der("the certificate");
-        let mut reader = SliceReader::new(certificate).map_err(&fault)?;
-        let fields = reader
-            .sequence(|outer| {
-                let fields = outer.sequence(Self::tbs)?;
-                outer.tlv_bytes()?; // signatureAlgorithm
-                outer.tlv_bytes()?; // signatureValue
-                Ok::<_, der::Error>(fields)
-            })
-            .map_err(&fault)?;
-        reader.finish().map_err(&fault)?;
-        Ok(fields)
-    }
-
-    fn tbs<'a>(tbs: &mut SliceReader<'a>) -> der::Result<Self> {
-        let explicit =
-            |number| Tag::ContextSpecific { constructed: true, number: TagNumber(number) };
-        if Tag::peek(tbs)? == explicit(0) {
-            tbs.tlv_bytes()?; // version
-        }
-        tbs.tlv_bytes()?; // serialNumber
-        tbs.tlv_bytes()?; // signature
-        let issuer = name(tbs)?;
-        tbs.tlv_bytes()?; // validity
-        let subject = name(tbs)?;
-        let public_key_spki = tbs.tlv_bytes()?.to_vec();
-        let mut extensions = Vec::new();
-        while !tbs.is_finished() {
-            let field = Any::decode(tbs)?;
-            if field.tag() == explicit(3) {
-                extensions = Vec::<Extension>::from_der(field.value())?;
-            }
-        }
-        Ok(Self { issuer, subject, public_key_spki, extensions })
-    }
-
-    /// The subjectAltName extension.
-    #[must_use]
-    pub fn subject_alt_name(&self) -> Option<&Extension> {
-        self.extension(rfc5280::ID_CE_SUBJECT_ALT_NAME)
-    }
-
-    /// The extension with this identifier.
-    #[must_use]
-    pub fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
-        self.extensions.iter().find(|extension| extension.extn_id == oid)
-    }
-
-    /// The subject as RFC 4514 text, for people to read.
-    #[must_use]
-    pub fn subject_text(&self) -> String {
-        Name::from_der(&self.subject)
-            .map_or_else(|_| "(unreadable)".to_owned(), |name| name.to_string())
-    }
-}
-
 /// Takes the SubjectPublicKeyInfo out of a PKCS#10 request, octet for octet. Its signature is not
 /// looked at.
 ///
 /// # Errors
 /// [`CsrError::Der`] if it is no request.
 pub fn request_public_key_spki(request: &[u8]) -> Result<Vec<u8>, CsrError> {
-    let fault = not_der("the request");
-    let mut reader = SliceReader::new(request).map_err(&fault)?;
-    reader
-        .sequence(|outer| {
-            let spki = outer.sequence(|info| {
-                info.tlv_bytes()?; // version
-                name(info)?;
-                let spki = info.tlv_bytes()?.to_vec();
-                info.tlv_bytes()?; // attributes
-                Ok::<_, der::Error>(spki)
-            })?;
-            outer.tlv_bytes()?; // signatureAlgorithm
-            outer.tlv_bytes()?; // signature
-            Ok::<_, der::Error>(spki)
-        })
-        .map_err(&fault)
-}
-
-fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<Vec<u8>> {
-    Tag::peek(reader)?.assert_eq(Tag::Sequence)?;
-    Ok(reader.tlv_bytes()?.to_vec())
+    super::csr::public_key(request).map(<[u8]>::to_vec).map_err(not_der("the request"))
 }
 
 #[cfg(test)]

@@ -89,6 +89,12 @@ impl SubjectAltName {
         set(self) == set(other)
     }
 
+    /// Whether `other` holds every name of this one, octet for octet.
+    #[must_use]
+    pub fn is_part_of(&self, other: &Self) -> bool {
+        self.entries.iter().all(|name| other.entries.iter().any(|one| one.der == name.der))
+    }
+
     /// Checks that each name is one of the kinds `accepted` and well formed: DNS names in
     /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 octets,
     /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6).
@@ -274,7 +280,13 @@ mod tests {
         let ab = parse(&[0x30, 6, 0x82, 1, b'a', 0x82, 1, b'b']);
         let ba = parse(&[0x30, 6, 0x82, 1, b'b', 0x82, 1, b'a']);
         assert!(ab.same_as(&ba));
-        assert!(!ab.same_as(&parse(&[0x30, 3, 0x82, 1, b'a'])));
+        let a = parse(&[0x30, 3, 0x82, 1, b'a']);
+        assert!(!ab.same_as(&a));
+        assert!(a.is_part_of(&ba) && !ba.is_part_of(&a));
+        // Two otherNames of one type read the same, and are not.
+        let other = |value| parse(&[0x30, 10, 0xa0, 8, 6, 2, 42, 3, 0xa0, 2, 5, value]);
+        assert_eq!(other(0).texts(), other(1).texts());
+        assert!(!other(0).is_part_of(&other(1)) && other(1).is_part_of(&other(1)));
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Identity {
     pub record: Option<Arc<Issuance>>,
     /// How its password was proved, if one was.
     pub scheme: Option<Scheme>,
+    /// When the certificate expired, if it was taken all the same, to be renewed.
+    pub expired: Option<Time>,
 }
 
 /// Why nobody is authenticated.
@@ -136,6 +138,8 @@ pub struct Authenticator {
 enum Shown {
     Nothing,
     Trusted(Box<Certificate>, TrustClass, Option<Arc<Issuance>>),
+    /// Trusted until it expired, at this moment.
+    Expired(Box<Certificate>),
     NotYet(Fault),
     Bad(Fault),
 }
@@ -220,7 +224,8 @@ impl Authenticator {
     }
 
     /// Finds out who asks, by what `rules` accept. A password that is sent has to be right, also
-    /// where a certificate would do.
+    /// where a certificate would do. A certificate that this server issued may have expired, but not
+    /// longer than `grace` ago: zero but for its renewal.
     ///
     /// # Errors
     /// [`Unauthenticated`].
@@ -230,12 +235,13 @@ impl Authenticator {
         label: Option<&Label>,
         peer: &Peer,
         credentials: Option<&Credentials>,
+        grace: Duration,
         now: Time,
     ) -> Result<Identity, Unauthenticated> {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
         let demand = rules.authentication;
         let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
-        let shown = self.look_up(shown).await?;
+        let (shown, expired) = self.look_up(shown, grace, now).await?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
         if let (Both | ByCertificate, Shown::NotYet(fault)) = (demand, &shown) {
             return Err(Unauthenticated::NotYetValid(fault.clone()));
@@ -262,6 +268,7 @@ impl Authenticator {
                 certificate: Some((*certificate, class)),
                 record,
                 scheme,
+                expired,
             }),
             (Shown::Trusted(certificate, class, record), None)
                 if matches!(demand, ByCertificate | Either) =>
@@ -274,6 +281,7 @@ impl Authenticator {
                     certificate: Some((*certificate, class)),
                     record,
                     scheme: None,
+                    expired,
                 })
             }
             (_, Some(account)) => Ok(Identity {
@@ -281,6 +289,7 @@ impl Authenticator {
                 certificate: None,
                 record: None,
                 scheme,
+                expired: None,
             }),
             (Shown::NotYet(fault), None) => Err(Unauthenticated::NotYetValid(fault)),
             (shown, None) => Err(Unauthenticated::Challenge(match demand {
@@ -292,19 +301,37 @@ impl Authenticator {
 
     /// Finds the record of a certificate that may be one of this server's. One that was revoked
     /// proves nothing (R-7030-3.3.2-c), whoever asks and for what.
-    async fn look_up(&self, shown: Shown) -> Result<Shown, Unauthenticated> {
-        let Shown::Trusted(certificate, class, _) = shown else { return Ok(shown) };
+    ///
+    /// One that has expired is gone, unless it is ours, and that is not longer ago than `grace`.
+    async fn look_up(
+        &self,
+        shown: Shown,
+        grace: Duration,
+        now: Time,
+    ) -> Result<(Shown, Option<Time>), Unauthenticated> {
+        let (certificate, class, expired) = match shown {
+            Shown::Trusted(certificate, class, _) => (certificate, class, None),
+            Shown::Expired(certificate) => {
+                let moment = certificate.not_after();
+                if now > moment.plus(grace) {
+                    return Ok((expired_at(moment), None));
+                }
+                (certificate, TrustClass::Explicit, Some(moment))
+            }
+            other => return Ok((other, None)),
+        };
         let record = self.store.find(certificate.serial()).await?;
         let record = record.filter(|record| record.certificate == certificate.der());
         if let Some(revocation) = record.as_ref().and_then(|record| record.revocation) {
-            return Ok(bad(&format!(
-                "one that was revoked at {}: {}",
-                revocation.at, revocation.reason
-            )));
+            let seen = format!("one that was revoked at {}: {}", revocation.at, revocation.reason);
+            return Ok((bad(&seen), None));
+        }
+        if let (Some(moment), None) = (expired, &record) {
+            return Ok((expired_at(moment), None));
         }
         // What only a third party's anchor vouches for has no rights as one of ours.
         let record = record.filter(|_| class == TrustClass::Explicit);
-        Ok(Shown::Trusted(certificate, class, record))
+        Ok((Shown::Trusted(certificate, class, record), expired))
     }
 
     async fn check(
@@ -471,7 +498,7 @@ impl Shown {
     fn fault(self) -> Fault {
         match self {
             Self::Bad(fault) | Self::NotYet(fault) => fault,
-            Self::Nothing | Self::Trusted(..) => Fault::new(
+            Self::Nothing | Self::Trusted(..) | Self::Expired(_) => Fault::new(
                 "auth.none",
                 "a client shows who it is before it enrols (RFC 7030 section 4.2)",
                 "neither a client certificate nor a password that is accepted here",
@@ -508,21 +535,32 @@ fn bad(seen: &str) -> Shown {
     ))
 }
 
+fn expired_at(moment: Time) -> Shown {
+    bad(&format!("one that expired at {moment}"))
+}
+
 fn shown(peer: &Peer, now: Time) -> Shown {
     let Some(shown) = &peer.certificate else { return Shown::Nothing };
     let class = match &shown.verdict {
-        Verdict::Trusted(class) => *class,
+        Verdict::Trusted(class) => Some(*class),
+        Verdict::Expired => None,
         Verdict::NotYet(moment) => return not_yet(*moment, now),
         Verdict::Untrusted(reason) => return bad(reason),
     };
     match Certificate::parse(&shown.der) {
         // A connection may outlive the certificate that opened it.
-        Ok(certificate) if now > certificate.not_after() => {
-            bad(&format!("one that expired at {}", certificate.not_after()))
-        }
+        Ok(certificate) if now > certificate.not_after() => match class {
+            Some(TrustClass::Implicit) => expired_at(certificate.not_after()),
+            Some(TrustClass::Explicit) | None => Shown::Expired(Box::new(certificate)),
+        },
         // Nor does the clock go forward only.
         Ok(certificate) if now < certificate.not_before() => not_yet(certificate.not_before(), now),
-        Ok(certificate) => Shown::Trusted(Box::new(certificate), class, None),
+        Ok(certificate) => match class {
+            Some(class) => Shown::Trusted(Box::new(certificate), class, None),
+            // What has expired is an intermediate certificate, or the clock was set back: then a
+            // new connection finds it valid.
+            None => bad("one whose chain has expired"),
+        },
         Err(fault) => bad(&fault.fault().seen),
     }
 }

@@ -4,7 +4,7 @@ use super::{Identity, linking};
 use crate::{
     ca::{Content, Profile, Refusal},
     config::{self, CertificateNames},
-    pki::{Certificate, Csr, oid},
+    pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     store::RequestKey,
     types::{BindingKind, Fault, Label, Method, Operation, Peer, Serial},
 };
@@ -46,6 +46,8 @@ pub struct Decision {
     pub request_key: RequestKey,
     /// By what the CSR was bound to its connection (RFC 7030 §3.5).
     pub linked: Option<BindingKind>,
+    /// Further facts for its event.
+    pub facts: Vec<(&'static str, String)>,
 }
 
 /// Why the request is not granted.
@@ -75,6 +77,54 @@ impl From<Refusal> for Denial {
     }
 }
 
+impl From<pki::Error> for Denial {
+    fn from(fault: pki::Error) -> Self {
+        Self::Unacceptable(fault.fault().clone())
+    }
+}
+
+/// The names that a certificate is to have.
+#[derive(Clone, Copy)]
+struct Names<'a> {
+    subject: &'a DistinguishedName,
+    san: Option<&'a SubjectAltName>,
+}
+
+impl<'a> Names<'a> {
+    const fn of_csr(csr: &'a Csr) -> Self {
+        Self { subject: csr.subject(), san: csr.san() }
+    }
+
+    const fn of_certificate(certificate: &'a Certificate) -> Self {
+        Self { subject: certificate.subject(), san: certificate.san() }
+    }
+
+    /// D-08: subject by value in order, subjectAltName as a set; both absent is equal, one absent
+    /// is not.
+    fn same_as(self, other: Names<'_>) -> bool {
+        let san = match (self.san, other.san) {
+            (Some(one), Some(other)) => one.same_as(other),
+            (None, None) => true,
+            _ => false,
+        };
+        san && self.subject.same_as(other.subject)
+    }
+}
+
+impl std::fmt::Display for Names<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.subject.is_empty() {
+            f.write_str("an empty subject")?;
+        } else {
+            write!(f, "{}", self.subject)?;
+        }
+        match self.san {
+            Some(san) => write!(f, " with {}", san.texts().join(", ")),
+            None => f.write_str(" without subjectAltName"),
+        }
+    }
+}
+
 /// Decides on an enrolment or re-enrolment.
 ///
 /// # Errors
@@ -85,58 +135,92 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
         Err(Denial::Linking(_)) if is_ra(policy, request.identity) => None,
         outcome => outcome?,
     };
-    refuse_unsupported(request.csr)?;
+    let Request { identity, csr, .. } = request;
+    let change = change(policy, request)?;
+    let asked = change
+        .as_ref()
+        .map_or_else(|| Names::of_csr(csr), |new| Names { subject: new.subject(), san: new.san() });
     let predecessor = match request.operation {
-        Operation::SimpleReenroll => Some(re_enrolment(policy, request)?),
+        Operation::SimpleReenroll => Some(re_enrolment(policy, request, asked)?),
         Operation::SimpleEnroll
-        | Operation::ServerKeyGen
-        | Operation::FullCmc
         | Operation::CaCerts
-        | Operation::CsrAttrs => enrolment(policy, request)?,
+        | Operation::FullCmc
+        | Operation::ServerKeyGen
+        | Operation::CsrAttrs => enrolment(policy, request, asked, change.is_some())?,
     };
-    let content = policy.profile.content(request.csr)?;
+    let content = policy.profile.content_with_names(csr, asked.subject, asked.san)?;
+    let mut facts = Vec::new();
+    if let Some(predecessor) = predecessor {
+        let kept = has_same_key(csr, predecessor);
+        facts.push(("renewal", if kept { "renew" } else { "rekey" }.to_owned()));
+    }
+    if change.is_some() {
+        facts.push(("former_names", Names::of_csr(csr).to_string()));
+    }
+    facts.extend(identity.expired.map(|moment| ("expired", moment.to_string())));
+    let predecessor = predecessor.map(|certificate| certificate.serial().clone());
     let request_key = request_key(request, predecessor.as_ref());
     linking::spend(linked, request.peer)?;
-    Ok(Decision { content, request_key, predecessor, linked })
+    Ok(Decision { content, request_key, predecessor, linked, facts })
 }
 
-/// Attributes with a meaning that this server does not act on yet. To leave them unread would
-/// issue what the client did not ask for.
-fn refuse_unsupported(csr: &Csr) -> Result<(), Denial> {
-    let unsupported = [(oid::CHANGE_SUBJECT_NAME, "changeSubjectName (RFC 6402)")];
-    unsupported.iter().find(|(oid, _)| csr.has_attribute(*oid)).map_or(Ok(()), |(_, name)| {
-        Err(Denial::Unacceptable(Fault::new(
-            "csr.unsupported-attribute",
-            "the CSR asks for nothing that this server does not do",
-            name,
-            "a CSR without this attribute",
-        )))
-    })
+/// The names in the place of the CSR's own (RFC 6402 §2.8), if it asks for some and the label
+/// changes names at all. Who may have them is another question.
+fn change(policy: &Policy, request: Request<'_>) -> Result<Option<ChangeSubjectName>, Denial> {
+    let Some(values) = request.csr.attribute(oid::CHANGE_SUBJECT_NAME)? else { return Ok(None) };
+    let refused = |rule: &'static str, seen: &'static str, wanted: &'static str| {
+        Err(Denial::Denied(Fault::new("names.change", rule, seen, wanted)))
+    };
+    if !policy.rules.change_names {
+        return refused(
+            "this label changes no names",
+            "changeSubjectName (RFC 6402)",
+            "a CSR without this attribute; or the operator sets change_names = true",
+        );
+    }
+    if request.identity.certificate.is_none() {
+        return refused(
+            "changeSubjectName changes the names of the certificate that is shown in TLS",
+            "none that is trusted",
+            "the certificate with the present names; or a CSR with the new names and without this attribute",
+        );
+    }
+    Ok(Some(ChangeSubjectName::parse(values)?))
 }
 
 /// First enrolment, or a further certificate; a renewal all the same if a client asks for the
 /// names of the certificate of ours that it shows, as aziot-certd does.
-fn enrolment(policy: &Policy, request: Request<'_>) -> Result<Option<Serial>, Denial> {
+fn enrolment<'a>(
+    policy: &Policy,
+    request: Request<'a>,
+    asked: Names<'_>,
+    changes: bool,
+) -> Result<Option<&'a Certificate>, Denial> {
     let Some((certificate, _)) = &request.identity.certificate else { return Ok(None) };
     let standing = standing(policy, request.identity);
-    let by_certificate_alone = matches!(request.identity.actor.method, Method::Certificate(_));
-    if by_certificate_alone {
+    if by_certificate_alone(request.identity) {
         refuse_other_ca(policy, standing, certificate)?;
-        if policy.rules.certificate_names == CertificateNames::Own
-            && !is_ra(policy, request.identity)
-        {
-            own_names(request.csr, certificate)?;
-        }
     }
-    if standing == Standing::Ours && same_names(request.csr, certificate) {
+    allow_names(policy, request.identity, certificate, asked)?;
+    let present = Names::of_certificate(certificate);
+    let same = Names::of_csr(request.csr).same_as(present);
+    // An RA passes on the CSRs of others, who have other names than it.
+    if changes && !same && !is_ra(policy, request.identity) {
+        return Err(identity_changed(request.csr, present));
+    }
+    if standing == Standing::Ours && same {
         allow_key(policy, request.csr, certificate)?;
-        return Ok(Some(certificate.serial().clone()));
+        return Ok(Some(certificate));
     }
     Ok(None)
 }
 
 /// Re-enrolment: the certificate to be renewed is the one shown in TLS (RFC 7030 §4.2.2).
-fn re_enrolment(policy: &Policy, request: Request<'_>) -> Result<Serial, Denial> {
+fn re_enrolment<'a>(
+    policy: &Policy,
+    request: Request<'a>,
+    asked: Names<'_>,
+) -> Result<&'a Certificate, Denial> {
     let needed = |seen: String| {
         Denial::Denied(Fault::new(
             "reenroll.certificate",
@@ -153,16 +237,26 @@ fn re_enrolment(policy: &Policy, request: Request<'_>) -> Result<Serial, Denial>
     if standing == Standing::ThirdParty {
         return Err(needed(format!("one issued by {}, not on record here", certificate.issuer())));
     }
-    if !same_names(request.csr, certificate) {
-        return Err(Denial::IdentityChanged(Fault::new(
-            "reenroll.identity",
-            "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
-            names(request.csr.subject(), request.csr.san()),
-            names(certificate.subject(), certificate.san()),
-        )));
+    let present = Names::of_certificate(certificate);
+    if !Names::of_csr(request.csr).same_as(present) {
+        return Err(identity_changed(request.csr, present));
     }
+    allow_names(policy, request.identity, certificate, asked)?;
     allow_key(policy, request.csr, certificate)?;
-    Ok(certificate.serial().clone())
+    Ok(certificate)
+}
+
+fn identity_changed(csr: &Csr, present: Names<'_>) -> Denial {
+    Denial::IdentityChanged(Fault::new(
+        "reenroll.identity",
+        "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
+        Names::of_csr(csr),
+        present.to_string(),
+    ))
+}
+
+const fn by_certificate_alone(identity: &Identity) -> bool {
+    matches!(identity.actor.method, Method::Certificate(_))
 }
 
 /// Whether it is a registration authority: the label's CA issued its certificate, which has
@@ -212,62 +306,61 @@ fn refuse_other_ca(
     )))
 }
 
+fn has_same_key(csr: &Csr, certificate: &Certificate) -> bool {
+    csr.key().spki() == certificate.spki()
+}
+
 fn allow_key(policy: &Policy, csr: &Csr, certificate: &Certificate) -> Result<(), Denial> {
-    let same = csr.key().spki() == certificate.spki();
-    let (allowed, seen, wanted) = if same {
-        (policy.rules.renew, "the key of the certificate to be renewed", "a new key")
+    let (allowed, code, rule, seen, wanted) = if has_same_key(csr, certificate) {
+        (
+            policy.rules.renew,
+            "reenroll.key-reuse",
+            "this label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4)",
+            "the key of the certificate to be renewed",
+            "a new key",
+        )
     } else {
-        (policy.rules.rekey, "a new key", "the key of the certificate to be renewed")
+        (
+            policy.rules.rekey,
+            "reenroll.key-change",
+            "this label certifies no other key at re-enrolment",
+            "a new key",
+            "the key of the certificate to be renewed",
+        )
     };
     if allowed {
         return Ok(());
     }
-    Err(Denial::Denied(Fault::new(
-        "reenroll.key",
-        "this label allows this choice of key at re-enrolment",
-        seen,
-        wanted,
-    )))
+    Err(Denial::Denied(Fault::new(code, rule, seen, wanted)))
 }
 
-/// RFC 6402 §2.4: a client that is known by its certificate alone gets its own names only.
-fn own_names(csr: &Csr, certificate: &Certificate) -> Result<(), Denial> {
-    let subject = csr.subject().same_as(certificate.subject());
-    let own = certificate.san().map(crate::pki::SubjectAltName::texts).unwrap_or_default();
-    let san = csr.san().map(crate::pki::SubjectAltName::texts).unwrap_or_default();
-    if subject && san.iter().all(|name| own.contains(name)) {
+/// RFC 6402 §2.4: a client that is known by its certificate alone gets its own names only, unless
+/// it is an RA, or the label trusts every such client with any name. The same holds for names that
+/// changeSubjectName asks for (R-7030-4.2.2-f).
+fn allow_names(
+    policy: &Policy,
+    identity: &Identity,
+    certificate: &Certificate,
+    asked: Names<'_>,
+) -> Result<(), Denial> {
+    let any = policy.rules.certificate_names == CertificateNames::Any || is_ra(policy, identity);
+    if any || !by_certificate_alone(identity) {
+        return Ok(());
+    }
+    let subject = asked.subject.same_as(certificate.subject());
+    let own = |san: &SubjectAltName| certificate.san().is_some_and(|own| san.is_part_of(own));
+    if subject && asked.san.is_none_or(own) {
         return Ok(());
     }
     Err(Denial::Denied(Fault::new(
         "enroll.names",
         "a client that shows a certificate and no password may have the names of that certificate only",
-        names(csr.subject(), csr.san()),
+        asked,
         format!(
             "{}; or a password; or certificate_names = \"any\"",
-            names(certificate.subject(), certificate.san())
+            Names::of_certificate(certificate)
         ),
     )))
-}
-
-fn same_names(csr: &Csr, certificate: &Certificate) -> bool {
-    let san = match (csr.san(), certificate.san()) {
-        (Some(asked), Some(held)) => asked.same_as(held),
-        (None, None) => true,
-        _ => false,
-    };
-    san && csr.subject().same_as(certificate.subject())
-}
-
-fn names(
-    subject: &crate::pki::DistinguishedName,
-    san: Option<&crate::pki::SubjectAltName>,
-) -> String {
-    let subject =
-        if subject.is_empty() { "an empty subject".to_owned() } else { subject.to_string() };
-    match san {
-        Some(san) => format!("{subject} with {}", san.texts().join(", ")),
-        None => format!("{subject} without subjectAltName"),
-    }
 }
 
 fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey {

@@ -156,6 +156,14 @@ impl Databases {
                 return Verdict::NotYet(then);
             }
         }
+        if let Flaw::Path(webpki::Error::CertExpired { not_after, .. }) = flaw {
+            // A label may renew it for a while, if nothing else is wrong with it. webpki looks at
+            // the time before it looks at anything else.
+            let then = Time::from_unix(not_after.as_secs());
+            if self.validate(end_entity, intermediates, &self.explicit, then).is_ok() {
+                return Verdict::Expired;
+            }
+        }
         Verdict::Untrusted(match flaw {
             Flaw::Path(fault) => reason(fault),
             Flaw::Usage(what) => (*what).to_owned(),

@@ -36,6 +36,8 @@ pub enum Verdict {
     /// It will at this moment: the certificate is not valid before. Since somebody has issued it,
     /// one of the clocks is wrong, or was.
     NotYet(Time),
+    /// It led to an explicit anchor until the certificate expired.
+    Expired,
     /// It does not, for this reason, which may be told to the client.
     Untrusted(String),
 }

@@ -327,6 +327,59 @@ async fn r_7030_3_2_3_e_an_account_without_a_user_name() {
 }
 
 #[tokio::test]
+async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, maker) = stranger(folder.path(), "/CN=device-1", "");
+    let anchor = folder.path().join("anchor.pem");
+    std::fs::write(&anchor, ca).unwrap();
+    let server = TestServer::start_with(&format!(
+        "[client_trust]\nexplicit = [{anchor:?}]\n[label.here]\n[label.other]\nca = \"other\"\n\
+         [ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\n\
+         issuing_subject = \"CN=Other CA\"\n"
+    ))
+    .await;
+    server.add_account("elsewhere", PASSWORD, Some(vec!["other"])).await;
+    let device = server.device("/CN=device-1").await;
+    let (own, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let (foreign, _) = new_csr(&["-subj", "/CN=device-2"]);
+    let by = |user| basic(user, PASSWORD);
+    // Own and foreign names to enrol, own and foreign ones to re-enrol.
+    type Case<'a> = (&'a str, &'a str, Option<&'a Identity>, String, [u16; 4]);
+    let matrix: [Case<'_>; 8] = [
+        ("nobody", "here", None, String::new(), [401; 4]),
+        ("an account", "here", None, by("tester"), [200, 200, 403, 403]),
+        ("another label's account", "here", None, by("elsewhere"), [401; 4]),
+        ("a device", "here", Some(&device), String::new(), [200, 403, 200, 403]),
+        ("a device with an account", "here", Some(&device), by("tester"), [200, 200, 200, 403]),
+        ("a device with a wrong one", "here", Some(&device), by("elsewhere"), [401; 4]),
+        ("a device of another CA", "other", Some(&device), String::new(), [403; 4]),
+        ("a maker's device", "here", Some(&maker), String::new(), [200, 403, 403, 403]),
+    ];
+    for (who, label, identity, credentials, expected) in matrix {
+        let requests = [
+            ("simpleenroll", &own),
+            ("simpleenroll", &foreign),
+            ("simplereenroll", &own),
+            ("simplereenroll", &foreign),
+        ];
+        for ((operation, csr), expected) in requests.into_iter().zip(expected) {
+            let before = server.issued().await.len();
+            let mut connection = match identity {
+                Some(identity) => server.connect_as(identity).await,
+                None => server.connect().await,
+            };
+            let request = post(&format!("{label}/{operation}"), csr, &credentials);
+            let reply = connection.send(request).await;
+            let what = format!("{who}, {operation}: {}", reply.text());
+            assert_eq!(reply.status, expected, "{what}");
+            let issued = server.issued().await.len() - before;
+            // Twice the same is a repeat, which is no new certificate.
+            assert!(issued <= usize::from(expected == 200), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn r_7030_4_2_a_nobody_is_told_about_a_csr_before_it_is_known_who_asks() {
     let server = TestServer::start().await;
     assert_eq!(server.send(post("simpleenroll", b"garbage", "")).await.status, 401);

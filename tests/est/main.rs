@@ -27,6 +27,7 @@ mod enroll;
 mod labels;
 mod life;
 mod linking;
+mod names;
 mod paths;
 mod reenroll;
 mod revoke;

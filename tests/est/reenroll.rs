@@ -28,9 +28,20 @@ async fn r_7030_4_2_2_e_the_same_key_renews_and_a_new_one_rekeys() {
             .await;
         assert_eq!(reply.status, expected, "{label}: {}", reply.text());
         if expected == 403 {
-            assert!(reply.text().starts_with("reenroll.key"), "{}", reply.text());
+            let reused = *csr == renew;
+            let text = if reused { "reenroll.key-reuse: " } else { "reenroll.key-change: " };
+            assert!(reply.text().starts_with(text), "{}", reply.text());
+            assert_eq!(reply.text().contains("noKeyReuse"), reused, "{}", reply.text());
         }
     }
+    let events = server.events_named("certificate.issued");
+    let told: Vec<&str> = events
+        .iter()
+        .flat_map(|event| &event.details)
+        .filter(|(name, _)| name == "renewal")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(told, ["renew", "rekey", "renew", "rekey"], "the log says which");
     let renewed = server
         .issued()
         .await
@@ -145,6 +156,91 @@ async fn r_7030_3_3_2_g_an_expired_certificate_renews_nothing_to_the_second() {
         let reply = connection.send(post("simplereenroll", &csr, "")).await;
         assert_eq!(reply.status, 401);
         assert!(reply.header("X-Reason").unwrap().contains("expired at"), "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn r_7030_3_3_2_g_a_label_may_renew_what_expired_lately_and_nothing_else() {
+    let server = TestServer::start_with(
+        "[label.grace]\nexpired_grace = \"7d\"\n\
+         [label.both]\nexpired_grace = \"7d\"\nauthentication = \"both\"",
+    )
+    .await;
+    let device = server.device("/CN=device-1").await;
+    let lost = server.device("/CN=device-2").await;
+    let csr = |name: &str| new_csr(&["-subj", name]).0;
+    let certificate = estd::pki::Certificate::parse(&device.der()).unwrap();
+    let end = certificate.not_after();
+    // One connection is opened while the certificate is valid.
+    server.clock.set(end);
+    let mut kept = server.connect_as(&device).await;
+    assert_eq!(kept.send(post("simplereenroll", &csr("/CN=device-1"), "")).await.status, 200);
+    let renewal = post("grace/simplereenroll", &csr("/CN=device-1"), "");
+    server.clock.advance(Duration::from_secs(86_400));
+    for connection in [&mut server.connect_as(&device).await, &mut kept] {
+        let reply = connection.send(&renewal).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        // For its renewal only, and only where that is allowed.
+        for path in ["simplereenroll", "simpleenroll", "grace/simpleenroll"] {
+            let reply = connection.send(post(path, &csr("/CN=device-1"), "")).await;
+            assert_eq!(reply.status, 401, "{path}");
+            assert!(reply.header("X-Reason").unwrap().contains("expired at"), "{reply:?}");
+        }
+        let others = post("grace/simplereenroll", &csr("/CN=device-2"), "");
+        assert_eq!(connection.send(others).await.status, 403, "its own names only");
+        let reenroll =
+            |credentials: &str| post("both/simplereenroll", &csr("/CN=device-1"), credentials);
+        assert_eq!(connection.send(reenroll("")).await.status, 401, "the password as well");
+        let reply = connection.send(reenroll(&basic("tester", PASSWORD))).await;
+        assert_eq!(reply.status, 200);
+    }
+    let events = server.events_named("certificate.issued");
+    let expired = ("expired".to_owned(), end.to_string());
+    assert!(events.last().unwrap().details.contains(&expired), "{events:?}");
+
+    // Revoked is revoked, whatever the time.
+    let now = estd::clock::Clock::now(&*server.clock);
+    let revocation = estd::store::Revocation { at: now, reason: Default::default() };
+    let event = estd::telemetry::audit::Event::new(
+        now,
+        estd::telemetry::audit::Name::CertificateRevoked,
+        estd::types::Actor::server(),
+    );
+    let lost_serial = estd::pki::Certificate::parse(&lost.der()).unwrap().serial().clone();
+    server.running.store().revoke(&lost_serial, revocation, event).await.unwrap();
+    let request = post("grace/simplereenroll", &csr("/CN=device-2"), "");
+    let reply = server.connect_as(&lost).await.send(request).await;
+    assert_eq!(reply.status, 401);
+    assert!(reply.header("X-Reason").unwrap().contains("revoked"), "{reply:?}");
+
+    // To the second.
+    server.clock.set(end.plus(Duration::from_secs(7 * 86_400)));
+    assert_eq!(server.connect_as(&device).await.send(&renewal).await.status, 200);
+    server.clock.advance(Duration::from_secs(1));
+    for connection in [&mut server.connect_as(&device).await, &mut kept] {
+        assert_eq!(connection.send(&renewal).await.status, 401);
+    }
+}
+
+#[tokio::test]
+async fn the_chain_is_added_where_a_label_says_so() {
+    let server = TestServer::start_with("[label.chain]\ninclude_chain = true").await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let credentials = basic("tester", PASSWORD);
+    for (path, credentials) in
+        [("chain/simpleenroll", credentials.as_str()), ("chain/simplereenroll", "")]
+    {
+        let reply = server.connect_as(&device).await.send(post(path, &csr, credentials)).await;
+        let mut all = reply.certificates();
+        assert_eq!(all.len(), 2, "{path}: {reply:?}");
+        let issuing = std::fs::read_to_string(server.path("data/ca/default/issuing.pem")).unwrap();
+        let at = all.iter().position(|one| one.trim() == issuing.trim()).expect("the issuing CA");
+        all.remove(at);
+        assert!(described(&all[0]).contains("CN = device-1"));
+        let request = post(&path[6..], &csr, credentials);
+        let ordinary = server.connect_as(&device).await.send(request).await;
+        assert_eq!(ordinary.certificates().len(), 1);
     }
 }
 

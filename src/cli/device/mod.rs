@@ -48,7 +48,8 @@ enum Command {
     Enroll(enroll::Enroll),
     /// Get a new certificate with the present one, by default for a new key.
     ///
-    /// Subject and alternative names are those of the present certificate. The present key and
+    /// Subject and alternative names are those of the present certificate, unless others are asked
+    /// for and the server gives them. The present key and
     /// certificate stay in use until the new ones have come; a change that was interrupted is
     /// finished at the next start.
     Reenroll(reenroll::Reenroll),

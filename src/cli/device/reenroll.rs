@@ -2,6 +2,7 @@
 
 use super::{
     Failure, csrattrs,
+    enroll::rfc4514,
     files::{Pair, Recovered},
     options::{Common, Credentials, account, config, identity, passphrase},
     outcome::say,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     client::Client,
-    pki::{CsrAttrs, CsrBuilder},
+    pki::{AltName, CsrAttrs, CsrBuilder, CsrError},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -33,6 +34,17 @@ pub(super) struct Reenroll {
     /// The kind of the new key [default: what the server asks for, otherwise as before].
     #[arg(long, value_name = "KIND", conflicts_with = "renew")]
     key_type: Option<KeyKind>,
+    /// Ask for another subject (RFC 6402 ChangeSubjectName), such as "CN=device-2,O=Example"; ""
+    /// for none [default: as before].
+    #[arg(long, value_name = "NAME")]
+    new_subject: Option<String>,
+    /// Ask for other alternative names in place of all present ones: dns:NAME, ip:ADDRESS, uri:URI
+    /// or email:ADDRESS; may be repeated [default: as before].
+    #[arg(long, value_name = "KIND:NAME")]
+    new_san: Vec<AltName>,
+    /// Ask for a certificate without alternative names.
+    #[arg(long, conflicts_with = "new_san")]
+    no_san: bool,
     /// Do not ask the server what the request has to hold (/csrattrs).
     #[arg(long)]
     no_csrattrs: bool,
@@ -64,7 +76,7 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
     config.account = account(&command.credentials)?;
     let client = Client::new(config)?;
 
-    let request = CsrBuilder::new().like_certificate(&present)?;
+    let request = renamed(CsrBuilder::new().like_certificate(&present)?, &command)?;
     let asked = match command.no_csrattrs {
         true => CsrAttrs::default(),
         false => {
@@ -82,4 +94,20 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
         ask(&client, Operation::SimpleReenroll, &csr, &ca_file, command.credentials.max_wait)
             .await?;
     put(&pair, &certificate, !command.renew, passphrase)
+}
+
+/// Asks for the new names, if there are any. The request itself keeps those of the present
+/// certificate; what is not to change is asked for as it is, or it would be removed.
+fn renamed(request: CsrBuilder, command: &Reenroll) -> Result<CsrBuilder, CsrError> {
+    let mut wanted = request.clone();
+    if let Some(subject) = &command.new_subject {
+        wanted = wanted.subject(&rfc4514(subject))?;
+    }
+    if command.no_san || !command.new_san.is_empty() {
+        wanted = wanted.san(&command.new_san)?;
+    }
+    if command.new_subject.is_none() && command.new_san.is_empty() && !command.no_san {
+        return Ok(request);
+    }
+    request.change_names(&wanted)
 }

@@ -71,6 +71,13 @@ pub(super) fn policy(
         ),
         pem: section.boolean("pem", true),
         der: section.boolean("der", false),
+        change_names: section.boolean("change_names", false),
+        expired_grace: section.duration(
+            "expired_grace",
+            Duration::ZERO,
+            Duration::ZERO..=366 * DAY,
+        ),
+        include_chain: section.boolean("include_chain", false),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
         csrattrs: csrattrs(section.section("csrattrs")),
     };

@@ -43,8 +43,8 @@ where
             enrolled.facts.iter().fold(event, |event, (name, value)| event.with(name, value));
         context.trail.tell(None, &event);
     }
-    let certificate = enrolled.issuance.certificate.as_slice();
-    let message = cms::certs_only([certificate])
+    let certificates = endpoint.answered(&enrolled.issuance.certificate);
+    let message = cms::certs_only(certificates)
         .map_err(|fault| Error::Est(est::Error::Internal(fault.to_string())))?;
     Ok(response::der(Kind::Enrolled, &message, layout_of_post(&endpoint, body.layout), id))
 }

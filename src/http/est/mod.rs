@@ -131,7 +131,7 @@ impl Exchange<'_> {
         let context = self.context;
         let identity = context
             .service
-            .authenticate(&self.endpoint, &context.peer, credentials.as_ref())
+            .authenticate(&self.endpoint, self.operation, &context.peer, credentials.as_ref())
             .await?;
         self.known.actor = Some(identity.actor.clone());
         let Some(request) = request.take() else { return Err(Error::NotFound) };

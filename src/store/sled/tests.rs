@@ -515,6 +515,46 @@ async fn reads_what_version_1_wrote() {
     new.close().await;
 }
 
+fn v2() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/store/issuance-v2")
+}
+
+async fn revoked_record() -> Arc<Issuance> {
+    let folder = TempDir::new().unwrap();
+    let store = open(folder.path()).unwrap();
+    issue(&store, 1).await;
+    let record = store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
+    store.close().await;
+    record
+}
+
+#[tokio::test]
+async fn reads_the_record_of_a_revoked_certificate() {
+    let record = revoked_record().await;
+    let kept = fs::read(v2()).unwrap();
+    assert_eq!(format::read_issuance(&kept).unwrap(), *record);
+    assert_eq!(format::issuance(&record).unwrap(), kept);
+    // One that says that it is revoked in a record that holds no revocation, and the other way
+    // round, is damage.
+    let valid = Issuance { state: State::Issued, revocation: None, ..Issuance::clone(&record) };
+    let odd = [
+        Issuance { revocation: record.revocation, ..valid.clone() },
+        Issuance { state: State::Revoked, ..valid },
+    ];
+    for odd in odd {
+        let read = format::read_issuance(&format::issuance(&odd).unwrap());
+        let Err(Error::Corrupt(why)) = read else { panic!("{read:?}") };
+        assert!(why.contains("says otherwise of its revocation"), "{why}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "writes testdata/store/issuance-v2, once for all: see testdata/README.md"]
+async fn write_testdata_v2() {
+    assert!(!v2().exists(), "version 2 is written: what it wrote does not change");
+    fs::write(v2(), format::issuance(&*revoked_record().await).unwrap()).unwrap();
+}
+
 #[tokio::test]
 #[ignore = "writes testdata/store/sled-v1, once for all: see testdata/README.md"]
 async fn write_testdata_v1() {

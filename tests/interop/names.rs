@@ -1,0 +1,82 @@
+//! `est reenroll` asks for other names; openssl says what it got.
+
+use crate::process::{Estd, good};
+use std::{
+    fs,
+    process::{Command, Output},
+};
+
+fn est(estd: &Estd, with_password: bool, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
+    command
+        .args(arguments)
+        .args(["--server", &format!("https://localhost:{}", estd.port), "--out", "device"])
+        .arg("--cacert")
+        .arg(estd.anchor())
+        .current_dir(estd.folder.path());
+    if with_password {
+        command.args(["--user", "enroll"]).env("EST_PASSWORD", &estd.password);
+    }
+    command.output().unwrap()
+}
+
+#[test]
+fn est_asks_for_other_names_and_keeps_what_it_is_not_told_to_change() {
+    let folder = Estd::folder("[\"localhost\"]");
+    let path = folder.path().join("est.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains("\nchange_names = false "));
+    fs::write(&path, text.replace("\nchange_names = false ", "\nchange_names = true ")).unwrap();
+    let estd = Estd::start_in(folder);
+    let first = ["enroll", "--subject", "CN=old,O=Example", "--san", "dns:old.example.com"];
+    good("enroll", est(&estd, true, &first));
+
+    let names = || {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-noout", "-subject", "-nameopt", "RFC2253"]);
+        openssl.args(["-ext", "subjectAltName", "-in"]).arg(estd.path("device/cert.pem"));
+        let output = openssl.output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = lines.lines().map(str::trim).collect();
+        lines.join("; ")
+    };
+    let san = "X509v3 Subject Alternative Name:";
+    assert_eq!(names(), format!("subject=CN=old,O=Example; {san}; DNS:old.example.com"));
+
+    // By its certificate alone it may not: nothing has changed but the key that waits.
+    let before = fs::read(estd.path("device/cert.pem")).unwrap();
+    let refused = est(&estd, false, &["reenroll", "--new-subject", "CN=new,O=Example"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("403") && told.contains("enroll.names"), "{told}");
+    assert_eq!(fs::read(estd.path("device/cert.pem")).unwrap(), before);
+
+    let steps: [(&[&str], &str); 4] = [
+        (
+            &["--new-subject", "CN=new,O=Example"],
+            "subject=CN=new,O=Example; {san}; DNS:old.example.com",
+        ),
+        (
+            &["--new-san", "dns:new.example.com", "--new-san", "ip:192.0.2.1", "--renew"],
+            "subject=CN=new,O=Example; {san}; DNS:new.example.com, IP Address:192.0.2.1",
+        ),
+        (
+            &["--new-subject", "", "--renew"],
+            "subject=; {san} critical; DNS:new.example.com, IP Address:192.0.2.1",
+        ),
+        (&["--new-subject", "/O=Example/CN=newest", "--no-san"], "subject=CN=newest,O=Example"),
+    ];
+    for (arguments, expected) in steps {
+        good("reenroll", est(&estd, true, &[&["reenroll"], arguments].concat()));
+        assert_eq!(names(), expected.replace("{san}", san), "{arguments:?}");
+    }
+    // The new certificate renews itself, and a request without any name is not sent.
+    good("reenroll", est(&estd, false, &["reenroll"]));
+    let nothing = est(&estd, true, &["reenroll", "--new-subject", ""]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let told = String::from_utf8(nothing.stderr).unwrap();
+    assert!(told.contains("neither a subject nor an alternative name"), "{told}");
+    let records = estd.operator(&["cert", "list", "--json"]);
+    let renewed = records.lines().filter(|line| line.contains("simplereenroll")).count();
+    assert_eq!(renewed, 5);
+}
