@@ -4,7 +4,7 @@ use crate::process::{Estd, good};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::OnceLock,
 };
 
@@ -39,7 +39,13 @@ impl<'a> Call<'a> {
         self.with("EST_CERT", cert).with("EST_KEY", key)
     }
 
-    pub(crate) fn run(self, mut command: Command, operation: &str) -> String {
+    pub(crate) fn run(self, command: Command, operation: &str) -> String {
+        let what = format!("{operation} {:?}", self.settings);
+        good(&what, self.tried(command, operation))
+    }
+
+    /// How a driver ended.
+    fn tried(&self, mut command: Command, operation: &str) -> Output {
         command
             .arg(operation)
             .current_dir(self.estd.folder.path())
@@ -50,8 +56,7 @@ impl<'a> Call<'a> {
         for (name, value) in &self.settings {
             command.env(name, value);
         }
-        let what = format!("{operation} {:?}", self.settings);
-        good(&what, command.output().unwrap())
+        command.output().unwrap()
     }
 
     pub(crate) fn curl(self, operation: &str) -> String {
@@ -76,13 +81,22 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn bouncy_castle(self, operation: &str) -> String {
-        let mut java = Command::new("java");
-        java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
-        self.run(java, operation)
+        self.run(bc_est(), operation)
+    }
+
+    /// The same where it may fail.
+    pub(crate) fn bouncy_castle_tried(self, operation: &str) -> Output {
+        self.tried(bc_est(), operation)
     }
 }
 
 pub(crate) const JARS: &str = "/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar:/usr/share/java/bctls.jar";
+
+fn bc_est() -> Command {
+    let mut java = Command::new("java");
+    java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
+    java
+}
 
 /// The folder with the compiled drivers of Bouncy Castle.
 pub(crate) fn bouncy_castle() -> &'static Path {

@@ -128,3 +128,40 @@ fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
     }
     assert_eq!(status("http://", &[]), "000");
 }
+
+/// Labels that take a channel binding each in another way.
+const LINKING: &str = "[label.required]\nlinking = \"required\"\n[label.off]\nlinking = \"off\"\n";
+
+/// The text of a call that has to fail.
+fn refused(call: Call<'_>, operation: &str) -> String {
+    let output = call.bouncy_castle_tried(operation);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Bouncy Castle puts tls-unique into the CSR when it is told to.
+#[test]
+fn bouncy_castle_links_identity_and_proof_of_possession() {
+    let estd = start(LINKING);
+    let call = |out: &str| Call::new(&estd, out).with("EST_TLS", "TLSv1.2").basic();
+    let bound = |out: &str| call(out).with("EST_POP", "1");
+    for (out, label) in [("default", ""), ("required", "required")] {
+        let call = if label.is_empty() { bound(out) } else { bound(out).with("EST_LABEL", label) };
+        call.bouncy_castle("enroll");
+    }
+    // A re-enrolment is bound, too.
+    Call::new(&estd, "again")
+        .with("EST_TLS", "TLSv1.2")
+        .with("EST_POP", "1")
+        .with("EST_LABEL", "required")
+        .certificate("required", "newcert.pem", "newkey.pem")
+        .bouncy_castle("reenroll");
+    call("unbound").bouncy_castle("enroll");
+    let text = refused(call("refused").with("EST_LABEL", "required"), "enroll");
+    assert!(text.contains("400"), "{text}");
+    assert!(!estd.path("refused/newcert.pem").exists());
+    let text = refused(bound("off").with("EST_LABEL", "off"), "enroll");
+    assert!(text.contains("400"), "{text}");
+    let listed = estd.operator(&["cert", "list", "--json"]);
+    assert_eq!(listed.matches("\"subject\":\"CN=bc-client").count(), 4, "{listed}");
+}
