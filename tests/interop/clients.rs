@@ -72,12 +72,23 @@ impl<'a> Call<'a> {
 
     /// A program of drivers/rust, which tests/run builds.
     pub(crate) fn rust(self, program: &str, operation: &str) -> String {
+        self.for_rust().run(Command::new(Self::built(program)), operation)
+    }
+
+    /// The same where it may fail.
+    pub(crate) fn rust_tried(self, program: &str, operation: &str) -> Output {
+        self.for_rust().tried(Command::new(Self::built(program)), operation)
+    }
+
+    fn built(program: &str) -> PathBuf {
+        let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rust-clients/bin");
+        tools.join(program)
+    }
+
+    fn for_rust(self) -> Self {
         let server = format!("https://localhost:{}", self.estd.port);
         let password = self.estd.password.clone();
-        let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/rust-clients/bin");
-        self.with("EST_SERVER", server)
-            .with("EST_PASSWORD", password)
-            .run(Command::new(built.join(program)), operation)
+        self.with("EST_SERVER", server).with("EST_PASSWORD", password)
     }
 
     pub(crate) fn bouncy_castle(self, operation: &str) -> String {

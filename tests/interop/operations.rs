@@ -165,3 +165,25 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
     let listed = estd.operator(&["cert", "list", "--json"]);
     assert_eq!(listed.matches("\"subject\":\"CN=bc-client").count(), 4, "{listed}");
 }
+
+/// A key that the server made, read by the client, is the certificate's; what it got renews itself.
+#[test]
+fn usg_has_a_key_made() {
+    let estd = start("[label.keys]\nserverkeygen = \"on\"\n[label.none]\n");
+    let call = |out: &str| Call::new(&estd, out).with("EST_LABEL", "keys");
+    call("made").basic().rust("usg-est", "serverkeygen");
+    let read = |arguments: &[&str], name: &str| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(arguments).arg(estd.path("made").join(name));
+        good(&format!("openssl {arguments:?}"), openssl.output().unwrap())
+    };
+    assert_eq!(
+        read(&["x509", "-noout", "-pubkey", "-in"], "cert.pem"),
+        read(&["pkey", "-pubout", "-in"], "key.pem")
+    );
+    call("again").certificate("made", "cert.pem", "key.pem").rust("usg-est", "reenroll");
+    let none = Call::new(&estd, "none").with("EST_LABEL", "none").basic();
+    let output = none.rust_tried("usg-est", "serverkeygen");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("not supported"), "{text}");
+}
