@@ -187,3 +187,22 @@ fn usg_has_a_key_made() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && text.contains("not supported"), "{text}");
 }
+
+#[test]
+fn usg_reads_csrattrs() {
+    let estd = start(
+        "[profile.strict]\nkeys = [\"p-384\"]\ndigests = [\"sha384\"]\nrequire_san = [\"dns\"]\n\
+         [label.strict]\nprofile = \"strict\"\n[label.off]\n[label.off.csrattrs]\noffer = false\n",
+    );
+    let call = |out: &str, label: &'static str| Call::new(&estd, out).with("EST_LABEL", label);
+    let text = call("strict", "strict").rust("usg-est", "csrattrs");
+    // The kind of key, the signature's algorithm, the extensions.
+    for attribute in ["1.2.840.10045.2.1", "1.2.840.10045.4.3.3", "1.2.840.113549.1.9.14"] {
+        assert!(text.contains(&format!("attr: {attribute}\n")), "{attribute}: {text}");
+    }
+    let nothing = Call::new(&estd, "nothing").rust("usg-est", "csrattrs");
+    assert!(!nothing.contains("attr: "), "204: {nothing}");
+    let output = call("off", "off").rust_tried("usg-est", "csrattrs");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("not supported"), "{text}");
+}
