@@ -552,6 +552,31 @@ pub(crate) fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
     openssl(&all)
 }
 
+/// A certificate (PEM) that openssl made just now, as if it had been valid since 2026 began: openssl 3.0
+/// cannot be told a start, and [`NOW`] is a day that goes by. Signed afresh by openssl with its issuer's
+/// key.
+pub(crate) fn backdated(pem: &[u8], issuer_key: &Path) -> Vec<u8> {
+    use der::{Decode, Encode, asn1::BitString};
+    #[derive(der::Sequence)]
+    struct Signed {
+        content: der::Any,
+        algorithm: der::Any,
+        signature: BitString,
+    }
+    let der = openssl_with(&["x509", "-outform", "DER"], pem);
+    let signed = Signed::from_der(&der).unwrap();
+    let mut content = signed.content.to_der().unwrap();
+    // notBefore is the first UTCTime.
+    let start = content.windows(2).position(|two| two == [0x17, 13]).unwrap() + 2;
+    content[start..start + 13].copy_from_slice(b"260101000000Z");
+    let key = issuer_key.to_str().unwrap();
+    let signature = openssl_with(&["dgst", "-sha256", "-sign", key], &content);
+    let content = der::Any::from_der(&content).unwrap();
+    let signature = BitString::from_bytes(&signature).unwrap();
+    let der = Signed { content, signature, ..signed }.to_der().unwrap();
+    openssl_with(&["x509", "-inform", "DER"], &der)
+}
+
 /// A self-signed CA of somebody else, and a device of its: (CA PEM, device).
 pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Identity) {
     let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
@@ -568,6 +593,7 @@ pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (Strin
         "-days",
         "9000",
     ]);
+    let ca = backdated(&ca, &folder.join("s-ca.key"));
     std::fs::write(at("s-ca.pem"), &ca).unwrap();
     std::fs::write(at("s.csr"), csr_with(&key, &["-subj", subject])).unwrap();
     // Without any extension openssl makes a certificate of version 1.
@@ -590,6 +616,7 @@ pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (Strin
         "-extfile",
         &at("s.ext"),
     ]);
+    let pem = backdated(&pem, &folder.join("s-ca.key"));
     (String::from_utf8(ca).unwrap(), Identity { pem: String::from_utf8(pem).unwrap(), key })
 }
 

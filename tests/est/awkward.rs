@@ -90,7 +90,7 @@ async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals
     // A rule of re-enrolment holds for it as well, and other names are none of its own.
     let reply = connection.send(post("same/simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 403);
-    assert!(reply.text().starts_with("reenroll.key: "), "{}", reply.text());
+    assert!(reply.text().starts_with("reenroll.key-change: "), "{}", reply.text());
     let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
     let reply = connection.send(post("simpleenroll", &other, "")).await;
     assert_eq!(reply.status, 403);

@@ -371,7 +371,8 @@ async fn r_7030_3_3_2_c_path_validation_says_why_not() {
             &ext,
         ];
         arguments.extend_from_slice(more);
-        Identity { pem: String::from_utf8(openssl(&arguments)).unwrap(), key }
+        let pem = backdated(&openssl(&arguments), &folder.path().join("s-ca.key"));
+        Identity { pem: String::from_utf8(pem).unwrap(), key }
     };
     let good = sign("extendedKeyUsage = clientAuth", &["-days", "9000"]);
     assert_eq!(

@@ -3,6 +3,7 @@
 
 use crate::common::*;
 use std::{
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -54,7 +55,8 @@ impl Chain {
             } else {
                 arguments.extend(["-CA", &issuer_pem, "-CAkey", &issuer_key]);
             }
-            std::fs::write(at(&format!("{name}.pem")), openssl(&arguments)).unwrap();
+            let pem = backdated(&openssl(&arguments), Path::new(&issuer_key));
+            std::fs::write(at(&format!("{name}.pem")), pem).unwrap();
             above = Some((*name).to_owned());
         }
         let read = |name: &str| std::fs::read_to_string(at(name)).unwrap();
