@@ -4,7 +4,7 @@ use crate::process::{Estd, good};
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     sync::OnceLock,
 };
 
@@ -39,7 +39,12 @@ impl<'a> Call<'a> {
         self.with("EST_CERT", cert).with("EST_KEY", key)
     }
 
-    pub(crate) fn run(self, mut command: Command, operation: &str) -> String {
+    pub(crate) fn run(self, command: Command, operation: &str) -> String {
+        let what = format!("{operation} {:?}", self.settings);
+        good(&what, self.output(command, operation))
+    }
+
+    pub(crate) fn output(self, mut command: Command, operation: &str) -> Output {
         command
             .arg(operation)
             .current_dir(self.estd.folder.path())
@@ -50,8 +55,7 @@ impl<'a> Call<'a> {
         for (name, value) in &self.settings {
             command.env(name, value);
         }
-        let what = format!("{operation} {:?}", self.settings);
-        good(&what, command.output().unwrap())
+        command.output().unwrap()
     }
 
     pub(crate) fn curl(self, operation: &str) -> String {
@@ -76,13 +80,18 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn bouncy_castle(self, operation: &str) -> String {
-        let mut java = Command::new("java");
-        java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
-        self.run(java, operation)
+        self.run(java("BcEst"), operation)
     }
 }
 
 pub(crate) const JARS: &str = "/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar:/usr/share/java/bctls.jar";
+
+/// One of the drivers of Bouncy Castle.
+pub(crate) fn java(driver: &str) -> Command {
+    let mut java = Command::new("java");
+    java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), driver]);
+    java
+}
 
 /// The folder with the compiled drivers of Bouncy Castle.
 pub(crate) fn bouncy_castle() -> &'static Path {
@@ -92,7 +101,7 @@ pub(crate) fn bouncy_castle() -> &'static Path {
         fs::create_dir_all(&folder).unwrap();
         let mut javac = Command::new("javac");
         javac.args(["-nowarn", "-cp", JARS, "-d"]).arg(&folder);
-        javac.args([format!("{DRIVERS}/BcEst.java"), format!("{DRIVERS}/BcRead.java")]);
+        javac.args(["BcBind", "BcEst", "BcRead"].map(|one| format!("{DRIVERS}/{one}.java")));
         good("javac", javac.output().unwrap());
         folder
     })
