@@ -229,9 +229,12 @@ fn est_links() {
     let enroll = ["enroll", "--user", "enroll", "--subject", "CN=d"];
     for tls in ["1.2", "1.3"] {
         // By default it does what the server asks for.
-        for (link, label) in
-            [(&["--link", "always"][..], "strict"), (&[], "strict"), (&["--link", "always"], ""), (&[], "")]
-        {
+        for (link, label) in [
+            (&["--link", "always"][..], "strict"),
+            (&[], "strict"),
+            (&["--link", "always"], ""),
+            (&[], ""),
+        ] {
             let out = format!("{tls}-{link:?}-{label}");
             good(&out, est(&[&enroll[..], link].concat(), tls, label, &out));
             for again in [&["reenroll"][..], &["reenroll", "--renew"]] {

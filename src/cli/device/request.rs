@@ -80,7 +80,7 @@ pub(super) async fn ask_with<T>(
     operation: Operation,
     ca_file: &Path,
     max_wait: Duration,
-    request: impl AsyncFn(&mut Connection) -> Result<T, crate::client::Error>,
+    request: impl AsyncFn(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_written = false;
@@ -104,7 +104,7 @@ pub(super) async fn ask_with<T>(
             Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
             // The server was heard, and closed the connection.
-            Err(Asked::Client(crate::client::Error::Challenged)) if !challenged => {
+            Err(Asked::Client(Error::Challenged)) if !challenged => {
                 challenged = true;
                 continue;
             }
@@ -115,7 +115,7 @@ pub(super) async fn ask_with<T>(
 }
 
 /// Waits as long as an answer says, if it says so and there is time.
-pub(super) async fn wait(error: crate::client::Error, end: Instant) -> Result<(), Failure> {
+pub(super) async fn wait(error: Error, end: Instant) -> Result<(), Failure> {
     let Some(pause) = error.later() else { return Err(error.into()) };
     let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
     if Instant::now() + pause > end {
@@ -127,12 +127,12 @@ pub(super) async fn wait(error: crate::client::Error, end: Instant) -> Result<()
 }
 
 enum Asked {
-    Client(crate::client::Error),
+    Client(Error),
     File(FileError),
 }
 
-impl From<crate::client::Error> for Asked {
-    fn from(error: crate::client::Error) -> Self {
+impl From<Error> for Asked {
+    fn from(error: Error) -> Self {
         Self::Client(error)
     }
 }

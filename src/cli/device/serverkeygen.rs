@@ -160,16 +160,10 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     let linking_asked =
         link == Link::Auto && csrattrs::asked(&client, max_wait).await?.asks_for_linking();
     let wish = Wish { request, key: &key, link, linking_asked };
-    let made = ask_with(
-        &client,
-        Operation::ServerKeyGen,
-        &ca_file,
-        max_wait,
-        async |connection| {
-            let csr = wish.csr(connection.binding())?;
-            connection.server_key_gen(&csr, decryption).await
-        },
-    )
+    let made = ask_with(&client, Operation::ServerKeyGen, &ca_file, max_wait, async |connection| {
+        let csr = wish.csr(connection.binding())?;
+        connection.server_key_gen(&csr, decryption).await
+    })
     .await?;
     files::write(&pair.new_key(), made.key.to_pem(passphrase)?.as_bytes(), 0o600)?;
     put(&pair, &made.certificate, true, passphrase)
