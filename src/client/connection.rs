@@ -1,5 +1,6 @@
 //! One TLS connection to an EST server, and requests over it.
 
+use crate::binding::{End, Recorded, Witness};
 use crate::client::error::{TlsFault, tls_fault};
 use crate::client::password::Password;
 use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, keygen};
@@ -7,7 +8,7 @@ use crate::clock::Clock;
 use crate::digest::Target;
 use crate::pki::keygen::Decryption;
 use crate::pki::request_public_key_spki;
-use crate::types::{Label, Operation};
+use crate::types::{Binding, Label, Operation};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -67,6 +68,7 @@ pub struct Connection {
     peer: Arc<Peer>,
     certificates: Vec<CertificateDer<'static>>,
     version: Option<ProtocolVersion>,
+    binding: Binding,
     /// Why TLS broke after the handshake, such as a client certificate refused in TLS 1.3.
     fault: Arc<Mutex<Option<TlsFault>>>,
 }
@@ -98,10 +100,12 @@ impl Connection {
                 .await?
                 .map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
-        let stream = within(
+        let witness = Witness::default();
+        let connector = TlsConnector::from(witness.client(connector.config()));
+        let mut stream = within(
             "finish the TLS handshake",
             peer.timeouts.handshake,
-            connector.connect(name, stream),
+            connector.connect(name, Recorded::new(stream, End::Client)),
         )
         .await?
         .map_err(|error| match tls_fault(&error) {
@@ -110,7 +114,8 @@ impl Connection {
                 "the connection broke during the handshake: {error}"
             ))),
         })?;
-        let (_, session) = stream.get_ref();
+        let (recorded, session) = stream.get_mut();
+        let binding = witness.binding(recorded, session);
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();
         let version = session.protocol_version();
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
@@ -123,7 +128,7 @@ impl Connection {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = tls_fault(&error);
             }
         });
-        Ok(Self { sender, peer, certificates, version, fault })
+        Ok(Self { sender, peer, certificates, version, binding, fault })
     }
 
     /// The chain that the server showed, its own certificate first.
@@ -140,6 +145,12 @@ impl Connection {
     #[must_use]
     pub fn is_tls13(&self) -> bool {
         self.version == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// What a CSR can be bound to this connection by (RFC 7030 §3.5).
+    #[must_use]
+    pub const fn binding(&self) -> &Binding {
+        &self.binding
     }
 
     /// Whether the server lets one more request come over this connection; many EST servers close

@@ -258,6 +258,9 @@ impl Error {
             Self::Refused(refusal) => match refusal.status {
                 401 => "give credentials that the server knows: an account, or a certificate",
                 404 => "check the label",
+                400 if refusal.text.starts_with("linking.required") => {
+                    "bind the request to its connection: est --link always"
+                }
                 429 | 503 => "try again later",
                 500.. => "tell the server's operator, with the request id",
                 _ => "change the request as the text says, or ask the server's operator",

@@ -117,6 +117,8 @@ pub struct Server {
     pub idle_timeout: Duration,
     /// Whether clients may resume a TLS session (RFC 7030 §3.3).
     pub session_tickets: bool,
+    /// Whether HTTP/2 is offered beside HTTP/1.1 (D-17).
+    pub http2: bool,
     /// Connections at once; for more, those that wait longest for their client are ended. Restart.
     pub max_connections: usize,
     /// Connections at once of one IPv4 address or IPv6 /64; more are closed.

@@ -10,7 +10,7 @@
 //! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
 //! libest looks for, with case, as `WWW-Authenticate`.
 
-use super::progress::{Phase, Progress};
+use super::progress::{Phase, Progress, Stream};
 use crate::failpoint::failpoint;
 use std::{
     io,
@@ -28,7 +28,16 @@ const LONGEST_HEAD: usize = 32 << 10;
 #[derive(Debug, Clone)]
 pub struct Framing {
     head: Arc<Mutex<Head>>,
-    progress: Arc<Progress>,
+    listener: Listener,
+}
+
+/// Who is told the phases.
+#[derive(Debug, Clone)]
+enum Listener {
+    /// The connection: it has one request at a time.
+    Connection(Arc<Progress>),
+    /// One of its requests.
+    Stream(Arc<Stream>),
 }
 
 #[derive(Debug, Default)]
@@ -101,12 +110,21 @@ impl Framing {
     #[must_use]
     pub fn new(progress: Arc<Progress>) -> Self {
         progress.begins(Phase::Idle);
-        Self { head: Arc::default(), progress }
+        Self { head: Arc::default(), listener: Listener::Connection(progress) }
+    }
+
+    /// A request of HTTP/2, whose framing leaves nothing to see.
+    #[must_use]
+    pub fn of_stream(stream: Stream) -> Self {
+        Self { head: Arc::default(), listener: Listener::Stream(Arc::new(stream)) }
     }
 
     /// A phase of the request begins.
     pub(super) fn begins(&self, phase: Phase) {
-        self.progress.begins(phase);
+        match &self.listener {
+            Listener::Connection(progress) => progress.begins(phase),
+            Listener::Stream(stream) => stream.begins(phase),
+        }
     }
 
     /// The answer that comes has a challenge: its header name goes out as clients compare it.
@@ -255,16 +273,23 @@ mod tests {
         Framing::new(Arc::new(Progress::new(now, now)))
     }
 
+    fn seen(framing: &Framing) -> (Phase, Instant) {
+        match &framing.listener {
+            Listener::Connection(progress) => progress.seen(),
+            Listener::Stream(_) => panic!("a connection"),
+        }
+    }
+
     #[test]
     fn the_phases_of_a_connection_are_told() {
         let framing = fresh();
-        let phase = || framing.progress.seen().0;
+        let phase = || seen(&framing).0;
         assert_eq!(phase(), Phase::Idle);
         framing.see(b"G");
-        let since = framing.progress.seen();
+        let since = seen(&framing);
         assert_eq!(since.0, Phase::Header);
         framing.see(b"ET / HTTP/1.1\r\nContent-Length: 12\r\n");
-        assert_eq!(framing.progress.seen(), since, "from its first octet");
+        assert_eq!(seen(&framing), since, "from its first octet");
         framing.see(b"\r\n");
         framing.begins(Phase::Request);
         framing.see(b"what follows");

@@ -9,10 +9,13 @@ use hyper::{
 };
 use zeroize::Zeroizing;
 
-/// Checks the one `Host` that HTTP/1.1 demands (RFC 9112 §3.2).
-pub(super) fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Error> {
+/// Checks the one `Host` that HTTP/1.1 demands (RFC 9112 §3.2). In HTTP/2 `:authority` takes its place
+/// (RFC 9113 §8.3.1).
+pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
     let count = headers.get_all(HOST).iter().count();
-    if count == 1 || (count == 0 && version < Version::HTTP_11) {
+    let needless =
+        version < Version::HTTP_11 || (version == Version::HTTP_2 && uri.authority().is_some());
+    if count == 1 || (count == 0 && needless) {
         return Ok(());
     }
     Err(Error::Header(Fault::new(

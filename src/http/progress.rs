@@ -4,7 +4,10 @@
 //! waits too long, and when it has no place left, the one that waited longest.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -76,6 +79,92 @@ impl Progress {
     }
 }
 
+/// The requests that a connection of HTTP/2 has at once: it waits for us while one of them does, for
+/// a body while one of them does and nothing else, and for its client otherwise. Half a header is no
+/// request yet.
+#[derive(Debug)]
+pub struct Streams {
+    progress: Arc<Progress>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    bodies: usize,
+    requests: usize,
+}
+
+impl Counts {
+    const fn phase(&self) -> Phase {
+        match self {
+            Self { requests: 1.., .. } => Phase::Request,
+            Self { bodies: 1.., .. } => Phase::Body,
+            _ => Phase::Idle,
+        }
+    }
+
+    const fn of(&mut self, phase: Phase) -> Option<&mut usize> {
+        match phase {
+            Phase::Request => Some(&mut self.requests),
+            Phase::Body => Some(&mut self.bodies),
+            Phase::Handshake | Phase::Idle | Phase::Header => None,
+        }
+    }
+}
+
+impl Streams {
+    /// A connection without requests.
+    #[must_use]
+    pub fn new(progress: Arc<Progress>) -> Arc<Self> {
+        progress.begins(Phase::Idle);
+        Arc::new(Self { progress, counts: Mutex::default() })
+    }
+
+    fn changes(&self, from: Phase, to: Phase) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = counts.phase();
+        if let Some(count) = counts.of(from) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = counts.of(to) {
+            *count += 1;
+        }
+        let now = counts.phase();
+        if now != before {
+            // Under the lock: what is told last is what holds.
+            self.progress.begins(now);
+        }
+    }
+}
+
+/// One request of a connection of HTTP/2. It ends when dropped, also if its client takes it back.
+#[derive(Debug)]
+pub struct Stream {
+    streams: Arc<Streams>,
+    phase: Mutex<Phase>,
+}
+
+impl Stream {
+    /// A request whose header has come.
+    #[must_use]
+    pub fn new(streams: &Arc<Streams>) -> Self {
+        streams.changes(Phase::Idle, Phase::Request);
+        Self { streams: Arc::clone(streams), phase: Mutex::new(Phase::Request) }
+    }
+
+    pub(super) fn begins(&self, phase: Phase) {
+        let mut own = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        self.streams.changes(*own, phase);
+        *own = phase;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.begins(Phase::Idle);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +181,27 @@ mod tests {
             progress.at(phase, now);
             assert_eq!(progress.seen(), (phase, now));
         }
+    }
+
+    #[test]
+    fn a_connection_with_many_requests_waits_for_what_is_left_of_them() {
+        let now = Instant::now();
+        let progress = Arc::new(Progress::new(now, now));
+        let streams = Streams::new(Arc::clone(&progress));
+        let phase = || progress.seen().0;
+        assert_eq!(phase(), Phase::Idle);
+        let (one, two) = (Stream::new(&streams), Stream::new(&streams));
+        assert_eq!(phase(), Phase::Request);
+        one.begins(Phase::Body);
+        assert_eq!(phase(), Phase::Request);
+        two.begins(Phase::Body);
+        assert_eq!(phase(), Phase::Body);
+        two.begins(Phase::Request);
+        two.begins(Phase::Idle);
+        assert_eq!(phase(), Phase::Body);
+        drop(two);
+        assert_eq!(phase(), Phase::Body);
+        drop(one);
+        assert_eq!(phase(), Phase::Idle);
     }
 }

@@ -264,6 +264,17 @@ impl CsrBuilder {
         Ok(self)
     }
 
+    /// Adds a challengePassword (RFC 2985 §5.4.1), which EST uses for the channel binding in base64
+    /// (RFC 7030 §3.5).
+    ///
+    /// # Errors
+    /// [`CsrError::Der`] if it has characters that no PrintableString has.
+    pub fn challenge_password(self, text: &str) -> Result<Self, CsrError> {
+        let fault = not_der("a challengePassword");
+        let value = PrintableStringRef::new(text).and_then(|text| text.to_der()).map_err(fault)?;
+        self.attribute(oid::CHALLENGE_PASSWORD, &value)
+    }
+
     /// Asks for the subject and the alternative names of a certificate, octet for octet, as a
     /// re-enrolment must (RFC 7030 §4.2.2).
     ///

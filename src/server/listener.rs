@@ -4,19 +4,28 @@ use super::{
     connections::{Connection, Connections},
     running::Live,
     throttle::Throttle,
-    tls,
+    tls::{self, HTTP2},
 };
 use crate::{
     binding::{End, Recorded, Witness},
     http::{
         self,
         framing::{Framing, Watched},
+        progress::{Stream, Streams},
     },
     types::{Binding, Peer, Spent, Unbound},
 };
 use arc_swap::ArcSwap;
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::graceful::GracefulConnection,
+};
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -30,6 +39,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// Octets of a request's header at most.
 const MAX_HEADER: usize = 16 << 10;
+
+/// HTTP/2: the same as a list of fields (RFC 9113 §6.5.2).
+const MAX_HEADER_LIST: u32 = 16 << 10;
+
+/// HTTP/2: requests of a connection at once. A device has one; each may hold a body of `max_body`.
+const MAX_STREAMS: u32 = 16;
+
+/// HTTP/2: octets of a body that a client may send ahead, and of answers that wait for it.
+const WINDOW: u32 = 64 << 10;
 
 /// Connections that the kernel keeps for us between two looks; it cuts this to its own limit.
 const BACKLOG: u32 = 4096;
@@ -158,13 +176,21 @@ async fn converse(
     connection: &Connection,
     shared: &Shared,
 ) {
+    let session = stream.get_ref().1;
+    let http2 = session.alpn_protocol() == Some(HTTP2);
+    let binding = if http2 { Binding::None(Unbound::Http2) } else { binding };
     let peer = {
         let live = shared.live.load();
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = session.peer_certificates().unwrap_or_default();
         let certificate = live.databases.judge(chain, live.clock.now());
-        let cipher_bits = tls::cipher_bits(stream.get_ref().1.negotiated_cipher_suite());
+        let cipher_bits = tls::cipher_bits(session.negotiated_cipher_suite());
         Arc::new(Peer { address, cipher_bits, certificate, binding, spent: Spent::default() })
     };
+    if http2 {
+        // In a box: the many connections of HTTP/1.1 should not be larger for it.
+        Box::pin(converse_http2(stream, peer, connection, shared)).await;
+        return;
+    }
     let framing = Framing::new(Arc::clone(connection.progress()));
     let io = TokioIo::new(Watched::new(stream, framing.clone()));
     let (framing, live_now) = (&framing, &shared.live);
@@ -180,6 +206,47 @@ async fn converse(
         // libest compares header names with case.
         .title_case_headers(true)
         .serve_connection(io, service);
+    until_it_ends(exchange, address, connection, shared).await;
+}
+
+/// HTTP/2: requests at once, each handled as in HTTP/1.1. Bounded in what it keeps: the streams, their
+/// windows, the octets that wait to be sent, and what a client takes back before it is answered.
+async fn converse_http2(
+    stream: TlsStream<Recorded<TcpStream>>,
+    peer: Arc<Peer>,
+    connection: &Connection,
+    shared: &Shared,
+) {
+    let address = peer.address;
+    let streams = Streams::new(Arc::clone(connection.progress()));
+    let live_now = Arc::clone(&shared.live);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let framing = Framing::of_stream(Stream::new(&streams));
+        let context = live_now.load().context(Arc::clone(&peer));
+        async move { Ok::<_, Infallible>(http::est::handle(&context, &framing, request).await) }
+    });
+    let exchange = http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(4 * WINDOW)
+        .max_send_buf_size(WINDOW as usize)
+        // Rapid reset (CVE-2023-44487), and streams that make us reset them.
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
+        .max_local_error_reset_streams(MAX_STREAMS as usize)
+        .serve_connection(TokioIo::new(stream), service);
+    until_it_ends(exchange, address, connection, shared).await;
+}
+
+/// Until the client ends the connection, the server stops, or it is told to end.
+async fn until_it_ends<C: GracefulConnection>(
+    exchange: C,
+    address: SocketAddr,
+    connection: &Connection,
+    shared: &Shared,
+) where
+    C::Error: std::fmt::Display,
+{
     let mut exchange = pin!(exchange);
     let mut stopping = false;
     let outcome = loop {

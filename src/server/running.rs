@@ -198,7 +198,7 @@ fn live(
     )
     .map_err(Error::Missing)?;
     Ok(Live {
-        tls: tls::config(chain, key, settings.server.session_tickets)?,
+        tls: tls::config(chain, key, settings.server.session_tickets, settings.server.http2)?,
         binds: settings.policies().any(|policy| policy.linking != Linking::Off),
         databases: Databases::new(of_ours.chain(listed), implicit)?,
         clock: Arc::clone(&environment.clock),

@@ -24,6 +24,7 @@ mod csrattrs;
 mod digest;
 mod encoding;
 mod enroll;
+mod http2;
 mod labels;
 mod life;
 mod linking;

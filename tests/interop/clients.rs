@@ -8,7 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
+pub(crate) const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
 /// A call of a driver: where, with what, and where its files go.
 pub(crate) struct Call<'a> {
@@ -41,11 +41,11 @@ impl<'a> Call<'a> {
 
     pub(crate) fn run(self, command: Command, operation: &str) -> String {
         let what = format!("{operation} {:?}", self.settings);
-        good(&what, self.tried(command, operation))
+        good(&what, self.output(command, operation))
     }
 
     /// How a driver ended.
-    fn tried(&self, mut command: Command, operation: &str) -> Output {
+    pub(crate) fn output(self, mut command: Command, operation: &str) -> Output {
         command
             .arg(operation)
             .current_dir(self.estd.folder.path())
@@ -77,7 +77,7 @@ impl<'a> Call<'a> {
 
     /// The same where it may fail.
     pub(crate) fn rust_tried(self, program: &str, operation: &str) -> Output {
-        self.for_rust().tried(Command::new(Self::built(program)), operation)
+        self.for_rust().output(Command::new(Self::built(program)), operation)
     }
 
     fn built(program: &str) -> PathBuf {
@@ -92,20 +92,21 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn bouncy_castle(self, operation: &str) -> String {
-        self.run(bc_est(), operation)
+        self.run(java("BcEst"), operation)
     }
 
     /// The same where it may fail.
     pub(crate) fn bouncy_castle_tried(self, operation: &str) -> Output {
-        self.tried(bc_est(), operation)
+        self.output(java("BcEst"), operation)
     }
 }
 
 pub(crate) const JARS: &str = "/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcutil.jar:/usr/share/java/bctls.jar";
 
-fn bc_est() -> Command {
+/// One of the drivers of Bouncy Castle.
+pub(crate) fn java(driver: &str) -> Command {
     let mut java = Command::new("java");
-    java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), "BcEst"]);
+    java.args(["-cp", &format!("{}:{}", bouncy_castle().display(), JARS), driver]);
     java
 }
 
@@ -117,7 +118,7 @@ pub(crate) fn bouncy_castle() -> &'static Path {
         fs::create_dir_all(&folder).unwrap();
         let mut javac = Command::new("javac");
         javac.args(["-nowarn", "-cp", JARS, "-d"]).arg(&folder);
-        javac.args([format!("{DRIVERS}/BcEst.java"), format!("{DRIVERS}/BcRead.java")]);
+        javac.args(["BcBind", "BcEst", "BcRead"].map(|one| format!("{DRIVERS}/{one}.java")));
         good("javac", javac.output().unwrap());
         folder
     })

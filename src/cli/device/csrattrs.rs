@@ -126,9 +126,6 @@ pub(super) fn answering(
     } else if !keeps {
         missing.push("a key of a kind that est does not know".to_owned());
     }
-    if asked.asks_for_linking() {
-        missing.push("a link to its TLS connection (RFC 7030 section 3.5)".to_owned());
-    }
     if !missing.is_empty() {
         note(format_args!(
             "the server asks for more than this request holds: {}",

@@ -5,7 +5,7 @@ use super::{
     files::{self, Pair, Recovered},
     options::{Common, Credentials, account, config, identity, passphrase},
     outcome::{note, say},
-    request::{ask, new_key, put},
+    request::{Wish, ask, new_key, put},
 };
 use crate::{
     client::Client,
@@ -121,9 +121,10 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
         Some(_) => (new_key(&pair.new_key(), kind, passphrase)?, true),
         None => (new_key(&pair.key, kind, passphrase)?, false),
     };
-    let csr = csrattrs::answering(request, &asked, &key)?.build(&key)?;
-    let certificate =
-        ask(&client, Operation::SimpleEnroll, &csr, &ca_file, command.credentials.max_wait).await?;
+    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
+    let request = csrattrs::answering(request, &asked, &key)?;
+    let wish = Wish { request, key: &key, link, linking_asked: asked.asks_for_linking() };
+    let certificate = ask(&client, Operation::SimpleEnroll, &wish, &ca_file, max_wait).await?;
     put(&pair, &certificate, waiting, passphrase)
 }
 

@@ -50,6 +50,17 @@ pub(super) enum Tls {
     V13,
 }
 
+/// Whether the CSR is bound to the TLS connection that it is sent over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Link {
+    /// No.
+    Never,
+    /// If the server asks for it in /csrattrs and the connection has something to bind it by.
+    Auto,
+    /// Yes; without a binding nothing is sent.
+    Always,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
     /// The account for HTTP Basic or Digest, whichever is the best that the server offers; may be
@@ -65,6 +76,11 @@ pub(super) struct Credentials {
     /// keys are then written encrypted. The environment variable EST_KEY_PASSPHRASE does the same.
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
+    /// Put the channel binding of the TLS connection into the request, as servers demand that link
+    /// identity and proof-of-possession (RFC 7030 §3.5): tls-unique in TLS 1.2, tls-exporter in 1.3.
+    /// Not every server knows the latter.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Link::Auto)]
+    pub(super) link: Link,
     /// How long to keep asking when the request is pending or the server busy: 0s, 90s, 10m, 2h.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     pub(super) max_wait: Duration,

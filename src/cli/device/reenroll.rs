@@ -6,7 +6,7 @@ use super::{
     files::{Pair, Recovered},
     options::{Common, Credentials, account, config, identity, passphrase},
     outcome::say,
-    request::{ask, new_key, put},
+    request::{Wish, ask, new_key, put},
 };
 use crate::{
     client::Client,
@@ -83,16 +83,17 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
             csrattrs::of_a_renewal(csrattrs::asked(&client, command.credentials.max_wait).await?)
         }
     };
-    let csr = if command.renew {
-        csrattrs::answering(request, &asked, &present_key)?.build(&present_key)?
+    let new = if command.renew {
+        None
     } else {
         let kind = command.key_type.unwrap_or_else(|| csrattrs::next(&asked, present_key.kind()));
-        let key = new_key(&pair.new_key(), Some(kind), passphrase)?;
-        csrattrs::answering(request, &asked, &key)?.build(&key)?
+        Some(new_key(&pair.new_key(), Some(kind), passphrase)?)
     };
-    let certificate =
-        ask(&client, Operation::SimpleReenroll, &csr, &ca_file, command.credentials.max_wait)
-            .await?;
+    let key = new.as_ref().unwrap_or(&present_key);
+    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
+    let request = csrattrs::answering(request, &asked, key)?;
+    let wish = Wish { request, key, link, linking_asked: asked.asks_for_linking() };
+    let certificate = ask(&client, Operation::SimpleReenroll, &wish, &ca_file, max_wait).await?;
     put(&pair, &certificate, !command.renew, passphrase)
 }
 

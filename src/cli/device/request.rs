@@ -4,13 +4,15 @@ use super::{
     Failure,
     cacerts::write_anchors,
     files::{self, FileError, Pair},
+    options::Link,
     outcome::{note, say},
 };
 use crate::{
-    client::{Client, Connection, certificates_to_pem},
-    pki::{CertificateFields, PrivateKey},
-    types::{KeyKind, Operation},
+    client::{Client, Connection, Error, certificates_to_pem},
+    pki::{CertificateFields, CsrBuilder, PrivateKey},
+    types::{Binding, KeyKind, Operation},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use std::{path::Path, time::Duration};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
@@ -19,20 +21,54 @@ use zeroize::Zeroizing;
 const PAUSE: Duration = Duration::from_secs(5);
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What is asked for, with which key; signed anew for each connection, whose binding may be in it.
+pub(super) struct Wish<'a> {
+    pub(super) request: CsrBuilder,
+    pub(super) key: &'a PrivateKey,
+    pub(super) link: Link,
+    /// Whether the server asks for linking.
+    pub(super) linking_asked: bool,
+}
+
+impl Wish<'_> {
+    pub(super) fn csr(&self, binding: &Binding) -> Result<Vec<u8>, Error> {
+        let fault = |why: String| Error::Config { what: "the certification request", why };
+        let wanted = self.link == Link::Always || self.link == Link::Auto && self.linking_asked;
+        let mut request = self.request.clone();
+        match binding.of_choice() {
+            Some((_, value)) if wanted => {
+                request = request
+                    .challenge_password(&STANDARD.encode(value))
+                    .map_err(|error| fault(error.to_string()))?;
+            }
+            None if self.link == Link::Always => {
+                return Err(fault(
+                    "this connection has no channel binding to link it to: use TLS 1.3, or a \
+                     server whose TLS 1.2 knows extended_master_secret, or --link auto"
+                        .to_owned(),
+                ));
+            }
+            _ => {}
+        }
+        request.build(self.key).map_err(|error| fault(error.to_string()))
+    }
+}
+
 /// Sends the request until it is answered, refused for good, or the time is up; refreshes the
 /// anchors on the way, over the same connection.
 pub(super) async fn ask(
     client: &Client,
     operation: Operation,
-    csr: &[u8],
+    wish: &Wish<'_>,
     ca_file: &Path,
     max_wait: Duration,
 ) -> Result<Vec<u8>, Failure> {
     ask_with(client, operation, ca_file, max_wait, async |connection| {
+        let csr = wish.csr(connection.binding())?;
         if operation == Operation::SimpleReenroll {
-            connection.simple_reenroll(csr).await
+            connection.simple_reenroll(&csr).await
         } else {
-            connection.simple_enroll(csr).await
+            connection.simple_enroll(&csr).await
         }
     })
     .await
@@ -44,7 +80,7 @@ pub(super) async fn ask_with<T>(
     operation: Operation,
     ca_file: &Path,
     max_wait: Duration,
-    request: impl AsyncFn(&mut Connection) -> Result<T, crate::client::Error>,
+    request: impl AsyncFn(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_written = false;
@@ -68,7 +104,7 @@ pub(super) async fn ask_with<T>(
             Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
             // The server was heard, and closed the connection.
-            Err(Asked::Client(crate::client::Error::Challenged)) if !challenged => {
+            Err(Asked::Client(Error::Challenged)) if !challenged => {
                 challenged = true;
                 continue;
             }
@@ -79,7 +115,7 @@ pub(super) async fn ask_with<T>(
 }
 
 /// Waits as long as an answer says, if it says so and there is time.
-pub(super) async fn wait(error: crate::client::Error, end: Instant) -> Result<(), Failure> {
+pub(super) async fn wait(error: Error, end: Instant) -> Result<(), Failure> {
     let Some(pause) = error.later() else { return Err(error.into()) };
     let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
     if Instant::now() + pause > end {
@@ -91,12 +127,12 @@ pub(super) async fn wait(error: crate::client::Error, end: Instant) -> Result<()
 }
 
 enum Asked {
-    Client(crate::client::Error),
+    Client(Error),
     File(FileError),
 }
 
-impl From<crate::client::Error> for Asked {
-    fn from(error: crate::client::Error) -> Self {
+impl From<Error> for Asked {
+    fn from(error: Error) -> Self {
         Self::Client(error)
     }
 }

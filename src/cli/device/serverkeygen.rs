@@ -1,12 +1,12 @@
 //! `est serverkeygen` (RFC 7030 §4.4).
 
 use super::{
-    Failure,
+    Failure, csrattrs,
     enroll::rfc4514,
     files::{self, Pair, Recovered},
-    options::{Common, Credentials, account, config, identity, passphrase},
+    options::{Common, Credentials, Link, account, config, identity, passphrase},
     outcome::say,
-    request::{ask_with, put},
+    request::{Wish, ask_with, put},
 };
 use crate::{
     client::Client,
@@ -155,14 +155,15 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
         }
     }
     // Says by its kind what is wanted, signs the request, and is forgotten.
-    let csr = request.build(&PrivateKey::generate(command.key_type)?)?;
-    let made = ask_with(
-        &client,
-        Operation::ServerKeyGen,
-        &ca_file,
-        command.credentials.max_wait,
-        async |connection| connection.server_key_gen(&csr, decryption).await,
-    )
+    let key = PrivateKey::generate(command.key_type)?;
+    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
+    let linking_asked =
+        link == Link::Auto && csrattrs::asked(&client, max_wait).await?.asks_for_linking();
+    let wish = Wish { request, key: &key, link, linking_asked };
+    let made = ask_with(&client, Operation::ServerKeyGen, &ca_file, max_wait, async |connection| {
+        let csr = wish.csr(connection.binding())?;
+        connection.server_key_gen(&csr, decryption).await
+    })
     .await?;
     files::write(&pair.new_key(), made.key.to_pem(passphrase)?.as_bytes(), 0o600)?;
     put(&pair, &made.certificate, true, passphrase)

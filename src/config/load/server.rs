@@ -36,6 +36,7 @@ pub(super) fn server(section: Section<'_>) -> (Server, ServerCertificate) {
         body_timeout: section.duration("body_timeout", 30 * SECOND, timeout.clone()),
         idle_timeout: section.duration("idle_timeout", 30 * SECOND, timeout.clone()),
         session_tickets: section.boolean("session_tickets", false),
+        http2: section.boolean("http2", false),
         max_connections: section.number("max_connections", 10_000, 1..=1_000_000),
         max_connections_per_address: section.number(
             "max_connections_per_address",

@@ -26,9 +26,9 @@ use crate::{
     types::{Actor, Fault, Operation, Peer, RequestId},
 };
 use hyper::{
-    HeaderMap, Method, Request, StatusCode,
+    HeaderMap, Method, Request, StatusCode, Version,
     body::{Body, Bytes},
-    header::{EXPECT, USER_AGENT},
+    header::{CONNECTION, EXPECT, USER_AGENT},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -70,6 +70,7 @@ where
     let id = RequestId::new(random);
     let limits = Limits { size: context.max_body, time: context.body_timeout };
     let expects = request.headers().contains_key(EXPECT);
+    let version = request.version();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
     let mut known = Known::default();
@@ -95,6 +96,10 @@ where
     // The connection's binding has served, and nothing else will be bound to it (D-05).
     if framing.ends_here() || context.peer.spent.is_spent() {
         response::close(&mut answer);
+    }
+    if version == Version::HTTP_2 {
+        // A request says nothing about its connection there (RFC 9113 §8.2.2).
+        answer.headers_mut().remove(CONNECTION);
     }
     framing.next();
     answer
@@ -163,7 +168,7 @@ where
             "one of them",
         )));
     }
-    headers::check_host(head.version(), head.headers())?;
+    headers::check_host(head.version(), head.uri(), head.headers())?;
     let route = route::parse(head.uri().path())?;
     let endpoint = Arc::clone(context.service.endpoint(route.label.as_ref())?);
     let operation = route.operation;
