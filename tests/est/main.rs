@@ -24,6 +24,7 @@ mod csrattrs;
 mod digest;
 mod encoding;
 mod enroll;
+mod fullcmc;
 mod labels;
 mod life;
 mod linking;
