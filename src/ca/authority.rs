@@ -4,7 +4,7 @@ use super::{CaCertificates, Content, Error, serial, signer::Signer};
 use crate::{
     entropy::Entropy,
     failpoint::failpoint,
-    pki::{Certificate, algorithm, cms, extension::Extension, tbs, tbs::ToBeSigned},
+    pki::{Certificate, algorithm, cmc::signed, cms, extension::Extension, tbs, tbs::ToBeSigned},
     store::{self, Begun, Intent, Issuance, RequestKey, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
@@ -163,7 +163,7 @@ impl Ca {
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
         failpoint!("issue: recorded");
-        let certificate = self.sign(tbs).await?;
+        let certificate = self.sign(tbs, serial).await?;
         failpoint!("issue: signed");
         let issuance = self.store.complete(serial, certificate, event).await?;
         failpoint!("issue: completed");
@@ -178,7 +178,7 @@ impl Ca {
     /// [`Error::Store`].
     pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
         self.validity_at(now)?;
-        let certificate = self.sign(&open.tbs).await?;
+        let certificate = self.sign(&open.tbs, &open.serial).await?;
         failpoint!("finish: signed");
         let event = self
             .event(Name::CertificateIssued, open, &open.serial, now)
@@ -191,12 +191,46 @@ impl Ca {
         }
     }
 
-    async fn sign(&self, tbs: &[u8]) -> Result<Vec<u8>, Error> {
-        let signature = self
-            .signer
-            .sign(tbs)
-            .await
-            .map_err(|fault| Error::Signer { ca: self.name.clone(), reason: fault.to_string() })?;
+    /// Signs a Full PKI Response (RFC 5272 §4.2) with the CA's key: a client that trusts the CA
+    /// can believe it. What is signed begins as a SET does, so the signature fits no certificate.
+    /// If the key cannot be used now, the answer goes out without a signature.
+    ///
+    /// # Errors
+    /// [`Error::Encoding`].
+    pub async fn answer(
+        &self,
+        response: &[u8],
+        certificates: &[&[u8]],
+        now: Time,
+    ) -> Result<Vec<u8>, Error> {
+        let attributes = signed::to_sign(response, self.signer.kind(), now)?;
+        let Ok(signature) = self.signer.sign(&attributes).await else {
+            return Ok(signed::answer(response, certificates, None)?);
+        };
+        let answering = signed::Answering {
+            key_identifier: &self.key_identifier,
+            kind: self.signer.kind(),
+            attributes: &attributes,
+            signature: &signature,
+        };
+        let bag: Vec<&[u8]> = certificates.iter().copied().chain([self.issuing.der()]).collect();
+        Ok(signed::answer(response, &bag, Some(answering))?)
+    }
+
+    /// Random octets, from where its serial numbers come.
+    ///
+    /// # Errors
+    /// [`Error::Entropy`].
+    pub fn fill(&self, octets: &mut [u8]) -> Result<(), Error> {
+        Ok(self.entropy.fill(octets)?)
+    }
+
+    async fn sign(&self, tbs: &[u8], serial: &Serial) -> Result<Vec<u8>, Error> {
+        let signature = self.signer.sign(tbs).await.map_err(|fault| Error::Signer {
+            ca: self.name.clone(),
+            reason: fault.to_string(),
+            open: Some(serial.clone()),
+        })?;
         Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
     }
 

@@ -149,8 +149,11 @@ impl Hierarchy {
             _ => private_folder(&unfinished)?,
         }
         let generate = || {
-            PrivateKey::generate(rules.key)
-                .map_err(|cause| Error::Signer { ca: name.clone(), reason: cause.to_string() })
+            PrivateKey::generate(rules.key).map_err(|cause| Error::Signer {
+                ca: name.clone(),
+                reason: cause.to_string(),
+                open: None,
+            })
         };
         let (root_key, issuing_key) = (generate()?, generate()?);
         let root_name = subject(&rules.root_subject, name)?;
@@ -242,6 +245,7 @@ fn subject(text: &str, name: &CaName) -> Result<DistinguishedName, Error> {
         .map_err(|cause| Error::Signer {
             ca: name.clone(),
             reason: format!("its subject: {cause}"),
+            open: None,
         })
 }
 

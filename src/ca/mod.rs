@@ -35,6 +35,8 @@ pub enum Error {
         ca: CaName,
         /// What the signer said.
         reason: String,
+        /// The record that stays open; none if nothing was to be issued.
+        open: Option<crate::types::Serial>,
     },
     /// The same was asked for so often within its window that no more keys are made for it.
     #[error("{0} keys were made for the same request within its window")]

@@ -296,6 +296,8 @@ pub struct Policy {
     pub certificate_names: CertificateNames,
     /// Whether a CSR has to be bound to the TLS connection that it comes over (RFC 7030 §3.5).
     pub linking: Linking,
+    /// Whether `/fullcmc` is offered (RFC 7030 §4.3).
+    pub fullcmc: bool,
     /// Whether re-enrolment with the same key (renew) is allowed.
     pub renew: bool,
     /// Whether re-enrolment with a new key (rekey) is allowed.

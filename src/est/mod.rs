@@ -8,10 +8,12 @@
 mod csrattrs;
 mod enroll;
 mod error;
+mod fullcmc;
 mod keygen;
 
 pub use enroll::{Enrolled, Enrollment};
 pub use error::Error;
+pub use fullcmc::{FullAnswer, FullRequest, Outcome, RETRY};
 pub use keygen::{Generated, KeyMaker, KeyPart};
 
 use crate::{
@@ -144,7 +146,7 @@ impl Endpoint {
                 !matches!(self.policy.rules.serverkeygen, config::ServerKeyGen::Off)
             }
             Operation::CsrAttrs => self.csrattrs.is_offered(),
-            Operation::FullCmc => false,
+            Operation::FullCmc => self.policy.rules.fullcmc,
         }
     }
 

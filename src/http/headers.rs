@@ -58,6 +58,30 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     )))
 }
 
+/// Checks that the body is a Full PKI Request: the parameter `smime-type` is `CMC-request`, without
+/// regard to case (RFC 7030 §4.3.1; RFC 5273 writes it in two ways), quoted or not.
+pub(super) fn check_cmc_request(headers: &HeaderMap) -> Result<(), Error> {
+    let seen = headers
+        .get(CONTENT_TYPE)
+        .map_or_else(String::new, |value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let named: Vec<&str> = seen
+        .split(';')
+        .skip(1)
+        .filter_map(|parameter| parameter.split_once('='))
+        .filter(|(name, _)| name.trim().eq_ignore_ascii_case("smime-type"))
+        .map(|(_, value)| value.trim().trim_matches('"'))
+        .collect();
+    match named.as_slice() {
+        [one] if one.eq_ignore_ascii_case("CMC-request") => Ok(()),
+        _ => Err(Error::MediaType(Fault::new(
+            "http.smime-type",
+            "the body is a Full PKI Request, and says so (RFC 7030 section 4.3.1)",
+            &seen,
+            "application/pkcs7-mime; smime-type=CMC-request",
+        ))),
+    }
+}
+
 /// Reads the credentials of a request: HTTP Basic or Digest. Another scheme, or none, is no
 /// credentials.
 pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>, Error> {

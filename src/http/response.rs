@@ -40,6 +40,8 @@ pub(super) enum Kind {
     Enrolled,
     /// `/csrattrs` (RFC 7030 §4.5.2).
     CsrAttrs,
+    /// A Full PKI Response (RFC 7030 §4.3.2).
+    Cmc,
 }
 
 /// Success: DER as base64. Content-Transfer-Encoding is no header of HTTP, and Bouncy Castle does
@@ -49,6 +51,7 @@ pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Ans
         Kind::CaCerts => "application/pkcs7-mime",
         Kind::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
         Kind::CsrAttrs => "application/csrattrs",
+        Kind::Cmc => "application/pkcs7-mime; smime-type=CMC-response",
     };
     let mut answer = Response::new(Full::new(Bytes::from(base64::encode(der, layout))));
     let headers = answer.headers_mut();

@@ -14,8 +14,9 @@ use der::{
 };
 use spki::AlgorithmIdentifierRef;
 
-/// A certification request whose signature was verified by the key in it, or for a key that this
-/// server is about to make ([`Csr::for_key_to_be_made`]).
+/// A certification request, PKCS#10 or CRMF, whose signature was verified by the key in it, or whose
+/// proof-of-possession a registration authority has seen; or for a key that this server is about to
+/// make ([`Csr::for_key_to_be_made`]).
 #[derive(Clone, Debug)]
 pub struct Csr {
     subject: DistinguishedName,
@@ -57,6 +58,38 @@ impl Csr {
         Self::of(&parts, PublicKey::to_be_made(kind), None)
     }
 
+    /// Reads a CSR (DER) whose proof-of-possession an RA has seen: it is signed by nobody
+    /// (id-alg-noSignature, RFC 5272 App. C).
+    ///
+    /// # Errors
+    /// As [`Csr::verify`]; [`Error::Malformed`] also if it is signed after all.
+    pub(super) fn witnessed(der: &[u8]) -> Result<Self, Error> {
+        let parts = Parts::checked(der)?;
+        if parts.algorithm.oid != oid::NO_SIGNATURE {
+            return Err(malformed(
+                "csr.signature-algorithm",
+                "a request without a signature says so (RFC 5272 appendix C)",
+                parts.algorithm.oid,
+            ));
+        }
+        let key = PublicKey::parse(parts.spki)?;
+        key.check_point()?;
+        Self::of(&parts, key, None)
+    }
+
+    /// The algorithm of its signature.
+    pub(super) fn signature_algorithm(der: &[u8]) -> Result<ObjectIdentifier, Error> {
+        Ok(Parts::checked(der)?.algorithm.oid)
+    }
+
+    /// The key and the extensions asked for, before anything is proved: to find whose signature is
+    /// around the request.
+    pub(super) fn asked(der: &[u8]) -> Result<(PublicKey, Vec<Requested>), Error> {
+        let parts = Parts::checked(der)?;
+        let csr = Self::of(&parts, PublicKey::parse(parts.spki)?, None)?;
+        Ok((csr.key, csr.extensions))
+    }
+
     fn of(parts: &Parts<'_>, key: PublicKey, digest: Option<Digest>) -> Result<Self, Error> {
         let subject = DistinguishedName::parse(parts.subject)?;
 
@@ -78,18 +111,71 @@ impl Csr {
             } else {
                 attributes.push((attribute.oid, attribute.values.to_vec()));
             }
-            if !CHALLENGES.contains(&attribute.oid) {
+            if !is_of_the_moment(attribute.oid) {
                 content.update(attribute.whole);
             }
         }
         let extensions = extensions.unwrap_or_default();
-        let san = extensions
-            .iter()
-            .find(|extension| extension.oid == oid::SUBJECT_ALT_NAME)
-            .map(|extension| SubjectAltName::parse(&extension.value))
-            .transpose()?;
+        let san = san(&extensions)?;
         let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
         Ok(Self { subject, key, san, extensions, attributes, digest, content_sha256 })
+    }
+
+    /// A request in another form than PKCS#10, whose proof-of-possession was verified; `digest` is
+    /// that of its signature.
+    pub(super) fn of_parts(
+        subject: DistinguishedName,
+        key: PublicKey,
+        extensions: Vec<Requested>,
+        attributes: Vec<(ObjectIdentifier, Vec<u8>)>,
+        digest: Option<Digest>,
+    ) -> Result<Self, Error> {
+        let csr = Self {
+            san: san(&extensions)?,
+            subject,
+            key,
+            extensions,
+            attributes,
+            digest,
+            content_sha256: [0; 32],
+        };
+        Ok(csr.hashed())
+    }
+
+    /// This request as an RA has changed it: what is given replaces what was asked for.
+    pub(super) fn changed(
+        self,
+        subject: Option<DistinguishedName>,
+        extensions: Vec<Requested>,
+    ) -> Result<Self, Error> {
+        let csr = Self {
+            san: san(&extensions)?,
+            subject: subject.unwrap_or(self.subject),
+            extensions,
+            ..self
+        };
+        Ok(csr.hashed())
+    }
+
+    fn hashed(self) -> Self {
+        let mut content = digest::Context::new(&digest::SHA256);
+        let mut part = |octets: &[u8]| {
+            content.update(&(octets.len() as u64).to_be_bytes());
+            content.update(octets);
+        };
+        part(self.subject.der());
+        part(self.key.spki());
+        for extension in &self.extensions {
+            part(extension.oid.as_bytes());
+            part(&[u8::from(extension.critical)]);
+            part(&extension.value);
+        }
+        for (kind, values) in self.attributes.iter().filter(|(kind, _)| !is_of_the_moment(*kind)) {
+            part(kind.as_bytes());
+            part(values);
+        }
+        let content_sha256 = content.finish().as_ref().try_into().unwrap_or_default();
+        Self { content_sha256, ..self }
     }
 
     /// The subject asked for; may be empty.
@@ -163,6 +249,19 @@ pub(super) const CHALLENGES: [ObjectIdentifier; 4] = [
     oid::REVOCATION_CHALLENGE,
     oid::EST_IDENTITY_LINKING,
 ];
+
+/// Whether the value of this attribute changes from one connection or message to the next.
+fn is_of_the_moment(attribute: ObjectIdentifier) -> bool {
+    CHALLENGES.contains(&attribute) || attribute == oid::CMC_POP_LINK_WITNESS_V2
+}
+
+fn san(extensions: &[Requested]) -> Result<Option<SubjectAltName>, Error> {
+    extensions
+        .iter()
+        .find(|extension| extension.oid == oid::SUBJECT_ALT_NAME)
+        .map(|extension| SubjectAltName::parse(&extension.value))
+        .transpose()
+}
 
 /// The fields of a CSR, borrowed from its octets.
 struct Parts<'a> {

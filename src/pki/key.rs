@@ -2,7 +2,10 @@
 
 use super::{Error, algorithm, oid};
 use crate::types::{Fault, KeyKind};
-use aws_lc_rs::{digest, signature::UnparsedPublicKey};
+use aws_lc_rs::{
+    digest,
+    signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
+};
 use der::{
     Decode,
     asn1::{BitStringRef, UintRef},
@@ -76,6 +79,24 @@ impl PublicKey {
     #[must_use]
     pub fn identifier(&self) -> Vec<u8> {
         digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.bits).as_ref().to_vec()
+    }
+
+    /// Checks what the verification of a signature checks beside the signature: that the point
+    /// is on its curve.
+    ///
+    /// # Errors
+    /// [`Error::Unacceptable`].
+    pub(super) fn check_point(&self) -> Result<(), Error> {
+        let scheme: &'static dyn VerificationAlgorithm = match self.kind {
+            KeyKind::Rsa(_) => &signature::RSA_PKCS1_2048_8192_SHA256,
+            KeyKind::P256 => &signature::ECDSA_P256_SHA256_ASN1,
+            KeyKind::P384 => &signature::ECDSA_P384_SHA384_ASN1,
+            KeyKind::P521 => &signature::ECDSA_P521_SHA512_ASN1,
+            KeyKind::Ed25519 => &signature::ED25519,
+        };
+        ParsedPublicKey::new(scheme, &self.bits)
+            .map(drop)
+            .map_err(|fault| unacceptable("csr.key-point", fault))
     }
 
     /// Verifies that `signature` over `message` was made by this key.

@@ -8,6 +8,7 @@ pub mod base64;
 pub mod cert;
 mod challenge;
 mod change_subject_name;
+pub mod cmc;
 pub mod cms;
 pub mod csr;
 mod csr_builder;
@@ -66,4 +67,19 @@ impl Error {
 pub fn sha256(octets: &[u8]) -> [u8; 32] {
     use aws_lc_rs::digest;
     digest::digest(&digest::SHA256, octets).as_ref().try_into().unwrap_or_default()
+}
+
+/// Whether `mac` is the HMAC-SHA256 of `message` with this key; in a time that does not tell where
+/// they differ.
+#[must_use]
+pub fn same_mac(key: &[u8], message: &[u8], mac: &[u8]) -> bool {
+    use aws_lc_rs::hmac;
+    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), message, mac).is_ok()
+}
+
+/// Whether `secret` is the one whose SHA-256 is kept; in a time that does not tell where they
+/// differ.
+#[must_use]
+pub fn same_secret(kept: &[u8], secret: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(kept, &sha256(secret)).is_ok()
 }

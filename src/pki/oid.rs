@@ -122,6 +122,64 @@ oids! {
     ECDH_SHA384_KDF = "1.3.132.1.11.2";
     /// dhSinglePass-stdDH-sha512kdf-scheme.
     ECDH_SHA512_KDF = "1.3.132.1.11.3";
+    /// id-cct-PKIData (RFC 5272 §3.2.1).
+    CCT_PKI_DATA = "1.3.6.1.5.5.7.12.2";
+    /// id-cct-PKIResponse (RFC 5272 §4.2).
+    CCT_PKI_RESPONSE = "1.3.6.1.5.5.7.12.3";
+    /// id-cmc-statusInfo (RFC 5272 §6, RFC 6402 §2).
+    CMC_STATUS_INFO = "1.3.6.1.5.5.7.7.1";
+    /// id-cmc-identification (RFC 5272 §6, RFC 6402 §2).
+    CMC_IDENTIFICATION = "1.3.6.1.5.5.7.7.2";
+    /// id-cmc-identityProof (RFC 5272 §6, RFC 6402 §2).
+    CMC_IDENTITY_PROOF = "1.3.6.1.5.5.7.7.3";
+    /// id-cmc-dataReturn (RFC 5272 §6, RFC 6402 §2).
+    CMC_DATA_RETURN = "1.3.6.1.5.5.7.7.4";
+    /// id-cmc-transactionId (RFC 5272 §6, RFC 6402 §2).
+    CMC_TRANSACTION_ID = "1.3.6.1.5.5.7.7.5";
+    /// id-cmc-senderNonce (RFC 5272 §6, RFC 6402 §2).
+    CMC_SENDER_NONCE = "1.3.6.1.5.5.7.7.6";
+    /// id-cmc-recipientNonce (RFC 5272 §6, RFC 6402 §2).
+    CMC_RECIPIENT_NONCE = "1.3.6.1.5.5.7.7.7";
+    /// id-cmc-encryptedPOP (RFC 5272 §6, RFC 6402 §2).
+    CMC_ENCRYPTED_POP = "1.3.6.1.5.5.7.7.9";
+    /// id-cmc-decryptedPOP (RFC 5272 §6, RFC 6402 §2).
+    CMC_DECRYPTED_POP = "1.3.6.1.5.5.7.7.10";
+    /// id-cmc-lraPOPWitness (RFC 5272 §6, RFC 6402 §2).
+    CMC_LRA_POP_WITNESS = "1.3.6.1.5.5.7.7.11";
+    /// id-cmc-revokeRequest (RFC 5272 §6, RFC 6402 §2).
+    CMC_REVOKE_REQUEST = "1.3.6.1.5.5.7.7.17";
+    /// id-cmc-queryPending (RFC 5272 §6, RFC 6402 §2).
+    CMC_QUERY_PENDING = "1.3.6.1.5.5.7.7.21";
+    /// id-cmc-popLinkRandom (RFC 5272 §6, RFC 6402 §2).
+    CMC_POP_LINK_RANDOM = "1.3.6.1.5.5.7.7.22";
+    /// id-cmc-popLinkWitness (RFC 5272 §6, RFC 6402 §2).
+    CMC_POP_LINK_WITNESS = "1.3.6.1.5.5.7.7.23";
+    /// id-cmc-confirmCertAcceptance (RFC 5272 §6, RFC 6402 §2).
+    CMC_CONFIRM_CERT_ACCEPTANCE = "1.3.6.1.5.5.7.7.24";
+    /// id-cmc-statusInfoV2 (RFC 5272 §6, RFC 6402 §2).
+    CMC_STATUS_INFO_V2 = "1.3.6.1.5.5.7.7.25";
+    /// id-cmc-batchRequests (RFC 5272 §6, RFC 6402 §2).
+    CMC_BATCH_REQUESTS = "1.3.6.1.5.5.7.7.28";
+    /// id-cmc-batchResponses (RFC 5272 §6, RFC 6402 §2).
+    CMC_BATCH_RESPONSES = "1.3.6.1.5.5.7.7.29";
+    /// id-cmc-modCertTemplate (RFC 5272 §6, RFC 6402 §2).
+    CMC_MOD_CERT_TEMPLATE = "1.3.6.1.5.5.7.7.31";
+    /// id-cmc-controlProcessed (RFC 5272 §6, RFC 6402 §2).
+    CMC_CONTROL_PROCESSED = "1.3.6.1.5.5.7.7.32";
+    /// id-cmc-popLinkWitnessV2 (RFC 5272 §6, RFC 6402 §2).
+    CMC_POP_LINK_WITNESS_V2 = "1.3.6.1.5.5.7.7.33";
+    /// id-cmc-identityProofV2 (RFC 5272 §6, RFC 6402 §2).
+    CMC_IDENTITY_PROOF_V2 = "1.3.6.1.5.5.7.7.34";
+    /// id-cmc-raIdentityWitness (RFC 5272 §6, RFC 6402 §2).
+    CMC_RA_IDENTITY_WITNESS = "1.3.6.1.5.5.7.7.35";
+    /// id-cmc-responseBody (RFC 5272 §6, RFC 6402 §2).
+    CMC_RESPONSE_BODY = "1.3.6.1.5.5.7.7.37";
+    /// id-alg-noSignature (RFC 5272 App. C).
+    NO_SIGNATURE = "1.3.6.1.5.5.7.6.2";
+    /// hmacWithSHA256 (RFC 8018 App. B.1.2).
+    HMAC_SHA256 = "1.2.840.113549.2.9";
+    /// signingTime (RFC 5652 §11.3).
+    SIGNING_TIME = "1.2.840.113549.1.9.5";
 
     /// id-at-commonName.
     COMMON_NAME = "2.5.4.3";

@@ -87,7 +87,7 @@ pub fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8]) -> der
 }
 
 /// UTCTime through 2049, GeneralizedTime from then on (RFC 5280 §4.1.2.5).
-fn time(moment: Time) -> der::Result<X509Time> {
+pub(super) fn time(moment: Time) -> der::Result<X509Time> {
     const YEAR_2050: u64 = 2_524_608_000;
     let since_1970 = Duration::from_secs(moment.unix());
     if moment.unix() < YEAR_2050 {

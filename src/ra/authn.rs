@@ -10,7 +10,7 @@ use crate::{
     digest::{Algorithm, Answer, Challenge, Secret},
     entropy::{Entropy, NoEntropy},
     pki::Certificate,
-    store::{self, Account, Issuance, Password, Store},
+    store::{self, Account, Issuance, Password, ProofKeys, Store},
     types::{Actor, Fault, Label, Method, Origin, Peer, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
@@ -197,22 +197,33 @@ impl Authenticator {
         Ok(challenges)
     }
 
-    /// The key with which the owner of this account proves in CMC who it is: SHA-256 of its password
-    /// (RFC 5272 §6.2.1, RFC 6402 §2.8, with SHA-256 as hash). None if there is no such account, if
-    /// it may not enrol under the label, or if none was kept (`estd user add --identity-proof`).
+    /// The keys with which the owner of this account proves in CMC who it is (RFC 5272 §6.2.1,
+    /// §6.3.1.1). None if there is no such account, if it may not enrol under the label, or if none
+    /// were kept (`estd user add --identity-proof`). A proof that does not hold is to be told to
+    /// [`Self::proof_failed`]: it counts as a wrong password.
     ///
     /// # Errors
-    /// [`store::Error`] if the accounts cannot be read.
-    pub async fn identity_proof_key(
+    /// [`Unauthenticated::TooManyFailures`]; [`Unauthenticated::Store`].
+    pub async fn identity_proof_keys(
         &self,
         label: Option<&Label>,
         user: &str,
-    ) -> Result<Option<Zeroizing<[u8; 32]>>, store::Error> {
+        origin: Origin,
+        now: Time,
+    ) -> Result<Option<ProofKeys>, Unauthenticated> {
+        if let Some(seconds) = self.failures.wait(origin, user, now) {
+            return Err(Unauthenticated::TooManyFailures { fault: too_many(), seconds });
+        }
         let account = self.store.account(user).await?.filter(|account| may_use(account, label));
         Ok(account.and_then(|account| match account.password {
             Password::Recomputable(kept) => kept.identity_proof,
             Password::Hash(_) => None,
         }))
+    }
+
+    /// Counts a proof by a shared secret that did not hold.
+    pub fn proof_failed(&self, user: &str, origin: Origin, now: Time) {
+        self.failures.add(origin, user, now);
     }
 
     async fn nonces(&self) -> Result<&Nonces, Unauthenticated> {

@@ -261,7 +261,8 @@ const fn by_certificate_alone(identity: &Identity) -> bool {
 
 /// Whether it is a registration authority: the label's CA issued its certificate, which has
 /// id-kp-cmcRA (RFC 7030 §3.7). The same usage under a third party's CA means nothing.
-fn is_ra(policy: &Policy, identity: &Identity) -> bool {
+#[must_use]
+pub fn is_ra(policy: &Policy, identity: &Identity) -> bool {
     standing(policy, identity) == Standing::Ours
         && identity
             .certificate

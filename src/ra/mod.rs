@@ -8,5 +8,5 @@ mod nonces;
 mod password;
 
 pub use authn::{Authenticator, Credentials, Identity, Unauthenticated};
-pub use decide::{Decision, Denial, Policy, Request, decide};
+pub use decide::{Decision, Denial, Policy, Request, decide, is_ra};
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};

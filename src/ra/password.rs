@@ -4,7 +4,7 @@
 use crate::{
     digest::{self, Secret},
     entropy::{Entropy, NoEntropy},
-    store::Recomputable,
+    store::{ProofKeys, Recomputable},
 };
 use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHasher, Version,
@@ -52,7 +52,7 @@ fn check(password: &str) -> Result<(), NoHash> {
 pub struct Recomputed {
     /// That of Digest with MD5.
     pub md5: bool,
-    /// The key of CMC's identity proof: SHA-256 of the password.
+    /// The keys of CMC's proofs by a shared secret.
     pub identity_proof: bool,
 }
 
@@ -75,14 +75,16 @@ pub fn recomputable(
         ));
     }
     let secret = |algorithm| Secret::new(algorithm, user, realm, password);
-    let proof = || {
+    let key = |parts: &[&str]| {
+        let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+        parts.iter().for_each(|part| hash.update(part.as_bytes()));
         let mut key = Zeroizing::new([0; 32]);
-        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, password.as_bytes());
-        for (octet, from) in key.iter_mut().zip(hash.as_ref()) {
+        for (octet, from) in key.iter_mut().zip(hash.finish().as_ref()) {
             *octet = *from;
         }
         key
     };
+    let proof = || ProofKeys { alone: key(&[password]), named: key(&[password, user]) };
     Ok(Recomputable {
         realm: realm.to_owned(),
         sha256: secret(digest::Algorithm::Sha256),

@@ -2,7 +2,8 @@
 
 use super::{
     Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, Password,
-    PostgresOptions, PostgresStore, Recomputable, RequestKey, Revocation, SledStore, State, Store,
+    PostgresOptions, PostgresStore, ProofKeys, Recomputable, RequestKey, Revocation, SledStore,
+    State, Store,
 };
 use crate::{
     digest::{Algorithm, Secret},
@@ -116,7 +117,10 @@ pub(super) fn digest_account(name: &str) -> Account {
         realm: "estd".to_owned(),
         sha256: secret(Algorithm::Sha256),
         md5: Some(secret(Algorithm::Md5)),
-        identity_proof: Some(Zeroizing::new([7; 32])),
+        identity_proof: Some(ProofKeys {
+            alone: Zeroizing::new([7; 32]),
+            named: Zeroizing::new([8; 32]),
+        }),
     };
     Account { password: Password::Recomputable(Box::new(kept)), labels: None, ..account(name) }
 }

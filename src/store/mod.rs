@@ -23,7 +23,8 @@ pub mod transfer;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use record::{
-    Account, Filter, Intent, Issuance, Item, Password, Recomputable, RequestKey, Revocation, State,
+    Account, Filter, Intent, Issuance, Item, Password, ProofKeys, Recomputable, RequestKey,
+    Revocation, State,
 };
 pub use sled::{Compacted, SledStore};
 

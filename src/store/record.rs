@@ -147,9 +147,25 @@ pub struct Recomputable {
     pub sha256: Secret,
     /// For Digest with MD5, if it was asked for.
     pub md5: Option<Secret>,
-    /// SHA-256 of the password alone, if it was asked for: the key of CMC's identity proof with that
-    /// hash (RFC 5272 §6.2.1).
-    pub identity_proof: Option<Zeroizing<[u8; 32]>>,
+    /// The keys of CMC's proofs by a shared secret, if they were asked for.
+    pub identity_proof: Option<ProofKeys>,
+}
+
+/// The keys of CMC's proofs by a shared secret, with SHA-256 as hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProofKeys {
+    /// SHA-256 of the secret: for POP link witnesses, and for an identity proof without an
+    /// identification (RFC 5272 §6.2.1, §6.3.1.1).
+    pub alone: Zeroizing<[u8; 32]>,
+    /// SHA-256 of the secret and the account's name behind it: for an identity proof with an
+    /// identification (RFC 5272 §6.2.3).
+    pub named: Zeroizing<[u8; 32]>,
+}
+
+impl fmt::Debug for ProofKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProofKeys(…)")
+    }
 }
 
 impl fmt::Debug for Password {
@@ -182,9 +198,10 @@ impl Password {
                     text.push_str("$md5=");
                     text.push_str(md5.as_str());
                 }
-                if let Some(key) = &kept.identity_proof {
+                if let Some(keys) = &kept.identity_proof {
+                    let both = Zeroizing::new([&keys.alone[..], &keys.named[..]].concat());
                     text.push_str("$proof=");
-                    text.push_str(&STANDARD_NO_PAD.encode(**key));
+                    text.push_str(&STANDARD_NO_PAD.encode(&*both));
                 }
                 text
             }
@@ -210,9 +227,12 @@ impl Password {
                 "sha256" => sha256 = Some(secret(Algorithm::Sha256)?),
                 "md5" => md5 = Some(secret(Algorithm::Md5)?),
                 "proof" => {
-                    let key = Zeroizing::new(octets()?);
-                    let key = key.as_slice().try_into().map_err(|_| bad(name))?;
-                    identity_proof = Some(Zeroizing::new(key));
+                    let both = Zeroizing::new(octets()?);
+                    let (alone, named) = both.split_at_checked(32).ok_or_else(|| bad(name))?;
+                    let key = |octets: &[u8]| {
+                        octets.try_into().map(Zeroizing::new).map_err(|_| bad(name))
+                    };
+                    identity_proof = Some(ProofKeys { alone: key(alone)?, named: key(named)? });
                 }
                 _ => return Err(bad("form")),
             }
@@ -383,7 +403,10 @@ mod tests {
         };
         let all = Recomputable {
             md5: Some(of(Algorithm::Md5)),
-            identity_proof: Some(Zeroizing::new([7; 32])),
+            identity_proof: Some(ProofKeys {
+                alone: Zeroizing::new([7; 32]),
+                named: Zeroizing::new([8; 32]),
+            }),
             ..least.clone()
         };
         for kept in [least, all] {

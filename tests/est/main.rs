@@ -24,6 +24,7 @@ mod csrattrs;
 mod digest;
 mod encoding;
 mod enroll;
+mod fullcmc;
 mod http2;
 mod labels;
 mod life;

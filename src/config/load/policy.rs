@@ -49,6 +49,7 @@ pub(super) fn policy(
             ],
             Linking::Optional,
         ),
+        fullcmc: section.boolean("fullcmc", false),
         renew: section.boolean("renew", true),
         rekey: section.boolean("rekey", true),
         base64: section.one_of(

@@ -4,6 +4,7 @@
 mod cacerts;
 mod csrattrs;
 mod enroll;
+mod fullcmc;
 mod serverkeygen;
 
 use super::{
@@ -131,6 +132,9 @@ impl Exchange<'_> {
         if let Some(wanted) = route::media_type(self.operation) {
             headers::check_media_type(head.headers(), wanted)?;
         }
+        if self.operation == Operation::FullCmc {
+            headers::check_cmc_request(head.headers())?;
+        }
         body::check_announced(head.headers(), self.limits)?;
         let credentials = headers::credentials(head)?;
         let context = self.context;
@@ -187,7 +191,7 @@ where
         }
         Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
         Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
-        Operation::FullCmc => Err(Error::NotFound),
+        Operation::FullCmc => fullcmc::answer(exchange, request).await,
     }
 }
 

@@ -1,0 +1,200 @@
+//! Who has signed a message, and how that fits who is authenticated.
+
+use crate::{
+    est::{Endpoint, Error, Service},
+    pki::{
+        Certificate, PublicKey,
+        cmc::{FailInfo, PkiData, Refused, SignedMessage, Signer, request},
+    },
+    ra::{self, Identity},
+    store::{Issuance, State},
+    types::{Actor, Method, TrustClass},
+};
+use std::sync::Arc;
+
+/// Whose signature one is.
+pub(super) enum Signed {
+    /// Of a key that a certificate is asked for: it says nothing of who asks.
+    ByRequestedKey,
+    /// Of this certificate's key.
+    By(Box<Certificate>, TrustClass, Option<Arc<Issuance>>),
+}
+
+/// Why a message is not taken: for the client, or a fault of ours.
+pub(super) enum Stop {
+    Refused(Refused),
+    Fault(Error),
+}
+
+impl From<Refused> for Stop {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl<E: Into<Error>> From<E> for Stop {
+    fn from(fault: E) -> Self {
+        Self::Fault(fault.into())
+    }
+}
+
+impl Service {
+    /// Verifies every signature of a message (RFC 5272 §3.2.1.3.4) and finds out whose they are.
+    pub(super) async fn signers(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        message: &SignedMessage<'_>,
+        data: &PkiData<'_>,
+    ) -> Result<Vec<Signed>, Stop> {
+        let mut out = Vec::new();
+        let mut known = Vec::new();
+        for signer in &message.signers {
+            let certificate = match certificate_of(signer, identity, message) {
+                Some(certificate) => Some(certificate),
+                None => self.recorded(signer).await?,
+            };
+            if let Some(certificate) = certificate {
+                let key = PublicKey::parse(certificate.spki())
+                    .map_err(|fault| Refused::whole(FailInfo::BadAlg, fault))?;
+                signer.verify(&key)?;
+                known.push(certificate);
+                continue;
+            }
+            let crate::pki::cmc::SignerId::KeyIdentifier(identifier) = &signer.id else {
+                return Err(unknown_signer().into());
+            };
+            let key = data
+                .requests
+                .iter()
+                .find_map(|request| request::key_with_identifier(request, identifier))
+                .ok_or_else(unknown_signer)?;
+            if message.signers.len() > 1 {
+                let reason =
+                    "a message that a requested key signs has one signature (RFC 5272 section 3.2)";
+                return Err(Refused::whole(FailInfo::BadRequest, reason).into());
+            }
+            signer.verify(&key)?;
+            out.push(Signed::ByRequestedKey);
+        }
+        // Only when every signature holds does it matter who they are.
+        for certificate in known {
+            out.push(self.standing(endpoint, identity, certificate).await?);
+        }
+        Ok(out)
+    }
+
+    /// A signer's certificate that the message does not bring along.
+    async fn recorded(&self, signer: &Signer) -> Result<Option<Certificate>, Stop> {
+        let crate::pki::cmc::SignerId::IssuerAndSerial(_, serial) = &signer.id else {
+            return Ok(None);
+        };
+        let Some(record) = self.store.find(serial).await? else { return Ok(None) };
+        let certificate = Certificate::parse(&record.certificate).ok();
+        Ok(certificate.filter(|certificate| signer.id.names(certificate)))
+    }
+
+    /// Whether a signer's certificate is one to be believed: of our CA, on record, valid, not
+    /// revoked; or the very one that TLS has authenticated.
+    async fn standing(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        certificate: Certificate,
+    ) -> Result<Signed, Stop> {
+        let shown = identity.certificate.as_ref();
+        if let Some((own, class)) = shown
+            && own.der() == certificate.der()
+        {
+            return Ok(Signed::By(Box::new(certificate), *class, identity.record.clone()));
+        }
+        let refuse = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
+        let record = self.store.find(certificate.serial()).await?;
+        let ours = record.filter(|record| {
+            record.certificate == certificate.der() && record.intent.ca == endpoint.policy.rules.ca
+        });
+        let Some(record) = ours else {
+            return Err(refuse(format!(
+                "the signer's certificate, of {}, is neither of this CA nor the one that TLS shows",
+                certificate.subject()
+            )));
+        };
+        let now = self.clock.now();
+        if record.state != State::Issued {
+            return Err(refuse(format!("the signer's certificate is {}", record.state)));
+        }
+        if now < certificate.not_before() || now > certificate.not_after() {
+            return Err(refuse("the signer's certificate is not valid now".to_owned()));
+        }
+        let by_another = shown.is_some() && !ra::is_ra(&endpoint.policy, identity);
+        if by_another {
+            return Err(refuse(
+                "TLS shows another certificate than the signer's, and not that of a registration authority of this CA".to_owned(),
+            ));
+        }
+        Ok(Signed::By(Box::new(certificate), TrustClass::Explicit, Some(record)))
+    }
+
+    /// In whose name a message asks: the signer's, if a certificate signs; it then gets no names
+    /// but its own, also where a password was given (RFC 6402 §2.3). Of several signers one may be
+    /// no registration authority.
+    pub(super) fn asks(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        signed: Vec<Signed>,
+    ) -> Result<Identity, Refused> {
+        let mut all: Vec<Identity> = signed
+            .into_iter()
+            .filter_map(|signed| match signed {
+                Signed::ByRequestedKey => None,
+                Signed::By(certificate, class, record) => Some(Identity {
+                    actor: Actor {
+                        name: by(identity, &certificate),
+                        method: Method::Certificate(class),
+                    },
+                    certificate: Some((*certificate, class)),
+                    record,
+                    ..identity.clone()
+                }),
+            })
+            .collect();
+        if all.is_empty() {
+            return Ok(identity.clone());
+        }
+        let is_ra = |one: &Identity| ra::is_ra(&endpoint.policy, one);
+        let mut others = all.iter().filter(|one| !is_ra(one));
+        let chosen = others.next().cloned();
+        if others.next().is_some() {
+            let reason = "several signers, of which more than one is no registration authority";
+            return Err(Refused::whole(FailInfo::BadIdentity, reason));
+        }
+        Ok(chosen.unwrap_or_else(|| all.swap_remove(0)))
+    }
+}
+
+/// The signer as the audit log names it, with whoever has brought the message.
+fn by(identity: &Identity, signer: &Certificate) -> String {
+    let subject = signer.subject().to_string();
+    match (&identity.actor.method, &identity.certificate) {
+        (_, Some((shown, _))) if shown.der() == signer.der() => identity.actor.name.clone(),
+        (Method::Anonymous, _) => subject,
+        _ => format!("{subject} [{}]", identity.actor.name),
+    }
+}
+
+fn certificate_of(
+    signer: &Signer,
+    identity: &Identity,
+    message: &SignedMessage<'_>,
+) -> Option<Certificate> {
+    let shown = identity.certificate.iter().map(|(certificate, _)| certificate);
+    shown.chain(&message.certificates).find(|one| signer.id.names(one)).cloned()
+}
+
+fn unknown_signer() -> Refused {
+    Refused::whole(
+        FailInfo::BadMessageCheck,
+        "no key is known for a signature: the signer is a certificate, or the key of a request, named by the subjectKeyIdentifier that the request asks for (RFC 5272 section 3.2)",
+    )
+}

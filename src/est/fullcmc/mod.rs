@@ -1,0 +1,165 @@
+//! `/fullcmc` (RFC 7030 §4.3): Full PKI Requests of CMC (RFC 5272, RFC 6402).
+//!
+//! Requests in it go the way of an enrolment: [`ra::decide()`] decides, [`crate::ca::Ca::issue`]
+//! issues. Every answer to a message that was read is a CMC message; a refusal is a Full PKI
+//! Response with a CMCStatusInfoV2.
+//!
+//! | File | What is in it |
+//! |---|---|
+//! | `identity` | who has signed, and how that fits who is authenticated |
+//! | `controls` | the controls, sorted and checked |
+//! | `process` | a message from its octets to its answer |
+
+mod controls;
+mod identity;
+mod process;
+
+use super::{Endpoint, Error, Service};
+use crate::{
+    pki::{
+        cmc::{BodyPartId, CmcStatus, FailInfo, PkiResponse, StatusInfo},
+        cms, oid,
+    },
+    ra::Identity,
+    types::{Origin, Peer, RequestId, Serial},
+};
+use const_oid::ObjectIdentifier;
+use der::Encode;
+
+/// Seconds after which a client is to ask again for what is pending.
+pub const RETRY: u32 = 60;
+
+/// A Full PKI Request with a body that was decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct FullRequest<'a> {
+    /// The message, DER.
+    pub message: &'a [u8],
+    /// The request's id.
+    pub request_id: &'a RequestId,
+    /// The connection that it came over.
+    pub peer: &'a Peer,
+}
+
+impl FullRequest<'_> {
+    fn origin(&self) -> Origin {
+        Origin::of(self.peer.address.ip())
+    }
+}
+
+/// A PKI Response.
+#[derive(Clone, Debug)]
+pub struct FullAnswer {
+    /// It, DER.
+    pub der: Vec<u8>,
+    /// Whether it is a Full PKI Response; else a Simple one, certificates only.
+    pub full: bool,
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// What went wrong here, which the client is not told.
+    pub cause: Option<String>,
+    /// Certificates that were issued before, for an equal request: their serial numbers, and the
+    /// requests that asked first.
+    pub repeated: Vec<(Serial, RequestId)>,
+}
+
+/// How a Full PKI Request ended. `http` gives each a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All of it was done.
+    Done,
+    /// Something is to be asked for later.
+    Pending,
+    /// It was refused, with this code; none if it is of a kind that is not supported.
+    Refused(Option<FailInfo>, String),
+}
+
+/// What an answer is made of.
+#[derive(Debug, Default)]
+struct Reply {
+    statuses: Vec<StatusInfo>,
+    /// Sent back as they came, or by our own making.
+    controls: Vec<(ObjectIdentifier, Vec<u8>)>,
+    certificates: Vec<Vec<u8>>,
+    /// Answers to the messages of a batch.
+    cms: Vec<Vec<u8>>,
+    /// Whether something was done whose answer is a Full PKI Response always.
+    always_full: bool,
+    cause: Option<String>,
+    repeated: Vec<(Serial, RequestId)>,
+}
+
+impl Reply {
+    fn outcome(&self) -> Outcome {
+        let worst = self
+            .statuses
+            .iter()
+            .find(|info| matches!(info.status, CmcStatus::Failed | CmcStatus::NoSupport));
+        if let Some(info) = worst {
+            let reason = info.text.clone().unwrap_or_default();
+            return Outcome::Refused(info.fail, reason);
+        }
+        if self.statuses.iter().any(|info| info.status == CmcStatus::Pending) {
+            Outcome::Pending
+        } else {
+            Outcome::Done
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.always_full
+            || self.certificates.is_empty()
+            || !self.controls.is_empty()
+            || !self.cms.is_empty()
+            || self.statuses.iter().any(|info| info.status != CmcStatus::Success)
+    }
+}
+
+impl Service {
+    /// `/fullcmc` (RFC 7030 §4.3). `identity` is who is authenticated by TLS or HTTP; the
+    /// signatures of the message come on top.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] only: every other fault is told in the answer.
+    pub async fn full_cmc(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        request: FullRequest<'_>,
+    ) -> Result<FullAnswer, Error> {
+        let reply = self.process(endpoint, identity, request, 0).await;
+        self.finished(endpoint, reply).await
+    }
+
+    async fn finished(&self, endpoint: &Endpoint, reply: Reply) -> Result<FullAnswer, Error> {
+        let outcome = reply.outcome();
+        let encoding = |fault: der::Error| Error::Internal(fault.to_string());
+        let bag: Vec<&[u8]> = reply.certificates.iter().map(Vec::as_slice).collect();
+        if !reply.is_full() {
+            let der = cms::certs_only(bag).map_err(encoding)?;
+            return Ok(FullAnswer {
+                der,
+                full: false,
+                outcome,
+                cause: None,
+                repeated: reply.repeated,
+            });
+        }
+        let statuses = reply
+            .statuses
+            .iter()
+            .map(|info| Ok((oid::CMC_STATUS_INFO_V2, info.to_der()?)))
+            .collect::<der::Result<Vec<_>>>()
+            .map_err(encoding)?;
+        let mut controls: Vec<_> = statuses.into_iter().chain(reply.controls).collect();
+        if !reply.cms.is_empty() {
+            // The parts are numbered from 1, controls first, this one last of them.
+            let first = BodyPartId::try_from(controls.len()).unwrap_or(BodyPartId::MAX);
+            let parts: Vec<BodyPartId> =
+                (first.saturating_add(2)..).take(reply.cms.len()).collect();
+            controls.push((oid::CMC_BATCH_RESPONSES, parts.to_der().map_err(encoding)?));
+        }
+        let content = PkiResponse::encode(&controls, &reply.cms).map_err(encoding)?;
+        let der = endpoint.ca.answer(&content, &bag, self.clock.now()).await?;
+        Ok(FullAnswer { der, full: true, outcome, cause: reply.cause, repeated: reply.repeated })
+    }
+}

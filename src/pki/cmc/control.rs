@@ -1,0 +1,280 @@
+//! The values of controls (RFC 5272 §6).
+
+use super::{BodyPartId, FailInfo, Refused, crmf::CertTemplate, message::TaggedAttribute};
+use crate::pki::oid;
+use const_oid::ObjectIdentifier;
+use der::{
+    Choice, Enumerated, Sequence,
+    asn1::{AnyRef, GeneralizedTime, IntRef, OctetStringRef, Utf8StringRef},
+};
+use spki::AlgorithmIdentifierRef;
+
+/// A control of a request, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control<'a> {
+    /// What the client says of an answer of ours (§6.1).
+    Status(u8),
+    /// Which shared secret an identity proof is made with (§6.2.3).
+    Identification(&'a str),
+    /// Proof of identity by a shared secret, of the old kind with SHA-1 (§6.2.2).
+    IdentityProofV1,
+    /// Proof of identity by a shared secret (§6.2.1).
+    IdentityProofV2(Witness<'a>),
+    /// To be sent back as it is (§6.4).
+    DataReturn(AnyRef<'a>),
+    /// To be sent back as it is (§6.6).
+    TransactionId(AnyRef<'a>),
+    /// To be sent back as recipientNonce (§6.6).
+    SenderNonce(AnyRef<'a>),
+    /// Our nonce of an earlier answer (§6.6).
+    RecipientNonce,
+    /// The answer to a challenge (§6.7); this server makes none.
+    DecryptedPop(BodyPartId),
+    /// An RA saw possession proved (§6.8).
+    LraPopWitness(LraPopWitness),
+    /// Revoke this certificate (§6.11).
+    RevokeRequest(Box<RevokeRequest<'a>>),
+    /// How does this stand (§6.13)?
+    QueryPending(&'a [u8]),
+    /// What POP link witnesses are made over (§6.3.1.3).
+    PopLinkRandom(&'a [u8]),
+    /// The client takes this certificate (§6.14).
+    ConfirmCertAcceptance(IssuerAndSerial<'a>),
+    /// An RA's collection (§6.17).
+    BatchRequests(Vec<BodyPartId>),
+    /// An RA changes requests (§6.5.1).
+    ModCertTemplate(Box<ModCertTemplate<'a>>),
+    /// An RA has processed these (§6.19).
+    ControlProcessed(Vec<BodyPartReference>),
+    /// An RA has seen this identity proved (§6.20).
+    RaIdentityWitness(Vec<BodyPartId>),
+    /// One that is not known.
+    Unknown(ObjectIdentifier),
+    /// One that stands in answers or in requests' attributes, and not here.
+    Misplaced(ObjectIdentifier),
+}
+
+/// Hash, MAC and the outcome: IdentityProofV2 and PopLinkWitnessV2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
+pub struct Witness<'a> {
+    /// Makes the key of the secret.
+    pub hash: AlgorithmIdentifierRef<'a>,
+    /// The MAC.
+    pub mac: AlgorithmIdentifierRef<'a>,
+    /// The outcome.
+    pub witness: &'a OctetStringRef,
+}
+
+/// LraPopWitness (RFC 5272 §6.8).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct LraPopWitness {
+    /// The PKIData; 0 is this one.
+    pub pki_data_body_id: BodyPartId,
+    /// The requests in it.
+    pub body_ids: Vec<BodyPartId>,
+}
+
+/// CRLReason (RFC 5280 §5.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
+#[repr(u8)]
+pub enum CrlReason {
+    /// unspecified.
+    Unspecified = 0,
+    /// keyCompromise.
+    KeyCompromise = 1,
+    /// cACompromise.
+    CaCompromise = 2,
+    /// affiliationChanged.
+    AffiliationChanged = 3,
+    /// superseded.
+    Superseded = 4,
+    /// cessationOfOperation.
+    CessationOfOperation = 5,
+    /// certificateHold.
+    CertificateHold = 6,
+    /// removeFromCRL.
+    RemoveFromCrl = 8,
+    /// privilegeWithdrawn.
+    PrivilegeWithdrawn = 9,
+    /// aACompromise.
+    AaCompromise = 10,
+}
+
+/// RevokeRequest (RFC 5272 §6.11).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct RevokeRequest<'a> {
+    /// Who issued the certificate.
+    pub issuer_name: AnyRef<'a>,
+    /// Its serial number.
+    pub serial_number: IntRef<'a>,
+    /// Why.
+    pub reason: CrlReason,
+    /// Since when, perhaps.
+    #[asn1(optional = "true")]
+    pub invalidity_date: Option<GeneralizedTime>,
+    /// What authenticates it in place of a signature.
+    #[asn1(optional = "true")]
+    pub shared_secret: Option<&'a OctetStringRef>,
+    /// For people.
+    #[asn1(optional = "true")]
+    pub comment: Option<Utf8StringRef<'a>>,
+}
+
+/// IssuerAndSerialNumber (RFC 5652 §10.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
+pub struct IssuerAndSerial<'a> {
+    /// The issuer.
+    pub issuer: AnyRef<'a>,
+    /// The serial number.
+    pub serial_number: IntRef<'a>,
+}
+
+/// ModCertTemplate (RFC 5272 §6.5.1).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct ModCertTemplate<'a> {
+    /// The path to the PKI request; `[0]` is this one.
+    pub pki_data_reference: Vec<BodyPartId>,
+    /// The requests in it.
+    pub cert_references: Vec<BodyPartId>,
+    /// Whether to put these fields in the place of the request's, or to take them away.
+    #[asn1(default = "replaces")]
+    pub replace: bool,
+    /// The fields.
+    pub cert_template: CertTemplate<'a>,
+}
+
+const fn replaces() -> bool {
+    true
+}
+
+/// A part, or the way to one in a nested message (RFC 5272 §3.2.2).
+#[derive(Clone, Debug, PartialEq, Eq, Choice)]
+pub enum BodyPartReference {
+    /// A part of this message.
+    Id(BodyPartId),
+    /// A part of a nested one.
+    Path(Vec<BodyPartId>),
+}
+
+#[derive(Sequence)]
+struct StatusRead<'a> {
+    status: u8,
+    _body_list: Vec<BodyPartReference>,
+    #[asn1(optional = "true")]
+    _status_string: Option<Utf8StringRef<'a>>,
+    #[asn1(optional = "true")]
+    _other_info: Option<AnyRef<'a>>,
+}
+
+#[derive(Sequence)]
+struct ControlsProcessed {
+    body_list: Vec<BodyPartReference>,
+}
+
+#[derive(Sequence)]
+struct DecryptedPopRead<'a> {
+    body_part_id: BodyPartId,
+    _algorithm: AlgorithmIdentifierRef<'a>,
+    _proof: &'a OctetStringRef,
+}
+
+impl<'a> Control<'a> {
+    /// Reads a control's value. An unknown one is no error here: an RA may have processed it.
+    ///
+    /// # Errors
+    /// [`Refused`] with badRequest about this control.
+    pub fn parse(attribute: &TaggedAttribute<'a>) -> Result<Self, Refused> {
+        let kind = attribute.attr_type;
+        match kind {
+            oid::CMC_RESPONSE_BODY
+            | oid::CMC_ENCRYPTED_POP
+            | oid::CMC_POP_LINK_WITNESS
+            | oid::CMC_POP_LINK_WITNESS_V2
+            | oid::CMC_BATCH_RESPONSES
+            | oid::CHANGE_SUBJECT_NAME => {
+                return Ok(Self::Misplaced(kind));
+            }
+            _ if !KNOWN.contains(&kind) => return Ok(Self::Unknown(kind)),
+            _ => {}
+        }
+        let value = attribute.value()?;
+        Self::read(kind, value).map_err(|fault| {
+            Refused::part(
+                FailInfo::BadRequest,
+                attribute.body_part_id,
+                format!("the value of control {kind}: {fault}"),
+            )
+        })
+    }
+
+    fn read(kind: ObjectIdentifier, value: AnyRef<'a>) -> der::Result<Self> {
+        let octets = |value: AnyRef<'a>| value.decode_as::<&'a OctetStringRef>();
+        Ok(match kind {
+            oid::CMC_STATUS_INFO | oid::CMC_STATUS_INFO_V2 => {
+                Self::Status(value.decode_as::<StatusRead<'a>>()?.status)
+            }
+            oid::CMC_IDENTIFICATION => {
+                Self::Identification(value.decode_as::<Utf8StringRef<'a>>()?.as_str())
+            }
+            oid::CMC_IDENTITY_PROOF => {
+                octets(value)?;
+                Self::IdentityProofV1
+            }
+            oid::CMC_IDENTITY_PROOF_V2 => Self::IdentityProofV2(value.decode_as()?),
+            oid::CMC_DATA_RETURN => {
+                octets(value)?;
+                Self::DataReturn(value)
+            }
+            oid::CMC_TRANSACTION_ID => {
+                value.decode_as::<IntRef<'a>>()?;
+                Self::TransactionId(value)
+            }
+            oid::CMC_SENDER_NONCE => {
+                octets(value)?;
+                Self::SenderNonce(value)
+            }
+            oid::CMC_RECIPIENT_NONCE => {
+                octets(value)?;
+                Self::RecipientNonce
+            }
+            oid::CMC_DECRYPTED_POP => {
+                Self::DecryptedPop(value.decode_as::<DecryptedPopRead<'a>>()?.body_part_id)
+            }
+            oid::CMC_LRA_POP_WITNESS => Self::LraPopWitness(value.decode_as()?),
+            oid::CMC_REVOKE_REQUEST => Self::RevokeRequest(Box::new(value.decode_as()?)),
+            oid::CMC_QUERY_PENDING => Self::QueryPending(octets(value)?.as_bytes()),
+            oid::CMC_POP_LINK_RANDOM => Self::PopLinkRandom(octets(value)?.as_bytes()),
+            oid::CMC_CONFIRM_CERT_ACCEPTANCE => Self::ConfirmCertAcceptance(value.decode_as()?),
+            oid::CMC_BATCH_REQUESTS => Self::BatchRequests(value.decode_as()?),
+            oid::CMC_MOD_CERT_TEMPLATE => Self::ModCertTemplate(Box::new(value.decode_as()?)),
+            oid::CMC_CONTROL_PROCESSED => {
+                Self::ControlProcessed(value.decode_as::<ControlsProcessed>()?.body_list)
+            }
+            oid::CMC_RA_IDENTITY_WITNESS => Self::RaIdentityWitness(value.decode_as()?),
+            other => Self::Unknown(other),
+        })
+    }
+}
+
+/// What [`Control::read`] reads.
+const KNOWN: [ObjectIdentifier; 19] = [
+    oid::CMC_STATUS_INFO,
+    oid::CMC_STATUS_INFO_V2,
+    oid::CMC_IDENTIFICATION,
+    oid::CMC_IDENTITY_PROOF,
+    oid::CMC_IDENTITY_PROOF_V2,
+    oid::CMC_DATA_RETURN,
+    oid::CMC_TRANSACTION_ID,
+    oid::CMC_SENDER_NONCE,
+    oid::CMC_RECIPIENT_NONCE,
+    oid::CMC_DECRYPTED_POP,
+    oid::CMC_LRA_POP_WITNESS,
+    oid::CMC_REVOKE_REQUEST,
+    oid::CMC_QUERY_PENDING,
+    oid::CMC_POP_LINK_RANDOM,
+    oid::CMC_CONFIRM_CERT_ACCEPTANCE,
+    oid::CMC_BATCH_REQUESTS,
+    oid::CMC_MOD_CERT_TEMPLATE,
+    oid::CMC_CONTROL_PROCESSED,
+    oid::CMC_RA_IDENTITY_WITNESS,
+];

@@ -1,0 +1,222 @@
+//! PKIData and PKIResponse (RFC 5272 §3.2.1, §4.2).
+
+use super::{BodyPartId, FailInfo, MAX_PARTS, Refused, crmf::CertReqMsg};
+use const_oid::ObjectIdentifier;
+use der::{
+    Choice, Decode, Encode, Sequence, ValueOrd,
+    asn1::{AnyRef, SetOfVec},
+};
+use std::collections::BTreeSet;
+
+/// One control: its place, its kind and its values (RFC 5272 §3.2.1.1).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TaggedAttribute<'a> {
+    /// Names it.
+    pub body_part_id: BodyPartId,
+    /// Which control.
+    pub attr_type: ObjectIdentifier,
+    /// The values; every control of RFC 5272 has one.
+    pub attr_values: SetOfVec<AnyRef<'a>>,
+}
+
+impl<'a> TaggedAttribute<'a> {
+    /// The only value.
+    ///
+    /// # Errors
+    /// [`Refused`] with badRequest about this control if there is another number of them.
+    pub fn value(&self) -> Result<AnyRef<'a>, Refused> {
+        let mut values = self.attr_values.iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => Ok(*value),
+            _ => Err(Refused::part(
+                FailInfo::BadRequest,
+                self.body_part_id,
+                format!("control {} has one value", self.attr_type),
+            )),
+        }
+    }
+}
+
+/// A certification request (RFC 5272 §3.2.1.2).
+#[derive(Clone, Debug, PartialEq, Eq, Choice)]
+pub enum TaggedRequest<'a> {
+    /// PKCS#10.
+    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]
+    Tcr(TaggedCertificationRequest<'a>),
+    /// CRMF.
+    #[asn1(context_specific = "1", tag_mode = "IMPLICIT", constructed = "true")]
+    Crm(CertReqMsg<'a>),
+    /// Another format.
+    #[asn1(context_specific = "2", tag_mode = "IMPLICIT", constructed = "true")]
+    Orm(OtherRequest<'a>),
+}
+
+impl TaggedRequest<'_> {
+    /// Names it.
+    #[must_use]
+    pub const fn body_part_id(&self) -> BodyPartId {
+        match self {
+            Self::Tcr(request) => request.body_part_id,
+            Self::Crm(request) => request.cert_req.cert_req_id,
+            Self::Orm(request) => request.body_part_id,
+        }
+    }
+}
+
+/// A PKCS#10 request with its name.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct TaggedCertificationRequest<'a> {
+    /// Names it.
+    pub body_part_id: BodyPartId,
+    /// The CertificationRequest.
+    pub certification_request: AnyRef<'a>,
+}
+
+/// A request of a format that this document does not define.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct OtherRequest<'a> {
+    /// Names it.
+    pub body_part_id: BodyPartId,
+    /// Which format.
+    pub request_message_type: ObjectIdentifier,
+    /// What it says.
+    pub request_message_value: AnyRef<'a>,
+}
+
+/// A CMS object (RFC 5272 §3.2.1.3).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence, ValueOrd)]
+pub struct TaggedContentInfo<'a> {
+    /// Names it.
+    pub body_part_id: BodyPartId,
+    /// The ContentInfo.
+    pub content_info: AnyRef<'a>,
+}
+
+/// Another object (RFC 5272 §3.2.1.4).
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct OtherMsg<'a> {
+    /// Names it.
+    pub body_part_id: BodyPartId,
+    /// Its kind.
+    pub other_msg_type: ObjectIdentifier,
+    /// What it says.
+    pub other_msg_value: AnyRef<'a>,
+}
+
+/// The content of a Full PKI Request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PkiData<'a> {
+    /// The controls.
+    pub controls: Vec<TaggedAttribute<'a>>,
+    /// The certification requests.
+    pub requests: Vec<TaggedRequest<'a>>,
+    /// The octets of the sequence of requests as they came: what an identity proof is made over.
+    pub requests_der: Vec<u8>,
+    /// CMS objects that controls refer to.
+    pub cms: Vec<TaggedContentInfo<'a>>,
+    /// Other objects that controls refer to.
+    pub others: Vec<OtherMsg<'a>>,
+}
+
+#[derive(Sequence)]
+struct Outer<'a> {
+    controls: Vec<TaggedAttribute<'a>>,
+    requests: AnyRef<'a>,
+    cms: Vec<TaggedContentInfo<'a>>,
+    others: Vec<OtherMsg<'a>>,
+}
+
+impl<'a> PkiData<'a> {
+    /// Reads a PKIData and checks the names of its parts: 1 to 2³²-1, each once (RFC 5272 §3.2.2).
+    ///
+    /// # Errors
+    /// [`Refused`] with badRequest.
+    pub fn parse(der: &'a [u8]) -> Result<Self, Refused> {
+        let bad = |fault: der::Error| {
+            Refused::whole(FailInfo::BadRequest, format!("no PKIData: {fault}"))
+        };
+        let Outer { controls, requests, cms, others } = Outer::from_der(der).map_err(bad)?;
+        let requests_der = requests.to_der().map_err(bad)?;
+        let data = Self {
+            requests: requests.decode_as().map_err(bad)?,
+            controls,
+            requests_der,
+            cms,
+            others,
+        };
+        data.check_parts()?;
+        Ok(data)
+    }
+
+    fn check_parts(&self) -> Result<(), Refused> {
+        let too_many =
+            [self.controls.len(), self.requests.len(), self.cms.len(), self.others.len()]
+                .into_iter()
+                .any(|count| count > MAX_PARTS);
+        if too_many {
+            return Err(Refused::whole(
+                FailInfo::BadRequest,
+                format!("more than {MAX_PARTS} parts of one kind"),
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        let ids = (self.controls.iter().map(|part| part.body_part_id))
+            .chain(self.requests.iter().map(TaggedRequest::body_part_id))
+            .chain(self.cms.iter().map(|part| part.body_part_id))
+            .chain(self.others.iter().map(|part| part.body_part_id));
+        for id in ids {
+            if id == 0 || !seen.insert(id) {
+                let reason = "each bodyPartID is there once, and 0 is the PKIData itself (RFC 5272 section 3.2.2)";
+                return Err(Refused::part(FailInfo::BadRequest, id, reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The content of a Full PKI Response.
+#[derive(Clone, Debug, PartialEq, Eq, Sequence)]
+pub struct PkiResponse<'a> {
+    /// The controls.
+    pub controls: Vec<TaggedAttribute<'a>>,
+    /// CMS objects.
+    pub cms: Vec<TaggedContentInfo<'a>>,
+    /// Other objects.
+    pub others: Vec<OtherMsg<'a>>,
+}
+
+impl PkiResponse<'_> {
+    /// Writes a PKIResponse: controls (type and value, DER) and CMS objects (ContentInfo, DER). The
+    /// parts are numbered from 1, controls first.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn encode(
+        controls: &[(ObjectIdentifier, Vec<u8>)],
+        cms: &[Vec<u8>],
+    ) -> der::Result<Vec<u8>> {
+        let mut next: BodyPartId = 0;
+        let mut number = || {
+            next = next.saturating_add(1);
+            next
+        };
+        let controls = controls
+            .iter()
+            .map(|(kind, value)| {
+                Ok(TaggedAttribute {
+                    body_part_id: number(),
+                    attr_type: *kind,
+                    attr_values: SetOfVec::try_from(vec![AnyRef::from_der(value)?])?,
+                })
+            })
+            .collect::<der::Result<_>>()?;
+        let cms = cms
+            .iter()
+            .map(|object| {
+                let content_info = AnyRef::from_der(object)?;
+                Ok(TaggedContentInfo { body_part_id: number(), content_info })
+            })
+            .collect::<der::Result<_>>()?;
+        PkiResponse { controls, cms, others: Vec::new() }.to_der()
+    }
+}

@@ -1,0 +1,62 @@
+//! Certificate Management over CMS (RFC 5272, RFC 6402; now RFC 10002) and the certificate request
+//! message format (RFC 4211): the types that no library on this `der` has, in one place.
+//!
+//! `crmf` 0.3.0-pre.0 is pinned to another `cms` and `x509-cert` than ours, and no crate has CMC.
+//!
+//! | File | What is in it |
+//! |---|---|
+//! | `ber` | what came with indefinite lengths, in DER |
+//! | `message` | PKIData and PKIResponse, as they go over the wire |
+//! | `control` | each control's value |
+//! | `status` | CMCStatusInfoV2 |
+//! | `crmf` | CertReqMsg and CertTemplate |
+//! | `request` | a certification request of either form, and how its possession is proved |
+//! | `signed` | the SignedData around it: read and verified, or written |
+
+pub mod ber;
+pub mod control;
+pub mod crmf;
+pub mod message;
+pub mod request;
+pub mod signed;
+pub mod status;
+
+pub use control::Control;
+pub use message::{PkiData, PkiResponse, TaggedAttribute, TaggedContentInfo, TaggedRequest};
+pub use request::Wanted;
+pub use signed::{SignedMessage, Signer, SignerId};
+pub use status::{CmcStatus, FailInfo, PendInfo, StatusInfo};
+
+/// Names an element of a PKIData; 0 is the PKIData itself (RFC 5272 §3.2.2).
+pub type BodyPartId = u32;
+
+/// Controls, requests, content infos and other messages in one PKIData, each at most. What a
+/// device or an RA's batch needs is far below; what a body of the largest size could hold is far
+/// above.
+pub const MAX_PARTS: usize = 64;
+
+/// Why a message could not be taken: what the client is told, and about which part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fail:?} about {parts:?}: {reason}")]
+pub struct Refused {
+    /// The code.
+    pub fail: FailInfo,
+    /// Which parts; 0 is the message as a whole.
+    pub parts: Vec<BodyPartId>,
+    /// What is wrong, for the status string and the log.
+    pub reason: String,
+}
+
+impl Refused {
+    /// About the message as a whole.
+    #[must_use]
+    pub fn whole(fail: FailInfo, reason: impl std::fmt::Display) -> Self {
+        Self::part(fail, 0, reason)
+    }
+
+    /// About one part.
+    #[must_use]
+    pub fn part(fail: FailInfo, part: BodyPartId, reason: impl std::fmt::Display) -> Self {
+        Self { fail, parts: vec![part], reason: reason.to_string() }
+    }
+}
