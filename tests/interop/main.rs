@@ -21,6 +21,7 @@ mod csrattrs;
 mod database;
 mod digest;
 mod faults;
+mod fullcmc;
 mod linking;
 mod names;
 mod nodes;

@@ -690,7 +690,7 @@ fn code_of(denial: &Denial) -> FailInfo {
                 FailInfo::UnsupportedExt
             }
             "csr.key-kind" => FailInfo::BadAlg,
-            "reenroll.key" => FailInfo::NoKeyReuse,
+            "reenroll.key-reuse" => FailInfo::NoKeyReuse,
             "enroll.names" | "label.ca" => FailInfo::BadIdentity,
             _ => FailInfo::BadRequest,
         },

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use der::{Decode, Encode, asn1::Any};
-use x509_cert::Certificate;
+use x509_cert::{Certificate, spki::SubjectPublicKeyInfoOwned};
 
 pub(super) const PKI_DATA: &str = "1.3.6.1.5.5.7.12.2";
 pub(super) const SHA256: &str = "2.16.840.1.101.3.4.2.1";
