@@ -8,7 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
-const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
+pub(crate) const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
 /// A call of a driver: where, with what, and where its files go.
 pub(crate) struct Call<'a> {
