@@ -140,8 +140,8 @@ async fn r_6402_2_3_a_a_witness_links_each_request_to_the_secret() {
     let reply = server.send(request(&with_random(message(&good)).der(), &auth)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     // In CRMF, among the request's controls.
-    let (crmf, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(33)), good.clone()])])));
-    let by_crmf = with_random(Message::by(Signer::new_key(&key)).request(crmf));
+    let (message_crmf, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(33)), good.clone()])])));
+    let by_crmf = with_random(Message::by(Signer::new_key(&key)).request(message_crmf));
     assert_eq!(server.send(request(&by_crmf.der(), &auth)).await.status, 200);
 
     let wrong = with_random(message(&witness(&key_of(&["another"]), &random)));
