@@ -25,6 +25,8 @@ mod digest;
 mod encoding;
 mod enroll;
 mod fullcmc;
+mod fullcmc_controls;
+mod fullcmc_message;
 mod http2;
 mod labels;
 mod life;

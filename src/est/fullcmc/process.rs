@@ -47,6 +47,9 @@ struct Asker<'a> {
     request: FullRequest<'a>,
 }
 
+/// A batchRequests control, and the messages that it names.
+type Batch = (BodyPartId, Vec<Vec<u8>>);
+
 /// One request that may be granted.
 struct Granted {
     part: BodyPartId,
@@ -626,11 +629,7 @@ fn wanted(
 }
 
 /// The messages of each batch.
-fn batch(
-    data: &PkiData<'_>,
-    controls: &Controls<'_>,
-    depth: u8,
-) -> Result<Vec<(BodyPartId, Vec<Vec<u8>>)>, Refused> {
+fn batch(data: &PkiData<'_>, controls: &Controls<'_>, depth: u8) -> Result<Vec<Batch>, Refused> {
     let one = |part: BodyPartId, id: &BodyPartId| {
         let object: Option<&TaggedContentInfo<'_>> =
             data.cms.iter().find(|object| object.body_part_id == *id);

@@ -39,6 +39,7 @@ impl<'a> TaggedAttribute<'a> {
 
 /// A certification request (RFC 5272 §3.2.1.2).
 #[derive(Clone, Debug, PartialEq, Eq, Choice)]
+#[allow(clippy::large_enum_variant, reason = "at most 64, for the time of a request")]
 pub enum TaggedRequest<'a> {
     /// PKCS#10.
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]

@@ -14,6 +14,11 @@ use der::{
     asn1::{AnyRef, OctetStringRef},
 };
 
+/// Octets of a subject, and of all extensions, at most: a certificate with more is of no use, and no
+/// record is made for it.
+const MAX_SUBJECT: usize = 4096;
+const MAX_EXTENSIONS: usize = 32_768;
+
 /// A certification request of a PKIData: its place, and what it asks for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -39,7 +44,8 @@ impl Wanted {
                 Err(refused(FailInfo::BadRequest, "a request of a format that is not known"))
             }
         };
-        csr.map(|csr| Self { part, csr })
+        csr.and_then(bounded)
+            .map(|csr| Self { part, csr })
             .map_err(|refused| Refused { parts: vec![part], ..refused })
     }
 
@@ -76,8 +82,19 @@ impl Wanted {
             all.extend(named);
         }
         let csr = self.csr.changed(subject, all).map_err(|fault| refused(fault.to_string()))?;
-        Ok(Self { part: self.part, csr })
+        Ok(Self { part: self.part, csr: bounded(csr)? })
     }
+}
+
+fn bounded(csr: Csr) -> Result<Csr, Refused> {
+    let extensions: usize = csr.extensions().iter().map(|one| one.value.len()).sum();
+    if csr.subject().der().len() <= MAX_SUBJECT && extensions <= MAX_EXTENSIONS {
+        return Ok(csr);
+    }
+    let reason = format!(
+        "a subject has at most {MAX_SUBJECT} octets, and all extensions together {MAX_EXTENSIONS}"
+    );
+    Err(Refused::whole(FailInfo::BadRequest, reason))
 }
 
 /// The key of a request if it asks for this key identifier: then the key may sign the message

@@ -183,6 +183,12 @@ impl Signer {
                     .map_err(|fault| Refused::whole(FailInfo::BadRequest, fault))?,
             )
         };
+        let version = if matches!(id, SignerId::KeyIdentifier(_)) { 3 } else { 1 };
+        if info.version != version {
+            return Err(bad(
+                "the version of a SignerInfo is 1, or 3 with a key identifier (RFC 5652 section 5.3)",
+            ));
+        }
         let hash = hash(info.digest_algorithm.oid)?;
         let Some(attributes) = info.signed_attrs else {
             return Err(bad(

@@ -1,51 +1,51 @@
 //! /fullcmc (requirements of section 11): each control handled, and each bad message refused with
 //! the code of RFC 5272, a 4xx or 5xx, and nothing stored.
 
-mod controls;
-mod message;
-
-use crate::common::*;
-use message::*;
+use crate::{common::*, fullcmc_message::*};
 use std::time::Duration;
 
 const CONTENT: &str = "Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n";
-const ON: &str = "[est]\nfullcmc = true\n";
+pub(crate) const ON: &str = "[est]\nfullcmc = true\n";
 
-async fn server() -> TestServer {
+pub(crate) async fn server() -> TestServer {
     TestServer::start_with(ON).await
 }
 
-fn request(message: &[u8], more: &str) -> Vec<u8> {
+pub(crate) fn request(message: &[u8], more: &str) -> Vec<u8> {
     post_body("fullcmc", wrapped(message).as_bytes(), &format!("{CONTENT}{more}"))
 }
 
-fn password() -> String {
+pub(crate) fn password() -> String {
     basic("tester", PASSWORD)
 }
 
 /// A CSR with the identifier of its key.
-fn csr(subject: &str) -> (Vec<u8>, String) {
+pub(crate) fn csr(subject: &str) -> (Vec<u8>, String) {
     new_csr(&["-subj", subject, "-addext", "subjectKeyIdentifier=hash"])
 }
 
 /// A message that the new key signs, and its key.
-fn by_new_key(subject: &str) -> (Message, String) {
+pub(crate) fn by_new_key(subject: &str) -> (Message, String) {
     let (csr, key) = csr(subject);
     (Message::by(Signer::new_key(&key)).request(tcr(1, &csr)), key)
 }
 
-async fn send(server: &TestServer, message: &Message) -> Reply {
+pub(crate) async fn send(server: &TestServer, message: &Message) -> Reply {
     server.send(request(&message.der(), &password())).await
 }
 
 /// Sends a message that has to be refused: its code and parts; nothing is stored.
-async fn refused(server: &TestServer, der: &[u8], more: &str) -> (u16, u64, Vec<u64>) {
+pub(crate) async fn refused(server: &TestServer, der: &[u8], more: &str) -> (u16, u64, Vec<u64>) {
     let before = server.issued().await.len();
     let reply = server.send(request(der, more)).await;
     refusal(server, &reply, before).await
 }
 
-async fn refusal(server: &TestServer, reply: &Reply, before: usize) -> (u16, u64, Vec<u64>) {
+pub(crate) async fn refusal(
+    server: &TestServer,
+    reply: &Reply,
+    before: usize,
+) -> (u16, u64, Vec<u64>) {
     assert!(reply.status >= 400, "{}", reply.status);
     let answer = read(server, reply);
     let (status, fail, parts) = answer.only_status();
@@ -277,6 +277,7 @@ async fn a_signer_is_a_certificate_of_this_ca_that_is_good_now() {
     assert_eq!(refusal(&server, &reply, before).await, (403, 7, vec![0]));
     // Another certificate of ours in TLS than the signer's.
     let carrier = server.device("/CN=cmc-2").await;
+    let before = server.issued().await.len();
     let reply = server.connect_as(&carrier).await.send(request(&by(&device), "")).await;
     assert_eq!(refusal(&server, &reply, before).await.1, 7);
     // Revoked, expired.
@@ -408,7 +409,7 @@ async fn r_5272_3_2_1_a_an_unknown_kind_of_request_is_not_supported_and_nothing_
 }
 
 /// A CRMF request that is right, of a new key.
-fn crmf(part: u64, subject_name: &str, controls: Option<Vec<u8>>) -> (Vec<u8>, String) {
+pub(crate) fn crmf(part: u64, subject_name: &str, controls: Option<Vec<u8>>) -> (Vec<u8>, String) {
     let key = new_key("EC");
     let template =
         [subject(subject_name), public_key(&key), extensions(&[key_identifier_extension(&key)])];

@@ -1,11 +1,12 @@
 //! Controls that act: secrets, revocation, registration authorities, what is pending.
 
-use super::*;
+use crate::{common::*, fullcmc::*, fullcmc_message::*};
 use der::Encode;
 use estd::{
     store::{Begun, Intent, State},
     types::{Method, RevocationReason, Serial, Time},
 };
+use std::time::Duration;
 
 const SECRET: &str = "sixteen letters!";
 
@@ -140,8 +141,8 @@ async fn r_6402_2_3_a_a_witness_links_each_request_to_the_secret() {
     let reply = server.send(request(&with_random(message(&good)).der(), &auth)).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     // In CRMF, among the request's controls.
-    let (message_crmf, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(33)), good.clone()])])));
-    let by_crmf = with_random(Message::by(Signer::new_key(&key)).request(message_crmf));
+    let (asked, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(33)), good.clone()])])));
+    let by_crmf = with_random(Message::by(Signer::new_key(&key)).request(asked));
     assert_eq!(server.send(request(&by_crmf.der(), &auth)).await.status, 200);
 
     let wrong = with_random(message(&witness(&key_of(&["another"]), &random)));
@@ -168,8 +169,8 @@ async fn r_6402_2_3_a_a_witness_links_each_request_to_the_secret() {
         (400, 2, vec![1])
     );
     // The old one, SHA-1.
-    let (crmf, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(23)), oct(&[1; 20])])])));
-    let old = with_random(Message::by(Signer::new_key(&key)).request(crmf));
+    let (asked, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(23)), oct(&[1; 20])])])));
+    let old = with_random(Message::by(Signer::new_key(&key)).request(asked));
     assert_eq!(refused(&server, &old.der(), &auth).await, (400, 0, vec![1]));
 }
 

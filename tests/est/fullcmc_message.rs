@@ -4,36 +4,36 @@ use crate::common::*;
 use der::{Decode, Encode, asn1::Any};
 use x509_cert::{Certificate, spki::SubjectPublicKeyInfoOwned};
 
-pub(super) const PKI_DATA: &str = "1.3.6.1.5.5.7.12.2";
-pub(super) const SHA256: &str = "2.16.840.1.101.3.4.2.1";
-pub(super) const HMAC_SHA256: &str = "1.2.840.113549.2.9";
+pub(crate) const PKI_DATA: &str = "1.3.6.1.5.5.7.12.2";
+pub(crate) const SHA256: &str = "2.16.840.1.101.3.4.2.1";
+pub(crate) const HMAC_SHA256: &str = "1.2.840.113549.2.9";
 
-pub(super) fn cmc(number: u32) -> String {
+pub(crate) fn cmc(number: u32) -> String {
     format!("1.3.6.1.5.5.7.7.{number}")
 }
 
-pub(super) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
-    match content.len() {
-        length @ 0..=127 => out.push(length as u8),
-        length @ 128..=255 => out.extend([0x81, length as u8]),
-        length => out.extend([0x82, (length >> 8) as u8, length as u8]),
+    match u16::try_from(content.len()).unwrap().to_be_bytes() {
+        [0, short @ 0..=127] => out.push(short),
+        [0, one] => out.extend([0x81, one]),
+        [one, two] => out.extend([0x82, one, two]),
     }
     out.extend_from_slice(content);
     out
 }
 
-pub(super) fn seq(parts: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn seq(parts: &[Vec<u8>]) -> Vec<u8> {
     tlv(0x30, &parts.concat())
 }
 
-pub(super) fn set(parts: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn set(parts: &[Vec<u8>]) -> Vec<u8> {
     let mut parts = parts.to_vec();
     parts.sort();
     tlv(0x31, &parts.concat())
 }
 
-pub(super) fn int(value: u64) -> Vec<u8> {
+pub(crate) fn int(value: u64) -> Vec<u8> {
     let octets = value.to_be_bytes();
     let from = octets.iter().position(|octet| *octet != 0).unwrap_or(7);
     let mut content = octets[from..].to_vec();
@@ -43,38 +43,38 @@ pub(super) fn int(value: u64) -> Vec<u8> {
     tlv(2, &content)
 }
 
-pub(super) fn oct(value: &[u8]) -> Vec<u8> {
+pub(crate) fn oct(value: &[u8]) -> Vec<u8> {
     tlv(4, value)
 }
 
-pub(super) fn utf8(value: &str) -> Vec<u8> {
+pub(crate) fn utf8(value: &str) -> Vec<u8> {
     tlv(0x0c, value.as_bytes())
 }
 
-pub(super) fn oid(dotted: &str) -> Vec<u8> {
+pub(crate) fn oid(dotted: &str) -> Vec<u8> {
     der::asn1::ObjectIdentifier::new_unwrap(dotted).to_der().unwrap()
 }
 
-pub(super) fn algorithm(dotted: &str) -> Vec<u8> {
+pub(crate) fn algorithm(dotted: &str) -> Vec<u8> {
     seq(&[oid(dotted)])
 }
 
-pub(super) fn control(part: u64, number: u32, value: Vec<u8>) -> Vec<u8> {
+pub(crate) fn control(part: u64, number: u32, value: Vec<u8>) -> Vec<u8> {
     control_oid(part, &cmc(number), &[value])
 }
 
-pub(super) fn control_oid(part: u64, kind: &str, values: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn control_oid(part: u64, kind: &str, values: &[Vec<u8>]) -> Vec<u8> {
     seq(&[int(part), oid(kind), set(values)])
 }
 
 /// A PKCS#10 request in a PKIData.
-pub(super) fn tcr(part: u64, csr: &[u8]) -> Vec<u8> {
+pub(crate) fn tcr(part: u64, csr: &[u8]) -> Vec<u8> {
     tlv(0xa0, &[int(part), csr.to_vec()].concat())
 }
 
 /// Who signs, and how it is named.
 #[derive(Clone)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     pub key: String,
     pub sid: Vec<u8>,
     pub hash: &'static str,
@@ -82,7 +82,7 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn certificate(identity: &Identity) -> Self {
+    pub(crate) fn certificate(identity: &Identity) -> Self {
         let der = identity.der();
         let parsed = Certificate::from_der(&der).unwrap();
         let tbs = parsed.tbs_certificate();
@@ -91,7 +91,7 @@ impl Signer {
     }
 
     /// The key of a request, by its identifier.
-    pub(super) fn new_key(key: &str) -> Self {
+    pub(crate) fn new_key(key: &str) -> Self {
         Self {
             key: key.to_owned(),
             sid: tlv(0x80, &key_identifier(key)),
@@ -102,29 +102,29 @@ impl Signer {
 }
 
 /// SHA-1 of the key's bits, as openssl sees them.
-pub(super) fn key_identifier(key: &str) -> Vec<u8> {
+pub(crate) fn key_identifier(key: &str) -> Vec<u8> {
     let spki = openssl_with(&["pkey", "-pubout", "-outform", "DER"], key.as_bytes());
     let spki = SubjectPublicKeyInfoOwned::from_der(&spki).unwrap();
     openssl_with(&["dgst", "-sha1", "-binary"], spki.subject_public_key.raw_bytes())
 }
 
-pub(super) fn spki(key: &str) -> Vec<u8> {
+pub(crate) fn spki(key: &str) -> Vec<u8> {
     openssl_with(&["pkey", "-pubout", "-outform", "DER"], key.as_bytes())
 }
 
 /// A signature by openssl.
-pub(super) fn sign(key: &str, hash: &str, message: &[u8]) -> Vec<u8> {
+pub(crate) fn sign(key: &str, hash: &str, message: &[u8]) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(at("key"), key).unwrap();
     openssl_with(&["dgst", &format!("-{hash}"), "-sign", &at("key")], message)
 }
 
-pub(super) fn hash(name: &str, octets: &[u8]) -> Vec<u8> {
+pub(crate) fn hash(name: &str, octets: &[u8]) -> Vec<u8> {
     openssl_with(&["dgst", &format!("-{name}"), "-binary"], octets)
 }
 
-pub(super) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
     let hex: String = key.iter().map(|octet| format!("{octet:02x}")).collect();
     openssl_with(
         &["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{hex}"), "-binary"],
@@ -134,7 +134,7 @@ pub(super) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 /// A Full PKI Request.
 #[derive(Clone)]
-pub(super) struct Message {
+pub(crate) struct Message {
     pub controls: Vec<Vec<u8>>,
     pub requests: Vec<Vec<u8>>,
     pub cms: Vec<Vec<u8>>,
@@ -147,7 +147,7 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn by(signer: Signer) -> Self {
+    pub(crate) fn by(signer: Signer) -> Self {
         Self {
             controls: Vec::new(),
             requests: Vec::new(),
@@ -161,27 +161,27 @@ impl Message {
         }
     }
 
-    pub(super) fn control(mut self, control: Vec<u8>) -> Self {
+    pub(crate) fn control(mut self, control: Vec<u8>) -> Self {
         self.controls.push(control);
         self
     }
 
-    pub(super) fn request(mut self, request: Vec<u8>) -> Self {
+    pub(crate) fn request(mut self, request: Vec<u8>) -> Self {
         self.requests.push(request);
         self
     }
 
-    pub(super) fn pki_data(&self) -> Vec<u8> {
+    pub(crate) fn pki_data(&self) -> Vec<u8> {
         seq(&[seq(&self.controls), seq(&self.requests), seq(&self.cms), seq(&self.others)])
     }
 
-    pub(super) fn der(&self) -> Vec<u8> {
+    pub(crate) fn der(&self) -> Vec<u8> {
         signed_data(self, &self.pki_data())
     }
 }
 
 /// A SignedData around any content.
-pub(super) fn signed_data(message: &Message, content: &[u8]) -> Vec<u8> {
+pub(crate) fn signed_data(message: &Message, content: &[u8]) -> Vec<u8> {
     let infos: Vec<Vec<u8>> = message
         .signers
         .iter()
@@ -239,12 +239,12 @@ pub(super) fn signed_data(message: &Message, content: &[u8]) -> Vec<u8> {
     content_info("1.2.840.113549.1.7.2", &seq(&parts))
 }
 
-pub(super) fn content_info(kind: &str, content: &[u8]) -> Vec<u8> {
+pub(crate) fn content_info(kind: &str, content: &[u8]) -> Vec<u8> {
     seq(&[oid(kind), tlv(0xa0, content)])
 }
 
 /// A CRMF request: the template's fields as they are to stand there, and a proof of possession.
-pub(super) fn crm(
+pub(crate) fn crm(
     cert_request: &[u8],
     popo: Option<Vec<u8>>,
     reg_info: Option<Vec<u8>>,
@@ -253,43 +253,43 @@ pub(super) fn crm(
     tlv(0xa1, &parts.into_iter().flatten().collect::<Vec<_>>().concat())
 }
 
-pub(super) fn cert_request(part: u64, template: &[Vec<u8>], controls: Option<Vec<u8>>) -> Vec<u8> {
+pub(crate) fn cert_request(part: u64, template: &[Vec<u8>], controls: Option<Vec<u8>>) -> Vec<u8> {
     let mut parts = vec![int(part), seq(template)];
     parts.extend(controls);
     seq(&parts)
 }
 
 /// `[5] EXPLICIT Name`.
-pub(super) fn subject(common_name: &str) -> Vec<u8> {
+pub(crate) fn subject(common_name: &str) -> Vec<u8> {
     tlv(0xa5, &name(common_name))
 }
 
-pub(super) fn name(common_name: &str) -> Vec<u8> {
+pub(crate) fn name(common_name: &str) -> Vec<u8> {
     seq(&[set(&[seq(&[oid("2.5.4.3"), utf8(common_name)])])])
 }
 
 /// `[6] IMPLICIT SubjectPublicKeyInfo`.
-pub(super) fn public_key(key: &str) -> Vec<u8> {
+pub(crate) fn public_key(key: &str) -> Vec<u8> {
     let mut spki = spki(key);
     spki[0] = 0xa6;
     spki
 }
 
 /// `[9] IMPLICIT Extensions` with the key's identifier and more.
-pub(super) fn extensions(list: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn extensions(list: &[Vec<u8>]) -> Vec<u8> {
     tlv(0xa9, &list.concat())
 }
 
-pub(super) fn extension(kind: &str, value: &[u8]) -> Vec<u8> {
+pub(crate) fn extension(kind: &str, value: &[u8]) -> Vec<u8> {
     seq(&[oid(kind), oct(value)])
 }
 
-pub(super) fn key_identifier_extension(key: &str) -> Vec<u8> {
+pub(crate) fn key_identifier_extension(key: &str) -> Vec<u8> {
     extension("2.5.29.14", &oct(&key_identifier(key)))
 }
 
 /// `[1] POPOSigningKey` over a CertRequest.
-pub(super) fn popo(key: &str, cert_request: &[u8]) -> Vec<u8> {
+pub(crate) fn popo(key: &str, cert_request: &[u8]) -> Vec<u8> {
     let signature = sign(key, "sha256", cert_request);
     let bits = tlv(3, &[vec![0], signature].concat());
     tlv(0xa1, &[algorithm("1.2.840.10045.4.3.2"), bits].concat())
@@ -297,7 +297,7 @@ pub(super) fn popo(key: &str, cert_request: &[u8]) -> Vec<u8> {
 
 /// What a PKI Response says.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     pub full: bool,
     pub statuses: Vec<Status>,
     /// Type and value of the other controls.
@@ -308,7 +308,7 @@ pub(super) struct Answer {
 }
 
 #[derive(Debug, PartialEq, Eq, Clone)]
-pub(super) struct Status {
+pub(crate) struct Status {
     pub status: u64,
     pub parts: Vec<u64>,
     pub fail: Option<u64>,
@@ -316,14 +316,14 @@ pub(super) struct Status {
 }
 
 impl Answer {
-    pub(super) fn control(&self, number: u32) -> Option<&[u8]> {
+    pub(crate) fn control(&self, number: u32) -> Option<&[u8]> {
         let mut found = self.controls.iter().filter(|(kind, _)| *kind == cmc(number));
         let value = found.next().map(|(_, value)| value.as_slice());
         assert!(found.next().is_none());
         value
     }
 
-    pub(super) fn only_certificate(&self) -> &Certificate {
+    pub(crate) fn only_certificate(&self) -> &Certificate {
         let mut own = self.certificates.iter().filter(|certificate| {
             !certificate.tbs_certificate().subject().to_string().contains("CA")
         });
@@ -333,20 +333,20 @@ impl Answer {
     }
 
     /// Status, code and parts of the only status.
-    pub(super) fn only_status(&self) -> (u64, Option<u64>, Vec<u64>) {
+    pub(crate) fn only_status(&self) -> (u64, Option<u64>, Vec<u64>) {
         assert_eq!(self.statuses.len(), 1, "{self:?}");
         (self.statuses[0].status, self.statuses[0].fail, self.statuses[0].parts.clone())
     }
 }
 
-pub(super) fn decoded(reply: &Reply) -> Vec<u8> {
+pub(crate) fn decoded(reply: &Reply) -> Vec<u8> {
     let compact: Vec<u8> =
         reply.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
     openssl_with(&["base64", "-d", "-A"], &compact)
 }
 
 /// Reads an answer; the signature of a full one is verified by openssl up to the root.
-pub(super) fn read(server: &TestServer, reply: &Reply) -> Answer {
+pub(crate) fn read(server: &TestServer, reply: &Reply) -> Answer {
     let kind = reply.header("Content-Type").unwrap_or_default().to_owned();
     let full = match kind.as_str() {
         "application/pkcs7-mime; smime-type=CMC-response" => true,
@@ -358,7 +358,7 @@ pub(super) fn read(server: &TestServer, reply: &Reply) -> Answer {
     answer
 }
 
-pub(super) fn read_der(server: &TestServer, der: &[u8], full: bool) -> Answer {
+pub(crate) fn read_der(server: &TestServer, der: &[u8], full: bool) -> Answer {
     if !full {
         let pem = openssl_with(&["pkcs7", "-inform", "DER", "-print_certs"], der);
         let certificates = Certificate::load_pem_chain(&pem).unwrap();
@@ -433,7 +433,7 @@ fn status(der: &[u8]) -> Status {
     Status { status, parts, fail, pending }
 }
 
-pub(super) fn list(der: &[u8]) -> Vec<Any> {
+pub(crate) fn list(der: &[u8]) -> Vec<Any> {
     Vec::<Any>::from_der(der).unwrap()
 }
 
