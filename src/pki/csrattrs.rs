@@ -276,6 +276,11 @@ impl CsrAttrs {
                     Err(_) => self.take_extensions(value.decode_as::<Vec<Extension>>()?),
                 }
             }
+        } else if found == oid::EXTENSION_REQUEST_TEMPLATE {
+            // Outside of a template, too: what it says is plain.
+            values.iter().try_for_each(|value| self.take_extension_templates(value))?;
+        } else if found == oid::REQUEST_TEMPLATE {
+            // A template inside a template says nothing.
         } else if let Some(key) = key_of(found, values) {
             self.key.get_or_insert(key);
         } else if values.is_empty() {
@@ -309,21 +314,17 @@ impl CsrAttrs {
             self.subject.push(SubjectAttribute { kind: asked.kind, value });
         }
         self.key = template.key.as_ref().map(key_of_template).transpose()?;
-        for attribute in template.attributes.iter() {
-            if attribute.oid != oid::EXTENSION_REQUEST_TEMPLATE {
-                self.take_attribute(attribute)?;
-                continue;
-            }
-            for value in attribute.values.iter() {
-                let list = value.decode_as::<Vec<ExtensionTemplate>>().or_else(|_| {
-                    value.decode_as::<ExtensionTemplate>().map(|single| vec![single])
-                })?;
-                self.extensions.extend(list.into_iter().map(|asked| AskedExtension {
-                    oid: asked.oid,
-                    value: asked.value.map(|value| value.as_bytes().to_vec()),
-                }));
-            }
-        }
+        template.attributes.iter().try_for_each(|attribute| self.take_attribute(attribute))
+    }
+
+    fn take_extension_templates(&mut self, value: &Any) -> der::Result<()> {
+        let list = value
+            .decode_as::<Vec<ExtensionTemplate>>()
+            .or_else(|_| value.decode_as::<ExtensionTemplate>().map(|single| vec![single]))?;
+        self.extensions.extend(list.into_iter().map(|asked| AskedExtension {
+            oid: asked.oid,
+            value: asked.value.map(|value| value.as_bytes().to_vec()),
+        }));
         Ok(())
     }
 }
@@ -881,6 +882,39 @@ mod tests {
         let version = newer.windows(3).position(|part| part == [2, 1, 0]).unwrap();
         newer[version + 2] = 1;
         assert!(CsrAttrs::parse(&one).is_ok() && CsrAttrs::parse(&newer).is_err());
+    }
+
+    /// An octet of each sample changed: what can still be read can be written in
+    /// each form and read again, and be said in words.
+    #[test]
+    fn what_was_read_can_be_written_and_read_again() {
+        let check = |der: &[u8]| {
+            let Ok(asked) = CsrAttrs::parse(der) else { return false };
+            let _ = asked.lines();
+            for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
+                if let Ok(written) = asked.to_der(form) {
+                    assert!(CsrAttrs::parse(&written).is_ok(), "{der:02x?} as {form:?}");
+                }
+            }
+            true
+        };
+        let mut read = 0;
+        for sample in [
+            vector!("9908-template"),
+            vector!("7030-original"),
+            vector!("potato"),
+            vector!("rsa4096"),
+            vector!("pop-both"),
+        ] {
+            for at in 0..sample.len() {
+                for other in [1, 2, 3, 4, 8, 16, 32, 64, 127, 128, 255] {
+                    let mut changed = sample.to_vec();
+                    changed[at] ^= other;
+                    read += usize::from(check(&changed));
+                }
+            }
+        }
+        assert!(read > 1000, "{read}");
     }
 
     #[test]
