@@ -294,8 +294,6 @@ async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     std::fs::write(folder.path().join("maker.pem"), ca).unwrap();
     let more = "[est]\nfullcmc = true\n[client_trust]\nimplicit = [\"maker.pem\"]\n";
     let server = TestServer::start_in(folder, more, "memory", NOW).await;
-    // openssl dates it by the system's clock.
-    server.clock.set(estd::pki::Certificate::parse(&device.der()).unwrap().not_before());
     let (own, _) = csr("/CN=cmc-1");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     let reply = server.connect_as(&device).await.send(request(&message.der(), "")).await;
