@@ -664,3 +664,26 @@ async fn what_a_registration_authority_has_processed_is_left_alone() {
     let claimed = by_device.clone().control(path(1));
     assert_eq!(refused(&server, &claimed.der(), &password()).await, (400, 2, vec![8]));
 }
+
+#[tokio::test]
+async fn r_7030_3_5_f_a_failure_of_linking_is_pop_failed() {
+    let server = TestServer::start_with(
+        "[est]\nfullcmc = true\n[label.strict]\nfullcmc = true\nlinking = \"required\"\n",
+    )
+    .await;
+    let device = server.device("/CN=cmc-1").await;
+    let by_device =
+        |csr: &[u8]| Message::by(Signer::certificate(&device)).request(tcr(1, csr)).der();
+    let elsewhere = by_device(&crate::linking::bound("cmc-1", "AAECAwQFBgcICQoL"));
+    assert_eq!(refused(&server, &elsewhere, &password()).await, (400, 9, vec![1]));
+    let (bare, _) = csr("/CN=cmc-1");
+    let unbound = by_device(&bare);
+    let head =
+        format!("Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n{}", password());
+    let before = server.issued().await.len();
+    let reply = server.send(post_body("strict/fullcmc", wrapped(&unbound).as_bytes(), &head)).await;
+    assert_eq!(refusal(&server, &reply, before).await, (400, 9, vec![1]));
+    // The same without the demand.
+    let reply = server.send(request(&unbound, &password())).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}

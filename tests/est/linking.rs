@@ -55,7 +55,7 @@ fn csr(key: &str, name: &str, attributes: &[(&str, Vec<Vec<u8>>)]) -> Vec<u8> {
 }
 
 /// A CSR with a new key and one challengePassword.
-fn bound(name: &str, text: &str) -> Vec<u8> {
+pub(crate) fn bound(name: &str, text: &str) -> Vec<u8> {
     csr(&new_key("EC"), name, &[(CHALLENGE_PASSWORD, vec![tlv(PRINTABLE, text.as_bytes())])])
 }
 
