@@ -297,7 +297,7 @@ async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     let (own, _) = csr("/CN=cmc-1");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     let reply = server.connect_as(&device).await.send(request(&message.der(), "")).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.status, 200, "{:?}", server.events_named("enrollment.refused"));
     let (other, _) = csr("/CN=cmc-2");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &other));
     let before = server.issued().await.len();
@@ -557,4 +557,60 @@ async fn r_5272_6_6_a_transaction_and_nonces_come_back() {
     assert_ne!(fresh[0], fresh[1]);
     // A replayed message gets no second certificate.
     assert_eq!(server.issued().await.len(), 2);
+}
+
+/// A message that openssl signs, in pieces of indefinite length (BER).
+#[tokio::test]
+async fn a_message_in_ber_is_read_as_openssl_and_bouncy_castle_write_it() {
+    let server = server().await;
+    let device = server.device("/CN=cmc-1").await;
+    let (own, _) = csr("/CN=cmc-1");
+    let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
+    let [data, certificate, key] = [
+        server.write("pki-data", message.pki_data()),
+        server.write("signer.pem", &device.pem),
+        server.write("signer.key", &device.key),
+    ];
+    for stream in [&["-stream"][..], &[]] {
+        let common = ["cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-in", &data];
+        let signed = ["-signer", &certificate, "-inkey", &key, "-econtent_type", PKI_DATA];
+        let der = openssl(&[&common[..], &signed[..], stream].concat());
+        assert_eq!(der[1] == 0x80, stream == ["-stream"]);
+        let reply = server.send(request(&der, &password())).await;
+        assert_eq!(reply.status, 200, "{stream:?}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
+async fn the_version_of_a_signer_info_fits_how_the_signer_is_named() {
+    let server = server().await;
+    let (message, _) = by_new_key("/CN=cmc-1");
+    let mut der = message.der();
+    let version_and_sid = [2, 1, 3, 0x80, 20];
+    let at = der.windows(5).position(|five| five == version_and_sid).unwrap();
+    der[at + 2] = 1;
+    assert_eq!(refused(&server, &der, &password()).await, (400, 2, vec![0]));
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_a_certificate_is_refused_before_it_is_recorded() {
+    let server = TestServer::start_with("max_body = 1048576\n[est]\nfullcmc = true\n").await;
+    let key = new_key("EC");
+    for count in [20_usize, 400] {
+        let rdns: Vec<Vec<u8>> =
+            (0..count).map(|_| set(&[seq(&[oid("2.5.4.11"), utf8("unit")])])).collect();
+        let fields = [
+            tlv(0xa5, &seq(&rdns)),
+            public_key(&key),
+            extensions(&[key_identifier_extension(&key)]),
+        ];
+        let asked = cert_request(1, &fields, None);
+        let message =
+            Message::by(Signer::new_key(&key)).request(crm(&asked, Some(popo(&key, &asked)), None));
+        if count == 20 {
+            assert_eq!(send(&server, &message).await.status, 200);
+        } else {
+            assert_eq!(refused(&server, &message.der(), &password()).await, (400, 2, vec![1]));
+        }
+    }
 }

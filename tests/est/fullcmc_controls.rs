@@ -616,6 +616,11 @@ async fn a_registration_authority_brings_a_batch() {
     assert_eq!(read_der(&server, &answer.cms[1].1, false).certificates.len(), 1);
     let third = read_der(&server, &answer.cms[2].1, true);
     assert_eq!(third.only_status(), (2, Some(1), vec![0]), "what fails, fails for itself");
+    // Nothing, and the same again: no work is asked for twice.
+    for ids in [&[][..], &[20, 20], &[20, 21, 20]] {
+        let outcome = refused(&server, &batch(&ra, ids, &messages).der(), &password()).await;
+        assert_eq!(outcome, (400, 2, vec![4]), "{ids:?}");
+    }
     // What is not there; and no batch in a batch.
     assert_eq!(
         refused(&server, &batch(&ra, &[29], &messages).der(), &password()).await,
@@ -686,4 +691,30 @@ async fn r_7030_3_5_f_a_failure_of_linking_is_pop_failed() {
     // The same without the demand.
     let reply = server.send(request(&unbound, &password())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+#[tokio::test]
+async fn a_change_of_names_is_asked_for_in_either_kind_of_request() {
+    let more = "[est]\nfullcmc = true\n[label.change]\nfullcmc = true\nchange_names = true\ncertificate_names = \"any\"\n";
+    let server = TestServer::start_with(more).await;
+    let device = server.device("/CN=cmc-1").await;
+    let wanted = seq(&[name("cmc-renamed")]);
+    let (asked, _) = crmf(1, "cmc-1", Some(seq(&[seq(&[oid(&cmc(36)), wanted])])));
+    let message = Message::by(Signer::certificate(&device)).request(asked).der();
+    // The name in the request is the signer's; the new one needs the label's leave.
+    let outcome = refused(&server, &message, &password()).await;
+    assert_eq!((outcome.0, outcome.2.as_slice()), (400, [1].as_slice()), "{outcome:?}");
+    let headers =
+        format!("Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n{}", password());
+    let reply =
+        server.send(post_body("change/fullcmc", wrapped(&message).as_bytes(), &headers)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert!(described(&reply.certificate_pem()).contains("Subject: CN = cmc-renamed"));
+}
+
+#[tokio::test]
+async fn a_label_that_requires_linking_requires_it_here_too() {
+    let server = TestServer::start_with("[est]\nfullcmc = true\nlinking = \"required\"\n").await;
+    let (message, _) = by_new_key("/CN=cmc-1");
+    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 9, vec![1]));
 }

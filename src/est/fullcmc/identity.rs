@@ -153,6 +153,7 @@ impl Service {
                         name: by(identity, &certificate),
                         method: Method::Certificate(class),
                     },
+                    expired: identity.expired.filter(|_| is_shown(identity, &certificate)),
                     certificate: Some((*certificate, class)),
                     record,
                     ..identity.clone()
@@ -173,12 +174,17 @@ impl Service {
     }
 }
 
+/// Whether TLS shows this certificate.
+fn is_shown(identity: &Identity, certificate: &Certificate) -> bool {
+    identity.certificate.as_ref().is_some_and(|(shown, _)| shown.der() == certificate.der())
+}
+
 /// The signer as the audit log names it, with whoever has brought the message.
 fn by(identity: &Identity, signer: &Certificate) -> String {
     let subject = signer.subject().to_string();
-    match (&identity.actor.method, &identity.certificate) {
-        (_, Some((shown, _))) if shown.der() == signer.der() => identity.actor.name.clone(),
-        (Method::Anonymous, _) => subject,
+    match identity.actor.method {
+        _ if is_shown(identity, signer) => identity.actor.name.clone(),
+        Method::Anonymous => subject,
         _ => format!("{subject} [{}]", identity.actor.name),
     }
 }

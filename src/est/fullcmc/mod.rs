@@ -1,6 +1,6 @@
 //! `/fullcmc` (RFC 7030 §4.3): Full PKI Requests of CMC (RFC 5272, RFC 6402).
 //!
-//! Requests in it go the way of an enrolment: [`ra::decide()`] decides, [`crate::ca::Ca::issue`]
+//! Requests in it go the way of an enrolment: [`crate::ra::decide()`] decides, [`crate::ca::Ca::issue`]
 //! issues. Every answer to a message that was read is a CMC message; a refusal is a Full PKI
 //! Response with a CMCStatusInfoV2.
 //!

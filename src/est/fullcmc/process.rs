@@ -343,6 +343,7 @@ impl Service {
         request: FullRequest<'_>,
         grant: Granted,
     ) -> Result<Issued, ca::Error> {
+        let facts = facts(identity, &grant.decision);
         let order = Order {
             content: grant.decision.content,
             request_key: grant.decision.request_key,
@@ -352,7 +353,7 @@ impl Service {
             actor: identity.actor.clone(),
             predecessor: grant.decision.predecessor,
             request_id: request.request_id.clone(),
-            facts: Vec::new(),
+            facts,
         };
         let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
@@ -655,6 +656,14 @@ fn batch(data: &PkiData<'_>, controls: &Controls<'_>, depth: u8) -> Result<Vec<B
         out.push((*part, messages));
     }
     Ok(out)
+}
+
+/// For the event: by what scheme a password was proved, by what the CSR was bound to its connection,
+/// and what the decision says.
+fn facts(identity: &Identity, decision: &Decision) -> Vec<(&'static str, String)> {
+    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
+    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
+    scheme.into_iter().chain(linked).chain(decision.facts.iter().cloned()).collect()
 }
 
 fn all_different(ids: &[BodyPartId]) -> bool {

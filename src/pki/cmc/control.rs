@@ -278,3 +278,23 @@ const KNOWN: [ObjectIdentifier; 19] = [
     oid::CMC_CONTROL_PROCESSED,
     oid::CMC_RA_IDENTITY_WITNESS,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::cmc::PkiData;
+
+    #[test]
+    fn every_control_is_read_and_every_cut_is_refused() {
+        let octets = include_bytes!("../../../fuzz/seeds/cmc/every-control");
+        let data = PkiData::parse(octets).unwrap();
+        assert_eq!((data.controls.len(), data.requests.len(), data.cms.len()), (15, 2, 1));
+        for attribute in &data.controls {
+            let control = Control::parse(attribute).unwrap();
+            assert!(!matches!(control, Control::Unknown(_) | Control::Misplaced(_)), "{control:?}");
+        }
+        for end in 0..octets.len() {
+            assert!(PkiData::parse(&octets[..end]).is_err(), "{end}");
+        }
+    }
+}

@@ -221,3 +221,51 @@ impl PkiResponse<'_> {
         PkiResponse { controls, cms, others: Vec::new() }.to_der()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::{
+        cmc::{CmcStatus, PendInfo, StatusInfo},
+        oid,
+    };
+    use der::asn1::{GeneralizedTime, OctetString};
+    use std::time::Duration;
+
+    fn encoded(status: &StatusInfo) -> Vec<u8> {
+        let controls = [(oid::CMC_STATUS_INFO_V2, status.to_der().unwrap())];
+        PkiResponse::encode(&controls, &[]).unwrap()
+    }
+
+    #[test]
+    fn r_5272_6_1_1_a_the_vectors_are_written_octet_for_octet() {
+        for (fail, vector) in [
+            (
+                FailInfo::PopFailed,
+                &include_bytes!("../../../testdata/cmc/pkiresponse-popFailed.der")[..],
+            ),
+            (
+                FailInfo::BadRequest,
+                include_bytes!("../../../testdata/cmc/pkiresponse-badRequest.der"),
+            ),
+        ] {
+            let failed = StatusInfo { text: None, ..StatusInfo::failed(fail, vec![1], "") };
+            assert_eq!(encoded(&failed), vector);
+        }
+        let pending = StatusInfo {
+            status: CmcStatus::Pending,
+            pending: Some(PendInfo {
+                pend_token: OctetString::new(*b"token").unwrap(),
+                // 2026-11-21T12:00Z.
+                pend_time: GeneralizedTime::from_unix_duration(Duration::from_secs(1_795_262_400))
+                    .unwrap(),
+            }),
+            ..StatusInfo::success(vec![1])
+        };
+        assert_eq!(
+            encoded(&pending),
+            include_bytes!("../../../testdata/cmc/pkiresponse-pending.der")
+        );
+        assert!(PkiResponse::from_der(&encoded(&pending)).is_ok());
+    }
+}

@@ -1,0 +1,32 @@
+//! Any octets as a Full PKI Request, as a PKIData, and as BER.
+#![no_main]
+
+use estd::pki::cmc::{Control, PkiData, SignedMessage, Wanted, ber, request};
+use libfuzzer_sys::fuzz_target;
+
+fn pki_data(octets: &[u8]) {
+    let Ok(data) = PkiData::parse(octets) else { return };
+    for control in &data.controls {
+        let _ = Control::parse(control);
+    }
+    for one in &data.requests {
+        let _ = request::key_with_identifier(one, &[0; 20]);
+        for witnessed in [false, true] {
+            let _ = Wanted::read(one, witnessed);
+        }
+    }
+}
+
+fuzz_target!(|octets: &[u8]| {
+    pki_data(octets);
+    if let Ok(message) = SignedMessage::parse(octets) {
+        pki_data(message.content);
+    }
+    if let Some(der) = ber::to_der(octets) {
+        // What is DER stays as it is.
+        assert_eq!(ber::to_der(&der).as_deref(), Some(der.as_slice()));
+        if let Ok(message) = SignedMessage::parse(&der) {
+            pki_data(message.content);
+        }
+    }
+});
