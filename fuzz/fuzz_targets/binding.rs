@@ -1,0 +1,28 @@
+//! Any octets as the string of a challenge, and as both ends' parts of a handshake that is listened to.
+#![no_main]
+
+use estd::binding::{End, Recorded};
+use libfuzzer_sys::fuzz_target;
+use std::{
+    pin::Pin,
+    task::{Context, Waker},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+fuzz_target!(|octets: &[u8]| {
+    let _ = estd::pki::challenge(octets);
+    // The first octet says how much of the rest passes at a time; the ends take turns.
+    let Some((piece, octets)) = octets.split_first() else { return };
+    let mut stream = Recorded::new(tokio::io::join(octets, tokio::io::sink()), End::Server);
+    let mut context = Context::from_waker(Waker::noop());
+    let mut piece_of_both = vec![0; usize::from(*piece) + 1];
+    loop {
+        let mut room = ReadBuf::new(&mut piece_of_both);
+        let _ = Pin::new(&mut stream).poll_read(&mut context, &mut room);
+        if room.filled().is_empty() {
+            break;
+        }
+        let read = room.filled().to_vec();
+        let _ = Pin::new(&mut stream).poll_write(&mut context, &read);
+    }
+});
