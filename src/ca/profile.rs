@@ -137,6 +137,7 @@ impl Profile {
     ) -> Result<Content, Refusal> {
         let kind = csr.key().kind();
         self.demands.iter().try_for_each(|demand| demand.check(csr, subject, san))?;
+        check_size(subject, san)?;
         subject.check_as_subject()?;
         if let Some(san) = san {
             san.check(&self.rules.san)?;
@@ -248,6 +249,23 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
     } else {
         Refusal::Unacceptable(fault(&possible))
     })
+}
+
+/// Octets of subject and subjectAltName at most: some hundreds of names. More would make a record
+/// that no store takes, and a certificate that few TLS stacks do.
+const MOST_NAMES: usize = 16 * 1024;
+
+fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Result<(), Refusal> {
+    let size = subject.der().len() + san.map_or(0, |san| san.der().len());
+    if size <= MOST_NAMES {
+        return Ok(());
+    }
+    Err(Refusal::Unacceptable(Fault::new(
+        "csr.names-size",
+        "subject and subjectAltName together are of a size that a certificate can have",
+        format!("{size} octets"),
+        format!("at most {MOST_NAMES} octets"),
+    )))
 }
 
 fn refuse_ca(asked: &Requested) -> Result<(), Refusal> {

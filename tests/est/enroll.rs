@@ -384,3 +384,26 @@ async fn r_7030_4_2_a_nobody_is_told_about_a_csr_before_it_is_known_who_asks() {
     let server = TestServer::start().await;
     assert_eq!(server.send(post("simpleenroll", b"garbage", "")).await.status, 401);
 }
+
+#[tokio::test]
+async fn names_without_end_are_refused_before_anything_is_recorded() {
+    let server = TestServer::start().await;
+    let with = |names: usize| {
+        let names: Vec<String> =
+            (0..names).map(|name| format!("DNS:device-{name:05}.fleet.example")).collect();
+        new_csr(&[
+            "-subj",
+            "/CN=device-1",
+            "-addext",
+            &format!("subjectAltName={}", names.join(",")),
+        ])
+        .0
+    };
+    let credentials = basic("tester", PASSWORD);
+    let reply = server.send(post("simpleenroll", &with(600), &credentials)).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.text().starts_with("csr.names-size"), "{}", reply.text());
+    assert_eq!(server.issued().await.len(), 0);
+    let reply = server.send(post("simpleenroll", &with(500), &credentials)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
