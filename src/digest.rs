@@ -330,7 +330,7 @@ impl fmt::Display for Answer {
             escaped(&self.nonce),
             self.nc,
             escaped(&self.cnonce),
-            self.response,
+            escaped(&self.response),
         )
     }
 }
@@ -355,6 +355,14 @@ mod tests {
     // RFC 7616 §3.9.1.
     const FIELD: &str = r#"Digest username="Mufasa", realm="http-auth@example.org", uri="/dir/index.html", algorithm=MD5, nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", nc=00000001, cnonce="f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", qop=auth, response="8ca523f5e9506fed4657c9700eebdbec", opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS""#;
     const SHA256: &str = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
+
+    #[test]
+    fn what_is_read_is_written_as_what_would_be_read() {
+        let odd = FIELD.replace("8ca523f5", r#"8ca\\523\""#).replace("f2/wE4q74", r#"a\\b\"c"#);
+        let answer = Answer::parse(&odd).unwrap();
+        assert!(answer.response.starts_with(r#"8ca\523""#), "{}", answer.response);
+        assert_eq!(Answer::parse(&answer.to_string()), Ok(answer));
+    }
 
     #[test]
     fn r_7616_3_4_a_the_examples_of_the_rfc_match_in_both_algorithms() {
