@@ -116,6 +116,10 @@ pub enum Unauthenticated {
     Entropy(#[from] NoEntropy),
 }
 
+/// Checks of passwords at once at most, on however many cores: the memory that they work in is kept,
+/// 19 MiB each.
+const MOST_CHECKS: usize = 8;
+
 /// Authenticates clients.
 pub struct Authenticator {
     store: Arc<dyn Store>,
@@ -126,7 +130,8 @@ pub struct Authenticator {
     /// Made when the first label needs it: the store of a server without Digest holds no key.
     nonces: OnceCell<Nonces>,
     failures: Failures,
-    /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores.
+    /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores, up to
+    /// [`MOST_CHECKS`].
     checks: Arc<Semaphore>,
     /// Those that may wait for a core; more are turned away.
     waiting: Arc<Semaphore>,
@@ -154,6 +159,7 @@ impl Authenticator {
         started: Time,
     ) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let at_once = cores.min(MOST_CHECKS);
         Self {
             store,
             entropy,
@@ -162,9 +168,9 @@ impl Authenticator {
             started,
             nonces: OnceCell::new(),
             failures: Failures::new(rules),
-            checks: Arc::new(Semaphore::new(cores)),
-            waiting: Arc::new(Semaphore::new(cores * 32)),
-            memories: Arc::new(password::Memories::new(cores)),
+            checks: Arc::new(Semaphore::new(at_once)),
+            waiting: Arc::new(Semaphore::new(at_once * 32)),
+            memories: Arc::new(password::Memories::new(at_once)),
         }
     }
 

@@ -18,9 +18,12 @@ pub(crate) const POOL: usize = 8;
 const GROWTH: f64 = 12.0 * 1024.0;
 
 /// How much it may grow from the first quarter to the last, in KiB. The first fills what has an end:
-/// the memory of password checks (19 MiB for each core), the requests of a repeat window (10
-/// minutes), sled's cache, a heap for each thread.
-const FILLED: f64 = 64.0 * 1024.0;
+/// the memory of password checks (19 MiB for each core, of eight at most), the requests of a repeat
+/// window (10 minutes), sled's cache, a heap for each thread.
+fn filled() -> f64 {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (26.0 + 19.0 * cores.min(8) as f64) * 1024.0
+}
 
 /// The process at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -195,7 +198,7 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
     );
     eprintln!("  CPU of the server: {:.1} s", (after.cpu - before.cpu) as f64 / 100.0);
 
-    for (from, allowed) in [(0, FILLED), (1, GROWTH)] {
+    for (from, allowed) in [(0, filled()), (1, GROWTH)] {
         let growth = memory[3] - memory[from];
         if growth > allowed {
             let from = from + 1;
