@@ -38,9 +38,8 @@ where
         let event = Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor)
             .request(id.clone())
             .with("serial", &enrolled.issuance.intent.serial)
-            .with("first_request", &enrolled.issuance.intent.request_id);
-        let event =
-            enrolled.facts.iter().fold(event, |event, (name, value)| event.with(name, value));
+            .with("first_request", &enrolled.issuance.intent.request_id)
+            .with_all(enrolled.facts);
         context.trail.tell(None, &event);
     }
     let certificates = endpoint.answered(&enrolled.issuance.certificate);
