@@ -193,22 +193,22 @@ async fn first_device(estd: &Estd) -> (Identity, Answer) {
 }
 
 /// Finds when each certificate was sent: the answer is the last that the server said on its
-/// connection, but for the 24 octets that close TLS. Of connections from one port, the answers
-/// are in order.
+/// connection, after its flight of the handshake, but for the 24 octets that close TLS. Of
+/// connections from one port, the answers are in order.
 fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received> {
     const LEAST: usize = 500;
     let mut connections = HashMap::<u32, (u16, usize)>::new();
-    let mut sent = HashMap::<u16, VecDeque<Option<u64>>>::new();
+    let mut sent = HashMap::<u16, VecDeque<Vec<u64>>>::new();
     for operation in operations {
         match operation.call {
             Call::Accept { fd, port } => {
                 let of_port = sent.entry(port).or_default();
                 connections.insert(fd, (port, of_port.len()));
-                of_port.push_back(None);
+                of_port.push_back(Vec::new());
             }
             Call::Sent { fd, octets } if octets >= LEAST => {
                 if let Some((port, number)) = connections.get(&fd) {
-                    sent.get_mut(port).unwrap()[*number] = Some(operation.start);
+                    sent.get_mut(port).unwrap()[*number].push(operation.start);
                 }
             }
             _ => {}
@@ -217,9 +217,10 @@ fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received
     answers
         .into_iter()
         .map(|(port, certificate)| {
-            let sent = sent.get_mut(&port).and_then(VecDeque::pop_front).flatten();
+            let sent = sent.get_mut(&port).and_then(VecDeque::pop_front).unwrap_or_default();
+            let [_flight, .., answer] = sent[..] else { panic!("its answer was not recorded") };
             let serial = Certificate::parse(&certificate).unwrap().serial().to_string();
-            Received { serial, certificate, sent: sent.expect("its answer was recorded") }
+            Received { serial, certificate, sent: answer }
         })
         .collect()
 }
