@@ -149,7 +149,7 @@ pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u6
 }
 
 fn operation(text: &str, folder: &Path, start: u64, end: u64) -> Option<Operation> {
-    let (name, rest) = text.split_once('(').unwrap();
+    let (name, rest) = text.split_once('(').unwrap_or_else(|| panic!("no call: {text:?}"));
     // strace pads before the result; a call that a kill cut off may have no end of its own.
     let (arguments, result) = rest.rsplit_once(" = ").unwrap();
     let arguments = arguments.trim_end().strip_suffix(')').unwrap();
