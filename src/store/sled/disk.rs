@@ -50,6 +50,17 @@ pub(super) struct Trees {
     pub(super) decisions: Tree,
 }
 
+/// Refuses what sled would keep in a file of its own.
+pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
+    if value.len() > LARGEST {
+        return Err(Error::Unavailable(format!(
+            "a record of {} octets is larger than the {LARGEST} it takes",
+            value.len()
+        )));
+    }
+    Ok(value)
+}
+
 /// Translates what sled says while the store runs.
 pub(super) fn fault(fault: ::sled::Error) -> Error {
     match fault {

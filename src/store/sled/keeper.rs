@@ -6,8 +6,11 @@
 
 use super::{
     super::{Error, closed},
-    committer::{Change, Command, Committer, Outcome, Shared, Slot, WRITER},
+    change::{Change, Command, Outcome},
+    committer::Committer,
     disk::{self, Disk, Trees},
+    pages::{self, WRITER},
+    shared::{Shared, Slot},
 };
 use crate::{
     telemetry::audit::{EventId, Trail},
@@ -161,7 +164,7 @@ impl Keeper {
         if missing == 0 {
             return;
         }
-        match super::events(
+        match pages::events(
             committer.trees(),
             EventId { writer: WRITER, number: first },
             last,

@@ -1,8 +1,9 @@
 //! The store in a folder of its own, on sled 0.34.7: for one server without a database beside it.
 //!
-//! One thread writes ([`committer`]): it takes what callers have queued, commits it in one
-//! transaction, makes it durable ([`disk`]), then answers. After a fault it opens the folder again
-//! ([`keeper`]). Reads go to the runtime's blocking threads. What is stored, and how ([`mod@super::format`]):
+//! One thread writes ([`committer`]): it takes what callers have queued ([`change`]), commits it in
+//! one transaction, makes it durable ([`disk`]), shows it to those who read ([`shared`]), then
+//! answers. After a fault it opens the folder again ([`keeper`]). Reads go to the runtime's blocking
+//! threads. What is stored, and how ([`pages`], [`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
 //! |---|---|---|
@@ -23,10 +24,13 @@
 //! Inserts are fastest in the order of the keys; serial numbers that begin with the time (see
 //! `ca`) come nearly so. Nothing but speed depends on it.
 
+mod change;
 mod committer;
 mod compact;
 mod disk;
 mod keeper;
+mod pages;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -39,10 +43,11 @@ use crate::{
     types::{Serial, Time},
 };
 use async_trait::async_trait;
-use committer::{Change, Command, Outcome, Shared, Slot, Told};
+use change::{Change, Command, Outcome, Told};
 pub use compact::Compacted;
-use disk::{LARGEST, Trees, fault};
+use disk::{Trees, fault, fitting};
 use keeper::Keeper;
+use shared::{Shared, Slot};
 use std::{
     ops::Bound,
     path::Path,
@@ -193,17 +198,6 @@ impl SledStore {
     }
 }
 
-/// Refuses what sled would keep in a file of its own.
-fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
-    if value.len() > LARGEST {
-        return Err(Error::Unavailable(format!(
-            "a record of {} octets is larger than the {LARGEST} it takes",
-            value.len()
-        )));
-    }
-    Ok(value)
-}
-
 fn told(event: Event) -> Result<Told, Error> {
     Told::new(event)
 }
@@ -345,7 +339,7 @@ impl Store for SledStore {
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
         // A committed event that is not yet durable may come back as another one.
         let last = self.shared.events();
-        self.read(move |trees| events(trees, from, last, limit)).await
+        self.read(move |trees| pages::events(trees, from, last, limit)).await
     }
 
     async fn decide(
@@ -389,7 +383,7 @@ impl Store for SledStore {
         // In parts of which each is one commit, and about as large as those of callers.
         let mut parts = items.into_iter().peekable();
         while parts.peek().is_some() {
-            let part: Vec<Item> = parts.by_ref().take(committer::IMPORT).collect();
+            let part: Vec<Item> = parts.by_ref().take(change::IMPORT).collect();
             self.change(Change::Import(part)).await?;
         }
         Ok(())
@@ -446,37 +440,6 @@ fn list(
             entry.map(|(_, value)| format::read_issuance(&value).map(Arc::new)).transpose()?
         };
         found.extend(record.filter(|record| filter.matches(record)));
-    }
-    Ok(found)
-}
-
-/// Reads the events from `from` on, at most `limit`, of this store's own writer not beyond `last`.
-fn events(
-    trees: &Trees,
-    from: EventId,
-    last: u64,
-    limit: usize,
-) -> Result<Vec<(EventId, Event)>, Error> {
-    let mut found = Vec::new();
-    // The page that holds `from` begins at it or before it.
-    let before = trees.events.range(..=committer::event_key(from)).next_back();
-    let start = match before.transpose().map_err(fault)? {
-        Some((key, _)) => key,
-        None => ::sled::IVec::default(),
-    };
-    for entry in trees.events.range(start..) {
-        let (key, page) = entry.map_err(fault)?;
-        let first = committer::event_id(&key)?;
-        for (number, event) in (first.number..).zip(format::read_events(&page)?) {
-            let id = EventId { number, ..first };
-            if found.len() >= limit {
-                return Ok(found);
-            }
-            let durable = id.writer != committer::WRITER || number <= last;
-            if id >= from && durable {
-                found.push((id, event));
-            }
-        }
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use super::{
             revoked, serial,
         },
     },
-    disk::CONF,
+    disk::{CONF, LARGEST},
     *,
 };
 use crate::{

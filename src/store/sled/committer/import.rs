@@ -1,0 +1,109 @@
+//! Taking in what another store kept.
+
+use super::{
+    super::{
+        super::{Error, Issuance, Item, State, format},
+        change::Outcome,
+        disk::{USUAL, fault, fitting},
+        pages::{Pages, WRITER, events},
+    },
+    memory::Memory,
+    plan::Plan,
+};
+use crate::telemetry::audit::EventId;
+use std::{collections::btree_map::Entry, sync::Arc};
+
+impl Memory {
+    /// Adds what another store kept, up to an item that differs from what is here.
+    pub(super) fn import(&mut self, plan: &mut Plan, items: Vec<Item>) -> Result<Outcome, Error> {
+        for item in items {
+            if self.is_there(plan, &item)? {
+                continue;
+            }
+            match item {
+                Item::Issuance(record) => self.import_issuance(plan, record)?,
+                Item::Account(account) => {
+                    let value = format::account(&account)?;
+                    plan.large |= value.len() > USUAL;
+                    plan.accounts.insert(account.name, Some(value.into()));
+                }
+                Item::Event(id, event) => {
+                    let pages = match id.writer {
+                        WRITER => &mut plan.events,
+                        writer => match plan.others.entry(writer) {
+                            Entry::Occupied(pages) => pages.into_mut(),
+                            Entry::Vacant(place) => {
+                                let number = self.next_event_of(writer)?;
+                                place.insert(Pages::of_events(EventId { writer, number }))
+                            }
+                        },
+                    };
+                    if pages.next() != id.number {
+                        let why = format!("event {} is missing before it", pages.next());
+                        return Err(Error::Conflict(format!("{}: {why}", Item::Event(id, event))));
+                    }
+                    let item = format::event_item(&event)?;
+                    plan.large |= item.len() > USUAL;
+                    pages.push(&item)?;
+                }
+                Item::Decision(matter, value) => {
+                    plan.large |= value.len() > USUAL;
+                    plan.decisions.insert(matter, value.into());
+                }
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Whether an item is here already, as it is.
+    fn is_there(&self, plan: &Plan, item: &Item) -> Result<bool, Error> {
+        let conflict =
+            |equal| if equal { Ok(true) } else { Err(Error::Conflict(item.to_string())) };
+        match item {
+            Item::Issuance(record) => {
+                let serial = &record.intent.serial;
+                if let Some(pending) = self.open.get(serial) {
+                    return conflict(pending.record == *record);
+                }
+                let value = self.trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+                let Some(value) = value else { return Ok(false) };
+                conflict(format::read_issuance(&value)? == **record)
+            }
+            Item::Account(account) => {
+                let value = self.trees.accounts.get(&account.name).map_err(fault)?;
+                let Some(value) = value else { return Ok(false) };
+                conflict(format::read_account(&value)? == *account)
+            }
+            Item::Event(id, event) => {
+                let found = events(&self.trees, *id, self.last_event(), 1)?;
+                match found.first() {
+                    Some((there, known)) if there == id => conflict(known == event),
+                    _ => Ok(false),
+                }
+            }
+            Item::Decision(matter, value) => match self.decision(plan, matter)? {
+                Some(known) => conflict(known == value.as_slice()),
+                None => Ok(false),
+            },
+        }
+    }
+
+    fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
+        let intent = &record.intent;
+        let until = intent.repeat_until;
+        if record.state.answers_repeats() && until > self.now {
+            self.requests.restore(intent.request_key, intent.serial.clone(), until);
+        }
+        if record.state == State::Open {
+            let item = fitting(format::intent_item(intent)?)?;
+            return self.take_open(plan, record, &item);
+        }
+        let value = fitting(format::issuance(&record)?)?;
+        // What is over already is not needed by the next one that opens the store.
+        let over = until <= self.now;
+        let repeats =
+            !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until);
+        let recent = if repeats { format::recent_item(intent)? } else { Vec::new() };
+        plan.take_ended(intent, value, &recent)
+    }
+}

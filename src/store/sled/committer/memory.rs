@@ -1,0 +1,177 @@
+//! What the thread that writes keeps in memory: which issuances are open and where in the journal,
+//! which requests are recent, and the next numbers. At the start it is read from the disk.
+
+use super::{
+    super::{
+        super::{Error, Issuance, format, requests::Requests},
+        disk::{Trees, USUAL, fault},
+        pages::{WRITER, event_id, event_key, number},
+    },
+    plan::{Next, Plan},
+};
+use crate::{
+    telemetry::audit::EventId,
+    types::{Serial, Time},
+};
+use ::sled::IVec;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// How many pages of recent requests are dropped with one batch, so that none waits long.
+const DROPS: usize = 64;
+
+/// The open trees, and what is known of them. It runs ahead of the disk by the batch at hand; if that
+/// fails, it is never used again: another is read from the disk.
+pub(super) struct Memory {
+    pub(super) trees: Arc<Trees>,
+    pub(super) open: HashMap<Serial, Pending>,
+    /// How many open issuances each page of the journal holds.
+    pages: HashMap<u64, usize>,
+    pub(super) requests: Requests,
+    /// The pages of recent requests by the moment their last one ends.
+    recent: BTreeMap<Time, Vec<u64>>,
+    pub(super) next: Next,
+    /// The latest moment that it knows of.
+    pub(super) now: Time,
+}
+
+/// An open issuance, and the page of the journal that holds it.
+pub(super) struct Pending {
+    pub(super) record: Arc<Issuance>,
+    page: u64,
+}
+
+impl Memory {
+    /// Reads back what is needed.
+    pub(super) fn recover(trees: Arc<Trees>, now: Time) -> Result<Self, Error> {
+        let mut memory = Self {
+            trees,
+            open: HashMap::new(),
+            pages: HashMap::new(),
+            requests: Requests::default(),
+            recent: BTreeMap::new(),
+            next: Next { open: 1, recent: 1, event: 1 },
+            now,
+        };
+        memory.recover_recent()?;
+        memory.recover_open()?;
+        memory.next.event = memory.next_event_of(WRITER)?;
+        Ok(memory)
+    }
+
+    fn recover_recent(&mut self) -> Result<(), Error> {
+        for entry in &self.trees.recent {
+            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = (number(&first)?, format::read_recent(&page)?);
+            self.next.recent = first + page.len() as u64;
+            let last = page.iter().map(|item| item.repeat_until).max();
+            self.recent.entry(last.unwrap_or(Time::MAX)).or_default().push(first);
+            for item in page {
+                if item.repeat_until > self.now {
+                    self.requests.restore(item.request_key, item.serial, item.repeat_until);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn recover_open(&mut self) -> Result<(), Error> {
+        for entry in &self.trees.open {
+            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = (number(&first)?, format::read_intents(&page)?);
+            self.next.open = first + page.len() as u64;
+            for intent in page {
+                // Others of the page may have ended; it stays until all have.
+                if self.trees.certificates.contains_key(intent.serial.as_bytes()).map_err(fault)? {
+                    continue;
+                }
+                if intent.repeat_until > self.now {
+                    let serial = intent.serial.clone();
+                    self.requests.restore(intent.request_key, serial, intent.repeat_until);
+                }
+                let record = Arc::new(Issuance::from(intent));
+                let serial = record.intent.serial.clone();
+                *self.pages.entry(first).or_default() += 1;
+                self.open.insert(serial, Pending { record, page: first });
+            }
+        }
+        Ok(())
+    }
+
+    /// The number that follows the last committed event of a writer.
+    pub(super) fn next_event_of(&self, writer: u64) -> Result<u64, Error> {
+        let last = event_key(EventId { writer, number: u64::MAX });
+        let page = self.trees.events.range(event_key(EventId::first_of(writer))..=last).next_back();
+        let Some((first, page)) = page.transpose().map_err(fault)? else { return Ok(1) };
+        Ok(event_id(&first)?.number + format::read_events(&page)?.len() as u64)
+    }
+
+    /// The number of the last event of this store.
+    pub(super) const fn last_event(&self) -> u64 {
+        self.next.event - 1
+    }
+
+    /// How a matter stands.
+    pub(super) fn decision(&self, plan: &Plan, matter: &str) -> Result<Option<IVec>, Error> {
+        match plan.decisions.get(matter) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.trees.decisions.get(matter).map_err(fault),
+        }
+    }
+
+    /// Takes an open issuance into the journal.
+    pub(super) fn take_open(
+        &mut self,
+        plan: &mut Plan,
+        record: Arc<Issuance>,
+        item: &[u8],
+    ) -> Result<(), Error> {
+        plan.large |= item.len() > USUAL;
+        let page = plan.open.push(item)?;
+        *self.pages.entry(page).or_default() += 1;
+        let serial = record.intent.serial.clone();
+        self.open.insert(serial, Pending { record: Arc::clone(&record), page });
+        plan.begun.push(record);
+        Ok(())
+    }
+
+    /// Takes one out of those that are open, and a page with no others out of the journal. Answers
+    /// whether it was open.
+    pub(super) fn leave_open(&mut self, plan: &mut Plan, serial: &Serial) -> bool {
+        let Some(pending) = self.open.remove(serial) else { return false };
+        if let Some(count) = self.pages.get_mut(&pending.page) {
+            *count -= 1;
+            if *count == 0 {
+                self.pages.remove(&pending.page);
+                plan.open_drops.push(pending.page);
+            }
+        }
+        true
+    }
+
+    /// Chooses the pages of recent requests that no repeat can need any more.
+    pub(super) fn drop_recent(&mut self, plan: &mut Plan) {
+        let Some(now) = plan.now else { return };
+        while plan.recent_drops.len() < DROPS {
+            let Some(mut first) = self.recent.first_entry().filter(|page| *page.key() <= now)
+            else {
+                return;
+            };
+            match first.get_mut().pop() {
+                Some(page) => plan.recent_drops.push(page),
+                None => drop(first.remove()),
+            }
+        }
+    }
+
+    /// Goes on from a plan that is durable.
+    pub(super) fn advance(&mut self, plan: &Plan) {
+        self.now = plan.now.map_or(self.now, |now| now.max(self.now));
+        for (page, end) in &plan.recent_ends {
+            self.recent.entry(*end).or_default().push(*page);
+        }
+        self.next = plan.next();
+    }
+}
