@@ -5,7 +5,7 @@ use crate::types::Fault;
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Reader, SliceReader, Tag, Tagged,
-    asn1::{AnyRef, PrintableStringRef},
+    asn1::{Any, AnyRef, PrintableStringRef},
 };
 use std::fmt;
 use x509_cert::name::Name;
@@ -268,8 +268,13 @@ pub(super) fn is_of_subject(kind: ObjectIdentifier) -> bool {
         || matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT | oid::USER_ID)
 }
 
-/// The type of string that an attribute of this type has in a new name (RFC 5280 App. A.1).
-pub(super) const fn string_tag(kind: ObjectIdentifier) -> Tag {
+/// A value in the string type that it has in certificates (RFC 5280 App. A.1).
+pub(super) fn string(kind: ObjectIdentifier, value: &str) -> der::Result<Any> {
+    Any::new(string_tag(kind), value.as_bytes())
+}
+
+/// The type of string that an attribute of this type has in a new name.
+const fn string_tag(kind: ObjectIdentifier) -> Tag {
     match kind {
         oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT => Tag::Ia5String,
         oid::COUNTRY | oid::SERIAL_NUMBER | oid::DN_QUALIFIER => Tag::PrintableString,

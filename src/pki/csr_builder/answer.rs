@@ -5,7 +5,8 @@ use crate::{
     pki::{
         SubjectAltName,
         algorithm::{self, described},
-        csrattrs::{AskedExtension, CsrAttrs, is_challenge, string},
+        csrattrs::{AskedExtension, CsrAttrs, is_challenge},
+        name::string,
         oid, private_key,
     },
     types::{Digest, KeyKind, SubjectAttribute},
