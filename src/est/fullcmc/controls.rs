@@ -12,6 +12,7 @@ use crate::pki::{
 };
 use const_oid::ObjectIdentifier;
 use der::{Encode, asn1::AnyRef};
+use std::collections::BTreeSet;
 
 /// The controls of one PKIData.
 #[derive(Debug, Default)]
@@ -168,4 +169,10 @@ impl<'a> Controls<'a> {
             && self.confirm.is_empty()
             && self.batch.is_empty())
     }
+}
+
+/// Whether no part is named twice.
+pub(super) fn all_different(ids: &[BodyPartId]) -> bool {
+    let mut seen = BTreeSet::new();
+    ids.iter().all(|id| seen.insert(*id))
 }

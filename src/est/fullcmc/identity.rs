@@ -1,13 +1,14 @@
 //! Who has signed a message, and how that fits who is authenticated.
 
+use super::{FullRequest, stop::Stop};
 use crate::{
-    est::{Endpoint, Error, Service},
+    est::{Endpoint, Service},
     pki::{
         Certificate, PublicKey,
         cmc::{FailInfo, PkiData, Refused, SignedMessage, Signer, request},
     },
     ra::{self, Identity},
-    store::{Issuance, State},
+    store::{Issuance, ProofKeys, State},
     types::{Actor, Method, TrustClass},
 };
 use std::sync::Arc;
@@ -20,22 +21,15 @@ pub(super) enum Signed {
     By(Box<Certificate>, TrustClass, Option<Arc<Issuance>>),
 }
 
-/// Why a message is not taken: for the client, or a fault of ours.
-pub(super) enum Stop {
-    Refused(Refused),
-    Fault(Error),
-}
-
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
-    }
-}
-
-impl<E: Into<Error>> From<E> for Stop {
-    fn from(fault: E) -> Self {
-        Self::Fault(fault.into())
-    }
+/// Who asks in a message, and what is known of its secret.
+pub(super) struct Asker<'a> {
+    pub(super) identity: Identity,
+    pub(super) is_ra: bool,
+    /// Whether somebody has signed the message.
+    pub(super) signed: bool,
+    /// The account that is named, and its keys.
+    pub(super) keys: Option<(String, ProofKeys)>,
+    pub(super) request: FullRequest<'a>,
 }
 
 impl Service {
@@ -135,10 +129,24 @@ impl Service {
         Ok(Signed::By(Box::new(certificate), TrustClass::Explicit, Some(record)))
     }
 
+    /// Who asks, by the signatures.
+    pub(super) fn asker<'a>(
+        &self,
+        endpoint: &Endpoint,
+        identity: &Identity,
+        signed: Vec<Signed>,
+        request: FullRequest<'a>,
+    ) -> Result<Asker<'a>, Refused> {
+        let is_signed = !signed.is_empty();
+        let identity = self.asks(endpoint, identity, signed)?;
+        let is_ra = ra::is_ra(&endpoint.policy, &identity);
+        Ok(Asker { identity, is_ra, signed: is_signed, keys: None, request })
+    }
+
     /// In whose name a message asks: the signer's, if a certificate signs; it then gets no names
     /// but its own, also where a password was given (RFC 6402 §2.3). Of several signers one may be
     /// no registration authority.
-    pub(super) fn asks(
+    fn asks(
         &self,
         endpoint: &Endpoint,
         identity: &Identity,

@@ -4,15 +4,35 @@
 //! issues. Every answer to a message that was read is a CMC message; a refusal is a Full PKI
 //! Response with a CMCStatusInfoV2.
 //!
+//! Each file names only those below it; a batch alone leads back to the top, once:
+//!
 //! | File | What is in it |
 //! |---|---|
+//! | `process` | a message from its octets to its answer, step by step |
+//! | `batch` | messages within a message |
+//! | `issue` | what is granted, issued |
+//! | `requests` | what is asked for, changed as an RA wants it, and decided on |
+//! | `pending` | what is told to be pending, and asked after |
+//! | `revoke` | who may revoke what |
+//! | `confirm` | certificates that a client has accepted |
+//! | `proof` | proofs by a shared secret: of identity, of its link to a request |
+//! | `records` | the issuances that a message names, and whose they are |
 //! | `identity` | who has signed, and how that fits who is authenticated |
 //! | `controls` | the controls, sorted and checked |
-//! | `process` | a message from its octets to its answer |
+//! | `stop` | why a message is not taken |
 
+mod batch;
+mod confirm;
 mod controls;
 mod identity;
+mod issue;
+mod pending;
 mod process;
+mod proof;
+mod records;
+mod requests;
+mod revoke;
+mod stop;
 
 use super::{Endpoint, Error, Service};
 use crate::{

@@ -1,0 +1,88 @@
+//! Issuing what is granted.
+
+use super::{
+    Reply,
+    identity::Asker,
+    pending::pending,
+    requests::Granted,
+    stop::{Stop, of_ours},
+};
+use crate::{
+    ca::{self, Issued, Order},
+    est::{Endpoint, Error, Service},
+    pki::cmc::StatusInfo,
+    ra::{Decision, Identity},
+    store,
+    types::Operation,
+};
+use std::sync::Arc;
+
+impl Service {
+    /// Issues what is granted, and puts into the reply what became of it: the certificate, that it is
+    /// pending, or why there is none. Answers whether it was issued.
+    pub(super) async fn answer_request(
+        &self,
+        endpoint: &Endpoint,
+        asker: &Asker<'_>,
+        grant: Granted,
+        reply: &mut Reply,
+    ) -> Result<bool, Stop> {
+        let part = grant.part;
+        match self.issue(endpoint, asker, grant).await {
+            Ok(Issued { issuance, repeated }) => {
+                let intent = &issuance.intent;
+                if repeated {
+                    reply.repeated.push((intent.serial.clone(), intent.request_id.clone()));
+                }
+                reply.certificates.push(issuance.certificate.clone());
+                return Ok(true);
+            }
+            Err(ca::Error::Signer { open: Some(serial), .. }) => {
+                let open = self.store.find(&serial).await?;
+                let begun = open.map_or_else(|| self.clock.now(), |open| open.intent.begun);
+                reply.statuses.push(pending(part, &serial, begun)?);
+            }
+            Err(fault) => {
+                let fault = Error::from(fault);
+                reply.cause = Some(fault.to_string());
+                let refused = of_ours(&fault);
+                reply.statuses.push(StatusInfo::failed(refused.fail, vec![part], refused.reason));
+            }
+        }
+        Ok(false)
+    }
+
+    async fn issue(
+        &self,
+        endpoint: &Endpoint,
+        asker: &Asker<'_>,
+        grant: Granted,
+    ) -> Result<Issued, ca::Error> {
+        let facts = facts(&asker.identity, &grant.decision);
+        let order = Order {
+            content: grant.decision.content,
+            request_key: grant.decision.request_key,
+            repeat_window: endpoint.policy.rules.repeat_window,
+            label: endpoint.label.clone(),
+            operation: Some(Operation::FullCmc),
+            actor: asker.identity.actor.clone(),
+            predecessor: grant.decision.predecessor,
+            request_id: asker.request.request_id.clone(),
+            facts,
+        };
+        let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
+        // On a task of its own: a client that hangs up must not stop an issuance half-way.
+        match tokio::spawn(async move { ca.issue(order, now).await }).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ca::Error::Store(store::Error::Unavailable("the task ended".to_owned()))),
+        }
+    }
+}
+
+/// For the event: by what scheme a password was proved, by what the CSR was bound to its connection,
+/// and what the decision says.
+fn facts(identity: &Identity, decision: &Decision) -> Vec<(&'static str, String)> {
+    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
+    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
+    scheme.into_iter().chain(linked).chain(decision.facts.iter().cloned()).collect()
+}

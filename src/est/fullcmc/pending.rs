@@ -1,0 +1,85 @@
+//! What is pending: told with a token, and asked after by it (queryPending, RFC 5272 §6.13).
+
+use super::{RETRY, Reply, identity::Asker, stop::Stop};
+use crate::{
+    ca,
+    est::{Endpoint, Error, Service},
+    pki::cmc::{BodyPartId, CmcStatus, FailInfo, PendInfo, Refused, StatusInfo},
+    store::{Issuance, State},
+    types::{Operation, Serial, Time},
+};
+use der::asn1::{GeneralizedTime, OctetString};
+use std::{sync::Arc, time::Duration};
+
+impl Service {
+    /// The issuances that a client asks after (RFC 5272 §6.13). A token is the serial number: it
+    /// says something only to whoever asked for the certificate.
+    pub(super) async fn queried(
+        &self,
+        asker: &Asker<'_>,
+        queries: &[(BodyPartId, &[u8])],
+    ) -> Result<Vec<(BodyPartId, Arc<Issuance>)>, Stop> {
+        let mut out = Vec::new();
+        for (part, token) in queries {
+            let record = self.found(token).await?;
+            let record = record.filter(|record| {
+                matches!(record.state, State::Open | State::Issued)
+                    && record.intent.operation == Some(Operation::FullCmc)
+                    && record.intent.actor == asker.identity.actor
+            });
+            let Some(record) = record else {
+                let reason = "nothing of yours is pending under this token";
+                return Err(Refused::part(FailInfo::BadRequest, *part, reason).into());
+            };
+            out.push((*part, record));
+        }
+        Ok(out)
+    }
+
+    /// Puts into the reply what became of an issuance that a client asks after: its certificate, or
+    /// that it is pending still. Answers whether there is a certificate.
+    pub(super) async fn answer_query(
+        &self,
+        endpoint: &Endpoint,
+        part: BodyPartId,
+        issuance: &Issuance,
+        reply: &mut Reply,
+    ) -> Result<bool, Stop> {
+        let intent = &issuance.intent;
+        if issuance.state == State::Open {
+            // The sweep would finish it, too; nobody loses if this comes first.
+            let finished = endpoint.ca.finish(intent, self.clock.now()).await;
+            if let Err(ca::Error::Store(fault)) = finished {
+                return Err(fault.into());
+            }
+        }
+        match self.store.find(&intent.serial).await? {
+            Some(now) if now.state == State::Issued => {
+                reply.certificates.push(now.certificate.clone());
+                Ok(true)
+            }
+            _ => {
+                reply.statuses.push(pending(part, &intent.serial, intent.begun)?);
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// What is recorded and not signed yet: the token is its serial number; the time is the same
+/// whenever it is told.
+pub(super) fn pending(part: BodyPartId, serial: &Serial, begun: Time) -> Result<StatusInfo, Error> {
+    let encoding = |fault: der::Error| Error::Internal(fault.to_string());
+    let when = begun.plus(Duration::from_secs(u64::from(RETRY)));
+    let when = GeneralizedTime::from_unix_duration(Duration::from_secs(when.unix()));
+    Ok(StatusInfo {
+        status: CmcStatus::Pending,
+        parts: vec![part],
+        text: None,
+        fail: None,
+        pending: Some(PendInfo {
+            pend_token: OctetString::new(serial.as_bytes()).map_err(encoding)?,
+            pend_time: when.map_err(encoding)?,
+        }),
+    })
+}

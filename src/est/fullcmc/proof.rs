@@ -1,0 +1,174 @@
+//! Proofs by a shared secret: of identity (RFC 5272 §6.2), and of the link between that and a request
+//! (§6.3).
+
+use super::{
+    FullRequest,
+    controls::{Controls, Proof},
+    identity::Asker,
+    stop::Stop,
+};
+use crate::{
+    est::{Endpoint, Service},
+    pki::{
+        cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::Witness},
+        oid, same_mac,
+    },
+    ra::{self, Identity},
+    store::ProofKeys,
+    types::{Actor, Method},
+};
+use der::Decode;
+
+impl Service {
+    /// Verifies the proof of identity by a shared secret, and finds out who asks by it (RFC 5272
+    /// §6.2). A certificate that signs, or that TLS shows, says more than a secret and stays.
+    pub(super) async fn prove<'a>(
+        &self,
+        endpoint: &Endpoint,
+        asker: Asker<'a>,
+        authenticated: &Identity,
+        data: &PkiData<'_>,
+        controls: &Controls<'_>,
+    ) -> Result<Asker<'a>, Stop> {
+        let keys = self.named_keys(endpoint, authenticated, controls, asker.request).await?;
+        let asker = Asker { keys, ..asker };
+        let Some((part, proof)) = &controls.proof else { return Ok(asker) };
+        let bad = |fail, reason: &str| Stop::Refused(Refused::part(fail, *part, reason));
+        let Proof::V2(witness) = proof else {
+            return Err(bad(
+                FailInfo::BadAlg,
+                "identityProof is SHA-1: use identityProofV2 with SHA-256 and HMAC-SHA256",
+            ));
+        };
+        check_algorithms(witness, *part)?;
+        let seen_by_ra = asker.is_ra
+            && controls.identity_witness.iter().any(|(_, path)| path.as_slice() == [*part]);
+        if seen_by_ra {
+            return Ok(asker);
+        }
+        let Some((name, keys)) = &asker.keys else {
+            return Err(bad(
+                FailInfo::BadIdentity,
+                "no account is named that keeps a secret for proofs (operator: estd user add --identity-proof)",
+            ));
+        };
+        let key = if controls.identification.is_some() { &keys.named } else { &keys.alone };
+        if !same_mac(&**key, &data.requests_der, witness.witness.as_bytes()) {
+            self.authenticator.proof_failed(name, asker.request.origin(), self.clock.now());
+            return Err(bad(
+                FailInfo::BadIdentity,
+                "the identity proof is not made with the account's secret over the requests",
+            ));
+        }
+        let by_password = authenticated.actor.method == Method::Password;
+        if by_password && *name != authenticated.actor.name {
+            return Err(bad(
+                FailInfo::BadIdentity,
+                "the identity proof is of another account than the password",
+            ));
+        }
+        if asker.identity.certificate.is_some() {
+            return Ok(asker);
+        }
+        let actor = Actor { name: name.clone(), method: Method::Password };
+        Ok(Asker { identity: Identity { actor, ..asker.identity }, ..asker })
+    }
+
+    /// The account that a message names, and the keys of its secret, if something is proved by it.
+    async fn named_keys(
+        &self,
+        endpoint: &Endpoint,
+        authenticated: &Identity,
+        controls: &Controls<'_>,
+        request: FullRequest<'_>,
+    ) -> Result<Option<(String, ProofKeys)>, Stop> {
+        if controls.proof.is_none() && controls.link_random.is_none() {
+            return Ok(None);
+        }
+        let name = match controls.identification {
+            Some((_, name)) => name,
+            None if authenticated.actor.method == Method::Password => &authenticated.actor.name,
+            None => return Ok(None),
+        };
+        let keys = self.secret(endpoint, name, request).await?;
+        Ok(keys.map(|keys| (name.to_owned(), keys)))
+    }
+
+    /// The keys of an account's secret.
+    pub(super) async fn secret(
+        &self,
+        endpoint: &Endpoint,
+        name: &str,
+        request: FullRequest<'_>,
+    ) -> Result<Option<ProofKeys>, Stop> {
+        let (label, now) = (endpoint.label.as_ref(), self.clock.now());
+        let keys = self.authenticator.identity_proof_keys(label, name, request.origin(), now).await;
+        match keys {
+            Ok(keys) => Ok(keys),
+            Err(ra::Unauthenticated::TooManyFailures { fault, .. }) => {
+                Err(Refused::whole(FailInfo::TryLater, fault).into())
+            }
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Verifies that each request holds the witness that links it to the secret (RFC 5272 §6.3.1.1).
+    pub(super) fn check_link(
+        &self,
+        wanted: &Wanted,
+        controls: &Controls<'_>,
+        asker: &Asker<'_>,
+    ) -> Result<(), Refused> {
+        let failed = |fail, reason: &str| Err(Refused::part(fail, wanted.part, reason));
+        let csr = &wanted.csr;
+        if csr.has_attribute(oid::CMC_POP_LINK_WITNESS) {
+            return failed(FailInfo::BadAlg, "popLinkWitness is SHA-1: use popLinkWitnessV2");
+        }
+        let malformed = |fault: String| Refused::part(FailInfo::BadRequest, wanted.part, fault);
+        let value = csr
+            .attribute(oid::CMC_POP_LINK_WITNESS_V2)
+            .map_err(|fault| malformed(fault.to_string()))?;
+        match (value, controls.link_random) {
+            (None, None) => Ok(()),
+            (Some(_), None) => {
+                failed(FailInfo::PopFailed, "popLinkWitnessV2 without popLinkRandom")
+            }
+            (None, Some(_)) => failed(
+                FailInfo::PopFailed,
+                "with popLinkRandom, each request holds popLinkWitnessV2 (RFC 5272 section 6.3.1.1)",
+            ),
+            (Some(value), Some((part, random))) => {
+                let witness =
+                    Witness::from_der(value).map_err(|fault| malformed(fault.to_string()))?;
+                check_algorithms(&witness, wanted.part)?;
+                let Some((name, keys)) = &asker.keys else {
+                    let reason =
+                        "no account is named (identification) that keeps a secret for this";
+                    return Err(Refused::part(FailInfo::BadIdentity, part, reason));
+                };
+                if same_mac(&*keys.alone, random, witness.witness.as_bytes()) {
+                    return Ok(());
+                }
+                self.authenticator.proof_failed(name, asker.request.origin(), self.clock.now());
+                failed(
+                    FailInfo::PopFailed,
+                    "popLinkWitnessV2 is not made with the account's secret",
+                )
+            }
+        }
+    }
+}
+
+fn check_algorithms(witness: &Witness<'_>, part: BodyPartId) -> Result<(), Refused> {
+    if witness.hash.oid == oid::SHA256 && witness.mac.oid == oid::HMAC_SHA256 {
+        return Ok(());
+    }
+    Err(Refused::part(
+        FailInfo::BadAlg,
+        part,
+        format!(
+            "proofs by a shared secret are made with SHA-256 and HMAC-SHA256, not {} and {}",
+            witness.hash.oid, witness.mac.oid
+        ),
+    ))
+}

@@ -1,0 +1,126 @@
+//! The requests of a message: read, changed as an RA wants them, and decided on.
+
+use super::{
+    controls::{Controls, all_different},
+    identity::Asker,
+};
+use crate::{
+    est::Endpoint,
+    pki::cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::ModCertTemplate},
+    ra::{self, Decision, Denial},
+    types::Operation,
+};
+
+/// One request that may be granted.
+pub(super) struct Granted {
+    pub(super) part: BodyPartId,
+    pub(super) decision: Decision,
+}
+
+/// The requests of a message with their proofs of possession verified, changed as an RA wants them.
+pub(super) fn wanted(
+    data: &PkiData<'_>,
+    controls: &Controls<'_>,
+    asker: &Asker<'_>,
+) -> Result<Vec<Wanted>, Refused> {
+    check_witnesses(data, controls)?;
+    let read = data.requests.iter().map(|request| {
+        let id = request.body_part_id();
+        let witnessed = asker.is_ra
+            && controls.pop_witness.iter().any(|(_, witness)| witness.body_ids.contains(&id));
+        Wanted::read(request, witnessed)
+    });
+    let mut all = read.collect::<Result<Vec<_>, _>>()?;
+    for (part, change) in &controls.modify {
+        modify(&mut all, *part, change)?;
+    }
+    all.sort_by_key(|wanted| {
+        data.requests.iter().position(|request| request.body_part_id() == wanted.part)
+    });
+    Ok(all)
+}
+
+/// Verifies that what an RA has seen itself is there (RFC 5272 §6.8, RFC 6402 §2).
+fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), Refused> {
+    let exists =
+        |part: BodyPartId| data.requests.iter().any(|request| request.body_part_id() == part);
+    for (part, witness) in &controls.pop_witness {
+        let here = witness.pki_data_body_id == 0;
+        let named = !witness.body_ids.is_empty() && all_different(&witness.body_ids);
+        if !here || !named || !witness.body_ids.iter().all(|id| exists(*id)) {
+            let reason = "lraPOPWitness names requests of this PKIData";
+            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+        }
+    }
+    for (part, path) in &controls.identity_witness {
+        let known = matches!(path.as_slice(), [one] if exists(*one) || controls.parts.contains(one)
+            || data.cms.iter().any(|object| object.body_part_id == *one));
+        if !known {
+            let reason = "raIdentityWitness names an identity proof or a request";
+            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Changes requests as an RA wants them (modCertTemplate, RFC 5272 §6.5.1).
+fn modify(
+    all: &mut Vec<Wanted>,
+    part: BodyPartId,
+    change: &ModCertTemplate<'_>,
+) -> Result<(), Refused> {
+    let named = !change.cert_references.is_empty() && all_different(&change.cert_references);
+    if change.pki_data_reference != [0] || !named {
+        let reason =
+            "modCertTemplate names requests of this PKIData, each once: pkiDataReference 0";
+        return Err(Refused::part(FailInfo::BadRequest, part, reason));
+    }
+    for id in &change.cert_references {
+        let Some(at) = all.iter().position(|wanted| wanted.part == *id) else {
+            let reason = "modCertTemplate names a request that is not there";
+            return Err(Refused::part(FailInfo::BadRequest, part, reason));
+        };
+        let wanted = all.swap_remove(at);
+        let changed = wanted
+            .changed(&change.cert_template, change.replace)
+            .map_err(|refused| Refused { parts: vec![part], ..refused })?;
+        all.push(changed);
+    }
+    Ok(())
+}
+
+/// Decides on one request by the rules of enrolment.
+pub(super) fn decide(
+    endpoint: &Endpoint,
+    asker: &Asker<'_>,
+    wanted: Wanted,
+) -> Result<Granted, Refused> {
+    let request = ra::Request {
+        identity: &asker.identity,
+        peer: asker.request.peer,
+        label: endpoint.label.as_ref(),
+        operation: Operation::FullCmc,
+        csr: &wanted.csr,
+    };
+    match ra::decide(&endpoint.policy, request) {
+        Ok(decision) => Ok(Granted { part: wanted.part, decision }),
+        Err(denial) => Err(Refused::part(code_of(&denial), wanted.part, denial)),
+    }
+}
+
+/// The CMC code of a refusal by the rules of enrolment.
+fn code_of(denial: &Denial) -> FailInfo {
+    match denial {
+        Denial::Unacceptable(fault) | Denial::Denied(fault) => match fault.code {
+            "csr.unsupported-extension" | "csr.key-usage" | "csr.extended-key-usage" | "csr.ca" => {
+                FailInfo::UnsupportedExt
+            }
+            "csr.key-kind" => FailInfo::BadAlg,
+            "reenroll.key-reuse" => FailInfo::NoKeyReuse,
+            "enroll.names" | "label.ca" => FailInfo::BadIdentity,
+            _ => FailInfo::BadRequest,
+        },
+        Denial::IdentityChanged(_) => FailInfo::BadIdentity,
+        Denial::Linking(_) => FailInfo::PopFailed,
+    }
+}

@@ -1,0 +1,154 @@
+//! revokeRequest (RFC 5272 §6.11): who may revoke what.
+
+use super::{FullRequest, controls::Controls, identity::Asker, records::same_subject, stop::Stop};
+use crate::{
+    ca::Withdrawal,
+    est::{Endpoint, Service},
+    pki::{
+        DistinguishedName,
+        cmc::{
+            BodyPartId, FailInfo, PkiData, Refused,
+            control::{CrlReason, RevokeRequest},
+        },
+        same_secret,
+    },
+    store::{Issuance, State},
+    types::{Actor, Method, RevocationReason},
+};
+use der::Encode;
+
+/// Octets of a secret that is sent in the clear, and of a comment that goes into the log.
+const MAX_SECRET: usize = 1024;
+const MAX_COMMENT: usize = 200;
+
+impl Service {
+    /// The revocations that are asked for, each by one who may (RFC 5272 §6.11): the certificate's
+    /// own key or another certificate with its names, an RA of this CA, or whoever knows the
+    /// secret of the account that asked for it.
+    pub(super) async fn revocations(
+        &self,
+        endpoint: &Endpoint,
+        asker: &Asker<'_>,
+        controls: &Controls<'_>,
+    ) -> Result<Vec<(BodyPartId, Withdrawal)>, Stop> {
+        let mut out = Vec::new();
+        for (part, asked) in &controls.revoke {
+            out.push((*part, self.revocation(endpoint, asker, *part, asked).await?));
+        }
+        Ok(out)
+    }
+
+    async fn revocation(
+        &self,
+        endpoint: &Endpoint,
+        asker: &Asker<'_>,
+        part: BodyPartId,
+        asked: &RevokeRequest<'_>,
+    ) -> Result<Withdrawal, Stop> {
+        let refuse = |fail, reason: &str| Refused::part(fail, part, reason);
+        let unknown = || refuse(FailInfo::BadCertId, "no such certificate of this CA");
+        let reason = reason(asked.reason).ok_or_else(|| {
+            refuse(
+                FailInfo::BadRequest,
+                "certificateHold and removeFromCRL: revocation is for good here",
+            )
+        })?;
+        let issuer = asked.issuer_name.to_der().unwrap_or_default();
+        let issuer = DistinguishedName::parse(&issuer).map_err(|_| unknown())?;
+        if !issuer.same_as(endpoint.ca.issuing().subject()) {
+            return Err(unknown().into());
+        }
+        let record = self.found(asked.serial_number.as_bytes()).await?.ok_or_else(unknown)?;
+        let has_certificate = matches!(record.state, State::Issued | State::Revoked);
+        if record.intent.ca != endpoint.policy.rules.ca || !has_certificate {
+            return Err(unknown().into());
+        }
+        let Some(actor) = self.revoker(endpoint, asker, &record, asked).await? else {
+            let reason = "a certificate is revoked by its holder (a signature with its key or with that of another certificate with its names), a registration authority of this CA, or the secret of the account that asked for it";
+            return Err(refuse(FailInfo::BadIdentity, reason).into());
+        };
+        let comment = asked.comment.map(|comment| {
+            comment.as_str().chars().filter(|c| !c.is_control()).take(MAX_COMMENT).collect()
+        });
+        Ok(Withdrawal {
+            serial: record.intent.serial.clone(),
+            reason,
+            comment,
+            actor,
+            request_id: Some(asker.request.request_id.clone()),
+        })
+    }
+
+    /// In whose name a certificate is revoked, if whoever asks may.
+    async fn revoker(
+        &self,
+        endpoint: &Endpoint,
+        asker: &Asker<'_>,
+        record: &Issuance,
+        asked: &RevokeRequest<'_>,
+    ) -> Result<Option<Actor>, Stop> {
+        let by_identity = asker.is_ra || same_subject(record, &asker.identity);
+        if asker.signed && by_identity {
+            return Ok(Some(asker.identity.actor.clone()));
+        }
+        let knows = self.knows_secret(endpoint, record, asked, asker.request).await?;
+        let name = record.intent.actor.name.clone();
+        Ok(knows.then_some(Actor { name, method: Method::Password }))
+    }
+
+    /// Whether a revocation brings the secret of the account that asked for the certificate.
+    async fn knows_secret(
+        &self,
+        endpoint: &Endpoint,
+        record: &Issuance,
+        asked: &RevokeRequest<'_>,
+        request: FullRequest<'_>,
+    ) -> Result<bool, Stop> {
+        let Some(secret) = asked.shared_secret else { return Ok(false) };
+        if record.intent.actor.method != Method::Password || secret.as_bytes().len() > MAX_SECRET {
+            return Ok(false);
+        }
+        let name = &record.intent.actor.name;
+        let keys = self.secret(endpoint, name, request).await?;
+        let right = keys.is_some_and(|keys| same_secret(&*keys.alone, secret.as_bytes()));
+        if !right {
+            self.authenticator.proof_failed(name, request.origin(), self.clock.now());
+        }
+        Ok(right)
+    }
+}
+
+/// A message that nobody signed may only revoke, by a secret (RFC 5272 §6.11).
+pub(super) fn only_revocations_by_secret(
+    data: &PkiData<'_>,
+    controls: &Controls<'_>,
+) -> Result<(), Refused> {
+    let by_secret = !controls.revoke.is_empty()
+        && controls.revoke.iter().all(|(_, asked)| asked.shared_secret.is_some());
+    let nothing_else = data.requests.is_empty()
+        && controls.query.is_empty()
+        && controls.confirm.is_empty()
+        && controls.batch.is_empty();
+    if by_secret && nothing_else {
+        return Ok(());
+    }
+    Err(Refused::whole(
+        FailInfo::BadMessageCheck,
+        "nobody has signed the message: only revocations by a shared secret come without a signature",
+    ))
+}
+
+/// The reason in the word of this store; none for those that are not for good.
+const fn reason(asked: CrlReason) -> Option<RevocationReason> {
+    match asked {
+        CrlReason::Unspecified => Some(RevocationReason::Unspecified),
+        CrlReason::KeyCompromise => Some(RevocationReason::KeyCompromise),
+        CrlReason::CaCompromise => Some(RevocationReason::CaCompromise),
+        CrlReason::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
+        CrlReason::Superseded => Some(RevocationReason::Superseded),
+        CrlReason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
+        CrlReason::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
+        CrlReason::AaCompromise => Some(RevocationReason::AaCompromise),
+        CrlReason::CertificateHold | CrlReason::RemoveFromCrl => None,
+    }
+}
