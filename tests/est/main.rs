@@ -36,6 +36,7 @@ mod paths;
 mod reenroll;
 mod revoke;
 mod serverkeygen;
+mod signer;
 mod store;
 mod sweep;
 mod tls;

@@ -1,0 +1,348 @@
+//! The CA's key cannot be used for a while, as one behind a network or in a token: what is answered
+//! when it fails after the record was made, and how that record gets its certificate.
+
+use crate::{
+    common::*,
+    fullcmc::{by_new_key, csr, password},
+    fullcmc_message::*,
+};
+use async_trait::async_trait;
+use der::Encode;
+use estd::{
+    ca::{
+        Ca, Hierarchy,
+        signer::{Signer as KeyHolder, SoftSigner, Unavailable},
+    },
+    clock::Clock,
+    entropy::SystemEntropy,
+    est::{KeyMaker, Service},
+    http::{
+        est::{Context, handle},
+        framing::Framing,
+        progress::Progress,
+    },
+    pki::{self, PrivateKey},
+    ra::Authenticator,
+    store::{Issuance, State},
+    types::{Binding, KeyKind, Operation, Peer, Spent, Unbound},
+};
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, body::Bytes};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use x509_cert::Certificate;
+
+const FULL: &str = "application/pkcs7-mime; smime-type=CMC-request";
+
+/// A label with a CA of its own; and an RA, which asks for more than one certificate at once.
+const CONFIG: &str = "[est]\nfullcmc = true\nserverkeygen = \"on\"\n\
+                      [ca.default]\n[ca.other]\nroot_subject = \"CN=other root CA\"\nissuing_subject = \"CN=other CA\"\n[label.other]\nca = \"other\"\nfullcmc = true\n\
+                      [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
+                      [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n";
+
+/// The CA's own key, that cannot be used for so many signatures to come.
+struct Failing {
+    key: SoftSigner,
+    failures: AtomicU32,
+}
+
+#[async_trait]
+impl KeyHolder for Failing {
+    fn kind(&self) -> KeyKind {
+        self.key.kind()
+    }
+
+    fn spki(&self) -> &[u8] {
+        self.key.spki()
+    }
+
+    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        let one_less = |left: u32| left.checked_sub(1);
+        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return Err(Unavailable("the token is not there".to_owned()));
+        }
+        self.key.sign(message).await
+    }
+}
+
+/// A server's operations over its store, accounts and CAs, where the key of CA `default` can fail.
+/// Requests go the way of every request, but over no connection.
+struct Sick {
+    server: TestServer,
+    signer: Arc<Failing>,
+    context: Context,
+}
+
+impl Sick {
+    async fn start() -> Self {
+        let server = TestServer::start_with(CONFIG).await;
+        let (settings, now) = (server.settings("").unwrap(), server.clock.now());
+        let store = Arc::clone(server.running.store());
+        let entropy = Arc::new(SystemEntropy::new());
+        let mut cas = server.running.cas().clone();
+        let name = "default".parse().unwrap();
+        let hierarchy = Hierarchy::open(&server.path("data/ca/default"), None).unwrap();
+        let key = SoftSigner::new(hierarchy.key).unwrap();
+        let signer = Arc::new(Failing { key, failures: AtomicU32::new(0) });
+        let (root, issuing) = (hierarchy.root, hierarchy.issuing.clone());
+        let holder = Arc::clone(&signer) as _;
+        let (records, random) = (Arc::clone(&store), Arc::clone(&entropy) as _);
+        let ca = Ca::new(name, root, issuing, holder, records, random).unwrap();
+        cas.insert(ca.name().clone(), Arc::new(ca));
+
+        let own = Arc::new(PrivateKey::generate(KeyKind::P256).unwrap());
+        let leaf = server.running.certificate().await;
+        let chain = vec![hierarchy.issuing];
+        let key_maker = KeyMaker::new(own, leaf, chain, &settings.decrypt_keys).unwrap();
+        let authenticator = Arc::new(Authenticator::new(
+            Arc::clone(&store),
+            Arc::clone(&entropy) as _,
+            &settings.passwords,
+            now,
+        ));
+        let clock = Arc::clone(&server.clock) as Arc<dyn Clock>;
+        let service =
+            Service::new(&settings, &cas, key_maker, authenticator, store, Arc::clone(&clock));
+        let context = Context {
+            service: Arc::new(service.unwrap()),
+            peer: Arc::new(Peer {
+                address: ([127, 0, 0, 1], 1).into(),
+                cipher_bits: 256,
+                certificate: None,
+                binding: Binding::None(Unbound::NotWanted),
+                spent: Spent::default(),
+            }),
+            trail: Arc::clone(&server.events) as _,
+            clock,
+            entropy,
+            max_body: settings.server.max_body,
+            body_timeout: settings.server.body_timeout,
+        };
+        Self { server, signer, context }
+    }
+
+    /// From now on so many signatures fail.
+    fn fails(&self, signatures: u32) {
+        self.signer.failures.store(signatures, Ordering::SeqCst);
+    }
+
+    async fn post(&self, path: &str, kind: &str, der: &[u8]) -> Reply {
+        let authorization = basic("tester", PASSWORD);
+        let (name, value) = authorization.trim_end().split_once(": ").unwrap();
+        let request = Request::post(format!("/.well-known/est/{path}"))
+            .header("Host", "localhost")
+            .header("Content-Type", kind)
+            .header(name, value)
+            .body(Full::new(Bytes::from(wrapped(der))))
+            .unwrap();
+        let now = Instant::now();
+        let framing = Framing::new(Arc::new(Progress::new(now, now)));
+        let (head, body) = handle(&self.context, &framing, request).await.into_parts();
+        let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap());
+        let headers = ["Content-Type", "Retry-After"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), text(name)?.to_owned())))
+            .collect();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Reply { start: String::new(), status: head.status.as_u16(), headers, body }
+    }
+
+    async fn full(&self, message: &Message) -> Reply {
+        self.post("fullcmc", FULL, &message.der()).await
+    }
+
+    /// What this subject has on record.
+    async fn records_of(&self, subject: &str) -> Vec<Arc<Issuance>> {
+        let all = self.server.issued().await;
+        all.into_iter().filter(|record| record.intent.subject == subject).collect()
+    }
+
+    /// The only record of this subject: open, with no certificate and no event of one.
+    async fn open_record(&self, subject: &str) -> Arc<Issuance> {
+        let records = self.records_of(subject).await;
+        let [record] = records.as_slice() else { panic!("{} records", records.len()) };
+        assert_eq!((record.state, record.certificate.len()), (State::Open, 0));
+        assert_eq!(self.events_of(record), 0, "nothing was issued");
+        Arc::clone(record)
+    }
+
+    /// How many events say that this record has its certificate.
+    fn events_of(&self, record: &Issuance) -> usize {
+        let serial = ("serial".to_owned(), record.intent.serial.to_string());
+        let issued = self.server.events_named("certificate.issued");
+        issued.iter().filter(|event| event.details.contains(&serial)).count()
+    }
+
+    /// The record has become this certificate, once, under its own number.
+    async fn is_completed(&self, open: &Issuance, certificate: &[u8]) {
+        let records = self.records_of(&open.intent.subject).await;
+        let [record] = records.as_slice() else { panic!("{} records", records.len()) };
+        assert_eq!((record.state, record.certificate.as_slice()), (State::Issued, certificate));
+        assert_eq!(record.intent.serial, open.intent.serial);
+        let certificate = pki::Certificate::parse(certificate).unwrap();
+        assert_eq!(*certificate.serial(), open.intent.serial);
+        assert_eq!(self.events_of(record), 1);
+    }
+}
+
+/// The answer says 202, and of this record, in CMC's words, that it is to be asked for later.
+fn is_pending(reply: &Reply, answer: &Answer, part: u64, open: &Issuance) {
+    assert_eq!((reply.status, reply.header("Retry-After")), (202, Some("60")), "{}", reply.text());
+    let later: Vec<_> = answer.statuses.iter().filter(|one| one.status == 3).collect();
+    let [pending] = later.as_slice() else { panic!("{answer:?}") };
+    let token = open.intent.serial.as_bytes().to_vec();
+    // A minute after it was begun, whenever that is said.
+    let time = "20261121120100Z".to_owned();
+    assert_eq!(pending.parts, [part]);
+    assert_eq!((&pending.fail, &pending.pending), (&None, &Some((token, time))));
+}
+
+/// An answer that nobody has signed: with what the key cannot be used for goes its own signature.
+fn unsigned(reply: &Reply) -> Answer {
+    assert_eq!(
+        reply.header("Content-Type"),
+        Some("application/pkcs7-mime; smime-type=CMC-response")
+    );
+    let der = decoded(reply);
+    let printed = openssl_with(&["cms", "-cmsout", "-print", "-noout", "-inform", "DER"], &der);
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(printed.trim_end().ends_with("signerInfos:\n      <EMPTY>"), "{printed}");
+    assert!(printed.contains("certificates:\n      <ABSENT>"), "{printed}");
+    let signed_data = list(list(&der)[1].value());
+    let content = list(&signed_data[2].to_der().unwrap());
+    let octets: der::asn1::OctetString = der::Decode::from_der(content[1].value()).unwrap();
+    read_content(octets.as_bytes())
+}
+
+/// Asks after a record; signed by the key of a further request, since somebody has to sign.
+fn query(open: &Issuance) -> Message {
+    by_new_key("/CN=asks").0.control(control(4, 21, oct(open.intent.serial.as_bytes())))
+}
+
+/// proves: R-5272-6.13-a, R-7030-4.2.3-d
+#[tokio::test]
+async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_asked_for() {
+    let sick = Sick::start().await;
+    let (message, _) = by_new_key("/CN=cmc-1");
+    sick.fails(u32::MAX);
+    let reply = sick.full(&message).await;
+    let open = sick.open_record("CN=cmc-1").await;
+    assert_eq!(open.intent.operation, Some(Operation::FullCmc));
+    let answer = unsigned(&reply);
+    assert_eq!(answer.statuses.len(), 1, "nothing else is said");
+    is_pending(&reply, &answer, 1, &open);
+
+    // While it lasts, a repeat and a query hear the same of the same record.
+    sick.server.clock.advance(Duration::from_secs(20));
+    let reply = sick.full(&message).await;
+    is_pending(&reply, &unsigned(&reply), 1, &open);
+    let reply = sick.full(&query(&open)).await;
+    let mut answer = unsigned(&reply);
+    answer.statuses.retain(|one| one.parts == [4]);
+    is_pending(&reply, &answer, 4, &open);
+    assert_eq!(sick.open_record("CN=cmc-1").await, open);
+
+    sick.fails(0);
+    let reply = sick.full(&query(&open)).await;
+    assert_eq!((reply.status, reply.header("Retry-After")), (200, None), "{}", reply.text());
+    let answer = read(&sick.server, &reply);
+    assert_eq!(answer.only_status(), (0, None, vec![1, 4]));
+    let subject = |one: &&Certificate| one.tbs_certificate().subject().to_string() == "CN=cmc-1";
+    let certificate = answer.certificates.iter().find(subject).unwrap().to_der().unwrap();
+    sick.is_completed(&open, &certificate).await;
+    // Whoever repeats after that gets the same one.
+    let answer = read(&sick.server, &sick.full(&message).await);
+    assert_eq!(answer.only_certificate().to_der().unwrap(), certificate);
+    sick.is_completed(&open, &certificate).await;
+}
+
+/// The key is back when the answer itself is signed: openssl verifies it.
+#[tokio::test]
+async fn fullcmc_that_is_pending_is_done_when_it_is_repeated() {
+    let sick = Sick::start().await;
+    let (message, _) = by_new_key("/CN=cmc-1");
+    sick.fails(1);
+    let reply = sick.full(&message).await;
+    let open = sick.open_record("CN=cmc-1").await;
+    let answer = read(&sick.server, &reply);
+    assert_eq!(answer.statuses.len(), 1);
+    is_pending(&reply, &answer, 1, &open);
+
+    let reply = sick.full(&message).await;
+    assert_eq!((reply.status, reply.header("Retry-After")), (200, None), "{}", reply.text());
+    let certificate = read(&sick.server, &reply).only_certificate().to_der().unwrap();
+    sick.is_completed(&open, &certificate).await;
+    let answer = read(&sick.server, &sick.full(&query(&open)).await);
+    assert!(answer.certificates.iter().any(|one| one.to_der().unwrap() == certificate));
+    sick.is_completed(&open, &certificate).await;
+}
+
+/// Of two requests in one message, the one whose signature fails waits, and the other is done.
+#[tokio::test]
+async fn fullcmc_says_of_each_request_what_became_of_it() {
+    let sick = Sick::start().await;
+    let (as_ra, key) = new_csr(&["-subj", "/CN=ra-1"]);
+    let reply = sick.server.send(post("ra/simpleenroll", &as_ra, &password())).await;
+    let ra = Identity { pem: reply.certificate_pem(), key };
+    let (one, two) = (csr("/CN=cmc-1").0, csr("/CN=cmc-2").0);
+    let both = Message::by(Signer::certificate(&ra)).request(tcr(1, &one)).request(tcr(2, &two));
+    sick.fails(1);
+    let reply = sick.full(&both).await;
+    let open = sick.open_record("CN=cmc-1").await;
+    let answer = read(&sick.server, &reply);
+    is_pending(&reply, &answer, 1, &open);
+    let done: Vec<_> = answer.statuses.iter().filter(|one| one.status == 0).collect();
+    assert_eq!((done.len(), answer.statuses.len()), (1, 2), "{answer:?}");
+    assert_eq!(done[0].parts, [2]);
+    let second = answer.only_certificate().to_der().unwrap();
+    assert_eq!(sick.records_of("CN=cmc-2").await[0].certificate, second);
+
+    let answer = read(&sick.server, &sick.full(&both).await);
+    let all: Vec<_> = answer.certificates.iter().map(|one| one.to_der().unwrap()).collect();
+    assert!(all.contains(&second), "the same one again");
+    let first = sick.records_of("CN=cmc-1").await[0].certificate.clone();
+    assert!(all.contains(&first));
+    sick.is_completed(&open, &first).await;
+}
+
+#[tokio::test]
+async fn simpleenroll_is_503_when_the_key_fails_after_the_record_and_done_when_repeated() {
+    let sick = Sick::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    sick.fails(2);
+    for _ in 0..2 {
+        let reply = sick.post("simpleenroll", "application/pkcs10", &csr).await;
+        assert_eq!((reply.status, reply.header("Retry-After")), (503, Some("30")));
+        assert!(reply.text().starts_with("server.signer: the CA cannot sign"), "{}", reply.text());
+    }
+    let open = sick.open_record("CN=device-1").await;
+    let reply = sick.post("simpleenroll", "application/pkcs10", &csr).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let device = Identity { pem: reply.certificate_pem(), key: String::new() };
+    sick.is_completed(&open, &device.der()).await;
+}
+
+/// The key that was made is gone with the answer, so its record gets no certificate.
+#[tokio::test]
+async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_repeat_begins_anew() {
+    let sick = Sick::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    sick.fails(1);
+    let reply = sick.post("serverkeygen", "application/pkcs10", &csr).await;
+    assert_eq!((reply.status, reply.header("Retry-After")), (503, Some("30")));
+    let open = sick.open_record("CN=device-1").await;
+    let reply = sick.post("serverkeygen", "application/pkcs10", &csr).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let mut records = sick.records_of("CN=device-1").await;
+    records.retain(|record| record.intent.serial != open.intent.serial);
+    assert_eq!((records.len(), records[0].state), (1, State::Issued));
+    let event = sick.server.events_named("certificate.issued").pop().unwrap();
+    assert!(event.details.contains(&("repeats".to_owned(), open.intent.serial.to_string())));
+    let first = sick.server.running.store().find(&open.intent.serial).await.unwrap().unwrap();
+    assert_eq!(first, open);
+}
