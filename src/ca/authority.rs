@@ -174,9 +174,16 @@ impl Ca {
     /// If it was ended meanwhile, changes nothing.
     ///
     /// # Errors
-    /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`];
-    /// [`Error::Store`].
+    /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`], also if it is
+    /// another CA's, whose name stands in what would be signed; [`Error::Store`].
     pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
+        if open.ca != self.name {
+            return Err(Error::Signer {
+                ca: self.name.clone(),
+                reason: format!("what is on record is of CA {}", open.ca),
+                open: Some(open.serial.clone()),
+            });
+        }
         self.validity_at(now)?;
         let certificate = self.sign(&open.tbs, &open.serial).await?;
         failpoint!("finish: signed");

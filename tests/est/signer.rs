@@ -310,6 +310,27 @@ async fn fullcmc_says_of_each_request_what_became_of_it() {
     sick.is_completed(&open, &first).await;
 }
 
+/// Asked for under a label with another CA, a record waits for its own: its issuer signs it, or
+/// nobody.
+#[tokio::test]
+async fn fullcmc_that_is_pending_is_signed_by_its_own_ca_alone() {
+    let sick = Sick::start().await;
+    sick.fails(u32::MAX);
+    sick.full(&by_new_key("/CN=cmc-1").0).await;
+    let open = sick.open_record("CN=cmc-1").await;
+    let reply = sick.post("other/fullcmc", FULL, &query(&open).der()).await;
+    is_pending(&reply, &read(&sick.server, &reply), 4, &open);
+    assert_eq!(sick.open_record("CN=cmc-1").await, open);
+    sick.fails(0);
+    sick.full(&query(&open)).await;
+    let certificate = sick.records_of("CN=cmc-1").await[0].certificate.clone();
+    sick.is_completed(&open, &certificate).await;
+    // It has its certificate now, and may be fetched there as well.
+    let reply = sick.post("other/fullcmc", FULL, &query(&open).der()).await;
+    let answer = read(&sick.server, &reply);
+    assert!(answer.certificates.iter().any(|one| one.to_der().unwrap() == certificate));
+}
+
 #[tokio::test]
 async fn simpleenroll_is_503_when_the_key_fails_after_the_record_and_done_when_repeated() {
     let sick = Sick::start().await;
