@@ -1,12 +1,12 @@
 //! Issuing for a key that the server made (RFC 7030 §4.4). The key is in one request's memory and
 //! nowhere else, so a repeat cannot get the first answer: it gets a new key and a new certificate,
-//! and the record of the new one says which certificate it repeats (docs/design/issuance.md).
+//! and the event of the new one says which certificates it repeats (docs/design/issuance.md).
 
 use super::{Ca, Error, Order};
 use crate::{
     failpoint::failpoint,
     pki::sha256,
-    store::{Begun, Issuance, RequestKey},
+    store::{Begun, Issuance, RequestKey, State},
     telemetry::audit::Name,
     types::{Serial, Time},
 };
@@ -20,9 +20,9 @@ const MOST: usize = 16;
 pub struct IssuedForMadeKey {
     /// The record.
     pub issuance: Arc<Issuance>,
-    /// The certificate that an equal request got within the window. If its answer was lost, so was
-    /// its key.
-    pub repeats: Option<Serial>,
+    /// The certificate that the last equal request got within the window, and what later ones have
+    /// left open, which may become certificates. If an answer was lost, so was its key.
+    pub repeats: Vec<Serial>,
 }
 
 impl Ca {
@@ -44,28 +44,32 @@ impl Ca {
         let facts = order.facts.clone();
         let mut intent = self.intent(order, now)?;
         failpoint!("issue: before the record");
-        let mut repeats = None;
+        let mut repeats = Vec::new();
         for _ in 0..MOST {
             let earlier = match self.store.begin(intent.clone()).await? {
                 Begun::New => None,
-                Begun::Open(found) | Begun::Complete(found) => Some(found.intent.serial.clone()),
+                Begun::Open(found) | Begun::Complete(found) => Some(found),
             };
-            match earlier {
-                // The store tried twice: what it found is what it recorded.
-                Some(serial) if serial != intent.serial => {
-                    intent.request_key = repeat_of(intent.request_key, &serial);
-                    repeats = Some(serial);
-                }
-                _ => {
-                    let event = self
-                        .event(Name::CertificateIssued, &intent, &intent.serial, now)
-                        .with_all(facts)
-                        .with("key", how)
-                        .with_some("repeats", repeats.as_ref());
-                    let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
-                    return Ok(IssuedForMadeKey { issuance, repeats });
-                }
+            // The store tried twice: what it found is what it recorded.
+            let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);
+            let Some(earlier) = earlier else {
+                let named = repeats.iter().map(Serial::to_string).collect::<Vec<_>>().join(" ");
+                let event = self
+                    .event(Name::CertificateIssued, &intent, &intent.serial, now)
+                    .with_all(facts)
+                    .with("key", how)
+                    .with_some("repeats", (!named.is_empty()).then_some(named));
+                let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
+                return Ok(IssuedForMadeKey { issuance, repeats });
+            };
+            // What a certificate has named is not named again.
+            if earlier.state != State::Open {
+                repeats.clear();
             }
+            repeats.push(earlier.intent.serial.clone());
+            intent.request_key = repeat_of(intent.request_key, &earlier.intent.serial);
+            // One window for all of them: none is out of reach before the first.
+            intent.repeat_until = earlier.intent.repeat_until;
         }
         Err(Error::Repeats(MOST))
     }

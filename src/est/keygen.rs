@@ -48,8 +48,8 @@ pub struct Generated {
     pub issuance: Arc<Issuance>,
     /// The key.
     pub key: KeyPart,
-    /// The certificate that an equal request got within its window.
-    pub repeats: Option<Serial>,
+    /// What equal requests got within their window, or left open.
+    pub repeats: Vec<Serial>,
 }
 
 /// A private key as it goes to the client.

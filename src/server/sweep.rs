@@ -1,6 +1,7 @@
 //! Ends what a request has left open: it was cut, or the process that had it died.
 //!
 //! What was begun for a key that the server made is voided: the key was nowhere but in the request.
+//! But not while repeats are answered, which find by it what was issued after it.
 //!
 //! What the record says may have been signed, so it is signed now and becomes a certificate like any
 //! other, that can be found, fetched by a repeat and, later, revoked. Only what no CA of this server
@@ -9,7 +10,7 @@
 
 use crate::{
     ca::{Ca, Error},
-    store::{self, Filter, Issuance, State, Store},
+    store::{self, Filter, Intent, Issuance, State, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, CaName, Operation, Time},
 };
@@ -37,7 +38,8 @@ pub struct Swept {
 }
 
 /// Ends the open issuances that were begun at least `grace` ago; those that have to be voided get
-/// [`GRACE`] in any case, since a node with another configuration may be about to finish them.
+/// [`GRACE`] in any case, since a node with another configuration may be about to finish them, and
+/// those of a made key get it after their window, since a repeat may be late.
 ///
 /// # Errors
 /// Those of the store, at once; those of a CA when the others' issuances are ended. What was ended
@@ -70,7 +72,7 @@ pub(super) async fn sweep(
                         let (ca, open) = (Arc::clone(ca), Arc::clone(open));
                         finishing.spawn(async move { ca.finish(&open.intent, now).await });
                     }
-                    Err(reason) if age >= GRACE => {
+                    Err(reason) if now >= needed_until(&open.intent).plus(GRACE) => {
                         void(store, open, reason, now).await?;
                         swept.voided += 1;
                     }
@@ -87,6 +89,11 @@ pub(super) async fn sweep(
             }
         }
     }
+}
+
+/// Until when what cannot be finished is of use to anybody.
+fn needed_until(open: &Intent) -> Time {
+    if open.operation == Some(Operation::ServerKeyGen) { open.repeat_until } else { open.begun }
 }
 
 /// The CA that can finish it, or why none can.

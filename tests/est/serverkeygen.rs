@@ -659,9 +659,10 @@ async fn what_was_left_open_for_a_made_key_is_voided() {
         ..record.intent.clone()
     };
     store.begin(open.clone()).await.unwrap();
-    maker.server.clock.set(Time::from_unix(now.unix() + 59));
+    // Repeats find by it what was issued after it, for 10 minutes and a while.
+    maker.server.clock.set(Time::from_unix(now.unix() + 659));
     assert_eq!(maker.server.running.sweep().await.unwrap(), Swept::default());
-    maker.server.clock.set(Time::from_unix(now.unix() + 60));
+    maker.server.clock.set(Time::from_unix(now.unix() + 660));
     assert_eq!(maker.server.running.sweep().await.unwrap(), Swept { finished: 0, voided: 1 });
     let ended = store.find(&open.serial).await.unwrap().unwrap();
     assert_eq!((ended.state, ended.certificate.len()), (State::Void, 0));

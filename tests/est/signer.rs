@@ -23,6 +23,7 @@ use estd::{
     },
     pki::{self, PrivateKey},
     ra::Authenticator,
+    server::Swept,
     store::{Issuance, State},
     types::{Binding, KeyKind, Operation, Peer, Spent, Unbound},
 };
@@ -366,4 +367,49 @@ async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_repeat_be
     assert!(event.details.contains(&("repeats".to_owned(), open.intent.serial.to_string())));
     let first = sick.server.running.store().find(&open.intent.serial).await.unwrap().unwrap();
     assert_eq!(first, open);
+}
+
+/// Each certificate whose key may be lost is named by the next one, whatever was left open between
+/// them or before them.
+#[tokio::test]
+async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
+    let sick = Sick::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let ask = async || sick.post("serverkeygen", "application/pkcs10", &csr).await.status;
+    let event = || sick.server.events_named("certificate.issued").pop().unwrap();
+    let detail = |name: &str| {
+        let details = event().details;
+        details.into_iter().find(|(found, _)| found == name).map(|(_, value)| value)
+    };
+    let left_open = async || {
+        sick.fails(1);
+        assert_eq!(ask().await, 503);
+        let records = sick.records_of("CN=device-1").await;
+        // By their numbers, which begin with the time.
+        let open = records.iter().rev().find(|record| record.state == State::Open).unwrap();
+        open.intent.serial.to_string()
+    };
+    let first_open = left_open().await;
+    assert_eq!(ask().await, 200);
+    assert_eq!(detail("repeats"), Some(first_open));
+    let first = detail("serial").unwrap();
+
+    // Nobody gives up by what repeats find their way.
+    sick.server.clock.advance(Duration::from_secs(300));
+    assert_eq!(sick.server.running.sweep().await.unwrap(), Swept::default());
+    assert_eq!(ask().await, 200);
+    assert_eq!(detail("repeats"), Some(first));
+    let second = detail("serial").unwrap();
+
+    // It may become a certificate, or not: both are named.
+    let second_open = left_open().await;
+    assert_eq!(ask().await, 200);
+    assert_eq!(detail("repeats"), Some(format!("{second} {second_open}")));
+
+    // The window is the first one's, for all.
+    sick.server.clock.advance(Duration::from_secs(300));
+    assert_eq!(ask().await, 200);
+    assert_eq!(detail("repeats"), None);
+    sick.server.clock.advance(Duration::from_secs(60));
+    assert_eq!(sick.server.running.sweep().await.unwrap(), Swept { finished: 0, voided: 2 });
 }
