@@ -22,6 +22,7 @@ use estd::{
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -32,6 +33,9 @@ use std::{
 /// Ticks for which a repeat gets the first answer; the certificate is due for renewal then.
 const WINDOW: u8 = 1;
 
+/// The request keys before this one are the devices' own.
+const FIRST_OF_REPEATS: u8 = 2;
+
 /// The device that renews when its certificate is due, with an equal request key.
 const RENEWS: usize = 0;
 
@@ -39,6 +43,8 @@ const RENEWS: usize = 0;
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     devices: usize,
+    /// The server makes the keys (RFC 7030 §4.4).
+    made_keys: bool,
     /// The last tick.
     last: u8,
     /// Ticks after which an open record is taken by a sweep.
@@ -87,6 +93,12 @@ enum Fault {
     CompleteHandsOutRevoked,
     /// Nobody looks after open records.
     NoSweep,
+    /// A repeat for which a key was made goes on with the record it finds.
+    FinishesAnothersKey,
+    /// A sweep voids a made key's record while its repeats are answered.
+    VoidsWithinTheWindow,
+    /// A repeat names the record that it found last, not the certificate before an open one.
+    NamesTheLastOnly,
 }
 
 /// What must come up in the search, or the model says less than it seems to.
@@ -108,9 +120,13 @@ enum Situation {
     LateBeginFindsTheFirst,
     CompleteAfterRevoke,
     RevokedIsRequestedAgain,
+    MadeKeyAfterOpen,
+    MadeKeyAfterIssued,
+    MadeKeyAfterIssuedAndOpen,
+    MadeKeyIsVoided,
 }
 
-const SITUATIONS: [Situation; 16] = [
+const SITUATIONS: [Situation; 20] = [
     Situation::RepeatFindsOpen,
     Situation::RepeatFindsComplete,
     Situation::RepeatFindsOtherCa,
@@ -127,6 +143,10 @@ const SITUATIONS: [Situation; 16] = [
     Situation::LateBeginFindsTheFirst,
     Situation::CompleteAfterRevoke,
     Situation::RevokedIsRequestedAgain,
+    Situation::MadeKeyAfterOpen,
+    Situation::MadeKeyAfterIssued,
+    Situation::MadeKeyAfterIssuedAndOpen,
+    Situation::MadeKeyIsVoided,
 ];
 
 /// Two signatures over the same octets differ: `signature` counts them.
@@ -153,6 +173,22 @@ struct Record {
     stands: Stands,
     /// When the store took it, by the wall's clock: for the properties only.
     taken: u8,
+    /// What its event says that it repeats, if a key was made: for the properties only.
+    repeats: Serials,
+}
+
+/// A set of serial numbers, a bit for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+struct Serials(u16);
+
+impl Serials {
+    const fn with(self, serial: u8) -> Self {
+        Self(self.0 | 1 << serial)
+    }
+
+    const fn has(self, serial: u8) -> bool {
+        self.0 & 1 << serial != 0
+    }
 }
 
 /// The store: each method is one atomic step. What [`Store`] promises, and no more.
@@ -161,13 +197,13 @@ struct Kept {
     /// By serial number.
     records: Vec<Record>,
     /// By request key: the record and the end of its window.
-    slots: [Option<(u8, u8)>; 2],
+    slots: BTreeMap<u8, (u8, u8)>,
 }
 
 /// A call of the store, as it is made to the real ones too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Call {
-    Begin { serial: u8, key: u8, ca: u8, begun: u8 },
+    Begin { serial: u8, key: u8, ca: u8, begun: u8, until: u8 },
     Complete(Certificate),
     Void { serial: u8 },
     Revoke { serial: u8 },
@@ -189,11 +225,11 @@ impl Kept {
     fn call(&mut self, call: Call, now: u8, faults: &[Fault]) -> Answer {
         let planted = |fault| faults.contains(&fault);
         match call {
-            Call::Begin { serial, key, ca, begun } => {
+            Call::Begin { serial, key, ca, begun, until } => {
                 // A slot outlives its window: a request that came in time may be late here.
                 let live = |until| begun < until || planted(Fault::WindowNeverEnds);
                 if let Some((first, _)) =
-                    self.slots[usize::from(key)].filter(|(_, until)| live(*until))
+                    self.slots.get(&key).copied().filter(|(_, until)| live(*until))
                 {
                     return match self.records[usize::from(first)].stands {
                         Stands::Open => Answer::Open { serial: first },
@@ -205,7 +241,7 @@ impl Kept {
                 if usize::from(serial) < self.records.len() && !planted(Fault::SerialReused) {
                     return Answer::SerialTaken;
                 }
-                self.write(serial, key, ca, begun, now);
+                self.write(serial, key, ca, begun..until, now);
                 Answer::New
             }
             Call::Complete(certificate) => {
@@ -234,11 +270,11 @@ impl Kept {
                 {
                     return Answer::WrongState(record.stands);
                 }
-                let slot = &mut self.slots[usize::from(record.key)];
-                let its_own = slot.is_some_and(|(first, _)| first == serial);
+                let slot = self.slots.get(&record.key);
+                let its_own = slot.is_some_and(|(first, _)| *first == serial);
                 if planted(Fault::VoidFreesAnySlot) || (its_own && !planted(Fault::SlotKeptOnVoid))
                 {
-                    *slot = None;
+                    self.slots.remove(&record.key);
                 }
                 record.stands = Stands::Void;
                 Answer::Voided
@@ -250,20 +286,21 @@ impl Kept {
                     other => return Answer::WrongState(other),
                 };
                 record.stands = Stands::Revoked(certificate);
-                let slot = &mut self.slots[usize::from(record.key)];
-                let its_own = slot.is_some_and(|(first, _)| first == serial);
+                let slot = self.slots.get(&record.key);
+                let its_own = slot.is_some_and(|(first, _)| *first == serial);
                 if its_own && !planted(Fault::SlotKeptOnRevoke) {
-                    *slot = None;
+                    self.slots.remove(&record.key);
                 }
                 Answer::Revoked(certificate)
             }
         }
     }
 
-    fn write(&mut self, serial: u8, key: u8, ca: u8, begun: u8, now: u8) {
-        let until = begun + WINDOW;
-        self.slots[usize::from(key)] = Some((serial, until));
-        let record = Record { key, ca, begun, until, stands: Stands::Open, taken: now };
+    fn write(&mut self, serial: u8, key: u8, ca: u8, window: Range<u8>, now: u8) {
+        let Range { start: begun, end: until } = window;
+        self.slots.insert(key, (serial, until));
+        let (stands, repeats) = (Stands::Open, Serials::default());
+        let record = Record { key, ca, begun, until, stands, taken: now, repeats };
         match self.records.get_mut(usize::from(serial)) {
             Some(old) => *old = record,
             None => self.records.push(record),
@@ -273,6 +310,20 @@ impl Kept {
     fn fresh(&self) -> u8 {
         self.records.len() as u8
     }
+
+    /// The request key of what repeats this record, if a key is made for each. Each record has one
+    /// request key, so that its number says all.
+    const fn repeat_of(serial: u8) -> u8 {
+        FIRST_OF_REPEATS + serial
+    }
+
+    /// The request that led to a record with this key, by way of those that it repeats.
+    fn request_of(&self, key: u8) -> u8 {
+        match key.checked_sub(FIRST_OF_REPEATS) {
+            None => key,
+            Some(earlier) => self.request_of(self.records[usize::from(earlier)].key),
+        }
+    }
 }
 
 /// What a node does next for one request, or for one record in a sweep.
@@ -281,6 +332,8 @@ enum Step {
     /// `tried`: the serial number of the call whose reply was lost.
     Begin {
         begun: u8,
+        /// The end of its window.
+        until: u8,
         tried: Option<u8>,
     },
     /// Only with a fault: writes the record without looking.
@@ -309,6 +362,10 @@ struct Task {
     key: u8,
     /// The CA it was given when it started: a reload does not reach it.
     ca: u8,
+    /// The record that it began for the key it has made.
+    own: Option<u8>,
+    /// What its event will say that it repeats.
+    repeats: Serials,
     step: Step,
 }
 
@@ -333,6 +390,7 @@ enum Broken {
     SignedUnrecorded,
     AnsweredNothing,
     HandedOutRevoked,
+    KeyOfAnother,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -447,8 +505,12 @@ impl Issuing {
                 .is_some_and(|record| record.until <= world.now)
     }
 
+    /// Whether a sweep takes a record. A made key's stays while its repeats are answered: they find
+    /// by it what was issued after it.
     fn aged(&self, world: &World, record: &Record) -> bool {
-        record.stands == Stands::Open && record.begun + self.bounds.grace <= world.now
+        let stays = self.bounds.made_keys && !self.planted(Fault::VoidsWithinTheWindow);
+        let since = if stays { record.until } else { record.begun };
+        record.stands == Stands::Open && since + self.bounds.grace <= world.now
     }
 
     fn call(&self, world: &mut World, calls: &mut Calls, call: Call) -> Answer {
@@ -476,19 +538,19 @@ impl Issuing {
             return Self::refuse(world, task);
         }
         match task.step {
-            Step::Begin { begun, tried } => {
+            Step::Begin { begun, until, tried } => {
                 let serial = match outcome {
                     Outcome::Collides => world.store.fresh() - 1,
                     _ => tried.unwrap_or_else(|| world.store.fresh()),
                 };
                 if self.planted(Fault::BeginInTwoSteps) {
-                    let slot = world.store.slots[usize::from(task.key)];
-                    if slot.is_none_or(|(_, until)| until <= begun) {
+                    let slot = world.store.slots.get(&task.key);
+                    if slot.is_none_or(|(_, until)| *until <= begun) {
                         task.step = Step::Write { begun };
                         return Some(task);
                     }
                 }
-                let call = Call::Begin { serial, key: task.key, ca: task.ca, begun };
+                let call = Call::Begin { serial, key: task.key, ca: task.ca, begun, until };
                 let answer = self.call(world, calls, call);
                 if tried.is_some() {
                     self.saw(Situation::BeginAgainAfterLostReply);
@@ -516,9 +578,23 @@ impl Issuing {
                     if self.planted(Fault::BeginsAfresh) {
                         task.step = Step::Write { begun };
                     } else if answer == Answer::New {
-                        task.step = Step::Begin { begun, tried: Some(serial) };
+                        task.step = Step::Begin { begun, until, tried: Some(serial) };
                     }
                     return Some(task);
+                }
+                if answer == Answer::New {
+                    task.own = self.bounds.made_keys.then_some(serial);
+                }
+                if let Answer::Open { serial: first } | Answer::Complete { serial: first } = answer
+                    && self.bounds.made_keys
+                    && !self.planted(Fault::FinishesAnothersKey)
+                {
+                    // It was begun by the call whose reply was lost.
+                    if Some(first) == tried {
+                        task.own = tried;
+                        return self.sign(world, task, first);
+                    }
+                    return Some(self.after(world, first, task));
                 }
                 match answer {
                     Answer::New => return self.sign(world, task, serial),
@@ -557,12 +633,16 @@ impl Issuing {
             Step::Write { begun } => {
                 let serial = world.store.fresh();
                 let now = world.now;
-                world.store.write(serial, task.key, task.ca, begun, now);
+                world.store.write(serial, task.key, task.ca, begun..begun + WINDOW, now);
                 return self.sign(world, task, serial);
             }
             Step::Complete { certificate } => {
                 let before = world.store.records[usize::from(certificate.serial)].stands;
                 let answer = self.call(world, calls, Call::Complete(certificate));
+                // The event is committed with it.
+                if before == Stands::Open {
+                    world.store.records[usize::from(certificate.serial)].repeats = task.repeats;
+                }
                 if before == Stands::Issued(certificate) {
                     self.saw(Situation::CompleteAgainAfterLostReply);
                 }
@@ -597,6 +677,7 @@ impl Issuing {
                     return Some(task);
                 }
                 match answer {
+                    Answer::Voided if self.bounds.made_keys => self.saw(Situation::MadeKeyIsVoided),
                     Answer::Voided if task.sweep => self.saw(Situation::SweepVoids),
                     Answer::Voided => {}
                     _ => self.saw(Situation::VoidAfterComplete),
@@ -604,7 +685,7 @@ impl Issuing {
                 return Self::refuse(world, task);
             }
             Step::Answer { certificate } => {
-                Self::serve(world, &mut task, certificate);
+                self.serve(world, &mut task, certificate);
                 return None;
             }
         }
@@ -632,10 +713,33 @@ impl Issuing {
         let all = (0..=u8::MAX).map(|signature| Certificate { serial, signature });
         let certificate = all.into_iter().find(|each| !used.contains(each)).unwrap();
         if self.planted(Fault::AnswersBeforeComplete) {
-            Self::serve(world, &mut task, certificate);
+            self.serve(world, &mut task, certificate);
         }
         task.step = Step::Complete { certificate };
         Some(task)
+    }
+
+    /// What a request does for which a key was made when it finds another's record: it leaves it
+    /// alone, and begins as the repeat of that one.
+    fn after(&self, world: &World, first: u8, task: Task) -> Task {
+        let record = &world.store.records[usize::from(first)];
+        let open = record.stands == Stands::Open;
+        let none = Serials::default();
+        // What a certificate has named is not named again.
+        let kept = if open && !self.planted(Fault::NamesTheLastOnly) { task.repeats } else { none };
+        self.saw(match (open, kept == none) {
+            (false, _) => Situation::MadeKeyAfterIssued,
+            (true, true) => Situation::MadeKeyAfterOpen,
+            (true, false) => Situation::MadeKeyAfterIssuedAndOpen,
+        });
+        let Step::Begin { begun, .. } = task.step else { return task };
+        Task {
+            key: Kept::repeat_of(first),
+            repeats: kept.with(first),
+            // One window for all of them.
+            step: Step::Begin { begun, until: record.until, tried: None },
+            ..task
+        }
     }
 
     /// 503: the device will ask again.
@@ -646,7 +750,10 @@ impl Issuing {
         None
     }
 
-    fn serve(world: &mut World, task: &mut Task, certificate: Certificate) {
+    fn serve(&self, world: &mut World, task: &mut Task, certificate: Certificate) {
+        if self.bounds.made_keys && task.own != Some(certificate.serial) {
+            world.broken = Some(Broken::KeyOfAnother);
+        }
         if let Some(device) = task.device.take() {
             let device = &mut world.devices[usize::from(device)];
             device.mood = Mood::Served;
@@ -666,7 +773,9 @@ impl Issuing {
                     sweep: false,
                     key: device,
                     ca: world.nodes[usize::from(node)],
-                    step: Step::Begin { begun: world.now, tried: None },
+                    own: None,
+                    repeats: Serials::default(),
+                    step: Step::Begin { begun: world.now, until: world.now + WINDOW, tried: None },
                 });
             }
             Action::Do(task, outcome) => {
@@ -689,9 +798,11 @@ impl Issuing {
                 let ca = world.nodes[usize::from(node)];
                 let record = &world.store.records[usize::from(serial)];
                 let step = Step::Void { serial };
-                let task = Task { node, device: None, sweep: true, key: record.key, ca, step };
-                let left =
-                    if record.ca == ca { self.sign(&mut next, task, serial) } else { Some(task) };
+                let (own, repeats) = (None, Serials::default());
+                let key = record.key;
+                let task = Task { node, device: None, sweep: true, key, ca, own, repeats, step };
+                let can_finish = record.ca == ca && !self.bounds.made_keys;
+                let left = if can_finish { self.sign(&mut next, task, serial) } else { Some(task) };
                 next.tasks.extend(left);
             }
             Action::Crash { node } => {
@@ -792,6 +903,23 @@ impl Issuing {
         })
     }
 
+    /// Whether each certificate for a made key that another one followed within its window is named
+    /// by one of those. One that comes late, of the window before, follows what was there then.
+    fn followed_are_named(world: &World) -> bool {
+        let records = || (0..).zip(&world.store.records);
+        let issued = || records().filter(|(_, each)| matches!(each.stands, Stands::Issued(_)));
+        let request = |record: &Record| world.store.request_of(record.key);
+        issued().all(|(serial, record)| {
+            let followed = issued().any(|(later, each)| {
+                serial < later
+                    && request(each) == request(record)
+                    && each.taken < record.until
+                    && record.until <= each.until
+            });
+            !followed || issued().any(|(_, each)| each.repeats.has(serial))
+        })
+    }
+
     fn held_are_on_record(world: &World) -> bool {
         world.devices.iter().flat_map(|device| &device.held).all(|held| {
             let record = world.store.records.get(usize::from(held.serial));
@@ -817,6 +945,8 @@ const SERIALS: &str = "no serial number is used for two records";
 const RECORDED_FIRST: &str = "what is signed is on record";
 const NO_EMPTY_ANSWER: &str = "an answer holds a certificate";
 const NONE_REVOKED: &str = "no answer of the store hands out a revoked certificate";
+const OWN_KEY: &str = "a key that leaves is the one that its certificate is for";
+const NAMED: &str = "a certificate for a made key that another one follows in its window is named";
 const SERVED: &str = "when nothing is left to do, every device has its certificate";
 const NONE_OPEN: &str = "when nothing is left to do, no record older than the grace is open";
 
@@ -911,6 +1041,12 @@ impl Model for Issuing {
             Property::always(NONE_REVOKED, |_, world: &World| {
                 world.broken != Some(Broken::HandedOutRevoked)
             }),
+            Property::always(OWN_KEY, |_, world: &World| {
+                world.broken != Some(Broken::KeyOfAnother)
+            }),
+            Property::always(NAMED, |model, world| {
+                !model.bounds.made_keys || Self::followed_are_named(world)
+            }),
             Property::always(SERVED, |model, world: &World| {
                 let served = |device: &Device| device.mood == Mood::Served;
                 world.devices.iter().all(served) || !model.is_quiet(world)
@@ -950,8 +1086,16 @@ fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
 
 /// One device and its renewal meet every fault; two devices meet each other.
 fn bounds() -> Vec<(&'static str, Bounds)> {
-    let one =
-        Bounds { devices: 1, last: 2, grace: 1, crashes: 1, losses: 1, moves: 0, revocations: 0 };
+    let one = Bounds {
+        devices: 1,
+        made_keys: false,
+        last: 2,
+        grace: 1,
+        crashes: 1,
+        losses: 1,
+        moves: 0,
+        revocations: 0,
+    };
     let mut all = vec![
         ("one device", one),
         ("one device, two of each", Bounds { last: 1, crashes: 2, losses: 2, ..one }),
@@ -961,6 +1105,9 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
         ("revoked", Bounds { last: 1, revocations: 1, ..one }),
         ("two devices", Bounds { devices: 2, last: 1, losses: 0, crashes: 1, ..one }),
         ("two devices, renewal", Bounds { devices: 2, losses: 0, crashes: 0, ..one }),
+        // Sweeps as early as they may come: the most that can go wrong between two repeats.
+        ("made keys", Bounds { made_keys: true, last: 1, grace: 0, crashes: 1, losses: 1, ..one }),
+        ("made keys, renewal", Bounds { made_keys: true, losses: 0, ..one }),
     ];
     if std::env::var("ESTD_MODEL").is_ok_and(|value| value == "large") {
         all.extend([
@@ -968,6 +1115,7 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
             ("large: sweeps at any time", Bounds { grace: 0, crashes: 1, ..one }),
             ("large: revoked", Bounds { losses: 2, revocations: 2, ..one }),
             ("large: another CA", Bounds { crashes: 1, moves: 1, ..one }),
+            ("large: made keys", Bounds { made_keys: true, last: 1, crashes: 2, losses: 2, ..one }),
             ("large: two devices", Bounds { devices: 2, crashes: 1, last: 1, ..one }),
         ]);
     }
@@ -999,11 +1147,20 @@ fn counterexample(fault: Fault, bounds: Bounds, property: &'static str) -> Optio
 
 #[test]
 fn finds_each_planted_fault() {
-    let one =
-        Bounds { devices: 1, last: 1, grace: 0, crashes: 1, losses: 1, moves: 0, revocations: 0 };
+    let one = Bounds {
+        devices: 1,
+        made_keys: false,
+        last: 1,
+        grace: 0,
+        crashes: 1,
+        losses: 1,
+        moves: 0,
+        revocations: 0,
+    };
     let revoked = Bounds { crashes: 0, revocations: 1, ..one };
     let reload = Bounds { crashes: 0, moves: 1, ..one };
-    let faults: [(Fault, Bounds, &str); 15] = [
+    let made = Bounds { made_keys: true, losses: 2, ..one };
+    let faults: [(Fault, Bounds, &str); 20] = [
         (Fault::AnswersBeforeComplete, one, ON_RECORD),
         (Fault::AnswersItsOwn, one, ON_RECORD),
         (Fault::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
@@ -1019,6 +1176,11 @@ fn finds_each_planted_fault() {
         (Fault::SlotKeptOnRevoke, revoked, NONE_REVOKED),
         (Fault::CompleteHandsOutRevoked, revoked, NONE_REVOKED),
         (Fault::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
+        (Fault::AnswersBeforeComplete, made, ON_RECORD),
+        (Fault::NoSweep, made, NONE_OPEN),
+        (Fault::FinishesAnothersKey, made, OWN_KEY),
+        (Fault::VoidsWithinTheWindow, made, NAMED),
+        (Fault::NamesTheLastOnly, made, NAMED),
     ];
     for (fault, bounds, property) in faults {
         let steps = counterexample(fault, bounds, property);
@@ -1039,12 +1201,20 @@ impl Dice {
     }
 }
 
-const WALKED: Bounds =
-    Bounds { devices: 2, last: 4, grace: 1, crashes: 2, losses: 4, moves: 2, revocations: 2 };
+const WALKED: Bounds = Bounds {
+    devices: 2,
+    made_keys: false,
+    last: 4,
+    grace: 1,
+    crashes: 2,
+    losses: 4,
+    moves: 2,
+    revocations: 2,
+};
 
 /// Goes where the dice say until nothing is left to do.
-fn walk(seed: u64) -> (Calls, World) {
-    let model = Issuing::new(WALKED, &[]);
+fn walk(seed: u64, made_keys: bool) -> (Calls, World) {
+    let model = Issuing::new(Bounds { made_keys, ..WALKED }, &[]);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut world = model.init_states().remove(0);
     let mut calls = Calls::new();
@@ -1061,8 +1231,16 @@ fn walk(seed: u64) -> (Calls, World) {
 
 /// What leads to each state within `depth` steps, along every path.
 fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
-    let bounds =
-        Bounds { devices: 1, last: 1, grace: 0, crashes: 0, losses: 2, moves: 1, revocations: 1 };
+    let bounds = Bounds {
+        devices: 1,
+        made_keys: false,
+        last: 1,
+        grace: 0,
+        crashes: 0,
+        losses: 2,
+        moves: 1,
+        revocations: 1,
+    };
     let model = Issuing::new(bounds, &[]);
     let start = model.init_states().remove(0);
     let mut seen = HashSet::from([(start.clone(), Calls::new())]);
@@ -1112,13 +1290,14 @@ impl Real<'_> {
         Event::new(self.time(0), name, Actor::server())
     }
 
-    fn intent(&self, serial: u8, key: u8, ca: u8, begun: u8) -> Intent {
+    fn intent(&self, serial: u8, key: u8, ca: u8, window: Range<u8>) -> Intent {
+        let Range { start: begun, end: until } = window;
         let mut request_key = [key; 32];
         request_key[..8].copy_from_slice(&self.run.to_be_bytes());
         Intent {
             serial: self.serial(serial),
             request_key: RequestKey(request_key),
-            repeat_until: self.time(begun + WINDOW),
+            repeat_until: self.time(until),
             tbs: vec![0x30, serial],
             ca: format!("ca-{ca}").parse().unwrap(),
             profile: "device".parse().unwrap(),
@@ -1156,8 +1335,8 @@ impl Real<'_> {
             other => panic!("{call:?}: {other}"),
         };
         match call {
-            Call::Begin { serial, key, ca, begun } => {
-                match self.store.begin(self.intent(serial, key, ca, begun)).await {
+            Call::Begin { serial, key, ca, begun, until } => {
+                match self.store.begin(self.intent(serial, key, ca, begun..until)).await {
                     Ok(Begun::New) => Answer::New,
                     Ok(Begun::Open(first)) => {
                         let serial = number(&first.intent.serial);
@@ -1233,8 +1412,8 @@ impl Real<'_> {
 async fn the_memory_store_answers_as_the_model_does() {
     let store = MemoryStore::new(Arc::new(NoTrail));
     let (mut runs, mut calls) = (0, 0);
-    let walks = (0..3_000).map(|seed| {
-        let (calls, world) = walk(seed);
+    let walks = (0..4_000).map(|seed| {
+        let (calls, world) = walk(seed, seed >= 3_000);
         assert!(world.devices.iter().all(|device| device.mood == Mood::Served), "walk {seed}");
         calls
     });
@@ -1253,8 +1432,8 @@ async fn sled_answers_as_the_model_does() {
     let folder = tempfile::tempdir().unwrap();
     let start = Time::from_unix(1_795_262_400);
     let store = SledStore::open(folder.path(), 16 << 20, start, Arc::new(NoTrail)).unwrap();
-    for run in 0..40 {
-        Real { store: &store, run }.replay(&walk(run).0).await;
+    for run in 0..50 {
+        Real { store: &store, run }.replay(&walk(run, run >= 40).0).await;
     }
     store.close().await;
 }
