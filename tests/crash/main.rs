@@ -1,5 +1,6 @@
 //! kill -9 at random moments under load and at each named step, on sled and on PostgreSQL: nothing
-//! that a client received is missing, no request got two certificates, and nothing stays open.
+//! that a client received is missing, no request got two certificates, and nothing stays open. One
+//! request in four has its key made by the server: that has an account of its own (made.rs).
 //!
 //! `ESTD_KILLS` is how often each backend's server is killed (30), `ESTD_KILL_SEED` the seed of the
 //! lots. The program is built with the feature `failpoints` (src/failpoint.rs).
@@ -13,6 +14,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/keygen.rs"]
+mod keygen;
+mod made;
 #[path = "../common/postgres.rs"]
 mod postgres;
 #[allow(dead_code, reason = "shared with tests/interop")]
@@ -23,13 +27,16 @@ use common::{Connection, Identity, Kept, base64, basic, post_body};
 use estd::{
     api,
     client::operator::ask,
-    clock::{Clock, SystemClock},
+    clock::{Clock, SetClock, SystemClock},
+    config,
     entropy::{Entropy, SystemEntropy},
     pki::{self, Certificate, Csr, CsrBuilder, PrivateKey},
-    store::{Filter, PostgresOptions, PostgresStore, SledStore, State, Store},
+    server::{self, Environment},
+    store::{Filter, Issuance, PostgresOptions, PostgresStore, SledStore, State, Store},
     telemetry::audit::{EventId, Name},
-    types::KeyKind,
+    types::{KeyKind, Operation, Serial},
 };
+use made::Made;
 use postgres::Postgres;
 use process::Estd;
 use std::{
@@ -106,7 +113,8 @@ impl Backend {
         let window = "repeat_window = \"10m\"";
         assert!(text.contains(window));
         // The long form is longer: a repeat after the window is a new request.
-        fs::write(&path, text.replace(window, "repeat_window = \"1d\"")).unwrap();
+        let text = text.replace(window, "repeat_window = \"1d\"");
+        fs::write(&path, format!("{text}\n{}", made::LABEL)).unwrap();
         folder
     }
 
@@ -222,19 +230,31 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<Vec<u8>> {
     Some(pki::cms::certificates(&der).unwrap().remove(0))
 }
 
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    /// A certificate for the device's own key.
+    Enroll,
+    /// A key, and its certificate.
+    MakeKey,
+}
+
 /// The devices: what they asked, and what they received.
 #[derive(Default)]
 struct Devices {
+    made: Made,
     received: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
     /// The keys of `received`, to choose from.
     answered: Mutex<Vec<Vec<u8>>>,
     /// Asked, not answered, to be asked again.
-    waiting: Mutex<Vec<Vec<u8>>>,
+    waiting: Mutex<Vec<(Wish, Vec<u8>)>>,
     /// Asked, not answered, never to be asked again.
     given_up: Mutex<Vec<Vec<u8>>>,
     answers: AtomicUsize,
     repeated: AtomicUsize,
     asked_for_known: AtomicUsize,
+    /// Nobody asks for a key to be made now.
+    own_keys_only: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -254,15 +274,57 @@ impl Devices {
                 self.answers.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
-            let waiting = self.waiting.lock().unwrap().pop();
+            let makes = !self.own_keys_only.load(Ordering::SeqCst);
+            if makes
+                && round % 8 == 4
+                && let Some(csr) = self.made.answered()
+            {
+                if !self.made.ask(port, &device, &csr).await {
+                    return;
+                }
+                self.answers.fetch_add(1, Ordering::SeqCst);
+                continue;
+            }
+            let waiting = self.next_waiting(makes);
             self.repeated.fetch_add(usize::from(waiting.is_some()), Ordering::SeqCst);
-            let csr = waiting.unwrap_or_else(csr);
-            match enroll(port, &device, &csr).await {
-                Some(certificate) => self.receives(csr, certificate),
-                None if round % 4 == 1 => return self.given_up.lock().unwrap().push(csr),
-                None => return self.waiting.lock().unwrap().push(csr),
+            let wish = if makes && round % 4 == 2 { Wish::MakeKey } else { Wish::Enroll };
+            let (wish, csr) = waiting.unwrap_or_else(|| (wish, csr()));
+            if self.asks(wish, &csr, port, &device).await {
+                continue;
+            }
+            match (wish, round % 4 == 1) {
+                (_, false) => self.waiting.lock().unwrap().push((wish, csr)),
+                (Wish::Enroll, true) => self.given_up.lock().unwrap().push(csr),
+                (Wish::MakeKey, true) => {}
+            }
+            return;
+        }
+    }
+
+    /// Asks once. False if no answer came.
+    async fn asks(&self, wish: Wish, csr: &[u8], port: u16, device: &Identity) -> bool {
+        match wish {
+            Wish::MakeKey => {
+                let came = self.made.ask(port, device, csr).await;
+                self.answers.fetch_add(usize::from(came), Ordering::SeqCst);
+                came
+            }
+            Wish::Enroll => {
+                let certificate = enroll(port, device, csr).await;
+                let came = certificate.is_some();
+                if let Some(certificate) = certificate {
+                    self.receives(csr.to_vec(), certificate);
+                }
+                came
             }
         }
+    }
+
+    /// The last one that waits, for what may be asked for now.
+    fn next_waiting(&self, makes: bool) -> Option<(Wish, Vec<u8>)> {
+        let mut waiting = self.waiting.lock().unwrap();
+        let last = waiting.iter().rposition(|(wish, _)| makes || *wish == Wish::Enroll)?;
+        Some(waiting.remove(last))
     }
 
     fn known(&self, round: usize) -> Option<(Vec<u8>, Vec<u8>)> {
@@ -307,8 +369,9 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 impl Trial {
-    /// One life of a server, up to its kill.
-    async fn live(&mut self, folder: TempDir, moment: Moment) -> TempDir {
+    /// One life of a server, up to its kill. `own_keys_only`: no key is made, so that what the kill
+    /// leaves open is what the next start can finish.
+    async fn live(&mut self, folder: TempDir, moment: Moment, own_keys_only: bool) -> TempDir {
         let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
         match moment {
             Moment::Step { step, pass } => {
@@ -333,6 +396,7 @@ impl Trial {
             }
         };
         self.look_for_open(&estd).await;
+        self.devices.own_keys_only.store(own_keys_only, Ordering::SeqCst);
 
         let before = self.devices.answers.load(Ordering::SeqCst);
         let workers: Vec<_> = (0..AT_ONCE)
@@ -371,16 +435,19 @@ impl Trial {
         folder
     }
 
-    /// A start ends what it finds open. Only a statement that a database was still at when its
-    /// server was killed comes later.
+    /// A start ends what it finds open, but for made keys, by whose records repeats find their way.
+    /// Only a statement that a database was still at when its server was killed comes later.
     async fn look_for_open(&mut self, estd: &Estd) {
         let socket = estd.path("data/estd.sock");
         let path = "/v1/certificates?state=open";
         let page: api::Certificates =
             ask::<(), _>(&socket, hyper::Method::GET, path, None).await.unwrap();
-        self.left_open += page.certificates.len();
+        let made =
+            |entry: &&api::CertificateEntry| entry.operation.as_deref() != Some("serverkeygen");
+        let open: Vec<_> = page.certificates.iter().filter(made).collect();
+        self.left_open += open.len();
         if matches!(self.backend, Backend::Sled) {
-            assert_eq!(page.certificates, [], "open after a start");
+            assert_eq!(open, [] as [&api::CertificateEntry; 0], "open after a start");
         }
     }
 }
@@ -426,22 +493,25 @@ async fn killed(backend: Backend) {
         left_open: 0,
     };
     let mut folder = estd.stop();
-    for moment in &plan {
-        folder = trial.live(folder, *moment).await;
+    for (moment, next) in plan.iter().zip(plan.iter().skip(1).map(Some).chain([None])) {
+        let finishes =
+            |it: &Moment| matches!(it, Moment::Step { step, .. } if step.starts_with("finish"));
+        folder = trial.live(folder, *moment, next.is_some_and(finishes)).await;
     }
 
     // Two lives without a kill. What was not answered is asked again.
     let estd = Estd::start_in(folder);
     let waiting = std::mem::take(&mut *trial.devices.waiting.lock().unwrap());
-    for csr in waiting {
-        let certificate = enroll(estd.port, &trial.device, &csr).await.unwrap();
+    for (wish, csr) in waiting {
+        assert!(trial.devices.asks(wish, &csr, estd.port, &trial.device).await);
         trial.devices.repeated.fetch_add(1, Ordering::SeqCst);
-        trial.devices.receives(csr, certificate);
     }
     let estd = Estd::start_in(estd.stop());
-    assert_eq!(estd.operator(&["cert", "list", "--open", "--json"]), "", "open at the end");
-    let folder = estd.stop();
-    let issued = check(&trial, &folder).await;
+    let open = estd.operator(&["cert", "list", "--open", "--json"]);
+    let own = |line: &&str| !line.contains("\"operation\":\"serverkeygen\"");
+    assert_eq!(open.lines().find(own), None, "open at the end");
+    let folder = start_after_the_window(estd.stop()).await;
+    let (issued, made) = check(&trial, &folder).await;
 
     let devices = &trial.devices;
     eprintln!(
@@ -451,6 +521,7 @@ async fn killed(backend: Backend) {
         trial.at_start,
         trial.reached.values().sum::<usize>(),
     );
+    eprintln!("{made}");
     eprintln!("kills at each step: {:?}; too little to finish: {:?}", trial.reached, trial.missed);
     eprintln!(
         "{} certificates received and {issued} on record; {} requests repeated after a kill; {} \
@@ -469,8 +540,24 @@ async fn killed(backend: Backend) {
     assert!(devices.repeated.load(Ordering::SeqCst) > kills);
 }
 
-/// Holds the records against what devices received and asked. Returns how many are issued.
-async fn check(trial: &Trial, folder: &TempDir) -> usize {
+/// A start a day later, when nobody's repeat is answered any more: it gives up what was begun for
+/// made keys.
+async fn start_after_the_window(folder: TempDir) -> TempDir {
+    let path = folder.path().join("est.toml");
+    let settings = config::parse(&fs::read_to_string(&path).unwrap(), &path, &|_| None).unwrap();
+    let later = SystemClock.now().plus(Duration::from_secs(86_400 + 120));
+    let environment = Environment {
+        clock: Arc::new(SetClock::new(later)),
+        entropy: Arc::new(SystemEntropy::new()),
+        trail: Arc::new(Kept::default()),
+    };
+    server::start(settings, environment).await.unwrap().stop().await;
+    folder
+}
+
+/// Holds the records against what devices received and asked. Returns how many are issued, and what
+/// is told of made keys.
+async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
     let store = trial.backend.open(folder).await;
     let mut records = HashMap::new();
     let mut after = None;
@@ -483,6 +570,9 @@ async fn check(trial: &Trial, folder: &TempDir) -> usize {
             assert!(before.is_none(), "a serial number twice");
         }
     }
+    let for_made_key = |record: &Issuance| record.intent.operation == Some(Operation::ServerKeyGen);
+    let (made, records): (HashMap<_, _>, HashMap<Serial, _>) =
+        records.into_iter().partition(|(_, record): &(Serial, Arc<Issuance>)| for_made_key(record));
     for record in records.values() {
         assert_eq!(record.state, State::Issued, "{}", record.intent.serial);
     }
@@ -507,6 +597,7 @@ async fn check(trial: &Trial, folder: &TempDir) -> usize {
 
     // Each record has its event, and no writer's numbers have gaps.
     let (mut writers, mut told) = (BTreeMap::<u64, u64>::new(), HashSet::new());
+    let (mut voided, mut events) = (HashSet::new(), Vec::new());
     let mut from = EventId::first_of(0);
     loop {
         let page = store.events(from, 1000).await.unwrap();
@@ -516,14 +607,28 @@ async fn check(trial: &Trial, folder: &TempDir) -> usize {
             let last = writers.entry(id.writer).or_default();
             assert_eq!(id.number, *last + 1, "a gap in the events of writer {}", id.writer);
             *last = id.number;
-            if event.name == Name::CertificateIssued {
-                let serial = event.details.iter().find(|(name, _)| name == "serial");
-                assert!(told.insert(serial.unwrap().1.clone()), "two events for one certificate");
-            }
+            let of = |name: Name, told: &mut HashSet<String>| {
+                if event.name == name {
+                    let serial = event.details.iter().find(|(name, _)| name == "serial");
+                    assert!(told.insert(serial.unwrap().1.clone()), "two events for one record");
+                }
+            };
+            of(Name::CertificateIssued, &mut told);
+            of(Name::IssuanceVoided, &mut voided);
+            events.push(event);
         }
     }
-    let serials: HashSet<String> = records.keys().map(ToString::to_string).collect();
-    assert_eq!(told, serials, "an event for each certificate");
+    let all = || records.iter().chain(&made);
+    let serials = |state: State| -> HashSet<String> {
+        let those = all().filter(|(_, record)| record.state == state);
+        those.map(|(serial, _)| serial.to_string()).collect()
+    };
+    assert_eq!(told, serials(State::Issued), "an event for each certificate");
+    assert_eq!(voided, serials(State::Void), "an event for each that was given up");
+    assert_eq!(serials(State::Open), HashSet::new(), "open at the end");
+    let made: HashMap<Serial, &Issuance> =
+        made.iter().map(|(serial, record)| (serial.clone(), &**record)).collect();
+    let told_of_made = trial.devices.made.check(&made, &events);
     store.close().await;
 
     if let Backend::Postgres(server) = &trial.backend {
@@ -532,7 +637,7 @@ async fn check(trial: &Trial, folder: &TempDir) -> usize {
         assert_eq!(server.sql("estd", lost), "0", "requests without an issuance");
         assert!(writers.len() > trial.reached.len(), "each start is a writer");
     }
-    records.len()
+    (records.len(), told_of_made)
 }
 
 /// A first start makes CA, certificate, account and store; whatever it had made when it was

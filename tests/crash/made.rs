@@ -1,0 +1,149 @@
+//! The part of the load for which the server makes the keys (RFC 7030 §4.4), and its account: a key
+//! comes once, with its own certificate; a repeat gets another one, whose event names the first.
+
+use crate::{
+    common::{Connection, Identity, base64, post_body},
+    keygen::parts,
+};
+use estd::{
+    pki::{self, Certificate, PrivateKey, PublicKey},
+    store::{Issuance, State},
+    telemetry::audit::{Event, Name},
+    types::{Operation, Serial},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+    sync::Mutex,
+};
+
+/// The label that offers it.
+pub(crate) const LABEL: &str = "[label.made]\nserverkeygen = \"on\"\nrepeat_window = \"1d\"\n";
+
+/// How often one request is made: not so often that the server says it is enough.
+const AT_MOST: usize = 8;
+
+/// A certificate, DER, and its key, PKCS#8.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// How often something was asked for, and what came.
+#[derive(Default)]
+struct Asked {
+    times: usize,
+    pairs: Vec<Pair>,
+}
+
+/// What was asked, by CSR.
+#[derive(Default)]
+pub(crate) struct Made(Mutex<HashMap<Vec<u8>, Asked>>);
+
+/// Posts a CSR for a key to be made and returns certificate and key, if the whole answer came.
+async fn generate(port: u16, device: &Identity, csr: &[u8]) -> Option<Pair> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut connection =
+        Connection::open(address, Some(device), &[&rustls::version::TLS13]).await.ok()?;
+    let headers = "Content-Type: application/pkcs10\r\n";
+    let request = post_body("made/serverkeygen", base64(csr).as_bytes(), headers);
+    let reply = connection.try_send(&request).await?;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let parts = parts(reply.header("Content-Type").unwrap(), &reply.body);
+    let der = |at: usize| pki::base64::decode(&parts[at].content, false).unwrap().der;
+    Some((pki::cms::certificates(&der(1)).unwrap().remove(0), der(0)))
+}
+
+impl Made {
+    /// Asks, and keeps what comes. False if no answer did.
+    pub(crate) async fn ask(&self, port: u16, device: &Identity, csr: &[u8]) -> bool {
+        self.0.lock().unwrap().entry(csr.to_vec()).or_default().times += 1;
+        let Some(pair) = generate(port, device, csr).await else { return false };
+        self.0.lock().unwrap().get_mut(csr).unwrap().pairs.push(pair);
+        true
+    }
+
+    /// A request that was answered, and may be repeated.
+    pub(crate) fn answered(&self) -> Option<Vec<u8>> {
+        let all = self.0.lock().unwrap();
+        let mut again = all.iter().filter(|(_, it)| it.times < AT_MOST && !it.pairs.is_empty());
+        again.next().map(|(csr, _)| csr.clone())
+    }
+
+    /// Holds what devices asked and received against the records and events, in which nothing is
+    /// open any more. Says what it found.
+    pub(crate) fn check(&self, records: &HashMap<Serial, &Issuance>, events: &[Event]) -> String {
+        let asked = self.0.lock().unwrap();
+        let named = names(records, events);
+        let first = |serial: &Serial| {
+            let mut first = serial.clone();
+            while let Some(earlier) = named.get(&first).and_then(|all| all.first()) {
+                first = earlier.clone();
+            }
+            first
+        };
+        // What each request led to, by the first record of it.
+        let mut issued: HashMap<Serial, Vec<&Serial>> = HashMap::new();
+        for (serial, record) in records {
+            if record.state == State::Issued {
+                issued.entry(first(serial)).or_default().push(serial);
+            }
+        }
+        for (first, of_one) in &issued {
+            let is_named = |serial: &&Serial| named.values().any(|all| all.contains(serial));
+            let last: Vec<_> = of_one.iter().filter(|serial| !is_named(serial)).collect();
+            assert_eq!(last.len(), 1, "after {first} nobody names more than the last: {last:?}");
+        }
+
+        let (mut keys, mut requests) = (HashSet::new(), HashSet::new());
+        let (mut received, mut repeated) = (0, 0);
+        for Asked { times, pairs } in asked.values() {
+            let of_one: HashSet<Serial> =
+                pairs.iter().map(|pair| first(&fits(pair, records))).collect();
+            assert!(of_one.len() <= 1, "one request, and no repeat of it: {of_one:?}");
+            for request in of_one {
+                let count = issued[&request].len();
+                assert!(count <= *times, "{count} certificates for {times} requests");
+                assert!(requests.insert(request), "two requests, taken for repeats");
+            }
+            for (_, key) in pairs {
+                assert!(keys.insert(key), "a key that was given away twice");
+            }
+            received += pairs.len();
+            repeated += times - 1;
+        }
+        assert!(issued.len() <= asked.len(), "nobody asked for it");
+        let void = records.values().filter(|record| record.state == State::Void).count();
+        assert!(received > 0 && repeated > 0, "too little load");
+        format!(
+            "{received} made keys received and {} certificates on record; {repeated} repeats; {void} void",
+            issued.values().map(Vec::len).sum::<usize>(),
+        )
+    }
+}
+
+/// The certificate is on record as it came, and the key is its own. Returns its serial number.
+fn fits((certificate, key): &Pair, records: &HashMap<Serial, &Issuance>) -> Serial {
+    let parsed = Certificate::parse(certificate).unwrap();
+    let record = records[parsed.serial()];
+    assert_eq!((record.state, &record.certificate), (State::Issued, certificate));
+    assert_eq!(record.intent.operation, Some(Operation::ServerKeyGen));
+    let key = PrivateKey::from_pkcs8_der(key).unwrap().public_key_spki_der().unwrap();
+    assert_eq!(key, parsed.spki(), "a key and another one's certificate");
+    assert_eq!(record.intent.spki_sha256, PublicKey::parse(&key).unwrap().spki_sha256());
+    parsed.serial().clone()
+}
+
+/// What the event of each certificate for a made key says that it repeats, the oldest first.
+fn names(records: &HashMap<Serial, &Issuance>, events: &[Event]) -> HashMap<Serial, Vec<Serial>> {
+    let by_text: HashMap<String, &Serial> =
+        records.keys().map(|serial| (serial.to_string(), serial)).collect();
+    let detail = |event: &Event, name: &str| {
+        event.details.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
+    };
+    let mut all = HashMap::new();
+    for event in events.iter().filter(|event| event.name == Name::CertificateIssued) {
+        if let Some(repeats) = detail(event, "repeats") {
+            let named = repeats.split(' ').map(|one| by_text[one].clone()).collect();
+            all.insert(by_text[&detail(event, "serial").unwrap()].clone(), named);
+        }
+    }
+    all
+}
