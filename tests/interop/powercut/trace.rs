@@ -123,7 +123,9 @@ pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u6
         if rest.starts_with("+++") || rest.starts_with("---") {
             continue;
         }
-        if let Some(begun) = rest.strip_suffix("<unfinished ...>") {
+        // strace lets go of a thread that the kill took within a call: it is "detached".
+        let cut = ["<unfinished ...>", "<detached ...>"];
+        if let Some(begun) = cut.iter().find_map(|end| rest.strip_suffix(end)) {
             let before = under_way.insert(thread, (start, begun.trim_end().to_owned()));
             assert!(before.is_none(), "{line}");
             continue;
@@ -149,10 +151,14 @@ pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u6
 }
 
 fn operation(text: &str, folder: &Path, start: u64, end: u64) -> Option<Operation> {
-    let (name, rest) = text.split_once('(').unwrap_or_else(|| panic!("no call: {text:?}"));
     // strace pads before the result; a call that a kill cut off may have no end of its own.
-    let (arguments, result) = rest.rsplit_once(" = ").unwrap();
-    let arguments = arguments.trim_end().strip_suffix(')').unwrap();
+    let (name, arguments, result) = text
+        .split_once('(')
+        .and_then(|(name, rest)| {
+            let (arguments, result) = rest.rsplit_once(" = ")?;
+            Some((name, arguments.trim_end().strip_suffix(')')?, result))
+        })
+        .unwrap_or_else(|| panic!("no call and its result: {text}"));
     let result = result.trim();
     if result.starts_with('-') {
         return None;
