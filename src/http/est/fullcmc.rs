@@ -1,6 +1,6 @@
 //! `/fullcmc` (RFC 7030 §4.3).
 
-use super::{Exchange, layout_of_post};
+use super::{Posted, layout_of_post};
 use crate::{
     est::{self, FullRequest, Outcome, RETRY},
     http::{
@@ -11,48 +11,35 @@ use crate::{
     telemetry::audit::{Event, Name},
 };
 use hyper::{
-    Request, StatusCode,
-    body::{Body, Bytes},
+    StatusCode,
     header::{HeaderValue, RETRY_AFTER},
 };
 
-pub(super) async fn answer<B>(
-    mut exchange: Exchange<'_>,
-    request: &mut Option<Request<B>>,
-) -> Result<Answer, Error>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (identity, octets) = exchange.posted(request).await?;
-    let Exchange { context, endpoint, id, known, .. } = exchange;
-    let body = base64::decode(&octets, false).map_err(est::Error::from)?;
+pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
+    let Posted { context, known, endpoint, id, identity, octets, .. } = &posted;
+    let body = base64::decode(octets, false).map_err(est::Error::from)?;
     let request = FullRequest { message: &body.der, request_id: id, peer: &context.peer };
-    let answered = context.service.full_cmc(&endpoint, &identity, request).await?;
+    let answered = context.service.full_cmc(endpoint, identity, request).await?;
 
     for (serial, first) in &answered.repeated {
-        let event =
-            Event::new(context.clock.now(), Name::EnrollmentRepeated, identity.actor.clone())
-                .request(id.clone())
-                .with("serial", serial)
-                .with("first_request", first);
-        context.trail.tell(None, &event);
+        context.trail.tell(None, &posted.repeated(serial, first));
     }
     let (status, retry) = status(&answered.outcome);
     if let Outcome::Refused(fail, reason) = &answered.outcome {
-        let event = Event::new(context.clock.now(), Name::EnrollmentRefused, identity.actor)
-            .request(id.clone())
-            .with("status", status.as_u16())
-            .with("rule", format!("cmc.{}", fail.map_or("noSupport", FailInfo::as_str)))
-            .with("reason", reason)
-            .with_some("cause", answered.cause.as_ref())
-            .with_some("operation", known.route.as_ref().map(|route| route.operation))
-            .with_some("label", known.route.as_ref().and_then(|route| route.label.as_ref()))
-            .with("address", context.peer.address);
+        let event =
+            Event::new(context.clock.now(), Name::EnrollmentRefused, identity.actor.clone())
+                .request(posted.id.clone())
+                .with("status", status.as_u16())
+                .with("rule", format!("cmc.{}", fail.map_or("noSupport", FailInfo::as_str)))
+                .with("reason", reason)
+                .with_some("cause", answered.cause.as_ref())
+                .with_some("operation", known.route.as_ref().map(|route| route.operation))
+                .with_some("label", known.route.as_ref().and_then(|route| route.label.as_ref()))
+                .with("address", context.peer.address);
         context.trail.tell(None, &event);
     }
     let kind = if answered.full { Kind::Cmc } else { Kind::Enrolled };
-    let layout = layout_of_post(&endpoint, body.layout);
+    let layout = layout_of_post(endpoint, body.layout);
     let mut answer = response::der(kind, &answered.der, layout, id);
     *answer.status_mut() = status;
     if let Some(seconds) = retry {

@@ -20,18 +20,18 @@ use crate::{
     clock::Clock,
     config::Base64Form,
     entropy::Entropy,
-    est::{self, Endpoint, Service},
+    est::{self, Endpoint, Enrollment, Service},
     pki::base64::{self, Layout},
     ra::Identity,
     telemetry::audit::{Event, Name, Trail},
-    types::{Actor, Fault, Operation, Peer, RequestId},
+    types::{Actor, Fault, Operation, Peer, RequestId, Serial},
 };
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Version,
     body::{Body, Bytes},
     header::{CONNECTION, EXPECT, USER_AGENT},
 };
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// What a connection's requests are handled with.
 #[derive(Clone)]
@@ -78,7 +78,7 @@ where
     let mut body = Some(request);
     let outcome = match entropy {
         Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
-        Err(fault) => Err(Error::Est(est::Error::Internal(fault.to_string()))),
+        Err(fault) => Err(internal(fault)),
     };
     let mut answer = match outcome {
         Ok(answer) => answer,
@@ -106,7 +106,7 @@ where
     answer
 }
 
-/// A request on its way to its operation.
+/// A request on its way to its operation, its body unread.
 struct Exchange<'a> {
     context: &'a Context,
     framing: &'a Framing,
@@ -117,37 +117,78 @@ struct Exchange<'a> {
     id: &'a RequestId,
 }
 
-impl Exchange<'_> {
-    /// Who posts, and what: the type and announced size of the body are looked at first, then who
+impl<'a> Exchange<'a> {
+    /// Reads what is posted: the type and announced size of the body are looked at first, then who
     /// asks, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
-    async fn posted<B>(
-        &mut self,
-        request: &mut Option<Request<B>>,
-    ) -> Result<(Identity, Bytes), Error>
+    async fn posted<B>(self, request: &mut Option<Request<B>>) -> Result<Posted<'a>, Error>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let Self { context, framing, known, operation, endpoint, limits, id } = self;
         let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
-        if let Some(wanted) = route::media_type(self.operation) {
+        if let Some(wanted) = route::media_type(operation) {
             headers::check_media_type(head.headers(), wanted)?;
         }
-        if self.operation == Operation::FullCmc {
+        if operation == Operation::FullCmc {
             headers::check_cmc_request(head.headers())?;
         }
-        body::check_announced(head.headers(), self.limits)?;
+        body::check_announced(head.headers(), limits)?;
         let credentials = headers::credentials(head)?;
-        let context = self.context;
         let identity = context
             .service
-            .authenticate(&self.endpoint, self.operation, &context.peer, credentials.as_ref())
+            .authenticate(&endpoint, operation, &context.peer, credentials.as_ref())
             .await?;
-        self.known.actor = Some(identity.actor.clone());
+        known.actor = Some(identity.actor.clone());
         let Some(request) = request.take() else { return Err(Error::NotFound) };
-        self.framing.begins(Phase::Body);
-        let octets = body::read(request.into_body(), self.limits).await?;
-        self.framing.begins(Phase::Request);
-        Ok((identity, octets))
+        framing.begins(Phase::Body);
+        let octets = body::read(request.into_body(), limits).await?;
+        framing.begins(Phase::Request);
+        Ok(Posted { context, known, operation, endpoint, id, identity, octets })
+    }
+}
+
+/// A request whose body is read.
+struct Posted<'a> {
+    context: &'a Context,
+    known: &'a Known,
+    operation: Operation,
+    endpoint: Arc<Endpoint>,
+    id: &'a RequestId,
+    /// Who posts.
+    identity: Identity,
+    /// The body.
+    octets: Bytes,
+}
+
+impl Posted<'_> {
+    /// The CSR in the body, as the label takes it (D-19, D-20).
+    fn csr(&self) -> Result<base64::Body, Error> {
+        let rules = self.endpoint.rules();
+        Ok(base64::decode_csr(&self.octets, rules.pem, rules.der).map_err(est::Error::from)?)
+    }
+
+    /// What is asked for with the CSR in the body.
+    fn enrollment<'a>(&'a self, csr: &'a base64::Body) -> Enrollment<'a> {
+        Enrollment {
+            operation: self.operation,
+            csr: &csr.der,
+            peer: &self.context.peer,
+            request_id: self.id,
+            adapted: match csr.form {
+                base64::Form::Base64 => &[],
+                base64::Form::Pem => &["PEM read as base64"],
+                base64::Form::Der => &["DER taken without base64"],
+            },
+        }
+    }
+
+    /// The event of a certificate that an equal request had got before.
+    fn repeated(&self, serial: &Serial, first_request: &RequestId) -> Event {
+        Event::new(self.context.clock.now(), Name::EnrollmentRepeated, self.identity.actor.clone())
+            .request(self.id.clone())
+            .with("serial", serial)
+            .with("first_request", first_request)
     }
 }
 
@@ -187,24 +228,17 @@ where
     match operation {
         Operation::CaCerts => Ok(cacerts::answer(&exchange, head.headers())),
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
-            enroll::answer(exchange, request).await
+            enroll::answer(exchange.posted(request).await?).await
         }
-        Operation::ServerKeyGen => serverkeygen::answer(exchange, request).await,
+        Operation::ServerKeyGen => serverkeygen::answer(exchange.posted(request).await?).await,
         Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
-        Operation::FullCmc => fullcmc::answer(exchange, request).await,
+        Operation::FullCmc => fullcmc::answer(exchange.posted(request).await?).await,
     }
 }
 
-/// The CSR in a body, as the label takes it, and what was adapted for that (D-19, D-20).
-fn csr(endpoint: &Endpoint, octets: &[u8]) -> Result<(base64::Body, Vec<&'static str>), Error> {
-    let rules = endpoint.rules();
-    let body = base64::decode_csr(octets, rules.pem, rules.der).map_err(est::Error::from)?;
-    let adapted = match body.form {
-        base64::Form::Base64 => Vec::new(),
-        base64::Form::Pem => vec!["PEM read as base64"],
-        base64::Form::Der => vec!["DER taken without base64"],
-    };
-    Ok((body, adapted))
+/// A fault of our own.
+fn internal(fault: impl fmt::Display) -> Error {
+    Error::Est(est::Error::Internal(fault.to_string()))
 }
 
 /// How a client that sent no body reads base64 (D-02). Those that cannot read line breaks

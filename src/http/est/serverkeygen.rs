@@ -1,38 +1,16 @@
 //! `/serverkeygen` (RFC 7030 §4.4).
 
-use super::{Exchange, csr};
+use super::{Posted, internal};
 use crate::{
-    est::{self, Enrollment},
     http::{Answer, Error, response},
     pki::cms,
 };
-use hyper::{
-    Request,
-    body::{Body, Bytes},
-};
 
-pub(super) async fn answer<B>(
-    mut exchange: Exchange<'_>,
-    request: &mut Option<Request<B>>,
-) -> Result<Answer, Error>
-where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let (identity, octets) = exchange.posted(request).await?;
-    let Exchange { context, operation, endpoint, id, .. } = exchange;
-    let (body, adapted) = csr(&endpoint, &octets)?;
-    let enrollment = Enrollment {
-        operation,
-        csr: &body.der,
-        peer: &context.peer,
-        request_id: id,
-        adapted: &adapted,
-    };
-    let generated = context.service.generate(&endpoint, &identity, enrollment).await?;
-    let internal = |fault: String| Error::Est(est::Error::Internal(fault));
+pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
+    let Posted { context, endpoint, id, identity, .. } = &posted;
+    let csr = posted.csr()?;
+    let generated = context.service.generate(endpoint, identity, posted.enrollment(&csr)).await?;
     let certificate = generated.issuance.certificate.as_slice();
-    let message = cms::certs_only([certificate]).map_err(|fault| internal(fault.to_string()))?;
-    response::key_and_certificate(&generated.key, &message, id)
-        .map_err(|fault| internal(fault.to_string()))
+    let message = cms::certs_only([certificate]).map_err(internal)?;
+    response::key_and_certificate(&generated.key, &message, id).map_err(internal)
 }
