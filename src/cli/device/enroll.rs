@@ -2,14 +2,14 @@
 
 use super::{
     Failure, csrattrs,
-    files::{self, Pair, Recovered},
-    options::{Common, Credentials, account, config, identity, passphrase},
-    outcome::{note, say},
-    request::{Wish, ask, new_key, put},
+    files::{self, Pair},
+    options::{Common, Credentials, Names, Shown, account, config, passphrase},
+    outcome::note,
+    request::{Wish, ask, finished, new_key, put},
 };
 use crate::{
     client::Client,
-    pki::{AltName, CsrAttrs, CsrBuilder, PrivateKey},
+    pki::{CsrAttrs, PrivateKey},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -22,18 +22,8 @@ pub(super) struct Enroll {
     common: Common,
     #[command(flatten)]
     credentials: Credentials,
-    /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "san",
-        default_value = "",
-        hide_default_value = true
-    )]
-    subject: String,
-    /// An alternative name: dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS; may be repeated.
-    #[arg(long, value_name = "KIND:NAME")]
-    san: Vec<AltName>,
+    #[command(flatten)]
+    names: Names,
     /// The kind of key to make: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
     /// [default: what the server asks for, otherwise p-256].
     #[arg(long, value_name = "KIND", conflicts_with = "key")]
@@ -44,12 +34,8 @@ pub(super) struct Enroll {
     /// Use this key; none is made or written.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Show this certificate, made by the device's maker for example, to the server...
-    #[arg(long, value_name = "FILE", requires = "auth_key")]
-    auth_cert: Option<PathBuf>,
-    /// ...with this key.
-    #[arg(long, value_name = "FILE", requires = "auth_cert")]
-    auth_key: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
     /// Folder for key.pem, cert.pem and ca.pem.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -69,18 +55,12 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
     };
     // Everything that can be wrong with the call is looked at before a file changes.
     let mut config = config(&command.common, &ca_file)?;
-    let request = CsrBuilder::new().subject(&rfc4514(&command.subject))?.san(&command.san)?;
-    if let (Some(certificate), Some(key)) = (&command.auth_cert, &command.auth_key) {
-        config.identity = Some(identity(certificate, key, passphrase)?);
-    }
+    let request = command.names.request()?;
+    config.identity = command.shown.identity(passphrase)?;
     config.account = account;
     let client = Client::new(config)?;
 
-    if pair.recover(passphrase)? == Recovered::Finished {
-        say(format_args!(
-            "finished the change that was interrupted: {} is the new certificate",
-            pair.certificate.display()
-        ));
+    if finished(&pair, passphrase)? {
         return Ok(());
     }
     let has_certificate = files::read_if_there(&pair.certificate)?.is_some();
@@ -126,45 +106,4 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
     let wish = Wish { request, key: &key, link, linking_asked: asked.asks_for_linking() };
     let certificate = ask(&client, Operation::SimpleEnroll, &wish, &ca_file, max_wait).await?;
     put(&pair, &certificate, waiting, passphrase)
-}
-
-/// Turns OpenSSL's `/O=Example/CN=device-1` into RFC 4514 text; leaves other text as it is.
-pub(super) fn rfc4514(subject: &str) -> String {
-    let Some(rest) = subject.strip_prefix('/') else { return subject.to_owned() };
-    let mut parts = vec![String::new()];
-    let mut escaped = false;
-    for character in rest.chars() {
-        let part = match parts.last_mut() {
-            Some(part) if escaped || character != '/' => part,
-            _ => {
-                parts.push(String::new());
-                continue;
-            }
-        };
-        match character {
-            '\\' if !escaped => {
-                escaped = true;
-                continue;
-            }
-            ',' | ';' | '"' | '<' | '>' | '\\' => part.push('\\'),
-            // OpenSSL also joins two values into one RDN by a plain plus.
-            '+' if escaped => part.push('\\'),
-            _ => {}
-        }
-        part.push(character);
-        escaped = false;
-    }
-    parts.reverse();
-    parts.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_openssl_subjects() {
-        assert_eq!(rfc4514("CN=a,O=b"), "CN=a,O=b");
-        assert_eq!(rfc4514("/C=CH/O=A, B/CN=a\\/b"), "CN=a/b,O=A\\, B,C=CH");
-    }
 }

@@ -1,4 +1,4 @@
-//! What every command of `est` is told: the server, whom to trust, who asks.
+//! What more than one command of `est` is told: the server, whom to trust, who asks, for what names.
 
 use super::{Failure, files};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
         Account, ClientConfig, Identity, ServerAddress, TlsVersions, Trust, certificates_from_pem,
         parse_fingerprint,
     },
-    pki::PrivateKey,
+    pki::{AltName, CsrBuilder, CsrError, PrivateKey},
     types::Label,
 };
 use clap::{Args, ValueEnum};
@@ -84,6 +84,50 @@ pub(super) struct Credentials {
     /// How long to keep asking when the request is pending or the server busy: 0s, 90s, 10m, 2h.
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
     pub(super) max_wait: Duration,
+}
+
+/// The names that a first certificate is asked for with.
+#[derive(Debug, Args)]
+pub(super) struct Names {
+    /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "san",
+        default_value = "",
+        hide_default_value = true
+    )]
+    subject: String,
+    /// An alternative name: dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS; may be repeated.
+    #[arg(long, value_name = "KIND:NAME")]
+    san: Vec<AltName>,
+}
+
+impl Names {
+    /// A request for these names.
+    pub(super) fn request(&self) -> Result<CsrBuilder, CsrError> {
+        CsrBuilder::new().subject(&rfc4514(&self.subject))?.san(&self.san)
+    }
+}
+
+/// What a device shows that has no certificate of this server's yet.
+#[derive(Debug, Args)]
+pub(super) struct Shown {
+    /// Show this certificate, made by the device's maker for example, to the server...
+    #[arg(long, value_name = "FILE", requires = "auth_key")]
+    auth_cert: Option<PathBuf>,
+    /// ...with this key.
+    #[arg(long, value_name = "FILE", requires = "auth_cert")]
+    auth_key: Option<PathBuf>,
+}
+
+impl Shown {
+    pub(super) fn identity(&self, passphrase: Option<&str>) -> Result<Option<Identity>, Failure> {
+        match (&self.auth_cert, &self.auth_key) {
+            (Some(certificate), Some(key)) => identity(certificate, key, passphrase).map(Some),
+            _ => Ok(None),
+        }
+    }
 }
 
 pub(super) fn config(common: &Common, ca_file: &Path) -> Result<ClientConfig, Failure> {
@@ -168,4 +212,45 @@ pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
         Failure::new(format_args!("{} is not UTF-8", path.display()), "write the secret as text")
     })?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+/// Turns OpenSSL's `/O=Example/CN=device-1` into RFC 4514 text; leaves other text as it is.
+pub(super) fn rfc4514(subject: &str) -> String {
+    let Some(rest) = subject.strip_prefix('/') else { return subject.to_owned() };
+    let mut parts = vec![String::new()];
+    let mut escaped = false;
+    for character in rest.chars() {
+        let part = match parts.last_mut() {
+            Some(part) if escaped || character != '/' => part,
+            _ => {
+                parts.push(String::new());
+                continue;
+            }
+        };
+        match character {
+            '\\' if !escaped => {
+                escaped = true;
+                continue;
+            }
+            ',' | ';' | '"' | '<' | '>' | '\\' => part.push('\\'),
+            // OpenSSL also joins two values into one RDN by a plain plus.
+            '+' if escaped => part.push('\\'),
+            _ => {}
+        }
+        part.push(character);
+        escaped = false;
+    }
+    parts.reverse();
+    parts.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_openssl_subjects() {
+        assert_eq!(rfc4514("CN=a,O=b"), "CN=a,O=b");
+        assert_eq!(rfc4514("/C=CH/O=A, B/CN=a\\/b"), "CN=a/b,O=A\\, B,C=CH");
+    }
 }

@@ -2,11 +2,9 @@
 
 use super::{
     Failure, csrattrs,
-    enroll::rfc4514,
-    files::{Pair, Recovered},
-    options::{Common, Credentials, account, config, identity, passphrase},
-    outcome::say,
-    request::{Wish, ask, new_key, put},
+    files::Pair,
+    options::{Common, Credentials, account, config, identity, passphrase, rfc4514},
+    request::{Wish, ask, finished, new_key, put},
 };
 use crate::{
     client::Client,
@@ -62,11 +60,7 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
         certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),
     };
     let mut config = config(&command.common, &ca_file)?;
-    if pair.recover(passphrase)? == Recovered::Finished {
-        say(format_args!(
-            "finished the change that was interrupted: {} is the new certificate",
-            pair.certificate.display()
-        ));
+    if finished(&pair, passphrase)? {
         return Ok(());
     }
     let identity = identity(&pair.certificate, &pair.key, passphrase)?;

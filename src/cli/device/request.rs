@@ -3,7 +3,7 @@
 use super::{
     Failure,
     cacerts::write_anchors,
-    files::{self, FileError, Pair},
+    files::{self, FileError, Pair, Recovered},
     options::Link,
     outcome::{note, say},
 };
@@ -141,6 +141,19 @@ impl From<FileError> for Asked {
     fn from(error: FileError) -> Self {
         Self::File(error)
     }
+}
+
+/// Finishes a change that was interrupted, if there is one, and says so: then there is nothing to
+/// ask for.
+pub(super) fn finished(pair: &Pair, passphrase: Option<&str>) -> Result<bool, Failure> {
+    let finished = pair.recover(passphrase)? == Recovered::Finished;
+    if finished {
+        say(format_args!(
+            "finished the change that was interrupted: {} is the new certificate",
+            pair.certificate.display()
+        ));
+    }
+    Ok(finished)
 }
 
 pub(super) fn put(

@@ -2,16 +2,14 @@
 
 use super::{
     Failure, csrattrs,
-    enroll::rfc4514,
-    files::{self, Pair, Recovered},
-    options::{Common, Credentials, Link, account, config, identity, passphrase},
-    outcome::say,
-    request::{Wish, ask_with, put},
+    files::{self, Pair},
+    options::{Common, Credentials, Link, Names, Shown, account, config, identity, passphrase},
+    request::{Wish, ask_with, finished, put},
 };
 use crate::{
     client::Client,
     pki::{
-        AltName, Certificate, CsrBuilder, PrivateKey,
+        Certificate, PrivateKey,
         keygen::{self, Decryption},
     },
     types::{DecryptKey, KeyKind, Operation},
@@ -26,18 +24,8 @@ pub(super) struct ServerKeyGen {
     common: Common,
     #[command(flatten)]
     credentials: Credentials,
-    /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "san",
-        default_value = "",
-        hide_default_value = true
-    )]
-    subject: String,
-    /// An alternative name: dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS; may be repeated.
-    #[arg(long, value_name = "KIND:NAME")]
-    san: Vec<AltName>,
+    #[command(flatten)]
+    names: Names,
     /// The kind of key to ask for: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096.
     #[arg(long, value_name = "KIND", default_value = "p-256")]
     key_type: KeyKind,
@@ -51,12 +39,8 @@ pub(super) struct ServerKeyGen {
     /// ...and decrypt with this key.
     #[arg(long, value_name = "FILE", requires = "decrypt_cert")]
     decrypt_cert_key: Option<PathBuf>,
-    /// Show this certificate, made by the device's maker for example, to the server...
-    #[arg(long, value_name = "FILE", requires = "auth_key")]
-    auth_cert: Option<PathBuf>,
-    /// ...with this key.
-    #[arg(long, value_name = "FILE", requires = "auth_cert")]
-    auth_key: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
     /// Folder for key.pem, cert.pem and ca.pem.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
@@ -126,24 +110,18 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     let decrypts = Decrypts::read(&command, passphrase)?;
     let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
     let mut config = config(&command.common, &ca_file)?;
-    if let (Some(certificate), Some(key)) = (&command.auth_cert, &command.auth_key) {
-        config.identity = Some(identity(certificate, key, passphrase)?);
-    }
+    config.identity = command.shown.identity(passphrase)?;
     config.account = account;
     if decryption.is_none() {
         config.cipher_bits = keygen::strength(command.key_type);
     }
-    let mut request = CsrBuilder::new().subject(&rfc4514(&command.subject))?.san(&command.san)?;
+    let mut request = command.names.request()?;
     if let Some(decryption) = decryption {
         request = keygen::ask_for_encryption(request, decryption)?;
     }
     let client = Client::new(config)?;
 
-    if pair.recover(passphrase)? == Recovered::Finished {
-        say(format_args!(
-            "finished the change that was interrupted: {} is the new certificate",
-            pair.certificate.display()
-        ));
+    if finished(&pair, passphrase)? {
         return Ok(());
     }
     for path in [&pair.key, &pair.certificate] {
