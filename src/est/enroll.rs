@@ -48,26 +48,8 @@ impl Service {
         enrollment: Enrollment<'_>,
     ) -> Result<Enrolled, Error> {
         let csr = Csr::verify(enrollment.csr)?;
-        let request = ra::Request {
-            identity,
-            peer: enrollment.peer,
-            label: endpoint.label.as_ref(),
-            operation: enrollment.operation,
-            csr: &csr,
-        };
-        let decision = ra::decide(&endpoint.policy, request)?;
-        let facts = facts(identity, enrollment, &decision);
-        let order = Order {
-            content: decision.content,
-            request_key: decision.request_key,
-            repeat_window: endpoint.policy.rules.repeat_window,
-            label: endpoint.label.clone(),
-            operation: Some(enrollment.operation),
-            actor: identity.actor.clone(),
-            predecessor: decision.predecessor,
-            request_id: enrollment.request_id.clone(),
-            facts: facts.clone(),
-        };
+        let order = order(endpoint, identity, enrollment, &csr)?;
+        let facts = order.facts.clone();
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
         let issuing = tokio::spawn(async move { ca.issue(order, now).await });
@@ -77,10 +59,39 @@ impl Service {
     }
 }
 
+/// Decides on a CSR: what is to be issued for it.
+pub(super) fn order(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    enrollment: Enrollment<'_>,
+    csr: &Csr,
+) -> Result<Order, Error> {
+    let request = ra::Request {
+        identity,
+        peer: enrollment.peer,
+        label: endpoint.label.as_ref(),
+        operation: enrollment.operation,
+        csr,
+    };
+    let decision = ra::decide(&endpoint.policy, request)?;
+    let facts = facts(identity, enrollment, &decision);
+    Ok(Order {
+        content: decision.content,
+        request_key: decision.request_key,
+        repeat_window: endpoint.policy.rules.repeat_window,
+        label: endpoint.label.clone(),
+        operation: Some(enrollment.operation),
+        actor: identity.actor.clone(),
+        predecessor: decision.predecessor,
+        request_id: enrollment.request_id.clone(),
+        facts,
+    })
+}
+
 /// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
 /// (R-7030-3.5-e); and what the server made of a request that another client would have sent
 /// otherwise; and what was decided. None of it relaxes a check.
-pub(super) fn facts(
+fn facts(
     identity: &Identity,
     enrollment: Enrollment<'_>,
     decision: &ra::Decision,

@@ -5,16 +5,16 @@
 //! leaves no certificate without a key. It is in this request's memory only, which is overwritten,
 //! and in no record, event or log.
 
-use super::{Endpoint, Enrollment, Error, Service, enroll::facts};
+use super::{Endpoint, Enrollment, Error, Service, enroll::order};
 use crate::{
-    ca::{IssuedForMadeKey, Order},
+    ca::IssuedForMadeKey,
     config::{DecryptKeys, ServerKeyGen},
     pki::{
         Certificate, Csr, PrivateKey, PublicKey,
         keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
         oid,
     },
-    ra::{self, Identity},
+    ra::Identity,
     store::Issuance,
     types::{DecryptKey, Fault, KeyKind, Peer, Serial, Time},
 };
@@ -196,42 +196,22 @@ impl Service {
         identity: &Identity,
         enrollment: Enrollment<'_>,
     ) -> Result<Generated, Error> {
-        let rules = &endpoint.policy.rules;
         let now = self.clock.now();
         let csr = Csr::for_key_to_be_made(enrollment.csr, endpoint.policy.profile.key_kinds())?;
         let kind = csr.key().kind();
         let shown = identity.certificate.as_ref().map(|(certificate, _)| certificate);
         let plan = self.key_maker.plan(&csr, shown, now)?;
         if plan.is_none() {
-            refuse_clear(rules.serverkeygen, kind, enrollment.peer)?;
+            refuse_clear(endpoint.policy.rules.serverkeygen, kind, enrollment.peer)?;
         }
-        let request = ra::Request {
-            identity,
-            peer: enrollment.peer,
-            label: endpoint.label.as_ref(),
-            operation: enrollment.operation,
-            csr: &csr,
-        };
-        let decision = ra::decide(&endpoint.policy, request)?;
-        let facts = facts(identity, enrollment, &decision);
+        let mut order = order(endpoint, identity, enrollment, &csr)?;
 
         let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.told());
         let (public, key) = self.key_maker.make(kind, plan).await?;
-        let content = decision
+        order.content = order
             .content
             .for_made_key(public.clone())
             .ok_or_else(|| Error::Internal("a key of another kind was made".to_owned()))?;
-        let order = Order {
-            content,
-            request_key: decision.request_key,
-            repeat_window: rules.repeat_window,
-            label: endpoint.label.clone(),
-            operation: Some(enrollment.operation),
-            actor: identity.actor.clone(),
-            predecessor: decision.predecessor,
-            request_id: enrollment.request_id.clone(),
-            facts,
-        };
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let ca = Arc::clone(&endpoint.ca);
         let issuing = tokio::spawn(async move { ca.issue_for_made_key(order, how, now).await });
