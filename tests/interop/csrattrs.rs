@@ -278,17 +278,7 @@ fn clients_read_csrattrs() {
 #[test]
 fn est_does_what_csrattrs_asks() {
     let estd = start();
-    let server = format!("https://localhost:{}", estd.port);
-    let anchor = estd.anchor().display().to_string();
-    let est = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-        command
-            .args(arguments)
-            .args(["--server", &server, "--cacert", &anchor])
-            .current_dir(estd.folder.path())
-            .env("EST_PASSWORD", &estd.password);
-        command.output().unwrap()
-    };
+    let est = |arguments: &[&str]| estd.est(arguments).output().unwrap();
     for label in ["strict", "list", "template"] {
         let text = good("csrattrs", est(&["csrattrs", "--label", label, "--print"]));
         for part in [

@@ -4,7 +4,7 @@ use crate::{
     clients::Call,
     process::{Estd, good},
 };
-use std::{fs, process::Command};
+use std::fs;
 
 /// Without a label, all are offered.
 const BASIC: &str = "schemes = [\"basic\"]";
@@ -111,17 +111,12 @@ fn strongswan_where_digest_is_offered_too() {
 #[test]
 fn est_takes_the_best_scheme() {
     let (estd, password) = start();
-    let server = format!("https://localhost:{}", estd.port);
     let est = |command: &str, label: Option<&str>, more: &[&str]| {
         let out = format!("device-{}", label.unwrap_or("all"));
-        let output = Command::new(env!("CARGO_BIN_EXE_est"))
-            .args([command, "--server", &server, "--out", &out])
+        let output = estd
+            .est(&[command, "--user", "device", "--out", &out])
             .args(label.map(|label| ["--label", label]).into_iter().flatten())
-            .arg("--cacert")
-            .arg(estd.anchor())
-            .args(["--user", "device"])
             .args(more)
-            .current_dir(estd.folder.path())
             .env("EST_PASSWORD", &password)
             .output()
             .unwrap();

@@ -216,13 +216,9 @@ fn bouncy_castle_under_a_label_that_requires_linking() {
 fn est_links() {
     let estd = server("p-256", "session_tickets = false");
     let est = |arguments: &[&str], tls: &str, label: &str, out: &str| {
-        Command::new(env!("CARGO_BIN_EXE_est"))
-            .args(arguments)
-            .args(["--server", &format!("https://localhost:{}", estd.port), "--tls", tls])
-            .args(["--cacert", estd.anchor().to_str().unwrap(), "--out", out])
+        estd.est(arguments)
+            .args(["--tls", tls, "--out", out])
             .args(if label.is_empty() { vec![] } else { vec!["--label", label] })
-            .current_dir(estd.folder.path())
-            .env("EST_PASSWORD", &estd.password)
             .output()
             .unwrap()
     };

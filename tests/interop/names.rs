@@ -7,17 +7,8 @@ use std::{
 };
 
 fn est(estd: &Estd, with_password: bool, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-    command
-        .args(arguments)
-        .args(["--server", &format!("https://localhost:{}", estd.port), "--out", "device"])
-        .arg("--cacert")
-        .arg(estd.anchor())
-        .current_dir(estd.folder.path());
-    if with_password {
-        command.args(["--user", "enroll"]).env("EST_PASSWORD", &estd.password);
-    }
-    command.output().unwrap()
+    let user: &[&str] = if with_password { &["--user", "enroll"] } else { &[] };
+    estd.est(arguments).args(["--out", "device"]).args(user).output().unwrap()
 }
 
 #[test]

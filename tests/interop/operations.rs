@@ -63,13 +63,9 @@ fn usg_uses_a_label() {
 #[test]
 fn est_uses_a_label() {
     let estd = start(FACTORY);
-    let server = format!("https://localhost:{}", estd.port);
-    let anchor = estd.anchor().display().to_string();
     let est = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-        command.args(arguments).args(["--server", &server, "--label", "factory"]);
-        command.args(["--cacert", &anchor, "--out", "device"]);
-        command.current_dir(estd.folder.path()).env("EST_PASSWORD", &estd.password);
+        let mut command = estd.est(arguments);
+        command.args(["--label", "factory", "--out", "device"]);
         good(&format!("est {arguments:?}"), command.output().unwrap())
     };
     est(&["enroll", "--user", "enroll", "--subject", "CN=d"]);

@@ -170,6 +170,19 @@ impl Estd {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
+    /// `est` with these arguments, in the server's folder and under the server's anchor. Told
+    /// `--user enroll`, it has the password of the first start.
+    pub(crate) fn est(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
+        command
+            .args(arguments)
+            .args(["--server", &format!("https://localhost:{}", self.port), "--cacert"])
+            .arg(self.anchor())
+            .current_dir(self.folder.path())
+            .env("EST_PASSWORD", &self.password);
+        command
+    }
+
     /// An operator's command.
     pub(crate) fn operator(&self, arguments: &[&str]) -> String {
         operator(self.folder.path(), arguments)

@@ -1,25 +1,7 @@
 //! `estd cert revoke` with the program itself: through the server's socket, and without a server.
 
 use crate::process::{Estd, good, operator};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output},
-};
-
-/// `est` in the server's folder, under the anchor that stands there.
-fn est(estd: &Estd, password: Option<&str>, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-    command
-        .args(arguments)
-        .args(["--server", &format!("https://localhost:{}", estd.port), "--cacert"])
-        .arg(estd.anchor())
-        .current_dir(estd.folder.path());
-    if let Some(password) = password {
-        command.args(["--user", "enroll"]).env("EST_PASSWORD", password);
-    }
-    command.output().unwrap()
-}
+use std::{fs, path::Path, process::Command};
 
 fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
@@ -30,13 +12,13 @@ fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_password() {
     let estd = Estd::start();
-    let password = estd.password.clone();
+    let est = |arguments: &[&str]| estd.est(arguments).output().unwrap();
     for device in ["one", "two"] {
         let name = format!("CN={device}");
-        let arguments = ["enroll", "--subject", &name, "--out", device];
-        good("enroll", est(&estd, Some(&password), &arguments));
+        let arguments = ["enroll", "--user", "enroll", "--subject", &name, "--out", device];
+        good("enroll", est(&arguments));
     }
-    let reenroll = |device: &str| est(&estd, None, &["reenroll", "--out", device]);
+    let reenroll = |device: &str| est(&["reenroll", "--out", device]);
     good("reenroll", reenroll("one"));
     let serial_of = |device: &str| {
         let file = estd.path(device).join("cert.pem");
@@ -78,8 +60,8 @@ fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_passwo
         trail.lines().filter(|line| line.contains("certificate.revoked")).collect();
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].contains("stolen") && events[0].contains("keyCompromise"), "{events:?}");
-    let again = ["enroll", "--subject", "CN=one", "--out", "one", "--force"];
-    good("enroll", est(&estd, Some(&password), &again));
+    let again = ["enroll", "--user", "enroll", "--subject", "CN=one", "--out", "one", "--force"];
+    good("enroll", est(&again));
     good("reenroll", reenroll("one"));
 
     // Without a server the store is opened; a server that starts then knows of it.
@@ -92,7 +74,7 @@ fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_passwo
     let checked = operator(folder.path(), &["store", "check"]);
     assert!(checked.contains(" 2 revoked") && checked.ends_with("good\n"), "{checked}");
     let estd = Estd::start_in(folder);
-    let refused = est(&estd, None, &["reenroll", "--out", "two"]);
+    let refused = estd.est(&["reenroll", "--out", "two"]).output().unwrap();
     assert_eq!(
         refused.status.code(),
         Some(0),

@@ -295,18 +295,8 @@ fn pkcs8_of(pem: &str) -> Vec<u8> {
 #[test]
 fn est_has_keys_made() {
     let estd = Estd::start_in(folder());
-    let server = format!("https://localhost:{}", estd.port);
-    let anchor = estd.anchor().display().to_string();
-    let est = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
-        command
-            .args(arguments)
-            .args(["--server", &server])
-            .current_dir(estd.folder.path())
-            .env("EST_PASSWORD", &estd.password);
-        command.output().unwrap()
-    };
-    let common = ["serverkeygen", "--cacert", &anchor, "--user", "enroll", "--subject", "CN=d"];
+    let est = |arguments: &[&str]| estd.est(arguments).output().unwrap();
+    let common = ["serverkeygen", "--user", "enroll", "--subject", "CN=d"];
     let by_certificate = |pem, key| vec!["--decrypt-cert", pem, "--decrypt-cert-key", key];
     let ways: [(&str, Vec<&str>); 5] = [
         ("clear", vec![]),
@@ -346,7 +336,7 @@ fn est_has_keys_made() {
     let again = est(&[&common[..], &["--out", out]].concat());
     assert_eq!(again.status.code(), Some(1), "a key is there");
     good("force", est(&[&common[..], &["--out", out, "--force"]].concat()));
-    good("reenroll", est(&["reenroll", "--cacert", &anchor, "--out", out]));
+    good("reenroll", est(&["reenroll", "--out", out]));
     // With a key that the server does not have, or another one by the same name: nothing is written.
     let wrong = estd.path("wrong-key");
     for (text, said) in [
