@@ -140,6 +140,12 @@ impl TestServer {
         )
     }
 
+    /// Ends it and gives its folder back, for another start.
+    pub(crate) async fn stop(self) -> TempDir {
+        self.running.stop().await;
+        self.folder
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -206,6 +212,22 @@ impl TestServer {
         events
             .iter()
             .any(|(_, event)| event.request_id.as_ref().is_some_and(|told| told.as_str() == id))
+    }
+
+    /// Has openssl verify a certificate at [`NOW`], with nothing but the anchor and what else is in
+    /// `untrusted`.
+    pub(crate) fn verify(&self, untrusted: &str, leaf: &str) {
+        openssl(&[
+            "verify",
+            "-attime",
+            &NOW.to_string(),
+            "-x509_strict",
+            "-CAfile",
+            self.anchor().to_str().unwrap(),
+            "-untrusted",
+            untrusted,
+            leaf,
+        ]);
     }
 
     /// Writes a file into the test's folder and returns its path.
@@ -577,8 +599,9 @@ pub(crate) fn backdated(pem: &[u8], issuer_key: &Path) -> Vec<u8> {
     openssl_with(&["x509", "-inform", "DER"], &der)
 }
 
-/// A self-signed CA of somebody else, and a device of its: (CA PEM, device).
-pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (String, Identity) {
+/// A self-signed CA of somebody else, and a device of its: (the CA's certificate, a file in the
+/// folder; device).
+pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (PathBuf, Identity) {
     let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (ca_key, key) = (new_key("EC"), new_key("EC"));
     std::fs::write(at("s-ca.key"), &ca_key).unwrap();
@@ -617,7 +640,7 @@ pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (Strin
         &at("s.ext"),
     ]);
     let pem = backdated(&pem, &folder.join("s-ca.key"));
-    (String::from_utf8(ca).unwrap(), Identity { pem: String::from_utf8(pem).unwrap(), key })
+    (folder.join("s-ca.pem"), Identity { pem: String::from_utf8(pem).unwrap(), key })
 }
 
 /// What openssl says of a certificate.

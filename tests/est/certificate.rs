@@ -42,16 +42,7 @@ async fn r_5280_4_1_1_2_a_inner_and_outer_algorithm_are_equal_octets() {
         let leaf = server.write("leaf.pem", server.device("/CN=device-2").await.pem);
         let ca = server.running.cas().values().next().unwrap();
         let issuing = server.write("issuing.pem", ca.issuing().to_pem());
-        openssl(&[
-            "verify",
-            "-attime",
-            &NOW.to_string(),
-            "-CAfile",
-            server.anchor().to_str().unwrap(),
-            "-untrusted",
-            &issuing,
-            &leaf,
-        ]);
+        server.verify(&issuing, &leaf);
     }
 }
 

@@ -17,8 +17,7 @@ async fn server() -> TestServer {
 }
 
 async fn restart(server: TestServer, now: u64) -> TestServer {
-    let TestServer { running, folder, .. } = server;
-    running.stop().await;
+    let folder = server.stop().await;
     TestServer::start_in(folder, "", "sled", now).await
 }
 

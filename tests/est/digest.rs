@@ -339,8 +339,7 @@ async fn a_nonce_outlives_a_reload_and_no_restart() {
     let client = Client::new(&challenge, "device", "s3cret");
     server.running.reload(server.settings("").unwrap()).await.unwrap();
     assert_eq!(server.send(post("simpleenroll", &csr, &client.field())).await.status, 200);
-    let TestServer { running, folder, .. } = server;
-    running.stop().await;
+    let folder = server.stop().await;
     let server = TestServer::start_in(folder, DIGEST, "sled", NOW + 10).await;
     let reply = server.send(post("simpleenroll", &csr, &client.count("00000002").field())).await;
     assert_eq!((reply.status, &*parameters(&challenges(&reply)[0])["stale"]), (401, "true"));

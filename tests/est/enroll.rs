@@ -111,21 +111,28 @@ async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
     assert_eq!(connection.send(post("any/simpleenroll", &other, "")).await.status, 200);
 }
 
-/// proves: R-7030-3.7-c
-#[tokio::test]
-async fn r_7030_3_7_b_an_ra_is_one_whose_certificate_our_ca_issued_with_cmc_ra() {
+/// A server with these settings, a registration authority by its CA's certificate, and a pretender:
+/// a CA that is trusted, too, says the same of him.
+pub(crate) async fn with_ra(more: &str) -> (TestServer, Identity, Identity) {
     let folder = tempfile::tempdir().unwrap();
     let usage = "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28";
     let (ca, pretender) = stranger(folder.path(), "/CN=RA", usage);
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nexplicit = [{anchor:?}]\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\""
+        "[client_trust]\nexplicit = [{ca:?}]\n\
+         [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
+         [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
+         {more}"
     ))
     .await;
     let (csr, key) = new_csr(&["-subj", "/CN=RA"]);
     let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    (server, Identity { pem: reply.certificate_pem(), key }, pretender)
+}
+
+/// proves: R-7030-3.7-c
+#[tokio::test]
+async fn r_7030_3_7_b_an_ra_is_one_whose_certificate_our_ca_issued_with_cmc_ra() {
+    let (server, ra, pretender) = with_ra("").await;
     let (of_device, _) = new_csr(&["-subj", "/CN=device-7"]);
     assert_eq!(
         server.connect_as(&ra).await.send(post("simpleenroll", &of_device, "")).await.status,
@@ -330,10 +337,8 @@ async fn r_7030_3_2_3_e_an_account_without_a_user_name() {
 async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, maker) = stranger(folder.path(), "/CN=device-1", "");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nexplicit = [{anchor:?}]\n[label.here]\n[label.other]\nca = \"other\"\n\
+        "[client_trust]\nexplicit = [{ca:?}]\n[label.here]\n[label.other]\nca = \"other\"\n\
          [ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\n\
          issuing_subject = \"CN=Other CA\"\n"
     ))

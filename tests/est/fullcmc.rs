@@ -291,9 +291,8 @@ async fn a_signer_is_a_certificate_of_this_ca_that_is_good_now() {
 async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) = stranger(folder.path(), "/CN=cmc-1", "");
-    std::fs::write(folder.path().join("maker.pem"), ca).unwrap();
-    let more = "[est]\nfullcmc = true\n[client_trust]\nimplicit = [\"maker.pem\"]\n";
-    let server = TestServer::start_in(folder, more, "memory", NOW).await;
+    let more = format!("[est]\nfullcmc = true\n[client_trust]\nimplicit = [{ca:?}]\n");
+    let server = TestServer::start_with(&more).await;
     let (own, _) = csr("/CN=cmc-1");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     let reply = server.connect_as(&device).await.send(request(&message.der(), "")).await;

@@ -1,7 +1,7 @@
 //! ChangeSubjectName (RFC 6402 §2.8) in enrolment and re-enrolment: requests that openssl makes and
 //! signs, certificates that openssl reads.
 
-use crate::{certificate::resigned, common::*};
+use crate::{certificate::resigned, common::*, enroll::with_ra};
 use der::{Decode, Encode, asn1::SetOfVec};
 use estd::{pki::Certificate, types::Serial};
 use x509_cert::{attr::Attribute, request::CertReq};
@@ -195,10 +195,8 @@ async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
 async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_other_names() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, maker) = stranger(folder.path(), "/serialNumber=4711", "");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nimplicit = [{anchor:?}]\n\
+        "[client_trust]\nimplicit = [{ca:?}]\n\
          [label.both]\nchange_names = true\nauthentication = \"both\"\n\
          [label.any]\nchange_names = true\ncertificate_names = \"any\"\n\
          [label.own]\nchange_names = true\n"
@@ -234,21 +232,7 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
 /// proves: R-5272/6402-8-a
 #[tokio::test]
 async fn an_ra_of_ours_passes_on_a_device_s_change_of_names_and_a_pretender_does_not() {
-    let folder = tempfile::tempdir().unwrap();
-    let usage = "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28";
-    let (ca, pretender) = stranger(folder.path(), "/CN=RA", usage);
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
-    let server = TestServer::start_with(&format!(
-        "[client_trust]\nexplicit = [{anchor:?}]\n\
-         [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
-         [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
-         [label.change]\nchange_names = true\n"
-    ))
-    .await;
-    let (own, key) = new_csr(&["-subj", "/CN=RA"]);
-    let reply = server.send(post("ra/simpleenroll", &own, &basic("tester", PASSWORD))).await;
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    let (server, ra, pretender) = with_ra("[label.change]\nchange_names = true\n").await;
     let csr = asking(OLD, UNTAGGED);
     for (who, status) in [(&ra, 200), (&pretender, 403)] {
         let request = post("change/simpleenroll", &csr, "");

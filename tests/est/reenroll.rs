@@ -125,9 +125,7 @@ async fn r_7030_4_2_2_b_the_type_of_a_string_does_not_count() {
 async fn r_7030_4_2_2_c_without_the_certificate_there_is_nothing_to_renew() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, foreign) = stranger(folder.path(), "/CN=device-1", "");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
-    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{anchor:?}]")).await;
+    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{ca:?}]")).await;
     server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     // By password alone, and by a certificate that another CA issued.

@@ -1,14 +1,15 @@
 //! What a revoked certificate is good for: nothing.
 
-use crate::common::*;
+use crate::{
+    common::*,
+    store::{Told, items},
+};
 use estd::{
-    admin::{
-        Admin, Error,
-        check::{Inspector, check},
-    },
+    admin::{Admin, Error, check::check},
     api::{CertificateQuery, NewRevocation, Revoked},
     entropy::SystemEntropy,
     pki::Certificate,
+    store::{Issuance, Item, MemoryStore, State, Store},
     types::{Actor, Serial},
 };
 use std::sync::Arc;
@@ -148,29 +149,13 @@ async fn an_operator_revokes_once_and_finds_it() {
 
 #[tokio::test]
 async fn a_store_with_revoked_certificates_is_good_and_its_faults_are_named() {
-    #[derive(Default)]
-    struct Told(Vec<String>);
-    impl Inspector for Told {
-        fn fault(&mut self, what: &str, why: &str) {
-            self.0.push(format!("{what}: {why}"));
-        }
-        fn read(&mut self, _count: u64) {}
-    }
-    use estd::store::{
-        Issuance, Item, MemoryStore, State, Store,
-        transfer::{Items, Walk},
-    };
     let server = TestServer::start().await;
     let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
     let device = server.identity(&csr, key).await;
     revoke(&server, &device, "keyCompromise").await;
     // One more for the same request, within its window: as it should be after a revocation.
     assert_eq!(server.enroll(&csr).await.status, 200);
-    let mut items = Vec::new();
-    let mut walk = Walk::new(&**server.running.store());
-    while let Some(item) = walk.next().await.unwrap() {
-        items.push(item);
-    }
+    let items = items(&**server.running.store()).await;
     let checked = async |change: &dyn Fn(&mut Issuance)| {
         let mut items = items.clone();
         for item in &mut items {

@@ -355,9 +355,7 @@ async fn the_key_shown_in_tls_decrypts_too() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) =
         stranger(folder.path(), "/CN=device-7", "keyUsage = keyAgreement, digitalSignature");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
-    let maker = Maker::start_with(&format!("[client_trust]\nimplicit = [{anchor:?}]")).await;
+    let maker = Maker::start_with(&format!("[client_trust]\nimplicit = [{ca:?}]")).await;
     let certificate = Certificate::parse(&device.der()).unwrap();
     let id = certificate.subject_key_identifier().unwrap();
     let wanted = |subject: &str| {

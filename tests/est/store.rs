@@ -12,8 +12,9 @@ use estd::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// The faults that a check has named.
 #[derive(Default)]
-struct Told(Vec<String>);
+pub(crate) struct Told(pub Vec<String>);
 
 impl Inspector for Told {
     fn fault(&mut self, what: &str, why: &str) {
@@ -22,7 +23,7 @@ impl Inspector for Told {
     fn read(&mut self, _count: u64) {}
 }
 
-async fn items(store: &dyn Store) -> Vec<Item> {
+pub(crate) async fn items(store: &dyn Store) -> Vec<Item> {
     let (mut walk, mut items) = (Walk::new(store), Vec::new());
     while let Some(item) = walk.next().await.unwrap() {
         items.push(item);

@@ -54,20 +54,8 @@ async fn what_was_left_open_for_a_minute_becomes_a_certificate() {
     // Somebody else's verdict on what was signed.
     let certificate = Certificate::parse(&finished.certificate).unwrap();
     assert_eq!(*certificate.serial(), old.serial);
-    server.write("finished.pem", certificate.to_pem());
-    let chain = server.path("data/ca/default/issuing.pem");
-    let verified = String::from_utf8(openssl(&[
-        "verify",
-        "-attime",
-        &NOW.to_string(),
-        "-CAfile",
-        server.anchor().to_str().unwrap(),
-        "-untrusted",
-        chain.to_str().unwrap(),
-        server.path("finished.pem").to_str().unwrap(),
-    ]))
-    .unwrap();
-    assert!(verified.contains("OK"), "{verified}");
+    let finished_pem = server.write("finished.pem", certificate.to_pem());
+    server.verify(server.path("data/ca/default/issuing.pem").to_str().unwrap(), &finished_pem);
     // Its event says how it came about, and a repeat gets it.
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "finished"), "{event:?}");
@@ -110,12 +98,10 @@ async fn a_start_finishes_what_the_last_process_left_open() {
     let server = TestServer::start_in(folder, "", "sled", NOW).await;
     server.add_account("tester", PASSWORD, None).await;
     let open = leave_open(&server, 1, NOW).await;
-    let TestServer { running, folder, .. } = server;
-    running.stop().await;
+    let folder = server.stop().await;
     let server = TestServer::start_in(folder, "", "sled", NOW + 1).await;
     assert_eq!(state(&**server.running.store(), &open).await.state, State::Issued);
-    let TestServer { running, folder: _folder, .. } = server;
-    running.stop().await;
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -124,12 +110,10 @@ async fn a_start_whose_clock_was_set_back_leaves_open_what_no_ca_can_sign_yet() 
     let server = TestServer::start_in(folder, "", "sled", NOW).await;
     server.add_account("tester", PASSWORD, None).await;
     let open = leave_open(&server, 1, NOW).await;
-    let TestServer { running, folder, .. } = server;
-    running.stop().await;
+    let folder = server.stop().await;
     let server = TestServer::start_in(folder, "", "sled", NOW - 40 * 86_400).await;
     assert_eq!(state(&**server.running.store(), &open).await.state, State::Open);
     server.clock.set(Time::from_unix(NOW + 60));
     assert_eq!(server.running.sweep().await.unwrap(), Swept { finished: 1, voided: 0 });
-    let TestServer { running, folder: _folder, .. } = server;
-    running.stop().await;
+    server.stop().await;
 }

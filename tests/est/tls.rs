@@ -344,9 +344,7 @@ async fn r_7030_3_3_2_a_the_client_holds_the_key_of_what_it_shows() {
 async fn r_7030_3_3_2_c_path_validation_says_why_not() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, _) = stranger(folder.path(), "/CN=x", "");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
-    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{anchor:?}]")).await;
+    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{ca:?}]")).await;
     let (csr, _) = new_csr(&["-subj", "/CN=x"]);
     let sign = |extensions: &str, more: &[&str]| {
         let key = new_key("EC");
@@ -400,13 +398,11 @@ async fn r_7030_3_3_2_c_path_validation_says_why_not() {
 async fn r_7030_3_3_2_d_explicit_and_implicit_anchors_are_kept_apart() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) = stranger(folder.path(), "/CN=x", "");
-    let anchor = folder.path().join("anchor.pem");
-    std::fs::write(&anchor, ca).unwrap();
     let (csr, _) = new_csr(&["-subj", "/CN=x"]);
     for (database, class) in [("explicit", "certificate"), ("implicit", "third-party certificate")]
     {
         let server =
-            TestServer::start_with(&format!("[client_trust]\n{database} = [{anchor:?}]")).await;
+            TestServer::start_with(&format!("[client_trust]\n{database} = [{ca:?}]")).await;
         let reply = server.connect_as(&device).await.send(post("simpleenroll", &csr, "")).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let event = server.events_named("certificate.issued").pop().unwrap();

@@ -30,7 +30,7 @@ fn server() -> Estd {
         let made = folder.path().join(format!("made-{name}"));
         fs::create_dir(&made).unwrap();
         let (ca, ra) = stranger(&made, &format!("/O=Interop/CN={name} RA"), extensions);
-        fs::write(folder.path().join(format!("{name}-ca.pem")), ca).unwrap();
+        fs::copy(ca, folder.path().join(format!("{name}-ca.pem"))).unwrap();
         fs::write(folder.path().join(format!("{name}.pem")), ra.pem).unwrap();
         fs::write(folder.path().join(format!("{name}.key")), ra.key).unwrap();
     }
