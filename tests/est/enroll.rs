@@ -168,11 +168,16 @@ async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_octets
     let (one, two) =
         (csr_with(&key, &["-subj", "/CN=device-1"]), csr_with(&key, &["-subj", "/CN=device-1"]));
     assert_ne!(one, two);
-    let first = server.enroll(&one).await.certificate_pem();
+    let answer = server.enroll(&one).await;
+    let (first, first_request) =
+        (answer.certificate_pem(), answer.header("X-Request-Id").unwrap().to_owned());
     let before = server.issued().await.len();
     assert_eq!(server.enroll(&two).await.certificate_pem(), first, "R-7030-4.2.3-f");
     assert_eq!(server.issued().await.len(), before);
-    assert_eq!(server.events_named("enrollment.repeated").len(), 1);
+    let repeats = server.events_named("enrollment.repeated");
+    assert_eq!(repeats.len(), 1);
+    let told = ("first_request".to_owned(), first_request);
+    assert!(repeats[0].details.contains(&told), "{told:?} {repeats:?}");
     // Another name, another who, another key: another certificate.
     server.add_account("second", "xyz", None).await;
     let other_name = csr_with(&key, &["-subj", "/CN=device-2"]);
