@@ -288,6 +288,8 @@ pub struct Policy {
     pub ca: CaName,
     /// The profile.
     pub profile: ProfileName,
+    /// Whether that profile gives cmcRA: who enrols here may ask in any name afterwards (RFC 7030 §3.7).
+    pub makes_ra: bool,
     /// How clients prove who they are.
     pub authentication: Authentication,
     /// How a password is proved, in the order of the challenges; never empty.

@@ -212,6 +212,7 @@ impl Authenticator {
     /// [`Unauthenticated::TooManyFailures`]; [`Unauthenticated::Store`].
     pub async fn identity_proof_keys(
         &self,
+        rules: &config::Policy,
         label: Option<&Label>,
         user: &str,
         origin: Origin,
@@ -220,7 +221,8 @@ impl Authenticator {
         if let Some(seconds) = self.failures.wait(origin, user, now) {
             return Err(Unauthenticated::TooManyFailures { fault: too_many(), seconds });
         }
-        let account = self.store.account(user).await?.filter(|account| may_use(account, label));
+        let account = self.store.account(user).await?;
+        let account = account.filter(|account| may_use(account, rules, label));
         Ok(account.and_then(|account| match account.password {
             Password::Recomputable(kept) => kept.identity_proof,
             Password::Hash(_) => None,
@@ -377,8 +379,17 @@ impl Authenticator {
                 self.check_digest(answer, method).await?
             }
         };
+        if rules.makes_ra
+            && let Some(unbound) = account.as_ref().filter(|account| account.labels.is_none())
+        {
+            tracing::warn!(
+                "account {:?} is bound to no label: a label that makes registration authorities takes accounts only that are bound to it (estd user add NAME --label {})",
+                unbound.name,
+                label.map_or("", Label::as_str)
+            );
+        }
         // Not told apart from a wrong password: what an account may do is not for guessers.
-        let Some(account) = account.filter(|account| may_use(account, label)) else {
+        let Some(account) = account.filter(|account| may_use(account, rules, label)) else {
             self.failures.add(origin, user, now);
             return Err(Unauthenticated::Challenge(wrong()));
         };
@@ -469,9 +480,14 @@ impl Authenticator {
 }
 
 /// Whether the account may enrol under the label.
-fn may_use(account: &Account, label: Option<&Label>) -> bool {
-    let labels = account.labels.as_ref();
-    labels.is_none_or(|labels| label.is_some_and(|label| labels.contains(label)))
+///
+/// One that is bound to no label may enrol under all but those that make registration authorities:
+/// it is the account of a fleet, and each of its devices knows the password.
+fn may_use(account: &Account, rules: &config::Policy, label: Option<&Label>) -> bool {
+    match &account.labels {
+        Some(labels) => label.is_some_and(|label| labels.contains(label)),
+        None => !rules.makes_ra,
+    }
 }
 
 fn wrong() -> Fault {

@@ -99,6 +99,16 @@ impl TestServer {
         self.add_account_with(name, estd::store::Password::Hash(hash), labels).await;
     }
 
+    /// A registration authority, under the label "ra".
+    pub(crate) async fn registration_authority(&self, subject: &str) -> Identity {
+        self.add_account("line-ra", PASSWORD, Some(vec!["ra"])).await;
+        let usage = "extendedKeyUsage=clientAuth,1.3.6.1.5.5.7.3.28";
+        let (csr, key) = new_csr(&["-subj", subject, "-addext", usage]);
+        let reply = self.send(post("ra/simpleenroll", &csr, &basic("line-ra", PASSWORD))).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        Identity { pem: reply.certificate_pem(), key }
+    }
+
     /// An account of Digest with both algorithms.
     pub(crate) async fn add_digest_account(&self, name: &str, password: &str, realm: &str) {
         let kinds = estd::ra::Recomputed { md5: true, identity_proof: true };

@@ -7,6 +7,20 @@ const LABELS: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcR
     [label.fixed]\nrekey = false\n\
     [label.free]\ncertificate_names = \"any\"\n";
 
+/// Each device of a fleet knows the password of its account.
+#[tokio::test]
+async fn an_account_of_all_labels_makes_no_registration_authority() {
+    let server = TestServer::start_with(LABELS).await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let auth = basic("tester", PASSWORD);
+    assert_eq!(server.send(post("fixed/simpleenroll", &csr, &auth)).await.status, 200);
+    let issued = server.issued().await.len();
+    let reply = server.send(post("ra/simpleenroll", &csr, &auth)).await;
+    assert_eq!(reply.status, 401, "{}", reply.text());
+    assert_eq!(server.issued().await.len(), issued);
+    server.registration_authority("/CN=line-1").await;
+}
+
 /// Somebody who asks.
 struct Asking<'a> {
     who: &'static str,
@@ -22,15 +36,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
     let server = TestServer::start_with(LABELS).await;
     server.add_account("elsewhere", "pw", Some(vec!["ra"])).await;
     let device = server.device("/CN=device-1").await;
-    let (csr, key) = new_csr(&[
-        "-subj",
-        "/CN=line-1",
-        "-addext",
-        "extendedKeyUsage=clientAuth,1.3.6.1.5.5.7.3.28",
-    ]);
-    let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
-    assert_eq!(reply.status, 200, "{}", reply.text());
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    let ra = server.registration_authority("/CN=line-1").await;
     let (_, stranger) = stranger(server.folder.path(), "/CN=device-1", "");
     let password = basic("tester", PASSWORD);
     let clients = [

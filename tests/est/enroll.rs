@@ -124,9 +124,8 @@ pub(crate) async fn with_ra(more: &str) -> (TestServer, Identity, Identity) {
          {more}"
     ))
     .await;
-    let (csr, key) = new_csr(&["-subj", "/CN=RA"]);
-    let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
-    (server, Identity { pem: reply.certificate_pem(), key }, pretender)
+    let ra = server.registration_authority("/CN=RA").await;
+    (server, ra, pretender)
 }
 
 /// proves: R-7030-3.7-c

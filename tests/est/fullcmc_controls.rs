@@ -433,9 +433,7 @@ const RA: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]
 /// A server with a registration authority.
 async fn with_ra() -> (TestServer, Identity) {
     let server = TestServer::start_with(&format!("{ON}{RA}")).await;
-    let (csr, key) = new_csr(&["-subj", "/CN=ra-1"]);
-    let reply = server.send(post("ra/simpleenroll", &csr, &password())).await;
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    let ra = server.registration_authority("/CN=ra-1").await;
     (server, ra)
 }
 

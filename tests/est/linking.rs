@@ -411,9 +411,7 @@ async fn r_7030_3_7_c_an_ra_passes_on_what_is_bound_elsewhere() {
         "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n[label.strict]\nlinking = \"required\"",
     )
     .await;
-    let (csr, key) = new_csr(&["-subj", "/CN=RA"]);
-    let reply = server.send(post("ra/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    let ra = server.registration_authority("/CN=RA").await;
     let device = server.device("/CN=device-7").await;
     for version in VERSIONS {
         for path in ["simpleenroll", "strict/simpleenroll"] {

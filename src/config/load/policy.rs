@@ -21,9 +21,13 @@ pub(super) fn policy(
 ) -> Policy {
     #[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
     let device: ProfileName = "device".parse().expect("a name");
+    let ca = ca_name(&section);
+    let name = section.parsed("profile", device, "name a [profile.NAME] section");
+    let profile = profiles.get(&name);
     let policy = Policy {
-        ca: ca_name(&section),
-        profile: section.parsed("profile", device, "name a [profile.NAME] section"),
+        ca,
+        profile: name,
+        makes_ra: profile.is_some_and(|rules| rules.extended_key_usage.contains(&CMC_RA)),
         authentication: section.one_of(
             "authentication",
             &[
@@ -98,13 +102,13 @@ pub(super) fn policy(
             cas.keys().map(ToString::to_string).collect(),
         );
     }
-    match profiles.get(&policy.profile) {
+    match profile {
         None => missing(
             "profile",
             format!("there is no [profile.{}]", policy.profile),
             profiles.keys().map(ToString::to_string).collect(),
         ),
-        Some(profile) if profile.extended_key_usage.contains(&CMC_RA) => {
+        Some(_) if policy.makes_ra => {
             // Otherwise any device could make itself a registration authority.
             let by_password =
                 matches!(policy.authentication, Authentication::Password | Authentication::Both);

@@ -101,9 +101,9 @@ impl Service {
         name: &str,
         request: FullRequest<'_>,
     ) -> Result<Option<ProofKeys>, Stop> {
-        let (label, now) = (endpoint.label.as_ref(), self.clock.now());
-        let keys = self.authenticator.identity_proof_keys(label, name, request.origin(), now).await;
-        match keys {
+        let (rules, label) = (endpoint.rules(), endpoint.label.as_ref());
+        let (origin, now) = (request.origin(), self.clock.now());
+        match self.authenticator.identity_proof_keys(rules, label, name, origin, now).await {
             Ok(keys) => Ok(keys),
             Err(ra::Unauthenticated::TooManyFailures { fault, .. }) => {
                 Err(Refused::whole(FailInfo::TryLater, fault).into())
