@@ -630,6 +630,39 @@ async fn a_registration_authority_brings_a_batch() {
     assert_eq!(inner.only_status(), (2, Some(2), vec![4]));
 }
 
+/// It vouches for the names in a device's message, not for what only a registration authority says.
+#[tokio::test]
+async fn what_a_registration_authority_brings_has_none_of_its_rights() {
+    let (server, ra) = with_ra().await;
+    let other = server.device("/CN=cmc-1").await;
+    let ((good, _), (unsigned, _)) = (by_new_key("/CN=cmc-2"), unsigned_csr("cmc-3"));
+    let witness = control(4, 11, seq(&[int(0), seq(&[int(2)])]));
+    let unproved = good.clone().request(tcr(2, &unsigned)).control(witness);
+    let revocation = good.clone().control(revoke(4, &other, 1, None));
+    let of_the_ra = good.clone().control(revoke(4, &ra, 1, None));
+    for (message, expected) in [
+        (&unproved, (400, 9, vec![4])),
+        (&revocation, (403, 7, vec![4])),
+        (&of_the_ra, (403, 7, vec![4])),
+    ] {
+        let before = server.issued().await.len();
+        let reply = server.connect_as(&ra).await.send(request(&message.der(), "")).await;
+        assert_eq!(refusal(&server, &reply, before).await, expected, "over its connection");
+        let mut batch = Message::by(Signer::certificate(&ra));
+        batch.cms = vec![seq(&[int(20), message.der()])];
+        let batch = batch.control(control(4, 28, seq(&[int(20)])));
+        let answer = read(&server, &send(&server, &batch).await);
+        let inner = read_der(&server, &answer.cms[0].1, true);
+        assert_eq!(inner.only_status(), (2, Some(expected.1), expected.2), "in a batch");
+        assert_eq!(server.issued().await.len(), before);
+    }
+    for one in [&other, &ra] {
+        assert_eq!(state(&server, one).await, State::Issued);
+    }
+    let reply = server.connect_as(&ra).await.send(request(&good.der(), "")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
 /// proves: R-6402-4.1-a
 #[tokio::test]
 async fn what_a_registration_authority_has_processed_is_left_alone() {

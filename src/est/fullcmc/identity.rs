@@ -24,8 +24,9 @@ pub(super) enum Signed {
 /// Who asks in a message, and what is known of its secret.
 pub(super) struct Asker<'a> {
     pub(super) identity: Identity,
+    /// Whether this is a registration authority, in its own words.
     pub(super) is_ra: bool,
-    /// Whether somebody has signed the message.
+    /// Whether the message is signed, and says what `identity` asks for itself.
     pub(super) signed: bool,
     /// The account that is named, and its keys.
     pub(super) keys: Option<(String, ProofKeys)>,
@@ -137,10 +138,14 @@ impl Service {
         signed: Vec<Signed>,
         request: FullRequest<'a>,
     ) -> Result<Asker<'a>, Refused> {
-        let is_signed = !signed.is_empty();
+        let by_certificate = signed.iter().any(|one| matches!(one, Signed::By(..)));
+        let by_requested_key = signed.iter().any(|one| matches!(one, Signed::ByRequestedKey));
         let identity = self.asks(endpoint, identity, signed)?;
-        let is_ra = ra::is_ra(&endpoint.policy, &identity);
-        Ok(Asker { identity, is_ra, signed: is_signed, keys: None, request })
+        // What an RA brings and has not signed are a device's words: it vouches for the names.
+        let from_ra = ra::is_ra(&endpoint.policy, &identity);
+        let is_ra = from_ra && by_certificate;
+        let signed = by_certificate || (by_requested_key && !from_ra);
+        Ok(Asker { identity, is_ra, signed, keys: None, request })
     }
 
     /// In whose name a message asks: the signer's, if a certificate signs; it then gets no names
