@@ -8,7 +8,7 @@ use aws_lc_rs::{
 };
 use der::{
     Decode,
-    asn1::{BitStringRef, UintRef},
+    asn1::{AnyRef, BitStringRef, UintRef},
 };
 use rsa::pkcs1::RsaPublicKey;
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
@@ -41,7 +41,7 @@ impl PublicKey {
         })?;
         let bits = spki.subject_public_key.as_bytes().unwrap_or_default();
         let kind = match spki.algorithm.oid {
-            oid::RSA => rsa(bits)?,
+            oid::RSA => rsa(&spki.algorithm, bits)?,
             oid::EC_PUBLIC_KEY => ec(&spki.algorithm, bits)?,
             oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => {
                 KeyKind::Ed25519
@@ -124,7 +124,16 @@ impl PublicKey {
     }
 }
 
-fn rsa(bits: &[u8]) -> Result<KeyKind, Error> {
+fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
+    if !algorithm.parameters.is_some_and(AnyRef::is_null) {
+        // A key has one form: it goes into certificates as it is, and is known again by its octets.
+        return Err(Error::Unacceptable(Fault::new(
+            "csr.key-parameters",
+            "the parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1)",
+            if algorithm.parameters.is_some() { "others" } else { "none" },
+            "NULL",
+        )));
+    }
     let key = RsaPublicKey::<UintRef<'_>>::from_der(bits).map_err(|fault| {
         Error::Malformed(Fault::new(
             "csr.key-form",

@@ -1,6 +1,6 @@
 //! /simplereenroll (requirements of section 9).
 
-use crate::common::*;
+use crate::{common::*, fullcmc_message::*};
 use std::time::Duration;
 
 const SAN: &str = "subjectAltName=DNS:a.example,IP:192.0.2.1";
@@ -253,4 +253,41 @@ async fn r_7030_4_2_2_g_other_extensions_follow_the_profile() {
     let reply = server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
     let text = described(&reply.certificate_pem());
     assert!(text.contains("TLS Web Client Authentication\n") && !text.contains("ipsec"), "{text}");
+}
+
+/// A CSR by an RSA key whose algorithm has these parameters.
+fn rsa_csr(key: &str, parameters: &[u8]) -> Vec<u8> {
+    use der::Decode;
+    const RSA: &str = "1.2.840.113549.1.1.1";
+    const SHA256_WITH_RSA: &str = "1.2.840.113549.1.1.11";
+    let bits = |octets: &[u8]| tlv(3, &[&[0], octets].concat());
+    let known = spki(key);
+    let known = spki::SubjectPublicKeyInfoRef::from_der(&known).unwrap();
+    let spki = seq(&[
+        seq(&[oid(RSA), parameters.to_vec()]),
+        bits(known.subject_public_key.as_bytes().unwrap()),
+    ]);
+    let info = seq(&[int(0), name("device-1"), spki, vec![0xa0, 0]]);
+    let signature = bits(&sign(key, "sha256", &info));
+    seq(&[info, seq(&[oid(SHA256_WITH_RSA), vec![5, 0]]), signature])
+}
+
+/// Otherwise one key would be as many as there are ways to write it, and a certificate would have
+/// room for anything.
+#[tokio::test]
+async fn an_rsa_key_has_one_form() {
+    let server = TestServer::start_with("[label.rekey]\nrenew = false").await;
+    let key = new_key("RSA:2048");
+    let auth = basic("tester", PASSWORD);
+    let reply = server.send(post("rekey/simpleenroll", &rsa_csr(&key, &[5, 0]), &auth)).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let device = Identity { pem: reply.certificate_pem(), key: key.clone() };
+    for parameters in [&[][..], &[2, 1, 7], &[5, 1, 0], &oct(&[7; 30_000])] {
+        let csr = rsa_csr(&key, parameters);
+        let mut connection = server.connect_as(&device).await;
+        for request in [post("rekey/simplereenroll", &csr, ""), post("simpleenroll", &csr, &auth)] {
+            let reply = connection.send(request).await;
+            assert_eq!(reply.status, 400, "{}", reply.text());
+        }
+    }
 }
