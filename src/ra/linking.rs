@@ -145,11 +145,11 @@ pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Deni
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Spent;
+    use std::sync::Arc;
 
     fn peer(binding: Binding) -> Peer {
         let address = ([127, 0, 0, 1], 1).into();
-        Peer { address, cipher_bits: 256, certificate: None, binding, spent: Spent::default() }
+        Peer { address, cipher_bits: 256, certificate: None, binding, spent: Arc::default() }
     }
 
     fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, &'static str> {

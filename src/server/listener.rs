@@ -5,6 +5,7 @@ use super::{
     running::Live,
     throttle::Throttle,
     tls::{self, HTTP2},
+    trust::Databases,
 };
 use crate::{
     binding::{End, Recorded, Witness},
@@ -13,7 +14,7 @@ use crate::{
         framing::{Framing, Watched},
         progress::{Stream, Streams},
     },
-    types::{Binding, Peer, Spent, Unbound},
+    types::{Binding, Peer, Unbound},
 };
 use arc_swap::ArcSwap;
 use hyper::{
@@ -26,6 +27,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::graceful::GracefulConnection,
 };
+use rustls::pki_types::CertificateDer;
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -69,6 +71,37 @@ pub(super) struct Shared {
     pub(super) stop: CancellationToken,
     /// The tasks of the connections.
     pub(super) tasks: TaskTracker,
+}
+
+/// The other end of a connection.
+struct Client {
+    chain: Vec<CertificateDer<'static>>,
+    judged: ArcSwap<Judged>,
+}
+
+/// What the certificate of a client is worth, by the anchors of one configuration.
+struct Judged {
+    peer: Arc<Peer>,
+    by: Arc<Databases>,
+}
+
+impl Client {
+    /// By the anchors that are in force now: a reload may have changed them since the handshake.
+    fn peer(&self, live: &Live) -> Arc<Peer> {
+        let judged = self.judged.load();
+        if self.chain.is_empty() || Arc::ptr_eq(&judged.by, &live.databases) {
+            return Arc::clone(&judged.peer);
+        }
+        let peer = Arc::new(Peer {
+            certificate: live.databases.judge(&self.chain, live.clock.now()),
+            binding: judged.peer.binding.clone(),
+            spent: Arc::clone(&judged.peer.spent),
+            ..*judged.peer
+        });
+        let by = Arc::clone(&live.databases);
+        self.judged.store(Arc::new(Judged { peer: Arc::clone(&peer), by }));
+        peer
+    }
 }
 
 /// Listens on an address.
@@ -179,16 +212,19 @@ async fn converse(
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(HTTP2);
     let binding = if http2 { Binding::None(Unbound::Http2) } else { binding };
-    let peer = {
+    let client = {
         let live = shared.live.load();
-        let chain = session.peer_certificates().unwrap_or_default();
-        let certificate = live.databases.judge(chain, live.clock.now());
+        let chain = session.peer_certificates().unwrap_or_default().to_vec();
+        let certificate = live.databases.judge(&chain, live.clock.now());
         let cipher_bits = tls::cipher_bits(session.negotiated_cipher_suite());
-        Arc::new(Peer { address, cipher_bits, certificate, binding, spent: Spent::default() })
+        let spent = Arc::default();
+        let peer = Arc::new(Peer { address, cipher_bits, certificate, binding, spent });
+        let judged = Judged { peer, by: Arc::clone(&live.databases) };
+        Client { chain, judged: ArcSwap::from_pointee(judged) }
     };
     if http2 {
         // In a box: the many connections of HTTP/1.1 should not be larger for it.
-        Box::pin(converse_http2(stream, peer, connection, shared)).await;
+        Box::pin(converse_http2(stream, client, connection, shared)).await;
         return;
     }
     let framing = Framing::new(Arc::clone(connection.progress()));
@@ -196,7 +232,8 @@ async fn converse(
     let (framing, live_now) = (&framing, &shared.live);
     let service = service_fn(move |request: Request<Incoming>| {
         // Each request sees the configuration of its own moment.
-        let context = live_now.load().context(Arc::clone(&peer));
+        let live = live_now.load();
+        let context = live.context(client.peer(&live));
         async move { Ok::<_, Infallible>(http::est::handle(&context, framing, request).await) }
     });
     let exchange = http1::Builder::new()
@@ -213,16 +250,17 @@ async fn converse(
 /// windows, the octets that wait to be sent, and what a client takes back before it is answered.
 async fn converse_http2(
     stream: TlsStream<Recorded<TcpStream>>,
-    peer: Arc<Peer>,
+    client: Client,
     connection: &Connection,
     shared: &Shared,
 ) {
-    let address = peer.address;
+    let address = client.judged.load().peer.address;
     let streams = Streams::new(Arc::clone(connection.progress()));
     let live_now = Arc::clone(&shared.live);
     let service = service_fn(move |request: Request<Incoming>| {
         let framing = Framing::of_stream(Stream::new(&streams));
-        let context = live_now.load().context(Arc::clone(&peer));
+        let live = live_now.load();
+        let context = live.context(client.peer(&live));
         async move { Ok::<_, Infallible>(http::est::handle(&context, &framing, request).await) }
     });
     let exchange = http2::Builder::new(TokioExecutor::new())

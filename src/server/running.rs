@@ -24,7 +24,7 @@ use crate::{
     ra::Authenticator,
     store::Store,
     telemetry::audit::{Event, Name, Trail},
-    types::{Actor, Binding, CaName, Peer, RequestId, Spent, Time, Unbound},
+    types::{Actor, Binding, CaName, Peer, RequestId, Time, Unbound},
 };
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -54,7 +54,7 @@ pub(super) struct Live {
     pub(super) tls: Arc<ServerConfig>,
     /// Whether channel bindings of new connections are wanted: a label may judge them.
     pub(super) binds: bool,
-    pub(super) databases: Databases,
+    pub(super) databases: Arc<Databases>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) limits: Limits,
     pub(super) max_connections_per_address: usize,
@@ -200,7 +200,7 @@ fn live(
     Ok(Live {
         tls: tls::config(chain, key, settings.server.session_tickets, settings.server.http2)?,
         binds: settings.policies().any(|policy| policy.linking != Linking::Off),
-        databases: Databases::new(of_ours.chain(listed), implicit)?,
+        databases: Arc::new(Databases::new(of_ours.chain(listed), implicit)?),
         clock: Arc::clone(&environment.clock),
         limits: Limits {
             handshake: settings.server.handshake_timeout,
@@ -216,7 +216,7 @@ fn live(
                 cipher_bits: 0,
                 certificate: None,
                 binding: Binding::None(Unbound::NotWanted),
-                spent: Spent::default(),
+                spent: Arc::default(),
             }),
             trail: Arc::clone(&environment.trail),
             clock: Arc::clone(&environment.clock),

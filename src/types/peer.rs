@@ -1,7 +1,10 @@
 //! The other end of a TLS connection.
 
 use super::{Binding, Spent, Time, TrustClass};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
 
 /// What TLS tells about a client. Made when the handshake ends, judged for each request.
 #[derive(Debug)]
@@ -15,7 +18,7 @@ pub struct Peer {
     /// What binds a CSR to the connection.
     pub binding: Binding,
     /// Whether a CSR that was accepted was bound to it.
-    pub spent: Spent,
+    pub spent: Arc<Spent>,
 }
 
 /// A certificate shown in the handshake, and whether it is believed.

@@ -25,7 +25,7 @@ use estd::{
     ra::Authenticator,
     server::Swept,
     store::{Issuance, State},
-    types::{Binding, KeyKind, Operation, Peer, Spent, Unbound},
+    types::{Binding, KeyKind, Operation, Peer, Unbound},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};
@@ -116,7 +116,7 @@ impl Sick {
                 cipher_bits: 256,
                 certificate: None,
                 binding: Binding::None(Unbound::NotWanted),
-                spent: Spent::default(),
+                spent: Arc::default(),
             }),
             trail: Arc::clone(&server.events) as _,
             clock,

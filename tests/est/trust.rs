@@ -216,3 +216,19 @@ async fn r_9618_4_a_a_chain_made_to_explode_the_tree_of_policies_costs_nothing()
     });
     assert_eq!(critical.enroll().await.0, 401);
 }
+
+/// A reload is in force at once, also on connections that are open.
+#[tokio::test]
+async fn an_anchor_that_is_taken_away_vouches_for_nobody_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, device) = stranger(folder.path(), "/CN=x", "");
+    let trusting = format!("[client_trust]\nimplicit = [{ca:?}]");
+    let server = TestServer::start().await;
+    let (csr, _) = new_csr(&["-subj", "/CN=x"]);
+    let mut open = server.connect_as(&device).await;
+    for (settings, expected) in [(trusting.as_str(), 200), ("", 401), (trusting.as_str(), 200)] {
+        server.running.reload(server.settings(settings).unwrap()).await.unwrap();
+        let reply = open.send(post("simpleenroll", &csr, "")).await;
+        assert_eq!(reply.status, expected, "{}", reply.text());
+    }
+}
