@@ -302,7 +302,8 @@ async fn refuse(
         .with("reason", &fault)
         .with_some("operation", route.map(|route| route.operation))
         .with_some("label", route.and_then(|route| route.label.as_ref()))
-        .with("method", method)
+        // Of what a client chose, no more than tells it from others.
+        .with("method", method.as_str().chars().take(20).collect::<String>())
         .with("path", path.chars().take(200).collect::<String>())
         .with("address", context.peer.address);
     context.trail.tell(None, &event);
