@@ -65,6 +65,10 @@ pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> 
                 Some(location) => format!("redirected to {}; not followed", printable(location)),
                 // An error page of some other server is no explanation.
                 None if body.trim_start().starts_with('<') => String::new(),
+                // A 401 of estd has no body, and its line there (docs/operator.md).
+                None if body.trim().is_empty() => {
+                    response.header("x-reason").map(printable).unwrap_or_default()
+                }
                 None => printable(body.trim().lines().next().unwrap_or_default()),
             };
             Err(Error::Refused(Box::new(Refusal { status, text, request_id, retry_after })))
@@ -154,6 +158,13 @@ mod tests {
         assert!(error.later().is_none());
         let busy = read(&response(503, &[("retry-after", "7")], "")).unwrap_err();
         assert_eq!(busy.later(), Some(Some(Duration::from_secs(7))));
+        let told =
+            &[("x-request-id", "00ff"), ("x-reason", "auth.password: others (request 00ff)")];
+        let empty = read(&response(401, told, "")).unwrap_err();
+        assert_eq!(
+            empty.to_string(),
+            "the server answered 401: auth.password: others (request 00ff)"
+        );
         let page = read(&response(404, &[], "<html>...")).unwrap_err();
         assert_eq!(page.to_string(), "the server answered 404");
     }

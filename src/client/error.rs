@@ -65,7 +65,7 @@ pub enum Error {
         limit: usize,
     },
     /// The server answered with another status than 200 or 202.
-    #[error("the server answered {}{}{}", .0.status, colon(&.0.text), request(.0.request_id.as_ref()))]
+    #[error("the server answered {}{}{}", .0.status, colon(&.0.text), request(.0.untold_id()))]
     Refused(Box<Refusal>),
     /// The request awaits a decision (RFC 7030 §4.2.3). Repeat it with the same key.
     #[error("the request awaits a decision{}", request(request_id.as_ref()))]
@@ -94,12 +94,20 @@ pub enum Error {
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The first line of the body, without control characters, cut to 500 characters.
+    /// The first line of the body, or X-Reason where that is empty, without control characters, cut to
+    /// 500 characters.
     pub text: String,
     /// The X-Request-Id field, which the server's operator finds in the log.
     pub request_id: Option<String>,
     /// When to try again, if the server says.
     pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// The request id, unless the text says it already, as that of estd does.
+    fn untold_id(&self) -> Option<&String> {
+        self.request_id.as_ref().filter(|id| !self.text.contains(id.as_str()))
+    }
 }
 
 fn colon(text: &str) -> String {
