@@ -1,5 +1,4 @@
 //! `estd serve`: the process around the server.
-#![allow(clippy::print_stdout, reason = "the welcome and the line that says it is ready")]
 
 use super::{Failure, load, welcome::Welcome};
 use crate::{
@@ -10,7 +9,12 @@ use crate::{
     telemetry::{FileTrail, start_terminal},
 };
 use sd_notify::NotifyState;
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::Instant,
@@ -56,11 +60,20 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     let welcome = Welcome::new(&settings);
     let running = server::start(settings, environment).await?;
     let first = running.first_account().await?;
-    print!("{}", welcome.text(&running, first.as_ref()));
+    let mut shown = show(&welcome.text(&running, first.as_ref()));
     if let Some(first) = first {
+        // A password that nobody has seen is no account: the next start makes another one.
+        if let Err(fault) = shown {
+            running.stop().await;
+            let remedy = "give it a place to write to: the password of the first account is shown there, once";
+            return Err(Failure::new(format!("standard output: {fault}"), remedy));
+        }
         running.record_first_account(first).await?;
     }
-    println!("{}", welcome.ready_line(&running));
+    shown = shown.and_then(|()| show(&format!("{}\n", welcome.ready_line(&running))));
+    if let Err(fault) = shown {
+        tracing::warn!("standard output: {fault}; it serves all the same");
+    }
     notify(&[NotifyState::Ready]);
 
     let mut check = tokio::time::interval(RENEWAL_CHECK);
@@ -87,6 +100,13 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     running.stop().await;
     trail.close();
     Ok(())
+}
+
+/// Writes to standard output, which may be a file on a full disk, or a pipe that nobody reads.
+fn show(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 /// Ends what cut requests have left open, for as long as it is polled.

@@ -442,3 +442,31 @@ async fn a_full_disk_does_not_keep_it_from_ending_and_a_start_says_so() {
     fleet.compare(&room.listed(&estd));
     estd.stop();
 }
+
+/// On /dev/full every write fails, as on a full disk.
+#[tokio::test]
+async fn a_password_that_cannot_be_shown_is_none_and_later_starts_serve() {
+    let folder = Estd::folder("[\"localhost\"]");
+    let serve = |folder: &std::path::Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        command.arg("serve").current_dir(folder).stdout(full).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let output = serve(folder.path()).wait_with_output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("standard output: "), "{log}");
+    let estd = Estd::start_in(folder);
+    assert!(!estd.password.is_empty());
+    let folder = estd.stop();
+    let mut child = serve(folder.path());
+    let socket = folder.path().join("data/estd.sock");
+    while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let end = ["-TERM", &child.id().to_string()];
+    assert!(Command::new("kill").args(end).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+}
