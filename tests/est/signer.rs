@@ -3,7 +3,7 @@
 
 use crate::{
     common::*,
-    fullcmc::{by_new_key, csr, password},
+    fullcmc::{by_new_key, csr},
     fullcmc_message::*,
 };
 use async_trait::async_trait;
@@ -287,9 +287,7 @@ async fn fullcmc_that_is_pending_is_done_when_it_is_repeated() {
 #[tokio::test]
 async fn fullcmc_says_of_each_request_what_became_of_it() {
     let sick = Sick::start().await;
-    let (as_ra, key) = new_csr(&["-subj", "/CN=ra-1"]);
-    let reply = sick.server.send(post("ra/simpleenroll", &as_ra, &password())).await;
-    let ra = Identity { pem: reply.certificate_pem(), key };
+    let ra = sick.server.registration_authority("/CN=ra-1").await;
     let (one, two) = (csr("/CN=cmc-1").0, csr("/CN=cmc-2").0);
     let both = Message::by(Signer::certificate(&ra)).request(tcr(1, &one)).request(tcr(2, &two));
     sick.fails(1);
