@@ -47,7 +47,7 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Invalid { .. } => "correct it",
+            Self::Invalid { .. } => "ask again with what it has to be",
             Self::NotFound(_) => "look at the list for what there is",
             Self::Exists(_) => "choose another name, or remove that one first",
             Self::Store(_) => "see the server's log",

@@ -12,6 +12,7 @@ use crate::{
     api,
     config::{self, Settings},
     server,
+    types::RevocationReason,
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -112,8 +113,8 @@ enum CertCommand {
         /// Part of the subject or of a subjectAltName entry.
         #[arg(long)]
         subject: Option<String>,
-        /// open, issued, void, revoked, valid or expired.
-        #[arg(long)]
+        /// Those in this state; issued ones are valid or expired.
+        #[arg(long, value_parser = ["open", "issued", "void", "revoked", "valid", "expired"])]
         state: Option<String>,
         /// The same as --state open: recorded, and without a certificate.
         #[arg(long, conflicts_with = "state")]
@@ -147,8 +148,8 @@ enum CertCommand {
         serial: String,
         /// A reason of RFC 5280: unspecified, keyCompromise, cACompromise, affiliationChanged,
         /// superseded, cessationOfOperation, privilegeWithdrawn or aACompromise.
-        #[arg(long, default_value = "unspecified")]
-        reason: String,
+        #[arg(long, default_value_t = RevocationReason::Unspecified)]
+        reason: RevocationReason,
         /// What the audit event is to say beside it.
         #[arg(long)]
         comment: Option<String>,
@@ -173,7 +174,8 @@ enum UserCommand {
     Add {
         /// The user name.
         name: String,
-        /// A label that it may enrol under; repeat for more. Without it: all.
+        /// A label that it may enrol under; repeat for more. Without it: all, but for those whose
+        /// profile makes registration authorities.
         #[arg(long = "label", value_name = "LABEL")]
         labels: Vec<String>,
         /// Reads the password from the first line of standard input.

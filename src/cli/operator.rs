@@ -63,7 +63,7 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
             if output.json { json(&entry) } else { show(&entry) }
         }
         CertCommand::Revoke { serial, reason, comment, output } => {
-            let new = api::NewRevocation { reason: Some(reason), comment };
+            let new = api::NewRevocation { reason: Some(reason.to_string()), comment };
             let done = with_office(settings, async |office| office.revoke(&serial, new).await)?;
             if output.json {
                 return json(&done);
@@ -167,6 +167,10 @@ pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure
     Ok(())
 }
 
+fn has_label(settings: &Settings, label: &str) -> bool {
+    settings.labels.keys().any(|known| known.as_str() == label)
+}
+
 pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add {
@@ -179,6 +183,9 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             output,
         } => {
             let password = if password_stdin { Some(password_from_stdin()?) } else { None };
+            for label in labels.iter().filter(|label| !has_label(settings, label)) {
+                eprintln!("note: {} has no [label.{label}] yet", settings.file.display());
+            }
             let labels = (!labels.is_empty()).then_some(labels);
             let digest = digest || digest_md5 || identity_proof;
             let new = api::NewUser { name, password, labels, digest, digest_md5, identity_proof };

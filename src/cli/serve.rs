@@ -28,7 +28,10 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let settings = load(file)?;
-    start_terminal(&std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned()));
+    let filter = std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned());
+    start_terminal(&filter).map_err(|fault| {
+        Failure::new(format!("ESTD_LOG={filter:?}: {fault}"), "such as info, debug or estd=debug")
+    })?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -250,7 +250,12 @@ impl<'a> Section<'a> {
 
     /// A path; relative ones start from the folder of the file.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
-        self.string(key).map(|text| self.resolve(text))
+        let text = self.string(key)?;
+        if text.is_empty() || text.contains('\0') {
+            self.tell(key, format!("{text:?}: no path"), "give the path of a file or folder");
+            return None;
+        }
+        Some(self.resolve(text))
     }
 
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
@@ -266,7 +271,8 @@ impl<'a> Section<'a> {
                 .iter()
                 .map(|known| (strsim::damerau_levenshtein(known, key), known))
                 .min()
-                .filter(|(distance, _)| *distance <= 3);
+                // Of a short key, half of its letters make another word.
+                .filter(|(distance, _)| *distance <= 3.min(key.len().div_ceil(2) - 1));
             let remedy = match nearest {
                 Some((_, nearest)) => format!("did you mean {nearest:?}? Otherwise remove it"),
                 None => format!(

@@ -18,6 +18,7 @@ pub use running::{Environment, Running, start};
 pub use setup::{Backend, BackendKind, Installation, private_folder};
 pub use sweep::Swept;
 
+use crate::types::CaName;
 use std::path::PathBuf;
 
 /// Why the server does not start or go on.
@@ -52,6 +53,9 @@ pub enum Error {
     /// The configuration names something that is not there.
     #[error("the configuration names {0}, which does not exist")]
     Missing(String),
+    /// A label of a reloaded configuration names a CA that was not made or read at the start.
+    #[error("CA {0} is new: it is made or read at a start, not at a reload")]
+    NewCa(CaName),
     /// The configuration names another kind of store than a command asks for.
     #[error("{0}")]
     OtherStore(String),
@@ -102,6 +106,7 @@ impl Error {
                 "choose another address in [server] listen, or stop what listens there".to_owned()
             }
             Self::Missing(_) => "add it, or name another".to_owned(),
+            Self::NewCa(_) => "restart the server".to_owned(),
             Self::OtherStore(_) => "set [store] to the store that is meant".to_owned(),
             Self::Tls(_) | Self::Ca(_) | Self::Internal(_) => {
                 "report it with the text above".to_owned()

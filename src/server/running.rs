@@ -298,6 +298,10 @@ impl Running {
         let now = self.environment.clock.now();
         let mut settings = self.settings.lock().await;
         let (later, new) = (settings.restart_needed(&new), new.with_restart_only_from(&settings));
+        let cas = &self.installation.cas;
+        if let Some(policy) = new.policies().find(|policy| !cas.contains_key(&policy.ca)) {
+            return Err(Error::NewCa(policy.ca.clone()));
+        }
         let own = self.own.lock().await;
         let live = live(&new, &self.environment, &self.installation, &self.authenticator, &own)?;
         let event = Event::new(now, Name::ServerReloaded, Actor::server())

@@ -15,8 +15,11 @@ impl FormatTime for Utc {
 
 /// Sends log lines to standard error; `filter` as in `ESTD_LOG`, such as `info` or
 /// `estd=debug`. A second call changes nothing.
-pub fn start_terminal(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+///
+/// # Errors
+/// What is wrong with the filter.
+pub fn start_terminal(filter: &str) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter).map_err(|fault| fault.to_string())?;
     // An error says that somebody (a test) has set one up already.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -25,4 +28,5 @@ pub fn start_terminal(filter: &str) {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .try_init();
+    Ok(())
 }

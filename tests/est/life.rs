@@ -253,6 +253,18 @@ async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     assert_eq!(server.events_named("server.reloaded").len(), 1);
     // A file with faults never comes so far.
     assert!(server.settings("[label.cacerts]").is_err());
+    let new = "[ca.default]\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
+    let later = server.running.reload(server.settings(new).unwrap()).await.unwrap();
+    assert_eq!(later, ["[ca]"]);
+    server.running.reload(server.settings("[label.new]").unwrap()).await.unwrap();
+    let named = server.settings(&format!("{new}[label.third]\nca = \"third\"")).unwrap();
+    let refused = server.running.reload(named).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "CA third is new: it is made or read at a start, not at a reload"
+    );
+    assert_eq!(refused.remedy(), "restart the server");
+    assert_eq!(server.get("/.well-known/est/third/cacerts").await.status, 404);
     assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200);
 }
 

@@ -382,6 +382,21 @@ fn signals() {
     assert!(audit.lines().last().unwrap().contains("account.added"));
     let password = added.split(' ').nth(3).unwrap().lines().next().unwrap();
     assert!(!audit.contains(password));
+    for (arguments, code, said) in [
+        (["user", "add", "eve", "--label", "y"], 0, "note: est.toml has no [label.y] yet"),
+        (["user", "add", "eve", "--label", "y"], 1, "user \"eve\" exists already"),
+        (["cert", "list", "--limit", "5", "--state=bogus"], 2, "possible values: open, issued"),
+        (["cert", "list", "--label", "x", "--expires-before=soon"], 1, "2026-11-21T12:00:00Z"),
+    ] {
+        let (found, stderr) = crate::process::try_operator(folder.path(), &arguments);
+        assert_eq!((found, stderr.contains(said)), (Some(code), true), "{arguments:?}: {stderr}");
+    }
+    let mut deaf = Command::new(env!("CARGO_BIN_EXE_estd"));
+    let output = deaf.arg("serve").env("ESTD_LOG", "estd=lout").current_dir(&folder).output();
+    let output = output.unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("ESTD_LOG=\"estd=lout\": "), "{stderr}");
 }
 
 /// Under systemd the server says when it is ready, and when it ends.

@@ -217,6 +217,13 @@ pub(crate) fn operator(folder: &Path, arguments: &[&str]) -> String {
     good(&format!("estd {arguments:?}"), output)
 }
 
+/// The exit code of an operator's command, and what it says on standard error.
+pub(crate) fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
+    let output = command.args(arguments).current_dir(folder).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
 /// The standard output of a command that has to succeed.
 pub(crate) fn good(what: &str, output: Output) -> String {
     let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();

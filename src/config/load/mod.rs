@@ -244,6 +244,16 @@ mod tests {
             faults.to_string(),
             "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: an unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
         );
+        // What is like nothing is not guessed at.
+        let faults = read("version = 1\nzzz = 1").unwrap_err().to_string();
+        assert!(
+            faults.contains("zzz: an unknown key\n  remedy: remove it; known here: "),
+            "{faults}"
+        );
+        for path in ["", "a\\u0000b"] {
+            let faults = read(&format!("version = 1\n[audit]\nfile = \"{path}\"")).unwrap_err();
+            assert!(faults.to_string().contains("no path"), "{faults}");
+        }
         let faults = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
         assert_eq!(
             faults.0.first().unwrap().to_string(),
