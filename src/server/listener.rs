@@ -60,6 +60,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long the end of an idle connection may take.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// A connection after its handshake. In a box: each step that it is handed to keeps room for it.
+type Session = Box<TlsStream<Recorded<TcpStream>>>;
+
 /// What all listeners share.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -173,7 +176,7 @@ async fn handshake(
     address: SocketAddr,
     connection: &Connection,
     shared: &Shared,
-) -> Option<(TlsStream<Recorded<TcpStream>>, Binding)> {
+) -> Option<(Session, Binding)> {
     // Answers are small and whole: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
     let (config, stream, witness) = {
@@ -192,7 +195,7 @@ async fn handshake(
                     let (stream, connection) = stream.get_mut();
                     witness.binding(stream, connection)
                 });
-                return Some((stream, binding));
+                return Some((Box::new(stream), binding));
             }
             Err(fault) => fault.to_string(),
         },
@@ -203,7 +206,7 @@ async fn handshake(
 }
 
 async fn converse(
-    stream: TlsStream<Recorded<TcpStream>>,
+    stream: Session,
     binding: Binding,
     address: SocketAddr,
     connection: &Connection,
@@ -248,12 +251,7 @@ async fn converse(
 
 /// HTTP/2: requests at once, each handled as in HTTP/1.1. Bounded in what it keeps: the streams, their
 /// windows, the octets that wait to be sent, and what a client takes back before it is answered.
-async fn converse_http2(
-    stream: TlsStream<Recorded<TcpStream>>,
-    client: Client,
-    connection: &Connection,
-    shared: &Shared,
-) {
+async fn converse_http2(stream: Session, client: Client, connection: &Connection, shared: &Shared) {
     let address = client.judged.load().peer.address;
     let streams = Streams::new(Arc::clone(connection.progress()));
     let live_now = Arc::clone(&shared.live);

@@ -230,9 +230,16 @@ where
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
             enroll::answer(exchange.posted(request).await?).await
         }
-        Operation::ServerKeyGen => serverkeygen::answer(exchange.posted(request).await?).await,
+        // In a box each: the connections of all other requests should not be larger for them.
+        Operation::ServerKeyGen => {
+            let posted = Box::pin(exchange.posted(request)).await?;
+            Box::pin(serverkeygen::answer(posted)).await
+        }
         Operation::CsrAttrs => Ok(csrattrs::answer(&exchange, head.headers())),
-        Operation::FullCmc => fullcmc::answer(exchange.posted(request).await?).await,
+        Operation::FullCmc => {
+            let posted = Box::pin(exchange.posted(request)).await?;
+            Box::pin(fullcmc::answer(posted)).await
+        }
     }
 }
 
