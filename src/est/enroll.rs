@@ -74,18 +74,30 @@ pub(super) fn order(
         csr,
     };
     let decision = ra::decide(&endpoint.policy, request)?;
-    let facts = facts(identity, enrollment, &decision);
-    Ok(Order {
+    let Enrollment { operation, request_id, adapted, .. } = enrollment;
+    Ok(order_of(decision, endpoint, identity, operation, request_id, adapted))
+}
+
+/// What is to be issued by a decision; `adapted`: what was adapted to the client before it.
+pub(super) fn order_of(
+    decision: ra::Decision,
+    endpoint: &Endpoint,
+    identity: &Identity,
+    operation: Operation,
+    request_id: &RequestId,
+    adapted: &[&'static str],
+) -> Order {
+    Order {
+        facts: facts(identity, operation, adapted, &decision),
         content: decision.content,
         request_key: decision.request_key,
         repeat_window: endpoint.policy.rules.repeat_window,
         label: endpoint.label.clone(),
-        operation: Some(enrollment.operation),
+        operation: Some(operation),
         actor: identity.actor.clone(),
         predecessor: decision.predecessor,
-        request_id: enrollment.request_id.clone(),
-        facts,
-    })
+        request_id: request_id.clone(),
+    }
 }
 
 /// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
@@ -93,11 +105,12 @@ pub(super) fn order(
 /// otherwise; and what was decided. None of it relaxes a check.
 fn facts(
     identity: &Identity,
-    enrollment: Enrollment<'_>,
+    operation: Operation,
+    adapted: &[&'static str],
     decision: &ra::Decision,
 ) -> Vec<(&'static str, String)> {
-    let mut adapted = enrollment.adapted.to_vec();
-    if enrollment.operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
+    let mut adapted = adapted.to_vec();
+    if operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
         adapted.push("simpleenroll taken as renewal of the certificate shown");
     }
     let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));

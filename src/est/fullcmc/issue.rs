@@ -8,10 +8,9 @@ use super::{
     stop::{Stop, of_ours},
 };
 use crate::{
-    ca::{self, Issued, Order},
-    est::{Endpoint, Error, Service},
+    ca::{self, Issued},
+    est::{Endpoint, Error, Service, enroll::order_of},
     pki::cmc::StatusInfo,
-    ra::{Decision, Identity},
     store,
     types::Operation,
 };
@@ -58,18 +57,8 @@ impl Service {
         asker: &Asker<'_>,
         grant: Granted,
     ) -> Result<Issued, ca::Error> {
-        let facts = facts(&asker.identity, &grant.decision);
-        let order = Order {
-            content: grant.decision.content,
-            request_key: grant.decision.request_key,
-            repeat_window: endpoint.policy.rules.repeat_window,
-            label: endpoint.label.clone(),
-            operation: Some(Operation::FullCmc),
-            actor: asker.identity.actor.clone(),
-            predecessor: grant.decision.predecessor,
-            request_id: asker.request.request_id.clone(),
-            facts,
-        };
+        let (identity, id) = (&asker.identity, asker.request.request_id);
+        let order = order_of(grant.decision, endpoint, identity, Operation::FullCmc, id, &[]);
         let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         match tokio::spawn(async move { ca.issue(order, now).await }).await {
@@ -77,12 +66,4 @@ impl Service {
             Err(_) => Err(ca::Error::Store(store::Error::Unavailable("the task ended".to_owned()))),
         }
     }
-}
-
-/// For the event: by what scheme a password was proved, by what the CSR was bound to its connection,
-/// and what the decision says.
-fn facts(identity: &Identity, decision: &Decision) -> Vec<(&'static str, String)> {
-    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
-    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
-    scheme.into_iter().chain(linked).chain(decision.facts.iter().cloned()).collect()
 }
