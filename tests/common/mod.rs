@@ -584,26 +584,35 @@ pub(crate) fn csr_with(key: &str, arguments: &[&str]) -> Vec<u8> {
     openssl(&all)
 }
 
-/// A certificate (PEM) that openssl made just now, as if it had been valid since 2026 began: openssl 3.0
-/// cannot be told a start, and [`NOW`] is a day that goes by. Signed afresh by openssl with its issuer's
-/// key.
+/// A certificate (PEM) of openssl's with other dates: valid from the beginning of 2026, to 2049. openssl
+/// 3.0 counts from today's date and cannot be given a start, and no test may depend on the day on which it
+/// runs.
 pub(crate) fn backdated(pem: &[u8], issuer_key: &Path) -> Vec<u8> {
-    use der::{Decode, Encode, asn1::BitString};
+    dated(pem, issuer_key, "260101000000Z", "491231235959Z")
+}
+
+/// A certificate (PEM) of openssl's with other dates (UTCTime), signed afresh by openssl with its issuer's
+/// key.
+pub(crate) fn dated(pem: &[u8], issuer_key: &Path, not_before: &str, not_after: &str) -> Vec<u8> {
+    use der::{Any, Decode, Encode, Tag, Tagged, asn1::BitString};
     #[derive(der::Sequence)]
     struct Signed {
-        content: der::Any,
-        algorithm: der::Any,
+        content: Any,
+        algorithm: Any,
         signature: BitString,
     }
+    let time = |text: &str| Any::new(Tag::UtcTime, text.as_bytes()).unwrap();
     let der = openssl_with(&["x509", "-outform", "DER"], pem);
     let signed = Signed::from_der(&der).unwrap();
-    let mut content = signed.content.to_der().unwrap();
-    // notBefore is the first UTCTime.
-    let start = content.windows(2).position(|two| two == [0x17, 13]).unwrap() + 2;
-    content[start..start + 13].copy_from_slice(b"260101000000Z");
+    let mut fields: Vec<Any> = signed.content.decode_as().unwrap();
+    // version [0], serialNumber, signature, issuer, validity: openssl numbers no version 1.
+    let validity = fields.iter().position(|one| one.tag() == Tag::Sequence).unwrap() + 2;
+    let dates = vec![time(not_before), time(not_after)].to_der().unwrap();
+    fields[validity] = Any::from_der(&dates).unwrap();
+    let content = fields.to_der().unwrap();
     let key = issuer_key.to_str().unwrap();
     let signature = openssl_with(&["dgst", "-sha256", "-sign", key], &content);
-    let content = der::Any::from_der(&content).unwrap();
+    let content = Any::from_der(&content).unwrap();
     let signature = BitString::from_bytes(&signature).unwrap();
     let der = Signed { content, signature, ..signed }.to_der().unwrap();
     openssl_with(&["x509", "-inform", "DER"], &der)

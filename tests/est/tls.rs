@@ -346,13 +346,13 @@ async fn r_7030_3_3_2_c_path_validation_says_why_not() {
     let (ca, _) = stranger(folder.path(), "/CN=x", "");
     let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{ca:?}]")).await;
     let (csr, _) = new_csr(&["-subj", "/CN=x"]);
-    let sign = |extensions: &str, more: &[&str]| {
+    let sign = |extensions: &str, not_after: &str| {
         let key = new_key("EC");
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(at("c.csr"), csr_with(&key, &["-subj", "/CN=x"])).unwrap();
         std::fs::write(at("c.ext"), format!("subjectKeyIdentifier = hash\n{extensions}")).unwrap();
         let (request, ca, ca_key, ext) = (at("c.csr"), at("s-ca.pem"), at("s-ca.key"), at("c.ext"));
-        let mut arguments = vec![
+        let pem = openssl(&[
             "x509",
             "-req",
             "-inform",
@@ -367,25 +367,23 @@ async fn r_7030_3_3_2_c_path_validation_says_why_not() {
             "5",
             "-extfile",
             &ext,
-        ];
-        arguments.extend_from_slice(more);
-        let pem = backdated(&openssl(&arguments), &folder.path().join("s-ca.key"));
+        ]);
+        let pem = dated(&pem, &folder.path().join("s-ca.key"), "260101000000Z", not_after);
         Identity { pem: String::from_utf8(pem).unwrap(), key }
     };
-    let good = sign("extendedKeyUsage = clientAuth", &["-days", "9000"]);
+    let later = "491231235959Z";
+    let good = sign("extendedKeyUsage = clientAuth", later);
     assert_eq!(
         server.connect_as(&good).await.send(post("simpleenroll", &csr, "")).await.status,
         200
     );
-    for (extensions, more, reason) in [
-        ("extendedKeyUsage = serverAuth", ["-days", "9000"], "lacks clientAuth"),
-        ("basicConstraints = critical, CA:TRUE", ["-days", "9000"], "the certificate of a CA"),
-        ("", ["-days", "1"], "expired"),
+    // The server's clock stands at NOW, the noon of 2026-11-21.
+    for (extensions, not_after, reason) in [
+        ("extendedKeyUsage = serverAuth", later, "lacks clientAuth"),
+        ("basicConstraints = critical, CA:TRUE", later, "the certificate of a CA"),
+        ("", "261121115959Z", "expired"),
     ] {
-        if reason == "expired" {
-            server.clock.advance(std::time::Duration::from_secs(5 * 86_400));
-        }
-        let bad = sign(extensions, &more);
+        let bad = sign(extensions, not_after);
         let reply = server.connect_as(&bad).await.send(post("simpleenroll", &csr, "")).await;
         assert_eq!(reply.status, 401, "{reason}");
         assert!(reply.header("X-Reason").unwrap().contains(reason), "{reply:?}");
