@@ -407,7 +407,7 @@ pub enum ServerKeyGen {
 pub enum Base64Form {
     /// As the client's own request shows that it can read.
     Auto,
-    /// Lines of 64, CRLF.
+    /// Lines of 64 columns, each ended by LF.
     Wrapped,
     /// One line.
     Line,

@@ -76,8 +76,8 @@ pub(super) fn key_and_certificate(
     };
     // Letters and digits: libest reads the boundary by hand. No line of base64 begins with "--".
     let boundary = format!("estd{id}");
-    let key = Zeroizing::new(base64::encode(key, Layout::Wrapped));
-    let certificate = base64::encode(certs_only, Layout::Wrapped);
+    let key = Zeroizing::new(base64::encode_part(key));
+    let certificate = base64::encode_part(certs_only);
     let parts = [
         (key_type, key.as_slice()),
         ("application/pkcs7-mime; smime-type=certs-only", certificate.as_slice()),

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 pub enum Layout {
     /// One line, ended by LF.
     Line,
-    /// Lines of 64 columns, each ended by CRLF.
+    /// Lines of 64 columns, each ended by LF: coreutils' `base64 -d` rejects CR (D-02).
     Wrapped,
 }
 
@@ -117,26 +117,33 @@ fn malformed(code: &'static str, rule: &'static str, seen: impl std::fmt::Displa
     Error::Malformed(Fault::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
 }
 
-/// Encodes a body.
+/// Encodes a body: lines end with LF, the last one too.
 #[must_use]
 pub fn encode(der: &[u8], layout: Layout) -> Vec<u8> {
-    const COLUMNS: usize = 64;
-    let line = STANDARD.encode(der);
     match layout {
-        Layout::Line => {
-            let mut out = line.into_bytes();
-            out.push(b'\n');
-            out
-        }
-        Layout::Wrapped => {
-            let mut out = Vec::with_capacity(line.len() + line.len() / COLUMNS * 2 + 2);
-            for part in line.as_bytes().chunks(COLUMNS) {
-                out.extend_from_slice(part);
-                out.extend_from_slice(b"\r\n");
-            }
-            out
-        }
+        Layout::Line => lines(der, usize::MAX, b"\n"),
+        Layout::Wrapped => lines(der, COLUMNS, b"\n"),
     }
+}
+
+/// Encodes the content of a MIME part: lines of 64 columns, each ended by CRLF (RFC 2045 §6.8).
+#[must_use]
+pub fn encode_part(der: &[u8]) -> Vec<u8> {
+    lines(der, COLUMNS, b"\r\n")
+}
+
+/// libest reads 64 or 76 columns and no more.
+const COLUMNS: usize = 64;
+
+fn lines(der: &[u8], columns: usize, end: &[u8]) -> Vec<u8> {
+    let line = STANDARD.encode(der);
+    let ends = line.len() / columns + 1;
+    let mut out = Vec::with_capacity(line.len() + ends * end.len());
+    for part in line.as_bytes().chunks(columns) {
+        out.extend_from_slice(part);
+        out.extend_from_slice(end);
+    }
+    out
 }
 
 #[cfg(test)]
@@ -206,11 +213,15 @@ mod tests {
         let line = encode(&der, Layout::Line);
         assert!(!line[..line.len() - 1].contains(&b'\n') && line.ends_with(b"\n"));
         let wrapped = encode(&der, Layout::Wrapped);
-        assert!(wrapped.split(|octet| *octet == b'\n').all(|part| part.len() <= 65));
-        assert!(wrapped.ends_with(b"\r\n"));
+        assert!(wrapped.split(|byte| *byte == b'\n').all(|part| part.len() <= 64));
+        assert!(wrapped.ends_with(b"\n") && !wrapped.contains(&b'\r'));
         for layout in [Layout::Line, Layout::Wrapped] {
             let body = decode(&encode(&der, layout), false).unwrap();
             assert_eq!((body.der, body.layout), (der.to_vec(), layout));
         }
+        let part = String::from_utf8(encode_part(&der)).unwrap();
+        assert!(part.split("\r\n").all(|line| line.len() <= 64 && !line.contains(['\r', '\n'])));
+        assert!(part.ends_with("\r\n"));
+        assert_eq!(decode(part.as_bytes(), false).unwrap().der, der);
     }
 }

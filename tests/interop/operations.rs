@@ -202,3 +202,47 @@ fn usg_reads_csrattrs() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && text.contains("not supported"), "{text}");
 }
+
+/// proves: D-02
+///
+/// `curl … | base64 -d` as a script has it: coreutils' `base64 -d` reads LF and rejects CR. Inside
+/// multipart MIME demands CRLF, which `tr` takes away.
+#[test]
+fn base64_d_of_coreutils_reads_every_answer() {
+    let estd = start(
+        "[label.asking]\nprofile = \"asking\"\n[profile.asking]\nrequire_subject = [\"CN\"]\nkeys = [\"p-256\"]\n[label.keys]\nserverkeygen = \"on\"\n",
+    );
+    let script = r#"
+set -eu -o pipefail
+cd "$1"
+est="https://localhost:$2/.well-known/est"
+curl() { command curl --silent --show-error --fail-with-body --cacert "$ANCHOR" "$@"; }
+post() { curl "${@:2}" -H "Content-Type: application/pkcs10" --data-binary @request.b64 "$est/$1"; }
+certificates() { openssl pkcs7 -inform DER -print_certs | grep -c BEGIN; }
+
+curl "$est/cacerts" | base64 -d | certificates
+curl "$est/asking/csrattrs" | base64 -d | openssl asn1parse -inform DER >/dev/null
+
+openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -keyout key.pem -subj /CN=d \
+  -outform DER 2>/dev/null | openssl base64 >request.b64
+post simpleenroll --user "enroll:$EST_PASSWORD" | base64 -d | openssl pkcs7 -inform DER -print_certs -out cert.pem
+openssl x509 -in cert.pem -noout -subject
+post simplereenroll --cert cert.pem --key key.pem | base64 -d | certificates
+
+post keys/serverkeygen --user "enroll:$EST_PASSWORD" | tr -d '\r' >parts
+awk '/^--/ { n++; body = 0; next } /^$/ { body = 1; next } body { print > ("part" n) }' parts
+base64 -d part1 | openssl pkey -inform DER -noout
+base64 -d part2 | certificates
+"#;
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .arg(folder.path())
+        .arg(estd.port.to_string())
+        .env("ANCHOR", estd.anchor())
+        .env("EST_PASSWORD", &estd.password)
+        .output()
+        .unwrap();
+    let said = good("the script", output);
+    assert_eq!(said, "2\nsubject=CN = d\n1\n1\n");
+}
