@@ -575,8 +575,8 @@ fn expired_at(moment: Time) -> Shown {
 fn shown(peer: &Peer, now: Time) -> Shown {
     let Some(shown) = &peer.certificate else { return Shown::Nothing };
     let class = match &shown.verdict {
-        Verdict::Trusted(class) => Some(*class),
-        Verdict::Expired => None,
+        Verdict::Trusted { class, .. } => Some(*class),
+        Verdict::Expired { .. } => None,
         Verdict::NotYet(moment) => return not_yet(*moment, now),
         Verdict::Untrusted(reason) => return bad(reason),
     };

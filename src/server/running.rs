@@ -178,7 +178,11 @@ fn live(
 ) -> Result<Live, Error> {
     let (chain, key) = own.for_tls()?;
     // Our issuing CAs are anchors themselves: one signature less to verify for each client.
-    let of_ours = installation.cas.values().flat_map(|ca| [ca.issuing().der(), ca.root().der()]);
+    // All of them go before the roots, which two CAs may share.
+    let cas = || installation.cas.values();
+    let ours = cas()
+        .map(|ca| (ca.name(), ca.issuing().der()))
+        .chain(cas().map(|ca| (ca.name(), ca.root().der())));
     let listed = settings.client_trust.explicit.iter().map(Vec::as_slice);
     let implicit = settings.client_trust.implicit.iter().map(Vec::as_slice);
     let key_maker = KeyMaker::new(
@@ -200,7 +204,7 @@ fn live(
     Ok(Live {
         tls: tls::config(chain, key, settings.server.session_tickets, settings.server.http2)?,
         binds: settings.policies().any(|policy| policy.linking != Linking::Off),
-        databases: Arc::new(Databases::new(of_ours.chain(listed), implicit)?),
+        databases: Arc::new(Databases::new(ours, listed, implicit)?),
         clock: Arc::clone(&environment.clock),
         limits: Limits {
             handshake: settings.server.handshake_timeout,

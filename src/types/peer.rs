@@ -1,6 +1,6 @@
 //! The other end of a TLS connection.
 
-use super::{Binding, Spent, Time, TrustClass};
+use super::{Binding, CaName, Spent, Time, TrustClass};
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -34,13 +34,22 @@ pub struct ClientCertificate {
 /// its holder may read `/cacerts` and authenticate otherwise (D-09).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It leads to an anchor of this database.
-    Trusted(TrustClass),
+    /// It leads to an anchor.
+    Trusted {
+        /// The database that the anchor is in.
+        class: TrustClass,
+        /// The CA of this server whose root or issuing certificate ends the validated path, found
+        /// by subject and key. `None`: a third party's certificate.
+        issuer: Option<CaName>,
+    },
     /// It will at this moment: the certificate is not valid before. Since somebody has issued it,
     /// one of the clocks is wrong, or was.
     NotYet(Time),
     /// It led to an explicit anchor until the certificate expired.
-    Expired,
+    Expired {
+        /// As in [`Verdict::Trusted`].
+        issuer: Option<CaName>,
+    },
     /// It does not, for this reason, which may be told to the client.
     Untrusted(String),
 }

@@ -9,7 +9,7 @@
 use super::Error;
 use crate::{
     pki::{Certificate, extension::KeyUsage},
-    types::{ClientCertificate, Time, TrustClass, Verdict},
+    types::{CaName, ClientCertificate, Time, TrustClass, Verdict},
 };
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
@@ -98,14 +98,18 @@ enum Flaw {
 pub(super) struct Databases {
     explicit: Vec<TrustAnchor<'static>>,
     implicit: Vec<TrustAnchor<'static>>,
+    /// The CAs that own the first anchors of `explicit`, in the same order.
+    owners: Vec<CaName>,
 }
 
 impl Databases {
-    /// Takes the anchors, DER. Explicit ones are our CAs and what the operator lists beside them.
+    /// Reads the anchors, DER: the certificates of our CAs, the explicit ones that the operator
+    /// lists beside them, and the implicit ones.
     ///
     /// # Errors
-    /// [`Error::Tls`] if one is no certificate.
+    /// [`Error::Tls`] if one is not a certificate.
     pub(super) fn new<'a>(
+        ours: impl IntoIterator<Item = (&'a CaName, &'a [u8])>,
         explicit: impl IntoIterator<Item = &'a [u8]>,
         implicit: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Self, Error> {
@@ -114,10 +118,21 @@ impl Databases {
                 .map(|anchor| anchor.to_owned())
                 .map_err(|fault| Error::Tls(format!("a trust anchor cannot be read: {fault}")))
         };
+        let (owners, ours): (Vec<_>, Vec<_>) =
+            ours.into_iter().map(|(name, der)| (name.clone(), der)).unzip();
         Ok(Self {
-            explicit: explicit.into_iter().map(anchor).collect::<Result<_, _>>()?,
+            explicit: ours.into_iter().chain(explicit).map(anchor).collect::<Result<_, _>>()?,
             implicit: implicit.into_iter().map(anchor).collect::<Result<_, _>>()?,
+            owners,
         })
+    }
+
+    /// Returns the CA of ours that has this subject and key (both DER, without tag and length).
+    fn owner(&self, subject: &[u8], key: &[u8]) -> Option<&CaName> {
+        let (_, owner) = self.explicit.iter().zip(&self.owners).find(|(anchor, _)| {
+            *anchor.subject == *subject && *anchor.subject_public_key_info == *key
+        })?;
+        Some(owner)
     }
 
     /// Judges the chain that a client showed, end entity first.
@@ -128,9 +143,9 @@ impl Databases {
     ) -> Option<ClientCertificate> {
         let (end_entity, intermediates) = chain.split_first()?;
         let verdict = match self.validate(end_entity, intermediates, &self.explicit, now) {
-            Ok(()) => Verdict::Trusted(TrustClass::Explicit),
+            Ok(issuer) => Verdict::Trusted { class: TrustClass::Explicit, issuer },
             Err(explicit) => match self.validate(end_entity, intermediates, &self.implicit, now) {
-                Ok(()) => Verdict::Trusted(TrustClass::Implicit),
+                Ok(issuer) => Verdict::Trusted { class: TrustClass::Implicit, issuer },
                 // The more telling of the two: that it is unknown says nothing if it is known here.
                 Err(Flaw::Path(webpki::Error::UnknownIssuer)) => {
                     self.untrusted(end_entity, intermediates, &explicit)
@@ -160,8 +175,8 @@ impl Databases {
             // A label may renew it for a while, if nothing else is wrong with it. webpki looks at
             // the time before it looks at anything else.
             let then = Time::from_unix(not_after.as_secs());
-            if self.validate(end_entity, intermediates, &self.explicit, then).is_ok() {
-                return Verdict::Expired;
+            if let Ok(issuer) = self.validate(end_entity, intermediates, &self.explicit, then) {
+                return Verdict::Expired { issuer };
             }
         }
         Verdict::Untrusted(match flaw {
@@ -170,13 +185,14 @@ impl Databases {
         })
     }
 
+    /// Validates the chain (RFC 5280 §6). Returns the CA of ours that its path ends in.
     fn validate(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: Time,
-    ) -> Result<(), Flaw> {
+    ) -> Result<Option<CaName>, Flaw> {
         if anchors.is_empty() {
             return Err(Flaw::Path(webpki::Error::UnknownIssuer));
         }
@@ -204,7 +220,10 @@ impl Databases {
             Some(&issuers),
         );
         match path {
-            Ok(_) if allows(end_entity, KeyUsage::DIGITAL_SIGNATURE) => Ok(()),
+            Ok(path) if allows(end_entity, KeyUsage::DIGITAL_SIGNATURE) => {
+                let anchor = path.anchor();
+                Ok(self.owner(&anchor.subject, &anchor.subject_public_key_info).cloned())
+            }
             Ok(_) => Err(Flaw::Usage("one whose keyUsage lacks digitalSignature")),
             Err(_) if no_issuer.get() => {
                 Err(Flaw::Usage("one of an issuer whose keyUsage lacks keyCertSign"))
@@ -237,3 +256,9 @@ fn reason(fault: &webpki::Error) -> String {
         other => format!("one that does not validate ({other})"),
     }
 }
+
+#[cfg(test)]
+mod made;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+//! Certificates for the tests of path validation: any subject, issuer, key and extensions.
+
+use crate::{
+    pki::{
+        DistinguishedName, PrivateKey,
+        extension::{Extension, KeyUsage},
+        tbs::{self, ToBeSigned},
+    },
+    types::{KeyKind, Serial, Time},
+};
+use rustls::pki_types::CertificateDer;
+use std::time::Duration;
+
+/// The time at which the tests judge.
+pub(super) const NOW: Time = Time::from_unix(1_790_000_000);
+
+/// A name and a key: a CA or a device.
+pub(super) struct Party {
+    pub(super) name: DistinguishedName,
+    pub(super) key: PrivateKey,
+}
+
+impl Party {
+    /// A party with a new key.
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: DistinguishedName::from_text(name).unwrap(),
+            key: PrivateKey::generate(KeyKind::P256).unwrap(),
+        }
+    }
+
+    /// Certifies a CA.
+    pub(super) fn certify_ca(&self, subject: &Self) -> CertificateDer<'static> {
+        let extensions = vec![
+            Extension::key_usage(KeyUsage::KEY_CERT_SIGN).unwrap(),
+            Extension::ca(None).unwrap(),
+        ];
+        self.certify(subject, extensions, day(-1), day(1))
+    }
+
+    /// Certifies a device.
+    pub(super) fn certify_device(&self, subject: &Self) -> CertificateDer<'static> {
+        self.certify_device_for(subject, day(-1), day(1))
+    }
+
+    /// Certifies a device from one time to another.
+    pub(super) fn certify_device_for(
+        &self,
+        subject: &Self,
+        not_before: Time,
+        not_after: Time,
+    ) -> CertificateDer<'static> {
+        let extensions = vec![Extension::key_usage(KeyUsage::DIGITAL_SIGNATURE).unwrap()];
+        self.certify(subject, extensions, not_before, not_after)
+    }
+
+    fn certify(
+        &self,
+        subject: &Self,
+        extensions: Vec<Extension>,
+        not_before: Time,
+        not_after: Time,
+    ) -> CertificateDer<'static> {
+        let algorithm = self.key.signature_algorithm_der();
+        let tbs = ToBeSigned {
+            serial: &Serial::parse(&[1]).unwrap(),
+            signature_algorithm: algorithm,
+            issuer: self.name.der(),
+            not_before,
+            not_after,
+            subject: subject.name.der(),
+            spki: &subject.key.public_key_spki_der().unwrap(),
+            extensions,
+        }
+        .to_der()
+        .unwrap();
+        let (signature, _) = self.key.sign(&tbs).unwrap();
+        tbs::assemble(&tbs, algorithm, &signature).unwrap().into()
+    }
+}
+
+/// So many days after [`NOW`].
+pub(super) fn day(days: i64) -> Time {
+    let distance = Duration::from_secs(days.unsigned_abs() * 86_400);
+    if days < 0 { NOW.minus(distance) } else { NOW.plus(distance) }
+}
