@@ -89,7 +89,7 @@ const MODULES: [(&str, &[&str]); 20] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 26] = [
+const LIBRARIES: [(&str, &[&str]); 27] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
@@ -116,6 +116,7 @@ const LIBRARIES: [(&str, &[&str]); 26] = [
     ("pkcs8", &["pki"]),
     ("argon2", &["ra"]),
     ("tracing_subscriber", &["telemetry"]),
+    ("unicode_properties", &["types"]),
 ];
 
 /// The module that a file belongs to: the first folder or file name below `src/`.

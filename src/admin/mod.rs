@@ -12,7 +12,7 @@ use crate::{
     ra,
     store::{self, Account, Filter, Issuance, Password, State, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, Label, RevocationReason, Serial, Time},
+    types::{Actor, Label, RevocationReason, Serial, Time, escaped},
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -60,8 +60,12 @@ impl Error {
 impl From<store::Error> for Error {
     fn from(fault: store::Error) -> Self {
         match fault {
-            store::Error::NoSuchAccount(name) => Self::NotFound(format!("user {name:?}")),
-            store::Error::AccountExists(name) => Self::Exists(format!("user {name:?}")),
+            store::Error::NoSuchAccount(name) => {
+                Self::NotFound(format!("user \"{}\"", escaped(name).quote()))
+            }
+            store::Error::AccountExists(name) => {
+                Self::Exists(format!("user \"{}\"", escaped(name).quote()))
+            }
             other => Self::Store(other),
         }
     }
@@ -354,7 +358,7 @@ fn parse_label(text: &str) -> Result<Label, Error> {
 fn check_user_name(name: &str) -> Result<(), Error> {
     if name.len() > 128 || name.contains(':') || name.chars().any(char::is_control) {
         return Err(invalid(
-            name.chars().take(64).collect::<String>().escape_debug(),
+            escaped(name).at_most(64),
             "a user name has at most 128 octets, no colon and no control characters",
         ));
     }

@@ -12,7 +12,7 @@ use crate::{
     api,
     config::{self, Settings},
     server,
-    types::RevocationReason,
+    types::{RevocationReason, escaped_line},
 };
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -257,7 +257,7 @@ pub fn estd() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Failed { what, remedy }) => {
-            eprintln!("estd: {what}\n  remedy: {remedy}");
+            eprintln!("estd: {}\n  remedy: {}", escaped_line(what), escaped_line(remedy));
             ExitCode::FAILURE
         }
     }

@@ -2,7 +2,11 @@
 #![allow(clippy::print_stdout, reason = "what a command found goes to standard output")]
 
 use super::{CertCommand, Failure, Output, UserCommand, office::Office};
-use crate::{api, config::Settings};
+use crate::{
+    api,
+    config::Settings,
+    types::{escaped, escaped_json, escaped_line},
+};
 use std::io::{BufRead, Write};
 use zeroize::Zeroize;
 
@@ -70,7 +74,7 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
             }
             let before = if done.before { " before" } else { "" };
             let api::Revoked { serial, subject, revoked, reason, .. } = &done;
-            let subject = printable(subject);
+            let subject = escaped_line(subject);
             line(&format!("{serial} ({subject}) was revoked{before} at {revoked}: {reason}"))
         }
     }
@@ -146,7 +150,7 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
         ("reason", entry.revocation_reason.as_ref().unwrap_or(&none)),
     ];
     for (name, value) in lines {
-        line(&format!("{name:<12} {}", printable(value)))?;
+        line(&format!("{name:<12} {}", escaped_line(value)))?;
     }
     line(entry.pem.as_deref().unwrap_or_default().trim_end())
 }
@@ -158,7 +162,7 @@ pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure
     }
     for ca in &all.cas {
         for (role, one) in [("root", &ca.root), ("issuing CA", &ca.issuing)] {
-            line(&format!("{}: {role} {}", ca.name, printable(&one.subject)))?;
+            line(&format!("{}: {role} {}", ca.name, escaped_line(&one.subject)))?;
             line(&format!("  SHA-256   {}", one.sha256))?;
             line(&format!("  serial    {}", one.serial))?;
             line(&format!("  valid to  {}", one.not_after))?;
@@ -193,21 +197,21 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             if output.json {
                 json(&added)?;
             } else if let Some(password) = &added.password {
-                line(&format!("user {} password {password}", printable(&added.name)))?;
+                line(&format!("user {} password {password}", escaped(&added.name)))?;
                 line(if digest {
                     "The password is shown this once; a secret that can do what it can is kept."
                 } else {
                     "The password is shown this once; only a hash of it is kept."
                 })?;
             } else {
-                line(&format!("user {} added", printable(&added.name)))?;
+                line(&format!("user {} added", escaped(&added.name)))?;
             }
             added.password.zeroize();
             Ok(())
         }
         UserCommand::Remove { name } => {
             with_office(settings, async |office| office.remove_user(&name).await)?;
-            line(&format!("user {} removed", printable(&name)))
+            line(&format!("user {} removed", escaped(&name)))
         }
         UserCommand::List { output } => {
             let all = with_office(settings, async |office| office.users().await)?;
@@ -220,7 +224,8 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
                     .labels
                     .as_ref()
                     .map_or_else(|| "all".to_owned(), |labels| labels.join(","));
-                table.row([&user.added, &user.kept.join(","), &labels, &user.name])?;
+                let name = escaped(&user.name).to_string();
+                table.row([&user.added, &user.kept.join(","), &labels, &name])?;
             }
             Ok(())
         }
@@ -249,7 +254,8 @@ impl<const N: usize> Table<N> {
     }
 
     fn row(&mut self, cells: [&str; N]) -> Result<(), Failure> {
-        let cells = cells.map(printable);
+        // Subjects keep the backslashes of RFC 4514: the text can be pasted into a filter.
+        let cells = cells.map(|cell| escaped_line(cell).to_string());
         for (width, cell) in self.widths.iter_mut().zip(&cells) {
             *width = (*width).max(cell.chars().count());
         }
@@ -269,13 +275,9 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// What came from a client must not steer the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    line(&serde_json::to_string(value).map_err(|fault| Failure::new(fault, "report it"))?)
+    let text = serde_json::to_string(value).map_err(|fault| Failure::new(fault, "report it"))?;
+    line(&escaped_json(&text))
 }
 
 /// Prints a line. Whoever closed the pipe (`| head`) has seen enough.

@@ -149,10 +149,10 @@ async fn reload(file: &Path, running: &Running) {
             later.join(", ")
         ),
         Err(reason) => {
-            tracing::error!(
-                "{} was not put in force; the old settings stay: {reason}",
-                file.display()
-            );
+            tracing::error!("{} was not put in force; the old settings stay:", file.display());
+            for line in reason.lines() {
+                tracing::error!("{line}");
+            }
             if let Err(fault) = running.reload_refused(&reason).await {
                 tracing::error!("recording that: {fault}");
             }

@@ -3,7 +3,7 @@
 use crate::client::error::Refusal;
 use crate::client::{Error, Response};
 use crate::pki::{CertificateFields, cms};
-use crate::types::{Operation, Time};
+use crate::types::{Operation, Time, escaped_line};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::time::{Duration, SystemTime};
@@ -42,7 +42,7 @@ fn octets(
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(wanted) {
         let seen = printable(media_type);
-        return Err(malformed(operation, format!("its content type is {seen:?}, not {wanted}")));
+        return Err(malformed(operation, format!("its content type is \"{seen}\", not {wanted}")));
     }
     // RFC 8951 §3.1: white space anywhere; Content-Transfer-Encoding means nothing.
     let text: Vec<u8> =
@@ -107,9 +107,9 @@ fn retry_after(text: &str, now: Time) -> Option<Duration> {
     Some(Time::from(moment).since(now))
 }
 
-/// Makes text from afar fit for a terminal: no control characters, at most 500 characters.
+/// Makes text from afar fit for a terminal: hidden characters escaped, at most 500 characters.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(500).collect()
+    escaped_line(text).at_most(500).to_string()
 }
 
 #[cfg(test)]
@@ -153,7 +153,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the server answered 403: subject: CN=a is not CN=b[2J (request 00ff)"
+            "the server answered 403: subject: CN=a is not CN=b\\u{1b}[2J (request 00ff)"
         );
         assert!(error.later().is_none());
         let busy = read(&response(503, &[("retry-after", "7")], "")).unwrap_err();

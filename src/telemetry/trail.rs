@@ -6,8 +6,10 @@
 //! held, up to a limit, and written when there is room.
 
 use super::audit::{Event, EventId, Trail};
+use crate::types::{escaped, escaped_json};
 use serde_json::{Map, Value, json};
 use std::{
+    borrow::Cow,
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
@@ -258,12 +260,12 @@ fn write(orders: &Receiver<Order>, path: &Path, file: File, terminal: bool, lost
     lines.end();
 }
 
-/// One event as a line of JSON. `writer` and `number` are null for an event that was not committed.
+/// One event as a line of JSON, in ASCII as far as characters are hidden. `writer` and `number` are null for an event that was not committed.
 #[must_use]
 pub fn json_line(id: Option<EventId>, event: &Event) -> String {
     let details: Map<String, Value> =
         event.details.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    json!({
+    let line = json!({
         "writer": id.map(|id| id.writer),
         "number": id.map(|id| id.number),
         "at": event.at.to_string(),
@@ -272,18 +274,22 @@ pub fn json_line(id: Option<EventId>, event: &Event) -> String {
         "authenticated_by": event.actor.method.to_string(),
         "request": event.request_id,
         "details": details,
-    })
-    .to_string()
+    });
+    let line = line.to_string();
+    match escaped_json(&line) {
+        Cow::Owned(escaped) => escaped,
+        Cow::Borrowed(_) => line,
+    }
 }
 
 /// One event as a line for people.
 #[must_use]
 pub fn text_line(event: &Event) -> String {
     use std::fmt::Write as _;
-    let mut line = format!("{} by {}", event.name.as_str(), event.actor.to_string().escape_debug());
+    let mut line = format!("{} by {}", event.name.as_str(), escaped(&event.actor));
     for (name, value) in &event.details {
         // A String takes all that is written to it.
-        let _ = write!(line, " {name}={value:?}");
+        let _ = write!(line, " {name}=\"{}\"", escaped(value).quote());
     }
     if let Some(id) = &event.request_id {
         let _ = write!(line, " request={id}");

@@ -1,5 +1,6 @@
 //! What is wrong with a request, in a form that each reader of an error can use.
 
+use super::escaped;
 use std::{borrow::Cow, fmt};
 
 /// A rule that a request breaks: which, what was seen, what would pass.
@@ -19,8 +20,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// States a fault; what was seen, and what would pass if it is no constant, is cut and cleaned
-    /// of what does not print: both may hold what a client chose.
+    /// States a fault; what was seen, and what would pass if it is no constant, is cut and
+    /// escaped: both may hold what a client chose.
     pub fn new(
         code: &'static str,
         rule: impl Into<Cow<'static, str>>,
@@ -28,10 +29,10 @@ impl Fault {
         wanted: impl Into<Cow<'static, str>>,
     ) -> Self {
         let wanted = match wanted.into() {
-            Cow::Owned(text) => Cow::Owned(printable(&text, 400)),
+            Cow::Owned(text) => Cow::Owned(printable(text, 400)),
             constant @ Cow::Borrowed(_) => constant,
         };
-        Self { code, rule: rule.into(), seen: printable(&seen.to_string(), 120), wanted }
+        Self { code, rule: rule.into(), seen: printable(seen, 120), wanted }
     }
 }
 
@@ -43,16 +44,9 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
-fn printable(text: &str, longest: usize) -> String {
-    let mut out: String = text
-        .chars()
-        .take(longest)
-        .map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' })
-        .collect();
-    if text.chars().nth(longest).is_some() {
-        out.push_str("...");
-    }
-    out
+/// The text goes into header fields and terminals.
+fn printable(text: impl fmt::Display, longest: usize) -> String {
+    escaped(text).ascii().at_most(longest).to_string()
 }
 
 #[cfg(test)]
@@ -62,8 +56,8 @@ mod tests {
     #[test]
     fn what_was_seen_cannot_break_the_line_or_the_terminal() {
         let fault = Fault::new("a.b", "rule", "x\r\n\u{1b}[31my", "z");
-        assert_eq!(fault.to_string(), "a.b: rule; saw x???[31my; would pass: z");
+        assert_eq!(fault.to_string(), "a.b: rule; saw x\\r\\n\\u{1b}[31my; would pass: z");
         assert_eq!(Fault::new("a.b", "", "x".repeat(500), "").seen.len(), 123);
-        assert_eq!(Fault::new("a.b", "", "", "a\nb".to_owned()).wanted, "a?b");
+        assert_eq!(Fault::new("a.b", "", "", "a\nb".to_owned()).wanted, "a\\nb");
     }
 }

@@ -14,6 +14,7 @@ mod peer;
 mod revocation;
 mod san_kind;
 mod serial;
+mod text;
 mod time;
 
 pub use actor::{Actor, Method, TrustClass};
@@ -30,4 +31,5 @@ pub use peer::{ClientCertificate, Origin, Peer, Verdict};
 pub use revocation::{InvalidReason, RevocationReason};
 pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};
+pub use text::{Escaped, escaped, escaped_json, escaped_line};
 pub use time::Time;

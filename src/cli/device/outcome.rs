@@ -2,6 +2,7 @@
 
 use super::{TRY_LATER, files::FileError};
 use crate::pki::{CsrError, KeyError};
+use crate::types::escaped_line;
 use std::{fmt, io::Write};
 
 /// Why a command ends otherwise than well: what failed, what to do, and the exit code.
@@ -53,13 +54,19 @@ impl From<KeyError> for Failure {
     }
 }
 
-/// Prints a line; a reader that has gone away is no reason to stop half-way.
+/// Prints lines; a reader that has gone away is no reason to stop half-way. What a server chose
+/// cannot steer the terminal.
 pub(super) fn say(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    for line in text.to_string().lines() {
+        let _ = writeln!(std::io::stdout(), "{}", escaped_line(line));
+    }
 }
 
+/// Prints to standard error, as [`say`] does.
 pub(super) fn note(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "est: {text}");
+    for line in text.to_string().lines() {
+        let _ = writeln!(std::io::stderr(), "est: {}", escaped_line(line));
+    }
 }
 
 pub(super) fn complain(failure: &Failure) {
