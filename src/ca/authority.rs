@@ -19,7 +19,6 @@ pub struct Ca {
     key_identifier: Vec<u8>,
     signer: Arc<dyn Signer>,
     signature_algorithm: &'static [u8],
-    cacerts: Vec<u8>,
     pub(super) store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
 }
@@ -72,7 +71,6 @@ impl Ca {
         Ok(Self {
             key_identifier: issuing.subject_key_identifier().unwrap_or_default().to_vec(),
             signature_algorithm: algorithm::signature_identifier(signer.kind()),
-            cacerts: cms::certs_only([root.der(), issuing.der()])?,
             name,
             root,
             issuing,
@@ -110,10 +108,16 @@ impl Ca {
         }
     }
 
-    /// Root and issuing CA as certs-only CMS, DER: the answer of `/cacerts` (RFC 7030 §4.1.3).
-    #[must_use]
-    pub fn cacerts(&self) -> &[u8] {
-        &self.cacerts
+    /// Writes root and issuing CA as certs-only CMS, DER: the answer of `/cacerts` (RFC 7030 §4.1.3).
+    /// `server_root` is the root that the server's own certificate ends in; it is added unless it is
+    /// this CA's (D-38).
+    ///
+    /// # Errors
+    /// [`Error::Encoding`] if a certificate cannot be written again.
+    pub fn cacerts(&self, server_root: Option<&Certificate>) -> Result<Vec<u8>, Error> {
+        let foreign = server_root.filter(|root| root.der() != self.root.der());
+        let own = [self.root.der(), self.issuing.der()];
+        Ok(cms::certs_only(own.into_iter().chain(foreign.map(Certificate::der)))?)
     }
 
     /// Issues a certificate, or finds the one that an equal order got before.

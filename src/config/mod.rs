@@ -319,6 +319,8 @@ pub struct Policy {
     pub expired_grace: Duration,
     /// Whether an enrolment's answer holds the issuing CA's certificate beside the device's (D-28).
     pub include_chain: bool,
+    /// Whether `/cacerts` also holds the root of the CA that issued the server's certificate (D-38).
+    pub server_root: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
     pub repeat_window: Duration,
     /// What `/csrattrs` says.

@@ -45,6 +45,7 @@ pub struct Service {
 pub struct Endpoint {
     label: Option<Label>,
     ca: Arc<Ca>,
+    cacerts: Vec<u8>,
     policy: ra::Policy,
     csrattrs: csrattrs::Offer,
 }
@@ -62,6 +63,8 @@ impl Service {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
+        let server_ca = &settings.server_certificate.ca;
+        let server_root = cas.get(server_ca).ok_or_else(|| format!("CA {server_ca}"))?.root();
         let endpoint = |label: Option<&Label>, rules: &config::Policy| {
             let ca = cas.get(&rules.ca).ok_or_else(|| format!("CA {}", rules.ca))?;
             let profile = settings.profiles.get(&rules.profile);
@@ -71,6 +74,9 @@ impl Service {
             Ok::<_, String>(Arc::new(Endpoint {
                 label: label.cloned(),
                 ca: Arc::clone(ca),
+                cacerts: ca
+                    .cacerts(rules.server_root.then_some(server_root))
+                    .map_err(|fault| format!("CA {}: {fault}", rules.ca))?,
                 csrattrs: csrattrs::Offer::new(&profile, rules)?,
                 policy: ra::Policy { rules: rules.clone(), profile: Arc::new(profile) },
             }))
@@ -161,10 +167,11 @@ impl Endpoint {
         }
     }
 
-    /// The answer of `/cacerts`: certs-only CMS, DER (RFC 7030 §4.1.3).
+    /// The answer of `/cacerts`: certs-only CMS, DER (RFC 7030 §4.1.3). It holds the label's CA and,
+    /// with `server_root`, the root by which its clients verify this server (D-38).
     #[must_use]
     pub fn cacerts(&self) -> &[u8] {
-        self.ca.cacerts()
+        &self.cacerts
     }
 
     /// The answer of `/csrattrs`, DER; none if nothing is asked for (RFC 7030 §4.5.2).

@@ -21,6 +21,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 /// What is on disk, opened.
@@ -81,7 +82,11 @@ impl Installation {
         private_folder(&folder)?;
         let mut cas = BTreeMap::new();
         for (name, rules) in &settings.cas {
-            let ca = open_ca(settings, &folder, name, rules, &store, &entropy, now).await?;
+            // A client picks its label's anchor by the latest notAfter (RFC 7030 §4.1.3). CAs that are
+            // made together with equal lifetimes must not end together with the server's.
+            let serves = *name == settings.server_certificate.ca;
+            let begins = if serves { now } else { now.plus(Duration::from_secs(1)) };
+            let ca = open_ca(settings, &folder, name, rules, &store, &entropy, begins).await?;
             cas.insert(name.clone(), Arc::new(ca));
         }
         Ok(Self { store, cas })

@@ -22,6 +22,7 @@ mod database;
 mod digest;
 mod faults;
 mod fullcmc;
+mod labels;
 mod linking;
 mod names;
 mod nodes;

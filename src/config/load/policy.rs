@@ -83,6 +83,7 @@ pub(super) fn policy(
             Duration::ZERO..=366 * DAY,
         ),
         include_chain: section.boolean("include_chain", false),
+        server_root: section.boolean("server_root", true),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
         csrattrs: csrattrs(section.section("csrattrs")),
     };
