@@ -49,7 +49,7 @@ fn a_client_survives_with_the_bag_of_its_label() {
             let pem = fs::read_to_string(&bag).unwrap();
             let last = pem
                 .split_inclusive("-----END CERTIFICATE-----\n")
-                .filter_map(|one| estd_certificate(one))
+                .filter_map(estd_certificate)
                 .filter(|one| one.issuer().der() == one.subject().der())
                 .max_by_key(|one| one.not_after());
             let root = fs::read_to_string(estd.path(&format!("data/ca/{ca}/root.pem"))).unwrap();
@@ -60,6 +60,6 @@ fn a_client_survives_with_the_bag_of_its_label() {
 
 fn estd_certificate(pem: &str) -> Option<estd::pki::Certificate> {
     let start = pem.find("-----BEGIN")?;
-    let (_, der) = der::pem::decode_vec(pem[start..].as_bytes()).unwrap();
+    let (_, der) = der::pem::decode_vec(&pem.as_bytes()[start..]).unwrap();
     Some(estd::pki::Certificate::parse(&der).unwrap())
 }
