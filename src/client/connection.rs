@@ -3,6 +3,7 @@
 use crate::binding::{End, Recorded, Witness};
 use crate::client::error::{TlsFault, tls_fault};
 use crate::client::password::Password;
+use crate::client::trust::{Criteria, ServerChain};
 use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, keygen};
 use crate::clock::Clock;
 use crate::digest::Target;
@@ -17,7 +18,7 @@ use hyper::client::conn::http1;
 use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,6 +61,7 @@ pub(super) struct Peer {
     pub(super) password: Password,
     pub(super) timeouts: Timeouts,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) criteria: Arc<Criteria>,
 }
 
 /// A connection that stands. Requests go one after the other over the same TLS session.
@@ -88,11 +90,8 @@ async fn within<T>(
 }
 
 impl Connection {
-    pub(super) async fn open(
-        peer: Arc<Peer>,
-        connector: &TlsConnector,
-        name: ServerName<'static>,
-    ) -> Result<Self, Error> {
+    pub(super) async fn open(peer: Arc<Peer>, connector: &TlsConnector) -> Result<Self, Error> {
+        let name = peer.criteria.name.clone();
         let address = (peer.server.host(), peer.server.port());
         let unreachable = |source| Error::Connect { server: peer.server.to_string(), source };
         let stream =
@@ -137,8 +136,11 @@ impl Connection {
         self.certificates.iter().map(|certificate| certificate.to_vec()).collect()
     }
 
-    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    /// The same chain, to be verified by other anchors.
+    #[must_use]
+    pub fn server_chain(&self) -> ServerChain {
+        let criteria = Arc::clone(&self.peer.criteria);
+        ServerChain { certificates: self.certificates.clone(), criteria }
     }
 
     /// Whether this connection speaks TLS 1.3.

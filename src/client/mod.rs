@@ -28,7 +28,7 @@ pub use error::{Error, Refusal, TlsFault};
 pub use hyper::HeaderMap;
 pub use keygen::MadeKey;
 pub use pem::{certificates_from_pem, certificates_to_pem};
-pub use trust::{Trust, fingerprint, parse_fingerprint, show_fingerprint};
+pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
 use crate::clock::Clock;
 use crate::clock::SystemClock;
@@ -49,7 +49,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
-use trust::{Anchors, Verifier};
+use trust::{Anchors, Criteria, Verifier};
 use zeroize::Zeroizing;
 
 /// How long the client waits for the server.
@@ -159,7 +159,6 @@ impl ClientConfig {
 /// An EST client for one server.
 pub struct Client {
     config: ClientConfig,
-    name: ServerName<'static>,
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     peer: Arc<Peer>,
@@ -177,8 +176,19 @@ struct Trusted {
     connector: TlsConnector,
     /// The same without the device's certificate.
     anonymous: TlsConnector,
-    /// The answer to `/cacerts` that the bootstrap verified.
-    bag: Option<Vec<Vec<u8>>>,
+    /// What the bootstrap by fingerprint verified.
+    bootstrapped: Option<CaCertificates>,
+}
+
+/// CA certificates from a verified server (RFC 7030 §4.1).
+#[derive(Debug, Clone)]
+pub struct CaCertificates {
+    /// What `/cacerts` of the label answered, each as DER.
+    pub bag: Vec<Vec<u8>>,
+    /// The chain of the server that answered.
+    pub server: ServerChain,
+    /// The certificate whose fingerprint was given; it need not be in the bag.
+    pub pinned: Option<Vec<u8>>,
 }
 
 struct ClockTime(Arc<dyn Clock>);
@@ -222,17 +232,33 @@ impl Client {
             Some(identity) => Some(certified_key(identity)?),
             None => None,
         };
+        let criteria = Arc::new(Criteria {
+            name,
+            algorithms: provider.signature_verification_algorithms,
+            accept_cmc_ra: config.accept_cmc_ra,
+            clock: Arc::clone(&config.clock),
+        });
         let peer = Arc::new(Peer {
             server: config.server.clone(),
             label: config.label.clone(),
             password: Password::new(config.account.clone())?,
             timeouts: config.timeouts,
             clock: Arc::clone(&config.clock),
+            criteria,
         });
-        if let Trust::Anchors(anchors) = &config.trust {
-            Anchors::sort(anchors, config.accept_cmc_ra)?;
+        let client = Self { config, provider, identity, peer, trusted: OnceCell::new() };
+        client.configured()?;
+        Ok(client)
+    }
+
+    /// The anchors of the configuration; none with a fingerprint.
+    fn configured(&self) -> Result<Option<Anchors>, Error> {
+        let sort = |sets: &[_]| Anchors::sort(sets, self.config.accept_cmc_ra).map(Some);
+        match &self.config.trust {
+            Trust::Fingerprint(_) => Ok(None),
+            Trust::Anchors(anchors) => sort(std::slice::from_ref(anchors)),
+            Trust::AnyOf(sets) => sort(sets),
         }
-        Ok(Self { config, name, provider, identity, peer, trusted: OnceCell::new() })
     }
 
     /// Connects to the server and verifies it. With a fingerprint, the first call fetches and
@@ -242,18 +268,26 @@ impl Client {
     /// [`Error::Connect`], [`Error::Timeout`], [`Error::Tls`], [`Error::Fingerprint`].
     pub async fn connect(&self) -> Result<Connection, Error> {
         let trusted = self.trusted().await?;
-        Connection::open(Arc::clone(&self.peer), &trusted.connector, self.name.clone()).await
+        Connection::open(Arc::clone(&self.peer), &trusted.connector).await
     }
 
     /// Fetches the CA certificates (RFC 7030 §4.1), each as DER, from a server that is verified.
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::cacerts`].
-    pub async fn cacerts(&self) -> Result<Vec<Vec<u8>>, Error> {
-        if let Some(bag) = &self.trusted().await?.bag {
-            return Ok(bag.clone());
+    pub async fn cacerts(&self) -> Result<CaCertificates, Error> {
+        if let Some(bootstrapped) = &self.trusted().await?.bootstrapped {
+            return Ok(bootstrapped.clone());
         }
-        self.connect().await?.cacerts().await
+        let mut connection = self.connect().await?;
+        let bag = connection.cacerts().await?;
+        Ok(CaCertificates { bag, server: connection.server_chain(), pinned: None })
+    }
+
+    /// The certificate with the fingerprint that was given, once the bootstrap has found it.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&[u8]> {
+        self.trusted.get()?.bootstrapped.as_ref()?.pinned.as_deref()
     }
 
     /// Enrolls over a new connection; see [`Connection::simple_enroll`].
@@ -297,55 +331,77 @@ impl Client {
     async fn trusted(&self) -> Result<&Trusted, Error> {
         self.trusted
             .get_or_try_init(|| async {
-                match &self.config.trust {
-                    Trust::Fingerprint(wanted) => self.bootstrap(wanted).await,
-                    Trust::Anchors(anchors) => {
-                        let anchors = Anchors::sort(anchors, self.config.accept_cmc_ra)?;
-                        self.trusting(anchors, None)
-                    }
+                match (&self.config.trust, self.configured()?) {
+                    (Trust::Fingerprint(wanted), _) => self.bootstrap(wanted).await,
+                    (_, Some(anchors)) => self.trusting(anchors, None),
+                    (_, None) => Err(trust::no_anchors()),
                 }
             })
             .await
     }
 
-    /// Fetches `/cacerts` from somebody not yet trusted, without any credentials; keeps the
+    /// Fetches `/cacerts` from a server not trusted yet, without any credentials; keeps the
     /// certificate that has the fingerprint as the only anchor; and believes nothing before the
     /// chain shown in that same handshake leads to it (RFC 7030 §4.1.1). The handshake's signature
-    /// was verified, so the whole answer came from whom the anchor vouches for.
+    /// was verified, so the whole answer came from the server that the anchor vouches for.
+    ///
+    /// The CA of a label need not be the CA of the server's certificate. So the certificate is also
+    /// searched in the chain that the server shows, and in `/cacerts` without a label. It may come
+    /// from anywhere: its fingerprint is what is trusted.
     async fn bootstrap(&self, wanted: &[u8; 32]) -> Result<Trusted, Error> {
+        let stranger = self.connector(None, None)?;
+        let label = self.config.label.clone();
+        let (bag, server) = self.unverified_cacerts(&stranger, label.clone()).await?;
+        let mut candidates = bag.clone();
+        add_candidates(&mut candidates, &[], &server);
+        let found = |candidates: &[Vec<u8>]| {
+            candidates.iter().find(|each| fingerprint(each) == *wanted).cloned()
+        };
+        let mut pinned = found(&candidates);
+        if pinned.is_none()
+            && label.is_some()
+            && let Ok((bag, server)) = self.unverified_cacerts(&stranger, None).await
+        {
+            add_candidates(&mut candidates, &bag, &server);
+            pinned = found(&candidates);
+        }
+        let Some(pinned) = pinned else {
+            return Err(Error::Fingerprint {
+                seen: candidates.iter().map(|each| describe(each)).collect(),
+            });
+        };
+        let helpers = candidates.iter().filter(|each| **each != pinned);
+        let anchors = Anchors::new([&pinned], helpers, self.config.accept_cmc_ra)?;
+        server.verify(&anchors).map_err(|error| Error::Tls((&error).into()))?;
+        self.trusting(anchors, Some(CaCertificates { bag, server, pinned: Some(pinned) }))
+    }
+
+    /// Fetches `/cacerts` of a label from a server that is not verified.
+    async fn unverified_cacerts(
+        &self,
+        stranger: &TlsConnector,
+        label: Option<Label>,
+    ) -> Result<(Vec<Vec<u8>>, ServerChain), Error> {
         let peer = Arc::new(Peer {
             server: self.config.server.clone(),
-            label: self.config.label.clone(),
+            label,
             password: Password::new(None)?,
             timeouts: self.config.timeouts,
             clock: Arc::clone(&self.config.clock),
+            criteria: Arc::clone(&self.peer.criteria),
         });
-        let stranger = self.connector(None, None)?;
-        let mut connection = Connection::open(peer, &stranger, self.name.clone()).await?;
-        let bag = connection.cacerts().await?;
-        let (found, others): (Vec<_>, Vec<_>) =
-            bag.iter().partition(|certificate| fingerprint(certificate) == *wanted);
-        if found.is_empty() {
-            return Err(Error::Fingerprint {
-                seen: bag.iter().map(|each| describe(each)).collect(),
-            });
-        }
-        let anchors = Anchors::new(found, others, self.config.accept_cmc_ra)?;
-        let Some((leaf, intermediates)) = connection.chain().split_first() else {
-            return Err(Error::Tls(TlsFault::UnknownIssuer));
-        };
-        let now = ClockTime(Arc::clone(&self.config.clock)).unix();
-        let algorithms = self.provider.signature_verification_algorithms;
-        anchors
-            .verify(leaf, intermediates, &self.name, now, &algorithms)
-            .map_err(|error| Error::Tls((&error).into()))?;
-        self.trusting(anchors, Some(bag))
+        let mut connection = Connection::open(peer, stranger).await?;
+        Ok((connection.cacerts().await?, connection.server_chain()))
     }
 
-    fn trusting(&self, anchors: Anchors, bag: Option<Vec<Vec<u8>>>) -> Result<Trusted, Error> {
+    fn trusting(
+        &self,
+        anchors: Anchors,
+        bootstrapped: Option<CaCertificates>,
+    ) -> Result<Trusted, Error> {
         let anonymous = self.connector(Some(anchors.clone()), None)?;
         let connector = self.connector(Some(anchors), self.identity.clone())?;
-        Ok(Trusted { connector, anonymous, bag })
+        Ok(Trusted { connector, anonymous, bootstrapped })
     }
 
     /// Hears by which scheme the server wants the password, if it is to come with a certificate.
@@ -360,7 +416,7 @@ impl Client {
         }
         let anonymous = &self.trusted().await?.anonymous;
         let peer = Arc::clone(&self.peer);
-        let mut connection = Connection::open(peer, anonymous, self.name.clone()).await?;
+        let mut connection = Connection::open(peer, anonymous).await?;
         let path = connection.path(operation);
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/pkcs10"));
@@ -412,6 +468,16 @@ const fn has_aes_128(suite: CipherSuite) -> bool {
             | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
             | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
     )
+}
+
+/// Adds the certificates of a bag, and the CA certificates of the chain shown, once each.
+fn add_candidates(candidates: &mut Vec<Vec<u8>>, bag: &[Vec<u8>], server: &ServerChain) {
+    let shown = server.certificates.iter().skip(1).map(|each| each.to_vec());
+    for certificate in bag.iter().cloned().chain(shown) {
+        if !candidates.contains(&certificate) {
+            candidates.push(certificate);
+        }
+    }
 }
 
 /// Fingerprint and subject, for a person to compare.

@@ -36,7 +36,8 @@ extendedKeyUsage = clientAuth
 const ASKED: &str = "MCkGCSqGSIb3DQEJBzARBgkqhkiG9w0BAQExBAICEAAGCSqGSIb3DQEBCw==";
 
 /// `/cacerts`, `/csrattrs` (with the label `asks`), `/simpleenroll` and `/simplereenroll` over TLS. Labels choose how it misbehaves:
-/// `busy`, `pending` (the first time), `other-key`.
+/// `busy`, `pending` (the first time), `other-key`. The label `factory` has the CA of that name, and
+/// `/cacerts` there holds nothing else; under `both` it holds the server's root as well.
 pub(crate) struct CannedServer {
     pub(crate) port: u16,
     pub(crate) folder: tempfile::TempDir,
@@ -61,13 +62,15 @@ fn openssl(folder: &Path, arguments: &str, input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Root, issuing CA under it, server under that: `NAME.pem` and `NAME.key`.
+/// Root, issuing CA under it, server under that, and `factory`, a root with no part in the server's
+/// chain: `NAME.pem` and `NAME.key`.
 fn make_pki(folder: &Path) {
     std::fs::write(folder.join("c.cnf"), CONFIGURATION).unwrap();
     for (name, issuer, section) in [
         ("root", None, "ca"),
         ("issuing", Some("root"), "ca"),
         ("server", Some("issuing"), "server"),
+        ("factory", None, "ca"),
     ] {
         let signer = issuer
             .map_or_else(String::new, |issuer| format!("-CA {issuer}.pem -CAkey {issuer}.key"));
@@ -138,6 +141,7 @@ async fn serve(
     let mut roots = RootCertStore::empty();
     roots.add(openssl(folder, "x509 -in root.pem -outform DER", b"").into()).unwrap();
     roots.add(openssl(folder, "x509 -in issuing.pem -outform DER", b"").into()).unwrap();
+    roots.add(openssl(folder, "x509 -in factory.pem -outform DER", b"").into()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -200,8 +204,13 @@ async fn answer(
             .body(Full::default())
             .unwrap()
     };
+    let label = path.split('/').nth(3).unwrap();
     if path.ends_with("/cacerts") {
-        return Ok(certs_only("-certfile issuing.pem -certfile root.pem"));
+        return Ok(certs_only(match label {
+            "factory" => "-certfile factory.pem",
+            "both" => "-certfile factory.pem -certfile root.pem",
+            _ => "-certfile issuing.pem -certfile root.pem",
+        }));
     }
     if path.ends_with("/csrattrs") {
         return Ok(match path.split('/').nth(3).unwrap() {
@@ -226,10 +235,13 @@ async fn answer(
         "endless" => hyper::Response::new(Full::new(vec![b'A'; MAX_ANSWER + 1].into())),
         _ => {
             let csr = STANDARD.decode(body).unwrap();
+            let ca = if matches!(label, "factory" | "both") { "factory" } else { "issuing" };
             let pem = openssl(
                 folder,
-                "x509 -req -inform DER -CA issuing.pem -CAkey issuing.key -days 1 -copy_extensions \
-                 copy -extfile c.cnf -extensions device",
+                &format!(
+                    "x509 -req -inform DER -CA {ca}.pem -CAkey {ca}.key -days 1 -copy_extensions \
+                     copy -extfile c.cnf -extensions device"
+                ),
                 &csr,
             );
             let file = tempfile::NamedTempFile::new().unwrap();
@@ -254,8 +266,9 @@ async fn r_7030_4_1_1_bootstraps_by_the_fingerprint_of_either_ca() {
     let server = CannedServer::start();
     for ca in ["root", "issuing"] {
         let trust = Trust::Fingerprint(fingerprint(&server.der(ca)));
-        let bag = server.client(trust).cacerts().await.unwrap();
-        assert_eq!(bag.len(), 2);
+        let answer = server.client(trust).cacerts().await.unwrap();
+        assert_eq!(answer.bag.len(), 2);
+        assert_eq!(answer.pinned, Some(server.der(ca)));
     }
     let wrong = server.client(Trust::Fingerprint([7; 32])).cacerts().await.unwrap_err();
     assert!(matches!(&wrong, Error::Fingerprint { seen } if seen.len() == 2), "{wrong}");

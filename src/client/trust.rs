@@ -1,6 +1,7 @@
 //! Whether the server is the right one (RFC 7030 §3.6 and §4.1.1).
 
 use crate::client::Error;
+use crate::clock::Clock;
 use crate::pki::CertificateFields;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
@@ -11,6 +12,8 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use std::sync::Arc;
+use std::time::Duration;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, SubjectKeyIdentifier};
 
 /// id-kp-cmcRA (RFC 6402 §2.10).
@@ -23,6 +26,8 @@ pub enum Trust {
     /// `/cacerts` answers with, the self-signed ones are anchors and the others only help to build
     /// the chain; if none is self-signed, each is an anchor.
     Anchors(Vec<Vec<u8>>),
+    /// Several such sets, each of them sorted by itself: a server under any of them is trusted.
+    AnyOf(Vec<Vec<Vec<u8>>>),
     /// SHA-256 over the DER of one CA certificate of the server. The client fetches `/cacerts`
     /// before it trusts anybody, finds that certificate, and then checks the very connection that
     /// it came over (RFC 7030 §4.1.1, with the fingerprint in place of the human).
@@ -100,15 +105,23 @@ pub(super) struct Anchors {
 }
 
 impl Anchors {
-    /// Sorts certificates into anchors and helpers, as [`Trust::Anchors`] has it.
-    pub(super) fn sort(certificates: &[Vec<u8>], accept_cmc_ra: bool) -> Result<Self, Error> {
-        let (own, other): (Vec<_>, Vec<_>) =
-            certificates.iter().partition(|certificate| is_self_signed(certificate));
-        if own.is_empty() {
-            Self::new(other, [], accept_cmc_ra)
-        } else {
-            Self::new(own, other, accept_cmc_ra)
+    /// Sorts each set into anchors and helpers, as [`Trust::Anchors`] describes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no anchor, or one cannot be used.
+    pub(super) fn sort(sets: &[Vec<Vec<u8>>], accept_cmc_ra: bool) -> Result<Self, Error> {
+        let (mut anchors, mut helpers) = (Vec::new(), Vec::new());
+        for set in sets {
+            let (own, other): (Vec<_>, Vec<_>) =
+                set.iter().partition(|certificate| is_self_signed(certificate));
+            if own.is_empty() {
+                anchors.extend(other);
+            } else {
+                anchors.extend(own);
+                helpers.extend(other);
+            }
         }
+        Self::new(anchors, helpers, accept_cmc_ra)
     }
 
     pub(super) fn new<'a>(
@@ -124,10 +137,7 @@ impl Anchors {
             })?;
         }
         if roots.is_empty() {
-            return Err(Error::Config {
-                what: "the trust anchors",
-                why: "there are none".to_owned(),
-            });
+            return Err(no_anchors());
         }
         let helpers =
             helpers.into_iter().map(|helper| CertificateDer::from(helper.clone())).collect();
@@ -166,6 +176,50 @@ impl Anchors {
             )) if self.accept_cmc_ra && has_cmc_ra(leaf) => Ok(()),
             verdict => verdict,
         }
+    }
+}
+
+pub(super) fn no_anchors() -> Error {
+    Error::Config { what: "the trust anchors", why: "there are none".to_owned() }
+}
+
+/// How a server is judged beside the anchors: its name, and by which algorithms.
+pub(super) struct Criteria {
+    pub(super) name: ServerName<'static>,
+    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    pub(super) accept_cmc_ra: bool,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Criteria {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Criteria").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The chain that a verified server showed in the handshake.
+#[derive(Debug, Clone)]
+pub struct ServerChain {
+    /// The server's own certificate first.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) criteria: Arc<Criteria>,
+}
+
+impl ServerChain {
+    /// Verifies the chain and the server's name by this set of certificates alone, sorted as
+    /// [`Trust::Anchors`] describes. Returns whether they hold.
+    #[must_use]
+    pub fn leads_to(&self, set: &[Vec<u8>]) -> bool {
+        Anchors::sort(&[set.to_vec()], self.criteria.accept_cmc_ra)
+            .is_ok_and(|anchors| self.verify(&anchors).is_ok())
+    }
+
+    pub(super) fn verify(&self, anchors: &Anchors) -> Result<(), rustls::Error> {
+        let Some((leaf, intermediates)) = self.certificates.split_first() else {
+            return Err(rustls::Error::NoCertificatesPresented);
+        };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(self.criteria.clock.now().unix()));
+        anchors.verify(leaf, intermediates, &self.criteria.name, now, &self.criteria.algorithms)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    files::{self, FileError},
+    anchors::Anchors,
     options::{Common, config},
     outcome::say,
 };
@@ -11,10 +11,7 @@ use crate::{
     pki::CertificateFields,
 };
 use clap::Args;
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::{io::Write, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct CaCerts {
@@ -29,16 +26,17 @@ pub(super) struct CaCerts {
 }
 
 pub(super) async fn cacerts(command: CaCerts) -> Result<(), Failure> {
-    let ca_file = command.out.join("ca.pem");
-    let client = Client::new(config(&command.common, &ca_file)?)?;
-    let bag = client.cacerts().await?;
+    let anchors = Anchors::read(&command.out, &command.common)?;
+    let client = Client::new(config(&command.common, &anchors))?;
+    let answer = client.cacerts().await?;
+    let bag = &answer.bag;
     if command.print {
         let pem = certificates_to_pem(bag.iter().map(Vec::as_slice));
         let _ = std::io::stdout().write_all(pem.as_bytes());
         return Ok(());
     }
-    write_anchors(&ca_file, &bag)?;
-    for certificate in &bag {
+    anchors.keep_all(&answer)?;
+    for certificate in bag {
         let fields = CertificateFields::parse(certificate)?;
         say(format_args!(
             "{} SHA256:{}",
@@ -46,15 +44,6 @@ pub(super) async fn cacerts(command: CaCerts) -> Result<(), Failure> {
             show_fingerprint(&fingerprint(certificate))
         ));
     }
-    say(format_args!("{} written", ca_file.display()));
+    say(format_args!("{} written", anchors.ca.display()));
     Ok(())
-}
-
-pub(super) fn write_anchors(path: &Path, bag: &[Vec<u8>]) -> Result<(), FileError> {
-    let pem = certificates_to_pem(bag.iter().map(Vec::as_slice));
-    // A device checks its anchors often; its flash need not wear for what is there already.
-    if files::read_if_there(path)?.as_deref() == Some(pem.as_bytes()) {
-        return Ok(());
-    }
-    files::write(path, pem.as_bytes(), 0o644)
 }

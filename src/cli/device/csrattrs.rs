@@ -2,6 +2,7 @@
 
 use super::{
     Failure,
+    anchors::Anchors,
     options::{Common, config},
     outcome::{note, say},
     request::wait,
@@ -29,7 +30,8 @@ pub(super) struct Csrattrs {
 }
 
 pub(super) async fn csrattrs(command: Csrattrs) -> Result<(), Failure> {
-    let client = Client::new(config(&command.common, &command.out.join("ca.pem"))?)?;
+    let anchors = Anchors::read(&command.out, &command.common)?;
+    let client = Client::new(config(&command.common, &anchors))?;
     let answer = match client.connect().await?.csrattrs().await {
         Err(Error::Refused(refusal)) if matches!(refusal.status, 404 | 501) => {
             say("the server does not say what it asks of a request");

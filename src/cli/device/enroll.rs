@@ -1,7 +1,9 @@
 //! `est enroll` (RFC 7030 §4.2.1).
 
 use super::{
-    Failure, csrattrs,
+    Failure,
+    anchors::Anchors,
+    csrattrs,
     files::{self, Pair},
     options::{Common, Credentials, Names, Shown, account, config, passphrase},
     outcome::note,
@@ -48,13 +50,13 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
-    let ca_file = command.out.join("ca.pem");
+    let anchors = Anchors::read(&command.out, &command.common)?;
     let pair = Pair {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.out.join("cert.pem"),
     };
     // Everything that can be wrong with the call is looked at before a file changes.
-    let mut config = config(&command.common, &ca_file)?;
+    let mut config = config(&command.common, &anchors);
     let request = command.names.request()?;
     config.identity = command.shown.identity(passphrase)?;
     config.account = account;
@@ -104,6 +106,6 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
     let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
     let request = csrattrs::answering(request, &asked, &key)?;
     let wish = Wish { request, key: &key, link, linking_asked: asked.asks_for_linking() };
-    let certificate = ask(&client, Operation::SimpleEnroll, &wish, &ca_file, max_wait).await?;
+    let certificate = ask(&client, Operation::SimpleEnroll, &wish, &anchors, max_wait).await?;
     put(&pair, &certificate, waiting, passphrase)
 }

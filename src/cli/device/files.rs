@@ -84,6 +84,15 @@ pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileErr
     sync_folder(path)
 }
 
+/// Removes a file that may be absent, durably.
+pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(fault("remove", path)(error)),
+    }
+}
+
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     fs::rename(from, to).map_err(fault("replace", to))?;
     sync_folder(to)

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong call, 75 try later (the request is pending, or
 //! the server is busy). What the key and certificate files go through is told in `files.rs`.
 
+mod anchors;
 mod cacerts;
 mod csrattrs;
 mod enroll;
@@ -35,6 +36,8 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 refused or failed, 2 wrong call,
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fetch the CA certificates into ca.pem.
+    ///
+    /// If they do not verify the server, its anchors are kept beside them in server-ca.pem.
     ///
     /// The first time, give the fingerprint of the CA that the server's operator tells you:
     /// est cacerts --server HOST --fingerprint HEX
@@ -174,6 +177,58 @@ mod tests {
             .collect();
         left.sort();
         assert_eq!(left, ["ca.pem", "cert.pem", "key.pem"]);
+    }
+
+    /// First-user finding 1, D-38: a label whose CA did not issue the server's certificate.
+    #[test]
+    fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
+        let server = CannedServer::start();
+        let url = format!("https://localhost:{}", server.port);
+        let root = show_fingerprint(&fingerprint(&server.der("root")));
+        let root_file = server.folder.path().join("root.pem");
+        let password = server.folder.path().join("password");
+        std::fs::write(&password, "secret\n").unwrap();
+        let login = ["--user", "device", "--password-file", password.to_str().unwrap()];
+        let enroll = [&["enroll", "--subject", "CN=d"], &login[..]].concat();
+        let good = |folder: &tempfile::TempDir, arguments: &[&str]| {
+            let more = ["--server", &url, "--out", folder.path().to_str().unwrap()];
+            let call = ["est"].iter().chain(arguments).chain(&more).map(OsString::from);
+            let (code, success) = (run(call), ExitCode::SUCCESS);
+            assert_eq!(format!("{code:?}"), format!("{success:?}"), "{arguments:?}");
+        };
+        let holds = |folder: &tempfile::TempDir, name: &str, expected: &[&str]| {
+            let pem = std::fs::read(folder.path().join(name)).unwrap();
+            let mut expected: Vec<_> = expected.iter().map(|ca| server.der(ca)).collect();
+            let mut seen = certificates_from_pem(&pem).unwrap();
+            expected.sort();
+            seen.sort();
+            assert!(seen == expected, "{name}");
+        };
+        // By anchors that were fetched before, by a fingerprint at once, and by a file.
+        for first in [
+            vec![vec!["cacerts", "--fingerprint", &root], enroll.clone()],
+            vec![[&enroll[..], &["--fingerprint", &root]].concat()],
+            vec![[&enroll[..], &["--cacert", root_file.to_str().unwrap()]].concat()],
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let (last, before) = first.split_last().unwrap();
+            for call in before {
+                good(&folder, call);
+            }
+            good(&folder, &[last, &["--label", "factory"][..]].concat());
+            for _ in 0..2 {
+                good(&folder, &["reenroll", "--label", "factory"]);
+                holds(&folder, "ca.pem", &["factory"]);
+                let server_ca = std::fs::read(folder.path().join("server-ca.pem")).unwrap();
+                let server_ca = certificates_from_pem(&server_ca).unwrap();
+                assert!(server_ca.contains(&server.der("root")));
+            }
+            // A label whose CA certificates verify the server, too, replaces all anchors.
+            good(&folder, &["reenroll", "--label", "both"]);
+            holds(&folder, "ca.pem", &["factory", "root"]);
+            assert!(!folder.path().join("server-ca.pem").exists());
+            good(&folder, &["reenroll", "--label", "both"]);
+        }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What more than one command of `est` is told: the server, whom to trust, who asks, for what names.
 
-use super::{Failure, files};
+use super::{Failure, anchors::Anchors, files};
 use crate::{
     client::{
-        Account, ClientConfig, Identity, ServerAddress, TlsVersions, Trust, certificates_from_pem,
+        Account, ClientConfig, Identity, ServerAddress, TlsVersions, certificates_from_pem,
         parse_fingerprint,
     },
     pki::{AltName, CsrBuilder, CsrError, PrivateKey},
@@ -27,7 +27,7 @@ pub(super) struct Common {
     /// The label that chooses CA and profile (RFC 7030 §3.2.2).
     #[arg(long)]
     pub(super) label: Option<Label>,
-    /// Trust anchors, as PEM [default: ca.pem in the folder, if it is there].
+    /// Trust anchors, as PEM [default: ca.pem and server-ca.pem in the folder].
     #[arg(long, value_name = "FILE", conflicts_with = "fingerprint")]
     pub(super) cacert: Option<PathBuf>,
     /// SHA-256 of one of the server's CA certificates, in hexadecimal: trusts that CA.
@@ -130,25 +130,8 @@ impl Shown {
     }
 }
 
-pub(super) fn config(common: &Common, ca_file: &Path) -> Result<ClientConfig, Failure> {
-    let trust = match (common.fingerprint, &common.cacert) {
-        (Some(fingerprint), _) => Trust::Fingerprint(fingerprint),
-        (None, Some(path)) => Trust::Anchors(certificates_from_pem(&files::read(path)?)?),
-        (None, None) => match files::read_if_there(ca_file)? {
-            Some(pem) => Trust::Anchors(certificates_from_pem(&pem)?),
-            None => {
-                return Err(Failure::wrong_call(
-                    format_args!(
-                        "nothing says which server to trust: neither --cacert nor --fingerprint \
-                         is given, and there is no {}",
-                        ca_file.display()
-                    ),
-                    "ask the server's operator for the SHA-256 fingerprint of the CA and give it \
-                     with --fingerprint",
-                ));
-            }
-        },
-    };
+pub(super) fn config(common: &Common, anchors: &Anchors) -> ClientConfig {
+    let trust = anchors.trust();
     let mut config = ClientConfig::new(common.server.clone(), trust);
     config.label = common.label.clone();
     config.accept_cmc_ra = common.accept_cmc_ra;
@@ -157,7 +140,7 @@ pub(super) fn config(common: &Common, ca_file: &Path) -> Result<ClientConfig, Fa
         Some(Tls::V12) => TlsVersions::Tls12,
         Some(Tls::V13) => TlsVersions::Tls13,
     };
-    Ok(config)
+    config
 }
 
 pub(super) fn identity(

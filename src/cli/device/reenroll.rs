@@ -1,7 +1,9 @@
 //! `est reenroll` (RFC 7030 §4.2.2).
 
 use super::{
-    Failure, csrattrs,
+    Failure,
+    anchors::Anchors,
+    csrattrs,
     files::Pair,
     options::{Common, Credentials, account, config, identity, passphrase, rfc4514},
     request::{Wish, ask, finished, new_key, put},
@@ -54,12 +56,12 @@ pub(super) struct Reenroll {
 pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let ca_file = command.out.join("ca.pem");
+    let anchors = Anchors::read(&command.out, &command.common)?;
     let pair = Pair {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),
     };
-    let mut config = config(&command.common, &ca_file)?;
+    let mut config = config(&command.common, &anchors);
     if finished(&pair, passphrase)? {
         return Ok(());
     }
@@ -87,7 +89,7 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
     let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
     let request = csrattrs::answering(request, &asked, key)?;
     let wish = Wish { request, key, link, linking_asked: asked.asks_for_linking() };
-    let certificate = ask(&client, Operation::SimpleReenroll, &wish, &ca_file, max_wait).await?;
+    let certificate = ask(&client, Operation::SimpleReenroll, &wish, &anchors, max_wait).await?;
     put(&pair, &certificate, !command.renew, passphrase)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Failure,
-    cacerts::write_anchors,
+    anchors::Anchors,
     files::{self, FileError, Pair, Recovered},
     options::Link,
     outcome::{note, say},
@@ -60,10 +60,10 @@ pub(super) async fn ask(
     client: &Client,
     operation: Operation,
     wish: &Wish<'_>,
-    ca_file: &Path,
+    anchors: &Anchors,
     max_wait: Duration,
 ) -> Result<Vec<u8>, Failure> {
-    ask_with(client, operation, ca_file, max_wait, async |connection| {
+    ask_with(client, operation, anchors, max_wait, async |connection| {
         let csr = wish.csr(connection.binding())?;
         if operation == Operation::SimpleReenroll {
             connection.simple_reenroll(&csr).await
@@ -78,21 +78,29 @@ pub(super) async fn ask(
 pub(super) async fn ask_with<T>(
     client: &Client,
     operation: Operation,
-    ca_file: &Path,
+    anchors: &Anchors,
     max_wait: Duration,
     request: impl AsyncFn(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
-    let mut anchors_written = false;
+    let mut anchors_kept = false;
     let mut challenged = false;
     loop {
         let outcome = async {
             client.hear(operation).await?;
             let mut connection = client.connect().await?;
-            if !anchors_written {
-                let bag = connection.cacerts().await?;
-                write_anchors(ca_file, &bag)?;
-                anchors_written = true;
+            if !anchors_kept {
+                match connection.cacerts().await {
+                    Ok(bag) => anchors.keep(client, &connection, bag)?,
+                    Err(error @ (Error::Refused(_) | Error::Malformed { .. }))
+                        if error.later().is_none() =>
+                    {
+                        note(format_args!("the CA certificates are not refreshed: {error}"));
+                        anchors.keep_trusted(client, &connection)?;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                anchors_kept = true;
                 if !connection.is_open().await {
                     connection = client.connect().await?;
                 }

@@ -1,7 +1,9 @@
 //! `est serverkeygen` (RFC 7030 §4.4).
 
 use super::{
-    Failure, csrattrs,
+    Failure,
+    anchors::Anchors,
+    csrattrs,
     files::{self, Pair},
     options::{Common, Credentials, Link, Names, Shown, account, config, identity, passphrase},
     request::{Wish, ask_with, finished, put},
@@ -104,12 +106,12 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
-    let ca_file = command.out.join("ca.pem");
+    let anchors = Anchors::read(&command.out, &command.common)?;
     let pair = Pair { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
     // Everything that can be wrong with the call is looked at before a file changes.
     let decrypts = Decrypts::read(&command, passphrase)?;
     let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
-    let mut config = config(&command.common, &ca_file)?;
+    let mut config = config(&command.common, &anchors);
     config.identity = command.shown.identity(passphrase)?;
     config.account = account;
     if decryption.is_none() {
@@ -138,7 +140,7 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     let linking_asked =
         link == Link::Auto && csrattrs::asked(&client, max_wait).await?.asks_for_linking();
     let wish = Wish { request, key: &key, link, linking_asked };
-    let made = ask_with(&client, Operation::ServerKeyGen, &ca_file, max_wait, async |connection| {
+    let made = ask_with(&client, Operation::ServerKeyGen, &anchors, max_wait, async |connection| {
         let csr = wish.csr(connection.binding())?;
         connection.server_key_gen(&csr, decryption).await
     })

@@ -1,0 +1,133 @@
+//! What a device trusts, and the two files that hold it.
+//!
+//! `ca.pem` is what `/cacerts` of the label answered: the CA certificates of the label, and with
+//! most servers those that verify the server, too. They replace what was there (RFC 7030 §4.1.3).
+//!
+//! A label's CA need not be the CA of the server's certificate. If `ca.pem` alone would not verify
+//! the server any more, the anchors that did are kept beside it in `server-ca.pem`. A server is
+//! trusted under either file. `server-ca.pem` is removed as soon as `ca.pem` does alone.
+
+use super::{
+    Failure,
+    files::{self, FileError},
+    options::Common,
+};
+use crate::client::{
+    CaCertificates, Client, Connection, ServerChain, Trust, certificates_from_pem,
+    certificates_to_pem,
+};
+use std::path::{Path, PathBuf};
+
+/// The files of anchors in a folder, and what they held at the start.
+#[derive(Debug)]
+pub(super) struct Anchors {
+    pub(super) ca: PathBuf,
+    server: PathBuf,
+    /// The sets of certificates that are trusted in this run; none with a fingerprint.
+    trusted: Vec<Vec<Vec<u8>>>,
+    fingerprint: Option<[u8; 32]>,
+}
+
+impl Anchors {
+    /// Reads what to trust: what the call names, otherwise the files of the folder.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or none at all.
+    pub(super) fn read(folder: &Path, common: &Common) -> Result<Self, Failure> {
+        let (ca, server) = (folder.join("ca.pem"), folder.join("server-ca.pem"));
+        let mut trusted = Vec::new();
+        if let Some(path) = &common.cacert {
+            trusted.push(certificates_from_pem(&files::read(path)?)?);
+        } else if common.fingerprint.is_none() {
+            for path in [&server, &ca] {
+                if let Some(pem) = files::read_if_there(path)? {
+                    trusted.push(certificates_from_pem(&pem)?);
+                }
+            }
+            if trusted.is_empty() {
+                return Err(Failure::wrong_call(
+                    format_args!(
+                        "no trust anchor: neither --cacert nor --fingerprint is given, and there \
+                         is no {}",
+                        ca.display()
+                    ),
+                    "ask the server's operator for the SHA-256 fingerprint of the CA and give it \
+                     with --fingerprint",
+                ));
+            }
+        }
+        Ok(Self { ca, server, trusted, fingerprint: common.fingerprint })
+    }
+
+    /// What the client verifies the server by.
+    pub(super) fn trust(&self) -> Trust {
+        match self.fingerprint {
+            Some(fingerprint) => Trust::Fingerprint(fingerprint),
+            None => Trust::AnyOf(self.trusted.clone()),
+        }
+    }
+
+    /// Keeps what `/cacerts` answered over a connection.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn keep(
+        &self,
+        client: &Client,
+        connection: &Connection,
+        bag: Vec<Vec<u8>>,
+    ) -> Result<(), FileError> {
+        let pinned = client.pinned().map(<[u8]>::to_vec);
+        self.keep_all(&CaCertificates { bag, server: connection.server_chain(), pinned })
+    }
+
+    /// Keeps CA certificates, and the server's anchors beside them if they are others.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn keep_all(&self, answer: &CaCertificates) -> Result<(), FileError> {
+        let CaCertificates { bag, server, pinned } = answer;
+        if server.leads_to(bag) {
+            write(&self.ca, bag)?;
+            return files::remove(&self.server);
+        }
+        // The anchors of the server first: power may fail between the two files.
+        write(&self.server, &self.of_server(server, pinned.as_ref()))?;
+        write(&self.ca, bag)
+    }
+
+    /// Keeps the server's anchors where `/cacerts` gave nothing, so that the next run has some.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub(super) fn keep_trusted(
+        &self,
+        client: &Client,
+        connection: &Connection,
+    ) -> Result<(), FileError> {
+        if files::read_if_there(&self.ca)?.is_some() {
+            return Ok(());
+        }
+        let pinned = client.pinned().map(<[u8]>::to_vec);
+        write(&self.server, &self.of_server(&connection.server_chain(), pinned.as_ref()))
+    }
+
+    /// The anchors by which this server was verified.
+    fn of_server(&self, server: &ServerChain, pinned: Option<&Vec<u8>>) -> Vec<Vec<u8>> {
+        if let Some(pinned) = pinned {
+            return vec![pinned.clone()];
+        }
+        let sufficient = self.trusted.iter().find(|set| server.leads_to(set));
+        sufficient.cloned().unwrap_or_else(|| self.trusted.concat())
+    }
+}
+
+/// Writes certificates unless the file holds just them: a device checks its anchors often, and its
+/// flash need not wear.
+fn write(path: &Path, certificates: &[Vec<u8>]) -> Result<(), FileError> {
+    let pem = certificates_to_pem(certificates.iter().map(Vec::as_slice));
+    if files::read_if_there(path)?.as_deref() == Some(pem.as_bytes()) {
+        return Ok(());
+    }
+    files::write(path, pem.as_bytes(), 0o644)
+}
