@@ -121,6 +121,18 @@ impl Certificate {
         self.san.as_ref()
     }
 
+    /// Whether both have the same names: the subject by value in order, the subjectAltName as a set
+    /// of encodings; both absent is equal, one absent is not (D-08).
+    #[must_use]
+    pub fn has_names_of(&self, other: &Self) -> bool {
+        let san = match (&self.san, &other.san) {
+            (Some(one), Some(other)) => one.same_as(other),
+            (None, None) => true,
+            _ => false,
+        };
+        san && self.subject.same_as(&other.subject)
+    }
+
     /// keyUsage; without one the key is for everything.
     ///
     /// # Errors

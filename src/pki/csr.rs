@@ -1,7 +1,7 @@
 //! PKCS#10 certification requests (RFC 2986).
 
 use super::{
-    DistinguishedName, Error, PublicKey, SubjectAltName, algorithm,
+    DistinguishedName, Error, PublicKey, SubjectAltName, algorithm, canonical,
     extension::{self, Requested},
     oid,
 };
@@ -363,6 +363,7 @@ fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>>
         let mut reader = SliceReader::new(whole)?;
         let (oid, values) = reader.sequence(|attribute| {
             let oid = attribute.decode()?;
+            canonical::check_oid(&oid)?;
             let values: AnyRef<'a> = attribute.decode()?;
             der::Tagged::tag(&values).assert_eq(Tag::Set)?;
             Ok::<_, der::Error>((oid, values.value()))

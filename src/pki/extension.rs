@@ -1,6 +1,6 @@
 //! Certificate extensions: those a CSR asks for, and those a certificate gets.
 
-use super::{Error, algorithm::described, oid};
+use super::{Error, algorithm::described, canonical, oid};
 use crate::types::Fault;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -44,6 +44,7 @@ fn read(der: &[u8]) -> der::Result<Vec<Requested>> {
         while !list.is_finished() {
             out.push(list.sequence(|extension| {
                 let oid = extension.decode()?;
+                canonical::check_oid(&oid)?;
                 let critical: Option<bool> = extension.decode()?;
                 let value: &OctetStringRef = extension.decode()?;
                 Ok::<_, der::Error>(Requested {
@@ -80,12 +81,14 @@ impl KeyUsage {
             malformed("keyUsage is a BIT STRING (RFC 5280 section 4.2.1.3)", fault)
         })?;
         let mut usage = 0u16;
+        let mut unknown = false;
         for (position, set) in bits.bits().enumerate() {
             if set && position < 9 {
                 usage |= 1 << position;
             }
+            unknown |= set && position >= 9;
         }
-        if usage == 0 || bits.bit_len() > 16 {
+        if usage == 0 || unknown {
             return Err(malformed(
                 "keyUsage has at least one bit set and none that is unknown (RFC 5280 section 4.2.1.3)",
                 "none, or unknown ones",
@@ -165,6 +168,11 @@ struct CaConstraints {
 }
 
 impl Extension {
+    /// The bytes inside its OCTET STRING.
+    pub(super) fn value(&self) -> &[u8] {
+        self.value.as_bytes()
+    }
+
     fn new(oid: ObjectIdentifier, critical: bool, value: Vec<u8>) -> der::Result<Self> {
         Ok(Self { oid, critical, value: OctetString::new(value)? })
     }

@@ -5,6 +5,7 @@
 
 pub mod algorithm;
 pub mod base64;
+mod canonical;
 pub mod cert;
 mod challenge;
 mod change_subject_name;

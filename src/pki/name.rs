@@ -1,6 +1,6 @@
 //! Distinguished names (RFC 5280 §4.1.2.4, §4.1.2.6).
 
-use super::{Error, algorithm::described, oid};
+use super::{Error, algorithm::described, canonical, oid};
 use crate::types::Fault;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -92,13 +92,16 @@ impl DistinguishedName {
         self.rdns == other.rdns
     }
 
-    /// Checks what a certificate's subject may hold: strings as PrintableString or UTF8String
+    /// Checks what a certificate's subject may hold: DER throughout, strings as PrintableString or UTF8String
     /// (IA5String where the type asks for it), nothing empty, no control characters, no more
     /// than the upper bounds of X.520.
     ///
     /// # Errors
     /// [`Error::Unacceptable`] naming the attribute.
     pub fn check_as_subject(&self) -> Result<(), Error> {
+        canonical::check(&self.der).map_err(|defect| {
+            unacceptable(defect, "the one encoding that DER has for the subject")
+        })?;
         let mut reader = SliceReader::new(&self.der).map_err(|_| unreadable().0)?;
         reader
             .sequence(|rdns| {
@@ -248,8 +251,11 @@ fn folded(value: AnyRef<'_>) -> (Option<Tag>, Vec<u8>) {
             let units = octets
                 .chunks_exact(2)
                 .map(|pair| pair.iter().fold(0u16, |sum, octet| (sum << 8) | u16::from(*octet)));
-            let text: String = char::decode_utf16(units).map(|c| c.unwrap_or('\u{fffd}')).collect();
-            (None, text.into_bytes())
+            match char::decode_utf16(units).collect::<Result<String, _>>() {
+                Ok(text) => (None, text.into_bytes()),
+                // No text: only the same bytes are the same value.
+                Err(_) => (Some(Tag::BmpString), octets.to_vec()),
+            }
         }
         tag => (Some(tag), octets.to_vec()),
     }
@@ -383,6 +389,12 @@ mod tests {
         assert!(a.same_as(&b));
         assert_ne!(a, b);
         assert!(!name("CN=a").same_as(&name("CN=A")));
+        // BMPStrings that are no text equal nothing but themselves.
+        let bmp = |unit: &str| {
+            DistinguishedName::parse(&hex(&format!("300d310b300906035504031e02{unit}"))).unwrap()
+        };
+        assert!(bmp("0061").same_as(&a));
+        assert!(!bmp("d800").same_as(&bmp("d801")) && bmp("d800").same_as(&bmp("d800")));
         assert!(!name("CN=a,O=b").same_as(&name("O=b,CN=a")));
         assert!(!name("CN=a").same_as(&name("O=a")));
     }

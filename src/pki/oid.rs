@@ -71,10 +71,29 @@ oids! {
     BASIC_CONSTRAINTS = "2.5.29.19";
     /// nameConstraints.
     NAME_CONSTRAINTS = "2.5.29.30";
+    /// cRLDistributionPoints.
+    CRL_DISTRIBUTION_POINTS = "2.5.29.31";
+    /// certificatePolicies.
+    CERTIFICATE_POLICIES = "2.5.29.32";
+    /// authorityInfoAccess (RFC 5280 §4.2.2.1).
+    AUTHORITY_INFO_ACCESS = "1.3.6.1.5.5.7.1.1";
     /// authorityKeyIdentifier.
     AUTHORITY_KEY_IDENTIFIER = "2.5.29.35";
     /// extKeyUsage.
     EXTENDED_KEY_USAGE = "2.5.29.37";
+
+    /// User principal name, an otherName (szOID_NT_PRINCIPAL_NAME of Microsoft).
+    UPN = "1.3.6.1.4.1.311.20.2.3";
+    /// id-on-hardwareModuleName (RFC 4108 §5).
+    HARDWARE_MODULE_NAME = "1.3.6.1.5.5.7.8.4";
+    /// id-on-xmppAddr (RFC 6120 §13.7.1.4).
+    XMPP_ADDRESS = "1.3.6.1.5.5.7.8.5";
+    /// id-on-dnsSRV (RFC 4985 §2).
+    DNS_SRV = "1.3.6.1.5.5.7.8.7";
+    /// id-on-naiRealm (RFC 7585 §2.2).
+    NAI_REALM = "1.3.6.1.5.5.7.8.8";
+    /// id-on-SmtpUTF8Mailbox (RFC 9598 §3).
+    SMTP_UTF8_MAILBOX = "1.3.6.1.5.5.7.8.9";
 
     /// id-kp-serverAuth.
     SERVER_AUTH = "1.3.6.1.5.5.7.3.1";

@@ -1,9 +1,9 @@
 //! subjectAltName (RFC 5280 §4.2.1.6).
 
-use super::{Error, algorithm::described};
+use super::{Error, algorithm::described, canonical, oid};
 use crate::types::{Fault, SanKind, is_dns_name};
 use const_oid::ObjectIdentifier;
-use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber};
+use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -97,7 +97,7 @@ impl SubjectAltName {
 
     /// Checks that each name is one of the kinds `accepted` and well formed: DNS names in
     /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 octets,
-    /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6).
+    /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6), otherNames with one value in DER.
     ///
     /// # Errors
     /// [`Error::Unacceptable`] naming the entry.
@@ -125,6 +125,12 @@ impl Entry {
                 format!("entries of kind {}", accepted.join(", ")),
             );
         };
+        if let Err(defect) = canonical::check(&self.der) {
+            return fault(
+                "each entry of subjectAltName is in DER (RFC 5280 section 4.1)",
+                format!("the one encoding that DER has for it, not: {defect}"),
+            );
+        }
         let text = std::str::from_utf8(&self.octets).unwrap_or_default();
         match kind {
             SanKind::Dns if !is_dns_name(text) => fault(
@@ -143,9 +149,52 @@ impl Entry {
                 "an rfc822Name is an ASCII mailbox (RFC 5280 section 4.2.1.6)",
                 "an address such as someone@example.com".to_owned(),
             ),
-            _ => Ok(()),
+            SanKind::Other => match other_name(&self.octets) {
+                Ok((type_id, value)) if has_type_of(type_id, value) => Ok(()),
+                Ok(_) => fault(
+                    "the value of an otherName has the ASN.1 type that its type-id stands for",
+                    "a value of that type".to_owned(),
+                ),
+                Err(defect) => fault(
+                    "an otherName is a type-id and one value with the tag [0] (RFC 5280 section 4.2.1.6)",
+                    format!("a type-id and a value, not: {defect}"),
+                ),
+            },
+            SanKind::Dns | SanKind::Ip | SanKind::Uri | SanKind::Email => Ok(()),
         }
     }
+}
+
+/// OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }, without its tag.
+fn other_name(content: &[u8]) -> der::Result<(ObjectIdentifier, AnyRef<'_>)> {
+    let mut reader = SliceReader::new(content)?;
+    let type_id = reader.decode()?;
+    let explicit: AnyRef<'_> = reader.decode()?;
+    reader.finish()?;
+    explicit.tag().assert_eq(Tag::ContextSpecific { constructed: true, number: TagNumber(0) })?;
+    Ok((type_id, AnyRef::from_der(explicit.value())?))
+}
+
+/// Whether a value has the type that its type-id stands for, as far as that is known here: readers
+/// take these apart. Any other type-id may have any value.
+fn has_type_of(type_id: ObjectIdentifier, value: AnyRef<'_>) -> bool {
+    let expected = match type_id {
+        oid::UPN | oid::XMPP_ADDRESS | oid::NAI_REALM | oid::SMTP_UTF8_MAILBOX => Tag::Utf8String,
+        oid::DNS_SRV => Tag::Ia5String,
+        oid::HARDWARE_MODULE_NAME => {
+            let mut reader = match SliceReader::new(value.value()) {
+                Ok(reader) if value.tag() == Tag::Sequence => reader,
+                _ => return false,
+            };
+            let fields = Tag::peek(&reader).is_ok_and(|tag| tag == Tag::ObjectIdentifier)
+                && reader.tlv_bytes().is_ok()
+                && Tag::peek(&reader).is_ok_and(|tag| tag == Tag::OctetString)
+                && reader.tlv_bytes().is_ok();
+            return fields && reader.is_finished();
+        }
+        _ => return true,
+    };
+    value.tag() == expected && !value.value().is_empty()
 }
 
 fn is_mailbox(text: &str) -> bool {
@@ -183,11 +232,15 @@ fn read(der: &[u8]) -> der::Result<Vec<Entry>> {
 }
 
 fn entry(tag: Tag, whole: &[u8], octets: &[u8]) -> der::Result<Entry> {
-    let Tag::ContextSpecific { number: TagNumber(number), .. } = tag else {
+    let Tag::ContextSpecific { number: TagNumber(number), constructed } = tag else {
         return Err(tag.value_error().into());
     };
+    // otherName, x400Address, directoryName and ediPartyName are constructed, the others are not.
+    let form = if constructed { "constructed" } else { "primitive" };
+    let fits = constructed == matches!(number, 0 | 3..=5);
     let string = || octets.iter().map(|octet| char::from(*octet)).collect::<String>();
     let (kind, text) = match number {
+        number if !fits => (None, format!("a GeneralName of kind [{number}] that is {form}")),
         0 => {
             let mut inner = SliceReader::new(octets)?;
             (

@@ -1,6 +1,6 @@
 //! Certificates (RFC 5280 §4.1), written: what will be signed, and the certificate around it.
 
-use super::extension::Extension;
+use super::{canonical, extension::Extension};
 use crate::types::{Serial, Time};
 use der::{
     Decode, Encode, Sequence,
@@ -55,9 +55,14 @@ struct Certificate<'a> {
 impl ToBeSigned<'_> {
     /// Writes the TBSCertificate, version 3.
     ///
+    /// Subject, key and extension values are checked once more, so that nothing is signed that is
+    /// not in DER. The issuer is not: it is the CA's own, whatever its form.
+    ///
     /// # Errors
     /// Those of the encoder: a part that is no DER.
     pub fn to_der(&self) -> der::Result<Vec<u8>> {
+        let values = self.extensions.iter().map(Extension::value);
+        [self.subject, self.spki].into_iter().chain(values).try_for_each(canonical::check)?;
         TbsCertificate {
             version: 2,
             serial: IntRef::new(self.serial.as_bytes())?,
