@@ -50,9 +50,18 @@ pub struct Content {
     pub(super) extended_key_usage: Vec<ObjectIdentifier>,
     pub(super) validity: Duration,
     pub(super) backdate: Duration,
+    dropped: Vec<ObjectIdentifier>,
 }
 
 impl Content {
+    /// The extensions that the CSR asks for and that the certificate does not repeat, as text for
+    /// the event; none if there are none.
+    #[must_use]
+    pub fn dropped_extensions(&self) -> Option<String> {
+        let named: Vec<String> = self.dropped.iter().map(|one| described(*one)).collect();
+        (!named.is_empty()).then(|| named.join(", "))
+    }
+
     /// The same for a key that was made since the profile allowed its kind; none if it is of another
     /// kind.
     #[must_use]
@@ -108,15 +117,18 @@ impl Profile {
             extended_key_usage: vec![oid::SERVER_AUTH, oid::CMC_RA],
             validity: own.validity,
             backdate: Duration::from_secs(300),
+            dropped: Vec::new(),
         })
     }
 
     /// Decides what a certificate for this CSR says (RFC 7030 §4.2.1).
     ///
     /// What the CSR asks for is either in the certificate or the reason of a refusal; it is never
-    /// altered (RFC 5272 §3.1). Left out without refusing: a subjectKeyIdentifier, which the CA
-    /// computes itself; basicConstraints that ask for no CA; and what the operator lists in
-    /// `ignore_extensions`.
+    /// altered (RFC 5272 §3.1). Two groups of extensions are dropped without being a demand, and
+    /// named by [`Content::dropped_extensions`]: those that the CA always writes itself, whatever
+    /// their value ([`WRITTEN_BY_CA`], D-40), and those that the operator lists in
+    /// `ignore_extensions`. So a client can copy all extensions of its present certificate, as
+    /// libest does.
     ///
     /// # Errors
     /// [`Refusal`] naming the first rule that it breaks.
@@ -162,15 +174,24 @@ impl Profile {
 
         let mut key_usage = default_usage(kind);
         let mut extended_key_usage = self.rules.extended_key_usage.clone();
+        let mut dropped = Vec::new();
         for asked in csr.extensions() {
             match asked.oid {
-                oid::SUBJECT_ALT_NAME | oid::SUBJECT_KEY_IDENTIFIER => {}
-                oid::BASIC_CONSTRAINTS => refuse_ca(asked)?,
+                oid::SUBJECT_ALT_NAME => {}
+                oid::BASIC_CONSTRAINTS => {
+                    refuse_ca(asked)?;
+                    dropped.push(asked.oid);
+                }
                 oid::KEY_USAGE => key_usage = usage(kind, &asked.value)?,
                 oid::EXTENDED_KEY_USAGE => {
                     extended_key_usage = self.extended_usage(&asked.value)?
                 }
-                other if self.rules.ignore_extensions.contains(&other) => {}
+                other
+                    if WRITTEN_BY_CA.contains(&other)
+                        || self.rules.ignore_extensions.contains(&other) =>
+                {
+                    dropped.push(other);
+                }
                 other => {
                     return Err(Refusal::Unacceptable(Fault::new(
                         "csr.unsupported-extension",
@@ -190,6 +211,7 @@ impl Profile {
             extended_key_usage,
             validity: self.rules.validity,
             backdate: self.rules.backdate,
+            dropped,
         })
     }
 
@@ -214,6 +236,16 @@ impl Profile {
         }
     }
 }
+
+/// The extensions that only a CA writes. Asking for them asks for nothing. basicConstraints belongs
+/// to them unless it has cA TRUE, which is rejected.
+const WRITTEN_BY_CA: [ObjectIdentifier; 5] = [
+    oid::AUTHORITY_KEY_IDENTIFIER,
+    oid::SUBJECT_KEY_IDENTIFIER,
+    oid::CRL_DISTRIBUTION_POINTS,
+    oid::AUTHORITY_INFO_ACCESS,
+    oid::CERTIFICATE_POLICIES,
+];
 
 /// digitalSignature; RSA keys may encipher keys, too (RFC 5280 §4.2.1.3, RFC 8813).
 const fn default_usage(kind: KeyKind) -> KeyUsage {

@@ -157,6 +157,7 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
     if change.is_some() {
         facts.push(("former_names", Names::of_csr(csr).to_string()));
     }
+    facts.extend(content.dropped_extensions().map(|names| ("dropped_extensions", names)));
     facts.extend(identity.expired.map(|moment| ("expired", moment.to_string())));
     let predecessor = predecessor.map(|certificate| certificate.serial().clone());
     let request_key = request_key(request, predecessor.as_ref());

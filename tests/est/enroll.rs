@@ -93,6 +93,36 @@ async fn r_5272_3_1_b_extensions_are_given_as_asked_or_refused() {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
+/// D-40: no value of an extension that the CA writes itself is a demand.
+#[tokio::test]
+async fn r_5272_3_1_b_extensions_of_the_ca_are_dropped_whatever_their_value() {
+    let server = TestServer::start().await;
+    for (oid, name) in [
+        ("2.5.29.35", "authorityKeyIdentifier"),
+        ("2.5.29.14", "subjectKeyIdentifier"),
+        ("2.5.29.31", "cRLDistributionPoints"),
+        ("1.3.6.1.5.5.7.1.1", "(1.3.6.1.5.5.7.1.1)"),
+        ("2.5.29.32", "certificatePolicies"),
+    ] {
+        let extension = format!("{oid}=critical,DER:0500");
+        let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", &extension]);
+        let reply = server.enroll(&csr).await;
+        assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+        let event = server.events_named("certificate.issued").pop().unwrap();
+        let told = event.details.iter().find(|(name, _)| name == "dropped_extensions");
+        assert!(told.is_some_and(|(_, value)| value.contains(name)), "{event:?}");
+    }
+    let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "basicConstraints=CA:FALSE"]);
+    assert_eq!(server.enroll(&csr).await.status, 200);
+    let event = server.events_named("certificate.issued").pop().unwrap();
+    let told = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
+    assert_eq!(told.1, "id-ce-basicConstraints (2.5.29.19)");
+    // A CSR without any of them says nothing of the kind.
+    assert_eq!(server.enroll(&new_csr(&["-subj", "/CN=d"]).0).await.status, 200);
+    let event = server.events_named("certificate.issued").pop().unwrap();
+    assert!(!event.details.iter().any(|(name, _)| name == "dropped_extensions"));
+}
+
 #[tokio::test]
 async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
     let server = TestServer::start_with("[label.any]\ncertificate_names = \"any\"").await;

@@ -299,6 +299,27 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_its_own_key_and_by_its_names(
     assert_eq!(refused(&server, &nothing.der(), &password()).await, (400, 4, vec![4]));
 }
 
+/// Attack 4: an otherName is shown by its type alone, and is compared by its value.
+/// proves: R-5272-6.11-a
+#[tokio::test]
+async fn r_5272_6_11_a_another_value_of_an_other_name_is_another_name() {
+    let server =
+        TestServer::start_with(&format!("{ON}[profile.device]\nsan = [\"other\"]\n")).await;
+    let device = async |value: &str| {
+        let san = format!("subjectAltName=otherName:1.2.3.4;UTF8:{value}");
+        let (csr, key) = new_csr(&["-subj", "/CN=cmc-1", "-addext", &san]);
+        server.identity(&csr, key).await
+    };
+    let (one, two, again) = (device("a").await, device("b").await, device("a").await);
+    let message = |signer: &Identity, device: &Identity| {
+        Message::by(Signer::certificate(signer)).control(revoke(4, device, 1, None)).der()
+    };
+    assert_eq!(refused(&server, &message(&two, &one), &password()).await, (403, 7, vec![4]));
+    assert_eq!(state(&server, &one).await, State::Issued);
+    assert_eq!(server.send(request(&message(&again, &one), &password())).await.status, 200);
+    assert_eq!(state(&server, &one).await, State::Revoked);
+}
+
 #[tokio::test]
 async fn r_5272_6_11_a_a_certificate_is_revoked_by_the_secret_of_its_account() {
     let server = with_secret().await;

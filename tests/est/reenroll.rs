@@ -1,6 +1,7 @@
 //! /simplereenroll (requirements of section 9).
 
 use crate::{common::*, fullcmc_message::*};
+use der::Encode;
 use std::time::Duration;
 
 const SAN: &str = "subjectAltName=DNS:a.example,IP:192.0.2.1";
@@ -289,5 +290,57 @@ async fn an_rsa_key_has_one_form() {
             let reply = connection.send(request).await;
             assert_eq!(reply.status, 400, "{}", reply.text());
         }
+    }
+}
+
+/// The CSR as libest makes it for a re-enrollment: names, key and every extension are those of the
+/// present certificate.
+fn with_all_extensions(device: &Identity) -> Vec<u8> {
+    let certificate = <x509_cert::Certificate as der::Decode>::from_der(&device.der()).unwrap();
+    let tbs = certificate.tbs_certificate();
+    let extensions = tbs.extensions().unwrap().to_der().unwrap();
+    let attribute = seq(&[oid("1.2.840.113549.1.9.14"), tlv(0x31, &extensions)]);
+    let subject = tbs.subject().to_der().unwrap();
+    let info = seq(&[int(0), subject, spki(&device.key), tlv(0xa0, &attribute)]);
+    let signature = tlv(3, &[vec![0], sign(&device.key, "sha256", &info)].concat());
+    seq(&[info, algorithm("1.2.840.10045.4.3.2"), signature])
+}
+
+/// Client finding 1, D-40.
+/// proves: R-5272-3.1-b
+#[tokio::test]
+async fn r_7030_4_2_2_a_csr_with_all_extensions_of_the_certificate_renews_it() {
+    let server = TestServer::start_with(
+        "[profile.usage]\nextended_key_usage = [\"serverAuth\"]\n\
+         [profile.names]\nsan = [\"ip\"]\n\
+         [label.usage]\nprofile = \"usage\"\n[label.names]\nprofile = \"names\"\n",
+    )
+    .await;
+    let san = "subjectAltName=DNS:a.example";
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1", "-addext", san]);
+    let device = server.identity(&csr, key).await;
+    let csr = with_all_extensions(&device);
+    let asked = estd::pki::Csr::verify(&csr).unwrap();
+    assert_eq!(asked.extensions().len(), 5, "AKI, SKI, keyUsage, extKeyUsage, SAN");
+    let reply = server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let event = server.events_named("certificate.issued").pop().unwrap();
+    let told = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
+    assert_eq!(
+        told.1,
+        "id-ce-authorityKeyIdentifier (2.5.29.35), id-ce-subjectKeyIdentifier (2.5.29.14)"
+    );
+    // What it holds beside that is a demand, which today's profile judges.
+    for (label, status, text) in
+        [("usage", 403, "csr.extended-key-usage: "), ("names", 400, "csr.san-value: ")]
+    {
+        let path = format!("{label}/simplereenroll");
+        let reply = server.connect_as(&device).await.send(post(&path, &csr, "")).await;
+        assert_eq!(
+            (reply.status, reply.text().starts_with(text)),
+            (status, true),
+            "{}",
+            reply.text()
+        );
     }
 }

@@ -1,7 +1,13 @@
 //! The issuances that a message names, and whose they are.
 
 use super::stop::Stop;
-use crate::{est::Service, ra::Identity, store::Issuance, types::Serial};
+use crate::{
+    est::Service,
+    pki::Certificate,
+    ra::Identity,
+    store::Issuance,
+    types::{Method, Serial},
+};
 use std::sync::Arc;
 
 impl Service {
@@ -13,16 +19,25 @@ impl Service {
 }
 
 /// Whether this client asked for the certificate, or has its names by a certificate of ours.
+///
+/// A client with a certificate of ours is compared by that certificate, never by the actor's name:
+/// that is text to be shown, and two certificates can share it. Of a third party's certificate the
+/// record holds nothing but that text.
 pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
+    let by_certificate_alone = matches!(identity.actor.method, Method::Certificate(_));
+    if by_certificate_alone && identity.record.is_some() {
+        return same_subject(record, identity);
+    }
     record.intent.actor == identity.actor || same_subject(record, identity)
 }
 
 /// Whether the client's certificate, one of this CA, is this one or has its names.
 pub(super) fn same_subject(record: &Issuance, identity: &Identity) -> bool {
-    identity.record.as_ref().is_some_and(|own| {
-        let (own, other) = (&own.intent, &record.intent);
-        own.ca == other.ca
-            && (own.serial == other.serial
-                || (own.subject == other.subject && own.san == other.san))
-    })
+    let (Some(own), Some((shown, _))) = (&identity.record, &identity.certificate) else {
+        return false;
+    };
+    own.intent.ca == record.intent.ca
+        && (own.intent.serial == record.intent.serial
+            || Certificate::parse(&record.certificate)
+                .is_ok_and(|other| shown.has_names_of(&other)))
 }
