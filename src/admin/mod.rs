@@ -1,18 +1,22 @@
 //! What an operator may ask for. The Unix socket and the commands that work without a running
 //! server come through here, so that both do the same.
 
+mod calls;
 pub mod check;
+mod revoke;
+
+pub use calls::Handle;
 
 use crate::{
     api,
-    ca::{self, CaCertificates, Withdrawal, Withdrawn},
+    ca::CaCertificates,
     clock::Clock,
     entropy::Entropy,
     pki::Certificate,
     ra,
     store::{self, Account, Filter, Issuance, Password, State, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, Label, RevocationReason, Serial, Time, escaped},
+    types::{Actor, Label, Serial, Time, escaped},
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -127,45 +131,6 @@ impl Admin {
         let found = self.store.find(&serial).await?;
         let found = found.ok_or_else(|| Error::NotFound(format!("certificate {serial}")))?;
         Ok(entry(&found, self.clock.now(), true))
-    }
-
-    /// Revokes a certificate, for good. If it was revoked before, that revocation stays.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the text is no serial number, the reason none, or there is no
-    /// certificate to revoke; [`Error::NotFound`]; [`Error::Store`].
-    pub async fn revoke(
-        &self,
-        text: &str,
-        new: &api::NewRevocation,
-        actor: Actor,
-    ) -> Result<api::Revoked, Error> {
-        let serial = serial(text)?;
-        let reason = match &new.reason {
-            None => RevocationReason::Unspecified,
-            Some(reason) => reason.parse().map_err(|fault| invalid("the reason", fault))?,
-        };
-        let comment = new.comment.clone();
-        let withdrawal = Withdrawal { serial, reason, comment, actor, request_id: None };
-        let done = ca::revoke(&*self.store, withdrawal, self.clock.now()).await;
-        let Withdrawn { issuance, before } = done.map_err(|fault| match fault {
-            store::Error::NoSuchIssuance(serial) => {
-                Error::NotFound(format!("certificate {serial}"))
-            }
-            store::Error::WrongState { serial, state } => {
-                invalid(serial, format!("it is {state}: there is no certificate to revoke"))
-            }
-            other => other.into(),
-        })?;
-        let revocation = issuance.revocation;
-        let revocation = revocation.ok_or_else(|| Error::Internal("not revoked".to_owned()))?;
-        Ok(api::Revoked {
-            serial: issuance.intent.serial.to_string(),
-            subject: issuance.intent.subject.clone(),
-            revoked: revocation.at.to_string(),
-            reason: revocation.reason.to_string(),
-            before,
-        })
     }
 
     /// Shows the CAs.

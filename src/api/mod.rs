@@ -1,9 +1,12 @@
 //! JSON that the operator's interface speaks: `/v1/` on the Unix socket, and `--json` of the
 //! commands. Records of the store never leave as they are: these types are the contract.
 
+pub mod call;
+
+use call::{Call, Method};
 use serde::{Deserialize, Serialize};
 
-/// `GET /v1/certificates` takes these as query parameters.
+/// Lists certificates: every condition that is set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {
@@ -26,6 +29,26 @@ pub struct CertificateQuery {
     /// At most so many: 1 to 1000, 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+}
+
+impl Call for CertificateQuery {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/v1/certificates";
+    type Answer = Certificates;
+}
+
+/// Asks for one certificate and its record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowCertificate {
+    /// Serial number, hexadecimal.
+    pub serial: String,
+}
+
+impl Call for ShowCertificate {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/v1/certificates/{serial}";
+    type Answer = CertificateEntry;
 }
 
 /// A page of certificates.
@@ -85,19 +108,36 @@ pub struct CertificateEntry {
     pub pem: Option<String>,
 }
 
-/// `POST /v1/certificates/{serial}/revocation`.
+/// Revokes exactly these certificates, for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct NewRevocation {
+pub struct Revoke {
+    /// Serial numbers, hexadecimal: 1 to 1000.
+    pub serials: Vec<String>,
     /// A CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`; `unspecified` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What the audit event is to say beside it.
+    /// Text for the audit events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 
-/// The answer to [`NewRevocation`].
+impl Call for Revoke {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/v1/revocations";
+    type Answer = Revocations;
+}
+
+/// The answer to [`Revoke`]: each serial number is in one of the lists, in the order of the call.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocations {
+    /// Those that are revoked now.
+    pub revoked: Vec<Revoked>,
+    /// Those that are not.
+    pub failed: Vec<NotRevoked>,
+}
+
+/// A certificate that is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revoked {
     /// Serial number, hexadecimal.
@@ -108,8 +148,30 @@ pub struct Revoked {
     pub revoked: String,
     /// Why.
     pub reason: String,
-    /// Whether it was revoked before: then what is said of when and why is of that time.
+    /// Whether it was revoked before: then `revoked` and `reason` are those of that time.
     pub before: bool,
+}
+
+/// A certificate that could not be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotRevoked {
+    /// The serial number as the call gave it.
+    pub serial: String,
+    /// What went wrong.
+    pub error: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Asks for the CAs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShowCas {}
+
+impl Call for ShowCas {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/v1/cas";
+    type Answer = Cas;
 }
 
 /// The CAs of this server.
@@ -145,6 +207,31 @@ pub struct CaCertificate {
     pub pem: String,
 }
 
+/// Asks for the enrollment accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListUsers {}
+
+impl Call for ListUsers {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/v1/users";
+    type Answer = Users;
+}
+
+/// Removes an enrollment account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveUser {
+    /// User name.
+    pub name: String,
+}
+
+impl Call for RemoveUser {
+    const METHOD: Method = Method::Delete;
+    const PATH: &'static str = "/v1/users/{name}";
+    type Answer = ();
+}
+
 /// The enrolment accounts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Users {
@@ -169,7 +256,7 @@ pub struct UserEntry {
     pub labels: Option<Vec<String>>,
 }
 
-/// `POST /v1/users`.
+/// Adds an enrollment account.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
@@ -190,6 +277,12 @@ pub struct NewUser {
     /// Keeps SHA-256 of the password, too: the key of CMC's identity proof.
     #[serde(default)]
     pub identity_proof: bool,
+}
+
+impl Call for NewUser {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/v1/users";
+    type Answer = AddedUser;
 }
 
 /// The answer to [`NewUser`].

@@ -5,8 +5,7 @@
 
 use super::Failure;
 use crate::{
-    admin::Admin,
-    api,
+    admin::{Admin, Handle},
     client::operator::{self, ask},
     clock::{Clock, SystemClock},
     config::Settings,
@@ -16,7 +15,6 @@ use crate::{
     telemetry::FileTrail,
     types::Actor,
 };
-use hyper::Method;
 use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 /// Who answers.
@@ -59,73 +57,11 @@ impl Office {
         Ok(Self::Here { admin, store, trail, actor: Actor::operator(owner.uid()) })
     }
 
-    pub(super) async fn certificates(
-        &self,
-        query: &api::CertificateQuery,
-    ) -> Result<api::Certificates, Failure> {
+    /// Makes a call.
+    pub(super) async fn ask<C: Handle>(&self, call: C) -> Result<C::Answer, Failure> {
         match self {
-            Self::Here { admin, .. } => Ok(admin.certificates(query).await?),
-            Self::Server(_) => {
-                let query = serde_urlencoded::to_string(query)
-                    .map_err(|fault| Failure::new(fault, "report it"))?;
-                self.get(&format!("/v1/certificates?{query}")).await
-            }
-        }
-    }
-
-    pub(super) async fn certificate(&self, serial: &str) -> Result<api::CertificateEntry, Failure> {
-        match self {
-            Self::Here { admin, .. } => Ok(admin.certificate(serial).await?),
-            Self::Server(_) => self.get(&format!("/v1/certificates/{}", encoded(serial))).await,
-        }
-    }
-
-    pub(super) async fn revoke(
-        &self,
-        serial: &str,
-        new: api::NewRevocation,
-    ) -> Result<api::Revoked, Failure> {
-        match self {
-            Self::Here { admin, actor, .. } => {
-                Ok(admin.revoke(serial, &new, actor.clone()).await?)
-            }
-            Self::Server(socket) => {
-                let path = format!("/v1/certificates/{}/revocation", encoded(serial));
-                ask(socket, Method::POST, &path, Some(&new)).await.map_err(failed)
-            }
-        }
-    }
-
-    pub(super) async fn cas(&self) -> Result<api::Cas, Failure> {
-        match self {
-            Self::Here { admin, .. } => Ok(admin.cas()),
-            Self::Server(_) => self.get("/v1/cas").await,
-        }
-    }
-
-    pub(super) async fn users(&self) -> Result<api::Users, Failure> {
-        match self {
-            Self::Here { admin, .. } => Ok(admin.users().await?),
-            Self::Server(_) => self.get("/v1/users").await,
-        }
-    }
-
-    pub(super) async fn add_user(&self, new: api::NewUser) -> Result<api::AddedUser, Failure> {
-        match self {
-            Self::Here { admin, actor, .. } => Ok(admin.add_user(new, actor.clone()).await?),
-            Self::Server(socket) => {
-                ask(socket, Method::POST, "/v1/users", Some(&new)).await.map_err(failed)
-            }
-        }
-    }
-
-    pub(super) async fn remove_user(&self, name: &str) -> Result<(), Failure> {
-        match self {
-            Self::Here { admin, actor, .. } => Ok(admin.remove_user(name, actor.clone()).await?),
-            Self::Server(socket) => {
-                let path = format!("/v1/users/{}", encoded(name));
-                ask::<(), ()>(socket, Method::DELETE, &path, None).await.map_err(failed)
-            }
+            Self::Here { admin, actor, .. } => Ok(call.handle(admin, actor).await?),
+            Self::Server(socket) => ask(socket, &call).await.map_err(failed),
         }
     }
 
@@ -136,19 +72,6 @@ impl Office {
             trail.close();
         }
     }
-
-    async fn get<A: serde::de::DeserializeOwned>(&self, path: &str) -> Result<A, Failure> {
-        match self {
-            Self::Server(socket) => {
-                ask::<(), A>(socket, Method::GET, path, None).await.map_err(failed)
-            }
-            Self::Here { .. } => Err(Failure::new("no server is asked here", "report it")),
-        }
-    }
-}
-
-fn encoded(segment: &str) -> String {
-    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 fn failed(fault: operator::Error) -> Failure {

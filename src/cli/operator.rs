@@ -63,12 +63,21 @@ pub(super) fn cert(settings: &Settings, command: CertCommand) -> Result<(), Fail
             list(settings, query, limit, output)
         }
         CertCommand::Show { serial, output } => {
-            let entry = with_office(settings, async |office| office.certificate(&serial).await)?;
+            let entry = with_office(settings, async |office| {
+                office.ask(api::ShowCertificate { serial }).await
+            })?;
             if output.json { json(&entry) } else { show(&entry) }
         }
         CertCommand::Revoke { serial, reason, comment, output } => {
-            let new = api::NewRevocation { reason: Some(reason.to_string()), comment };
-            let done = with_office(settings, async |office| office.revoke(&serial, new).await)?;
+            let serials = vec![serial];
+            let call = api::Revoke { serials, reason: Some(reason.to_string()), comment };
+            let done = with_office(settings, async |office| office.ask(call).await)?;
+            if let Some(failed) = done.failed.into_iter().next() {
+                return Err(Failure::new(failed.error, failed.remedy));
+            }
+            let Some(done) = done.revoked.into_iter().next() else {
+                return Err(Failure::new("the server's answer is empty", "see the server's log"));
+            };
             if output.json {
                 return json(&done);
             }
@@ -96,7 +105,7 @@ fn list(
         );
         while left > 0 {
             query.limit = Some(left.min(PAGE));
-            let page = office.certificates(&query).await?;
+            let page = office.ask(query.clone()).await?;
             left = left.saturating_sub(page.certificates.len());
             for entry in &page.certificates {
                 if output.json {
@@ -156,7 +165,7 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
 }
 
 pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure> {
-    let all = with_office(settings, async |office| office.cas().await)?;
+    let all = with_office(settings, async |office| office.ask(api::ShowCas {}).await)?;
     if output.json {
         return json(&all);
     }
@@ -193,7 +202,7 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             let labels = (!labels.is_empty()).then_some(labels);
             let digest = digest || digest_md5 || identity_proof;
             let new = api::NewUser { name, password, labels, digest, digest_md5, identity_proof };
-            let mut added = with_office(settings, async |office| office.add_user(new).await)?;
+            let mut added = with_office(settings, async |office| office.ask(new).await)?;
             if output.json {
                 json(&added)?;
             } else if let Some(password) = &added.password {
@@ -210,11 +219,12 @@ pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Fail
             Ok(())
         }
         UserCommand::Remove { name } => {
-            with_office(settings, async |office| office.remove_user(&name).await)?;
+            let call = api::RemoveUser { name: name.clone() };
+            with_office(settings, async |office| office.ask(call).await)?;
             line(&format!("user {} removed", escaped(&name)))
         }
         UserCommand::List { output } => {
-            let all = with_office(settings, async |office| office.users().await)?;
+            let all = with_office(settings, async |office| office.ask(api::ListUsers {}).await)?;
             if output.json {
                 return json(&all);
             }

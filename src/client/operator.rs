@@ -1,10 +1,13 @@
 //! The operator's end of the Unix socket: HTTP with JSON under `/v1/`.
 
-use crate::api::Refusal;
+use crate::api::{
+    Refusal,
+    call::{Call, Request},
+};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, body::Bytes, client::conn::http1, header::HOST};
+use hyper::{body::Bytes, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use std::{io, path::Path};
 use tokio::net::UnixStream;
 
@@ -26,31 +29,29 @@ pub enum Error {
     Broken(String),
 }
 
-/// Asks the server behind `socket`.
+/// Makes a call to the server behind `socket`.
 ///
 /// # Errors
 /// [`Error`].
-pub async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(
-    socket: &Path,
-    method: Method,
-    path: &str,
-    body: Option<&Q>,
-) -> Result<A, Error> {
+pub async fn ask<C: Call>(socket: &Path, call: &C) -> Result<C::Answer, Error> {
+    send(socket, Request::of(call).map_err(Error::Broken)?).await
+}
+
+/// Sends a call that is written already.
+///
+/// # Errors
+/// [`Error`].
+pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A, Error> {
     let broken = |fault: &dyn std::fmt::Display| Error::Broken(fault.to_string());
     let stream = UnixStream::connect(socket).await.map_err(Error::NoServer)?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
     let talking = tokio::spawn(connection);
-    let octets = body
-        .map(serde_json::to_vec)
-        .transpose()
-        .map_err(|fault| broken(&fault))?
-        .unwrap_or_default();
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
+    let request = hyper::Request::builder()
+        .method(call.method.as_str())
+        .uri(call.target)
         .header(HOST, "estd")
-        .body(Full::new(Bytes::from(octets)))
+        .body(Full::new(Bytes::from(call.body)))
         .map_err(|fault| broken(&fault))?;
     let answer = sender.send_request(request).await.map_err(|fault| broken(&fault))?;
     let status = answer.status();

@@ -5,21 +5,65 @@ use super::{
     body::{self, Limits},
 };
 use crate::{
-    admin::{Admin, Error},
-    api,
+    admin::{Admin, Error, Handle},
+    api::{
+        self,
+        call::{self, Method},
+    },
     types::Actor,
 };
 use http_body_util::Full;
 use hyper::{
-    Method, Request, Response, StatusCode,
+    Request, Response, StatusCode,
     body::{Body, Bytes},
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
-use percent_encoding::percent_decode_str;
-use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use serde::Serialize;
+use std::{pin::Pin, time::Duration};
 
 const LIMITS: Limits = Limits { size: 64 << 10, time: Duration::from_secs(10) };
+
+/// A call that is answered here: the table is all that the server knows of paths.
+struct Endpoint {
+    method: Method,
+    path: &'static str,
+    answer: for<'a> fn(&'a Admin, &'a Actor, Fields<'a>) -> Answering<'a>,
+}
+
+/// The parts of a request that hold the fields of its call.
+struct Fields<'a> {
+    captured: Vec<(String, String)>,
+    query: &'a str,
+    body: Bytes,
+}
+
+type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+const fn endpoint<C: Handle>() -> Endpoint {
+    Endpoint {
+        method: C::METHOD,
+        path: C::PATH,
+        answer: |admin, actor, fields| Box::pin(answer::<C>(admin, actor, fields)),
+    }
+}
+
+const ENDPOINTS: &[Endpoint] = &[
+    endpoint::<api::CertificateQuery>(),
+    endpoint::<api::ShowCertificate>(),
+    endpoint::<api::Revoke>(),
+    endpoint::<api::ShowCas>(),
+    endpoint::<api::ListUsers>(),
+    endpoint::<api::NewUser>(),
+    endpoint::<api::RemoveUser>(),
+];
+
+async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: Fields<'_>) -> Answer {
+    let Fields { captured, query, body } = fields;
+    match call::parse::<C>(captured, query, &body) {
+        Ok(call) => reply(call.handle(admin, actor).await),
+        Err(fault) => reply::<()>(Err(Error::Invalid { seen: C::PATH.to_owned(), fault })),
+    }
+}
 
 /// Answers one request of this operator.
 pub async fn handle<B>(admin: &Admin, actor: &Actor, request: Request<B>) -> Answer
@@ -28,54 +72,32 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let (head, body) = request.into_parts();
-    let path = head.uri.path();
-    let segments: Option<Vec<&str>> =
-        path.strip_prefix("/v1/").map(|rest| rest.split('/').collect());
-    let decoded = |segment: &str| percent_decode_str(segment).decode_utf8_lossy().into_owned();
-    match (&head.method, segments.as_deref().unwrap_or_default()) {
-        (&Method::GET, ["certificates"]) => match query(head.uri.query().unwrap_or_default()) {
-            Ok(query) => reply(admin.certificates(&query).await),
-            Err(fault) => reply::<()>(Err(fault)),
-        },
-        (&Method::GET, ["certificates", serial]) => {
-            reply(admin.certificate(&decoded(serial)).await)
+    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+    let mut allowed = Vec::new();
+    for endpoint in ENDPOINTS {
+        let Some(captured) = call::captures(endpoint.path, path) else { continue };
+        if head.method != *endpoint.method.as_str() {
+            allowed.push(endpoint.method.as_str());
+            continue;
         }
-        (&Method::GET, ["cas"]) => reply(Ok(admin.cas())),
-        (&Method::GET, ["users"]) => reply(admin.users().await),
-        (&Method::POST, ["certificates", serial, "revocation"]) => match json_of(body).await {
-            Ok(new) => reply(admin.revoke(&decoded(serial), &new, actor.clone()).await),
-            Err(fault) => reply::<()>(Err(fault)),
-        },
-        (&Method::POST, ["users"]) => match json_of(body).await {
-            Ok(new) => reply(admin.add_user(new, actor.clone()).await),
-            Err(fault) => reply::<()>(Err(fault)),
-        },
-        (&Method::DELETE, ["users", name]) => {
-            reply(admin.remove_user(&decoded(name), actor.clone()).await)
-        }
-        (_, ["certificates"] | ["certificates", _] | ["cas"]) => not_allowed("GET"),
-        (_, ["certificates", _, "revocation"]) => not_allowed("POST"),
-        (_, ["users"]) => not_allowed("GET, POST"),
-        (_, ["users", _]) => not_allowed("DELETE"),
-        _ => reply::<()>(Err(Error::NotFound(format!("path {path}")))),
+        let body = if endpoint.method == Method::Post {
+            match body::read(body, LIMITS).await {
+                Ok(body) => body,
+                Err(fault) => {
+                    let (seen, fault) = ("the body".to_owned(), fault.to_string());
+                    return reply::<()>(Err(Error::Invalid { seen, fault }));
+                }
+            }
+        } else {
+            Bytes::new()
+        };
+        return (endpoint.answer)(admin, actor, Fields { captured, query, body }).await;
     }
-}
-
-/// Reads the body.
-async fn json_of<B, T>(body: B) -> Result<T, Error>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    T: DeserializeOwned,
-{
-    let invalid = |fault: String| Error::Invalid { seen: "the body".to_owned(), fault };
-    let octets = body::read(body, LIMITS).await.map_err(|fault| invalid(fault.to_string()))?;
-    serde_json::from_slice(&octets).map_err(|fault| invalid(fault.to_string()))
-}
-
-fn query(text: &str) -> Result<api::CertificateQuery, Error> {
-    serde_urlencoded::from_str(text)
-        .map_err(|fault| Error::Invalid { seen: text.to_owned(), fault: fault.to_string() })
+    if allowed.is_empty() {
+        reply::<()>(Err(Error::NotFound(format!("path {path}"))))
+    } else {
+        not_allowed(&allowed.join(", "))
+    }
 }
 
 fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
@@ -94,11 +116,13 @@ fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
     }
 }
 
-fn not_allowed(methods: &'static str) -> Answer {
+fn not_allowed(methods: &str) -> Answer {
     let refusal =
         api::Refusal { error: "method not allowed".to_owned(), remedy: format!("use {methods}") };
     let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &refusal);
-    answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
     answer
 }
 

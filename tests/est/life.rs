@@ -2,7 +2,8 @@
 
 use crate::common::*;
 use estd::{
-    client::operator::ask,
+    api::call::{Method, Request},
+    client::operator::{ask, send},
     clock::SetClock,
     config,
     entropy::SystemEntropy,
@@ -81,9 +82,8 @@ async fn an_account_does_not_come_back_after_the_operator_removed_it() {
     let running = start_again(folder.path(), "").await.unwrap();
     let account = running.first_account().await.unwrap().unwrap();
     running.record_first_account(account).await.unwrap();
-    ask::<(), ()>(running.socket().unwrap(), hyper::Method::DELETE, "/v1/users/enroll", None)
-        .await
-        .unwrap();
+    let remove = estd::api::RemoveUser { name: "enroll".to_owned() };
+    ask(running.socket().unwrap(), &remove).await.unwrap();
     running.stop().await;
     let running = start_again(folder.path(), "").await.unwrap();
     assert!(running.first_account().await.unwrap().is_none());
@@ -305,16 +305,14 @@ async fn the_socket_answers_its_owner_in_json() {
     let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
     let device = server.identity(&csr, key).await;
     let socket = server.running.socket().unwrap();
-    let get = |path: &'static str| async move {
-        ask::<(), serde_json::Value>(socket, hyper::Method::GET, path, None).await
+    let get = |target: &str| {
+        let (target, body) = (target.to_owned(), Vec::new());
+        send::<serde_json::Value>(socket, Request { method: Method::Get, target, body })
     };
     let list = get("/v1/certificates?subject=DEVICE-1&state=valid&limit=1").await.unwrap();
     assert_eq!(list["certificates"].as_array().unwrap().len(), 1);
     let serial = list["certificates"][0]["serial"].as_str().unwrap().to_owned();
-    let shown: serde_json::Value =
-        ask::<(), _>(socket, hyper::Method::GET, &format!("/v1/certificates/{serial}"), None)
-            .await
-            .unwrap();
+    let shown = get(&format!("/v1/certificates/{serial}")).await.unwrap();
     assert_eq!(shown["pem"].as_str().unwrap().trim(), device.pem.trim());
     assert_eq!(shown["authenticated_by"], "password");
     let first = get("/v1/certificates?limit=1").await.unwrap();
@@ -339,24 +337,19 @@ async fn the_socket_answers_its_owner_in_json() {
         labels: Some(vec!["a".to_owned()]),
         ..estd::api::NewUser::default()
     };
-    let added: estd::api::AddedUser =
-        ask(socket, hyper::Method::POST, "/v1/users", Some(&new)).await.unwrap();
+    let added = ask(socket, &new).await.unwrap();
     assert_eq!(added.password.unwrap().len(), 20);
-    let again =
-        ask::<_, estd::api::AddedUser>(socket, hyper::Method::POST, "/v1/users", Some(&new))
-            .await
-            .err()
-            .unwrap();
+    let again = ask(socket, &new).await.err().unwrap();
     assert!(again.to_string().contains("exists already"), "{again}");
+    let name = new.name.clone();
     let colon = estd::api::NewUser { name: "a:b".to_owned(), ..new };
-    assert!(
-        ask::<_, estd::api::AddedUser>(socket, hyper::Method::POST, "/v1/users", Some(&colon))
-            .await
-            .is_err()
-    );
-    ask::<(), ()>(socket, hyper::Method::DELETE, "/v1/users/line%201%2F%C3%A4", None)
-        .await
-        .unwrap();
+    assert!(ask(socket, &colon).await.is_err());
+    ask(socket, &estd::api::RemoveUser { name }).await.unwrap();
+    for (method, target) in [(Method::Delete, "/v1/users"), (Method::Get, "/v1/users/enroll")] {
+        let (target, body) = (target.to_owned(), Vec::new());
+        let fault = send::<()>(socket, Request { method, target, body }).await.unwrap_err();
+        assert_eq!(fault.to_string(), "method not allowed");
+    }
     let events = server.events_named("account.removed");
     assert_eq!(events[0].actor.method.to_string(), "operator");
 }
@@ -364,10 +357,7 @@ async fn the_socket_answers_its_owner_in_json() {
 #[tokio::test]
 async fn r_7030_4_1_1_b_the_fingerprint_of_the_root_is_shown_as_openssl_shows_it() {
     let server = TestServer::start().await;
-    let cas: estd::api::Cas =
-        ask::<(), _>(server.running.socket().unwrap(), hyper::Method::GET, "/v1/cas", None)
-            .await
-            .unwrap();
+    let cas = ask(server.running.socket().unwrap(), &estd::api::ShowCas {}).await.unwrap();
     let shown = openssl(&[
         "x509",
         "-noout",

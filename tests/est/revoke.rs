@@ -6,7 +6,7 @@ use crate::{
 };
 use estd::{
     admin::{Admin, Error, check::check},
-    api::{CertificateQuery, NewRevocation, Revoked},
+    api::{CertificateQuery, Revocations, Revoke, Revoked},
     entropy::SystemEntropy,
     pki::Certificate,
     store::{Issuance, Item, MemoryStore, State, Store},
@@ -24,9 +24,15 @@ fn admin(server: &TestServer) -> Admin {
 }
 
 async fn revoke(server: &TestServer, device: &Identity, reason: &str) -> Revoked {
-    let new = NewRevocation { reason: Some(reason.to_owned()), comment: Some("lost".to_owned()) };
-    let text = serial(device).to_string();
-    admin(server).revoke(&text, &new, Actor::operator(1000)).await.unwrap()
+    let call = Revoke {
+        serials: vec![serial(device).to_string()],
+        reason: Some(reason.to_owned()),
+        comment: Some("lost".to_owned()),
+    };
+    let Revocations { mut revoked, failed } =
+        admin(server).revoke(call, &Actor::operator(1000)).await.unwrap();
+    assert_eq!(failed, []);
+    revoked.remove(0)
 }
 
 /// proves: R-7030-3.3.2-g
@@ -136,15 +142,38 @@ async fn an_operator_revokes_once_and_finds_it() {
     assert_eq!(entry.revocation_reason.as_deref(), Some("cessationOfOperation"));
     assert_eq!(entry.pem.as_deref().map(str::trim), Some(one.pem.trim()), "it can be shown still");
 
-    let reason = |reason: &str| NewRevocation { reason: Some(reason.to_owned()), comment: None };
-    let operator = || Actor::operator(0);
+    let call = |serials: &[&str], reason: &str| Revoke {
+        serials: serials.iter().map(|&serial| serial.to_owned()).collect(),
+        reason: Some(reason.to_owned()),
+        comment: None,
+    };
+    let operator = Actor::operator(0);
     let number = serial(&two).to_string();
-    let refused = admin.revoke(&number, &reason("certificateHold"), operator()).await;
+    let refused = admin.revoke(call(&[&number], "certificateHold"), &operator).await;
     assert!(matches!(&refused, Err(Error::Invalid { fault, .. }) if fault.contains("superseded")));
-    let refused = admin.revoke("0102", &NewRevocation::default(), operator()).await;
-    assert!(matches!(&refused, Err(Error::NotFound(what)) if what == "certificate 0102"));
-    let done = admin.revoke(&number, &NewRevocation::default(), operator()).await.unwrap();
-    assert_eq!(done.reason, "unspecified");
+    for serials in [&[][..], &["01"; 1001]] {
+        let refused = admin.revoke(call(serials, "superseded"), &operator).await;
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{} serials", serials.len());
+    }
+    // What goes wrong with one does not keep the others, and the order is that of the call.
+    let number_of_one = serial(&one).to_string();
+    let serials = ["0102", &number, "zz", &number_of_one];
+    let Revocations { revoked, failed } =
+        admin.revoke(call(&serials, "superseded"), &operator).await.unwrap();
+    let done: Vec<_> =
+        revoked.iter().map(|one| (one.serial.as_str(), one.reason.as_str(), one.before)).collect();
+    assert_eq!(
+        done,
+        [
+            (number.as_str(), "superseded", false),
+            (number_of_one.as_str(), "cessationOfOperation", true)
+        ]
+    );
+    let failed: Vec<_> =
+        failed.iter().map(|one| (one.serial.as_str(), one.error.as_str())).collect();
+    assert_eq!(failed[0], ("0102", "certificate 0102 does not exist"));
+    assert!(failed[1].0 == "zz" && failed[1].1.starts_with("zz: a serial number"), "{failed:?}");
+    assert_eq!(failed.len(), 2);
 }
 
 #[tokio::test]

@@ -1,0 +1,200 @@
+//! The operator's calls: one type for each, with its method, its path and its answer.
+//!
+//! Both ends read them from here. [`Request::of`] writes a call for the client, [`parse`] reads it
+//! on the server, so a path is typed once. A new call is a type with [`Call`], a handler in `admin`
+//! and a line in the table of `http::admin`.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::{Serialize, de::DeserializeOwned};
+
+/// The method of a call, as HTTP names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Changes nothing. The fields are in the path and the query.
+    Get,
+    /// Changes something. The fields are in the body, as JSON.
+    Post,
+    /// Removes something. The fields are in the path and the query.
+    Delete,
+}
+
+impl Method {
+    /// The method's name in HTTP.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// One call that an operator can make.
+pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The method.
+    const METHOD: Method;
+    /// The path. A segment `{name}` holds the field of that name; [`Method::Post`] has none.
+    const PATH: &'static str;
+    /// The answer if the call succeeds. If not, it is a [`super::Refusal`].
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// A call as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The body: JSON, or empty.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Writes a call.
+    ///
+    /// # Errors
+    /// The reason why it cannot be written: a field of a query is neither text nor a number.
+    pub fn of<C: Call>(call: &C) -> Result<Self, String> {
+        if C::METHOD == Method::Post {
+            let body = serde_json::to_vec(call).map_err(|fault| fault.to_string())?;
+            return Ok(Self { method: C::METHOD, target: C::PATH.to_owned(), body });
+        }
+        let fields = serde_urlencoded::to_string(call).map_err(|fault| fault.to_string())?;
+        let mut fields: Vec<(String, String)> =
+            serde_urlencoded::from_str(&fields).map_err(|fault| fault.to_string())?;
+        let mut target = String::new();
+        for segment in segments(C::PATH) {
+            target.push('/');
+            let Some(name) = placeholder(segment) else {
+                target.push_str(segment);
+                continue;
+            };
+            let place = fields.iter().position(|(field, _)| field == name);
+            let (_, value) = place
+                .map(|place| fields.swap_remove(place))
+                .ok_or_else(|| format!("{} lacks the field {name}", C::PATH))?;
+            target.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
+        }
+        if !fields.is_empty() {
+            let query = serde_urlencoded::to_string(&fields).map_err(|fault| fault.to_string())?;
+            target.push('?');
+            target.push_str(&query);
+        }
+        Ok(Self { method: C::METHOD, target, body: Vec::new() })
+    }
+}
+
+/// The fields that stand in `path`, if it is one of `template`'s: names and values.
+#[must_use]
+pub fn captures(template: &str, path: &str) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let (mut wanted, mut given) = (segments(template), segments(path));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(found),
+            (Some(segment), Some(value)) => match placeholder(segment) {
+                Some(name) => {
+                    let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+                    found.push((name.to_owned(), value));
+                }
+                None if segment == value => {}
+                None => return None,
+            },
+            _ => return None,
+        }
+    }
+}
+
+/// Reads a call whose path and method are those of `C`.
+///
+/// # Errors
+/// What is wrong with query or body.
+pub fn parse<C: Call>(
+    mut captured: Vec<(String, String)>,
+    query: &str,
+    body: &[u8],
+) -> Result<C, String> {
+    if C::METHOD == Method::Post {
+        return serde_json::from_slice(body).map_err(|fault| format!("the body: {fault}"));
+    }
+    let fields: Vec<(String, String)> =
+        serde_urlencoded::from_str(query).map_err(|fault| format!("{query}: {fault}"))?;
+    captured.extend(fields);
+    // The form knows numbers by the type of the field, where the list of pairs has text only.
+    let form =
+        serde_urlencoded::to_string(captured).map_err(|fault| format!("{query}: {fault}"))?;
+    serde_urlencoded::from_str(&form).map_err(|fault| format!("{query}: {fault}"))
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.strip_prefix('/').unwrap_or(path).split('/')
+}
+
+fn placeholder(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Look {
+        name: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<usize>,
+        #[serde(default)]
+        all: bool,
+    }
+
+    impl Call for Look {
+        const METHOD: Method = Method::Get;
+        const PATH: &'static str = "/v1/things/{name}/parts";
+        type Answer = ();
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Change {
+        names: Vec<String>,
+    }
+
+    impl Call for Change {
+        const METHOD: Method = Method::Post;
+        const PATH: &'static str = "/v1/things";
+        type Answer = ();
+    }
+
+    #[test]
+    fn what_one_end_writes_the_other_reads() {
+        for name in ["a", "line 1/\u{e4}", "{name}", "", "a?b&c=d#e", "%41", ".."] {
+            let look = Look { name: name.to_owned(), limit: Some(7), all: true };
+            let request = Request::of(&look).unwrap();
+            assert_eq!(request.method.as_str(), "GET");
+            let (path, query) = request.target.split_once('?').unwrap();
+            assert!(!path.contains([' ', '&', '#']), "{path}");
+            let captured = captures(Look::PATH, path).unwrap();
+            assert_eq!(parse::<Look>(captured, query, b"").unwrap(), look, "{name}");
+        }
+        let change = Change { names: vec!["a".to_owned(), "\u{e4}".to_owned()] };
+        let request = Request::of(&change).unwrap();
+        assert_eq!(request.target, "/v1/things");
+        assert_eq!(parse::<Change>(Vec::new(), "", &request.body).unwrap(), change);
+    }
+
+    #[test]
+    fn another_path_or_unknown_fields_are_rejected() {
+        for path in ["/v1/things/a", "/v1/things/a/parts/b", "/v1/thing/a/parts", "", "/"] {
+            assert_eq!(captures(Look::PATH, path), None, "{path}");
+        }
+        let captured = || vec![("name".to_owned(), "a".to_owned())];
+        for query in ["limit=x", "unknown=1", "all=maybe"] {
+            let fault = parse::<Look>(captured(), query, b"").unwrap_err();
+            assert!(fault.contains(query), "{fault}");
+        }
+        assert!(parse::<Change>(Vec::new(), "", b"{").is_err());
+    }
+}
