@@ -93,7 +93,7 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings =
         config::parse("version = 1", &folder.path().join("est.toml"), &|_| None).unwrap();
-    let (name, rules) = settings.profiles.iter().next().unwrap();
+    let (name, rules) = settings.policies.profiles.iter().next().unwrap();
     let profile = Profile::new(name.clone(), rules.clone(), &[]);
 
     println!("primitives (aws-lc-rs)");

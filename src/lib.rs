@@ -8,7 +8,8 @@
 //! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
 //! | [`digest`] | HTTP Digest: header fields and arithmetic |
-//! | [`config`] | est.toml, checked |
+//! | [`policy`] | the words of the rules: what labels, profiles, CAs and passwords are subject to |
+//! | [`config`] | reads est.toml into checked settings |
 //! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
 //! | [`store`] | every certificate's record: memory, sled |
@@ -39,6 +40,7 @@ pub mod est;
 mod failpoint;
 pub mod http;
 pub mod pki;
+pub mod policy;
 pub mod ra;
 pub mod server;
 pub mod store;

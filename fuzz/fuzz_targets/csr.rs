@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|octets: &[u8]| {
     if let Ok(csr) = estd::pki::Csr::verify(octets) {
         let _ = csr.subject().check_as_subject();
-        let _ = csr.san().map(|san| san.check(&[estd::config::SanKind::Dns, estd::config::SanKind::Uri]));
+        let _ = csr.san().map(|san| san.check(&[estd::types::SanKind::Dns, estd::types::SanKind::Uri]));
     }
     let _ = estd::pki::Certificate::parse(octets);
     let _ = estd::pki::PublicKey::parse(octets);

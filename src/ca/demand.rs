@@ -2,13 +2,13 @@
 //! enrolment judges, so that the two cannot differ.
 
 use crate::{
-    config,
     pki::{
         self, Csr, DistinguishedName, SubjectAltName,
         algorithm::{self, described},
         csrattrs::{AskedExtension, CsrAttrs, Key},
         extension, oid,
     },
+    policy,
     types::{CsrAttribute, Digest, Fault, KeyKind, KeyUsage, SanKind, SubjectAttribute},
 };
 use const_oid::ObjectIdentifier;
@@ -34,7 +34,7 @@ pub(super) enum Demand {
 }
 
 /// The demands of a profile, and of a label that adds attributes.
-pub(super) fn demands(rules: &config::Profile, attributes: &[CsrAttribute]) -> Vec<Demand> {
+pub(super) fn demands(rules: &policy::Profile, attributes: &[CsrAttribute]) -> Vec<Demand> {
     let mut out = vec![Demand::Key(rules.keys.clone()), Demand::Digest(rules.digests.clone())];
     if !rules.require_subject.is_empty() {
         out.push(Demand::Subject(rules.require_subject.clone()));
@@ -256,19 +256,20 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ca::Profile, types::CsrAttrsForm};
+    use crate::{ca::Profile, config, types::CsrAttrsForm};
 
     /// What a profile and a label's attributes in this configuration ask for.
     fn asked(toml: &str, label: &str) -> CsrAttrs {
         let text =
             if toml.contains("version") { toml.to_owned() } else { format!("version = 1\n{toml}") };
-        let settings = config::parse(&text, std::path::Path::new("est.toml"), &|_| None).unwrap();
-        let policy = settings
+        let policies =
+            config::parse(&text, std::path::Path::new("est.toml"), &|_| None).unwrap().policies;
+        let policy = policies
             .labels
             .iter()
             .find(|(name, _)| name.as_str() == label)
-            .map_or(&settings.unlabelled, |(_, policy)| policy);
-        let rules = settings.profiles.get(&policy.profile).unwrap();
+            .map_or(&policies.unlabelled, |(_, policy)| policy);
+        let rules = policies.profiles.get(&policy.profile).unwrap();
         let attributes = &policy.csrattrs.attributes;
         Profile::new(policy.profile.clone(), rules.clone(), attributes).csrattrs().unwrap()
     }

@@ -6,7 +6,6 @@
 
 use super::{Error, keys::KeyFile, keys::write_private, serial};
 use crate::{
-    config,
     entropy::Entropy,
     pki::{
         Certificate, DistinguishedName, PrivateKey, PublicKey,
@@ -14,6 +13,7 @@ use crate::{
         oid, tbs,
         tbs::ToBeSigned,
     },
+    policy,
     types::{CaName, Time},
 };
 use std::{
@@ -83,7 +83,7 @@ impl Hierarchy {
     pub fn open_or_make(
         folder: &Path,
         name: &CaName,
-        rules: &config::Ca,
+        rules: &policy::Ca,
         passphrase: Option<&str>,
         entropy: &dyn Entropy,
         now: Time,
@@ -135,7 +135,7 @@ impl Hierarchy {
     fn make(
         folder: &Path,
         name: &CaName,
-        rules: &config::Ca,
+        rules: &policy::Ca,
         passphrase: Option<&str>,
         entropy: &dyn Entropy,
         now: Time,

@@ -2,14 +2,14 @@
 
 use super::demand::{self, Demand};
 use crate::{
-    config,
     pki::{
         self, Csr, CsrAttrs, DistinguishedName, PublicKey, SubjectAltName,
         algorithm::described,
         extension::{self, KeyUsage, Requested},
         oid,
     },
-    types::{CsrAttribute, Fault, KeyKind, ProfileName},
+    policy,
+    types::{CsrAttribute, Fault, KeyKind, ProfileName, SanKind},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl From<pki::Error> for Refusal {
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: ProfileName,
-    rules: config::Profile,
+    rules: policy::Profile,
     demands: Vec<Demand>,
 }
 
@@ -79,7 +79,7 @@ impl Profile {
 
     /// Takes the rules from the configuration, and the attributes that a label demands beside them.
     #[must_use]
-    pub fn new(name: ProfileName, rules: config::Profile, attributes: &[CsrAttribute]) -> Self {
+    pub fn new(name: ProfileName, rules: policy::Profile, attributes: &[CsrAttribute]) -> Self {
         let demands = demand::demands(&rules, attributes);
         Self { name, rules, demands }
     }
@@ -101,11 +101,11 @@ impl Profile {
     /// [`Refusal::Unacceptable`] if a name is not one a certificate may have.
     pub fn of_server(
         name: ProfileName,
-        own: &config::ServerCertificate,
+        own: &policy::ServerCertificate,
         key: PublicKey,
     ) -> Result<Content, Refusal> {
         let san = SubjectAltName::of_hosts(&own.names, &own.addresses)?;
-        san.check(&[config::SanKind::Dns, config::SanKind::Ip])?;
+        san.check(&[SanKind::Dns, SanKind::Ip])?;
         Ok(Content {
             profile: name,
             // The names are in the SAN; a common name would only repeat one of them and has an

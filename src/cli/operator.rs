@@ -15,8 +15,8 @@ pub(super) fn config_is_good(settings: &Settings) -> Result<(), Failure> {
     println!(
         "  {} CA, {} profile, {} label beside the unlabelled one",
         settings.cas.len(),
-        settings.profiles.len(),
-        settings.labels.len()
+        settings.policies.profiles.len(),
+        settings.policies.labels.len()
     );
     Ok(())
 }
@@ -181,7 +181,7 @@ pub(super) fn ca_show(settings: &Settings, output: Output) -> Result<(), Failure
 }
 
 fn has_label(settings: &Settings, label: &str) -> bool {
-    settings.labels.keys().any(|known| known.as_str() == label)
+    settings.policies.labels.keys().any(|known| known.as_str() == label)
 }
 
 pub(super) fn user(settings: &Settings, command: UserCommand) -> Result<(), Failure> {

@@ -26,7 +26,7 @@ impl Welcome {
         Self {
             // Commands are pasted anywhere.
             data: std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone()),
-            ca: settings.unlabelled.ca.to_string(),
+            ca: settings.policies.unlabelled.ca.to_string(),
             host: host.unwrap_or_else(|| "localhost".to_owned()),
         }
     }

@@ -8,12 +8,12 @@
 use super::{Endpoint, Enrollment, Error, Service, enroll::order};
 use crate::{
     ca::IssuedForMadeKey,
-    config::{DecryptKeys, ServerKeyGen},
     pki::{
         Certificate, Csr, PrivateKey, PublicKey,
         keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
         oid,
     },
+    policy::{DecryptKeys, ServerKeyGen},
     ra::Identity,
     store::Issuance,
     types::{DecryptKey, Fault, KeyKind, Peer, Serial, Time},

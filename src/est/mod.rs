@@ -19,7 +19,7 @@ pub use keygen::{Generated, KeyMaker, KeyPart};
 use crate::{
     ca::{Ca, Profile},
     clock::Clock,
-    config::{self, Settings},
+    policy::{self, Policies},
     ra::{self, Authenticator, Credentials, Identity},
     store::Store,
     types::{CaName, Fault, Label, Operation, Peer},
@@ -51,23 +51,24 @@ pub struct Endpoint {
 }
 
 impl Service {
-    /// Puts the labels of `settings` together with the CAs that they name.
+    /// Puts the labels of `policies` together with the CAs that they name. `server_ca` issued the
+    /// server's own certificate.
     ///
     /// # Errors
     /// The name of a CA or profile that a label uses and that does not exist.
     pub fn new(
-        settings: &Settings,
+        policies: &Policies,
+        server_ca: &CaName,
         cas: &BTreeMap<CaName, Arc<Ca>>,
         key_maker: KeyMaker,
         authenticator: Arc<Authenticator>,
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
-        let server_ca = &settings.server_certificate.ca;
         let server_root = cas.get(server_ca).ok_or_else(|| format!("CA {server_ca}"))?.root();
-        let endpoint = |label: Option<&Label>, rules: &config::Policy| {
+        let endpoint = |label: Option<&Label>, rules: &policy::Policy| {
             let ca = cas.get(&rules.ca).ok_or_else(|| format!("CA {}", rules.ca))?;
-            let profile = settings.profiles.get(&rules.profile);
+            let profile = policies.profiles.get(&rules.profile);
             let profile = profile.ok_or_else(|| format!("profile {}", rules.profile))?;
             let attributes = &rules.csrattrs.attributes;
             let profile = Profile::new(rules.profile.clone(), profile.clone(), attributes);
@@ -81,13 +82,13 @@ impl Service {
                 policy: ra::Policy { rules: rules.clone(), profile: Arc::new(profile) },
             }))
         };
-        let labelled = settings
+        let labelled = policies
             .labels
             .iter()
             .map(|(label, rules)| Ok((label.clone(), endpoint(Some(label), rules)?)))
             .collect::<Result<_, String>>()?;
         Ok(Self {
-            unlabelled: endpoint(None, &settings.unlabelled)?,
+            unlabelled: endpoint(None, &policies.unlabelled)?,
             labelled,
             key_maker,
             authenticator,
@@ -149,7 +150,7 @@ impl Endpoint {
         match operation {
             Operation::CaCerts | Operation::SimpleEnroll | Operation::SimpleReenroll => true,
             Operation::ServerKeyGen => {
-                !matches!(self.policy.rules.serverkeygen, config::ServerKeyGen::Off)
+                !matches!(self.policy.rules.serverkeygen, policy::ServerKeyGen::Off)
             }
             Operation::CsrAttrs => self.csrattrs.is_offered(),
             Operation::FullCmc => self.policy.rules.fullcmc,
@@ -182,7 +183,7 @@ impl Endpoint {
 
     /// The label's rules.
     #[must_use]
-    pub const fn rules(&self) -> &config::Policy {
+    pub const fn rules(&self) -> &policy::Policy {
         &self.policy.rules
     }
 }

@@ -6,10 +6,10 @@ use super::{
     password,
 };
 use crate::{
-    config::{self, Authentication, Passwords, Scheme},
     digest::{Algorithm, Answer, Challenge, Secret},
     entropy::{Entropy, NoEntropy},
     pki::Certificate,
+    policy::{self, Authentication, Passwords, Scheme},
     store::{self, Account, Issuance, Password, ProofKeys, Store},
     types::{Actor, Fault, Label, Method, Origin, Peer, Time, TrustClass, Verdict},
 };
@@ -181,7 +181,7 @@ impl Authenticator {
     /// [`Unauthenticated::Store`], [`Unauthenticated::Entropy`].
     pub async fn challenges(
         &self,
-        rules: &config::Policy,
+        rules: &policy::Policy,
         stale: bool,
         now: Time,
     ) -> Result<Vec<String>, Unauthenticated> {
@@ -212,7 +212,7 @@ impl Authenticator {
     /// [`Unauthenticated::TooManyFailures`]; [`Unauthenticated::Store`].
     pub async fn identity_proof_keys(
         &self,
-        rules: &config::Policy,
+        rules: &policy::Policy,
         label: Option<&Label>,
         user: &str,
         origin: Origin,
@@ -250,7 +250,7 @@ impl Authenticator {
     /// [`Unauthenticated`].
     pub async fn authenticate(
         &self,
-        rules: &config::Policy,
+        rules: &policy::Policy,
         label: Option<&Label>,
         peer: &Peer,
         credentials: Option<&Credentials>,
@@ -355,7 +355,7 @@ impl Authenticator {
 
     async fn check(
         &self,
-        rules: &config::Policy,
+        rules: &policy::Policy,
         label: Option<&Label>,
         origin: Origin,
         credentials: &Credentials,
@@ -483,7 +483,7 @@ impl Authenticator {
 ///
 /// One that is bound to no label may enrol under all but those that make registration authorities:
 /// it is the account of a fleet, and each of its devices knows the password.
-fn may_use(account: &Account, rules: &config::Policy, label: Option<&Label>) -> bool {
+fn may_use(account: &Account, rules: &policy::Policy, label: Option<&Label>) -> bool {
     match &account.labels {
         Some(labels) => label.is_some_and(|label| labels.contains(label)),
         None => !rules.makes_ra,
@@ -499,7 +499,7 @@ fn wrong() -> Fault {
     )
 }
 
-fn other_scheme(rules: &config::Policy, scheme: Scheme) -> Fault {
+fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Fault {
     let wanted: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
     Fault::new(
         "auth.scheme",

@@ -3,8 +3,8 @@
 use super::{Identity, linking};
 use crate::{
     ca::{Content, Profile, Refusal},
-    config::{self, CertificateNames},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
+    policy::{self, CertificateNames},
     store::RequestKey,
     types::{BindingKind, Fault, Label, Method, Operation, Peer, Serial},
 };
@@ -15,7 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// What the operator wrote.
-    pub rules: config::Policy,
+    pub rules: policy::Policy,
     /// The profile that it names.
     pub profile: Arc<Profile>,
 }

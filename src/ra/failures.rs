@@ -12,7 +12,7 @@
 //! most calls must not count, and memory has an end.
 
 use crate::{
-    config::Passwords,
+    policy::Passwords,
     types::{Origin, Time},
 };
 use aws_lc_rs::digest;

@@ -7,8 +7,8 @@
 
 use super::Denial;
 use crate::{
-    config::Linking,
     pki::{self, Csr, oid},
+    policy::Linking,
     types::{Binding, BindingKind, Fault, Peer, Unbound},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;

@@ -3,8 +3,9 @@
 use super::Error;
 use crate::{
     ca::{self, Ca, KeyFile, Order, Profile, write_private},
-    config::{Keys, ServerCertificate},
+    config::Keys,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
+    policy::ServerCertificate,
     store::RequestKey,
     types::{Actor, ProfileName, RequestId, Time},
 };

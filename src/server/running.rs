@@ -16,11 +16,12 @@ use crate::{
     admin::Admin,
     ca::Ca,
     clock::Clock,
-    config::{Linking, Settings},
+    config::Settings,
     entropy::Entropy,
     est::{KeyMaker, Service},
     http::est::Context,
     pki::Certificate,
+    policy::Linking,
     ra::Authenticator,
     store::Store,
     telemetry::audit::{Event, Name, Trail},
@@ -193,7 +194,8 @@ fn live(
     )
     .map_err(Error::Missing)?;
     let service = Service::new(
-        settings,
+        &settings.policies,
+        &settings.server_certificate.ca,
         &installation.cas,
         key_maker,
         Arc::clone(authenticator),
@@ -203,7 +205,7 @@ fn live(
     .map_err(Error::Missing)?;
     Ok(Live {
         tls: tls::config(chain, key, settings.server.session_tickets, settings.server.http2)?,
-        binds: settings.policies().any(|policy| policy.linking != Linking::Off),
+        binds: settings.policies.all().any(|policy| policy.linking != Linking::Off),
         databases: Arc::new(Databases::new(ours, listed, implicit)?),
         clock: Arc::clone(&environment.clock),
         limits: Limits {
@@ -303,7 +305,7 @@ impl Running {
         let mut settings = self.settings.lock().await;
         let (later, new) = (settings.restart_needed(&new), new.with_restart_only_from(&settings));
         let cas = &self.installation.cas;
-        if let Some(policy) = new.policies().find(|policy| !cas.contains_key(&policy.ca)) {
+        if let Some(policy) = new.policies.all().find(|policy| !cas.contains_key(&policy.ca)) {
             return Err(Error::NewCa(policy.ca.clone()));
         }
         let own = self.own.lock().await;

@@ -107,8 +107,15 @@ impl Sick {
             now,
         ));
         let clock = Arc::clone(&server.clock) as Arc<dyn Clock>;
-        let service =
-            Service::new(&settings, &cas, key_maker, authenticator, store, Arc::clone(&clock));
+        let service = Service::new(
+            &settings.policies,
+            &settings.server_certificate.ca,
+            &cas,
+            key_maker,
+            authenticator,
+            store,
+            Arc::clone(&clock),
+        );
         let context = Context {
             service: Arc::new(service.unwrap()),
             peer: Arc::new(Peer {

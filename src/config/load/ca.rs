@@ -2,10 +2,8 @@
 
 use super::DAY;
 use crate::{
-    config::{
-        Ca,
-        section::{Report, Section},
-    },
+    config::section::{Report, Section},
+    policy::Ca,
     types::{CaName, KeyKind},
 };
 use std::collections::{BTreeMap, HashMap};

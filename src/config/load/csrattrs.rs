@@ -1,7 +1,8 @@
 //! What a CSR has to hold: `[est.csrattrs]`, and the demands of `[profile.NAME]`.
 
 use crate::{
-    config::{CsrAttrs, Profile, section::Section},
+    config::section::Section,
+    policy::{CsrAttrs, Profile},
     types::{CsrAttribute, CsrAttrsForm, KeyUsage, SanKind, SubjectAttribute},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};

@@ -12,10 +12,13 @@ mod store;
 mod trust;
 
 use super::{
-    Audit, Ca, Faults, Profile, Settings, Terminal,
+    Audit, Faults, Settings, Terminal,
     section::{Report, Section},
 };
-use crate::types::{CaName, ProfileName};
+use crate::{
+    policy::{Ca, Policies, Profile},
+    types::{CaName, ProfileName},
+};
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 use toml::Table;
 
@@ -151,9 +154,7 @@ fn settings(
         audit,
         store,
         cas,
-        profiles,
-        unlabelled,
-        labels,
+        policies: Policies { profiles, unlabelled, labels },
     }
 }
 
@@ -410,7 +411,8 @@ mod tests {
             "#,
         )
         .unwrap();
-        let profile = settings.profiles.values().find(|one| one.require_key_usage.is_some());
+        let profile =
+            settings.policies.profiles.values().find(|one| one.require_key_usage.is_some());
         let profile = profile.unwrap();
         let subject: Vec<(String, Option<&str>)> = profile
             .require_subject
@@ -429,8 +431,14 @@ mod tests {
             profile.require_key_usage.unwrap().names(),
             ["digitalSignature", "keyAgreement"]
         );
-        let values: Vec<_> =
-            settings.unlabelled.csrattrs.attributes.iter().map(|one| one.value.clone()).collect();
+        let values: Vec<_> = settings
+            .policies
+            .unlabelled
+            .csrattrs
+            .attributes
+            .iter()
+            .map(|one| one.value.clone())
+            .collect();
         assert_eq!(values, [None, Some(vec![12, 1, 97]), Some(vec![12, 1, 97])]);
     }
 

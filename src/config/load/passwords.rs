@@ -1,7 +1,7 @@
 //! `[passwords]`.
 
 use super::{DAY, MINUTE, SECOND};
-use crate::config::{Passwords, section::Section};
+use crate::{config::section::Section, policy::Passwords};
 
 /// Octets of a realm at most: strongSwan reads no more than 1,024 of a header.
 const LONGEST_REALM: usize = 64;

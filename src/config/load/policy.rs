@@ -2,9 +2,10 @@
 
 use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs};
 use crate::{
-    config::{
+    config::section::Section,
+    policy::{
         Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
-        ServerKeyGen, section::Section,
+        ServerKeyGen,
     },
     types::{CaName, ProfileName},
 };

@@ -2,8 +2,9 @@
 
 use super::{DAY, MINUTE, csrattrs};
 use crate::{
-    config::{Profile, SanKind, section::Section},
-    types::{Digest, KeyKind},
+    config::section::Section,
+    policy::Profile,
+    types::{Digest, KeyKind, SanKind},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;

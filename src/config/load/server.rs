@@ -2,7 +2,8 @@
 
 use super::{DAY, MINUTE, SECOND, ca::ca_name};
 use crate::{
-    config::{Server, ServerCertificate, section::Section},
+    config::{Server, section::Section},
+    policy::ServerCertificate,
     types::{KeyKind, is_dns_name},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

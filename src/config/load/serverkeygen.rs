@@ -1,10 +1,7 @@
 //! `[serverkeygen]`: the keys by which devices decrypt what is made for them.
 
 use super::{keys::private_text, trust::certificates};
-use crate::{
-    config::{DecryptKeys, section::Section},
-    types::DecryptKey,
-};
+use crate::{config::section::Section, policy::DecryptKeys, types::DecryptKey};
 
 pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
     let symmetric = match section.file("keys_file") {

@@ -18,10 +18,10 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::Base64Form,
     entropy::Entropy,
     est::{self, Endpoint, Enrollment, Service},
     pki::base64::{self, Layout},
+    policy::Base64Form,
     ra::Identity,
     telemetry::audit::{Event, Name, Trail},
     types::{Actor, Fault, Operation, Peer, RequestId, Serial},

@@ -1,0 +1,37 @@
+//! The words in which an operator states policy: what a label, a profile, a CA and a password are
+//! subject to. `config` reads them from TOML; `ca`, `ra`, `est` and `http` act on them.
+//!
+//! Plain values: a rule is checked in the module that applies it.
+
+mod authentication;
+mod ca;
+mod decrypt_keys;
+mod label;
+mod profile;
+
+pub use authentication::{Authentication, Passwords, Scheme};
+pub use ca::{Ca, ServerCertificate};
+pub use decrypt_keys::DecryptKeys;
+pub use label::{Base64Form, CertificateNames, CsrAttrs, Linking, Policy, ServerKeyGen};
+pub use profile::Profile;
+
+use crate::types::{Label, ProfileName};
+use std::collections::BTreeMap;
+
+/// The policies of all labels, and the profiles that they name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policies {
+    /// The profiles, by name.
+    pub profiles: BTreeMap<ProfileName, Profile>,
+    /// The policy without a label.
+    pub unlabelled: Policy,
+    /// The policies by label.
+    pub labels: BTreeMap<Label, Policy>,
+}
+
+impl Policies {
+    /// The policies of all labels, and the one without.
+    pub fn all(&self) -> impl Iterator<Item = &Policy> {
+        std::iter::once(&self.unlabelled).chain(self.labels.values())
+    }
+}
