@@ -199,8 +199,7 @@ impl Service {
         let now = self.clock.now();
         let csr = Csr::for_key_to_be_made(enrollment.csr, endpoint.policy.profile.key_kinds())?;
         let kind = csr.key().kind();
-        let shown = identity.certificate.as_ref().map(|(certificate, _)| certificate);
-        let plan = self.key_maker.plan(&csr, shown, now)?;
+        let plan = self.key_maker.plan(&csr, identity.certificate(), now)?;
         if plan.is_none() {
             refuse_clear(endpoint.policy.rules.serverkeygen, kind, enrollment.peer)?;
         }

@@ -9,17 +9,22 @@ use super::{
 use crate::types::{Fault, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
-    Reader, SliceReader, Tag, TagNumber,
+    Decode, Header, Reader, SliceReader, Tag, TagNumber,
     asn1::{AnyRef, BitStringRef, OctetString, OctetStringRef},
 };
 use spki::AlgorithmIdentifierRef;
-use std::fmt;
+use std::{fmt, ops::Range};
 use x509_cert::{ext::Extension, time::Time as X509Time};
 
 /// A certificate that was read, and not verified: whether to believe it is decided elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Two certificates are compared by [`Certificate::tbs`], never by their DER: ECDSA signatures are
+/// malleable, so whoever holds a certificate can give it another encoding that verifies too.
+#[derive(Clone, Debug)]
 pub struct Certificate {
     der: Vec<u8>,
+    /// Where the TBSCertificate is in `der`.
+    tbs: Range<usize>,
     serial: Serial,
     issuer: DistinguishedName,
     subject: DistinguishedName,
@@ -43,12 +48,13 @@ impl Certificate {
         let parts = Parts::read(der).map_err(malformed)?;
         let value = |oid| parts.extensions.iter().find(|one| one.oid == oid).map(|one| one.value);
         let subject_key_identifier = value(oid::SUBJECT_KEY_IDENTIFIER)
-            .map(<&OctetStringRef as der::Decode<'_>>::from_der)
+            .map(<&OctetStringRef as Decode<'_>>::from_der)
             .transpose()
             .map_err(malformed)?
             .map(|identifier| identifier.as_bytes().to_vec());
         Ok(Self {
             der: der.to_vec(),
+            tbs: parts.tbs,
             serial: Serial::parse(parts.serial).map_err(malformed)?,
             issuer: DistinguishedName::parse(parts.issuer)?,
             subject: DistinguishedName::parse(parts.subject)?,
@@ -70,6 +76,12 @@ impl Certificate {
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Returns the TBSCertificate, DER: what the issuer signed (RFC 5280 §4.1.1.1).
+    #[must_use]
+    pub fn tbs(&self) -> &[u8] {
+        self.der.get(self.tbs.clone()).unwrap_or_default()
     }
 
     /// PEM (RFC 7468).
@@ -175,6 +187,15 @@ impl Certificate {
     }
 }
 
+/// Returns the TBSCertificate of a certificate (both DER) without reading the rest of it; none if it
+/// is not a certificate.
+#[must_use]
+pub fn tbs(certificate: &[u8]) -> Option<&[u8]> {
+    let mut reader = SliceReader::new(certificate).ok()?;
+    Header::decode(&mut reader).ok().filter(|outer| outer.tag() == Tag::Sequence)?;
+    reader.tlv_bytes().ok()
+}
+
 /// SHA-256 of a whole certificate, shown as operators compare it: `AB:CD:…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
@@ -246,6 +267,7 @@ impl CertificateFields {
 
 /// What every reader of certificates begins with: the fields, borrowed from the octets.
 struct Parts<'a> {
+    tbs: Range<usize>,
     serial: &'a [u8],
     issuer: &'a [u8],
     subject: &'a [u8],
@@ -265,10 +287,12 @@ impl<'a> Parts<'a> {
     fn read(der: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(der)?;
         let parts = reader.sequence(|certificate| {
+            let start = usize::try_from(certificate.position())?;
             let parts = certificate.sequence(Self::read_tbs)?;
+            let tbs = start..usize::try_from(certificate.position())?;
             let _algorithm: AlgorithmIdentifierRef<'_> = certificate.decode()?;
             let _signature: BitStringRef<'_> = certificate.decode()?;
-            Ok::<_, der::Error>(parts)
+            Ok::<_, der::Error>(Self { tbs, ..parts })
         })?;
         reader.finish()?;
         Ok(parts)
@@ -310,6 +334,7 @@ impl<'a> Parts<'a> {
             }
         }
         Ok(Self {
+            tbs: 0..0,
             serial: serial.value(),
             issuer,
             subject,
@@ -333,4 +358,41 @@ fn malformed(fault: impl fmt::Display) -> Error {
         fault,
         "an X.509 certificate",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::tbs::{ToBeSigned, assemble};
+
+    #[test]
+    fn the_tbs_is_what_was_signed_whatever_the_signature_looks_like() {
+        use der::Encode;
+        let now = Time::from_unix(1_795_262_400);
+        let name = "CN=a".parse::<x509_cert::name::Name>().unwrap().to_der().unwrap();
+        let key = crate::pki::PrivateKey::generate(crate::types::KeyKind::P256).unwrap();
+        let signature_algorithm =
+            crate::pki::algorithm::signature_identifier(crate::types::KeyKind::P256);
+        let serial = Serial::parse(&[1]).unwrap();
+        let signed = ToBeSigned {
+            serial: &serial,
+            signature_algorithm,
+            issuer: &name,
+            not_before: now,
+            not_after: now,
+            subject: &name,
+            spki: &key.public_key_spki_der().unwrap(),
+            extensions: Vec::new(),
+        }
+        .to_der()
+        .unwrap();
+        for signature in [&[1; 70][..], &[2; 300]] {
+            let der = assemble(&signed, signature_algorithm, signature).unwrap();
+            assert_eq!(Certificate::parse(&der).unwrap().tbs(), signed);
+            assert_eq!(tbs(&der), Some(&signed[..]));
+        }
+        for bad in [&b""[..], b"\x30\x00", b"\x31\x02\x30\x00", b"no certificate"] {
+            assert_eq!(tbs(bad), None);
+        }
+    }
 }

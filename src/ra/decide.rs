@@ -1,6 +1,6 @@
 //! Whether a client may have what it asks for, and what its request continues.
 
-use super::{Identity, linking};
+use super::{Identity, Presented, linking};
 use crate::{
     ca::{Content, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
@@ -179,7 +179,7 @@ fn change(policy: &Policy, request: Request<'_>) -> Result<Option<ChangeSubjectN
             "a CSR without this attribute; or the operator sets change_names = true",
         );
     }
-    if request.identity.certificate.is_none() {
+    if request.identity.presented.is_none() {
         return refused(
             "changeSubjectName changes the names of the certificate that is shown in TLS",
             "none that is trusted",
@@ -197,10 +197,10 @@ fn enrolment<'a>(
     asked: Names<'_>,
     changes: bool,
 ) -> Result<Option<&'a Certificate>, Denial> {
-    let Some((certificate, _)) = &request.identity.certificate else { return Ok(None) };
-    let standing = standing(policy, request.identity);
+    let Some(certificate) = request.identity.certificate() else { return Ok(None) };
+    let place = place(policy, request.identity);
     if by_certificate_alone(request.identity) {
-        refuse_other_ca(policy, standing, certificate)?;
+        refuse_other_ca(policy, place, certificate)?;
     }
     allow_names(policy, request.identity, certificate, asked)?;
     let present = Names::of_certificate(certificate);
@@ -209,7 +209,7 @@ fn enrolment<'a>(
     if changes && !same && !is_ra(policy, request.identity) {
         return Err(identity_changed(request.csr, present));
     }
-    if standing == Standing::Ours && same {
+    if place == Place::OurCa && same {
         allow_key(policy, request.csr, certificate)?;
         return Ok(Some(certificate));
     }
@@ -230,12 +230,12 @@ fn re_enrolment<'a>(
             "the certificate to be renewed as TLS client certificate; or simpleenroll",
         ))
     };
-    let Some((certificate, _)) = &request.identity.certificate else {
+    let Some(certificate) = request.identity.certificate() else {
         return Err(needed("none that is trusted".to_owned()));
     };
-    let standing = standing(policy, request.identity);
-    refuse_other_ca(policy, standing, certificate)?;
-    if standing == Standing::ThirdParty {
+    let place = place(policy, request.identity);
+    refuse_other_ca(policy, place, certificate)?;
+    if place == Place::ThirdParty {
         return Err(needed(format!("one issued by {}, not on record here", certificate.issuer())));
     }
     let present = Names::of_certificate(certificate);
@@ -264,40 +264,33 @@ const fn by_certificate_alone(identity: &Identity) -> bool {
 /// id-kp-cmcRA (RFC 7030 §3.7). The same usage under a third party's CA means nothing.
 #[must_use]
 pub fn is_ra(policy: &Policy, identity: &Identity) -> bool {
-    standing(policy, identity) == Standing::Ours
-        && identity
-            .certificate
-            .as_ref()
-            .is_some_and(|(one, _)| one.extended_key_usage().contains(&oid::CMC_RA))
+    place(policy, identity) == Place::OurCa
+        && identity.certificate().is_some_and(|one| one.extended_key_usage().contains(&oid::CMC_RA))
 }
 
 /// Where a trusted certificate comes from, as seen from a label.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// This very certificate is on record as issued by the label's CA.
-    Ours,
+enum Place {
+    /// This certificate is on record as issued by the label's CA.
+    OurCa,
     /// It is on record as issued by another CA of this server.
     OtherCa,
     /// Another anchor vouches for it.
     ThirdParty,
 }
 
-fn standing(policy: &Policy, identity: &Identity) -> Standing {
-    match &identity.record {
-        None => Standing::ThirdParty,
-        Some(record) if record.intent.ca == policy.rules.ca => Standing::Ours,
-        Some(_) => Standing::OtherCa,
+fn place(policy: &Policy, identity: &Identity) -> Place {
+    match identity.record() {
+        None => Place::ThirdParty,
+        Some(record) if record.intent.ca == policy.rules.ca => Place::OurCa,
+        Some(_) => Place::OtherCa,
     }
 }
 
 /// What a client got under one label opens no other one: the rules by which it got it were not
 /// those of this CA.
-fn refuse_other_ca(
-    policy: &Policy,
-    standing: Standing,
-    certificate: &Certificate,
-) -> Result<(), Denial> {
-    if standing != Standing::OtherCa {
+fn refuse_other_ca(policy: &Policy, place: Place, certificate: &Certificate) -> Result<(), Denial> {
+    if place != Place::OtherCa {
         return Ok(());
     }
     Err(Denial::Denied(Fault::new(
@@ -375,9 +368,10 @@ fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey
     let actor = &request.identity.actor;
     part(actor.method.to_string().as_bytes());
     part(actor.name.as_bytes());
-    part(
-        request.identity.certificate.as_ref().map_or(&[][..], |(certificate, _)| certificate.der()),
-    );
+    let (ca, certificate) =
+        request.identity.presented.as_ref().map_or_else(Default::default, Presented::identity);
+    part(ca.as_bytes());
+    part(&certificate);
     part(request.label.map_or("", Label::as_str).as_bytes());
     part(request.operation.as_str().as_bytes());
     part(predecessor.map_or(&[][..], Serial::as_bytes));

@@ -7,6 +7,8 @@ mod linking;
 mod nonces;
 mod password;
 
-pub use authn::{Authenticator, Credentials, Identity, Unauthenticated};
+pub use authn::{
+    Authenticator, Credentials, Identity, Presented, Recorded, Standing, Unauthenticated,
+};
 pub use decide::{Decision, Denial, Policy, Request, decide, is_ra};
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};

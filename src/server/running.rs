@@ -352,7 +352,7 @@ impl Running {
         let mut own = self.own.lock().await;
         let renewed =
             own_identity(&settings, &self.environment, &self.installation.cas, now).await?;
-        if renewed.leaf == own.leaf {
+        if renewed.leaf.tbs() == own.leaf.tbs() {
             return Ok(false);
         }
         let live =

@@ -10,9 +10,12 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../common/encodings.rs"]
+mod encodings;
 #[path = "../common/keygen.rs"]
 mod keygen;
 
+mod altered;
 mod authorisation;
 mod awkward;
 mod bad_input;

@@ -7,18 +7,17 @@ use crate::{
         Certificate, PublicKey,
         cmc::{FailInfo, PkiData, Refused, SignedMessage, Signer, request},
     },
-    ra::{self, Identity},
-    store::{Issuance, ProofKeys, State},
+    ra::{self, Identity, Presented, Recorded, Standing},
+    store::{ProofKeys, State},
     types::{Actor, Method, TrustClass},
 };
-use std::sync::Arc;
 
 /// Whose signature one is.
 pub(super) enum Signed {
     /// Of a key that a certificate is asked for: it says nothing of who asks.
     ByRequestedKey,
     /// Of this certificate's key.
-    By(Box<Certificate>, TrustClass, Option<Arc<Issuance>>),
+    By(Box<Presented>),
 }
 
 /// Who asks in a message, and what is known of its secret.
@@ -97,17 +96,16 @@ impl Service {
         identity: &Identity,
         certificate: Certificate,
     ) -> Result<Signed, Stop> {
-        let shown = identity.certificate.as_ref();
-        if let Some((own, class)) = shown
-            && own.der() == certificate.der()
-        {
-            return Ok(Signed::By(Box::new(certificate), *class, identity.record.clone()));
+        let shown = identity.presented.as_ref();
+        if let Some(own) = shown.filter(|own| own.is(&certificate)) {
+            return Ok(Signed::By(Box::new(own.clone())));
         }
         let refuse = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
-        let record = self.store.find(certificate.serial()).await?;
-        let ours = record.filter(|record| {
-            record.certificate == certificate.der() && record.intent.ca == endpoint.policy.rules.ca
-        });
+        let record = match Recorded::of(&*self.store, &certificate).await? {
+            Recorded::This(record) => Some(record),
+            Recorded::Another | Recorded::Nothing => None,
+        };
+        let ours = record.filter(|record| record.intent.ca == endpoint.policy.rules.ca);
         let Some(record) = ours else {
             return Err(refuse(format!(
                 "the signer's certificate, of {}, is neither of this CA nor the one that TLS shows",
@@ -127,7 +125,8 @@ impl Service {
                 "TLS shows another certificate than the signer's, and not that of a registration authority of this CA".to_owned(),
             ));
         }
-        Ok(Signed::By(Box::new(certificate), TrustClass::Explicit, Some(record)))
+        let (class, standing) = (TrustClass::Explicit, Standing::Ours(record));
+        Ok(Signed::By(Box::new(Presented { certificate, class, standing })))
     }
 
     /// Who asks, by the signatures.
@@ -161,14 +160,13 @@ impl Service {
             .into_iter()
             .filter_map(|signed| match signed {
                 Signed::ByRequestedKey => None,
-                Signed::By(certificate, class, record) => Some(Identity {
+                Signed::By(signer) => Some(Identity {
                     actor: Actor {
-                        name: by(identity, &certificate),
-                        method: Method::Certificate(class),
+                        name: by(identity, &signer.certificate),
+                        method: Method::Certificate(signer.class),
                     },
-                    expired: identity.expired.filter(|_| is_shown(identity, &certificate)),
-                    certificate: Some((*certificate, class)),
-                    record,
+                    expired: identity.expired.filter(|_| is_shown(identity, &signer.certificate)),
+                    presented: Some(*signer),
                     ..identity.clone()
                 }),
             })
@@ -189,7 +187,7 @@ impl Service {
 
 /// Whether TLS shows this certificate.
 fn is_shown(identity: &Identity, certificate: &Certificate) -> bool {
-    identity.certificate.as_ref().is_some_and(|(shown, _)| shown.der() == certificate.der())
+    identity.presented.as_ref().is_some_and(|shown| shown.is(certificate))
 }
 
 /// The signer as the audit log names it, with whoever has brought the message.
@@ -207,8 +205,8 @@ fn certificate_of(
     identity: &Identity,
     message: &SignedMessage<'_>,
 ) -> Option<Certificate> {
-    let shown = identity.certificate.iter().map(|(certificate, _)| certificate);
-    shown.chain(&message.certificates).find(|one| signer.id.names(one)).cloned()
+    let shown = identity.certificate();
+    shown.into_iter().chain(&message.certificates).find(|one| signer.id.names(one)).cloned()
 }
 
 fn unknown_signer() -> Refused {

@@ -67,7 +67,7 @@ impl Service {
                 "the identity proof is of another account than the password",
             ));
         }
-        if asker.identity.certificate.is_some() {
+        if asker.identity.presented.is_some() {
             return Ok(asker);
         }
         let actor = Actor { name: name.clone(), method: Method::Password };

@@ -25,7 +25,7 @@ impl Service {
 /// record holds nothing but that text.
 pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
     let by_certificate_alone = matches!(identity.actor.method, Method::Certificate(_));
-    if by_certificate_alone && identity.record.is_some() {
+    if by_certificate_alone && identity.record().is_some() {
         return same_subject(record, identity);
     }
     record.intent.actor == identity.actor || same_subject(record, identity)
@@ -33,7 +33,7 @@ pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
 
 /// Whether the client's certificate, one of this CA, is this one or has its names.
 pub(super) fn same_subject(record: &Issuance, identity: &Identity) -> bool {
-    let (Some(own), Some((shown, _))) = (&identity.record, &identity.certificate) else {
+    let (Some(own), Some(shown)) = (identity.record(), identity.certificate()) else {
         return false;
     };
     own.intent.ca == record.intent.ca

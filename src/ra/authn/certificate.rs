@@ -1,0 +1,233 @@
+//! The certificate's part of an authentication: whether it is accepted, and how it stands to this
+//! server.
+//!
+//! A certificate of ours is identified by the CA of ours that its validated path ends in, and its
+//! serial number. It is the one on record if its TBSCertificate is the one that was signed. Its DER
+//! is never compared: whoever holds a certificate can give it another signature that verifies
+//! (ECDSA: r, n - s), and that one would have no record, and no revocation.
+
+use crate::{
+    pki::{Certificate, cert, sha256},
+    store::{self, Issuance, Store},
+    types::{CaName, Fault, Peer, Time, TrustClass, Verdict},
+};
+use std::{sync::Arc, time::Duration};
+
+/// A client certificate that was accepted, and how it stands to this server.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The database of trust anchors that vouches for it.
+    pub class: TrustClass,
+    /// How it stands to this server.
+    pub standing: Standing,
+}
+
+/// How an accepted certificate stands to this server.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// It is on record here, and was not revoked.
+    Ours(Arc<Issuance>),
+    /// Another anchor vouches for it.
+    ThirdParty,
+}
+
+impl Presented {
+    /// Whether this is the same certificate: its issuer signed the same TBSCertificate.
+    #[must_use]
+    pub fn is(&self, other: &Certificate) -> bool {
+        self.certificate.tbs() == other.tbs()
+    }
+
+    /// The record of a certificate of ours.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Arc<Issuance>> {
+        match &self.standing {
+            Standing::Ours(record) => Some(record),
+            Standing::ThirdParty => None,
+        }
+    }
+
+    /// What tells it from every other certificate, whatever its signature looks like: CA and serial
+    /// number of one of ours, the digest of its TBSCertificate of another one.
+    pub(crate) fn identity(&self) -> (&str, Vec<u8>) {
+        match &self.standing {
+            Standing::Ours(record) => {
+                (record.intent.ca.as_str(), record.intent.serial.as_bytes().to_vec())
+            }
+            Standing::ThirdParty => ("", sha256(self.certificate.tbs()).to_vec()),
+        }
+    }
+}
+
+/// What the store has under a certificate's serial number.
+#[derive(Debug)]
+pub enum Recorded {
+    /// This certificate.
+    This(Arc<Issuance>),
+    /// Another one: what was signed is not what this certificate says.
+    Another,
+    /// Nothing.
+    Nothing,
+}
+
+impl Recorded {
+    /// Looks a certificate up.
+    ///
+    /// # Errors
+    /// [`store::Error`] if the store does not answer.
+    pub async fn of(store: &dyn Store, certificate: &Certificate) -> Result<Self, store::Error> {
+        let Some(record) = store.find(certificate.serial()).await? else {
+            return Ok(Self::Nothing);
+        };
+        // While it is open, the record holds what will be signed; then the certificate does.
+        let signed = cert::tbs(&record.certificate).unwrap_or(&record.intent.tbs);
+        Ok(if signed == certificate.tbs() { Self::This(record) } else { Self::Another })
+    }
+}
+
+/// What a client showed in TLS.
+pub(super) enum Shown {
+    Nothing,
+    /// Trusted; the CA of ours that its path ends in.
+    Trusted(Box<Certificate>, TrustClass, Option<CaName>),
+    /// Trusted until it expired.
+    Expired(Box<Certificate>, Option<CaName>),
+    NotYet(Fault),
+    Bad(Fault),
+}
+
+/// What becomes of it.
+pub(super) enum Judged {
+    Nothing,
+    /// It counts; when it expired, if it is accepted all the same, to be renewed.
+    Accepted(Box<Presented>, Option<Time>),
+    NotYet(Fault),
+    Bad(Fault),
+}
+
+impl Judged {
+    /// The reason why it does not authenticate.
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::Bad(fault) | Self::NotYet(fault) => fault,
+            Self::Nothing | Self::Accepted(..) => Fault::new(
+                "auth.none",
+                "a client shows who it is before it enrols (RFC 7030 section 4.2)",
+                "neither a client certificate nor a password that is accepted here",
+                "a TLS client certificate that this server trusts, or a password where it is accepted",
+            ),
+        }
+    }
+}
+
+/// Finds the record of a certificate that may be one of this server's. One that was revoked proves
+/// nothing (R-7030-3.3.2-c), whoever asks and for what.
+///
+/// One that has expired is accepted if it is on record, and that is not longer ago than `grace`.
+pub(super) async fn judge(
+    store: &dyn Store,
+    shown: Shown,
+    grace: Duration,
+    now: Time,
+) -> Result<Judged, store::Error> {
+    let (certificate, class, issuer, expired) = match shown {
+        Shown::Nothing => return Ok(Judged::Nothing),
+        Shown::NotYet(fault) => return Ok(Judged::NotYet(fault)),
+        Shown::Bad(fault) => return Ok(Judged::Bad(fault)),
+        Shown::Trusted(certificate, class, issuer) => (certificate, class, issuer, None),
+        Shown::Expired(certificate, issuer) => {
+            let end = certificate.not_after();
+            if now > end.plus(grace) {
+                return Ok(Judged::Bad(expired_at(end)));
+            }
+            (certificate, TrustClass::Explicit, issuer, Some(end))
+        }
+    };
+    let standing = match Recorded::of(store, &certificate).await? {
+        Recorded::This(record) => {
+            if let Some(revocation) = record.revocation {
+                let seen =
+                    format!("one that was revoked at {}: {}", revocation.at, revocation.reason);
+                return Ok(Judged::Bad(bad(&seen)));
+            }
+            match class {
+                TrustClass::Explicit => Standing::Ours(record),
+                // What only a third party's anchor vouches for has no rights as one of ours.
+                TrustClass::Implicit => Standing::ThirdParty,
+            }
+        }
+        Recorded::Another | Recorded::Nothing => {
+            if let Some(end) = expired {
+                return Ok(Judged::Bad(expired_at(end)));
+            }
+            if issuer.is_some() {
+                return Ok(Judged::Bad(unknown()));
+            }
+            Standing::ThirdParty
+        }
+    };
+    let presented = Presented { certificate: *certificate, class, standing };
+    Ok(Judged::Accepted(Box::new(presented), expired))
+}
+
+pub(super) fn shown(peer: &Peer, now: Time) -> Shown {
+    let Some(shown) = &peer.certificate else { return Shown::Nothing };
+    let (class, issuer) = match &shown.verdict {
+        Verdict::Trusted { class, issuer } => (Some(*class), issuer.clone()),
+        Verdict::Expired { issuer } => (None, issuer.clone()),
+        Verdict::NotYet(moment) => return Shown::NotYet(not_yet(*moment, now)),
+        Verdict::Untrusted(reason) => return Shown::Bad(bad(reason)),
+    };
+    match Certificate::parse(&shown.der) {
+        // A connection may outlive the certificate that opened it.
+        Ok(certificate) if now > certificate.not_after() => match class {
+            Some(TrustClass::Implicit) => Shown::Bad(expired_at(certificate.not_after())),
+            Some(TrustClass::Explicit) | None => Shown::Expired(Box::new(certificate), issuer),
+        },
+        // Nor does the clock go forward only.
+        Ok(certificate) if now < certificate.not_before() => {
+            Shown::NotYet(not_yet(certificate.not_before(), now))
+        }
+        Ok(certificate) => match class {
+            Some(class) => Shown::Trusted(Box::new(certificate), class, issuer),
+            // What has expired is an intermediate certificate, or the clock was set back: then a
+            // new connection finds it valid.
+            None => Shown::Bad(bad("one whose chain has expired")),
+        },
+        Err(fault) => Shown::Bad(bad(&fault.fault().seen)),
+    }
+}
+
+fn not_yet(moment: Time, now: Time) -> Fault {
+    Fault::new(
+        "auth.not-yet-valid",
+        "the client certificate is valid now (RFC 5280 section 4.1.2.5)",
+        format!("one that is valid from {moment} only, and it is {now} on this server's clock"),
+        "the same certificate later, when the clock is right; or a password",
+    )
+}
+
+fn bad(seen: &str) -> Fault {
+    Fault::new(
+        "auth.certificate",
+        "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
+        seen,
+        "a valid certificate of this server's CA or of another one that it trusts",
+    )
+}
+
+/// D-36.
+fn unknown() -> Fault {
+    Fault::new(
+        "auth.unknown-certificate",
+        "a certificate of this server's CA is on record here",
+        "one that is not on record, or differs from what is",
+        "a certificate that this server issued; or a password, where it is accepted",
+    )
+}
+
+fn expired_at(moment: Time) -> Fault {
+    bad(&format!("one that expired at {moment}"))
+}
