@@ -165,7 +165,7 @@ impl<'a> Section<'a> {
             None => default,
             Some(Value::Boolean(value)) => *value,
             Some(_) => {
-                self.wrong_type(key, "true or false", &default.to_string());
+                self.wrong_type(key, "true or false", &format!("true or {key} = false"));
                 default
             }
         }
@@ -199,7 +199,14 @@ impl<'a> Section<'a> {
         default: Duration,
         range: RangeInclusive<Duration>,
     ) -> Duration {
-        let Some(text) = self.string(key) else { return default };
+        let text = match self.value(key) {
+            None => return default,
+            Some(Value::String(text)) => text,
+            Some(_) => {
+                self.wrong_type(key, "a duration", "\"90d\", \"10m\" or \"30s\"");
+                return default;
+            }
+        };
         let bounds = || {
             let shown = |bound: &Duration| humantime::format_duration(*bound).to_string();
             format!("choose {} to {}", shown(range.start()), shown(range.end()))
@@ -287,6 +294,46 @@ impl<'a> Section<'a> {
                 "an unknown key",
                 remedy,
             );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{load, parse};
+    use std::path::Path;
+
+    #[test]
+    fn each_remedy_fits_what_is_wrong() {
+        for (keys, expected) in [
+            ("[server]\nhttp2 = \"yes\"", "write it as http2 = true or http2 = false"),
+            (
+                "[server]\nidle_timeout = 30",
+                "write it as idle_timeout = \"90d\", \"10m\" or \"30s\"",
+            ),
+            (
+                "[profile.p]\nvalidity = \"2m\"",
+                "backdate: it is 5m by default, not shorter than validity, which is 2m",
+            ),
+            (
+                "[profile.p]\nvalidity = \"2m\"\nbackdate = \"3m\"",
+                "backdate = \"3m\": it is 3m, not shorter than validity, which is 2m\n  remedy: set backdate to less than 2m, or a longer validity",
+            ),
+        ] {
+            let faults = parse(&format!("version = 1\n{keys}"), Path::new("est.toml"), &|_| None);
+            let faults = faults.unwrap_err().to_string();
+            assert!(faults.contains(expected), "{faults}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("est.toml");
+        std::fs::write(&file, b"version = 1 # caf\xe9").unwrap();
+        for (path, text, remedy) in [
+            (file.as_path(), "not UTF-8", "iconv"),
+            (folder.path(), "directory", "name the file in that folder"),
+            (&folder.path().join("none.toml"), "No such file", "estd init"),
+        ] {
+            let faults = load(path, &|_| None).unwrap_err().to_string();
+            assert!(faults.contains(text) && faults.contains(remedy), "{faults}");
         }
     }
 }

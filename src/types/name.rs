@@ -16,11 +16,13 @@ pub enum InvalidName {
         /// The text, cut to 64 characters.
         seen: String,
     },
-    /// A label that an operation of EST, RFC 8295 or RFC 9148 is called by (RFC 7030 §3.2.2).
-    #[error("a label must not be the name of an operation (RFC 7030 §3.2.2); got {seen:?}")]
+    /// A label that is the name of an operation, which RFC 7030 §3.2.2 forbids.
+    #[error("a label must not be the name of an operation, and {seen:?} is one of {rfc}")]
     Reserved {
         /// The text.
         seen: String,
+        /// The document that names the operation.
+        rfc: &'static str,
     },
 }
 
@@ -86,10 +88,9 @@ name!(
     /// The additional path segment that chooses CA, profile and policy (RFC 7030 §3.2.2).
     Label,
     "a label",
-    |text| if RESERVED.contains(&text) {
-        Err(InvalidName::Reserved { seen: text.to_owned() })
-    } else {
-        Ok(())
+    |text| match RESERVED.iter().find(|(_, names)| names.contains(&text)) {
+        Some((rfc, _)) => Err(InvalidName::Reserved { seen: text.to_owned(), rfc }),
+        None => Ok(()),
     }
 );
 name!(
@@ -105,29 +106,17 @@ name!(
     |_| Ok(())
 );
 
-/// Path segments that name operations: RFC 7030 §3.2.2, RFC 8295 §1.1, RFC 9148 §4.1.
-const RESERVED: [&str; 21] = [
-    "cacerts",
-    "simpleenroll",
-    "simplereenroll",
-    "fullcmc",
-    "serverkeygen",
-    "csrattrs",
-    "pal",
-    "eecerts",
-    "crls",
-    "arls",
-    "symmetrickeys",
-    "firmware",
-    "tamp",
-    "return",
-    "crts",
-    "sen",
-    "sren",
-    "skg",
-    "skc",
-    "att",
-    "est",
+/// Path segments that name operations, by the document that defines them.
+const RESERVED: [(&str, &[&str]); 3] = [
+    (
+        "RFC 7030 section 3.2.2",
+        &["cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"],
+    ),
+    (
+        "RFC 8295 section 1.1",
+        &["pal", "eecerts", "crls", "arls", "symmetrickeys", "firmware", "tamp", "return"],
+    ),
+    ("RFC 9148 section 4.1 (EST-coaps)", &["crts", "sen", "sren", "skg", "skc", "att", "est"]),
 ];
 
 /// An operation of RFC 7030. Which of the optional ones a label offers is its policy.
@@ -218,21 +207,16 @@ mod tests {
 
     #[test]
     fn r_7030_3_2_2_f_a_label_is_no_operation() {
-        for reserved in [
-            // RFC 7030 §3.2.2.
-            "cacerts simpleenroll simplereenroll fullcmc serverkeygen csrattrs",
-            // RFC 8295 §1.1, and the second part of serverkeygen/return and others.
-            "pal eecerts crls symmetrickeys firmware tamp return",
-            // RFC 9148 §4.1.
-            "crts sen sren skg skc att",
-        ]
-        .iter()
-        .flat_map(|names| names.split(' '))
-        {
-            assert_eq!(
-                reserved.parse::<Label>(),
-                Err(InvalidName::Reserved { seen: reserved.to_owned() })
-            );
+        for (rfc, names) in [
+            ("RFC 7030", "cacerts simpleenroll simplereenroll fullcmc serverkeygen csrattrs"),
+            // And the second part of serverkeygen/return and others.
+            ("RFC 8295", "pal eecerts crls arls symmetrickeys firmware tamp return"),
+            ("RFC 9148", "crts sen sren skg skc att est"),
+        ] {
+            for reserved in names.split(' ') {
+                let error = reserved.parse::<Label>().unwrap_err().to_string();
+                assert!(error.contains(rfc) && error.contains(reserved), "{error}");
+            }
         }
         assert!("factory-1".parse::<Label>().is_ok());
         assert!("CACERTS".parse::<Label>().is_ok(), "paths are case-sensitive");

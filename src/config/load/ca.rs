@@ -40,6 +40,17 @@ pub(super) fn ca(section: Section<'_>) -> Ca {
     ca
 }
 
+/// Adds `[ca.default]` with its defaults unless the file has it, as `[profile.device]` is added.
+/// Returns its name if it was added: it is removed again if nothing uses it.
+pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>) -> Option<CaName> {
+    let name: CaName = "default".parse().ok()?;
+    if cas.contains_key(&name) {
+        return None;
+    }
+    cas.insert(name.clone(), ca(Section::new(report, "ca.default", toml::Table::new())));
+    Some(name)
+}
+
 /// Names of CAs are how a chain is built: two with one name cannot be told apart.
 pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, Ca>) {
     let mut seen: HashMap<&str, String> = HashMap::new();
@@ -64,4 +75,38 @@ pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, Ca>) {
 pub(super) fn ca_name(section: &Section<'_>) -> CaName {
     #[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
     section.parsed("ca", "default".parse().expect("a name"), "name a [ca.NAME] section")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Faults, Settings, parse};
+    use std::path::Path;
+
+    fn read(text: &str) -> Result<Settings, Faults> {
+        parse(text, Path::new("est.toml"), &|_| None)
+    }
+
+    fn names(text: &str) -> Vec<String> {
+        read(text).unwrap().cas.keys().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_default_ca_stays_while_something_uses_it() {
+        let factory = "version = 1\n[ca.factory]\nroot_subject = \"CN=F root\"\nissuing_subject = \"CN=F issuing\"\n";
+        assert_eq!(names("version = 1"), ["default"]);
+        // Used by [est], by [server.certificate], by a label.
+        assert_eq!(names(factory), ["default", "factory"]);
+        let est = format!("{factory}[est]\nca = \"factory\"\n");
+        assert_eq!(names(&est), ["default", "factory"]);
+        let all = format!("{est}[server.certificate]\nca = \"factory\"\n");
+        assert_eq!(names(&all), ["factory"]);
+        assert_eq!(names(&format!("{all}[label.plain]\n")), ["default", "factory"]);
+        // What the file says of it stays, used or not.
+        assert_eq!(names(&format!("{all}[ca.default]\n")), ["default", "factory"]);
+        // A CA that takes the default's subjects collides with it, and is named.
+        let faults = read("version = 1\n[ca.factory]").unwrap_err().to_string();
+        assert!(faults.contains("the same as [ca.default] root_subject"), "{faults}");
+        let alone = "version = 1\n[ca.factory]\n[est]\nca = \"factory\"\n[server.certificate]\nca = \"factory\"";
+        assert_eq!(names(alone), ["factory"]);
+    }
 }

@@ -16,10 +16,16 @@ use super::{
     section::{Report, Section},
 };
 use crate::{
-    policy::{Ca, Policies, Profile},
-    types::{CaName, ProfileName},
+    policy::{Ca, Policies, Policy, Profile},
+    types::{CaName, Label, ProfileName},
 };
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+    time::Duration,
+};
 use toml::Table;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -35,16 +41,27 @@ pub fn load(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         Ok(text) => parse(&text, file, environment),
         Err(cause) => {
             let report = Report::new(file);
-            report.tell(
-                "E-CONFIG-FILE",
-                "",
-                None,
-                cause,
-                "name a file that exists and is readable: --config FILE",
-            );
+            let (text, remedy) = unreadable(&cause);
+            report.tell("E-CONFIG-FILE", "", None, text, remedy);
             Err(Faults(report.faults.into_inner()))
         }
     }
+}
+
+/// Says why a configuration file cannot be read, and what helps.
+fn unreadable(cause: &io::Error) -> (String, &'static str) {
+    let remedy = match cause.kind() {
+        ErrorKind::InvalidData => {
+            return (
+                "the file is not UTF-8 text".to_owned(),
+                "save it as UTF-8; a file in Latin-1 is converted by: iconv -f latin1 -t utf8",
+            );
+        }
+        ErrorKind::PermissionDenied => "run this as the user that estd runs as",
+        ErrorKind::IsADirectory => "name the file in that folder: --config FILE",
+        _ => "write one with estd init, or name a file that exists: --config FILE",
+    };
+    (cause.to_string(), remedy)
 }
 
 /// Reads a configuration. `file` is where relative paths start and what faults name.
@@ -106,11 +123,7 @@ fn settings(
 
     let mut cas: BTreeMap<CaName, Ca> =
         top.named("ca").into_iter().map(|(name, section)| (name, ca::ca(section))).collect();
-    if cas.is_empty()
-        && let Ok(name) = "default".parse()
-    {
-        cas.insert(name, ca::ca(Section::new(report, "ca.default", Table::new())));
-    }
+    let implied = ca::imply_default(report, &mut cas);
     let mut profiles: BTreeMap<ProfileName, Profile> = top
         .named("profile")
         .into_iter()
@@ -122,14 +135,20 @@ fn settings(
         });
     }
     let unlabelled = policy::policy(top.section("est"), &cas, &profiles, None);
-    let labels = top
-        .named::<crate::types::Label>("label")
+    let labels: BTreeMap<Label, Policy> = top
+        .named("label")
         .into_iter()
-        .map(|(label, section)| {
+        .map(|(label, section): (Label, _)| {
             let name = label.to_string();
             (label, policy::policy(section, &cas, &profiles, Some(&name)))
         })
         .collect();
+    if let Some(name) = implied {
+        let policies = std::iter::once(&unlabelled).chain(labels.values());
+        if server_certificate.ca != name && policies.into_iter().all(|policy| policy.ca != name) {
+            cas.remove(&name);
+        }
+    }
     if !cas.contains_key(&server_certificate.ca) {
         let names: Vec<_> = cas.keys().map(ToString::to_string).collect();
         report.tell(

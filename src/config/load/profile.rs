@@ -80,7 +80,14 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
         section.tell("keys", "no kind of key is left", "accept at least one");
     }
     if profile.backdate >= profile.validity {
-        section.tell("backdate", "not shorter than validity", "choose a shorter one");
+        let shown = |time: Duration| humantime::format_duration(time).to_string();
+        let (validity, backdate) = (shown(profile.validity), shown(profile.backdate));
+        let given = if section.has("backdate") { "" } else { " by default" };
+        section.tell(
+            "backdate",
+            format!("it is {backdate}{given}, not shorter than validity, which is {validity}"),
+            format!("set backdate to less than {validity}, or a longer validity"),
+        );
     }
     section.finish();
     profile
