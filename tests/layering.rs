@@ -106,7 +106,7 @@ const LIBRARIES: [(&str, &[&str]); 27] = [
     ("tokio_postgres_rustls", &["store"]),
     ("deadpool_postgres", &["store"]),
     ("postcard", &["store"]),
-    ("rustix", &["failpoint", "store", "server"]),
+    ("rustix", &["failpoint", "store", "telemetry", "server"]),
     ("clap", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),

@@ -3,7 +3,7 @@
 //! sled allows one process. While the server runs, it is asked through its socket; when it does
 //! not, the store is opened here, and the same `admin` code answers.
 
-use super::Failure;
+use super::{Failure, serve::audit_file};
 use crate::{
     admin::{Admin, Handle},
     client::operator::{self, ask},
@@ -12,7 +12,7 @@ use crate::{
     entropy::SystemEntropy,
     server::Installation,
     store::Store,
-    telemetry::FileTrail,
+    telemetry::LateTrail,
     types::Actor,
 };
 use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
@@ -20,7 +20,7 @@ use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 /// Who answers.
 pub(super) enum Office {
     Server(PathBuf),
-    Here { admin: Admin, store: Arc<dyn Store>, trail: Arc<FileTrail>, actor: Actor },
+    Here { admin: Admin, store: Arc<dyn Store>, trail: Arc<LateTrail>, actor: Actor },
 }
 
 impl Office {
@@ -37,12 +37,8 @@ impl Office {
                 "start estd serve once: it makes the data folder; or name the right configuration with --config",
             )
         })?;
-        let trail = FileTrail::open(&settings.audit.file, false).map_err(|cause| {
-            Failure::new(
-                format!("{}: {cause}", settings.audit.file.display()),
-                "run this as the user that estd runs as",
-            )
-        })?;
+        // A command that changes nothing needs no audit file.
+        let trail = LateTrail::new(audit_file(settings), Arc::new(SystemClock));
         let trail = Arc::new(trail);
         let clock = SystemClock;
         let (store, cas) =

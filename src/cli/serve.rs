@@ -6,7 +6,7 @@ use crate::{
     config::{Settings, Terminal},
     entropy::SystemEntropy,
     server::{self, Environment, Running, Swept, private_folder},
-    telemetry::{FileTrail, start_terminal},
+    telemetry::{FileOptions, FileTrail, LimitedTrail, start_terminal, summarize_terminal},
 };
 use sd_notify::NotifyState;
 use std::{
@@ -22,6 +22,9 @@ use tokio::{
 
 /// How often the server looks whether its own certificate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
+
+/// How often it looks whether a summary of left-out events is due.
+const SUMMARIES: Duration = Duration::from_secs(5);
 
 /// How often it ends issuances whose request was cut.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -41,18 +44,22 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
 
 async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     private_folder(&settings.data)?;
-    let trail = FileTrail::open(&settings.audit.file, settings.audit.terminal == Terminal::Text)
-        .map_err(|cause| {
+    let clock = Arc::new(SystemClock);
+    let terminal = settings.audit.terminal == Terminal::Text;
+    let trail = FileTrail::open(audit_file(&settings), terminal, Arc::clone(&clock) as _).map_err(
+        |cause| {
             Failure::new(
                 format!("{}: {cause}", settings.audit.file.display()),
                 "make its folder writable, or name another file in [audit]",
             )
-        })?;
+        },
+    )?;
     let trail = Arc::new(trail);
+    let limited = Arc::new(LimitedTrail::new(Arc::clone(&trail) as _, Arc::clone(&clock) as _));
     let environment = Environment {
-        clock: Arc::new(SystemClock),
+        clock,
         entropy: Arc::new(SystemEntropy::new()),
-        trail: Arc::clone(&trail) as _,
+        trail: Arc::clone(&limited) as _,
     };
     // Handlers first: a signal while the server starts must not kill it half-way.
     let failed = |cause| Failure::new(format!("signals: {cause}"), "report it");
@@ -80,6 +87,7 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     notify(&[NotifyState::Ready]);
 
     let mut check = tokio::time::interval(RENEWAL_CHECK);
+    let mut summaries = tokio::time::interval(SUMMARIES);
     // Beside the signals, which do not wait until a slow store has answered it.
     let mut sweeping = Box::pin(sweep_each_minute(&running));
     loop {
@@ -91,6 +99,10 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
                 reload(file, &running).await;
             }
             () = &mut sweeping => {}
+            _ = summaries.tick() => {
+                limited.summarize();
+                summarize_terminal();
+            }
             _ = check.tick() => match running.renew_if_due().await {
                 Ok(true) => tracing::info!("the server's certificate was renewed"),
                 Ok(false) => {}
@@ -101,8 +113,21 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
     drop(sweeping);
     notify(&[NotifyState::Stopping]);
     running.stop().await;
+    limited.finish();
     trail.close();
     Ok(())
+}
+
+/// Where the audit file is, and how large it may grow.
+pub(super) fn audit_file(settings: &Settings) -> FileOptions {
+    let audit = &settings.audit;
+    FileOptions {
+        path: audit.file.clone(),
+        max: audit.max,
+        keep: audit.keep,
+        data: settings.data.clone(),
+        reserve: audit.reserve,
+    }
 }
 
 /// Writes to standard output, which may be a file on a full disk, or a pipe that nobody reads.

@@ -141,6 +141,12 @@ pub struct Audit {
     pub file: PathBuf,
     /// What the terminal shows.
     pub terminal: Terminal,
+    /// Bytes of the file before it is rotated; 0: estd does not rotate it.
+    pub max: u64,
+    /// Older files that are kept.
+    pub keep: u32,
+    /// Bytes that stay free on the file system of the data folder.
+    pub reserve: u64,
 }
 
 /// What the terminal shows.

@@ -54,6 +54,8 @@ numbers!(name_number, name_of, Name,
     11 => Name::ServerStopped => Name::ServerStopped,
     12 => Name::RequestRefused => Name::RequestRefused,
     13 => Name::CertificateRevoked => Name::CertificateRevoked,
+    14 => Name::RequestSummary => Name::RequestSummary,
+    15 => Name::AuditIncomplete => Name::AuditIncomplete,
 );
 numbers!(operation_number, operation_of, Operation,
     1 => Operation::CaCerts => Operation::CaCerts,
@@ -270,6 +272,7 @@ impl EventV1<'_> {
             actor: self.actor.read()?,
             request_id: self.request_id.map(request_id).transpose()?,
             details: details.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            stranger: None,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! gets its number there; the order of a writer's numbers is the order of its commits. The others
 //! (refusals) are only written to the [`Trail`].
 
-use crate::types::{Actor, RequestId, Time};
+use crate::types::{Actor, Origin, RequestId, Time};
 use serde::{Deserialize, Serialize};
 
 /// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
@@ -37,6 +37,10 @@ pub enum Name {
     ServerStopped,
     /// A request was refused before it was known what it wants.
     RequestRefused,
+    /// Sums up rejections of clients that had not authenticated and got no line each.
+    RequestSummary,
+    /// Events are missing from the audit file: the disk did not take them.
+    AuditIncomplete,
 }
 
 impl Name {
@@ -57,6 +61,8 @@ impl Name {
             Self::ServerStarted => "server.started",
             Self::ServerStopped => "server.stopped",
             Self::RequestRefused => "request.refused",
+            Self::RequestSummary => "request.summary",
+            Self::AuditIncomplete => "audit.incomplete",
         }
     }
 }
@@ -74,13 +80,26 @@ pub struct Event {
     pub request_id: Option<RequestId>,
     /// Further facts, as name and value, in the order in which they are shown. No secrets.
     pub details: Vec<(String, String)>,
+    /// Who caused it, if that client had not authenticated. Not stored: decides only whether it is
+    /// written.
+    #[serde(skip)]
+    pub stranger: Option<Stranger>,
+}
+
+/// A client that had not authenticated when it caused an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// Where its events are counted together.
+    pub origin: Origin,
+    /// Whether it sent no credentials and was only asked for them (401).
+    pub challenge: bool,
 }
 
 impl Event {
     /// Starts an event without request and details.
     #[must_use]
     pub const fn new(at: Time, name: Name, actor: Actor) -> Self {
-        Self { at, name, actor, request_id: None, details: Vec::new() }
+        Self { at, name, actor, request_id: None, details: Vec::new(), stranger: None }
     }
 
     /// Names the request.
@@ -88,6 +107,19 @@ impl Event {
     pub fn request(mut self, id: RequestId) -> Self {
         self.request_id = Some(id);
         self
+    }
+
+    /// Says that a client without authentication caused it: such events are limited in rate.
+    #[must_use]
+    pub const fn by_stranger(mut self, stranger: Stranger) -> Self {
+        self.stranger = Some(stranger);
+        self
+    }
+
+    /// The value of the fact of this name, if there is one.
+    #[must_use]
+    pub fn detail(&self, name: &str) -> Option<&str> {
+        self.details.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// Adds a fact.
@@ -139,6 +171,27 @@ impl EventId {
 pub trait Trail: Send + Sync + 'static {
     /// Tells an event; `id` is its place in the store, if it was committed there.
     fn tell(&self, id: Option<EventId>, event: &Event);
+
+    /// Reports that a client of this origin has authenticated: a challenge that it had got before
+    /// was a step of the protocol and no incident.
+    fn authenticated(&self, _origin: Origin) {}
+
+    /// How many events got no line of their own, since the start.
+    fn left_out(&self) -> LeftOut {
+        LeftOut::default()
+    }
+}
+
+/// Events without a line of their own in the audit file and the log, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Rejections of clients that had not authenticated: summed up by `request.summary`.
+    pub rejections: u64,
+    /// Challenges (401) that a client answered: steps of the protocol.
+    pub challenges: u64,
+    /// Events that the disk did not take: counted by `audit.incomplete`. Those that changed
+    /// something are in the store.
+    pub lost: u64,
 }
 
 /// Keeps no trail: for tests, and for commands that change nothing.

@@ -1,8 +1,18 @@
-//! What the server tells about itself: audit events, and the text on the terminal.
+//! What the server reports about itself: audit events, and the text on the terminal.
 
 pub mod audit;
+mod limited;
+mod lines;
+mod show;
+mod strangers;
 mod terminal;
 mod trail;
 
-pub use terminal::start_terminal;
-pub use trail::{FileTrail, json_line, text_line};
+pub use limited::LimitedTrail;
+pub use lines::FileOptions;
+pub use show::{json_line, text_line};
+pub use terminal::{start_terminal, summarize_terminal};
+pub use trail::{FileTrail, LateTrail};
+
+/// The target of log lines that are audit events: they are limited by [`LimitedTrail`].
+const AUDIT: &str = "estd::audit";

@@ -2,6 +2,7 @@
 
 use super::{Binding, CaName, Spent, Time, TrustClass};
 use std::{
+    fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -56,7 +57,7 @@ pub enum Verdict {
 
 /// Where connections and failures are counted together: an IPv4 address, or what one host has of
 /// IPv6.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin(IpAddr);
 
 impl Origin {
@@ -70,5 +71,15 @@ impl Origin {
             }
             v4 => v4,
         })
+    }
+}
+
+impl fmt::Display for Origin {
+    /// `203.0.113.7` or `2001:db8:1:2::/64`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            IpAddr::V4(address) => address.fmt(f),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
     }
 }

@@ -178,6 +178,8 @@ fn settings(
 }
 
 fn audit(section: Section<'_>, data: &Path) -> Audit {
+    let mebibytes =
+        |key: &str, default, most| (section.number(key, default, 0..=most) as u64) << 20;
     let audit = Audit {
         file: section.file("file").unwrap_or_else(|| data.join("audit.jsonl")),
         terminal: section.one_of(
@@ -185,6 +187,9 @@ fn audit(section: Section<'_>, data: &Path) -> Audit {
             &[("text", Terminal::Text), ("quiet", Terminal::Quiet)],
             Terminal::Text,
         ),
+        max: mebibytes("max_mib", 32, 1 << 20),
+        keep: u32::try_from(section.number("keep", 4, 1..=1000)).unwrap_or(4),
+        reserve: mebibytes("reserve_mib", 64, 1 << 20),
     };
     section.finish();
     audit

@@ -23,13 +23,13 @@ use crate::{
     pki::base64::{self, Layout},
     policy::Base64Form,
     ra::Identity,
-    telemetry::audit::{Event, Name, Trail},
-    types::{Actor, Fault, Operation, Peer, RequestId, Serial},
+    telemetry::audit::{Event, Name, Stranger, Trail},
+    types::{Actor, Fault, Operation, Origin, Peer, RequestId, Serial},
 };
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Version,
     body::{Body, Bytes},
-    header::{CONNECTION, EXPECT, USER_AGENT},
+    header::{AUTHORIZATION, CONNECTION, EXPECT, USER_AGENT},
 };
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -57,6 +57,8 @@ pub struct Context {
 struct Known {
     route: Option<Route>,
     actor: Option<Actor>,
+    /// Whether it came with credentials, whatever they are worth.
+    sent_credentials: bool,
 }
 
 /// Answers one request. Never fails: what goes wrong becomes a refusal.
@@ -74,7 +76,8 @@ where
     let version = request.version();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
 
-    let mut known = Known::default();
+    let sent_credentials = request.headers().contains_key(AUTHORIZATION);
+    let mut known = Known { sent_credentials, ..Known::default() };
     let mut body = Some(request);
     let outcome = match entropy {
         Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
@@ -140,6 +143,7 @@ impl<'a> Exchange<'a> {
             .authenticate(&endpoint, operation, &context.peer, credentials.as_ref())
             .await?;
         known.actor = Some(identity.actor.clone());
+        context.trail.authenticated(Origin::of(context.peer.address.ip()));
         let Some(request) = request.take() else { return Err(Error::NotFound) };
         framing.begins(Phase::Body);
         let octets = body::read(request.into_body(), limits).await?;
@@ -287,6 +291,14 @@ async fn challenged(context: &Context, known: &Known, fault: Error) -> (Error, V
     }
 }
 
+/// Describes a client that has not authenticated. One that sent nothing to authenticate with was
+/// only asked for it.
+fn stranger(context: &Context, known: &Known, fault: &Error) -> Stranger {
+    let asked = matches!(fault, Error::Est(est::Error::Unauthenticated(_)));
+    let sent = known.sent_credentials || context.peer.certificate.is_some();
+    Stranger { origin: Origin::of(context.peer.address.ip()), challenge: asked && !sent }
+}
+
 async fn refuse(
     context: &Context,
     known: &Known,
@@ -299,9 +311,10 @@ async fn refuse(
     let told = fault.told();
     let enrolling = known.route.as_ref().is_some_and(|route| route.operation.enrolls());
     let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
+    let stranger = known.actor.is_none().then(|| stranger(context, known, &fault));
     let actor = known.actor.clone().unwrap_or_else(Actor::anonymous);
     let route = known.route.as_ref();
-    let event = Event::new(context.clock.now(), name, actor)
+    let mut event = Event::new(context.clock.now(), name, actor)
         .request(id.clone())
         .with("status", told.status.as_u16())
         .with("rule", told.code)
@@ -313,6 +326,7 @@ async fn refuse(
         .with("method", method.as_str().chars().take(20).collect::<String>())
         .with("path", path.chars().take(200).collect::<String>())
         .with("address", context.peer.address);
+    event.stranger = stranger;
     context.trail.tell(None, &event);
 
     let mut answer = response::refusal(&told, &challenges, id);

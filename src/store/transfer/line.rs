@@ -303,6 +303,7 @@ impl Line {
                     actor: line.actor.read()?,
                     request_id: line.request.as_deref().map(request_id).transpose()?,
                     details: line.details,
+                    stranger: None,
                 },
             ),
             Self::End(line) => return Ok(Read::End(line.counts, line.sha256)),
