@@ -75,6 +75,17 @@ impl TestServer {
     }
 
     pub(crate) async fn start_in(folder: TempDir, more: &str, backend: &str, now: u64) -> Self {
+        Self::start_behind(folder, more, backend, now, |events, _| events).await
+    }
+
+    /// As [`TestServer::start_in`]; events reach the test through the trail that `wrap` returns.
+    pub(crate) async fn start_behind(
+        folder: TempDir,
+        more: &str,
+        backend: &str,
+        now: u64,
+        wrap: impl FnOnce(Arc<dyn Trail>, Arc<dyn Clock>) -> Arc<dyn Trail>,
+    ) -> Self {
         let text = format!(
             "version = 1\n[store]\nbackend = \"{backend}\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
         );
@@ -84,7 +95,7 @@ impl TestServer {
         let environment = Environment {
             clock: Arc::clone(&clock) as _,
             entropy: Arc::new(SystemEntropy::new()),
-            trail: Arc::clone(&events) as _,
+            trail: wrap(Arc::clone(&events) as _, Arc::clone(&clock) as _),
         };
         let running = server::start(settings, environment).await.unwrap();
         let server = Self { running, clock, events, folder, text };

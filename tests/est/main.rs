@@ -35,6 +35,7 @@ mod labels;
 mod life;
 mod linking;
 mod names;
+mod nonsense;
 mod paths;
 mod reenroll;
 mod revoke;

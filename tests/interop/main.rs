@@ -27,6 +27,7 @@ mod labels;
 mod linking;
 mod names;
 mod nodes;
+mod nonsense;
 mod operations;
 mod powercut;
 mod process;
