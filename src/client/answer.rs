@@ -1,11 +1,9 @@
 //! Decodes what an EST server answers (RFC 7030 §4.1.3 and §4.2.3, RFC 8951 §3).
 
 use crate::client::error::Refusal;
-use crate::client::{Error, Response};
+use crate::client::{Error, Response, body};
 use crate::pki::{CertificateFields, cms};
 use crate::types::{Operation, Time, escaped_line};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use std::time::{Duration, SystemTime};
 
 /// Takes the certificates out of an answer of status 200; anything else becomes its error.
@@ -39,17 +37,25 @@ fn octets(
 ) -> Result<Vec<u8>, Error> {
     check_status(response, now)?;
     let media_type = response.header("content-type").unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if !essence.eq_ignore_ascii_case(wanted) {
+    if !is_type(media_type, wanted) {
         let seen = printable(media_type);
         return Err(malformed(operation, format!("its content type is \"{seen}\", not {wanted}")));
     }
-    // RFC 8951 §3.1: white space anywhere; Content-Transfer-Encoding means nothing.
-    let text: Vec<u8> =
-        response.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-    STANDARD
-        .decode(text)
-        .map_err(|error| malformed(operation, format!("it is not base64: {error}")))
+    body::decode(&response.body)
+        .map(|octets| octets.to_vec())
+        .map_err(|why| malformed(operation, why))
+}
+
+/// Whether a media type is the one that EST prescribes, or one that servers send in its place. The
+/// body is decoded either way; a page of text or HTML is told by its type.
+fn is_type(media_type: &str, wanted: &str) -> bool {
+    const PKCS7: [&str; 3] =
+        ["application/x-pkcs7-mime", "application/pkcs7", "application/x-pkcs7-certificates"];
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == wanted
+        || essence.is_empty()
+        || essence == "application/octet-stream"
+        || (wanted == "application/pkcs7-mime" && PKCS7.contains(&essence.as_str()))
 }
 
 /// Passes an answer of status 200; anything else becomes its error.
@@ -76,7 +82,7 @@ pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> 
     }
 }
 
-/// Takes the one certificate out of an answer to an enrolment, for the key of the request.
+/// Takes the certificate for the key of the request out of an answer to an enrollment.
 pub(super) fn issued(
     operation: Operation,
     response: &Response,
@@ -84,17 +90,22 @@ pub(super) fn issued(
     spki: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let malformed = |why: &str| malformed(operation, why.to_owned());
-    let mut certificates = certificates(operation, response, now)?;
-    let certificate = certificates.pop().ok_or_else(|| malformed("it holds no certificate"))?;
-    if !certificates.is_empty() {
-        return Err(malformed("it holds more than the one certificate issued (RFC 7030 §4.2.3)"));
+    let certificates = certificates(operation, response, now)?;
+    if certificates.is_empty() {
+        return Err(malformed("it holds no certificate"));
     }
-    let fields =
-        CertificateFields::parse(&certificate).map_err(|error| malformed(&error.to_string()))?;
-    if fields.public_key_spki != spki {
-        return Err(malformed("the certificate is not for the key of the request"));
-    }
-    Ok(certificate)
+    for_key(certificates, spki)
+        .ok_or_else(|| malformed("it holds no certificate that is for the key of the request"))
+}
+
+/// The certificate for a key, of those in an answer. RFC 7030 §4.2.3 allows one only; many servers
+/// add its chain. Of two for the key the later one is taken: a renewal may show its predecessor.
+pub(super) fn for_key(certificates: Vec<Vec<u8>>, spki: &[u8]) -> Option<Vec<u8>> {
+    let own = certificates.into_iter().filter_map(|certificate| {
+        let fields = CertificateFields::parse(&certificate).ok()?;
+        (fields.public_key_spki == spki).then_some((fields.not_before, certificate))
+    });
+    own.max_by_key(|(begin, _)| *begin).map(|(_, certificate)| certificate)
 }
 
 /// Reads seconds or a date (RFC 9110 §10.2.3).

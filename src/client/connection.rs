@@ -3,19 +3,21 @@
 use crate::binding::{End, Recorded, Witness};
 use crate::client::error::{TlsFault, tls_fault};
 use crate::client::password::Password;
+use crate::client::tolerant::Tolerant;
 use crate::client::trust::{Criteria, ServerChain};
-use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, keygen};
+use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, body, keygen};
 use crate::clock::Clock;
 use crate::digest::Target;
 use crate::pki::keygen::Decryption;
 use crate::pki::request_public_key_spki;
 use crate::types::{Binding, Label, Operation};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
@@ -89,6 +91,11 @@ async fn within<T>(
     tokio::time::timeout(after, work).await.map_err(|_| Error::Timeout { what, after })
 }
 
+/// Whether an answer says where its body ends.
+fn has_length(headers: &HeaderMap) -> bool {
+    headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING)
+}
+
 impl Connection {
     pub(super) async fn open(peer: Arc<Peer>, connector: &TlsConnector) -> Result<Self, Error> {
         let name = peer.criteria.name.clone();
@@ -117,7 +124,10 @@ impl Connection {
         let binding = witness.binding(recorded, session);
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();
         let version = session.protocol_version();
-        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+        let (sender, driver) = http1::Builder::new()
+            // Some servers compare names of fields letter by letter.
+            .title_case_headers(true)
+            .handshake(TokioIo::new(Tolerant(stream)))
             .await
             .map_err(|error| Error::Http(error.to_string()))?;
         let fault = Arc::new(Mutex::new(None));
@@ -207,6 +217,10 @@ impl Connection {
         let exchange = async {
             sender.ready().await?;
             let (head, body) = sender.send_request(request).await?.into_parts();
+            // libest sends 202 without a length and keeps the connection open.
+            if head.status == StatusCode::ACCEPTED && !has_length(&head.headers) {
+                return Ok((head, Ok(Collected::default())));
+            }
             Ok::<_, hyper::Error>((head, Limited::new(body, MAX_ANSWER).collect().await))
         };
         let (head, body) = match within("answer", self.peer.timeouts.answer, exchange).await? {
@@ -308,6 +322,7 @@ impl Connection {
         body: Bytes,
     ) -> Result<Response, Error> {
         // One to hear the server, one with the password, one more for a nonce that became too old.
+        let mut heard = false;
         for last in [false, false, true] {
             let mut headers = headers.clone();
             let field = self.peer.password.field(Target { method: "POST", uri: path })?;
@@ -315,7 +330,12 @@ impl Connection {
             if let Some(field) = field {
                 headers.insert(AUTHORIZATION, field);
             }
-            let response = self.send("POST", path, headers, body.clone()).await?;
+            let response = match self.send("POST", path, headers, body.clone()).await {
+                // The server had closed the connection after its challenge.
+                Err(Error::Http(_)) if heard => return Err(Error::Challenged),
+                other => other?,
+            };
+            heard = true;
             let again = response.status == 401 && self.peer.password.hear(&response.headers, sent);
             if last || !again {
                 return Ok(response);
@@ -371,6 +391,6 @@ impl Connection {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let path = self.path(operation);
-        self.post(&path, headers, STANDARD.encode(csr).into()).await
+        self.post(&path, headers, body::encode(csr).into()).await
     }
 }

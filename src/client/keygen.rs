@@ -1,11 +1,10 @@
 //! What a server answers to `/serverkeygen` (RFC 7030 §4.4.2), decoded, decrypted and verified.
 
-use super::{Error, Response, answer, multipart};
+use super::{Error, Response, answer, body, multipart};
 use crate::{
-    pki::{Certificate, CertificateFields, PrivateKey, cms, keygen, keygen::Decryption, oid},
+    pki::{Certificate, PrivateKey, cms, keygen, keygen::Decryption, oid},
     types::{Operation, Time},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 /// A key that the server made, and the certificate for it.
@@ -67,16 +66,11 @@ pub(super) fn made_key(
     let certificates = decoded(certificate)
         .and_then(|der| cms::certificates(&der).map_err(|fault| fault.to_string()))
         .map_err(malformed)?;
-    let [certificate] = certificates.as_slice() else {
-        return Err(malformed("it does not hold exactly one certificate".to_owned()));
-    };
-    let fields =
-        CertificateFields::parse(certificate).map_err(|fault| malformed(fault.to_string()))?;
     let spki = key.public_key_spki_der().map_err(|fault| malformed(fault.to_string()))?;
-    if fields.public_key_spki != spki {
-        return Err(malformed("the certificate is not for the key that came with it".to_owned()));
-    }
-    Ok(MadeKey { certificate: certificate.clone(), key })
+    let certificate = answer::for_key(certificates, &spki).ok_or_else(|| {
+        malformed("it holds no certificate that is for the key that came with it".to_owned())
+    })?;
+    Ok(MadeKey { certificate, key })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +87,7 @@ impl Kind {
         match (essence.as_str(), smime.to_ascii_lowercase().as_str()) {
             ("application/pkcs8", _) => Some(Self::Clear),
             ("application/pkcs7-mime", "server-generated-key") => Some(Self::Encrypted),
-            ("application/pkcs7-mime", "certs-only") => Some(Self::Certificate),
+            ("application/pkcs7-mime", "certs-only" | "") => Some(Self::Certificate),
             _ => None,
         }
     }
@@ -105,12 +99,7 @@ fn decoded(part: &multipart::Part<'_>) -> Result<Zeroizing<Vec<u8>>, String> {
     {
         return Err("a part is not encoded as base64".to_owned());
     }
-    let text: Zeroizing<Vec<u8>> = Zeroizing::new(
-        part.content.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect(),
-    );
-    let decoded =
-        STANDARD.decode(&*text).map_err(|fault| format!("a part is not base64: {fault}"))?;
-    Ok(Zeroizing::new(decoded))
+    body::decode(part.content).map_err(|why| format!("a part cannot be read: {why}"))
 }
 
 /// Who signed is the server that was verified, or one of the CAs by which it was.

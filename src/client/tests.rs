@@ -1,7 +1,7 @@
 //! A canned EST server whose certificates and answers OpenSSL makes, and the client against it.
 
 use crate::client::*;
-use crate::pki::CsrBuilder;
+use crate::pki::{CsrBuilder, PrivateKey};
 use crate::types::KeyKind;
 use ::rustls::server::WebPkiClientVerifier;
 use ::rustls::{RootCertStore, ServerConfig};
@@ -15,6 +15,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
 
 const CONFIGURATION: &str = "
 [req]
@@ -64,7 +65,7 @@ fn openssl(folder: &Path, arguments: &str, input: &[u8]) -> Vec<u8> {
 
 /// Root, issuing CA under it, server under that, and `factory`, a root with no part in the server's
 /// chain: `NAME.pem` and `NAME.key`.
-fn make_pki(folder: &Path) {
+pub(super) fn make_pki(folder: &Path) {
     std::fs::write(folder.join("c.cnf"), CONFIGURATION).unwrap();
     for (name, issuer, section) in [
         ("root", None, "ca"),
@@ -128,33 +129,46 @@ impl CannedServer {
     }
 }
 
-async fn serve(
+/// TLS with the certificate of `server`; certificates of clients are accepted and not demanded.
+fn acceptor(folder: &Path) -> TlsAcceptor {
+    let mut roots = RootCertStore::empty();
+    for ca in ["root", "issuing", "factory"] {
+        roots.add(openssl(folder, &format!("x509 -in {ca}.pem -outform DER"), b"").into()).unwrap();
+    }
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .unwrap();
+    acceptor_with(folder, verifier)
+}
+
+/// The same with another judge of clients.
+pub(super) fn acceptor_with(
     folder: &Path,
-    seen: Arc<Mutex<Vec<(String, bool, bool)>>>,
-    tell: &std::sync::mpsc::Sender<u16>,
-) {
+    verifier: Arc<dyn ::rustls::server::danger::ClientCertVerifier>,
+) -> TlsAcceptor {
     let chain: Vec<CertificateDer<'static>> = ["server", "issuing"]
         .iter()
         .map(|name| openssl(folder, &format!("x509 -in {name}.pem -outform DER"), b"").into())
         .collect();
     let key = openssl(folder, "pkcs8 -topk8 -nocrypt -in server.key -outform DER", b"");
-    let mut roots = RootCertStore::empty();
-    roots.add(openssl(folder, "x509 -in root.pem -outform DER", b"").into()).unwrap();
-    roots.add(openssl(folder, "x509 -in issuing.pem -outform DER", b"").into()).unwrap();
-    roots.add(openssl(folder, "x509 -in factory.pem -outform DER", b"").into()).unwrap();
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .unwrap();
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, PrivateKeyDer::Pkcs8(key.into()))
         .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve(
+    folder: &Path,
+    seen: Arc<Mutex<Vec<(String, bool, bool)>>>,
+    tell: &std::sync::mpsc::Sender<u16>,
+) {
+    let acceptor = acceptor(folder);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     tell.send(listener.local_addr().unwrap().port()).unwrap();
     loop {
@@ -234,7 +248,9 @@ async fn answer(
         "garbage" => hyper::Response::new(Full::new("<html>".into())),
         "endless" => hyper::Response::new(Full::new(vec![b'A'; MAX_ANSWER + 1].into())),
         _ => {
-            let csr = STANDARD.decode(body).unwrap();
+            let text: Vec<u8> =
+                body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+            let csr = STANDARD.decode(text).unwrap();
             let ca = if matches!(label, "factory" | "both") { "factory" } else { "issuing" };
             let pem = openssl(
                 folder,
@@ -400,8 +416,8 @@ async fn bad_answers_are_told_apart() {
         Error::Malformed { why, .. } => why,
         other => other.to_string(),
     };
-    assert!(why(enroll("other-key").await).contains("not for the key"));
-    assert!(why(enroll("garbage").await).contains("content type"));
+    assert!(why(enroll("other-key").await).contains("no certificate that is for the key"));
+    assert!(why(enroll("garbage").await).contains("not base64"));
     assert!(matches!(enroll("endless").await, Error::TooLong { .. }));
     let pending = enroll("pending").await;
     assert_eq!(pending.later(), Some(Some(Duration::from_secs(1))), "{pending}");

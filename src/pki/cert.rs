@@ -219,6 +219,12 @@ pub struct CertificateFields {
     pub issuer: Vec<u8>,
     /// The subject, a Name.
     pub subject: Vec<u8>,
+    /// The serial number: the content of its INTEGER.
+    pub serial: Vec<u8>,
+    /// First second of validity.
+    pub not_before: Time,
+    /// Last second of validity.
+    pub not_after: Time,
     /// The SubjectPublicKeyInfo.
     pub public_key_spki: Vec<u8>,
     /// The extensions; none in a version 1 certificate.
@@ -240,6 +246,9 @@ impl CertificateFields {
         Ok(Self {
             issuer: parts.issuer.to_vec(),
             subject: parts.subject.to_vec(),
+            serial: parts.serial.to_vec(),
+            not_before: parts.not_before.to_system_time().into(),
+            not_after: parts.not_after.to_system_time().into(),
             public_key_spki: parts.spki.to_vec(),
             extensions: extensions.collect::<der::Result<_>>().map_err(&fault)?,
         })

@@ -3,11 +3,14 @@
 use super::Error;
 use crate::types::Fault;
 use cms::{
-    cert::CertificateChoices,
     content_info::{CmsVersion, ContentInfo},
-    signed_data::{CertificateSet, EncapsulatedContentInfo, SignedData, SignerInfos},
+    signed_data::EncapsulatedContentInfo,
 };
-use der::{Any, Decode, Encode, Sequence, asn1::AnyRef};
+use const_oid::ObjectIdentifier;
+use der::{
+    Any, Decode, Encode, EncodingRules, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged,
+    asn1::AnyRef,
+};
 
 /// SignedData whose certificates are octets that we already hold: nothing is decoded to be
 /// encoded again.
@@ -43,41 +46,67 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
         .to_der()
 }
 
-/// Reads the certificates (DER) of a certs-only CMS.
+/// Reads the certificates of a certs-only CMS, in DER or in BER with indefinite lengths, as Bouncy
+/// Castle writes it (RFC 5652 §5.1 allows both). Each certificate is returned byte for byte; CRLs
+/// and attribute certificates beside them are passed over.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none, or is signed, or holds anything but X.509 certificates.
-pub fn certificates(der: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let malformed = |seen: String| {
+/// [`Error::Malformed`] if it is none, or holds content or signers.
+pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+    read_certificates(ber).map_err(|seen| {
         Error::Malformed(Fault::new(
             "cms.certs-only",
             "the answer is a certs-only CMS (RFC 7030 section 4.1.3)",
             seen,
             "SignedData with certificates, without content and signers",
         ))
+    })
+}
+
+fn read_certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let text = |fault: der::Error| fault.to_string();
+    let info = elements(AnyRef::from_ber(ber).map_err(text)?).map_err(text)?;
+    let [content_type, content] = info.as_slice() else {
+        return Err("no ContentInfo".to_owned());
     };
-    let info = ContentInfo::from_der(der).map_err(|fault| malformed(fault.to_string()))?;
-    if info.content_type != super::oid::SIGNED_DATA {
-        return Err(malformed(super::algorithm::described(info.content_type)));
+    let content_type: ObjectIdentifier = content_type.decode_as().map_err(text)?;
+    if content_type != super::oid::SIGNED_DATA {
+        return Err(super::algorithm::described(content_type));
     }
-    let signed: SignedData =
-        info.content.decode_as().map_err(|fault: der::Error| malformed(fault.to_string()))?;
-    let SignedData { certificates, signer_infos: SignerInfos(signers), encap_content_info, .. } =
-        signed;
-    if !signers.is_empty() || encap_content_info.econtent.is_some() {
-        return Err(malformed("content or signers".to_owned()));
+    let content = elements(*content).map_err(text)?;
+    let [signed] = content.as_slice() else { return Err("no SignedData".to_owned()) };
+    // version, digestAlgorithms, encapContentInfo, [0] certificates, [1] crls, signerInfos.
+    let signed = elements(*signed).map_err(text)?;
+    let [_, _, encapsulated, optional @ .., signers] = signed.as_slice() else {
+        return Err("no SignedData".to_owned());
+    };
+    if elements(*encapsulated).map_err(text)?.len() != 1
+        || !elements(*signers).map_err(text)?.is_empty()
+    {
+        return Err("content or signers".to_owned());
     }
-    let Some(CertificateSet(set)) = certificates else { return Ok(Vec::new()) };
-    set.iter()
-        .map(|choice| match choice {
-            CertificateChoices::Certificate(certificate) => {
-                certificate.to_der().map_err(|fault| malformed(fault.to_string()))
-            }
-            CertificateChoices::Other(_) => {
-                Err(malformed("a certificate of another format".to_owned()))
-            }
-        })
-        .collect()
+    let set = optional.iter().find(|each| each.tag() == CERTIFICATES);
+    let set = set.map_or(Ok(Vec::new()), |set| elements(*set)).map_err(text)?;
+    let certificates = set.iter().filter(|each| each.tag() == Tag::Sequence);
+    certificates.map(|each| each.to_der().map_err(text)).collect()
+}
+
+/// `certificates` of SignedData.
+const CERTIFICATES: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
+
+/// The elements of a constructed value, up to the end-of-contents octets of one in BER.
+fn elements(value: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
+    let octets = value.value();
+    let mut reader = SliceReader::new_with_encoding_rules(octets, EncodingRules::Ber)?;
+    let mut elements = Vec::new();
+    while !reader.is_finished() {
+        let at = usize::try_from(reader.position())?;
+        if octets.get(at..) == Some(&[0, 0]) {
+            break;
+        }
+        elements.push(AnyRef::decode(&mut reader)?);
+    }
+    Ok(elements)
 }
 
 #[cfg(test)]
@@ -106,5 +135,10 @@ mod tests {
         let sample = include_bytes!("../../testdata/rfc7030/a1-cacerts.p7.der");
         assert_eq!(certificates(sample).unwrap().len(), 4);
         assert!(certificates(&[0x30, 0]).is_err());
+        // Cut anywhere, it is rejected.
+        for length in 0..sample.len() {
+            assert!(certificates(&sample[..length]).is_err(), "{length}");
+        }
+        assert!(certificates(&[&sample[..], &[0]].concat()).is_err());
     }
 }

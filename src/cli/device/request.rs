@@ -84,7 +84,7 @@ pub(super) async fn ask_with<T>(
 ) -> Result<T, Failure> {
     let end = Instant::now() + max_wait;
     let mut anchors_kept = false;
-    let mut challenged = false;
+    let mut again = false;
     loop {
         let outcome = async {
             client.hear(operation).await?;
@@ -111,9 +111,9 @@ pub(super) async fn ask_with<T>(
         let error = match outcome {
             Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
-            // The server was heard, and closed the connection.
-            Err(Asked::Client(Error::Challenged)) if !challenged => {
-                challenged = true;
+            // The server closed the connection after its challenge, or after `/cacerts`.
+            Err(Asked::Client(Error::Challenged | Error::Http(_))) if !again => {
+                again = true;
                 continue;
             }
             Err(Asked::Client(error)) => error,

@@ -1,0 +1,114 @@
+//! What a client is told: the server, whom to trust, with what to authenticate, how long to wait.
+
+use crate::client::{ServerAddress, Trust};
+use crate::clock::{Clock, SystemClock};
+use crate::pki::PrivateKey;
+use crate::types::Label;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long the client waits for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TCP connection, over all addresses of the host.
+    pub connect: Duration,
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From sending a request to the end of its answer.
+    pub answer: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            handshake: Duration::from_secs(10),
+            answer: Duration::from_secs(60),
+        }
+    }
+}
+
+/// The versions of TLS that are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TlsVersions {
+    /// 1.2 and 1.3, of which the server chooses.
+    #[default]
+    Both,
+    /// 1.2 only.
+    Tls12,
+    /// 1.3 only.
+    Tls13,
+}
+
+/// Certificate and key that the device shows in the handshake (RFC 7030 §3.3.2).
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The certificate as DER, and those above it, if any.
+    pub chain: Vec<Vec<u8>>,
+    /// Its key.
+    pub key: Arc<PrivateKey>,
+}
+
+/// Name and password for HTTP Basic or Digest (RFC 7030 §3.2.3).
+#[derive(Clone)]
+pub struct Account {
+    /// The name; may be empty, may hold no colon.
+    pub name: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a [`Client`] is made from. Start with [`ClientConfig::new`] and set what differs.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// Where the server is.
+    pub server: ServerAddress,
+    /// The additional path segment (RFC 7030 §3.2.2).
+    pub label: Option<Label>,
+    /// What the server is known by.
+    pub trust: Trust,
+    /// Shown in the handshake when the server asks for a certificate.
+    pub identity: Option<Identity>,
+    /// Proved with enrolments.
+    pub account: Option<Account>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The versions of TLS offered.
+    pub tls: TlsVersions,
+    /// Bits that the key of the session's cipher has at least: 128, or 256 for a P-384 or P-521 key
+    /// that the server makes (RFC 7030 §4.4).
+    pub cipher_bits: u16,
+    /// Accepts a server under the anchors whose certificate is for another name if it has the
+    /// purpose id-kp-cmcRA, which RFC 7030 §3.6.1 allows with explicit anchors. Off unless asked
+    /// for: any RA of the same CA could then stand in for this server.
+    pub accept_cmc_ra: bool,
+    /// Judges validity of the server's certificate.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl ClientConfig {
+    /// Takes the defaults: no credentials, no label, both versions of TLS, the machine's clock.
+    #[must_use]
+    pub fn new(server: ServerAddress, trust: Trust) -> Self {
+        Self {
+            server,
+            label: None,
+            trust,
+            identity: None,
+            account: None,
+            timeouts: Timeouts::default(),
+            tls: TlsVersions::default(),
+            cipher_bits: 128,
+            accept_cmc_ra: false,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
