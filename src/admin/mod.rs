@@ -4,8 +4,10 @@
 mod calls;
 pub mod check;
 mod revoke;
+mod users;
 
 pub use calls::Handle;
+pub use users::new_password;
 
 use crate::{
     api,
@@ -13,10 +15,8 @@ use crate::{
     clock::Clock,
     entropy::Entropy,
     pki::Certificate,
-    ra,
-    store::{self, Account, Filter, Issuance, Password, State, Store},
-    telemetry::audit::{Event, Name},
-    types::{Actor, Label, Serial, Time, escaped},
+    store::{self, Filter, Issuance, State, Store},
+    types::{Label, Serial, Time, escaped},
 };
 use std::{sync::Arc, time::SystemTime};
 
@@ -51,13 +51,27 @@ impl Error {
     #[must_use]
     pub fn remedy(&self) -> String {
         match self {
-            Self::Invalid { .. } => "ask again with what it has to be",
-            Self::NotFound(_) => "look at the list for what there is",
+            Self::Invalid { .. } => "correct the value and try again",
+            Self::NotFound(_) => "list what exists, with estd cert list or estd user list",
             Self::Exists(_) => "choose another name, or remove that one first",
             Self::Store(_) => "see the server's log",
             Self::Internal(_) => "report it",
         }
         .to_owned()
+    }
+
+    /// The answer to the call that failed so.
+    #[must_use]
+    pub fn refusal(&self) -> api::Refusal {
+        use api::RefusalKind;
+        let kind = match self {
+            Self::Invalid { .. } => RefusalKind::Invalid,
+            Self::NotFound(_) => RefusalKind::NotFound,
+            Self::Exists(_) => RefusalKind::Exists,
+            Self::Store(_) => RefusalKind::Unavailable,
+            Self::Internal(_) => RefusalKind::Failed,
+        };
+        api::Refusal { error: self.to_string(), remedy: self.remedy(), kind }
     }
 }
 
@@ -150,90 +164,6 @@ impl Admin {
         };
         api::Cas { cas: self.cas.iter().map(entry).collect() }
     }
-
-    /// Lists the enrolment accounts.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn users(&self) -> Result<api::Users, Error> {
-        let entry = |account: Account| api::UserEntry {
-            name: account.name,
-            added: account.added.to_string(),
-            kept: kept(&account.password),
-            realm: match &account.password {
-                Password::Hash(_) => None,
-                Password::Recomputable(kept) => Some(kept.realm.clone()),
-            },
-            labels: account.labels.map(|labels| labels.iter().map(ToString::to_string).collect()),
-        };
-        Ok(api::Users { users: self.store.accounts().await?.into_iter().map(entry).collect() })
-    }
-
-    /// Adds an enrolment account, with a password of its own if none is given.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a name, password or label; [`Error::Exists`]; [`Error::Store`].
-    pub async fn add_user(&self, new: api::NewUser, actor: Actor) -> Result<api::AddedUser, Error> {
-        check_user_name(&new.name)?;
-        let labels = new
-            .labels
-            .map(|labels| {
-                labels.iter().map(|label| parse_label(label)).collect::<Result<Vec<_>, _>>()
-            })
-            .transpose()?;
-        let made = match &new.password {
-            Some(_) => None,
-            None => Some(
-                ra::generate(&*self.entropy).map_err(|fault| Error::Internal(fault.to_string()))?,
-            ),
-        };
-        let password = made
-            .as_ref()
-            .map_or_else(|| new.password.clone().unwrap_or_default(), |made| made.to_string());
-        let password = zeroize::Zeroizing::new(password);
-        let digest = new.digest || new.digest_md5 || new.identity_proof;
-        let password = if digest {
-            let kinds = ra::Recomputed { md5: new.digest_md5, identity_proof: new.identity_proof };
-            ra::recomputable(&new.name, &self.realm, &password, kinds)
-                .map(|kept| Password::Recomputable(Box::new(kept)))
-        } else {
-            let entropy = Arc::clone(&self.entropy);
-            tokio::task::spawn_blocking(move || ra::hash(&password, &*entropy))
-                .await
-                .map_err(|fault| Error::Internal(fault.to_string()))?
-                .map(Password::Hash)
-        };
-        let password = password.map_err(|fault| invalid("the account", fault))?;
-        let now = self.clock.now();
-        let event = Event::new(now, Name::AccountAdded, actor)
-            .with("account", &new.name)
-            .with("kept", kept(&password).join(", "));
-        let account = Account { name: new.name.clone(), password, added: now, labels };
-        self.store.add_account(account, event).await?;
-        Ok(api::AddedUser { name: new.name, password: made.map(|made| made.to_string()) })
-    }
-
-    /// Removes an enrolment account.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Store`].
-    pub async fn remove_user(&self, name: &str, actor: Actor) -> Result<(), Error> {
-        let event = Event::new(self.clock.now(), Name::AccountRemoved, actor).with("account", name);
-        Ok(self.store.remove_account(name, event).await?)
-    }
-}
-
-/// What is kept of a password, in words.
-fn kept(password: &Password) -> Vec<String> {
-    let kinds = match password {
-        Password::Hash(_) => vec!["argon2id"],
-        Password::Recomputable(kept) => {
-            let md5 = kept.md5.as_ref().map(|_| "digest-md5");
-            let proof = kept.identity_proof.as_ref().map(|_| "identity-proof");
-            [Some("digest"), md5, proof].into_iter().flatten().collect()
-        }
-    };
-    kinds.into_iter().map(str::to_owned).collect()
 }
 
 fn filter(query: &api::CertificateQuery, now: Time) -> Result<Filter, Error> {
@@ -316,18 +246,6 @@ fn serial(text: &str) -> Result<Serial, Error> {
 
 fn parse_label(text: &str) -> Result<Label, Error> {
     text.parse().map_err(|fault| invalid(text, fault))
-}
-
-/// A name that HTTP Basic can carry (RFC 7617 §2: no colon, no control characters) and a terminal
-/// show. Empty is allowed (RFC 7030 §3.2.3).
-fn check_user_name(name: &str) -> Result<(), Error> {
-    if name.len() > 128 || name.contains(':') || name.chars().any(char::is_control) {
-        return Err(invalid(
-            escaped(name).at_most(64),
-            "a user name has at most 128 octets, no colon and no control characters",
-        ));
-    }
-    Ok(())
 }
 
 fn invalid(seen: impl ToString, fault: impl ToString) -> Error {

@@ -62,11 +62,9 @@ impl Admin {
         for ((_, outcome), serial) in done.into_iter().zip(serials) {
             match outcome {
                 Ok(revoked) => answer.revoked.push(revoked),
-                Err(fault) => answer.failed.push(api::NotRevoked {
-                    serial,
-                    error: fault.to_string(),
-                    remedy: fault.remedy(),
-                }),
+                Err(fault) => {
+                    answer.failed.push(api::NotRevoked { serial, reason: fault.refusal() });
+                }
             }
         }
         Ok(answer)

@@ -157,10 +157,9 @@ pub struct Revoked {
 pub struct NotRevoked {
     /// The serial number as the call gave it.
     pub serial: String,
-    /// What went wrong.
-    pub error: String,
-    /// What to do.
-    pub remedy: String,
+    /// Why.
+    #[serde(flatten)]
+    pub reason: Refusal,
 }
 
 /// Asks for the CAs.
@@ -257,14 +256,13 @@ pub struct UserEntry {
 }
 
 /// Adds an enrollment account.
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// User name.
     pub name: String,
-    /// Password; without one, one is made and returned.
-    #[serde(default)]
-    pub password: Option<String>,
+    /// Password: 8 characters or more.
+    pub password: String,
     /// The labels it may enrol under; none: all, and without a label.
     #[serde(default)]
     pub labels: Option<Vec<String>>,
@@ -277,24 +275,21 @@ pub struct NewUser {
     /// Keeps SHA-256 of the password, too: the key of CMC's identity proof.
     #[serde(default)]
     pub identity_proof: bool,
+    /// Accepts an empty name (RFC 7030 §3.2.3).
+    #[serde(default)]
+    pub allow_empty_name: bool,
+    /// Checks all of it and adds nothing.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 impl Call for NewUser {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/v1/users";
-    type Answer = AddedUser;
+    type Answer = ();
 }
 
-/// The answer to [`NewUser`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AddedUser {
-    /// User name.
-    pub name: String,
-    /// The password, if one was made: it is shown this once.
-    pub password: Option<String>,
-}
-
-/// A refusal.
+/// The answer to a call that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{error}")]
 pub struct Refusal {
@@ -302,4 +297,42 @@ pub struct Refusal {
     pub error: String,
     /// What to do.
     pub remedy: String,
+    /// What kind of error it is.
+    #[serde(default)]
+    pub kind: RefusalKind,
+}
+
+/// What kind of error keeps a call from succeeding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalKind {
+    /// The call has a value that is not accepted.
+    Invalid,
+    /// The thing that the call names does not exist.
+    NotFound,
+    /// The thing that the call adds exists.
+    Exists,
+    /// The call names several things where one is meant.
+    Ambiguous,
+    /// The store does not answer.
+    Unavailable,
+    /// Anything else.
+    #[default]
+    #[serde(other)]
+    Failed,
+}
+
+impl RefusalKind {
+    /// The name in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::NotFound => "not-found",
+            Self::Exists => "exists",
+            Self::Ambiguous => "ambiguous",
+            Self::Unavailable => "unavailable",
+            Self::Failed => "failed",
+        }
+    }
 }

@@ -2,24 +2,29 @@
 //! print.
 
 pub mod device;
+mod failure;
 mod office;
 mod operator;
+mod output;
 mod serve;
 mod store;
 mod welcome;
 
 use crate::{
-    api,
-    config::{self, Settings},
+    config::{self, Secrets, Settings},
     server,
-    types::{RevocationReason, escaped_line},
 };
 use clap::{Args, Parser, Subcommand};
-use std::{path::PathBuf, process::ExitCode};
+use failure::Failure;
+use operator::args::{CaCommand, CertCommand, UserCommand};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// An RFC 7030 (EST) enrollment server with its own CA.
 #[derive(Debug, Parser)]
-#[command(name = "estd", version, about, max_term_width = 100)]
+#[command(name = "estd", version, max_term_width = 100)]
 struct Estd {
     /// The configuration file.
     #[arg(
@@ -31,47 +36,50 @@ struct Estd {
         value_name = "FILE"
     )]
     config: PathBuf,
+    /// Prints JSON instead of text. Errors are JSON, too, on standard error.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves EST until it is told to stop (SIGTERM); SIGHUP reads the configuration again.
+    /// Serves EST until SIGTERM; SIGHUP reads the configuration again.
     Serve,
-    /// Checks the configuration and tells every fault.
+    /// Checks the configuration and reports every error in it.
     CheckConfig,
-    /// Certificates that were issued.
+    /// Lists, shows and revokes certificates.
     #[command(subcommand)]
     Cert(CertCommand),
-    /// The CAs of this server.
+    /// Shows the CAs of this server.
     #[command(subcommand)]
     Ca(CaCommand),
-    /// Enrolment accounts.
+    /// Adds, removes and lists enrollment accounts.
     #[command(subcommand)]
     User(UserCommand),
-    /// The store as a whole, while no server uses it.
+    /// Checks, compacts, exports, imports and copies the store while no server uses it.
     #[command(subcommand)]
     Store(StoreCommand),
 }
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// Reads everything and tells what is wrong: exit code 1 if anything is.
+    /// Reads everything and reports what is wrong. Exit code 1 if anything is.
     Check,
-    /// Gives back the disk that the store no longer needs. Takes as much room again meanwhile.
+    /// Gives back disk space that the store no longer needs. Needs as much room again meanwhile.
     Compact,
     /// Writes all that the store holds, password hashes too, as lines of JSON.
     Export {
         /// A file that does not exist yet; standard output without it.
         file: Option<PathBuf>,
     },
-    /// Brings an export into an empty store, or goes on with an import that was cut short.
+    /// Imports an export into an empty store, or continues an import that was interrupted.
     Import {
-        /// What `estd store export` wrote.
+        /// The file that `estd store export` wrote.
         file: PathBuf,
     },
-    /// Copies all that one store holds into another, empty one, and compares both.
+    /// Copies one store into another, empty one, and compares both.
     Copy(CopyArguments),
 }
 
@@ -83,7 +91,7 @@ struct CopyArguments {
     /// The store to fill.
     #[arg(long)]
     to: BackendName,
-    /// The configuration that the target is of; without it the same one.
+    /// The configuration of the target; the same one by default.
     #[arg(long, value_name = "FILE")]
     target_config: Option<PathBuf>,
 }
@@ -106,179 +114,60 @@ impl From<BackendName> for server::BackendKind {
     }
 }
 
-#[derive(Debug, Subcommand)]
-enum CertCommand {
-    /// Lists certificates in the order in which they were issued.
-    List {
-        /// Part of the subject or of a subjectAltName entry.
-        #[arg(long)]
-        subject: Option<String>,
-        /// Those in this state; issued ones are valid or expired.
-        #[arg(long, value_parser = ["open", "issued", "void", "revoked", "valid", "expired"])]
-        state: Option<String>,
-        /// The same as --state open: recorded, and without a certificate.
-        #[arg(long, conflicts_with = "state")]
-        open: bool,
-        /// The same as --state revoked.
-        #[arg(long, conflicts_with_all = ["state", "open"])]
-        revoked: bool,
-        /// The label; "-" for those without one.
-        #[arg(long)]
-        label: Option<String>,
-        /// Those that expire before this moment, such as 2027-01-31T00:00:00Z.
-        #[arg(long, value_name = "MOMENT")]
-        expires_before: Option<String>,
-        /// At most so many; all without it.
-        #[arg(long)]
-        limit: Option<usize>,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Shows one certificate and its record.
-    Show {
-        /// The serial number, hexadecimal.
-        serial: String,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Revokes one certificate, for good: from now on it is no proof of anything here. Its device
-    /// needs another way to show who it is.
-    Revoke {
-        /// The serial number, hexadecimal.
-        serial: String,
-        /// A reason of RFC 5280: unspecified, keyCompromise, cACompromise, affiliationChanged,
-        /// superseded, cessationOfOperation, privilegeWithdrawn or aACompromise.
-        #[arg(long, default_value_t = RevocationReason::Unspecified)]
-        reason: RevocationReason,
-        /// What the audit event is to say beside it.
-        #[arg(long)]
-        comment: Option<String>,
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum CaCommand {
-    /// Shows the CAs with the fingerprints of their certificates.
-    Show {
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-enum UserCommand {
-    /// Adds an account and shows its password once. A password of your own comes from standard
-    /// input: an argument could be read by every user of the machine.
-    Add {
-        /// The user name.
-        name: String,
-        /// A label that it may enrol under; repeat for more. Without it: all, but for those whose
-        /// profile makes registration authorities.
-        #[arg(long = "label", value_name = "LABEL")]
-        labels: Vec<String>,
-        /// Reads the password from the first line of standard input.
-        #[arg(long)]
-        password_stdin: bool,
-        /// For HTTP Digest (SHA-256), and Basic. Instead of a hash, the store then holds a secret with
-        /// which whoever reads it can enrol as this account: see docs/configuration.md.
-        #[arg(long)]
-        digest: bool,
-        /// For HTTP Digest with MD5, too: only for clients that know nothing else, such as libest.
-        #[arg(long)]
-        digest_md5: bool,
-        /// For the identity proof of CMC with SHA-256, too: the store then holds SHA-256 of the password.
-        #[arg(long)]
-        identity_proof: bool,
-        #[command(flatten)]
-        output: Output,
-    },
-    /// Removes an account.
-    Remove {
-        /// The user name.
-        name: String,
-    },
-    /// Lists the accounts.
-    List {
-        #[command(flatten)]
-        output: Output,
-    },
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-struct Output {
-    /// JSON instead of a table.
-    #[arg(long)]
+/// What every command of the operator gets.
+struct Context {
+    settings: Settings,
+    /// Whether JSON is wanted.
     json: bool,
 }
 
-/// Why a command ends without success.
-#[derive(Debug)]
-enum Failure {
-    /// The configuration has faults: exit code 2.
-    Config(config::Faults),
-    /// Something failed: exit code 1.
-    Failed { what: String, remedy: String },
-}
-
-impl Failure {
-    fn new(what: impl ToString, remedy: impl ToString) -> Self {
-        Self::Failed { what: what.to_string(), remedy: remedy.to_string() }
-    }
-}
-
-impl From<server::Error> for Failure {
-    fn from(fault: server::Error) -> Self {
-        Self::new(&fault, fault.remedy())
-    }
-}
-
-impl From<crate::admin::Error> for Failure {
-    fn from(fault: crate::admin::Error) -> Self {
-        Self::new(&fault, fault.remedy())
-    }
-}
-
-impl From<api::Refusal> for Failure {
-    fn from(refusal: api::Refusal) -> Self {
-        Self::new(refusal.error, refusal.remedy)
-    }
-}
-
 /// Runs `estd` with the arguments of the process. Exit codes: 0 done, 1 failed, 2 wrong arguments
-/// or configuration.
+/// or configuration, 3 done in part.
 #[must_use]
 pub fn estd() -> ExitCode {
-    match run(Estd::parse()) {
+    let arguments = match Estd::try_parse() {
+        Ok(arguments) => arguments,
+        Err(fault) => return wrong_arguments(&fault),
+    };
+    let json = arguments.json;
+    match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Config(faults)) => {
-            eprintln!("{faults}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Failed { what, remedy }) => {
-            eprintln!("estd: {}\n  remedy: {}", escaped_line(what), escaped_line(remedy));
-            ExitCode::FAILURE
-        }
+        Err(failure) => failure.report(json),
     }
+}
+
+/// Reports what is wrong with the arguments; `--help` and `--version` come this way, too.
+fn wrong_arguments(fault: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if json && fault.use_stderr() {
+        let text = fault.render().to_string();
+        let text = text.strip_prefix("error: ").unwrap_or(&text);
+        return Failure::arguments(text.trim_end(), "see --help").report(true);
+    }
+    // Nobody may be there to read it.
+    let _ = fault.print();
+    u8::try_from(fault.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn run(arguments: Estd) -> Result<(), Failure> {
-    let file = arguments.config;
-    if matches!(arguments.command, Command::Serve) {
-        return serve::run(&file);
-    }
-    let settings = load(&file)?;
-    match arguments.command {
-        Command::Serve => Ok(()),
-        Command::CheckConfig => operator::config_is_good(&settings),
-        Command::Cert(command) => operator::cert(&settings, command),
-        Command::Ca(CaCommand::Show { output }) => operator::ca_show(&settings, output),
-        Command::User(command) => operator::user(&settings, command),
-        Command::Store(command) => store::run(&settings, command),
+    let Estd { config: file, json, command } = arguments;
+    let context = |secrets| Ok::<_, Failure>(Context { settings: load_for(&file, secrets)?, json });
+    match command {
+        Command::Serve => serve::run(&file),
+        Command::CheckConfig => operator::config_is_good(&context(Secrets::All)?),
+        Command::Cert(command) => operator::cert(&context(Secrets::None)?, command),
+        Command::Ca(CaCommand::Show) => operator::ca_show(&context(Secrets::None)?),
+        Command::User(command) => operator::user(&context(Secrets::None)?, command),
+        Command::Store(command) => store::run(&context(Secrets::Store)?, command),
     }
 }
 
-fn load(file: &std::path::Path) -> Result<Settings, Failure> {
-    config::load(file, &|name| std::env::var(name).ok()).map_err(Failure::Config)
+/// Reads the configuration with all its secrets.
+fn load(file: &Path) -> Result<Settings, Failure> {
+    load_for(file, Secrets::All)
+}
+
+/// Reads the configuration with those of its secrets that a command needs.
+fn load_for(file: &Path, secrets: Secrets) -> Result<Settings, Failure> {
+    config::load_for(file, &|name| std::env::var(name).ok(), secrets).map_err(Failure::Config)
 }

@@ -3,15 +3,15 @@
 //! sled allows one process. While the server runs, it is asked through its socket; when it does
 //! not, the store is opened here, and the same `admin` code answers.
 
-use super::{Failure, serve::audit_file};
+use super::{Failure, load_for, serve::audit_file};
 use crate::{
     admin::{Admin, Handle},
     client::operator::{self, ask},
     clock::{Clock, SystemClock},
-    config::Settings,
+    config::{Secrets, Settings, Store},
     entropy::SystemEntropy,
     server::Installation,
-    store::Store,
+    store,
     telemetry::LateTrail,
     types::Actor,
 };
@@ -20,7 +20,7 @@ use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 /// Who answers.
 pub(super) enum Office {
     Server(PathBuf),
-    Here { admin: Admin, store: Arc<dyn Store>, trail: Arc<LateTrail>, actor: Actor },
+    Here { admin: Admin, store: Arc<dyn store::Store>, trail: Arc<LateTrail>, actor: Actor },
 }
 
 impl Office {
@@ -31,6 +31,13 @@ impl Office {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Server(socket));
         }
+        // The password of a database is read only now: the running server has it, and no command
+        // needs it beside that.
+        let with_password = match &settings.store {
+            Store::Postgres(_) => Some(load_for(&settings.file, Secrets::Store)?),
+            Store::Sled { .. } | Store::Memory => None,
+        };
+        let settings = with_password.as_ref().unwrap_or(settings);
         let owner = std::fs::metadata(&settings.data).map_err(|cause| {
             Failure::new(
                 format!("{}: {cause}", settings.data.display()),

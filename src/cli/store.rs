@@ -1,16 +1,19 @@
 //! `estd store`: the store as a whole, while no server uses it.
-#![allow(clippy::print_stdout, reason = "what a command found goes to standard output")]
 
-use super::{CopyArguments, Failure, StoreCommand, load, operator::line};
+use super::{
+    Context, CopyArguments, Failure, StoreCommand, load_for,
+    output::{json, line},
+};
 use crate::{
     admin::check::{self, Inspector},
     clock::{Clock, SystemClock},
-    config::Settings,
+    config::Secrets,
     server::{Backend, private_folder, setup},
     store::{
         self, SledStore, Store,
-        transfer::{self, Export, Items, Step, Summary},
+        transfer::{self, Counts, Export, Items, Step, Summary},
     },
+    types::{self, Serial},
 };
 use std::{
     fs::{self, File},
@@ -79,18 +82,18 @@ impl Meter {
     }
 }
 
-pub(super) fn run(settings: &Settings, command: StoreCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: StoreCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
     runtime.block_on(async {
         match command {
-            StoreCommand::Check => check(settings).await,
-            StoreCommand::Compact => compact(settings).await,
-            StoreCommand::Export { file } => export(settings, file.as_deref()).await,
-            StoreCommand::Import { file } => import(settings, &file).await,
-            StoreCommand::Copy(arguments) => copy(settings, arguments).await,
+            StoreCommand::Check => check(context).await,
+            StoreCommand::Compact => compact(context).await,
+            StoreCommand::Export { file } => export(context, file.as_deref()).await,
+            StoreCommand::Import { file } => import(context, &file).await,
+            StoreCommand::Copy(arguments) => copy(context, arguments).await,
         }
     })
 }
@@ -105,49 +108,89 @@ async fn with<T>(
     outcome
 }
 
-fn said(summary: &Summary) -> String {
-    format!("{}\nSHA-256 of the contents: {}", summary.counts, summary.digest)
+/// What was read or written, and its digest: `done` says which.
+fn said(context: &Context, done: &str, summary: &Summary) -> String {
+    let Summary { counts, digest } = summary;
+    if !context.json {
+        return format!("{done}: {counts}\nSHA-256 of the contents: {digest}");
+    }
+    let mut value = counted(*counts);
+    value.insert("done".to_owned(), done.into());
+    value.insert("sha256".to_owned(), digest.to_string().into());
+    serde_json::Value::from(value).to_string()
 }
 
-/// Prints faults as they come.
-struct Printer(Meter);
+fn counted(counts: Counts) -> serde_json::Map<String, serde_json::Value> {
+    let Counts { issuances, accounts, decisions, events } = counts;
+    let each = [
+        ("issuances", issuances),
+        ("accounts", accounts),
+        ("decisions", decisions),
+        ("events", events),
+    ];
+    each.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()
+}
+
+/// Prints faults as they come, or collects them for JSON.
+struct Printer {
+    meter: Meter,
+    collected: Option<Vec<serde_json::Value>>,
+}
 
 impl Inspector for Printer {
     fn fault(&mut self, what: &str, why: &str) {
-        // Who closed standard output still gets the exit code.
-        let _ = line(&format!("fault: {what}: {why}"));
+        match &mut self.collected {
+            Some(faults) => faults.push(serde_json::json!({ "item": what, "error": why })),
+            // A reader that is gone still gets the exit code.
+            None => drop(line(&format!("fault: {what}: {why}"))),
+        }
     }
 
     fn read(&mut self, count: u64) {
-        self.0.say("reading", count);
+        self.meter.say("reading", count);
     }
 }
 
-async fn check(settings: &Settings) -> Result<(), Failure> {
+async fn check(context: &Context) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let backend = Backend::of(settings)?;
+    let backend = Backend::of(&context.settings)?;
     let store = setup::open_existing(backend, now).await?;
-    let found =
-        with(store, async |store| Ok(check::check(store, now, &mut Printer(Meter::new())).await))
-            .await?;
-    let (counts, open) = (found.counts, found.open.len());
-    line(&format!("{counts}"))?;
+    let collected = context.json.then(Vec::new);
+    let mut printer = Printer { meter: Meter::new(), collected };
+    let found = with(store, async |store| Ok(check::check(store, now, &mut printer).await)).await?;
     let (issued, void, revoked) = (found.issued, found.void, found.revoked);
-    line(&format!("issuances: {issued} issued, {void} void, {open} open, {revoked} revoked"))?;
-    for (serial, age) in &found.open {
-        line(&format!("open: {serial}, begun {} ago", humantime::format_duration(*age)))?;
+    if let Some(faults) = printer.collected {
+        let open = |(serial, age): &(Serial, Duration)| serde_json::json!({ "serial": serial.to_string(), "seconds": age.as_secs() });
+        let mut value = counted(found.counts);
+        let more = serde_json::json!({
+            "issued": issued,
+            "void": void,
+            "revoked": revoked,
+            "open": found.open.iter().map(open).collect::<Vec<_>>(),
+            "errors": faults,
+            "good": found.faults == 0,
+        });
+        value.extend(more.as_object().cloned().unwrap_or_default());
+        json(&value)?;
+    } else {
+        let open = found.open.len();
+        line(&format!("{}", found.counts))?;
+        line(&format!("issuances: {issued} issued, {void} void, {open} open, {revoked} revoked"))?;
+        for (serial, age) in &found.open {
+            line(&format!("open: {serial}, begun {} ago", humantime::format_duration(*age)))?;
+        }
     }
     if found.faults > 0 {
         return Err(Failure::new(
-            format!("{} faults in the store", found.faults),
+            format!("{} in the store", types::counted(found.faults, "fault")),
             "restore the store's folder from your backup, or report them",
         ));
     }
-    line("good")
+    if context.json { Ok(()) } else { line("good") }
 }
 
-async fn compact(settings: &Settings) -> Result<(), Failure> {
-    let Backend::Sled { folder, cache } = Backend::of(settings)? else {
+async fn compact(context: &Context) -> Result<(), Failure> {
+    let Backend::Sled { folder, cache } = Backend::of(&context.settings)? else {
         return Err(Failure::new(
             "a store in PostgreSQL is not compacted by estd",
             "PostgreSQL does it by itself (autovacuum); see its documentation of VACUUM",
@@ -157,12 +200,19 @@ async fn compact(settings: &Settings) -> Result<(), Failure> {
     let mut meter = Meter::new();
     let mut progress = |step, count| meter.step(step, count);
     let done = SledStore::compact(&folder, cache, SystemClock.now(), &mut progress).await?;
-    line(&format!("{} octets before, {} after", done.before, done.after))?;
-    line(&said(&done.summary))
+    if context.json {
+        let mut value = counted(done.summary.counts);
+        value.insert("bytes_before".to_owned(), done.before.into());
+        value.insert("bytes_after".to_owned(), done.after.into());
+        value.insert("sha256".to_owned(), done.summary.digest.to_string().into());
+        return json(&value);
+    }
+    line(&format!("{} bytes before, {} after", done.before, done.after))?;
+    line(&said(context, "compacted and compared", &done.summary))
 }
 
-async fn export(settings: &Settings, file: Option<&Path>) -> Result<(), Failure> {
-    let store = setup::open_existing(Backend::of(settings)?, SystemClock.now()).await?;
+async fn export(context: &Context, file: Option<&Path>) -> Result<(), Failure> {
+    let store = setup::open_existing(Backend::of(&context.settings)?, SystemClock.now()).await?;
     let summary = with(store, async |store| {
         let mut meter = Meter::new();
         let mut progress = |step, count| meter.step(step, count);
@@ -192,11 +242,11 @@ async fn export(settings: &Settings, file: Option<&Path>) -> Result<(), Failure>
         Ok(written?)
     })
     .await?;
-    eprintln!("exported: {}", said(&summary));
+    eprintln!("{}", said(context, "exported", &summary));
     Ok(())
 }
 
-async fn import(settings: &Settings, file: &Path) -> Result<(), Failure> {
+async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     let open = || File::open(file).map(|file| BufReader::with_capacity(BUFFER, file));
     let of_file = |cause| {
         Failure::new(
@@ -209,8 +259,8 @@ async fn import(settings: &Settings, file: &Path) -> Result<(), Failure> {
     // All of it, before anything is changed.
     let expected = transfer::verify(open().map_err(of_file)?, &mut progress)?;
 
-    private_folder(&settings.data)?;
-    let store = setup::open_or_make(Backend::of(settings)?, SystemClock.now()).await?;
+    private_folder(&context.settings.data)?;
+    let store = setup::open_or_make(Backend::of(&context.settings)?, SystemClock.now()).await?;
     let summary = with(store, async |store| {
         let mut again =
             || -> Result<Box<dyn Items>, transfer::Error> { Ok(Box::new(Export::new(open()?)?)) };
@@ -220,10 +270,12 @@ async fn import(settings: &Settings, file: &Path) -> Result<(), Failure> {
     if summary.counts != expected.counts {
         return Err(transfer::Error::Differs("the file changed meanwhile".to_owned()).into());
     }
-    line(&format!("imported and compared: {}", said(&summary)))
+    line(&said(context, "imported and compared", &summary))
 }
 
-async fn copy(settings: &Settings, arguments: CopyArguments) -> Result<(), Failure> {
+async fn copy(context: &Context, arguments: CopyArguments) -> Result<(), Failure> {
+    let settings = &context.settings;
+    let load = |file: &Path| load_for(file, Secrets::Store);
     let other = arguments.target_config.as_deref().map(load).transpose()?;
     let target = other.as_ref().unwrap_or(settings);
     let from = Backend::named(settings, arguments.from.into())?;
@@ -247,5 +299,5 @@ async fn copy(settings: &Settings, arguments: CopyArguments) -> Result<(), Failu
         .await
     })
     .await?;
-    line(&format!("copied and compared: {}", said(&summary)))
+    line(&said(context, "copied and compared", &summary))
 }

@@ -9,13 +9,25 @@ mod load;
 mod section;
 
 pub use fault::{Fault, Faults};
-pub use load::{load, parse};
+pub use load::{load, load_for, parse};
 
 use crate::{
     policy::{Ca, DecryptKeys, Passwords, Policies, ServerCertificate},
     types::CaName,
 };
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+/// Which of the secrets that a configuration names are read. Those that are not are left out of
+/// [`Settings`], and their files and environment variables need not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrets {
+    /// All: a server needs them.
+    All,
+    /// The password of the store.
+    Store,
+    /// None: the running server does the work.
+    None,
+}
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A section of the file, read key by key. Faults are collected, so that all are told at once.
 
-use super::Fault;
+use super::{Fault, Secrets};
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -18,11 +18,14 @@ pub(super) struct Report<'a> {
     pub(super) faults: RefCell<Vec<Fault>>,
     /// Every key that was asked for: a test holds est.toml against it.
     pub(super) known: RefCell<BTreeSet<String>>,
+    /// Which secrets are read.
+    pub(super) secrets: Secrets,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: &'a Path) -> Self {
-        Self { file, faults: RefCell::default(), known: RefCell::default() }
+        let (faults, known) = (RefCell::default(), RefCell::default());
+        Self { file, faults, known, secrets: Secrets::All }
     }
 
     pub(super) fn tell(

@@ -111,14 +111,17 @@ fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
                 Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
                 Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             };
-            json(status, &api::Refusal { error: fault.to_string(), remedy: fault.remedy() })
+            json(status, &fault.refusal())
         }
     }
 }
 
 fn not_allowed(methods: &str) -> Answer {
-    let refusal =
-        api::Refusal { error: "method not allowed".to_owned(), remedy: format!("use {methods}") };
+    let refusal = api::Refusal {
+        error: "method not allowed".to_owned(),
+        remedy: format!("use {methods}"),
+        kind: api::RefusalKind::Invalid,
+    };
     let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &refusal);
     if let Ok(methods) = HeaderValue::from_str(methods) {
         answer.headers_mut().insert(ALLOW, methods);

@@ -31,5 +31,5 @@ pub use peer::{ClientCertificate, Origin, Peer, Verdict};
 pub use revocation::{InvalidReason, RevocationReason};
 pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};
-pub use text::{Escaped, escaped, escaped_json, escaped_line};
+pub use text::{Escaped, counted, escaped, escaped_json, escaped_line};
 pub use time::Time;

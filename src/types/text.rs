@@ -30,6 +30,12 @@ struct Rules {
     longest: usize,
 }
 
+/// A number and the noun that it counts: `1 label`, `2 labels`.
+pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let ending = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// Escapes one value: a name, a subject, a path.
 pub const fn escaped<T>(value: T) -> Escaped<T> {
     let rules = Rules { backslash: true, quote: false, ascii: false, longest: usize::MAX };

@@ -333,17 +333,30 @@ async fn the_socket_answers_its_owner_in_json() {
     }
     let new = estd::api::NewUser {
         name: "line 1/ä".to_owned(),
-        password: None,
+        password: "correct horse".to_owned(),
         labels: Some(vec!["a".to_owned()]),
-        ..estd::api::NewUser::default()
+        digest: false,
+        digest_md5: false,
+        identity_proof: false,
+        allow_empty_name: false,
+        dry_run: true,
     };
-    let added = ask(socket, &new).await.unwrap();
-    assert_eq!(added.password.unwrap().len(), 20);
+    ask(socket, &new).await.unwrap();
+    let new = estd::api::NewUser { dry_run: false, ..new };
+    ask(socket, &new).await.unwrap();
     let again = ask(socket, &new).await.err().unwrap();
     assert!(again.to_string().contains("exists already"), "{again}");
     let name = new.name.clone();
-    let colon = estd::api::NewUser { name: "a:b".to_owned(), ..new };
-    assert!(ask(socket, &colon).await.is_err());
+    for (name, password, text) in [
+        ("a:b", "correct horse", "no colon"),
+        ("", "correct horse", "--allow-empty-name"),
+        ("eve", "short", "the password: it has 5 characters; accepted: 8 or more"),
+    ] {
+        let (name, password) = (name.to_owned(), password.to_owned());
+        let bad = estd::api::NewUser { name, password, ..new.clone() };
+        let fault = ask(socket, &bad).await.unwrap_err().to_string();
+        assert!(fault.contains(text), "{fault}");
+    }
     ask(socket, &estd::api::RemoveUser { name }).await.unwrap();
     for (method, target) in [(Method::Delete, "/v1/users"), (Method::Get, "/v1/users/enroll")] {
         let (target, body) = (target.to_owned(), Vec::new());

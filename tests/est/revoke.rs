@@ -170,7 +170,7 @@ async fn an_operator_revokes_once_and_finds_it() {
         ]
     );
     let failed: Vec<_> =
-        failed.iter().map(|one| (one.serial.as_str(), one.error.as_str())).collect();
+        failed.iter().map(|one| (one.serial.as_str(), one.reason.error.as_str())).collect();
     assert_eq!(failed[0], ("0102", "certificate 0102 does not exist"));
     assert!(failed[1].0 == "zz" && failed[1].1.starts_with("zz: a serial number"), "{failed:?}");
     assert_eq!(failed.len(), 2);

@@ -29,6 +29,7 @@ mod names;
 mod nodes;
 mod nonsense;
 mod operations;
+mod operator;
 mod powercut;
 mod process;
 mod readers;

@@ -54,7 +54,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let here = folder.path();
 
     let good = operator(here, &["store", "check"]);
-    assert!(good.contains("6 issuances, 1 accounts"), "{good}");
+    assert!(good.contains("6 issuances, 1 account"), "{good}");
     assert!(good.contains("issuances: 6 issued, 0 void, 0 open") && good.ends_with("good\n"));
     operator(here, &["store", "export", "before.jsonl"]);
     let compacted = operator(here, &["store", "compact"]);
@@ -151,10 +151,10 @@ async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
     fs::write(here.join("est.toml"), text).unwrap();
 
     let copied = operator(here, &copy);
-    assert!(copied.starts_with("copied and compared: 2 issuances, 1 accounts"), "{copied}");
+    assert!(copied.starts_with("copied and compared: 2 issuances, 1 account"), "{copied}");
     assert_eq!(operator(here, &copy), copied, "done again, it finds everything there");
     let good = operator(here, &["store", "check"]);
-    assert!(good.starts_with("2 issuances, 1 accounts") && good.ends_with("good\n"), "{good}");
+    assert!(good.starts_with("2 issuances, 1 account") && good.ends_with("good\n"), "{good}");
     let refused = run(here, &["store", "compact"]);
     assert!(String::from_utf8(refused.stderr).unwrap().contains("not compacted by estd"));
 
@@ -168,5 +168,5 @@ async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
     let arguments = ["store", "copy", "--from", "postgres", "--to", "sled", "--target-config"];
     operator(folder.path(), &[&arguments[..], &[config.to_str().unwrap()]].concat());
     let good = operator(back.path(), &["store", "check"]);
-    assert!(good.starts_with("2 issuances, 1 accounts") && good.ends_with("good\n"), "{good}");
+    assert!(good.starts_with("2 issuances, 1 account") && good.ends_with("good\n"), "{good}");
 }

@@ -1,21 +1,23 @@
 //! `[keys]`, and secrets that stand in files or in the environment.
 
-use crate::config::{Keys, section::Section};
+use crate::config::{Keys, Secrets, section::Section};
 use std::{fs, io::Read, os::unix::fs::MetadataExt, path::Path};
 use zeroize::Zeroizing;
 
 pub(super) fn keys(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Keys {
-    let passphrase = secret(&section, "passphrase", environment);
+    let wanted = section.report.secrets == Secrets::All;
+    let passphrase = secret(&section, "passphrase", environment, wanted);
     section.finish();
     Keys { passphrase }
 }
 
 /// A secret that stands in a file or in an environment variable, never in the configuration:
-/// `WHAT_file`, `WHAT_env`.
+/// `WHAT_file`, `WHAT_env`. Not read unless it is `wanted`.
 pub(super) fn secret(
     section: &Section<'_>,
     what: &str,
     environment: &dyn Fn(&str) -> Option<String>,
+    wanted: bool,
 ) -> Option<Zeroizing<String>> {
     let (in_file, in_environment) = (format!("{what}_file"), format!("{what}_env"));
     match (section.file(&in_file), section.string(&in_environment)) {
@@ -24,6 +26,7 @@ pub(super) fn secret(
             section.tell(&in_file, text, "keep one of the two");
             None
         }
+        (Some(_), None) | (None, Some(_)) if !wanted => None,
         (Some(file), None) => secret_from(&file)
             .map_err(|fault| {
                 let remedy =

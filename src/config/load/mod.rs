@@ -12,7 +12,7 @@ mod store;
 mod trust;
 
 use super::{
-    Audit, Faults, Settings, Terminal,
+    Audit, Faults, Secrets, Settings, Terminal,
     section::{Report, Section},
 };
 use crate::{
@@ -37,8 +37,21 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// # Errors
 /// All faults at once.
 pub fn load(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+    load_for(file, environment, Secrets::All)
+}
+
+/// Reads a configuration file, and of the secrets that it names only these: an operator's command
+/// runs where the server's passphrase is not set.
+///
+/// # Errors
+/// All faults at once.
+pub fn load_for(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    secrets: Secrets,
+) -> Result<Settings, Faults> {
     match fs::read_to_string(file) {
-        Ok(text) => parse(&text, file, environment),
+        Ok(text) => parse_for(&text, file, environment, secrets),
         Err(cause) => {
             let report = Report::new(file);
             let (text, remedy) = unreadable(&cause);
@@ -73,7 +86,16 @@ pub fn parse(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Settings, Faults> {
-    let report = Report::new(file);
+    parse_for(text, file, environment, Secrets::All)
+}
+
+fn parse_for(
+    text: &str,
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+    secrets: Secrets,
+) -> Result<Settings, Faults> {
+    let report = Report { secrets, ..Report::new(file) };
     let table = match text.parse::<Table>() {
         Ok(table) => table,
         Err(fault) => {

@@ -1,11 +1,16 @@
 //! `[serverkeygen]`: the keys by which devices decrypt what is made for them.
 
 use super::{keys::private_text, trust::certificates};
-use crate::{config::section::Section, policy::DecryptKeys, types::DecryptKey};
+use crate::{
+    config::{Secrets, section::Section},
+    policy::DecryptKeys,
+    types::DecryptKey,
+};
 
 pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
     let symmetric = match section.file("keys_file") {
         None => Vec::new(),
+        Some(_) if section.report.secrets != Secrets::All => Vec::new(),
         Some(file) => {
             let read = private_text(&file)
                 .and_then(|text| DecryptKey::parse_all(&text).map_err(|fault| fault.to_string()));

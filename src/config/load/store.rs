@@ -1,7 +1,7 @@
 //! `[store]`.
 
 use super::{MINUTE, SECOND, keys::secret, trust::certificates};
-use crate::config::{Postgres, Store, section::Section};
+use crate::config::{Postgres, Secrets, Store, section::Section};
 use tokio_postgres::config::{Host, SslMode};
 
 pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Store {
@@ -40,7 +40,8 @@ fn postgres(
     wanted: bool,
 ) -> Postgres {
     const EXAMPLE: &str = "write it as \"host=db.example dbname=estd user=estd sslmode=require\"";
-    let password = secret(section, "password", environment);
+    let read = section.report.secrets != Secrets::None;
+    let password = secret(section, "password", environment, read);
     let mut connection = tokio_postgres::Config::new();
     // Without the value: it may hold a password, also where it cannot be read.
     let tell = |fault: &str, remedy: &str| {

@@ -14,6 +14,7 @@ mod tests;
 pub use file::{Export, verify};
 
 use super::{Account, Filter, Item, Store};
+use crate::types::counted;
 use crate::{telemetry::audit::EventId, types::Serial};
 use async_trait::async_trait;
 use std::{collections::VecDeque, fmt, io};
@@ -84,7 +85,11 @@ impl fmt::Display for Counts {
         let Self { issuances, accounts, decisions, events } = self;
         write!(
             f,
-            "{issuances} issuances, {accounts} accounts, {decisions} decisions, {events} events"
+            "{}, {}, {}, {}",
+            counted(*issuances, "issuance"),
+            counted(*accounts, "account"),
+            counted(*decisions, "decision"),
+            counted(*events, "event"),
         )
     }
 }

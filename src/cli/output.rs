@@ -1,0 +1,64 @@
+//! Standard output of the operator's commands: lines, tables, JSON.
+
+use super::Failure;
+use crate::types::{escaped_json, escaped_line};
+use std::io::Write;
+
+/// Prints a line.
+///
+/// # Errors
+/// [`Failure::output`]: of a reader that is gone (`| head`) nothing more is said.
+pub(super) fn line(text: &str) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{text}").map_err(|cause| Failure::output(&cause))
+}
+
+/// Prints a value as one line of JSON.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|fault| Failure::new(fault, "report it"))?;
+    line(&escaped_json(&text))
+}
+
+/// Rows in columns that do not shift: the widths follow from the first rows, which are given
+/// together.
+pub(super) struct Table<const N: usize> {
+    head: [&'static str; N],
+    /// None until the head is printed.
+    widths: Option<[usize; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    pub(super) const fn new(head: [&'static str; N]) -> Self {
+        Self { head, widths: None }
+    }
+
+    /// Prints rows. The first ones set the widths, the last column aside.
+    pub(super) fn rows(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
+        // Subjects keep the backslashes of RFC 4514: the text can be pasted into a filter.
+        let rows: Vec<[String; N]> =
+            rows.into_iter().map(|row| row.map(|cell| escaped_line(cell).to_string())).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let widths = match self.widths {
+            Some(widths) => widths,
+            None => {
+                let mut widths = self.head.map(str::len);
+                for row in &rows {
+                    for (width, cell) in widths.iter_mut().zip(row) {
+                        *width = (*width).max(cell.chars().count());
+                    }
+                }
+                self.widths = Some(widths);
+                Self::print(widths, &self.head.map(str::to_owned))?;
+                widths
+            }
+        };
+        rows.iter().try_for_each(|row| Self::print(widths, row))
+    }
+
+    fn print(widths: [usize; N], cells: &[String; N]) -> Result<(), Failure> {
+        let padded: Vec<String> =
+            cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        line(padded.join("  ").trim_end())
+    }
+}
