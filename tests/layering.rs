@@ -386,6 +386,39 @@ fn only_the_edge_names_the_configuration() {
     assert_eq!(naming.map(|(module, _)| *module).collect::<Vec<_>>(), ["server", "cli"]);
 }
 
+/// The string literals of a source, roughly: what stands between two quotation marks of a line.
+fn literals(source: &str) -> impl Iterator<Item = &str> {
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.flat_map(|line| line.split('"').skip(1).step_by(2))
+}
+
+/// Whether a literal is the text of a code, or where the texts of some begin. (A whole line of an answer,
+/// `code: rule; ...`, is neither.)
+fn is_a_code(literal: &str) -> bool {
+    literal.contains('.')
+        && estd::types::Code::ALL.iter().any(|code| code.as_str().starts_with(literal))
+}
+
+/// Bar: codes are values of `types::Code` wherever they are made or compared.
+#[test]
+fn no_code_of_a_rejection_is_written_as_text() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    // The table itself; and events, whose details are text.
+    let edge = [root.join("types/code.rs"), root.join("telemetry")];
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !edge.iter().any(|edge| file.starts_with(edge))) {
+        let source = fs::read_to_string(file).unwrap();
+        let texts = literals(&source).filter(|text| is_a_code(text));
+        found.extend(texts.map(|text| format!("{}: {text}", file.display())));
+    }
+    assert_eq!(found, Vec::<String>::new());
+    for planted in ["code == \"csr.ca\"", "x.starts_with(\"csr.key\")"] {
+        assert!(literals(planted).any(is_a_code), "{planted}");
+    }
+}
+
 #[test]
 fn planted_faults_are_found() {
     for (path, source, expected) in [

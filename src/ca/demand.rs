@@ -9,7 +9,7 @@ use crate::{
         extension, oid,
     },
     policy,
-    types::{CsrAttribute, Digest, Fault, KeyKind, KeyUsage, SanKind, SubjectAttribute},
+    types::{Code, CsrAttribute, Digest, Fault, KeyKind, KeyUsage, SanKind, SubjectAttribute},
 };
 use const_oid::ObjectIdentifier;
 
@@ -119,7 +119,7 @@ fn is_every(accepted: &[KeyKind]) -> bool {
 }
 
 fn refused(
-    code: &'static str,
+    code: Code,
     rule: impl Into<std::borrow::Cow<'static, str>>,
     seen: impl std::fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
@@ -140,7 +140,7 @@ fn key(accepted: &[KeyKind], kind: KeyKind) -> Result<(), pki::Error> {
         return Ok(());
     }
     let rule = "the key is of a kind that the profile accepts";
-    refused("csr.key-kind", rule, kind, listed(accepted))
+    refused(Code::CsrKeyKind, rule, kind, listed(accepted))
 }
 
 fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
@@ -149,7 +149,7 @@ fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
         return Ok(());
     }
     refused(
-        "csr.signature-digest",
+        Code::CsrSignatureDigest,
         "the CSR is signed with a hash function that the profile accepts",
         seen,
         listed(accepted),
@@ -175,7 +175,7 @@ fn subject(
     let shown: Vec<String> =
         seen.iter().map(|value| format!("\"{}\"", String::from_utf8_lossy(value))).collect();
     refused(
-        "csr.subject-demanded",
+        Code::CsrSubjectDemanded,
         format!("the subject has the {} that the profile demands", described(one.kind)),
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") },
         format!("{}, and no other of this type", values.join(" and ")),
@@ -189,7 +189,7 @@ fn san(kind: SanKind, names: Option<&SubjectAltName>) -> Result<(), pki::Error> 
     }
     let texts = names.map(SubjectAltName::texts).unwrap_or_default();
     refused(
-        "csr.san-demanded",
+        Code::CsrSanDemanded,
         format!("subjectAltName has an entry of kind {kind}, which the profile demands"),
         if texts.is_empty() { "no subjectAltName".to_owned() } else { texts.join(", ") },
         format!("at least one entry of kind {kind}"),
@@ -207,7 +207,7 @@ fn key_usage(wanted: KeyUsage, csr: &Csr) -> Result<(), pki::Error> {
         return Ok(());
     }
     refused(
-        "csr.key-usage-demanded",
+        Code::CsrKeyUsageDemanded,
         "the CSR asks for the keyUsage that the profile demands",
         seen.map_or_else(|| "no keyUsage".to_owned(), |usage| usage.names().join(", ")),
         wanted.names().join(", "),
@@ -224,7 +224,7 @@ fn extended_key_usage(wanted: &[ObjectIdentifier], csr: &Csr) -> Result<(), pki:
         all.iter().map(|usage| described(*usage)).collect::<Vec<_>>().join(", ")
     };
     refused(
-        "csr.extended-key-usage-demanded",
+        Code::CsrExtendedKeyUsageDemanded,
         "the CSR asks for the extKeyUsage that the profile demands",
         if seen.is_empty() { "no extKeyUsage".to_owned() } else { named(&seen) },
         named(wanted),
@@ -242,7 +242,7 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
         return Ok(());
     }
     refused(
-        "csr.attribute-demanded",
+        Code::CsrAttributeDemanded,
         format!("the CSR has the attribute {} that the label demands", described(wanted.kind)),
         if seen.is_some() { "it with another value" } else { "none" },
         if wanted.value.is_some() {

@@ -9,7 +9,7 @@ use crate::{
         oid,
     },
     policy,
-    types::{CsrAttribute, Fault, KeyKind, ProfileName, SanKind},
+    types::{Code, CsrAttribute, Fault, KeyKind, ProfileName, SanKind},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -161,7 +161,7 @@ impl Profile {
                 "a subject"
             };
             return Err(Refusal::Unacceptable(Fault::new(
-                "csr.no-name",
+                Code::CsrNoName,
                 "a certificate has a name (RFC 5280 section 4.1.2.6)",
                 if san.is_some() {
                     "an empty subject"
@@ -194,7 +194,7 @@ impl Profile {
                 }
                 other => {
                     return Err(Refusal::Unacceptable(Fault::new(
-                        "csr.unsupported-extension",
+                        Code::CsrUnsupportedExtension,
                         "each extension asked for is one that the profile supports (RFC 5272 section 3.1)",
                         described(other),
                         "a CSR without it; or the operator lists it in ignore_extensions of the profile",
@@ -223,7 +223,7 @@ impl Profile {
                 let allowed: Vec<String> =
                     self.rules.extended_key_usage.iter().map(|usage| described(*usage)).collect();
                 Err(Refusal::Denied(Fault::new(
-                    "csr.extended-key-usage",
+                    Code::CsrExtendedKeyUsage,
                     "extKeyUsage asks for nothing that the profile does not give",
                     described(*other),
                     if allowed.is_empty() {
@@ -262,7 +262,7 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
     let asked = KeyUsage::parse(value)?;
     let fault = |wanted: &KeyUsage| {
         Fault::new(
-            "csr.key-usage",
+            Code::CsrKeyUsage,
             format!(
                 "keyUsage fits a key of kind {kind} in the certificate of a device (RFC 5280 section 4.2.1.3)"
             ),
@@ -293,7 +293,7 @@ fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Resu
         return Ok(());
     }
     Err(Refusal::Unacceptable(Fault::new(
-        "csr.names-size",
+        Code::CsrNamesSize,
         "subject and subjectAltName together are of a size that a certificate can have",
         format!("{size} octets"),
         format!("at most {MOST_NAMES} octets"),
@@ -303,7 +303,7 @@ fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Resu
 fn refuse_ca(asked: &Requested) -> Result<(), Refusal> {
     if extension::asks_for_ca(&asked.value)? {
         return Err(Refusal::Denied(Fault::new(
-            "csr.ca",
+            Code::CsrCa,
             "no CA certificates are issued by enrolment",
             "basicConstraints with cA TRUE",
             "a CSR without basicConstraints, or with cA FALSE",

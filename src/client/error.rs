@@ -1,6 +1,6 @@
 //! What may go wrong between a device and its EST server, said so that somebody can act on it.
 
-use crate::types::Time;
+use crate::types::{Code, Time};
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -104,6 +104,11 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Returns the code that the text begins with, if the server is an estd whose codes are known here.
+    fn code(&self) -> Option<Code> {
+        self.text.split_once(':').and_then(|(code, _)| code.parse().ok())
+    }
+
     /// The request id, unless the text says it already, as that of estd does.
     fn untold_id(&self) -> Option<&String> {
         self.request_id.as_ref().filter(|id| !self.text.contains(id.as_str()))
@@ -266,7 +271,7 @@ impl Error {
             Self::Refused(refusal) => match refusal.status {
                 401 => "give credentials that the server knows: an account, or a certificate",
                 404 => "check the label",
-                400 if refusal.text.starts_with("linking.required") => {
+                400 if refusal.code() == Some(Code::LinkingRequired) => {
                     "bind the request to its connection: est --link always"
                 }
                 429 | 503 => "try again later",

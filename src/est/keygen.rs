@@ -16,7 +16,7 @@ use crate::{
     policy::{DecryptKeys, ServerKeyGen},
     ra::Identity,
     store::Issuance,
-    types::{DecryptKey, Fault, KeyKind, Peer, Serial, Time},
+    types::{Code, DecryptKey, Fault, KeyKind, Peer, Serial, Time},
 };
 use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;
@@ -107,7 +107,7 @@ impl KeyMaker {
         let Some(protection) = keygen::protection(csr)? else { return Ok(None) };
         let capabilities = csr.attribute(oid::SMIME_CAPABILITIES)?.ok_or_else(|| {
             Error::Unacceptable(Fault::new(
-                "keygen.capabilities",
+                Code::KeygenCapabilities,
                 "a CSR that names a key to encrypt to says by SMIMECapabilities which algorithms the client knows (RFC 7030 section 4.4.1)",
                 "no SMIMECapabilities",
                 "the attribute SMIMECapabilities (RFC 8551 section 2.5.2)",
@@ -177,7 +177,7 @@ impl Own {
 
 fn unknown(id: &[u8]) -> Error {
     Error::Unacceptable(Fault::new(
-        "keygen.unknown-key",
+        Code::KeygenUnknownKey,
         "the identifier in the CSR is that of a key registered here, or of the certificate shown in TLS (RFC 7030 sections 4.4.1.1, 4.4.1.2)",
         id.escape_ascii(),
         "an identifier that the operator has registered under [serverkeygen]",
@@ -229,7 +229,7 @@ impl Service {
 fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
     if policy == ServerKeyGen::Encrypted {
         return Err(Error::Unacceptable(Fault::new(
-            "keygen.encryption-required",
+            Code::KeygenEncryptionRequired,
             "under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1)",
             "a CSR that names no key to encrypt to",
             "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities",
@@ -238,7 +238,7 @@ fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), 
     let needed = keygen::strength(kind);
     if peer.cipher_bits < needed {
         return Err(Error::Unacceptable(Fault::new(
-            "keygen.session",
+            Code::KeygenSession,
             "the session is no less confidential than the key that comes over it (RFC 7030 section 4.4)",
             format!("a session of {} bits for {kind}", peer.cipher_bits),
             format!(

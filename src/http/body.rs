@@ -1,7 +1,7 @@
 //! The body of a request: bounded in size and time.
 
 use super::Error;
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     HeaderMap,
@@ -44,13 +44,13 @@ where
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(too_large(limits, "more")),
         Ok(Err(fault)) => Err(Error::Header(Fault::new(
-            "http.body",
+            Code::HttpBody,
             "the body is complete and framed as its header says (RFC 9112 section 6)",
             fault,
             "a whole body",
         ))),
         Err(_) => Err(Error::TooSlow(Fault::new(
-            "http.body-time",
+            Code::HttpBodyTime,
             "the body comes in time",
             format!("no end of it after {} s", limits.time.as_secs()),
             "a body without long pauses",
@@ -81,7 +81,7 @@ where
 
 fn too_large(limits: Limits, seen: &str) -> Error {
     Error::TooLarge(Fault::new(
-        "http.body-size",
+        Code::HttpBodySize,
         "the body of a request is bounded",
         seen,
         format!("at most {} octets", limits.size),

@@ -1,6 +1,9 @@
 //! The one place that gives an error its status and its text for the client.
 
-use crate::{est, types::Fault};
+use crate::{
+    est,
+    types::{Code, Fault},
+};
 use hyper::StatusCode;
 
 /// Why a request has no answer.
@@ -39,7 +42,7 @@ pub(super) struct Told {
     /// The status.
     pub(super) status: StatusCode,
     /// Stable code of the rule.
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     /// The sentence.
     pub(super) text: String,
     /// Seconds until a repeat makes sense.
@@ -59,12 +62,12 @@ impl Error {
             Self::TooSlow(fault) => Told::of(StatusCode::REQUEST_TIMEOUT, fault),
             Self::Method { allowed } => Told::plain(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "http.method",
+                Code::HttpMethod,
                 format!("this path does not take this method; would pass: {allowed}"),
             ),
             Self::NotFound | Self::Est(Est::UnknownPath) => Told::plain(
                 StatusCode::NOT_FOUND,
-                "http.path",
+                Code::HttpPath,
                 "no such path; would pass: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
             ),
             Self::Est(Est::Malformed(fault) | Est::ProofOfPossession(fault) | Est::Unacceptable(fault) | Est::Linking(fault)) => {
@@ -83,12 +86,12 @@ impl Error {
                 retry_after: Some(300),
                 ..Told::of(StatusCode::SERVICE_UNAVAILABLE, fault)
             },
-            Self::Est(Est::Store(_)) => Told::later("server.store", "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
-            Self::Est(Est::Signer(_)) => Told::later("server.signer", "the CA cannot sign at present; repeat the request later", 30),
-            Self::Est(Est::Busy(_)) => Told::later("server.busy", "too many requests of this kind at once; repeat the request later", 5),
+            Self::Est(Est::Store(_)) => Told::later(Code::ServerStore, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
+            Self::Est(Est::Signer(_)) => Told::later(Code::ServerSigner, "the CA cannot sign at present; repeat the request later", 30),
+            Self::Est(Est::Busy(_)) => Told::later(Code::ServerBusy, "too many requests of this kind at once; repeat the request later", 5),
             Self::Est(Est::Internal(_)) => Told::plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "server.internal",
+                Code::ServerInternal,
                 "internal error; tell the operator the request id".to_owned(),
             ),
         }
@@ -107,11 +110,11 @@ impl Told {
         Self::plain(status, fault.code, text)
     }
 
-    const fn plain(status: StatusCode, code: &'static str, text: String) -> Self {
+    const fn plain(status: StatusCode, code: Code, text: String) -> Self {
         Self { status, code, text, retry_after: None }
     }
 
-    fn later(code: &'static str, text: &str, seconds: u32) -> Self {
+    fn later(code: Code, text: &str, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
             ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, code, text.to_owned())

@@ -1,7 +1,11 @@
 //! Header fields of a request.
 
 use super::Error;
-use crate::{digest::Answer, ra::Credentials, types::Fault};
+use crate::{
+    digest::Answer,
+    ra::Credentials,
+    types::{Code, Fault},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
     HeaderMap, Request, Uri, Version,
@@ -19,7 +23,7 @@ pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Re
         return Ok(());
     }
     Err(Error::Header(Fault::new(
-        "http.host",
+        Code::HttpHost,
         "an HTTP/1.1 request has one Host field (RFC 9112 section 3.2)",
         count,
         "one Host field",
@@ -34,7 +38,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
         return Err(Error::MediaType(Fault::new(
-            "http.content-encoding",
+            Code::HttpContentEncoding,
             "the body has no content coding",
             String::from_utf8_lossy(coding.as_bytes()),
             "no Content-Encoding",
@@ -51,7 +55,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
         return Ok(());
     }
     Err(Error::MediaType(Fault::new(
-        "http.content-type",
+        Code::HttpContentType,
         "the body is of the type that the operation takes (RFC 7030 section 3.2.4)",
         &seen,
         wanted,
@@ -74,7 +78,7 @@ pub(super) fn check_cmc_request(headers: &HeaderMap) -> Result<(), Error> {
     match named.as_slice() {
         [one] if one.eq_ignore_ascii_case("CMC-request") => Ok(()),
         _ => Err(Error::MediaType(Fault::new(
-            "http.smime-type",
+            Code::HttpSmimeType,
             "the body is a Full PKI Request, and says so (RFC 7030 section 4.3.1)",
             &seen,
             "application/pkcs7-mime; smime-type=CMC-request",
@@ -104,7 +108,7 @@ pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>
 
 fn basic_fault(seen: &str) -> Error {
     Error::Header(Fault::new(
-        "auth.basic-form",
+        Code::AuthBasicForm,
         "Basic credentials are base64 of user name, colon, password (RFC 7617 section 2)",
         seen,
         "one Authorization field such as curl --user sends",
@@ -129,7 +133,7 @@ fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
     const WANTED: &str = "one Authorization field such as curl --digest sends";
     let answer = Answer::parse(field).map_err(|fault| {
         Error::Header(Fault::new(
-            "auth.digest-form",
+            Code::AuthDigestForm,
             "Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4)",
             fault,
             WANTED,
@@ -137,7 +141,7 @@ fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
     })?;
     if !denotes(&answer.uri, request) {
         return Err(Error::Header(Fault::new(
-            "auth.digest-uri",
+            Code::AuthDigestUri,
             "the uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6)",
             &answer.uri,
             request.uri().to_string(),

@@ -1,7 +1,7 @@
 //! The base64 of EST bodies (RFC 7030 §4, RFC 8951 §3).
 
 use super::Error;
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// How base64 is laid out.
@@ -44,7 +44,7 @@ pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     let trimmed = body.trim_ascii();
     if trimmed.is_empty() {
         return Err(malformed(
-            "body.empty",
+            Code::BodyEmpty,
             "the body is a base64-encoded CSR (RFC 8951 section 3)",
             "an empty body",
         ));
@@ -80,7 +80,7 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
     const RULE: &str = "the body is base64, or one PEM block CERTIFICATE REQUEST";
     if !accepted {
         return Err(malformed(
-            "body.pem",
+            Code::BodyPem,
             "the body is base64 without PEM armour (RFC 8951 section 3)",
             "a PEM block",
         ));
@@ -93,7 +93,7 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
         Some(inside) if !inside.windows(5).any(|five| five == b"-----") => {
             Ok(Body { der: strict(inside)?, layout: Layout::Wrapped, form: Form::Pem })
         }
-        _ => Err(malformed("body.pem", RULE, "another block, or more than one")),
+        _ => Err(malformed(Code::BodyPem, RULE, "another block, or more than one")),
     }
 }
 
@@ -106,14 +106,14 @@ fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
     STANDARD.decode(&compact).map_err(|fault| {
         let seen = if is_der(text) { "raw DER".to_owned() } else { fault.to_string() };
         malformed(
-            "body.base64",
+            Code::BodyBase64,
             "the body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4)",
             seen,
         )
     })
 }
 
-fn malformed(code: &'static str, rule: &'static str, seen: impl std::fmt::Display) -> Error {
+fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
     Error::Malformed(Fault::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
 }
 

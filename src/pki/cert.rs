@@ -6,7 +6,7 @@ use super::{
     extension::{self, KeyUsage},
     oid,
 };
-use crate::types::{Fault, Serial, Time};
+use crate::types::{Code, Fault, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Header, Reader, SliceReader, Tag, TagNumber,
@@ -362,7 +362,7 @@ fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
 
 fn malformed(fault: impl fmt::Display) -> Error {
     Error::Malformed(Fault::new(
-        "certificate.form",
+        Code::CertificateForm,
         "a certificate is in DER and follows RFC 5280 section 4.1",
         fault,
         "an X.509 certificate",

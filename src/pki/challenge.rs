@@ -1,6 +1,6 @@
 //! The string in challengePassword (RFC 2985 §5.4.1) and in the attributes of RFC 7894 §3.
 
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use der::{Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
 use zeroize::Zeroizing;
 
@@ -63,7 +63,7 @@ fn only(values: &[u8]) -> Option<AnyRef<'_>> {
 
 fn fault(seen: &str) -> Fault {
     Fault::new(
-        "csr.challenge-form",
+        Code::CsrChallengeForm,
         "this attribute has one value, a character string of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3)",
         seen,
         "one PrintableString or UTF8String",

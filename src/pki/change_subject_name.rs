@@ -5,7 +5,7 @@
 //! Both forms are read (D-31): what is in a field tells which it is.
 
 use super::{DistinguishedName, Error, SubjectAltName};
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use der::{Encode, Header, Reader, SliceReader, Tag, TagNumber};
 
 /// The names asked for. At least one of them is there and says something.
@@ -39,7 +39,7 @@ impl ChangeSubjectName {
         let san = san.map(|der| SubjectAltName::parse(&der)).transpose()?;
         if subject.is_empty() && san.is_none() {
             return Err(Error::Unacceptable(Fault::new(
-                "csr.change-subject-name",
+                Code::CsrChangeSubjectName,
                 "changeSubjectName has a subject, a subjectAltName, or both (RFC 6402 section 2.8)",
                 "neither: the certificate would have no name",
                 "the names that the new certificate is to have",
@@ -109,7 +109,7 @@ fn field(tag: Tag, content: &[u8]) -> der::Result<Field> {
 
 fn malformed(fault: &der::Error) -> Error {
     Error::Malformed(Fault::new(
-        "csr.change-subject-name",
+        Code::CsrChangeSubjectName,
         "changeSubjectName has one value: an optional Name and optional GeneralNames (RFC 6402 section 2.8)",
         fault,
         "SEQUENCE { subject Name OPTIONAL, subjectAlt GeneralNames OPTIONAL }",

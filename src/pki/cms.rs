@@ -1,7 +1,7 @@
 //! Certs-only CMS SignedData (RFC 5652 §5, RFC 5272 §4.1), the Simple PKI Response.
 
 use super::Error;
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use cms::{
     content_info::{CmsVersion, ContentInfo},
     signed_data::EncapsulatedContentInfo,
@@ -55,7 +55,7 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
 pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     read_certificates(ber).map_err(|seen| {
         Error::Malformed(Fault::new(
-            "cms.certs-only",
+            Code::CmsCertsOnly,
             "the answer is a certs-only CMS (RFC 7030 section 4.1.3)",
             seen,
             "SignedData with certificates, without content and signers",

@@ -5,7 +5,7 @@ use super::{
     extension::{self, Requested},
     oid,
 };
-use crate::types::{Digest, Fault, KeyKind};
+use crate::types::{Code, Digest, Fault, KeyKind};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -67,7 +67,7 @@ impl Csr {
         let parts = Parts::checked(der)?;
         if parts.algorithm.oid != oid::NO_SIGNATURE {
             return Err(malformed(
-                "csr.signature-algorithm",
+                Code::CsrSignatureAlgorithm,
                 "a request without a signature says so (RFC 5272 appendix C)",
                 parts.algorithm.oid,
             ));
@@ -103,7 +103,7 @@ impl Csr {
                 let value = attribute.only_value()?;
                 if extensions.replace(extension::requested(value)?).is_some() {
                     return Err(malformed(
-                        "csr.extensions",
+                        Code::CsrExtensions,
                         "a CSR has at most one extensionRequest (RFC 2985 section 5.4.2)",
                         "two",
                     ));
@@ -212,7 +212,7 @@ impl Csr {
         let values = found.next().map(|(_, values)| values.as_slice());
         if found.next().is_some() {
             return Err(malformed(
-                "csr.attributes",
+                Code::CsrAttributes,
                 "a CSR has at most one attribute of each type (RFC 2986 section 4.1)",
                 format!("two of type {oid}"),
             ));
@@ -284,12 +284,12 @@ impl<'a> Attribute<'a> {
     fn only_value(&self) -> Result<&'a [u8], Error> {
         let rule = "an extensionRequest has one value (RFC 2985 section 5.4.2)";
         let mut values = SliceReader::new(self.values)
-            .map_err(|fault| malformed("csr.extensions", rule, fault))?;
-        let first = values.tlv_bytes().map_err(|_| malformed("csr.extensions", rule, "none"))?;
+            .map_err(|fault| malformed(Code::CsrExtensions, rule, fault))?;
+        let first = values.tlv_bytes().map_err(|_| malformed(Code::CsrExtensions, rule, "none"))?;
         if values.is_finished() {
             Ok(first)
         } else {
-            Err(malformed("csr.extensions", rule, "several"))
+            Err(malformed(Code::CsrExtensions, rule, "several"))
         }
     }
 }
@@ -298,14 +298,14 @@ impl<'a> Parts<'a> {
     fn checked(der: &'a [u8]) -> Result<Self, Error> {
         let parts = Parts::read(der).map_err(|fault| {
             malformed(
-                "csr.form",
+                Code::CsrForm,
                 "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
                 fault,
             )
         })?;
         if parts.version != 0 {
             return Err(malformed(
-                "csr.version",
+                Code::CsrVersion,
                 "the version of a PKCS#10 request is 0 (RFC 2986 section 4.1)",
                 parts.version,
             ));
@@ -373,7 +373,7 @@ fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>>
     Ok(out)
 }
 
-fn malformed(code: &'static str, rule: &'static str, seen: impl std::fmt::Display) -> Error {
+fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
     Error::Malformed(Fault::new(
         code,
         rule,

@@ -1,7 +1,7 @@
 //! Certificate extensions: those a CSR asks for, and those a certificate gets.
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Encode, Reader, Sequence, SliceReader,
@@ -62,7 +62,7 @@ fn read(der: &[u8]) -> der::Result<Vec<Requested>> {
 
 fn malformed(rule: &'static str, seen: impl std::fmt::Display) -> Error {
     Error::Malformed(Fault::new(
-        "csr.extensions",
+        Code::CsrExtensions,
         rule,
         seen,
         "one extensionRequest with each extension once",

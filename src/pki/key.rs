@@ -1,7 +1,7 @@
 //! Public keys that a certificate may hold.
 
 use super::{Error, algorithm, oid};
-use crate::types::{Fault, KeyKind};
+use crate::types::{Code, Fault, KeyKind};
 use aws_lc_rs::{
     digest,
     signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
@@ -33,7 +33,7 @@ impl PublicKey {
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|fault| {
             Error::Malformed(Fault::new(
-                "csr.key-form",
+                Code::CsrKeyForm,
                 "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
                 fault,
                 KEYS,
@@ -46,7 +46,7 @@ impl PublicKey {
             oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => {
                 KeyKind::Ed25519
             }
-            other => return Err(unacceptable("csr.key-kind", algorithm::described(other))),
+            other => return Err(unacceptable(Code::CsrKeyKind, algorithm::described(other))),
         };
         Ok(Self { kind, bits: bits.to_vec(), spki: der.to_vec() })
     }
@@ -96,7 +96,7 @@ impl PublicKey {
         };
         ParsedPublicKey::new(scheme, &self.bits)
             .map(drop)
-            .map_err(|fault| unacceptable("csr.key-point", fault))
+            .map_err(|fault| unacceptable(Code::CsrKeyPoint, fault))
     }
 
     /// Verifies that `signature` over `message` was made by this key.
@@ -115,7 +115,7 @@ impl PublicKey {
             .verify(message, signature.as_bytes().unwrap_or_default())
             .map_err(|_| {
                 Error::ProofOfPossession(Fault::new(
-                    "csr.proof-of-possession",
+                    Code::CsrProofOfPossession,
                     "the CSR is signed by the key in it (RFC 2986 section 4.2)",
                     "a signature that does not verify",
                     "a CSR signed with the private key of its public key",
@@ -128,7 +128,7 @@ fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, E
     if !algorithm.parameters.is_some_and(AnyRef::is_null) {
         // A key has one form: it goes into certificates as it is, and is known again by its octets.
         return Err(Error::Unacceptable(Fault::new(
-            "csr.key-parameters",
+            Code::CsrKeyParameters,
             "the parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1)",
             if algorithm.parameters.is_some() { "others" } else { "none" },
             "NULL",
@@ -136,7 +136,7 @@ fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, E
     }
     let key = RsaPublicKey::<UintRef<'_>>::from_der(bits).map_err(|fault| {
         Error::Malformed(Fault::new(
-            "csr.key-form",
+            Code::CsrKeyForm,
             "an RSA key is modulus and exponent (RFC 8017 appendix A.1.1)",
             fault,
             KEYS,
@@ -146,21 +146,21 @@ fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, E
     let leading = modulus.first().map_or(8, |octet| octet.leading_zeros() as usize);
     let size = (modulus.len() * 8).saturating_sub(leading);
     let Some(size) = u16::try_from(size).ok().filter(|size| (2048..=4096).contains(size)) else {
-        return Err(unacceptable("csr.key-size", format!("RSA with {size} bits")));
+        return Err(unacceptable(Code::CsrKeySize, format!("RSA with {size} bits")));
     };
     let exponent = key.public_exponent.as_bytes();
     let value = exponent.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
     let odd = |octets: &[u8]| octets.last().is_some_and(|octet| octet & 1 == 1);
     if exponent.len() > 4 || value < 65_537 || !odd(exponent) {
         return Err(Error::Unacceptable(Fault::new(
-            "csr.key-exponent",
+            Code::CsrKeyExponent,
             "the exponent of an RSA key is odd, at least 65537 and at most 32 bits long",
             if exponent.len() > 8 { "a longer one".to_owned() } else { value.to_string() },
             "65537",
         )));
     }
     if !odd(modulus) {
-        return Err(unacceptable("csr.key-weak", "RSA with an even modulus"));
+        return Err(unacceptable(Code::CsrKeyWeak, "RSA with an even modulus"));
     }
     Ok(KeyKind::Rsa(size))
 }
@@ -168,19 +168,19 @@ fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, E
 fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
     let curve = algorithm
         .parameters_oid()
-        .map_err(|_| unacceptable("csr.key-curve", "an elliptic curve that is not named"))?;
+        .map_err(|_| unacceptable(Code::CsrKeyCurve, "an elliptic curve that is not named"))?;
     let (kind, length) = match curve {
         oid::P256 => (KeyKind::P256, 65),
         oid::P384 => (KeyKind::P384, 97),
         oid::P521 => (KeyKind::P521, 133),
-        other => return Err(unacceptable("csr.key-curve", algorithm::described(other))),
+        other => return Err(unacceptable(Code::CsrKeyCurve, algorithm::described(other))),
     };
     let uncompressed = bits.len() == length && bits.first() == Some(&4);
     // For the other curves the verification of the CSR's signature checks the point.
     let on_curve = kind != KeyKind::P256 || p256::PublicKey::from_sec1_bytes(bits).is_ok();
     if !uncompressed || !on_curve {
         return Err(Error::Unacceptable(Fault::new(
-            "csr.key-point",
+            Code::CsrKeyPoint,
             "the key is an uncompressed point on its curve (RFC 5480 section 2.2)",
             format!("{} octets for {kind}", bits.len()),
             "an uncompressed point",
@@ -189,7 +189,7 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
     Ok(kind)
 }
 
-fn unacceptable(code: &'static str, seen: impl std::fmt::Display) -> Error {
+fn unacceptable(code: Code, seen: impl std::fmt::Display) -> Error {
     Error::Unacceptable(Fault::new(
         code,
         "the key is of a kind and strength that is certified",

@@ -1,7 +1,7 @@
 //! Distinguished names (RFC 5280 §4.1.2.4, §4.1.2.6).
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::Fault;
+use crate::types::{Code, Fault};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Reader, SliceReader, Tag, Tagged,
@@ -35,7 +35,7 @@ impl DistinguishedName {
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let malformed = |fault: der::Error| {
             Error::Malformed(Fault::new(
-                "csr.subject-form",
+                Code::CsrSubjectForm,
                 "the subject is a distinguished name (RFC 5280 section 4.1.2.4)",
                 fault,
                 "a subject such as CN=device-1,O=Example",
@@ -53,7 +53,7 @@ impl DistinguishedName {
         use der::Encode;
         let malformed = |fault: der::Error| {
             Error::Malformed(Fault::new(
-                "name.form",
+                Code::NameForm,
                 "a distinguished name is written as in RFC 4514",
                 format!("{text}: {fault}"),
                 "a name such as CN=device-1,O=Example",
@@ -361,7 +361,7 @@ fn unacceptable(
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
     Error::Unacceptable(Fault::new(
-        "csr.subject-value",
+        Code::CsrSubjectValue,
         "values in the subject follow RFC 5280 section 4.1.2.6 and X.520",
         seen,
         wanted,

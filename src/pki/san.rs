@@ -1,7 +1,7 @@
 //! subjectAltName (RFC 5280 §4.2.1.6).
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::{Fault, SanKind, is_dns_name};
+use crate::types::{Code, Fault, SanKind, is_dns_name};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef};
 use std::{
@@ -36,7 +36,7 @@ impl SubjectAltName {
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let entries = read(der).map_err(|fault| {
             Error::Malformed(Fault::new(
-                "csr.san-form",
+                Code::CsrSanForm,
                 "subjectAltName holds one or more GeneralNames (RFC 5280 section 4.2.1.6)",
                 fault,
                 "a subjectAltName such as DNS:device-1.example.com",
@@ -116,7 +116,7 @@ impl Entry {
 
     fn check(&self, accepted: &[SanKind]) -> Result<(), Error> {
         let fault = |rule: &'static str, wanted: String| {
-            Err(Error::Unacceptable(Fault::new("csr.san-value", rule, &self.text, wanted)))
+            Err(Error::Unacceptable(Fault::new(Code::CsrSanValue, rule, &self.text, wanted)))
         };
         let Some(kind) = self.kind.filter(|kind| accepted.contains(kind)) else {
             let accepted: Vec<String> = accepted.iter().map(ToString::to_string).collect();

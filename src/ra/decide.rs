@@ -6,7 +6,7 @@ use crate::{
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, CertificateNames},
     store::RequestKey,
-    types::{BindingKind, Fault, Label, Method, Operation, Peer, Serial},
+    types::{BindingKind, Code, Fault, Label, Method, Operation, Peer, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -170,7 +170,7 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
 fn change(policy: &Policy, request: Request<'_>) -> Result<Option<ChangeSubjectName>, Denial> {
     let Some(values) = request.csr.attribute(oid::CHANGE_SUBJECT_NAME)? else { return Ok(None) };
     let refused = |rule: &'static str, seen: &'static str, wanted: &'static str| {
-        Err(Denial::Denied(Fault::new("names.change", rule, seen, wanted)))
+        Err(Denial::Denied(Fault::new(Code::NamesChange, rule, seen, wanted)))
     };
     if !policy.rules.change_names {
         return refused(
@@ -224,7 +224,7 @@ fn re_enrolment<'a>(
 ) -> Result<&'a Certificate, Denial> {
     let needed = |seen: String| {
         Denial::Denied(Fault::new(
-            "reenroll.certificate",
+            Code::ReenrollCertificate,
             "re-enrolment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
             seen,
             "the certificate to be renewed as TLS client certificate; or simpleenroll",
@@ -249,7 +249,7 @@ fn re_enrolment<'a>(
 
 fn identity_changed(csr: &Csr, present: Names<'_>) -> Denial {
     Denial::IdentityChanged(Fault::new(
-        "reenroll.identity",
+        Code::ReenrollIdentity,
         "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
         Names::of_csr(csr),
         present.to_string(),
@@ -294,7 +294,7 @@ fn refuse_other_ca(policy: &Policy, place: Place, certificate: &Certificate) -> 
         return Ok(());
     }
     Err(Denial::Denied(Fault::new(
-        "label.ca",
+        Code::LabelCa,
         "a certificate of this server authenticates under labels of the CA that issued it",
         format!("one issued by {}", certificate.issuer()),
         format!("one issued by CA {}; or a password, where the label accepts it", policy.rules.ca),
@@ -309,7 +309,7 @@ fn allow_key(policy: &Policy, csr: &Csr, certificate: &Certificate) -> Result<()
     let (allowed, code, rule, seen, wanted) = if has_same_key(csr, certificate) {
         (
             policy.rules.renew,
-            "reenroll.key-reuse",
+            Code::ReenrollKeyReuse,
             "this label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4)",
             "the key of the certificate to be renewed",
             "a new key",
@@ -317,7 +317,7 @@ fn allow_key(policy: &Policy, csr: &Csr, certificate: &Certificate) -> Result<()
     } else {
         (
             policy.rules.rekey,
-            "reenroll.key-change",
+            Code::ReenrollKeyChange,
             "this label certifies no other key at re-enrolment",
             "a new key",
             "the key of the certificate to be renewed",
@@ -348,7 +348,7 @@ fn allow_names(
         return Ok(());
     }
     Err(Denial::Denied(Fault::new(
-        "enroll.names",
+        Code::EnrollNames,
         "a client that shows a certificate and no password may have the names of that certificate only",
         asked,
         format!(

@@ -9,7 +9,7 @@ use super::Denial;
 use crate::{
     pki::{self, Csr, oid},
     policy::Linking,
-    types::{Binding, BindingKind, Fault, Peer, Unbound},
+    types::{Binding, BindingKind, Code, Fault, Peer, Unbound},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -43,7 +43,7 @@ pub(super) fn judge(
     for (oid, name) in OTHERS {
         if csr.has_attribute(oid) {
             return Err(Denial::Unacceptable(Fault::new(
-                "csr.unsupported-attribute",
+                Code::CsrUnsupportedAttribute,
                 "the CSR asks for nothing that this server does not do",
                 name,
                 "a CSR without this attribute",
@@ -61,7 +61,7 @@ pub(super) fn judge(
     }
     if linked.is_none() && linking == Linking::Required {
         return Err(Denial::Linking(Fault::new(
-            "linking.required",
+            Code::LinkingRequired,
             "here the CSR is linked to its TLS connection: it holds the channel binding (RFC 7030 section 3.5)",
             "neither challengePassword nor estIdentityLinking",
             WANTED,
@@ -73,7 +73,7 @@ pub(super) fn judge(
 const WANTED: &str = "a new connection, and in challengePassword the base64 of its channel binding: tls-unique in TLS 1.2 (with extended_master_secret), tls-exporter in TLS 1.3";
 
 fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<BindingKind, Fault> {
-    let refused = |code: &'static str, seen: String| {
+    let refused = |code: Code, seen: String| {
         Fault::new(
             code,
             "a CSR that holds a channel binding comes over the TLS connection that it names (RFC 7030 section 3.5)",
@@ -83,13 +83,13 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
     };
     if linking == Linking::Off {
         return Err(Fault::new(
-            "linking.off",
+            Code::LinkingOff,
             "channel bindings are not verified here, and what is not verified is not accepted (RFC 7030 section 3.5)",
             name,
             "a CSR without this attribute",
         ));
     }
-    let mismatch = |seen: String| Err(refused("linking.mismatch", seen));
+    let mismatch = |seen: String| Err(refused(Code::LinkingMismatch, seen));
     // D-04: some clients end it with a newline.
     let compact: Zeroizing<String> =
         Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
@@ -102,7 +102,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
             Ok(BindingKind::TlsExporter)
         }
         Binding::Tls12 { unique, .. } if same(&unique[..]) => Ok(BindingKind::TlsUnique),
-        Binding::None(why) => Err(refused("linking.none", format!("a binding, and this connection has none: {}", without(*why)))),
+        Binding::None(why) => Err(refused(Code::LinkingNone, format!("a binding, and this connection has none: {}", without(*why)))),
         Binding::Tls13 { .. } => mismatch(match value.len() {
             12 => "12 octets as of tls-unique, which TLS 1.3 does not have".to_owned(),
             32 => "32 octets that are not tls-exporter of this connection: those of another one, or a Finished message".to_owned(),
@@ -135,7 +135,7 @@ pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Deni
         return Ok(());
     }
     Err(Denial::Linking(Fault::new(
-        "linking.spent",
+        Code::LinkingSpent,
         "a TLS connection's channel binding serves for one CSR that is accepted (RFC 9266 section 4.1)",
         "a second one",
         "the binding of a new connection",
@@ -152,7 +152,7 @@ mod tests {
         Peer { address, cipher_bits: 256, certificate: None, binding, spent: Arc::default() }
     }
 
-    fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, &'static str> {
+    fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, Code> {
         verify(Linking::Optional, &STANDARD.encode(value), "x", peer).map_err(|fault| fault.code)
     }
 
@@ -167,10 +167,10 @@ mod tests {
         let new = peer(Binding::Tls13 { exporter });
         assert_eq!(judged(&new, &[2; 32]), Ok(BindingKind::TlsExporter));
         for wrong in [&[1_u8; 12][..], &[3; 32], &[2; 31], &[2; 48], &[]] {
-            assert_eq!(judged(&new, wrong), Err("linking.mismatch"), "{wrong:?}");
+            assert_eq!(judged(&new, wrong), Err(Code::LinkingMismatch), "{wrong:?}");
         }
         for wrong in [&[2_u8; 12][..], &[1; 32], &[1; 11], &[1; 13]] {
-            assert_eq!(judged(&old, wrong), Err("linking.mismatch"), "{wrong:?}");
+            assert_eq!(judged(&old, wrong), Err(Code::LinkingMismatch), "{wrong:?}");
         }
         for why in [
             Unbound::NotWanted,
@@ -179,7 +179,7 @@ mod tests {
             Unbound::NotRecorded,
         ] {
             let none = peer(Binding::None(why));
-            assert_eq!(judged(&none, &[2; 32]), Err("linking.none"), "{why:?}");
+            assert_eq!(judged(&none, &[2; 32]), Err(Code::LinkingNone), "{why:?}");
         }
     }
 

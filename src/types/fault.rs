@@ -1,6 +1,6 @@
 //! What is wrong with a request, in a form that each reader of an error can use.
 
-use super::escaped;
+use super::{Code, escaped};
 use std::{borrow::Cow, fmt};
 
 /// A rule that a request breaks: which, what was seen, what would pass.
@@ -10,7 +10,7 @@ use std::{borrow::Cow, fmt};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Stable name of the rule, such as `csr.key-size`.
-    pub code: &'static str,
+    pub code: Code,
     /// The rule in words, with its source where a standard makes it.
     pub rule: Cow<'static, str>,
     /// What was seen: printable ASCII, at most 120 characters.
@@ -23,7 +23,7 @@ impl Fault {
     /// States a fault; what was seen, and what would pass if it is no constant, is cut and
     /// escaped: both may hold what a client chose.
     pub fn new(
-        code: &'static str,
+        code: Code,
         rule: impl Into<Cow<'static, str>>,
         seen: impl fmt::Display,
         wanted: impl Into<Cow<'static, str>>,
@@ -55,9 +55,9 @@ mod tests {
 
     #[test]
     fn what_was_seen_cannot_break_the_line_or_the_terminal() {
-        let fault = Fault::new("a.b", "rule", "x\r\n\u{1b}[31my", "z");
-        assert_eq!(fault.to_string(), "a.b: rule; saw x\\r\\n\\u{1b}[31my; would pass: z");
-        assert_eq!(Fault::new("a.b", "", "x".repeat(500), "").seen.len(), 123);
-        assert_eq!(Fault::new("a.b", "", "", "a\nb".to_owned()).wanted, "a\\nb");
+        let fault = Fault::new(Code::CsrForm, "rule", "x\r\n\u{1b}[31my", "z");
+        assert_eq!(fault.to_string(), "csr.form: rule; saw x\\r\\n\\u{1b}[31my; would pass: z");
+        assert_eq!(Fault::new(Code::CsrForm, "", "x".repeat(500), "").seen.len(), 123);
+        assert_eq!(Fault::new(Code::CsrForm, "", "", "a\nb".to_owned()).wanted, "a\\nb");
     }
 }

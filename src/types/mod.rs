@@ -2,6 +2,7 @@
 
 mod actor;
 mod binding;
+mod code;
 mod csrattrs;
 mod decrypt_key;
 mod digest;
@@ -19,6 +20,7 @@ mod time;
 
 pub use actor::{Actor, Method, TrustClass};
 pub use binding::{Binding, BindingKind, Spent, Unbound};
+pub use code::{Code, UnknownCode};
 pub use csrattrs::{CsrAttribute, CsrAttrsForm, SubjectAttribute};
 pub use decrypt_key::{DecryptKey, InvalidDecryptKey};
 pub use digest::Digest;

@@ -8,7 +8,7 @@ use crate::{
     est::Endpoint,
     pki::cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::ModCertTemplate},
     ra::{self, Decision, Denial},
-    types::Operation,
+    types::{Code, Operation},
 };
 
 /// One request that may be granted.
@@ -112,12 +112,13 @@ pub(super) fn decide(
 fn code_of(denial: &Denial) -> FailInfo {
     match denial {
         Denial::Unacceptable(fault) | Denial::Denied(fault) => match fault.code {
-            "csr.unsupported-extension" | "csr.key-usage" | "csr.extended-key-usage" | "csr.ca" => {
-                FailInfo::UnsupportedExt
-            }
-            "csr.key-kind" => FailInfo::BadAlg,
-            "reenroll.key-reuse" => FailInfo::NoKeyReuse,
-            "enroll.names" | "label.ca" => FailInfo::BadIdentity,
+            Code::CsrUnsupportedExtension
+            | Code::CsrKeyUsage
+            | Code::CsrExtendedKeyUsage
+            | Code::CsrCa => FailInfo::UnsupportedExt,
+            Code::CsrKeyKind => FailInfo::BadAlg,
+            Code::ReenrollKeyReuse => FailInfo::NoKeyReuse,
+            Code::EnrollNames | Code::LabelCa => FailInfo::BadIdentity,
             _ => FailInfo::BadRequest,
         },
         Denial::IdentityChanged(_) => FailInfo::BadIdentity,

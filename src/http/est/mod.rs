@@ -24,7 +24,7 @@ use crate::{
     policy::Base64Form,
     ra::Identity,
     telemetry::audit::{Event, Name, Stranger, Trail},
-    types::{Actor, Fault, Operation, Origin, Peer, RequestId, Serial},
+    types::{Actor, Code, Fault, Operation, Origin, Peer, RequestId, Serial},
 };
 use hyper::{
     HeaderMap, Method, Request, StatusCode, Version,
@@ -211,7 +211,7 @@ where
     let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
     if framing.is_ambiguous() {
         return Err(Error::Header(Fault::new(
-            "http.framing",
+            Code::HttpFraming,
             "a request has Content-Length or Transfer-Encoding, not both (RFC 9112 section 6.3)",
             "both",
             "one of them",

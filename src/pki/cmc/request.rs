@@ -6,8 +6,11 @@ use super::{
     crmf::{self, CertReqMsg, CertTemplate, ProofOfPossession},
     message::TaggedRequest,
 };
-use crate::pki::{
-    Csr, DistinguishedName, Error, PublicKey, algorithm, extension, extension::Requested, oid,
+use crate::{
+    pki::{
+        Csr, DistinguishedName, Error, PublicKey, algorithm, extension, extension::Requested, oid,
+    },
+    types::Code,
 };
 use der::{
     Decode, Encode,
@@ -219,8 +222,8 @@ fn not_proved() -> Refused {
 fn told(fault: Error) -> Refused {
     let fail = match &fault {
         Error::ProofOfPossession(_) => FailInfo::PopFailed,
-        Error::Malformed(what) if what.code == "csr.signature-algorithm" => FailInfo::BadAlg,
-        Error::Unacceptable(what) if what.code.starts_with("csr.key") => FailInfo::BadAlg,
+        Error::Malformed(what) if what.code == Code::CsrSignatureAlgorithm => FailInfo::BadAlg,
+        Error::Unacceptable(what) if what.code.is_about_the_key() => FailInfo::BadAlg,
         Error::Malformed(_) | Error::Unacceptable(_) => FailInfo::BadRequest,
     };
     Refused::whole(fail, fault)

@@ -2,7 +2,7 @@
 
 use crate::{
     pki::{Error, algorithm::described, oid},
-    types::{Fault, KeyKind},
+    types::{Code, Fault, KeyKind},
 };
 use aws_lc_rs::{
     agreement, cipher, digest, key_wrap,
@@ -242,7 +242,7 @@ impl Capabilities {
     pub fn parse(values: &[u8]) -> Result<Self, Error> {
         Vec::from_der(values).map(Self).map_err(|fault| {
             Error::Malformed(Fault::new(
-                "keygen.capabilities",
+                Code::KeygenCapabilities,
                 "SMIMECapabilities has one value, a list of algorithms (RFC 8551 section 2.5.2)",
                 fault,
                 "a list of algorithm identifiers in DER",
@@ -318,7 +318,7 @@ impl Capabilities {
     fn missing(&self, wanted: &'static str) -> Error {
         let listed: Vec<String> = self.0.iter().map(|listed| described(listed.oid)).collect();
         Error::Unacceptable(Fault::new(
-            "keygen.capabilities",
+            Code::KeygenCapabilities,
             "a key is encrypted by algorithms of the CSR's SMIMECapabilities only, and none of it is weaker than the key (RFC 7030 section 4.4.1)",
             if listed.is_empty() { "an empty list".to_owned() } else { listed.join(", ") },
             wanted,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     pki::{Certificate, Error, PublicKey, extension::KeyUsage, oid},
-    types::{Fault, KeyKind, Time},
+    types::{Code, Fault, KeyKind, Time},
 };
 use aws_lc_rs::{
     agreement::{self, UnparsedPublicKey},
@@ -100,7 +100,7 @@ impl Plan {
             Recipient::Symmetric { id, key } => {
                 let wrap = Aes::of_key(key.len()).filter(|wrap| *wrap >= least).ok_or_else(|| {
                     unacceptable(
-                        "keygen.weak-key",
+                        Code::KeygenWeakKey,
                         "the key named in the CSR is no weaker than the key asked for (RFC 7030 section 4.4)",
                         format!("{} bits for {kind}", key.len() * 8),
                         "a decryption key of 256 bits, or another kind of key",
@@ -257,7 +257,7 @@ fn by_certificate(
 ) -> Result<Way, Error> {
     if now < certificate.not_before() || now > certificate.not_after() {
         return Err(unacceptable(
-            "keygen.recipient-validity",
+            Code::KeygenRecipientValidity,
             "the certificate of the key named in the CSR is valid",
             format!("one from {} to {}", certificate.not_before(), certificate.not_after()),
             "the identifier of a key whose certificate is valid now",
@@ -266,7 +266,7 @@ fn by_certificate(
     let usage = certificate.key_usage()?;
     let allowed = |needed: KeyUsage| match usage {
         Some(usage) if !usage.contains(needed) => Err(unacceptable(
-            "keygen.recipient-usage",
+            Code::KeygenRecipientUsage,
             "the key named in the CSR is for key transport or agreement, or for everything (RFC 7030 section 4.4.1.2)",
             usage.names().join(", "),
             needed.names().join(", "),
@@ -275,7 +275,7 @@ fn by_certificate(
     };
     let key = PublicKey::parse(certificate.spki()).map_err(|fault| {
         unacceptable(
-            "keygen.recipient-kind",
+            Code::KeygenRecipientKind,
             "the key named in the CSR is one to which keys are encrypted here",
             &fault.fault().seen,
             "RSA of 2048 to 4096 bits, or P-256, P-384, P-521",
@@ -294,7 +294,7 @@ fn by_certificate(
             Ok(Way::Agreed { recipient, kind, agreement, wrap })
         }
         KeyKind::Ed25519 => Err(unacceptable(
-            "keygen.recipient-kind",
+            Code::KeygenRecipientKind,
             "the key named in the CSR is one to which keys are encrypted here",
             "ed25519",
             "RSA of 2048 to 4096 bits, or P-256, P-384, P-521",
@@ -303,7 +303,7 @@ fn by_certificate(
 }
 
 fn unacceptable(
-    code: &'static str,
+    code: Code,
     rule: &'static str,
     seen: impl std::fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     pki::{Csr, CsrBuilder, CsrError, Error, KeyError, algorithm::described, oid},
-    types::{Fault, KeyKind},
+    types::{Code, Fault, KeyKind},
 };
 use const_oid::ObjectIdentifier;
 use der::{
@@ -51,7 +51,7 @@ fn identifier(csr: &Csr, kind: ObjectIdentifier) -> Result<Option<Vec<u8>>, Erro
 
 fn malformed(seen: impl std::fmt::Display) -> Error {
     Error::Malformed(Fault::new(
-        "keygen.identifier",
+        Code::KeygenIdentifier,
         "a CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 octets (RFC 7030 section 4.4.1)",
         seen,
         "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier with one value",
@@ -111,7 +111,7 @@ fn not_der(source: der::Error) -> CsrError {
 pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|fault| {
         Error::Malformed(Fault::new(
-            "csr.key-form",
+            Code::CsrKeyForm,
             "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
             fault,
             "a CSR such as openssl req -new -outform DER makes",
@@ -120,7 +120,7 @@ pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> 
     let refuse = |seen: String| {
         let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
         Error::Unacceptable(Fault::new(
-            "keygen.key-kind",
+            Code::KeygenKeyKind,
             "the algorithm of the CSR's key is one for which keys are made here",
             seen,
             made.join(", "),

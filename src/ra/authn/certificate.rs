@@ -9,7 +9,7 @@
 use crate::{
     pki::{Certificate, cert, sha256},
     store::{self, Issuance, Store},
-    types::{CaName, Fault, Peer, Time, TrustClass, Verdict},
+    types::{CaName, Code, Fault, Peer, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -113,7 +113,7 @@ impl Judged {
         match self {
             Self::Bad(fault) | Self::NotYet(fault) => fault,
             Self::Nothing | Self::Accepted(..) => Fault::new(
-                "auth.none",
+                Code::AuthNone,
                 "a client shows who it is before it enrols (RFC 7030 section 4.2)",
                 "neither a client certificate nor a password that is accepted here",
                 "a TLS client certificate that this server trusts, or a password where it is accepted",
@@ -202,7 +202,7 @@ pub(super) fn shown(peer: &Peer, now: Time) -> Shown {
 
 fn not_yet(moment: Time, now: Time) -> Fault {
     Fault::new(
-        "auth.not-yet-valid",
+        Code::AuthNotYetValid,
         "the client certificate is valid now (RFC 5280 section 4.1.2.5)",
         format!("one that is valid from {moment} only, and it is {now} on this server's clock"),
         "the same certificate later, when the clock is right; or a password",
@@ -211,7 +211,7 @@ fn not_yet(moment: Time, now: Time) -> Fault {
 
 fn bad(seen: &str) -> Fault {
     Fault::new(
-        "auth.certificate",
+        Code::AuthCertificate,
         "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
         seen,
         "a valid certificate of this server's CA or of another one that it trusts",
@@ -221,7 +221,7 @@ fn bad(seen: &str) -> Fault {
 /// D-36.
 fn unknown() -> Fault {
     Fault::new(
-        "auth.unknown-certificate",
+        Code::AuthUnknownCertificate,
         "a certificate of this server's CA is on record here",
         "one that is not on record, or differs from what is",
         "a certificate that this server issued; or a password, where it is accepted",

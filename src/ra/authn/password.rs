@@ -6,7 +6,7 @@ use crate::{
     policy::{self, Scheme},
     ra::password,
     store::{Account, Password},
-    types::{Fault, Label, Origin, Time},
+    types::{Code, Fault, Label, Origin, Time},
 };
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -131,7 +131,7 @@ impl Authenticator {
 
     fn other_realm(&self, seen: &str) -> Fault {
         Fault::new(
-            "auth.realm",
+            Code::AuthRealm,
             "the password is for the realm of the challenge (RFC 7616 section 3.4)",
             seen,
             self.realm.clone(),
@@ -152,7 +152,7 @@ pub(super) fn may_use(account: &Account, rules: &policy::Policy, label: Option<&
 
 fn wrong() -> Fault {
     Fault::new(
-        "auth.password",
+        Code::AuthPassword,
         "user name and password are those of an enrolment account",
         "others",
         "an account of this server (operator: estd user list)",
@@ -162,7 +162,7 @@ fn wrong() -> Fault {
 fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Fault {
     let wanted: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
     Fault::new(
-        "auth.scheme",
+        Code::AuthScheme,
         "the password is proved by a scheme that is offered here (RFC 7030 section 3.2.3)",
         scheme,
         wanted.join(" or "),
@@ -171,7 +171,7 @@ fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Fault {
 
 pub(super) fn too_many() -> Fault {
     Fault::new(
-        "auth.failures",
+        Code::AuthFailures,
         "an account, and an address, may fail so often in a while",
         "too many wrong passwords of late",
         "the right one after the time in Retry-After",
@@ -180,7 +180,7 @@ pub(super) fn too_many() -> Fault {
 
 fn stale(count: u32) -> Fault {
     Fault::new(
-        "auth.nonce",
+        Code::AuthNonce,
         "a nonce is answered in time, and each count of it once (RFC 7616 section 3.4)",
         format!("one that is not ours or too old, or the count {count:08x} again"),
         "an answer to the challenge that comes with this",
@@ -189,7 +189,7 @@ fn stale(count: u32) -> Fault {
 
 pub(super) fn no_password() -> Fault {
     Fault::new(
-        "auth.no-password",
+        Code::AuthNoPassword,
         "a password is required here (RFC 7030 section 3.2.3)",
         "no HTTP Basic or Digest credentials",
         "an enrolment account by a scheme of the challenge",
