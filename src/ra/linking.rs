@@ -149,7 +149,7 @@ mod tests {
 
     fn peer(binding: Binding) -> Peer {
         let address = ([127, 0, 0, 1], 1).into();
-        Peer { address, cipher_bits: 256, certificate: None, binding, spent: Arc::default() }
+        Peer { address, cipher_bits: 256, chain: None, binding, spent: Arc::default() }
     }
 
     fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, Code> {

@@ -5,7 +5,7 @@ use super::{
     running::Live,
     throttle::Throttle,
     tls::{self, HTTP2},
-    trust::Databases,
+    validation::{Judges, LazyChain},
 };
 use crate::{
     binding::{End, Recorded, Witness},
@@ -14,7 +14,7 @@ use crate::{
         framing::{Framing, Watched},
         progress::{Stream, Streams},
     },
-    types::{Binding, Peer, Unbound},
+    types::{Binding, ClientChain, Origin, Peer, Unbound},
 };
 use arc_swap::ArcSwap;
 use hyper::{
@@ -27,7 +27,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::graceful::GracefulConnection,
 };
-use rustls::pki_types::CertificateDer;
 use std::{
     convert::Infallible,
     net::SocketAddr,
@@ -70,41 +69,12 @@ pub(super) struct Shared {
     pub(super) live: Arc<ArcSwap<Live>>,
     /// The connections, and how many there may be.
     pub(super) connections: Arc<Connections>,
+    /// Places for validations of client certificates.
+    pub(super) judges: Arc<Judges>,
     /// Ends accepting, and idle connections.
     pub(super) stop: CancellationToken,
     /// The tasks of the connections.
     pub(super) tasks: TaskTracker,
-}
-
-/// The other end of a connection.
-struct Client {
-    chain: Vec<CertificateDer<'static>>,
-    judged: ArcSwap<Judged>,
-}
-
-/// What the certificate of a client is worth, by the anchors of one configuration.
-struct Judged {
-    peer: Arc<Peer>,
-    by: Arc<Databases>,
-}
-
-impl Client {
-    /// By the anchors that are in force now: a reload may have changed them since the handshake.
-    fn peer(&self, live: &Live) -> Arc<Peer> {
-        let judged = self.judged.load();
-        if self.chain.is_empty() || Arc::ptr_eq(&judged.by, &live.databases) {
-            return Arc::clone(&judged.peer);
-        }
-        let peer = Arc::new(Peer {
-            certificate: live.databases.judge(&self.chain, live.clock.now()),
-            binding: judged.peer.binding.clone(),
-            spent: Arc::clone(&judged.peer.spent),
-            ..*judged.peer
-        });
-        let by = Arc::clone(&live.databases);
-        self.judged.store(Arc::new(Judged { peer: Arc::clone(&peer), by }));
-        peer
-    }
 }
 
 /// Listens on an address.
@@ -215,19 +185,17 @@ async fn converse(
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(HTTP2);
     let binding = if http2 { Binding::None(Unbound::Http2) } else { binding };
-    let client = {
-        let live = shared.live.load();
-        let chain = session.peer_certificates().unwrap_or_default().to_vec();
-        let certificate = live.databases.judge(&chain, live.clock.now());
+    let peer = {
+        let certificates = session.peer_certificates().unwrap_or_default();
+        let origin = Origin::of(address.ip());
+        let chain = LazyChain::keep(certificates, origin, &shared.live, &shared.judges)
+            .map(|chain| chain as Arc<dyn ClientChain>);
         let cipher_bits = tls::cipher_bits(session.negotiated_cipher_suite());
-        let spent = Arc::default();
-        let peer = Arc::new(Peer { address, cipher_bits, certificate, binding, spent });
-        let judged = Judged { peer, by: Arc::clone(&live.databases) };
-        Client { chain, judged: ArcSwap::from_pointee(judged) }
+        Arc::new(Peer { address, cipher_bits, chain, binding, spent: Arc::default() })
     };
     if http2 {
         // In a box: the many connections of HTTP/1.1 should not be larger for it.
-        Box::pin(converse_http2(stream, client, connection, shared)).await;
+        Box::pin(converse_http2(stream, peer, connection, shared)).await;
         return;
     }
     let framing = Framing::new(Arc::clone(connection.progress()));
@@ -236,7 +204,7 @@ async fn converse(
     let service = service_fn(move |request: Request<Incoming>| {
         // Each request sees the configuration of its own moment.
         let live = live_now.load();
-        let context = live.context(client.peer(&live));
+        let context = live.context(Arc::clone(&peer));
         async move { Ok::<_, Infallible>(http::est::handle(&context, framing, request).await) }
     });
     let exchange = http1::Builder::new()
@@ -251,14 +219,19 @@ async fn converse(
 
 /// HTTP/2: requests at once, each handled as in HTTP/1.1. Bounded in what it keeps: the streams, their
 /// windows, the octets that wait to be sent, and what a client takes back before it is answered.
-async fn converse_http2(stream: Session, client: Client, connection: &Connection, shared: &Shared) {
-    let address = client.judged.load().peer.address;
+async fn converse_http2(
+    stream: Session,
+    peer: Arc<Peer>,
+    connection: &Connection,
+    shared: &Shared,
+) {
+    let address = peer.address;
     let streams = Streams::new(Arc::clone(connection.progress()));
     let live_now = Arc::clone(&shared.live);
     let service = service_fn(move |request: Request<Incoming>| {
         let framing = Framing::of_stream(Stream::new(&streams));
         let live = live_now.load();
-        let context = live.context(client.peer(&live));
+        let context = live.context(Arc::clone(&peer));
         async move { Ok::<_, Infallible>(http::est::handle(&context, &framing, request).await) }
     });
     let exchange = http2::Builder::new(TokioExecutor::new())

@@ -12,11 +12,13 @@ mod sweep;
 mod throttle;
 mod tls;
 mod trust;
+mod validation;
 
 pub use first_account::FirstAccount;
 pub use running::{Environment, Running, start};
 pub use setup::{Backend, BackendKind, Installation, private_folder};
 pub use sweep::Swept;
+pub use validation::Validations;
 
 use crate::types::CaName;
 use std::path::PathBuf;

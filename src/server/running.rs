@@ -11,6 +11,7 @@ use super::{
     sweep::{self, Swept},
     tls,
     trust::Databases,
+    validation::{InForce, Judges, Validations},
 };
 use crate::{
     admin::Admin,
@@ -66,6 +67,16 @@ impl Live {
     /// What a request of this peer is handled with.
     pub(super) fn context(&self, peer: Arc<Peer>) -> Context {
         Context { peer, ..self.context.clone() }
+    }
+}
+
+impl InForce for ArcSwap<Live> {
+    fn databases(&self) -> Arc<Databases> {
+        Arc::clone(&self.load().databases)
+    }
+
+    fn now(&self) -> Time {
+        self.load().clock.now()
     }
 }
 
@@ -126,6 +137,7 @@ async fn serve(
     let shared = Shared {
         live: Arc::new(ArcSwap::from_pointee(live)),
         connections: Arc::new(Connections::new(room, Instant::now())),
+        judges: Arc::new(Judges::new()),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
@@ -220,7 +232,7 @@ fn live(
             peer: Arc::new(Peer {
                 address: SocketAddr::from(([0, 0, 0, 0], 0)),
                 cipher_bits: 0,
-                certificate: None,
+                chain: None,
                 binding: Binding::None(Unbound::NotWanted),
                 spent: Arc::default(),
             }),
@@ -265,6 +277,12 @@ impl Running {
     #[must_use]
     pub const fn store(&self) -> &Arc<dyn Store> {
         &self.installation.store
+    }
+
+    /// Returns how many chains of clients were validated since the start, and at what cost.
+    #[must_use]
+    pub fn validations(&self) -> Validations {
+        self.shared.judges.validations()
     }
 
     /// The certificate that it shows now.

@@ -29,7 +29,7 @@ pub use host::is_dns_name;
 pub use key_kind::KeyKind;
 pub use key_usage::KeyUsage;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
-pub use peer::{ClientCertificate, Origin, Peer, Verdict};
+pub use peer::{ClientCertificate, ClientChain, Origin, Peer, Verdict};
 pub use revocation::{InvalidReason, RevocationReason};
 pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};

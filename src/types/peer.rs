@@ -1,25 +1,48 @@
 //! The other end of a TLS connection.
 
 use super::{Binding, CaName, Spent, Time, TrustClass};
+use async_trait::async_trait;
 use std::{
     fmt,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
-/// What TLS tells about a client. Made when the handshake ends, judged for each request.
+/// What TLS tells about a client. Made when the handshake ends, read by each request.
 #[derive(Debug)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
     /// Bits of the key of the session's cipher: how confidential the session is.
     pub cipher_bits: u16,
-    /// The certificate that it showed, whose key it was seen to hold.
-    pub certificate: Option<ClientCertificate>,
+    /// The certificate that it showed with its chain, whose key it was seen to hold.
+    pub chain: Option<Arc<dyn ClientChain>>,
     /// What binds a CSR to the connection.
     pub binding: Binding,
     /// Whether a CSR that was accepted was bound to it.
     pub spent: Arc<Spent>,
+}
+
+impl Peer {
+    /// Returns the client's certificate and whether it is trusted, by the anchors in force now. Its
+    /// chain is validated when the first request asks: only call this if the answer counts.
+    pub async fn certificate(&self) -> Option<Arc<ClientCertificate>> {
+        let chain = self.chain.as_ref()?;
+        match chain.validated() {
+            Some(certificate) => Some(certificate),
+            None => Some(chain.validate().await),
+        }
+    }
+}
+
+/// The chain that a client presented.
+#[async_trait]
+pub trait ClientChain: fmt::Debug + Send + Sync {
+    /// Returns the outcome of a validation that is over.
+    fn validated(&self) -> Option<Arc<ClientCertificate>>;
+
+    /// Validates the chain, once for each set of anchors, and waits for the outcome.
+    async fn validate(&self) -> Arc<ClientCertificate>;
 }
 
 /// A certificate shown in the handshake, and whether it is believed.

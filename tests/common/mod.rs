@@ -153,6 +153,11 @@ impl TestServer {
         self.running.addresses()[0]
     }
 
+    /// Its configuration.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     pub(crate) fn settings(&self, more: &str) -> Result<config::Settings, config::Faults> {
         config::parse(
             &format!("{}{more}", self.text),

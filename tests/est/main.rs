@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../common/chain.rs"]
+mod chain;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/encodings.rs"]
@@ -21,6 +23,7 @@ mod awkward;
 mod bad_input;
 mod cacerts;
 mod certificate;
+mod chains;
 mod clock;
 mod connections;
 mod csrattrs;

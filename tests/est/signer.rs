@@ -121,7 +121,7 @@ impl Sick {
             peer: Arc::new(Peer {
                 address: ([127, 0, 0, 1], 1).into(),
                 cipher_bits: 256,
-                certificate: None,
+                chain: None,
                 binding: Binding::None(Unbound::NotWanted),
                 spent: Arc::default(),
             }),

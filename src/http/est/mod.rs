@@ -295,7 +295,7 @@ async fn challenged(context: &Context, known: &Known, fault: Error) -> (Error, V
 /// only asked for it.
 fn stranger(context: &Context, known: &Known, fault: &Error) -> Stranger {
     let asked = matches!(fault, Error::Est(est::Error::Unauthenticated(_)));
-    let sent = known.sent_credentials || context.peer.certificate.is_some();
+    let sent = known.sent_credentials || context.peer.chain.is_some();
     Stranger { origin: Origin::of(context.peer.address.ip()), challenge: asked && !sent }
 }
 

@@ -9,7 +9,7 @@
 use crate::{
     pki::{Certificate, cert, sha256},
     store::{self, Issuance, Store},
-    types::{CaName, Code, Fault, Peer, Time, TrustClass, Verdict},
+    types::{CaName, ClientCertificate, Code, Fault, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -172,8 +172,8 @@ pub(super) async fn judge(
     Ok(Judged::Accepted(Box::new(presented), expired))
 }
 
-pub(super) fn shown(peer: &Peer, now: Time) -> Shown {
-    let Some(shown) = &peer.certificate else { return Shown::Nothing };
+pub(super) fn shown(certificate: Option<&ClientCertificate>, now: Time) -> Shown {
+    let Some(shown) = certificate else { return Shown::Nothing };
     let (class, issuer) = match &shown.verdict {
         Verdict::Trusted { class, issuer } => (Some(*class), issuer.clone()),
         Verdict::Expired { issuer } => (None, issuer.clone()),

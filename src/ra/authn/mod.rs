@@ -268,7 +268,10 @@ impl Authenticator {
     ) -> Result<Identity, Unauthenticated> {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
         let demand = rules.authentication;
-        let shown = if demand == Password { Shown::Nothing } else { shown(peer, now) };
+        let shown = match demand {
+            Password => Shown::Nothing,
+            _ => shown(peer.certificate().await.as_deref(), now),
+        };
         let judged = judge(&*self.store, shown, grace, now).await?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
         if let (Both | ByCertificate, Judged::NotYet(fault)) = (demand, &judged) {

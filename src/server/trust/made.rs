@@ -12,17 +12,17 @@ use rustls::pki_types::CertificateDer;
 use std::time::Duration;
 
 /// The time at which the tests judge.
-pub(super) const NOW: Time = Time::from_unix(1_790_000_000);
+pub(in crate::server) const NOW: Time = Time::from_unix(1_790_000_000);
 
 /// A name and a key: a CA or a device.
-pub(super) struct Party {
-    pub(super) name: DistinguishedName,
-    pub(super) key: PrivateKey,
+pub(in crate::server) struct Party {
+    pub(in crate::server) name: DistinguishedName,
+    pub(in crate::server) key: PrivateKey,
 }
 
 impl Party {
     /// A party with a new key.
-    pub(super) fn new(name: &str) -> Self {
+    pub(in crate::server) fn new(name: &str) -> Self {
         Self {
             name: DistinguishedName::from_text(name).unwrap(),
             key: PrivateKey::generate(KeyKind::P256).unwrap(),
@@ -30,7 +30,7 @@ impl Party {
     }
 
     /// Certifies a CA.
-    pub(super) fn certify_ca(&self, subject: &Self) -> CertificateDer<'static> {
+    pub(in crate::server) fn certify_ca(&self, subject: &Self) -> CertificateDer<'static> {
         let extensions = vec![
             Extension::key_usage(KeyUsage::KEY_CERT_SIGN).unwrap(),
             Extension::ca(None).unwrap(),
@@ -39,12 +39,12 @@ impl Party {
     }
 
     /// Certifies a device.
-    pub(super) fn certify_device(&self, subject: &Self) -> CertificateDer<'static> {
+    pub(in crate::server) fn certify_device(&self, subject: &Self) -> CertificateDer<'static> {
         self.certify_device_for(subject, day(-1), day(1))
     }
 
     /// Certifies a device from one time to another.
-    pub(super) fn certify_device_for(
+    pub(in crate::server) fn certify_device_for(
         &self,
         subject: &Self,
         not_before: Time,
@@ -80,7 +80,7 @@ impl Party {
 }
 
 /// So many days after [`NOW`].
-pub(super) fn day(days: i64) -> Time {
+pub(in crate::server) fn day(days: i64) -> Time {
     let distance = Duration::from_secs(days.unsigned_abs() * 86_400);
     if days < 0 { NOW.minus(distance) } else { NOW.plus(distance) }
 }

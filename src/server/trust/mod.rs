@@ -1,11 +1,25 @@
 //! Client certificates: asked for, never required, never a reason to end a handshake
 //! (docs/adr/0002).
 //!
-//! In the handshake only the signature is checked: that the client holds the key of what it
-//! shows. Whether the certificate is believed is found out afterwards, by RFC 5280 path
-//! validation against two databases of trust anchors (RFC 7030 §3.3.2), and judged by each
-//! request for itself.
+//! The handshake checks one signature only: that the client holds the key of its certificate. RFC
+//! 5280 path validation against two databases of trust anchors (RFC 7030 §3.3.2) follows when a
+//! request needs it (validation.rs). What it may cost is bounded, for anybody can send any chain:
+//!
+//! | Bound | Value | Where |
+//! |---|---|---|
+//! | certificates, bytes of a chain | 8, 48 KiB | chain.rs |
+//! | paths by name, steps to find them | 8, 64 | path.rs |
+//! | signatures | 8 | budget.rs |
 
+mod budget;
+mod chain;
+mod path;
+
+pub(super) use self::chain::Chain;
+use self::{
+    budget::{Budget, MAX_SIGNATURES},
+    path::Path,
+};
 use super::Error;
 use crate::{
     pki::{Certificate, extension::KeyUsage},
@@ -15,10 +29,10 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{CertificateDer, TrustAnchor, UnixTime},
+    pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{cell::Cell, slice, sync::Arc, time::Duration};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath, anchor_from_trusted_cert};
 
 /// Lets every client certificate through whose key the client holds.
@@ -93,6 +107,17 @@ enum Flaw {
     Usage(&'static str),
 }
 
+impl Flaw {
+    /// How much it says about the certificate, if several paths fail.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Path(webpki::Error::UnknownIssuer) => 0,
+            Self::Path(webpki::Error::InvalidSignatureForPublicKey) => 1,
+            _ => 2,
+        }
+    }
+}
+
 /// The two databases of trust anchors for client certificates.
 #[derive(Debug)]
 pub(super) struct Databases {
@@ -100,6 +125,22 @@ pub(super) struct Databases {
     implicit: Vec<TrustAnchor<'static>>,
     /// The CAs that own the first anchors of `explicit`, in the same order.
     owners: Vec<CaName>,
+}
+
+/// The outcome of one validation, and what it cost.
+#[derive(Debug)]
+pub(super) struct Judgment {
+    pub(super) certificate: ClientCertificate,
+    /// Signatures that were verified, at most [`budget::MAX_SIGNATURES`].
+    pub(super) signatures: usize,
+}
+
+/// One validation: the anchors, the chain, and the signatures that may still be verified.
+struct Judge<'a> {
+    databases: &'a Databases,
+    chain: &'a Chain,
+    algorithms: &'a [&'a dyn SignatureVerificationAlgorithm],
+    budget: &'a Budget,
 }
 
 impl Databases {
@@ -135,39 +176,48 @@ impl Databases {
         Some(owner)
     }
 
-    /// Judges the chain that a client showed, end entity first.
-    pub(super) fn judge(
-        &self,
-        chain: &[CertificateDer<'_>],
-        now: Time,
-    ) -> Option<ClientCertificate> {
-        let (end_entity, intermediates) = chain.split_first()?;
-        let verdict = match self.validate(end_entity, intermediates, &self.explicit, now) {
-            Ok(issuer) => Verdict::Trusted { class: TrustClass::Explicit, issuer },
-            Err(explicit) => match self.validate(end_entity, intermediates, &self.implicit, now) {
-                Ok(issuer) => Verdict::Trusted { class: TrustClass::Implicit, issuer },
+    /// Validates a chain. Verifies [`budget::MAX_SIGNATURES`] signatures at most, over both databases
+    /// together: takes up to some milliseconds, so call it where blocking is allowed.
+    pub(super) fn judge(&self, chain: &Chain, now: Time) -> Judgment {
+        let budget = Budget::default();
+        let verdict = match chain.excess() {
+            Some(excess) => Verdict::Untrusted(excess.to_owned()),
+            None => budget.counting(|algorithms| {
+                Judge { databases: self, chain, algorithms, budget: &budget }.verdict(now)
+            }),
+        };
+        let certificate = ClientCertificate { der: chain.end_entity().to_vec(), verdict };
+        Judgment { certificate, signatures: budget.spent() }
+    }
+}
+
+impl Judge<'_> {
+    fn verdict(&self, now: Time) -> Verdict {
+        let Databases { explicit, implicit, .. } = self.databases;
+        let verdict = match self.validate(explicit, now) {
+            Ok(issuer) => return Verdict::Trusted { class: TrustClass::Explicit, issuer },
+            Err(by_explicit) => match self.validate(implicit, now) {
+                Ok(issuer) => return Verdict::Trusted { class: TrustClass::Implicit, issuer },
                 // The more telling of the two: that it is unknown says nothing if it is known here.
-                Err(Flaw::Path(webpki::Error::UnknownIssuer)) => {
-                    self.untrusted(end_entity, intermediates, &explicit)
-                }
-                Err(implicit) => self.untrusted(end_entity, intermediates, &implicit),
+                Err(Flaw::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_explicit),
+                Err(by_implicit) => self.untrusted(&by_implicit),
             },
         };
-        Some(ClientCertificate { der: end_entity.to_vec(), verdict })
+        if self.budget.is_overdrawn() && matches!(verdict, Verdict::Untrusted(_)) {
+            return Verdict::Untrusted(format!(
+                "one whose chain takes more than {MAX_SIGNATURES} signatures to verify"
+            ));
+        }
+        verdict
     }
 
-    /// Tells what is wrong only now from what is wrong.
-    fn untrusted(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        flaw: &Flaw,
-    ) -> Verdict {
+    /// Separates errors of the validity period from all others.
+    fn untrusted(&self, flaw: &Flaw) -> Verdict {
+        let Databases { explicit, implicit, .. } = self.databases;
         if let Flaw::Path(webpki::Error::CertNotValidYet { not_before, .. }) = flaw {
             // webpki looks at the time before it looks at the issuer, who may be anybody.
             let then = Time::from_unix(not_before.as_secs());
-            let passes = |anchors| self.validate(end_entity, intermediates, anchors, then).is_ok();
-            if passes(&self.explicit) || passes(&self.implicit) {
+            if self.validate(explicit, then).is_ok() || self.validate(implicit, then).is_ok() {
                 return Verdict::NotYet(then);
             }
         }
@@ -175,7 +225,7 @@ impl Databases {
             // A label may renew it for a while, if nothing else is wrong with it. webpki looks at
             // the time before it looks at anything else.
             let then = Time::from_unix(not_after.as_secs());
-            if let Ok(issuer) = self.validate(end_entity, intermediates, &self.explicit, then) {
+            if let Ok(issuer) = self.validate(explicit, then) {
                 return Verdict::Expired { issuer };
             }
         }
@@ -185,19 +235,52 @@ impl Databases {
         })
     }
 
-    /// Validates the chain (RFC 5280 §6). Returns the CA of ours that its path ends in.
-    fn validate(
+    /// Validates the chain against one database (RFC 5280 §6). Returns the CA of ours that its path
+    /// ends in.
+    ///
+    /// webpki gets one path at a time: its own search tries every order of certificates that share
+    /// a name, which takes hundreds of milliseconds for ten of them.
+    fn validate(&self, anchors: &[TrustAnchor<'_>], now: Time) -> Result<Option<CaName>, Flaw> {
+        if anchors.is_empty() {
+            return Err(Flaw::Path(webpki::Error::UnknownIssuer));
+        }
+        let leaf = EndEntityCert::try_from(self.chain.end_entity()).map_err(Flaw::Path)?;
+        let paths = path::by_name(leaf.issuer(), self.chain.intermediates(), anchors);
+        if paths.found.is_empty() {
+            // No path, so no signature: finds what is wrong beside that.
+            let flaw = self.validate_path(&leaf, &[], anchors, now);
+            return match (flaw, paths.unreadable) {
+                (Err(Flaw::Path(webpki::Error::UnknownIssuer)), Some(fault)) => {
+                    Err(Flaw::Path(fault))
+                }
+                (flaw, _) => flaw,
+            };
+        }
+        let mut worst: Option<Flaw> = None;
+        for Path { intermediates, anchor } in &paths.found {
+            match self.validate_path(&leaf, intermediates, slice::from_ref(*anchor), now) {
+                Ok(issuer) => return Ok(issuer),
+                Err(flaw) => {
+                    if worst.as_ref().is_none_or(|worst| worst.rank() < flaw.rank()) {
+                        worst = Some(flaw);
+                    }
+                }
+            }
+            if self.budget.is_overdrawn() {
+                break;
+            }
+        }
+        Err(worst.unwrap_or(Flaw::Path(webpki::Error::UnknownIssuer)))
+    }
+
+    fn validate_path(
         &self,
-        end_entity: &CertificateDer<'_>,
+        leaf: &EndEntityCert<'_>,
         intermediates: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: Time,
     ) -> Result<Option<CaName>, Flaw> {
-        if anchors.is_empty() {
-            return Err(Flaw::Path(webpki::Error::UnknownIssuer));
-        }
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
-        let leaf = EndEntityCert::try_from(end_entity).map_err(Flaw::Path)?;
         // A CA whose key is for something else is no issuer; there may be another path.
         let no_issuer = Cell::new(false);
         let issuers = |path: &VerifiedPath<'_>| {
@@ -209,7 +292,7 @@ impl Databases {
             Err(webpki::Error::UnknownIssuer)
         };
         let path = leaf.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
+            self.algorithms,
             anchors,
             intermediates,
             now,
@@ -220,9 +303,10 @@ impl Databases {
             Some(&issuers),
         );
         match path {
-            Ok(path) if allows(end_entity, KeyUsage::DIGITAL_SIGNATURE) => {
+            Ok(path) if allows(self.chain.end_entity(), KeyUsage::DIGITAL_SIGNATURE) => {
                 let anchor = path.anchor();
-                Ok(self.owner(&anchor.subject, &anchor.subject_public_key_info).cloned())
+                let owner = self.databases.owner(&anchor.subject, &anchor.subject_public_key_info);
+                Ok(owner.cloned())
             }
             Ok(_) => Err(Flaw::Usage("one whose keyUsage lacks digitalSignature")),
             Err(_) if no_issuer.get() => {
@@ -258,7 +342,7 @@ fn reason(fault: &webpki::Error) -> String {
 }
 
 #[cfg(test)]
-mod made;
+pub(super) mod made;
 
 #[cfg(test)]
 mod tests;
