@@ -22,6 +22,7 @@ use crate::{
     policy::{self, Policies},
     ra::{self, Authenticator, Credentials, Identity},
     store::Store,
+    telemetry::audit::Facts,
     types::{CaName, Fault, Label, Operation, Peer},
 };
 use std::{
@@ -114,7 +115,8 @@ impl Service {
         }
     }
 
-    /// Finds out who asks (RFC 7030 §3.2.3, §3.3.2).
+    /// Finds out who asks (RFC 7030 §3.2.3, §3.3.2). What is known of a client that is rejected is
+    /// added to `facts`.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`], [`Error::Stale`], [`Error::TooManyFailures`],
@@ -125,13 +127,15 @@ impl Service {
         operation: Operation,
         peer: &Peer,
         credentials: Option<&Credentials>,
+        facts: &mut Facts,
     ) -> Result<Identity, Error> {
         let (rules, label, now) = (endpoint.rules(), endpoint.label.as_ref(), self.clock.now());
         let grace = match operation {
             Operation::SimpleReenroll => rules.expired_grace,
             _ => Duration::ZERO,
         };
-        Ok(self.authenticator.authenticate(rules, label, peer, credentials, grace, now).await?)
+        let authenticator = &self.authenticator;
+        Ok(authenticator.authenticate(rules, label, peer, credentials, grace, now, facts).await?)
     }
 
     /// The challenges of a 401: `stale` if the password was right, and only the nonce too old.

@@ -1,12 +1,16 @@
-//! How often a wrong password may be tried.
+//! Rate limit of failed logins.
 //!
 //! Failures are counted by account and by address, each as a debt that time pays off: so many at
 //! once, then one more each time that one is paid (the generic cell rate algorithm). Nothing is
 //! locked, and nothing outlasts the window. Two rules keep one client from shutting out another:
 //!
-//! - What is counted are failures, never passwords that were right.
-//! - The account's debt stops those only who failed before from their own address. Whoever comes
-//!   from an address without failures is always heard, however many others try that account.
+//! - Only failures are counted, never passwords that were right.
+//! - The account's debt stops those only who failed before from their own address. A client at an
+//!   address without failures is always heard, however many others try that account.
+//!
+//! An [`Attempt`] counts as a failure from its beginning, before anything expensive is done for it.
+//! Only a right password takes it back, so a client that hangs up has failed. Attempts at once never
+//! exceed the limit: those beyond it wait until one of the others is settled.
 //!
 //! `governor`, which has the same algorithm, counts each call and forgets nothing by itself; here
 //! most calls must not count, and memory has an end.
@@ -19,9 +23,10 @@ use aws_lc_rs::digest;
 use std::{
     collections::HashMap,
     hash::Hash,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// Accounts, and addresses, that are remembered at most. With more, the smaller debts are forgotten.
 const MOST: usize = 1 << 16;
@@ -29,18 +34,27 @@ const MOST: usize = 1 << 16;
 /// SHA-256 of a user name, cut: names come from clients, and may be long.
 type Name = [u8; 16];
 
-/// Failures of late.
+/// Recent failures, and attempts that are not settled yet.
 #[derive(Debug)]
 pub(super) struct Failures {
     account: Rule,
     address: Rule,
     debts: Mutex<Debts>,
+    settled: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Debts {
-    accounts: HashMap<Name, u64>,
-    addresses: HashMap<Origin, u64>,
+    accounts: HashMap<Name, Debt>,
+    addresses: HashMap<Origin, Debt>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Debt {
+    /// When it is paid off. Milliseconds.
+    until: u64,
+    /// Attempts that are not settled.
+    open: u32,
 }
 
 /// How much debt is allowed. Milliseconds.
@@ -52,21 +66,63 @@ struct Rule {
     most: u64,
 }
 
+/// Why an attempt cannot begin now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blocked {
+    /// Too many failures; allowed again after so many seconds.
+    For(u32),
+    /// Too many other attempts are not settled: one of them may be right.
+    ByOthers,
+}
+
+/// An attempt to log in, counted as a failure unless it is taken back.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    failures: Arc<Failures>,
+    origin: Origin,
+    account: Name,
+    now: u64,
+    failed: bool,
+}
+
+impl Attempt {
+    /// Takes it back: the password was right, or none was tried.
+    pub(super) fn take_back(mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let failures = &self.failures;
+        let mut debts = failures.lock();
+        settle(&mut debts.accounts, self.account, failures.account, self.failed, self.now);
+        settle(&mut debts.addresses, self.origin, failures.address, self.failed, self.now);
+        drop(debts);
+        failures.settled.notify_waiters();
+    }
+}
+
 impl Rule {
     fn new(failures: usize, window: Duration) -> Self {
         let most = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Self { each: most / u64::try_from(failures).unwrap_or(u64::MAX).max(1), most }
     }
 
-    /// What is left of a debt that is paid off at `until`: a clock that was set back leaves no more
-    /// than all of it.
-    fn left(self, until: Option<&u64>, now: u64) -> u64 {
-        until.map_or(0, |until| until.saturating_sub(now)).min(self.most)
+    /// What is left of a debt: a clock that was set back leaves no more than all of it.
+    fn left(self, debt: Debt, now: u64) -> u64 {
+        debt.until.saturating_sub(now).min(self.most)
     }
 
     /// Until when a client that owes this has to wait, if it has to.
     fn wait(self, left: u64) -> Option<u64> {
         left.checked_sub(self.most - self.each).filter(|wait| *wait > 0)
+    }
+
+    /// Whether one attempt more would exceed the limit if all that are open failed.
+    fn is_full(self, debt: Debt, now: u64) -> bool {
+        let open = self.each.saturating_mul(u64::from(debt.open));
+        self.wait(self.left(debt, now).saturating_add(open)).is_some()
     }
 }
 
@@ -76,28 +132,87 @@ impl Failures {
             account: Rule::new(rules.failures_per_account, rules.failure_window),
             address: Rule::new(rules.failures_per_address, rules.failure_window),
             debts: Mutex::default(),
+            settled: Notify::new(),
         }
     }
 
     /// The seconds until this account may be tried from this address again; none if it may now.
     pub(super) fn wait(&self, origin: Origin, account: &str, now: Time) -> Option<u32> {
-        let now = now.unix() * 1000;
-        let debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_address = self.address.left(debts.addresses.get(&origin), now);
+        let debts = self.lock();
+        self.seconds(debts.of(origin, &name(account)), now.unix() * 1000)
+    }
+
+    /// Begins an attempt, as soon as those before it leave room.
+    ///
+    /// # Errors
+    /// The seconds until this account may be tried from this address again.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        origin: Origin,
+        account: &str,
+        now: Time,
+    ) -> Result<Attempt, u32> {
+        loop {
+            // Made before the look at the others, so that none of them is missed.
+            let settled = self.settled.notified();
+            match self.begin_now(origin, account, now) {
+                Ok(attempt) => return Ok(attempt),
+                Err(Blocked::For(seconds)) => return Err(seconds),
+                Err(Blocked::ByOthers) => settled.await,
+            }
+        }
+    }
+
+    /// Begins an attempt, unless those before it leave no room.
+    ///
+    /// # Errors
+    /// [`Blocked`].
+    pub(super) fn begin_now(
+        self: &Arc<Self>,
+        origin: Origin,
+        account: &str,
+        now: Time,
+    ) -> Result<Attempt, Blocked> {
+        let (account, now) = (name(account), now.unix() * 1000);
+        let mut debts = self.lock();
+        let (of_address, of_account) = debts.of(origin, &account);
+        if let Some(seconds) = self.seconds((of_address, of_account), now) {
+            return Err(Blocked::For(seconds));
+        }
+        // As with failures: the account counts only for an address that has tried something.
+        let tried = of_address.open > 0 || self.address.left(of_address, now) > 0;
+        let full = self.address.is_full(of_address, now)
+            || (tried && self.account.is_full(of_account, now));
+        if full && (of_address.open > 0 || of_account.open > 0) {
+            return Err(Blocked::ByOthers);
+        }
+        make_room(&mut debts.accounts, &account, self.account, now);
+        make_room(&mut debts.addresses, &origin, self.address, now);
+        debts.accounts.entry(account).or_default().open += 1;
+        debts.addresses.entry(origin).or_default().open += 1;
+        drop(debts);
+        Ok(Attempt { failures: Arc::clone(self), origin, account, now, failed: true })
+    }
+
+    fn seconds(&self, (of_address, of_account): (Debt, Debt), now: u64) -> Option<u32> {
+        let of_address = self.address.left(of_address, now);
         if of_address == 0 {
             return None;
         }
-        let of_account = self.account.left(debts.accounts.get(&name(account)), now);
+        let of_account = self.account.left(of_account, now);
         let wait = self.address.wait(of_address).max(self.account.wait(of_account))?;
         Some(u32::try_from(wait.div_ceil(1000)).unwrap_or(u32::MAX))
     }
 
-    /// Counts a failure.
-    pub(super) fn add(&self, origin: Origin, account: &str, now: Time) {
-        let now = now.unix() * 1000;
-        let mut debts = self.debts.lock().unwrap_or_else(PoisonError::into_inner);
-        add(&mut debts.accounts, name(account), self.account, now);
-        add(&mut debts.addresses, origin, self.address, now);
+    fn lock(&self) -> MutexGuard<'_, Debts> {
+        self.debts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Debts {
+    fn of(&self, origin: Origin, account: &Name) -> (Debt, Debt) {
+        let of_address = self.addresses.get(&origin).copied().unwrap_or_default();
+        (of_address, self.accounts.get(account).copied().unwrap_or_default())
     }
 }
 
@@ -110,18 +225,37 @@ fn name(account: &str) -> Name {
     name
 }
 
-fn add<K: Copy + Eq + Hash>(debts: &mut HashMap<K, u64>, key: K, rule: Rule, now: u64) {
-    if debts.len() >= MOST && !debts.contains_key(&key) {
-        debts.retain(|_, until| rule.left(Some(until), now) > 0);
-        if debts.len() >= MOST {
-            let mut all: Vec<u64> = debts.values().copied().collect();
-            let (_, middle, _) = all.select_nth_unstable(MOST / 2);
-            let middle = *middle;
-            debts.retain(|_, until| *until > middle);
-        }
+/// Forgets debts until one more has room: those that are paid off, then the smaller ones. What has an
+/// open attempt stays; there are few of those.
+fn make_room<K: Copy + Eq + Hash>(debts: &mut HashMap<K, Debt>, key: &K, rule: Rule, now: u64) {
+    if debts.len() < MOST || debts.contains_key(key) {
+        return;
     }
-    let left = rule.left(debts.get(&key), now);
-    debts.insert(key, now + (left + rule.each).min(rule.most));
+    debts.retain(|_, debt| debt.open > 0 || rule.left(*debt, now) > 0);
+    if debts.len() >= MOST {
+        let mut all: Vec<u64> = debts.values().map(|debt| debt.until).collect();
+        let (_, middle, _) = all.select_nth_unstable(MOST / 2);
+        let middle = *middle;
+        debts.retain(|_, debt| debt.open > 0 || debt.until > middle);
+    }
+}
+
+/// Settles an attempt that began at `now`.
+fn settle<K: Copy + Eq + Hash>(
+    debts: &mut HashMap<K, Debt>,
+    key: K,
+    rule: Rule,
+    failed: bool,
+    now: u64,
+) {
+    let debt = debts.entry(key).or_default();
+    debt.open = debt.open.saturating_sub(1);
+    if failed {
+        debt.until = now + (rule.left(*debt, now) + rule.each).min(rule.most);
+    }
+    if debt.open == 0 && rule.left(*debt, now) == 0 {
+        debts.remove(&key);
+    }
 }
 
 #[cfg(test)]
@@ -130,14 +264,18 @@ mod tests {
 
     const NOW: Time = Time::from_unix(1_795_262_400);
 
-    fn failures() -> Failures {
-        Failures::new(&Passwords {
+    fn failures() -> Arc<Failures> {
+        Arc::new(Failures::new(&Passwords {
             realm: "estd".to_owned(),
             nonce_lifetime: Duration::from_secs(300),
             failure_window: Duration::from_secs(600),
             failures_per_account: 20,
             failures_per_address: 60,
-        })
+        }))
+    }
+
+    fn fail(failures: &Arc<Failures>, origin: Origin, account: &str, now: Time) {
+        drop(failures.begin_now(origin, account, now));
     }
 
     fn origin(number: u32) -> Origin {
@@ -154,12 +292,12 @@ mod tests {
         let wait = |now| failures.wait(origin(1), "a", now);
         for _ in 0..20 {
             assert_eq!(wait(NOW), None);
-            failures.add(origin(1), "a", NOW);
+            fail(&failures, origin(1), "a", NOW);
         }
         assert_eq!(wait(NOW), Some(30), "600 s / 20");
         assert_eq!(wait(later(29)), Some(1));
         assert_eq!(wait(later(30)), None, "one more");
-        failures.add(origin(1), "a", later(30));
+        fail(&failures, origin(1), "a", later(30));
         assert_eq!(wait(later(30)), Some(30));
         assert_eq!(failures.wait(origin(1), "b", later(30)), None, "another account");
         assert_eq!(wait(later(30 + 600)), None);
@@ -169,7 +307,7 @@ mod tests {
     fn an_attack_on_an_account_does_not_shut_out_an_address_without_failures() {
         let failures = failures();
         for number in 0..1000 {
-            failures.add(origin(number), "a", NOW);
+            fail(&failures, origin(number), "a", NOW);
         }
         assert_eq!(failures.wait(origin(7), "a", NOW), Some(30));
         assert_eq!(failures.wait(origin(5000), "a", NOW), None);
@@ -182,7 +320,7 @@ mod tests {
         for number in 0..60 {
             let account = number.to_string();
             assert_eq!(failures.wait(origin(1), &account, NOW), None);
-            failures.add(origin(1), &account, NOW);
+            fail(&failures, origin(1), &account, NOW);
         }
         assert_eq!(failures.wait(origin(1), "fresh", NOW), Some(10));
         assert_eq!(failures.wait(origin(2), "fresh", NOW), None);
@@ -192,7 +330,7 @@ mod tests {
     fn a_clock_that_was_set_back_locks_nobody_out() {
         let failures = failures();
         for _ in 0..100 {
-            failures.add(origin(1), "a", later(1_000_000));
+            fail(&failures, origin(1), "a", later(1_000_000));
         }
         assert_eq!(failures.wait(origin(1), "a", NOW), Some(30));
     }
@@ -201,14 +339,53 @@ mod tests {
     fn memory_has_an_end_and_the_worst_are_remembered_longest() {
         let failures = failures();
         for _ in 0..60 {
-            failures.add(origin(u32::MAX), "worst", NOW);
+            fail(&failures, origin(u32::MAX), "worst", NOW);
         }
         for number in 0..200_000 {
-            failures.add(origin(number), &number.to_string(), NOW);
+            fail(&failures, origin(number), &number.to_string(), NOW);
         }
         let debts = failures.debts.lock().unwrap();
         assert!(debts.accounts.len() <= MOST && debts.addresses.len() <= MOST);
         drop(debts);
         assert_eq!(failures.wait(origin(u32::MAX), "worst", NOW), Some(30));
+    }
+
+    #[test]
+    fn attack_5_an_attempt_is_counted_until_it_is_taken_back() {
+        let failures = failures();
+        for _ in 0..1000 {
+            failures.begin_now(origin(1), "a", NOW).unwrap().take_back();
+        }
+        assert_eq!(failures.wait(origin(1), "a", NOW), None, "right ones are not counted");
+        assert!(failures.lock().accounts.is_empty(), "and nothing is kept of them");
+        let open: Vec<Attempt> =
+            (0..20).map(|_| failures.begin_now(origin(1), "a", NOW).unwrap()).collect();
+        let blocked = |number, account| failures.begin_now(origin(number), account, NOW).err();
+        assert_eq!(blocked(1, "a"), Some(Blocked::ByOthers), "one more might be one too many");
+        assert_eq!(blocked(1, "b"), None);
+        assert_eq!(blocked(2, "a"), None, "another address is heard");
+        drop(open);
+        assert_eq!(blocked(1, "a"), Some(Blocked::For(30)));
+    }
+
+    #[tokio::test]
+    async fn attack_5_attempts_beyond_the_limit_wait_for_those_before_them() {
+        let failures = failures();
+        let begin = || failures.begin(origin(1), "a", NOW);
+        let mut open = std::collections::VecDeque::new();
+        for _ in 0..20 {
+            open.push_back(begin().await.unwrap());
+        }
+        for _ in 0..100 {
+            let mut next = std::pin::pin!(begin());
+            let pending = std::future::poll_fn(|context| {
+                std::task::Poll::Ready(next.as_mut().poll(context).is_pending())
+            });
+            assert!(pending.await);
+            open.pop_front().unwrap().take_back();
+            open.push_back(next.await.unwrap());
+        }
+        drop(open);
+        assert_eq!(begin().await.err(), Some(30));
     }
 }

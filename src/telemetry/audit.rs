@@ -6,6 +6,7 @@
 
 use crate::types::{Actor, Origin, RequestId, Time};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 
 /// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -142,6 +143,44 @@ impl Event {
     #[must_use]
     pub fn with_all(self, facts: Vec<(&'static str, String)>) -> Self {
         facts.into_iter().fold(self, |event, (name, value)| event.with(name, value))
+    }
+}
+
+/// Facts about a request, for its event: who asks, with what, and why it was rejected. They may hold
+/// what a client chose, so each value is cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts(Vec<(&'static str, String)>);
+
+impl Facts {
+    /// Characters of a value at most.
+    const LONGEST: usize = 300;
+
+    /// Adds a fact, unless one of this name is known.
+    pub fn add(&mut self, name: &'static str, value: impl Display) {
+        if self.0.iter().any(|(known, _)| *known == name) {
+            return;
+        }
+        let value = value.to_string();
+        self.0.push((
+            name,
+            match value.char_indices().nth(Self::LONGEST) {
+                Some((end, _)) => format!("{}...", value.get(..end).unwrap_or_default()),
+                None => value,
+            },
+        ));
+    }
+
+    /// Adds those of `others` whose names are not known.
+    pub fn extend(&mut self, others: Self) {
+        for (name, value) in others.0 {
+            self.add(name, value);
+        }
+    }
+
+    /// The facts, as name and value, in the order in which they were added.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<(&'static str, String)> {
+        self.0
     }
 }
 

@@ -53,8 +53,8 @@ impl Service {
             ));
         };
         let key = if controls.identification.is_some() { &keys.named } else { &keys.alone };
-        if !same_mac(&**key, &data.requests_der, witness.witness.as_bytes()) {
-            self.authenticator.proof_failed(name, asker.request.origin(), self.clock.now());
+        let mac = witness.witness.as_bytes();
+        if !self.holds(name, asker.request, || same_mac(&**key, &data.requests_der, mac))? {
             return Err(bad(
                 FailInfo::BadIdentity,
                 "the identity proof is not made with the account's secret over the requests",
@@ -105,11 +105,19 @@ impl Service {
         let (origin, now) = (request.origin(), self.clock.now());
         match self.authenticator.identity_proof_keys(rules, label, name, origin, now).await {
             Ok(keys) => Ok(keys),
-            Err(ra::Unauthenticated::TooManyFailures { fault, .. }) => {
-                Err(Refused::whole(FailInfo::TryLater, fault).into())
-            }
-            Err(fault) => Err(fault.into()),
+            Err(fault) => Err(later(fault)),
         }
+    }
+
+    /// Checks a proof by the secret of an account.
+    pub(super) fn holds(
+        &self,
+        name: &str,
+        request: FullRequest<'_>,
+        proof: impl FnOnce() -> bool,
+    ) -> Result<bool, Stop> {
+        let (origin, now) = (request.origin(), self.clock.now());
+        self.authenticator.check_proof(name, origin, now, proof).map_err(later)
     }
 
     /// Verifies that each request holds the witness that links it to the secret (RFC 5272 §6.3.1.1).
@@ -118,8 +126,8 @@ impl Service {
         wanted: &Wanted,
         controls: &Controls<'_>,
         asker: &Asker<'_>,
-    ) -> Result<(), Refused> {
-        let failed = |fail, reason: &str| Err(Refused::part(fail, wanted.part, reason));
+    ) -> Result<(), Stop> {
+        let failed = |fail, reason: &str| Err(Refused::part(fail, wanted.part, reason).into());
         let csr = &wanted.csr;
         if csr.has_attribute(oid::CMC_POP_LINK_WITNESS) {
             return failed(FailInfo::BadAlg, "popLinkWitness is SHA-1: use popLinkWitnessV2");
@@ -144,18 +152,28 @@ impl Service {
                 let Some((name, keys)) = &asker.keys else {
                     let reason =
                         "no account is named (identification) that keeps a secret for this";
-                    return Err(Refused::part(FailInfo::BadIdentity, part, reason));
+                    return Err(Refused::part(FailInfo::BadIdentity, part, reason).into());
                 };
-                if same_mac(&*keys.alone, random, witness.witness.as_bytes()) {
+                let mac = witness.witness.as_bytes();
+                if self.holds(name, asker.request, || same_mac(&*keys.alone, random, mac))? {
                     return Ok(());
                 }
-                self.authenticator.proof_failed(name, asker.request.origin(), self.clock.now());
                 failed(
                     FailInfo::PopFailed,
                     "popLinkWitnessV2 is not made with the account's secret",
                 )
             }
         }
+    }
+}
+
+/// Too many wrong passwords are told in the message; what else goes wrong is ours.
+fn later(fault: ra::Unauthenticated) -> Stop {
+    match fault {
+        ra::Unauthenticated::TooManyFailures { fault, .. } => {
+            Refused::whole(FailInfo::TryLater, fault).into()
+        }
+        fault => fault.into(),
     }
 }
 

@@ -110,11 +110,8 @@ impl Service {
         }
         let name = &record.intent.actor.name;
         let keys = self.secret(endpoint, name, request).await?;
-        let right = keys.is_some_and(|keys| same_secret(&*keys.alone, secret.as_bytes()));
-        if !right {
-            self.authenticator.proof_failed(name, request.origin(), self.clock.now());
-        }
-        Ok(right)
+        let right = || keys.is_some_and(|keys| same_secret(&*keys.alone, secret.as_bytes()));
+        self.holds(name, request, right)
     }
 }
 

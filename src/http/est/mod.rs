@@ -23,7 +23,7 @@ use crate::{
     pki::base64::{self, Layout},
     policy::Base64Form,
     ra::Identity,
-    telemetry::audit::{Event, Name, Stranger, Trail},
+    telemetry::audit::{Event, Facts, Name, Stranger, Trail},
     types::{Actor, Code, Fault, Operation, Origin, Peer, RequestId, Serial},
 };
 use hyper::{
@@ -59,6 +59,7 @@ struct Known {
     actor: Option<Actor>,
     /// Whether it came with credentials, whatever they are worth.
     sent_credentials: bool,
+    facts: Facts,
 }
 
 /// Answers one request. Never fails: what goes wrong becomes a refusal.
@@ -140,7 +141,13 @@ impl<'a> Exchange<'a> {
         let credentials = headers::credentials(head)?;
         let identity = context
             .service
-            .authenticate(&endpoint, operation, &context.peer, credentials.as_ref())
+            .authenticate(
+                &endpoint,
+                operation,
+                &context.peer,
+                credentials.as_ref(),
+                &mut known.facts,
+            )
             .await?;
         known.actor = Some(identity.actor.clone());
         context.trail.authenticated(Origin::of(context.peer.address.ip()));
@@ -325,7 +332,8 @@ async fn refuse(
         // Of what a client chose, no more than tells it from others.
         .with("method", method.as_str().chars().take(20).collect::<String>())
         .with("path", path.chars().take(200).collect::<String>())
-        .with("address", context.peer.address);
+        .with("address", context.peer.address)
+        .with_all(known.facts.clone().into_vec());
     event.stranger = stranger;
     context.trail.tell(None, &event);
 

@@ -9,7 +9,8 @@
 use crate::{
     pki::{Certificate, cert, sha256},
     store::{self, Issuance, Store},
-    types::{CaName, ClientCertificate, Code, Fault, Time, TrustClass, Verdict},
+    telemetry::audit::Facts,
+    types::{CaName, ClientCertificate, Code, Fault, Peer, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -197,6 +198,21 @@ pub(super) fn shown(certificate: Option<&ClientCertificate>, now: Time) -> Shown
             None => Shown::Bad(bad("one whose chain has expired")),
         },
         Err(fault) => Shown::Bad(bad(&fault.fault().seen)),
+    }
+}
+
+/// Adds what tells a certificate from others to the facts of a request.
+pub(super) fn describe(certificate: &Certificate, facts: &mut Facts) {
+    facts.add("certificate_serial", certificate.serial());
+    facts.add("certificate_issuer", certificate.issuer());
+    facts.add("certificate_subject", certificate.subject());
+}
+
+/// Describes the certificate that a client showed, whether or not it counts.
+pub(super) fn describe_shown(peer: &Peer, facts: &mut Facts) {
+    let shown = peer.chain.as_ref().and_then(|chain| chain.validated());
+    if let Some(certificate) = shown.and_then(|shown| Certificate::parse(&shown.der).ok()) {
+        describe(&certificate, facts);
     }
 }
 

@@ -6,7 +6,7 @@ mod password;
 pub use certificate::{Presented, Recorded, Standing};
 
 use super::{
-    failures::Failures,
+    failures::{Blocked, Failures},
     nonces::{NoKey, Nonces},
     password::Memories,
 };
@@ -16,10 +16,11 @@ use crate::{
     pki::Certificate,
     policy::{self, Authentication, Passwords, Scheme},
     store::{self, Issuance, Password, ProofKeys, Store},
+    telemetry::audit::Facts,
     types::{Actor, Fault, Label, Method, Origin, Peer, Time},
 };
 use certificate::{Judged, Shown, judge, shown};
-use password::{may_use, no_password, too_many};
+use password::{Names, may_use, no_password, too_many};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
@@ -133,7 +134,9 @@ pub struct Authenticator {
     started: Time,
     /// Made when the first label needs it: the store of a server without Digest holds no key.
     nonces: OnceCell<Nonces>,
-    failures: Failures,
+    failures: Arc<Failures>,
+    /// Shows names that are not those of accounts.
+    names: Names,
     /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores, up to
     /// [`MOST_CHECKS`].
     checks: Arc<Semaphore>,
@@ -148,6 +151,13 @@ impl Identity {
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
         self.presented.as_ref().map(|presented| &presented.certificate)
+    }
+
+    /// Adds what the event of a request says of the client beside its actor.
+    pub fn describe(&self, facts: &mut Facts) {
+        if let Some(certificate) = self.certificate() {
+            certificate::describe(certificate, facts);
+        }
     }
 
     /// The record of that certificate, if this server issued it and an explicit anchor vouches for
@@ -176,7 +186,8 @@ impl Authenticator {
             nonce_lifetime: rules.nonce_lifetime,
             started,
             nonces: OnceCell::new(),
-            failures: Failures::new(rules),
+            failures: Arc::new(Failures::new(rules)),
+            names: Names::default(),
             checks: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::new(Semaphore::new(at_once * 32)),
             memories: Arc::new(Memories::new(at_once)),
@@ -214,8 +225,8 @@ impl Authenticator {
 
     /// The keys with which the owner of this account proves in CMC who it is (RFC 5272 §6.2.1,
     /// §6.3.1.1). None if there is no such account, if it may not enrol under the label, or if none
-    /// were kept (`estd user add --identity-proof`). A proof that does not hold is to be told to
-    /// [`Self::proof_failed`]: it counts as a wrong password.
+    /// were kept (`estd user add --identity-proof`). What is proved with them is checked by
+    /// [`Self::check_proof`].
     ///
     /// # Errors
     /// [`Unauthenticated::TooManyFailures`]; [`Unauthenticated::Store`].
@@ -238,9 +249,31 @@ impl Authenticator {
         }))
     }
 
-    /// Counts a proof by a shared secret that did not hold.
-    pub fn proof_failed(&self, user: &str, origin: Origin, now: Time) {
-        self.failures.add(origin, user, now);
+    /// Checks a proof by the shared secret of an account. One that does not hold counts as a wrong
+    /// password, and is counted before it is looked at.
+    ///
+    /// # Errors
+    /// [`Unauthenticated::TooManyFailures`]; [`Unauthenticated::Busy`] while so many passwords of the
+    /// account are being checked that all of them together could be too many.
+    pub fn check_proof(
+        &self,
+        user: &str,
+        origin: Origin,
+        now: Time,
+        holds: impl FnOnce() -> bool,
+    ) -> Result<bool, Unauthenticated> {
+        let attempt =
+            self.failures.begin_now(origin, user, now).map_err(|blocked| match blocked {
+                Blocked::For(seconds) => {
+                    Unauthenticated::TooManyFailures { fault: too_many(), seconds }
+                }
+                Blocked::ByOthers => Unauthenticated::Busy,
+            })?;
+        let holds = holds();
+        if holds {
+            attempt.take_back();
+        }
+        Ok(holds)
     }
 
     async fn nonces(&self) -> Result<&Nonces, Unauthenticated> {
@@ -253,10 +286,12 @@ impl Authenticator {
 
     /// Finds out who asks, by what `rules` accept. A password that is sent has to be right, also
     /// where a certificate would do. A certificate that this server issued may have expired, but not
-    /// longer than `grace` ago: zero but for its renewal.
+    /// longer than `grace` ago: zero but for its renewal. What is known of a client that is rejected
+    /// is added to `facts`.
     ///
     /// # Errors
     /// [`Unauthenticated`].
+    #[allow(clippy::too_many_arguments, reason = "what counts for a decision is named")]
     pub async fn authenticate(
         &self,
         rules: &policy::Policy,
@@ -265,6 +300,25 @@ impl Authenticator {
         credentials: Option<&Credentials>,
         grace: Duration,
         now: Time,
+        facts: &mut Facts,
+    ) -> Result<Identity, Unauthenticated> {
+        let outcome = self.identify(rules, label, peer, credentials, grace, now, facts).await;
+        if outcome.is_err() {
+            certificate::describe_shown(peer, facts);
+        }
+        outcome
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "those of authenticate")]
+    async fn identify(
+        &self,
+        rules: &policy::Policy,
+        label: Option<&Label>,
+        peer: &Peer,
+        credentials: Option<&Credentials>,
+        grace: Duration,
+        now: Time,
+        facts: &mut Facts,
     ) -> Result<Identity, Unauthenticated> {
         use Authentication::{Both, Certificate as ByCertificate, Either, Password};
         let demand = rules.authentication;
@@ -284,7 +338,7 @@ impl Authenticator {
         let account = match credentials {
             Some(credentials) => {
                 let origin = Origin::of(peer.address.ip());
-                Some(self.check(rules, label, origin, credentials, now).await?)
+                Some(self.check(rules, label, origin, credentials, now, facts).await?)
             }
             None => None,
         };
@@ -325,3 +379,6 @@ impl Authenticator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
