@@ -1,6 +1,7 @@
 //! What an operator may ask for. The Unix socket and the commands that work without a running
 //! server come through here, so that both do the same.
 
+mod audit;
 mod calls;
 pub mod check;
 mod revoke;

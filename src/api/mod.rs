@@ -1,8 +1,10 @@
 //! JSON that the operator's interface speaks: `/v1/` on the Unix socket, and `--json` of the
 //! commands. Records of the store never leave as they are: these types are the contract.
 
+mod audit;
 pub mod call;
 
+pub use audit::{EventEntry, EventQuery, Events, ListWriters, WriterEntry, Writers};
 use call::{Call, Method};
 use serde::{Deserialize, Serialize};
 

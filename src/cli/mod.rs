@@ -1,6 +1,7 @@
 //! The commands `estd` and `est`: arguments in, text and an exit code out. The only modules that
 //! print.
 
+mod audit;
 pub mod device;
 mod failure;
 mod office;
@@ -55,6 +56,9 @@ enum Command {
     /// Shows the CAs of this server.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Lists, follows and exports the audit trail: committed events of all nodes.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Adds, removes and lists enrollment accounts.
     #[command(subcommand)]
     User(UserCommand),
@@ -158,6 +162,7 @@ fn run(arguments: Estd) -> Result<(), Failure> {
         Command::Cert(command) => operator::cert(&context(Secrets::None)?, command),
         Command::Ca(CaCommand::Show) => operator::ca_show(&context(Secrets::None)?),
         Command::User(command) => operator::user(&context(Secrets::None)?, command),
+        Command::Audit(command) => audit::run(&context(Secrets::None)?, command),
         Command::Store(command) => store::run(&context(Secrets::Store)?, command),
     }
 }

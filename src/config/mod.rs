@@ -153,6 +153,8 @@ pub struct Audit {
     pub file: PathBuf,
     /// What the terminal shows.
     pub terminal: Terminal,
+    /// The name of this node in its events; the machine's without one.
+    pub node: Option<String>,
     /// Bytes of the file before it is rotated; 0: estd does not rotate it.
     pub max: u64,
     /// Older files that are kept.

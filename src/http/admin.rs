@@ -52,6 +52,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint::<api::ShowCertificate>(),
     endpoint::<api::Revoke>(),
     endpoint::<api::ShowCas>(),
+    endpoint::<api::EventQuery>(),
+    endpoint::<api::ListWriters>(),
     endpoint::<api::ListUsers>(),
     endpoint::<api::NewUser>(),
     endpoint::<api::RemoveUser>(),

@@ -25,7 +25,10 @@ use crate::{
     policy::Linking,
     ra::Authenticator,
     store::Store,
-    telemetry::audit::{Event, Name, Trail},
+    telemetry::{
+        audit::{Event, Name, Trail},
+        host_name,
+    },
     types::{Actor, Binding, CaName, Peer, RequestId, Time, Unbound},
 };
 use arc_swap::ArcSwap;
@@ -158,6 +161,7 @@ async fn serve(
 
     let event = Event::new(now, Name::ServerStarted, Actor::server())
         .with("version", env!("CARGO_PKG_VERSION"))
+        .with("node", settings.audit.node.clone().unwrap_or_else(host_name))
         .with(
             "listen",
             listeners.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(" "),

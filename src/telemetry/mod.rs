@@ -3,6 +3,7 @@
 pub mod audit;
 mod limited;
 mod lines;
+mod node;
 mod show;
 mod strangers;
 mod terminal;
@@ -10,7 +11,8 @@ mod trail;
 
 pub use limited::LimitedTrail;
 pub use lines::FileOptions;
-pub use show::{json_line, text_line};
+pub use node::host_name;
+pub use show::{details, json_line, text_line};
 pub use terminal::{start_terminal, summarize_terminal};
 pub use trail::{FileTrail, LateTrail};
 

@@ -2,14 +2,30 @@
 
 use super::audit::{Event, EventId};
 use crate::types::{escaped, escaped_json};
-use serde_json::{Map, Value, json};
-use std::borrow::Cow;
+use serde_json::json;
+use std::{borrow::Cow, collections::BTreeMap};
+
+/// The facts of an event by name. Several of one name become one, separated by `; `.
+#[must_use]
+pub fn details(event: &Event) -> BTreeMap<String, String> {
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in &event.details {
+        match out.get_mut(name) {
+            Some(values) => {
+                values.push_str("; ");
+                values.push_str(value);
+            }
+            None => {
+                out.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    out
+}
 
 /// One event as a line of JSON, in ASCII as far as characters are hidden. `writer` and `number` are null for an event that was not committed.
 #[must_use]
 pub fn json_line(id: Option<EventId>, event: &Event) -> String {
-    let details: Map<String, Value> =
-        event.details.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let line = json!({
         "writer": id.map(|id| id.writer),
         "number": id.map(|id| id.number),
@@ -18,7 +34,7 @@ pub fn json_line(id: Option<EventId>, event: &Event) -> String {
         "actor": event.actor.name,
         "authenticated_by": event.actor.method.to_string(),
         "request": event.request_id,
-        "details": details,
+        "details": details(event),
     });
     let line = line.to_string();
     match escaped_json(&line) {

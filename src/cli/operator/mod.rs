@@ -39,7 +39,7 @@ pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
 }
 
 /// Runs an operator's question to its end, and lets go of the store whatever came of it.
-fn with_office<T>(
+pub(super) fn with_office<T>(
     context: &Context,
     question: impl AsyncFnOnce(&Office) -> Result<T, Failure>,
 ) -> Result<T, Failure> {

@@ -7,11 +7,13 @@
 //! they are in.
 
 mod file;
+mod hashed;
 mod line;
 #[cfg(test)]
 mod tests;
 
 pub use file::{Export, verify};
+pub use hashed::Hashed;
 
 use super::{Account, Filter, Item, Store};
 use crate::types::counted;

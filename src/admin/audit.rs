@@ -1,0 +1,339 @@
+//! The audit trail for operators: events by filter and page, and who wrote them.
+
+use super::{Admin, Error, Handle, invalid};
+use crate::{
+    api,
+    store::Store,
+    telemetry::{
+        audit::{Event, EventId, Name},
+        details,
+    },
+    types::{Actor, Time},
+};
+use async_trait::async_trait;
+use std::time::SystemTime;
+
+/// Events that one call looks at, at most: a filter that matches nothing must not hold up others.
+const LOOK: usize = 4000;
+
+/// Events read at once.
+const PAGE: usize = 1000;
+
+/// Events at the beginning of a writer among which its start is looked for.
+const START: usize = 16;
+
+#[async_trait]
+impl Handle for api::EventQuery {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        admin.events(&self).await
+    }
+}
+
+#[async_trait]
+impl Handle for api::ListWriters {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        admin.writers(self.from.unwrap_or(0)).await
+    }
+}
+
+/// What an event must be.
+#[derive(Debug, Default)]
+struct Conditions<'a> {
+    since: Option<Time>,
+    until: Option<Time>,
+    event: Option<&'a str>,
+    actor: Option<&'a str>,
+    serial: Option<String>,
+    request: Option<String>,
+    label: Option<&'a str>,
+}
+
+impl<'a> Conditions<'a> {
+    fn read(query: &'a api::EventQuery) -> Result<Self, Error> {
+        let time = |text: &Option<String>| text.as_deref().map(time).transpose();
+        let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_ascii_lowercase());
+        Ok(Self {
+            since: time(&query.since)?,
+            until: time(&query.until)?,
+            event: query.event.as_deref(),
+            actor: query.actor.as_deref(),
+            serial: lower(&query.serial),
+            request: lower(&query.request),
+            label: query.label.as_deref(),
+        })
+    }
+
+    fn hold(&self, event: &Event) -> bool {
+        let of = |names: &[&str], start: &str| {
+            let mut facts = event.details.iter();
+            facts.any(|(name, value)| names.contains(&name.as_str()) && value.starts_with(start))
+        };
+        let is_named = |pattern: &str| match pattern.strip_suffix('*') {
+            Some(start) => event.name.as_str().starts_with(start),
+            None => event.name.as_str() == pattern,
+        };
+        let has_label = |label: &str| match event.detail("label") {
+            Some(of_event) => of_event == label,
+            None => label == "-",
+        };
+        let is_of_request = |start: &str| {
+            let own = event.request_id.as_ref().is_some_and(|id| id.as_str().starts_with(start));
+            own || of(&["first_request"], start)
+        };
+        self.since.is_none_or(|since| event.at >= since)
+            && self.until.is_none_or(|until| event.at < until)
+            && self.event.is_none_or(is_named)
+            && self.actor.is_none_or(|part| event.actor.name.contains(part))
+            && self.serial.as_deref().is_none_or(|start| of(&["serial", "predecessor"], start))
+            && self.request.as_deref().is_none_or(is_of_request)
+            && self.label.is_none_or(has_label)
+    }
+}
+
+impl Admin {
+    /// Lists events, a page at a time.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a parameter; [`Error::Store`].
+    pub async fn events(&self, query: &api::EventQuery) -> Result<api::Events, Error> {
+        let conditions = Conditions::read(query)?;
+        let limit = query.limit.unwrap_or(100);
+        if !(1..=1000).contains(&limit) {
+            return Err(invalid(limit, "the limit is 1 to 1000"));
+        }
+        let first = EventId::first_of(query.writer.unwrap_or(0));
+        let mut next = match query.from.as_deref() {
+            Some(text) => place(text)?.max(first),
+            None => first,
+        };
+        let mut found = Vec::new();
+        let (mut looked, mut more) = (0, true);
+        'pages: while looked < LOOK && found.len() < limit {
+            let page = self.store.events(next, PAGE).await?;
+            let is_last = page.len() < PAGE;
+            for (id, event) in page {
+                if query.writer.is_some_and(|writer| writer != id.writer) {
+                    more = false;
+                    break 'pages;
+                }
+                if found.len() == limit {
+                    break 'pages;
+                }
+                looked += 1;
+                next = EventId { number: id.number + 1, ..id };
+                if conditions.hold(&event) {
+                    found.push(entry(id, event));
+                }
+            }
+            if is_last {
+                more = false;
+                break;
+            }
+        }
+        let next = format!("{}.{}", next.writer, next.number);
+        Ok(api::Events { events: found, next, more })
+    }
+
+    /// Lists the writers of events, from this one on.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn writers(&self, from: u64) -> Result<api::Writers, Error> {
+        let mut writers = Vec::new();
+        let mut next = EventId::first_of(from);
+        while let Some((id, _)) = self.store.events(next, 1).await?.into_iter().next() {
+            writers.push(writer(&*self.store, id.writer).await?);
+            let Some(after) = id.writer.checked_add(1) else { break };
+            next = EventId::first_of(after);
+        }
+        Ok(api::Writers { writers })
+    }
+}
+
+/// Describes one writer. Its numbers begin with 1 and have no gaps, so the last one is found by
+/// halving.
+async fn writer(store: &dyn Store, writer: u64) -> Result<api::WriterEntry, Error> {
+    let start = store.events(EventId::first_of(writer), START).await?;
+    let own = |(id, event): (EventId, Event)| (id.writer == writer).then_some(event);
+    let start: Vec<Event> = start.into_iter().filter_map(own).collect();
+    let started = start.iter().find(|event| event.name == Name::ServerStarted);
+    let node = started.and_then(|event| event.detail("node")).map(str::to_owned);
+    let exists = async |number: u64| -> Result<Option<Time>, Error> {
+        let id = EventId { writer, number };
+        let found = store.events(id, 1).await?.into_iter().next();
+        Ok(found.filter(|(found, _)| *found == id).map(|(_, event)| event.at))
+    };
+    let first = start.first().map_or(Time::from_unix(0), |event| event.at);
+    // `low` exists, `high` does not.
+    let (mut low, mut high, mut last) = (1u64, 2u64, first);
+    while let Some(at) = exists(high).await? {
+        (low, last, high) = (high, at, high.saturating_mul(2));
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match exists(middle).await? {
+            Some(at) => (low, last) = (middle, at),
+            None => high = middle,
+        }
+    }
+    Ok(api::WriterEntry {
+        writer,
+        node,
+        events: low,
+        first: first.to_string(),
+        last: last.to_string(),
+    })
+}
+
+fn entry(id: EventId, event: Event) -> api::EventEntry {
+    api::EventEntry {
+        details: details(&event),
+        actor: event.actor.name,
+        at: event.at.to_string(),
+        authenticated_by: event.actor.method.to_string(),
+        event: event.name.as_str().to_owned(),
+        number: id.number,
+        request: event.request_id.map(|id| id.to_string()),
+        writer: id.writer,
+    }
+}
+
+fn time(text: &str) -> Result<Time, Error> {
+    let time: SystemTime = humantime::parse_rfc3339_weak(text)
+        .map_err(|_| invalid(text, "a time is written as 2026-11-21T12:00:00Z"))?;
+    Ok(time.into())
+}
+
+fn place(text: &str) -> Result<EventId, Error> {
+    let parts = text.split_once('.').and_then(|(writer, number)| {
+        Some(EventId { writer: writer.parse().ok()?, number: number.parse().ok()? })
+    });
+    parts.ok_or_else(|| invalid(text, "a place in the trail is written as WRITER.NUMBER"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::SetClock,
+        entropy::SystemEntropy,
+        store::{Item, MemoryStore},
+        telemetry::audit::NoTrail,
+        types::RequestId,
+    };
+    use std::{sync::Arc, time::Duration};
+
+    const NOW: Time = Time::from_unix(1_795_262_400);
+
+    fn event(number: u64) -> Event {
+        let name = if number.is_multiple_of(10) {
+            Name::CertificateRevoked
+        } else {
+            Name::CertificateIssued
+        };
+        let actor = Actor { name: format!("line-{}", number % 3), ..Actor::server() };
+        Event::new(NOW.plus(Duration::from_secs(number)), name, actor)
+            .request(RequestId::new(number.to_be_bytes()))
+            .with("serial", format!("{number:016x}"))
+            .with_some("label", number.is_multiple_of(2).then_some("factory"))
+    }
+
+    async fn admin(writers: &[(u64, u64)]) -> Admin {
+        let store = MemoryStore::new(Arc::new(NoTrail));
+        for (writer, events) in writers {
+            let mut items = Vec::new();
+            for number in 1..=*events {
+                let mut event = event(number);
+                if number == 2 {
+                    event.name = Name::ServerStarted;
+                    event = event.with("node", format!("node-{writer}"));
+                }
+                items.push(Item::Event(EventId { writer: *writer, number }, event));
+            }
+            store.import(items).await.unwrap();
+        }
+        let clock = Arc::new(SetClock::new(NOW));
+        Admin::new(
+            Arc::new(store),
+            Vec::new(),
+            "r".to_owned(),
+            clock,
+            Arc::new(SystemEntropy::new()),
+        )
+    }
+
+    async fn all(admin: &Admin, mut query: api::EventQuery) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        loop {
+            let page = admin.events(&query).await.unwrap();
+            found.extend(page.events.iter().map(|event| (event.writer, event.number)));
+            query.from = Some(page.next);
+            if !page.more {
+                return found;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_show_each_event_once_and_conditions_hold() {
+        let admin = admin(&[(1, 9001), (3, 20)]).await;
+        let query = api::EventQuery { limit: Some(7), ..Default::default() };
+        let every: Vec<_> = (1..=9001).map(|n| (1, n)).chain((1..=20).map(|n| (3, n))).collect();
+        assert_eq!(all(&admin, query).await, every);
+        let with = |change: fn(&mut api::EventQuery)| {
+            let mut query = api::EventQuery { writer: Some(3), ..Default::default() };
+            change(&mut query);
+            query
+        };
+        for (change, expected) in [
+            (
+                (|q| q.event = Some("certificate.revoked".into())) as fn(&mut api::EventQuery),
+                vec![10, 20],
+            ),
+            (|q| q.event = Some("server.*".into()), vec![2]),
+            (|q| q.actor = Some("ne-2".into()), vec![2, 5, 8, 11, 14, 17, 20]),
+            (|q| q.serial = Some("000000000000000A".into()), vec![10]),
+            (|q| q.request = Some("000000000000001".into()), vec![16, 17, 18, 19, 20]),
+            (|q| q.label = Some("factory".into()), (1..=10).map(|n| 2 * n).collect()),
+            (|q| q.label = Some("-".into()), (0..10).map(|n| 2 * n + 1).collect()),
+            (|q| q.since = Some("2026-11-21T12:00:18Z".into()), vec![18, 19, 20]),
+            (|q| q.until = Some("2026-11-21 12:00:03".into()), vec![1, 2]),
+            (|q| q.from = Some("3.19".into()), vec![19, 20]),
+        ] {
+            let found: Vec<_> =
+                all(&admin, with(change)).await.into_iter().map(|(_, number)| number).collect();
+            assert_eq!(found, expected);
+        }
+        for change in [
+            (|q| q.since = Some("soon".into())) as fn(&mut api::EventQuery),
+            |q| q.from = Some("3".into()),
+            |q| q.limit = Some(0),
+        ] {
+            assert!(matches!(admin.events(&with(change)).await, Err(Error::Invalid { .. })));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_filter_that_matches_nothing_ends_each_call_early() {
+        let admin = admin(&[(1, 9001)]).await;
+        let query = api::EventQuery { actor: Some("nobody".into()), ..Default::default() };
+        let page = admin.events(&query).await.unwrap();
+        assert_eq!((page.events.len(), page.more, page.next.as_str()), (0, true, "1.4001"));
+        assert_eq!(all(&admin, query).await, []);
+    }
+
+    /// First-user finding 33.
+    #[tokio::test]
+    async fn writers_have_their_node_and_their_number_of_events() {
+        for events in [1, 2, 3, 4, 7, 8, 9, 1000] {
+            let admin = admin(&[(2, events), (5, 30)]).await;
+            let writers = admin.writers(0).await.unwrap().writers;
+            assert_eq!(writers.len(), 2);
+            assert_eq!((writers[0].writer, writers[0].events), (2, events));
+            assert_eq!(writers[0].last, NOW.plus(Duration::from_secs(events)).to_string());
+            assert_eq!(writers[1].node.as_deref(), Some("node-5"));
+            assert_eq!(admin.writers(3).await.unwrap().writers.len(), 1);
+        }
+        assert!(admin(&[]).await.writers(0).await.unwrap().writers.is_empty());
+    }
+}
