@@ -15,6 +15,7 @@ mod keygen;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
+mod audit;
 mod boot;
 mod client_pages;
 mod clients;
