@@ -10,7 +10,10 @@ use argon2::{
     Algorithm, Argon2, Block, Params, PasswordHasher, Version,
     password_hash::phc::{Output, PasswordHash},
 };
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 use zeroize::Zeroizing;
 
 /// Octets of a password at most; longer ones are refused before they cost anything.
@@ -104,33 +107,55 @@ impl std::fmt::Debug for Memory {
     }
 }
 
-/// A memory for each check that may run at once. All are made when the first password comes: how
-/// much this takes then does not depend on when two come together for the first time.
+/// Idle time after which the memories are given back.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The memories of past checks, for the next ones: as many as may run at once. Generated when a check
+/// finds none, and given back when no check has come for [`IDLE`].
 #[derive(Debug)]
 pub(super) struct Memories {
     number: usize,
-    spare: Mutex<Option<Vec<Memory>>>,
+    spare: Mutex<Spare>,
+}
+
+#[derive(Debug, Default)]
+struct Spare {
+    memories: Vec<Memory>,
+    /// The last time one was taken or put back.
+    used: Option<Instant>,
 }
 
 impl Memories {
     /// For so many checks at once.
     pub(super) const fn new(number: usize) -> Self {
-        Self { number, spare: Mutex::new(None) }
+        Self { number, spare: Mutex::new(Spare { memories: Vec::new(), used: None }) }
     }
 
-    /// Takes one; if all are taken, a new one.
-    pub(super) fn take(&self) -> Memory {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        let usual = Params::default().block_count();
-        let make = || (0..self.number).map(|_| Memory(vec![Block::default(); usual])).collect();
-        spare.get_or_insert_with(make).pop().unwrap_or_default()
+    fn spare(&self) -> MutexGuard<'_, Spare> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one; a new one if there is none.
+    pub(super) fn take(&self, now: Instant) -> Memory {
+        let mut spare = self.spare();
+        spare.used = Some(now);
+        spare.memories.pop().unwrap_or_default()
     }
 
     /// Puts it back.
-    pub(super) fn put(&self, memory: Memory) {
-        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(spare) = spare.as_mut().filter(|spare| spare.len() < self.number) {
-            spare.push(memory);
+    pub(super) fn put(&self, memory: Memory, now: Instant) {
+        let mut spare = self.spare();
+        spare.used = Some(now);
+        if spare.memories.len() < self.number {
+            spare.memories.push(memory);
+        }
+    }
+
+    /// Gives them back to the system if none was used for [`IDLE`]. Call it now and then.
+    pub(super) fn release_idle(&self, now: Instant) {
+        let mut spare = self.spare();
+        if spare.used.is_some_and(|used| now.saturating_duration_since(used) >= IDLE) {
+            *spare = Spare::default();
         }
     }
 }
@@ -233,6 +258,41 @@ mod tests {
         let huge = stored.replace("m=256", "m=1048576");
         assert!(!memory.verify("password", Some(&huge)));
         assert_eq!(memory.0.len(), 256, "nothing of that size was made");
+    }
+
+    #[test]
+    fn clients_6_memory_that_was_idle_for_a_minute_is_given_back() {
+        let (memories, start) = (Memories::new(2), Instant::now());
+        let held = || memories.spare().memories.iter().map(|memory| memory.0.len()).sum::<usize>();
+        let check = |now| {
+            let mut memory = memories.take(now);
+            assert!(!memory.verify("password", None));
+            memories.put(memory, now);
+        };
+        memories.release_idle(start);
+        assert_eq!(held(), 0, "nothing before the first password");
+        check(start);
+        assert_eq!(held(), 19 * 1024);
+        for second in [1, 30, 59] {
+            memories.release_idle(start + Duration::from_secs(second));
+            assert_eq!(held(), 19 * 1024, "after {second} s");
+        }
+        check(start + Duration::from_secs(59));
+        memories.release_idle(start + Duration::from_secs(118));
+        assert_eq!(held(), 19 * 1024, "it was used again");
+        memories.release_idle(start + Duration::from_secs(119));
+        assert_eq!(held(), 0);
+        // Three at once, two are kept.
+        let later = start + Duration::from_secs(200);
+        let mut taken: Vec<Memory> = (0..3).map(|_| memories.take(later)).collect();
+        for memory in &mut taken {
+            assert!(!memory.verify("password", None));
+        }
+        memories.release_idle(later + IDLE);
+        for memory in taken {
+            memories.put(memory, later + IDLE);
+        }
+        assert_eq!(held(), 2 * 19 * 1024);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::{
     connections::{Connection, Connections},
+    handshakes::{Failure, Handshakes},
+    hello::{self, Opening},
     running::Live,
     throttle::Throttle,
     tls::{self, HTTP2},
@@ -14,6 +16,7 @@ use crate::{
         framing::{Framing, Watched},
         progress::{Stream, Streams},
     },
+    ra::Authenticator,
     types::{Binding, ClientChain, Origin, Peer, Unbound},
 };
 use arc_swap::ArcSwap;
@@ -69,6 +72,8 @@ pub(super) struct Shared {
     pub(super) live: Arc<ArcSwap<Live>>,
     /// The connections, and how many there may be.
     pub(super) connections: Arc<Connections>,
+    /// Handshakes that failed.
+    pub(super) handshakes: Arc<Handshakes>,
     /// Places for validations of client certificates.
     pub(super) judges: Arc<Judges>,
     /// Ends accepting, and idle connections.
@@ -86,14 +91,17 @@ pub(super) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Ends connections that wait too long, until all have ended.
-pub(super) async fn watch(shared: Shared) {
+/// Ends connections that wait too long, and gives back what is idle, until all have ended.
+pub(super) async fn watch(shared: Shared, authenticator: Arc<Authenticator>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = shared.tasks.wait() => return,
         }
-        shared.connections.end_late(shared.live.load().limits, Instant::now());
+        let now = Instant::now();
+        shared.connections.end_late(shared.live.load().limits, now);
+        shared.handshakes.sum_up(now);
+        authenticator.release_idle(now);
     }
 }
 
@@ -149,6 +157,27 @@ async fn handshake(
 ) -> Option<(Session, Binding)> {
     // Answers are small and whole: nothing is gained by waiting for more.
     let _ = stream.set_nodelay(true);
+    let failure = tokio::select! {
+        shaken = shake(stream, shared) => match shaken {
+            Ok(session) => return session,
+            Err(failure) => failure,
+        },
+        end = connection.told_to_end() => Failure::Ended(end),
+    };
+    shared.handshakes.failed(address, &failure, Instant::now());
+    None
+}
+
+/// The handshake itself. `None` if the client closed before it sent anything.
+async fn shake(stream: TcpStream, shared: &Shared) -> Result<Option<(Session, Binding)>, Failure> {
+    match hello::look(&stream).await.map_err(Failure::Io)? {
+        Opening::Other => {}
+        Opening::Nothing => return Ok(None),
+        Opening::Old(version) => {
+            hello::reject(stream, version).await.map_err(Failure::Io)?;
+            return Err(Failure::Old(version));
+        }
+    }
     let (config, stream, witness) = {
         let live = shared.live.load();
         if live.binds {
@@ -158,21 +187,12 @@ async fn handshake(
             (Arc::clone(&live.tls), Recorded::silent(stream), None)
         }
     };
-    let fault = tokio::select! {
-        accepted = TlsAcceptor::from(config).accept(stream) => match accepted {
-            Ok(mut stream) => {
-                let binding = witness.map_or(Binding::None(Unbound::NotWanted), |witness| {
-                    let (stream, connection) = stream.get_mut();
-                    witness.binding(stream, connection)
-                });
-                return Some((Box::new(stream), binding));
-            }
-            Err(fault) => fault.to_string(),
-        },
-        end = connection.told_to_end() => format!("{end:?}"),
-    };
-    tracing::debug!("TLS handshake with {address}: {fault}");
-    None
+    let mut stream = TlsAcceptor::from(config).accept(stream).await.map_err(Failure::Io)?;
+    let binding = witness.map_or(Binding::None(Unbound::NotWanted), |witness| {
+        let (stream, connection) = stream.get_mut();
+        witness.binding(stream, connection)
+    });
+    Ok(Some((Box::new(stream), binding)))
 }
 
 async fn converse(

@@ -3,6 +3,8 @@
 mod connections;
 mod descriptors;
 mod first_account;
+mod handshakes;
+mod hello;
 mod identity;
 mod listener;
 mod running;

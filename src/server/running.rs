@@ -140,6 +140,7 @@ async fn serve(
     let shared = Shared {
         live: Arc::new(ArcSwap::from_pointee(live)),
         connections: Arc::new(Connections::new(room, Instant::now())),
+        handshakes: Arc::default(),
         judges: Arc::new(Judges::new()),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
@@ -173,7 +174,7 @@ async fn serve(
         // Not tracked: it ends with the token, while the tracker waits for connections.
         tokio::spawn(listener::run(listener, shared.clone()));
     }
-    tokio::spawn(listener::watch(shared.clone()));
+    tokio::spawn(listener::watch(shared.clone(), Arc::clone(&authenticator)));
     Ok(Running {
         environment,
         installation,

@@ -50,10 +50,13 @@ async fn r_8996_4_5_a_tls_1_0_and_1_1_are_refused() {
     for version in ["-tls1", "-tls1_1"] {
         let (good, text) = s_client(&server, &[version, "-cipher", "ALL:@SECLEVEL=0"]).await;
         assert!(
-            !good && text.contains("alert") && text.contains("Cipher is (NONE)"),
+            !good && text.contains("alert number 70") && text.contains("Cipher is (NONE)"),
             "{version}: {text}"
         );
     }
+    // TLS 1.2 without what this server needs is another error: handshake_failure.
+    let (good, text) = s_client(&server, &["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"]).await;
+    assert!(!good && text.contains("alert number 40"), "{text}");
 }
 
 #[tokio::test]

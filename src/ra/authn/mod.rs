@@ -21,7 +21,10 @@ use crate::{
 };
 use certificate::{Judged, Shown, judge, shown};
 use password::{Names, may_use, no_password, too_many};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::{OnceCell, Semaphore};
 use zeroize::Zeroizing;
 
@@ -192,6 +195,12 @@ impl Authenticator {
             waiting: Arc::new(Semaphore::new(at_once * 32)),
             memories: Arc::new(Memories::new(at_once)),
         }
+    }
+
+    /// Gives back the memory of checks of passwords if none has come for a minute. Call it now and
+    /// then.
+    pub fn release_idle(&self, now: Instant) {
+        self.memories.release_idle(now);
     }
 
     /// The challenges of a 401 under these rules, in their order; `stale` if the client's password

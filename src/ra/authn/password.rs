@@ -13,6 +13,7 @@ use aws_lc_rs::hmac;
 use std::{
     fmt,
     sync::{Arc, OnceLock},
+    time::Instant,
 };
 use zeroize::Zeroizing;
 
@@ -183,7 +184,7 @@ impl Authenticator {
         let user = asked.user.to_owned();
         let memories = Arc::clone(&self.memories);
         let check = move || {
-            let mut memory = memories.take();
+            let mut memory = memories.take(Instant::now());
             let right = match &kept {
                 Some(Password::Hash(hash)) => memory.verify(&given, Some(hash)),
                 // The time of a hash, too: what kind of account it is is not for guessers.
@@ -194,7 +195,7 @@ impl Authenticator {
                 }
                 None => memory.verify(&given, None),
             };
-            memories.put(memory);
+            memories.put(memory, Instant::now());
             // Both held to the end also if the client hangs up: there would be more at once than
             // cores, and more failures than are counted.
             drop(core);

@@ -1,0 +1,250 @@
+//! Failed TLS handshakes, reported in the operator's words and at a limited rate: anybody can fail.
+
+use super::{connections::End, hello::OldVersion, throttle::Throttle};
+use rustls::{AlertDescription, Error as Tls};
+use std::{
+    collections::BTreeMap,
+    io,
+    io::ErrorKind,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+/// Why a handshake failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Reading or writing, or TLS.
+    Io(io::Error),
+    /// The client knows no version after this one.
+    Old(OldVersion),
+    /// It took too long, or others needed its place.
+    Ended(End),
+}
+
+/// Kinds of failure, each with a rate of its own: a flood of one must not hide another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    UnknownCa,
+    Name,
+    Expired,
+    Rejected,
+    Alert,
+    Version,
+    Offer,
+    NotTls,
+    Key,
+    Late,
+    Closed,
+    Other,
+}
+
+/// Counts failed handshakes.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes(Mutex<BTreeMap<Kind, Throttle>>);
+
+impl Handshakes {
+    /// Counts a failure, and logs it unless one of its kind was logged in the last seconds.
+    pub(super) fn failed(&self, address: SocketAddr, failure: &Failure, now: Instant) {
+        let (kind, text) = describe(failure);
+        match self.count(kind, now) {
+            Some(1) => tracing::warn!("TLS handshake with {address} failed: {text}"),
+            Some(number) => tracing::warn!(
+                "TLS handshake with {address} failed, as {} others recently: {text}",
+                number - 1
+            ),
+            None => tracing::debug!("TLS handshake with {address} failed: {text}"),
+        }
+    }
+
+    /// Logs how many failures were left out. Call it now and then.
+    pub(super) fn sum_up(&self, now: Instant) {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (kind, throttle) in kinds.iter_mut() {
+            if let Some(number) = throttle.count(0, now) {
+                tracing::warn!("{number} more TLS handshakes failed: {}", kind.summary());
+            }
+        }
+    }
+
+    fn count(&self, kind: Kind, now: Instant) -> Option<usize> {
+        let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kinds.entry(kind).or_default().count(1, now)
+    }
+}
+
+impl Kind {
+    const fn summary(self) -> &'static str {
+        match self {
+            Self::UnknownCa => "the client does not trust this server's CA",
+            Self::Name => "the client expects another name in the server's certificate",
+            Self::Expired => "the client finds the server's certificate expired",
+            Self::Rejected => "the client rejects the server's certificate",
+            Self::Alert => "the client ended it",
+            Self::Version => "the client offers no TLS version that is accepted",
+            Self::Offer => "client and server have nothing in common",
+            Self::NotTls => "the client does not speak TLS",
+            Self::Key => "the client does not hold the key of its certificate",
+            Self::Late => "the client did not finish it in time",
+            Self::Closed => "the client closed the connection",
+            Self::Other => "other errors",
+        }
+    }
+}
+
+/// Says why a handshake failed, and what the operator can do.
+fn describe(failure: &Failure) -> (Kind, String) {
+    let fault = match failure {
+        Failure::Old(version) => {
+            let text = format!(
+                "the client offers {version} at most; this server accepts TLS 1.2 and 1.3 (RFC 8996)"
+            );
+            return (Kind::Version, text);
+        }
+        Failure::Ended(end) => {
+            let why = match end {
+                End::Late(_) => "handshake_timeout",
+                End::Crowded(_) => "other clients needed its place",
+            };
+            return (Kind::Late, format!("the client did not finish it in time ({why})"));
+        }
+        Failure::Io(fault) => fault,
+    };
+    let tls = fault.get_ref().and_then(|cause| cause.downcast_ref::<Tls>());
+    match tls {
+        Some(Tls::AlertReceived(alert)) => described_alert(*alert),
+        Some(Tls::PeerIncompatible(what)) => (
+            Kind::Offer,
+            format!("client and server have nothing in common: {what:?}; TLS 1.2 or 1.3 with forward secrecy and AEAD is needed"),
+        ),
+        Some(Tls::InvalidMessage(_)) => (
+            Kind::NotTls,
+            "the client does not speak TLS, or speaks it wrongly: its URL must begin with https".to_owned(),
+        ),
+        Some(Tls::InvalidCertificate(_) | Tls::DecryptError) => (
+            Kind::Key,
+            format!("the client does not hold the key of its certificate, or its certificate cannot be read ({fault})"),
+        ),
+        Some(_) => (Kind::Other, fault.to_string()),
+        None => match fault.kind() {
+            ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe => (
+                Kind::Closed,
+                "the client closed the connection without saying why; some do when they do not trust the server's certificate".to_owned(),
+            ),
+            _ => (Kind::Other, fault.to_string()),
+        },
+    }
+}
+
+/// What an alert of the client means for the operator (RFC 8446 §6.2).
+fn described_alert(alert: AlertDescription) -> (Kind, String) {
+    use AlertDescription as Alert;
+    let (kind, name, advice) = match alert {
+        Alert::UnknownCA => (
+            Kind::UnknownCa,
+            "unknown_ca",
+            "the client does not trust this server's CA: install the root certificate (estd ca show) on it",
+        ),
+        Alert::BadCertificate => (
+            Kind::Rejected,
+            "bad_certificate",
+            "the client rejects the server's certificate: often it does not trust the CA, or expects another name",
+        ),
+        Alert::CertificateUnknown => (
+            Kind::Rejected,
+            "certificate_unknown",
+            "the client rejects the server's certificate: often it does not trust the CA, or expects another name",
+        ),
+        Alert::UnsupportedCertificate => (
+            Kind::Rejected,
+            "unsupported_certificate",
+            "the client cannot use the server's certificate: see key in [server.certificate]",
+        ),
+        Alert::UnrecognisedName => (
+            Kind::Name,
+            "unrecognized_name",
+            "the client expects another name: see names in [server.certificate]",
+        ),
+        Alert::CertificateExpired => (
+            Kind::Expired,
+            "certificate_expired",
+            "the client finds the server's certificate expired: compare its clock with this server's",
+        ),
+        Alert::ProtocolVersion => (
+            Kind::Version,
+            "protocol_version",
+            "the client accepts no TLS version of this server: 1.2 and 1.3",
+        ),
+        Alert::HandshakeFailure => (
+            Kind::Offer,
+            "handshake_failure",
+            "the client accepts no cipher suite, group or signature of this server",
+        ),
+        other => {
+            return (
+                Kind::Alert,
+                format!("the client ended it (alert {}, {other:?})", u8::from(other)),
+            );
+        }
+    };
+    let text = match advice.split_once(": ") {
+        Some((what, more)) => format!("{what} (alert {name}): {more}"),
+        None => format!("{advice} (alert {name})"),
+    };
+    (kind, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::progress::Phase;
+    use std::time::Duration;
+
+    fn text(failure: &Failure) -> String {
+        describe(failure).1
+    }
+
+    fn of(fault: Tls) -> Failure {
+        Failure::Io(io::Error::new(ErrorKind::InvalidData, fault))
+    }
+
+    #[test]
+    fn each_failure_is_said_in_the_operators_words() {
+        let alert = |alert| text(&of(Tls::AlertReceived(alert)));
+        assert_eq!(
+            alert(AlertDescription::UnknownCA),
+            "the client does not trust this server's CA (alert unknown_ca): install the root certificate (estd ca show) on it"
+        );
+        assert_eq!(
+            alert(AlertDescription::HandshakeFailure),
+            "the client accepts no cipher suite, group or signature of this server (alert handshake_failure)"
+        );
+        assert_eq!(
+            alert(AlertDescription::InternalError),
+            "the client ended it (alert 80, InternalError)"
+        );
+        let end = Failure::Ended(End::Late(Phase::Handshake));
+        assert_eq!(text(&end), "the client did not finish it in time (handshake_timeout)");
+        let closed = Failure::Io(io::Error::from(ErrorKind::UnexpectedEof));
+        assert!(text(&closed).starts_with("the client closed the connection without saying why"));
+        let plain = of(Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType));
+        assert!(text(&plain).contains("must begin with https"));
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_hides_no_other_and_is_counted() {
+        let (handshakes, start) = (Handshakes::default(), Instant::now());
+        let mut lines = 0;
+        for number in 0..10_000 {
+            let now = start + Duration::from_millis(number);
+            lines += usize::from(handshakes.count(Kind::Closed, now).is_some());
+        }
+        assert_eq!(lines, 1, "10 s");
+        assert_eq!(handshakes.count(Kind::UnknownCa, start + Duration::from_secs(5)), Some(1));
+        let later = start + Duration::from_secs(20);
+        assert_eq!(handshakes.count(Kind::Closed, later), Some(10_000));
+    }
+}
