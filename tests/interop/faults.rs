@@ -323,7 +323,13 @@ async fn a_full_disk_refuses_and_resumes() {
     let fill = |room: &Room, estd: &Estd| {
         room.run(estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
     };
-    survives(24, fill, |room, estd, ()| _ = room.run(estd, "rm data/ballast"), true).await;
+    let free = |room: &Room, estd: &Estd, ()| {
+        // The audit file gives way first.
+        let log = std::fs::read_to_string(estd.path("log")).unwrap();
+        assert!(log.contains("free at ") && log.contains("kept for the store"), "{log}");
+        room.run(estd, "rm data/ballast");
+    };
+    survives(24, fill, free, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -72,6 +72,8 @@ fn folder(store: &str, window: Duration) -> TempDir {
         ("backend = \"sled\"", store),
         ("cache_mib = 64", ""),
         ("repeat_window = \"10m\"", &window),
+        // Every event is looked for in one file.
+        ("max_mib = 32 ", "max_mib = 0 "),
         // All devices come from one address, and some of their passwords are wrong.
         ("failures_per_account = 20", "failures_per_account = 1000000"),
         ("failures_per_address = 60", "failures_per_address = 1000000"),
