@@ -386,6 +386,22 @@ fn only_the_edge_names_the_configuration() {
     assert_eq!(naming.map(|(module, _)| *module).collect::<Vec<_>>(), ["server", "cli"]);
 }
 
+/// Bar: one file chooses HTTP statuses.
+#[test]
+fn one_file_chooses_http_statuses() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root.join("http"), &mut files);
+    sources(&root.join("server"), &mut files);
+    let naming = files.iter().filter(|file| {
+        let source = fs::read_to_string(file).unwrap();
+        let own = source.split("#[cfg(test)]").next().unwrap();
+        own.contains("StatusCode") || own.contains(".status(")
+    });
+    let naming: Vec<_> = naming.map(|file| file.strip_prefix(&root).unwrap().to_owned()).collect();
+    assert_eq!(naming, [Path::new("http/error.rs")]);
+}
+
 /// The string literals of a source, roughly: what stands between two quotation marks of a line.
 fn literals(source: &str) -> impl Iterator<Item = &str> {
     let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));

@@ -5,7 +5,7 @@
 //! leaves no certificate without a key. It is in this request's memory only, which is overwritten,
 //! and in no record, event or log.
 
-use super::{Endpoint, Enrollment, Error, Service, enroll::order};
+use super::{Endpoint, Error, Service};
 use crate::{
     ca::IssuedForMadeKey,
     pki::{
@@ -14,7 +14,7 @@ use crate::{
         oid,
     },
     policy::{DecryptKeys, ServerKeyGen},
-    ra::Identity,
+    ra::{Authenticated, Rejected},
     store::Issuance,
     types::{Code, DecryptKey, Fault, KeyKind, Peer, Serial, Time},
 };
@@ -189,21 +189,35 @@ impl Service {
     /// whose algorithm alone counts, and its signature, which is not looked at.
     ///
     /// # Errors
-    /// Any but the two of authentication.
+    /// [`Rejected`].
     pub async fn generate(
         &self,
         endpoint: &Endpoint,
-        identity: &Identity,
-        enrollment: Enrollment<'_>,
-    ) -> Result<Generated, Error> {
-        let now = self.clock.now();
-        let csr = Csr::for_key_to_be_made(enrollment.csr, endpoint.policy.profile.key_kinds())?;
-        let kind = csr.key().kind();
-        let plan = self.key_maker.plan(&csr, identity.certificate(), now)?;
-        if plan.is_none() {
-            refuse_clear(endpoint.policy.rules.serverkeygen, kind, enrollment.peer)?;
+        client: &Authenticated<'_>,
+        csr: &[u8],
+        adapted: &[&'static str],
+    ) -> Result<Generated, Rejected> {
+        match self.make(endpoint, client, csr, adapted).await {
+            Ok(generated) => Ok(generated),
+            Err(error) => Err(client.call().reject(error).await),
         }
-        let mut order = order(endpoint, identity, enrollment, &csr)?;
+    }
+
+    async fn make(
+        &self,
+        endpoint: &Endpoint,
+        client: &Authenticated<'_>,
+        csr: &[u8],
+        adapted: &[&'static str],
+    ) -> Result<Generated, Error> {
+        let now = self.now();
+        let csr = Csr::for_key_to_be_made(csr, endpoint.policy.profile.key_kinds())?;
+        let kind = csr.key().kind();
+        let plan = self.key_maker.plan(&csr, client.identity().certificate(), now)?;
+        if plan.is_none() {
+            refuse_clear(endpoint.policy.rules.serverkeygen, kind, client.call().peer())?;
+        }
+        let mut order = client.order(&csr, adapted)?;
 
         let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.told());
         let (public, key) = self.key_maker.make(kind, plan).await?;
@@ -212,7 +226,7 @@ impl Service {
             .for_made_key(public.clone())
             .ok_or_else(|| Error::Internal("a key of another kind was made".to_owned()))?;
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
-        let ca = Arc::clone(&endpoint.ca);
+        let ca = Arc::clone(&endpoint.policy.ca);
         let issuing = tokio::spawn(async move { ca.issue_for_made_key(order, how, now).await });
         let IssuedForMadeKey { issuance, repeats } =
             issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;

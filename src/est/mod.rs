@@ -1,34 +1,27 @@
 //! The operations of RFC 7030, free of transport.
 //!
-//! A request goes one way: find the label's [`Endpoint`], [`Service::authenticate`], then the
-//! operation, such as [`Service::enroll`], which needs the [`Identity`] that authentication made.
-//! The body of a request that is not authenticated is never looked at (R-7030-4.2-a). Each
-//! operation has a file.
+//! A request goes the one way through the registration authority ([`ra::Call`]): find the label's
+//! [`Endpoint`], authenticate, then the operation: [`ra::Authenticated::enroll`] itself, or one that has a
+//! file here. The body of a request that is not authenticated is never read (R-7030-4.2-a).
 
 mod csrattrs;
-mod enroll;
-mod error;
 mod fullcmc;
 mod keygen;
 
-pub use enroll::{Enrolled, Enrollment};
-pub use error::Error;
-pub use fullcmc::{FullAnswer, FullRequest, Outcome, RETRY};
+pub use crate::ra::Error;
+pub use fullcmc::{FullAnswer, Outcome, RETRY};
 pub use keygen::{Generated, KeyMaker, KeyPart};
 
 use crate::{
     ca::{Ca, Profile},
-    clock::Clock,
     policy::{self, Policies},
-    ra::{self, Authenticator, Credentials, Identity},
+    ra::{self, Authority},
     store::Store,
-    telemetry::audit::Facts,
-    types::{CaName, Fault, Label, Operation, Peer},
+    types::{CaName, Label, Operation, Time},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
-    time::Duration,
 };
 
 /// All that the server's labels offer.
@@ -36,16 +29,13 @@ pub struct Service {
     unlabelled: Arc<Endpoint>,
     labelled: HashMap<Label, Arc<Endpoint>>,
     key_maker: KeyMaker,
-    authenticator: Arc<Authenticator>,
+    authority: Authority,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
 }
 
 /// What one label offers: its CA and its rules.
 #[derive(Debug)]
 pub struct Endpoint {
-    label: Option<Label>,
-    ca: Arc<Ca>,
     cacerts: Vec<u8>,
     policy: ra::Policy,
     csrattrs: csrattrs::Offer,
@@ -62,9 +52,8 @@ impl Service {
         server_ca: &CaName,
         cas: &BTreeMap<CaName, Arc<Ca>>,
         key_maker: KeyMaker,
-        authenticator: Arc<Authenticator>,
+        authority: Authority,
         store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         let server_root = cas.get(server_ca).ok_or_else(|| format!("CA {server_ca}"))?.root();
         let endpoint = |label: Option<&Label>, rules: &policy::Policy| {
@@ -74,13 +63,16 @@ impl Service {
             let attributes = &rules.csrattrs.attributes;
             let profile = Profile::new(rules.profile.clone(), profile.clone(), attributes);
             Ok::<_, String>(Arc::new(Endpoint {
-                label: label.cloned(),
-                ca: Arc::clone(ca),
                 cacerts: ca
                     .cacerts(rules.server_root.then_some(server_root))
                     .map_err(|fault| format!("CA {}: {fault}", rules.ca))?,
                 csrattrs: csrattrs::Offer::new(&profile, rules)?,
-                policy: ra::Policy { rules: rules.clone(), profile: Arc::new(profile) },
+                policy: ra::Policy {
+                    label: label.cloned(),
+                    ca: Arc::clone(ca),
+                    rules: rules.clone(),
+                    profile: Arc::new(profile),
+                },
             }))
         };
         let labelled = policies
@@ -92,9 +84,8 @@ impl Service {
             unlabelled: endpoint(None, &policies.unlabelled)?,
             labelled,
             key_maker,
-            authenticator,
+            authority,
             store,
-            clock,
         })
     }
 
@@ -115,35 +106,14 @@ impl Service {
         }
     }
 
-    /// Finds out who asks (RFC 7030 §3.2.3, §3.3.2). What is known of a client that is rejected is
-    /// added to `facts`.
-    ///
-    /// # Errors
-    /// [`Error::Unauthenticated`], [`Error::Stale`], [`Error::TooManyFailures`],
-    /// [`Error::CertificateNeeded`], [`Error::Busy`], [`Error::Store`].
-    pub async fn authenticate(
-        &self,
-        endpoint: &Endpoint,
-        operation: Operation,
-        peer: &Peer,
-        credentials: Option<&Credentials>,
-        facts: &mut Facts,
-    ) -> Result<Identity, Error> {
-        let (rules, label, now) = (endpoint.rules(), endpoint.label.as_ref(), self.clock.now());
-        let grace = match operation {
-            Operation::SimpleReenroll => rules.expired_grace,
-            _ => Duration::ZERO,
-        };
-        let authenticator = &self.authenticator;
-        Ok(authenticator.authenticate(rules, label, peer, credentials, grace, now, facts).await?)
+    /// The registration authority: where a request begins.
+    #[must_use]
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
     }
 
-    /// The challenges of a 401: `stale` if the password was right, and only the nonce too old.
-    ///
-    /// # Errors
-    /// [`Error::Store`], [`Error::Internal`].
-    pub async fn challenges(&self, endpoint: &Endpoint, stale: bool) -> Result<Vec<String>, Error> {
-        Ok(self.authenticator.challenges(endpoint.rules(), stale, self.clock.now()).await?)
+    fn now(&self) -> Time {
+        self.authority.now()
     }
 }
 
@@ -166,7 +136,7 @@ impl Endpoint {
     #[must_use]
     pub fn answered<'a>(&'a self, certificate: &'a [u8]) -> Vec<&'a [u8]> {
         if self.policy.rules.include_chain {
-            vec![certificate, self.ca.issuing().der()]
+            vec![certificate, self.policy.ca.issuing().der()]
         } else {
             vec![certificate]
         }
@@ -185,27 +155,15 @@ impl Endpoint {
         self.csrattrs.answer()
     }
 
+    /// What the registration authority decides by under this label.
+    #[must_use]
+    pub const fn policy(&self) -> &ra::Policy {
+        &self.policy
+    }
+
     /// The label's rules.
     #[must_use]
     pub const fn rules(&self) -> &policy::Policy {
         &self.policy.rules
-    }
-}
-
-impl From<crate::pki::Error> for Error {
-    fn from(fault: crate::pki::Error) -> Self {
-        use crate::pki::Error as Pki;
-        match fault {
-            Pki::Malformed(fault) => Self::Malformed(fault),
-            Pki::ProofOfPossession(fault) => Self::ProofOfPossession(fault),
-            Pki::Unacceptable(fault) => Self::Unacceptable(fault),
-        }
-    }
-}
-
-/// A fault of the request that only the transport can see.
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Malformed(fault)
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Answer,
     body::{self, Limits},
+    error,
 };
 use crate::{
     admin::{Admin, Error, Handle},
@@ -14,7 +15,7 @@ use crate::{
 };
 use http_body_util::Full;
 use hyper::{
-    Request, Response, StatusCode,
+    Request, Response,
     body::{Body, Bytes},
     header::{ALLOW, CONTENT_TYPE, HeaderValue},
 };
@@ -104,16 +105,11 @@ where
 
 fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
     match outcome {
-        Ok(value) => json(StatusCode::OK, &value),
+        Ok(value) => json(&value),
         Err(fault) => {
-            let status = match &fault {
-                Error::Invalid { .. } => StatusCode::BAD_REQUEST,
-                Error::NotFound(_) => StatusCode::NOT_FOUND,
-                Error::Exists(_) => StatusCode::CONFLICT,
-                Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-                Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            };
-            json(status, &fault.refusal())
+            let mut answer = json(&fault.refusal());
+            *answer.status_mut() = error::of_call(&fault);
+            answer
         }
     }
 }
@@ -124,18 +120,19 @@ fn not_allowed(methods: &str) -> Answer {
         remedy: format!("use {methods}"),
         kind: api::RefusalKind::Invalid,
     };
-    let mut answer = json(StatusCode::METHOD_NOT_ALLOWED, &refusal);
+    let mut answer = json(&refusal);
+    *answer.status_mut() = error::NO_SUCH_METHOD;
     if let Ok(methods) = HeaderValue::from_str(methods) {
         answer.headers_mut().insert(ALLOW, methods);
     }
     answer
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+/// Encodes an answer of success.
+fn json(value: &impl Serialize) -> Answer {
     // These types always serialize: strings and numbers in structs.
     let octets = serde_json::to_vec(value).unwrap_or_default();
     let mut answer = Response::new(Full::new(Bytes::from(octets)));
-    *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

@@ -1,7 +1,11 @@
-//! The one place that gives an error its status and its text for the client.
+//! The one file that chooses statuses, and an error's text for the client. No other file under `http`
+//! names `StatusCode` (`tests/layering.rs`).
 
 use crate::{
-    est,
+    admin,
+    est::{self, Outcome, RETRY},
+    pki::cmc::FailInfo,
+    ra,
     types::{Code, Fault},
 };
 use hyper::StatusCode;
@@ -10,7 +14,10 @@ use hyper::StatusCode;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operation refused.
+    /// The registration authority rejected the request, and has reported that.
+    #[error(transparent)]
+    Rejected(#[from] ra::Rejected),
+    /// An error of the way through that shows itself here first, such as base64 that is none.
     #[error(transparent)]
     Est(#[from] est::Error),
     /// No such path.
@@ -50,11 +57,9 @@ pub(super) struct Told {
 }
 
 impl Error {
-    /// Chooses status and text. Every variant is named: a new one fails the lint until somebody
-    /// decides.
+    /// Chooses status and text.
     #[deny(clippy::wildcard_enum_match_arm)]
     pub(super) fn told(&self) -> Told {
-        use est::Error as Est;
         match self {
             Self::Header(fault) => Told::of(StatusCode::BAD_REQUEST, fault),
             Self::MediaType(fault) => Told::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault),
@@ -65,35 +70,9 @@ impl Error {
                 Code::HttpMethod,
                 format!("this path does not take this method; would pass: {allowed}"),
             ),
-            Self::NotFound | Self::Est(Est::UnknownPath) => Told::plain(
-                StatusCode::NOT_FOUND,
-                Code::HttpPath,
-                "no such path; would pass: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
-            ),
-            Self::Est(Est::Malformed(fault) | Est::ProofOfPossession(fault) | Est::Unacceptable(fault) | Est::Linking(fault)) => {
-                Told::of(StatusCode::BAD_REQUEST, fault)
-            }
-            Self::Est(Est::Unauthenticated(fault) | Est::Stale(fault)) => Told::of(StatusCode::UNAUTHORIZED, fault),
-            Self::Est(Est::TooManyFailures(fault, seconds)) => Told {
-                retry_after: Some(*seconds),
-                ..Told::of(StatusCode::TOO_MANY_REQUESTS, fault)
-            },
-            Self::Est(Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault)) => {
-                Told::of(StatusCode::FORBIDDEN, fault)
-            }
-            // No 401: the device has the right certificate, and would give up.
-            Self::Est(Est::NotYetValid(fault)) => Told {
-                retry_after: Some(300),
-                ..Told::of(StatusCode::SERVICE_UNAVAILABLE, fault)
-            },
-            Self::Est(Est::Store(_)) => Told::later(Code::ServerStore, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
-            Self::Est(Est::Signer(_)) => Told::later(Code::ServerSigner, "the CA cannot sign at present; repeat the request later", 30),
-            Self::Est(Est::Busy(_)) => Told::later(Code::ServerBusy, "too many requests of this kind at once; repeat the request later", 5),
-            Self::Est(Est::Internal(_)) => Told::plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                Code::ServerInternal,
-                "internal error; tell the operator the request id".to_owned(),
-            ),
+            Self::NotFound => told(&est::Error::UnknownPath),
+            Self::Rejected(rejected) => told(&rejected.error),
+            Self::Est(error) => told(error),
         }
     }
 
@@ -104,7 +83,109 @@ impl Error {
     }
 }
 
+/// Chooses the status and text of an error of the way through. Every variant is named: a new one fails
+/// the lint until somebody decides.
+#[deny(clippy::wildcard_enum_match_arm)]
+pub(super) fn told(error: &est::Error) -> Told {
+    use est::Error as Est;
+    let code = error.code();
+    match error {
+        Est::UnknownPath => Told::plain(
+            StatusCode::NOT_FOUND,
+            code,
+            "no such path; would pass: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
+        ),
+        Est::Malformed(fault)
+        | Est::ProofOfPossession(fault)
+        | Est::Unacceptable(fault)
+        | Est::Linking(fault) => Told::of(StatusCode::BAD_REQUEST, fault),
+        Est::Unauthenticated(fault) | Est::Stale(fault) => {
+            Told::of(StatusCode::UNAUTHORIZED, fault)
+        }
+        Est::TooManyFailures(fault, seconds) => {
+            Told { retry_after: Some(*seconds), ..Told::of(StatusCode::TOO_MANY_REQUESTS, fault) }
+        }
+        Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault) => {
+            Told::of(StatusCode::FORBIDDEN, fault)
+        }
+        // No 401: the device has the right certificate, and would give up.
+        Est::NotYetValid(fault) => {
+            Told { retry_after: Some(300), ..Told::of(StatusCode::SERVICE_UNAVAILABLE, fault) }
+        }
+        Est::Store(_) => Told::later(code, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
+        Est::Signer(_) => Told::later(code, "the CA cannot sign at present; repeat the request later", 30),
+        Est::Busy(_) => Told::later(code, "too many requests of this kind at once; repeat the request later", 5),
+        Est::Internal(_) => Told::plain(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            code,
+            "internal error; tell the operator the request id".to_owned(),
+        ),
+    }
+}
+
+/// Chooses the status of a Full PKI Request's outcome, and after how many seconds to retry. A rejection
+/// is never 200 (RFC 7030 §4.3.2), and what is pending is 202 (D-11).
+pub(super) const fn of_outcome(outcome: &Outcome) -> (StatusCode, Option<u32>) {
+    match outcome {
+        Outcome::Done => (StatusCode::OK, None),
+        Outcome::Pending => (StatusCode::ACCEPTED, Some(RETRY)),
+        Outcome::Refused(fail, _) => of_failure(*fail),
+    }
+}
+
+/// Chooses the status of a CMC failure; none: the kind of the request is not supported.
+#[deny(clippy::wildcard_enum_match_arm)]
+pub(super) const fn of_failure(fail: Option<FailInfo>) -> (StatusCode, Option<u32>) {
+    let Some(fail) = fail else { return (StatusCode::BAD_REQUEST, None) };
+    match fail {
+        FailInfo::BadIdentity => (StatusCode::FORBIDDEN, None),
+        FailInfo::TryLater => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY)),
+        FailInfo::InternalCaError => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        FailInfo::BadAlg
+        | FailInfo::BadMessageCheck
+        | FailInfo::BadRequest
+        | FailInfo::BadTime
+        | FailInfo::BadCertId
+        | FailInfo::UnsupportedExt
+        | FailInfo::PopRequired
+        | FailInfo::PopFailed
+        | FailInfo::NoKeyReuse => (StatusCode::BAD_REQUEST, None),
+    }
+}
+
+/// Chooses the status of an operator's call that failed.
+#[deny(clippy::wildcard_enum_match_arm)]
+pub(super) const fn of_call(error: &admin::Error) -> StatusCode {
+    match error {
+        admin::Error::Invalid { .. } => StatusCode::BAD_REQUEST,
+        admin::Error::NotFound(_) => StatusCode::NOT_FOUND,
+        admin::Error::Exists(_) => StatusCode::CONFLICT,
+        admin::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        admin::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// Of an operator's call with a method that its path does not accept.
+pub(super) const NO_SUCH_METHOD: StatusCode = StatusCode::METHOD_NOT_ALLOWED;
+/// Of an answer that says nothing (RFC 7030 §4.5.2).
+pub(super) const NOTHING: StatusCode = StatusCode::NO_CONTENT;
+
 impl Told {
+    /// Whether the answer carries challenges.
+    pub(super) fn is_unauthorized(&self) -> bool {
+        self.status == StatusCode::UNAUTHORIZED
+    }
+
+    /// Whether there is nothing at the path.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    /// Whether the body was left unread or cut short.
+    pub(super) const fn cuts_the_body(&self) -> bool {
+        matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+    }
+
     fn of(status: StatusCode, fault: &Fault) -> Self {
         let text = format!("{}; saw {}; would pass: {}", fault.rule, fault.seen, fault.wanted);
         Self::plain(status, fault.code, text)

@@ -5,7 +5,7 @@
 //! Bouncy Castle throws on others; the header stays far below the 1,024 octets that strongSwan reads
 //! at once.
 
-use super::error::Told;
+use super::error::{NOTHING, Told};
 use crate::{
     est::KeyPart,
     pki::base64::{self, Layout},
@@ -13,7 +13,7 @@ use crate::{
 };
 use http_body_util::Full;
 use hyper::{
-    HeaderMap, Response, StatusCode,
+    HeaderMap, Response,
     body::Bytes,
     header::{
         ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue,
@@ -101,7 +101,7 @@ pub(super) fn key_and_certificate(
 /// 204: there is nothing to say (RFC 7030 §4.5.2).
 pub(super) fn nothing(id: &RequestId) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
-    *answer.status_mut() = StatusCode::NO_CONTENT;
+    *answer.status_mut() = NOTHING;
     request_id(answer.headers_mut(), id);
     answer
 }
@@ -110,7 +110,7 @@ pub(super) fn nothing(id: &RequestId) -> Answer {
 /// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
 pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Answer {
     let line = format!("{}: {} (request {id})\n", told.code, told.text);
-    let unauthorized = told.status == StatusCode::UNAUTHORIZED;
+    let unauthorized = told.is_unauthorized();
     let body = if unauthorized { Bytes::new() } else { Bytes::from(line.clone()) };
     let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = told.status;

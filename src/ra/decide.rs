@@ -2,7 +2,7 @@
 
 use super::{Identity, Presented, linking};
 use crate::{
-    ca::{Content, Profile, Refusal},
+    ca::{Ca, Content, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, CertificateNames},
     store::RequestKey,
@@ -14,6 +14,10 @@ use std::sync::Arc;
 /// The rules of a label.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// The label; none for requests without one.
+    pub label: Option<Label>,
+    /// The CA that issues.
+    pub ca: Arc<Ca>,
     /// What the operator wrote.
     pub rules: policy::Policy,
     /// The profile that it names.

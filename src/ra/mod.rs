@@ -1,7 +1,9 @@
 //! The registration authority: who asks, and whether they may have what they ask for.
 
 mod authn;
+mod call;
 mod decide;
+mod error;
 mod failures;
 mod linking;
 mod nonces;
@@ -10,5 +12,7 @@ mod password;
 pub use authn::{
     Authenticator, Credentials, Identity, Presented, Recorded, Standing, Unauthenticated,
 };
+pub use call::{Authenticated, Authority, By, Call, Door, Rejected, Rejection};
 pub use decide::{Decision, Denial, Policy, Request, decide, is_ra};
+pub use error::Error;
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};

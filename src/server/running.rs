@@ -23,7 +23,7 @@ use crate::{
     http::est::Context,
     pki::Certificate,
     policy::Linking,
-    ra::Authenticator,
+    ra::{Authenticator, Authority},
     store::Store,
     telemetry::{
         audit::{Event, Name, Trail},
@@ -215,9 +215,12 @@ fn live(
         &settings.server_certificate.ca,
         &installation.cas,
         key_maker,
-        Arc::clone(authenticator),
+        Authority::new(
+            Arc::clone(authenticator),
+            Arc::clone(&environment.trail),
+            Arc::clone(&environment.clock),
+        ),
         Arc::clone(&installation.store),
-        Arc::clone(&environment.clock),
     )
     .map_err(Error::Missing)?;
     Ok(Live {
@@ -241,8 +244,6 @@ fn live(
                 binding: Binding::None(Unbound::NotWanted),
                 spent: Arc::default(),
             }),
-            trail: Arc::clone(&environment.trail),
-            clock: Arc::clone(&environment.clock),
             entropy: Arc::clone(&environment.entropy),
             max_body: settings.server.max_body,
             body_timeout: settings.server.body_timeout,

@@ -48,3 +48,4 @@ mod store;
 mod sweep;
 mod tls;
 mod trust;
+mod without_http;

@@ -22,7 +22,7 @@ use estd::{
         progress::Progress,
     },
     pki::{self, PrivateKey},
-    ra::Authenticator,
+    ra::{Authenticator, Authority},
     server::Swept,
     store::{Issuance, State},
     types::{Binding, KeyKind, Operation, Peer, Unbound},
@@ -112,9 +112,8 @@ impl Sick {
             &settings.server_certificate.ca,
             &cas,
             key_maker,
-            authenticator,
+            Authority::new(authenticator, Arc::clone(&server.events) as _, clock),
             store,
-            Arc::clone(&clock),
         );
         let context = Context {
             service: Arc::new(service.unwrap()),
@@ -125,8 +124,6 @@ impl Sick {
                 binding: Binding::None(Unbound::NotWanted),
                 spent: Arc::default(),
             }),
-            trail: Arc::clone(&server.events) as _,
-            clock,
             entropy,
             max_body: settings.server.max_body,
             body_timeout: settings.server.body_timeout,

@@ -112,7 +112,7 @@ impl Service {
                 certificate.subject()
             )));
         };
-        let now = self.clock.now();
+        let now = self.now();
         if record.state != State::Issued {
             return Err(refuse(format!("the signer's certificate is {}", record.state)));
         }

@@ -9,8 +9,9 @@ use super::{
 };
 use crate::{
     ca::{self, Issued},
-    est::{Endpoint, Error, Service, enroll::order_of},
+    est::{Endpoint, Error, Service},
     pki::cmc::StatusInfo,
+    ra::By,
     store,
     types::Operation,
 };
@@ -38,7 +39,7 @@ impl Service {
             }
             Err(ca::Error::Signer { open: Some(serial), .. }) => {
                 let open = self.store.find(&serial).await?;
-                let begun = open.map_or_else(|| self.clock.now(), |open| open.intent.begun);
+                let begun = open.map_or_else(|| self.now(), |open| open.intent.begun);
                 reply.statuses.push(pending(part, &serial, begun)?);
             }
             Err(fault) => {
@@ -57,9 +58,15 @@ impl Service {
         asker: &Asker<'_>,
         grant: Granted,
     ) -> Result<Issued, ca::Error> {
-        let (identity, id) = (&asker.identity, asker.request.request_id);
-        let order = order_of(grant.decision, endpoint, identity, Operation::FullCmc, id, &[]);
-        let (ca, now) = (Arc::clone(&endpoint.ca), self.clock.now());
+        let by = By {
+            identity: &asker.identity,
+            operation: Operation::FullCmc,
+            peer: asker.request.peer,
+            request_id: asker.request.request_id,
+            adapted: &[],
+        };
+        let order = grant.decision.into_order(&endpoint.policy, by);
+        let (ca, now) = (Arc::clone(&endpoint.policy.ca), self.now());
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         match tokio::spawn(async move { ca.issue(order, now).await }).await {
             Ok(outcome) => outcome,

@@ -40,7 +40,7 @@ use crate::{
         cmc::{BodyPartId, CmcStatus, FailInfo, PkiResponse, StatusInfo},
         cms, oid,
     },
-    ra::Identity,
+    ra::{Authenticated, Rejected},
     types::{Origin, Peer, RequestId, Serial},
 };
 use const_oid::ObjectIdentifier;
@@ -51,13 +51,13 @@ pub const RETRY: u32 = 60;
 
 /// A Full PKI Request with a body that was decoded.
 #[derive(Clone, Copy, Debug)]
-pub struct FullRequest<'a> {
+struct FullRequest<'a> {
     /// The message, DER.
-    pub message: &'a [u8],
+    message: &'a [u8],
     /// The request's id.
-    pub request_id: &'a RequestId,
+    request_id: &'a RequestId,
     /// The connection that it came over.
-    pub peer: &'a Peer,
+    peer: &'a Peer,
 }
 
 impl FullRequest<'_> {
@@ -76,10 +76,10 @@ pub struct FullAnswer {
     /// How the request ended.
     pub outcome: Outcome,
     /// What went wrong here, which the client is not told.
-    pub cause: Option<String>,
+    cause: Option<String>,
     /// Certificates that were issued before, for an equal request: their serial numbers, and the
     /// requests that asked first.
-    pub repeated: Vec<(Serial, RequestId)>,
+    repeated: Vec<(Serial, RequestId)>,
 }
 
 /// How a Full PKI Request ended. `http` gives each a status.
@@ -135,19 +135,31 @@ impl Reply {
 }
 
 impl Service {
-    /// `/fullcmc` (RFC 7030 §4.3). `identity` is who is authenticated by TLS or HTTP; the
-    /// signatures of the message come on top.
+    /// `/fullcmc` (RFC 7030 §4.3). `client` is authenticated by TLS or HTTP; the signatures of the
+    /// message come on top.
     ///
     /// # Errors
-    /// [`Error::Internal`] only: every other fault is told in the answer.
+    /// [`Rejected`] for [`Error::Internal`] only: the answer reports every other error.
     pub async fn full_cmc(
         &self,
         endpoint: &Endpoint,
-        identity: &Identity,
-        request: FullRequest<'_>,
-    ) -> Result<FullAnswer, Error> {
-        let reply = self.process(endpoint, identity, request, 0).await;
-        self.finished(endpoint, reply).await
+        client: &Authenticated<'_>,
+        message: &[u8],
+    ) -> Result<FullAnswer, Rejected> {
+        let call = client.call();
+        let request = FullRequest { message, request_id: call.id(), peer: call.peer() };
+        let reply = self.process(endpoint, client.identity(), request, 0).await;
+        let answered = match self.finished(endpoint, reply).await {
+            Ok(answered) => answered,
+            Err(error) => return Err(call.reject(error).await),
+        };
+        for (serial, first) in &answered.repeated {
+            client.report_retry(serial, first, Vec::new());
+        }
+        if let Outcome::Refused(fail, reason) = &answered.outcome {
+            client.report_cmc_failure(*fail, reason, answered.cause.as_ref());
+        }
+        Ok(answered)
     }
 
     async fn finished(&self, endpoint: &Endpoint, reply: Reply) -> Result<FullAnswer, Error> {
@@ -179,7 +191,7 @@ impl Service {
             controls.push((oid::CMC_BATCH_RESPONSES, parts.to_der().map_err(encoding)?));
         }
         let content = PkiResponse::encode(&controls, &reply.cms).map_err(encoding)?;
-        let der = endpoint.ca.answer(&content, &bag, self.clock.now()).await?;
+        let der = endpoint.policy.ca.answer(&content, &bag, self.now()).await?;
         Ok(FullAnswer { der, full: true, outcome, cause: reply.cause, repeated: reply.repeated })
     }
 }

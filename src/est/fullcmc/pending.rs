@@ -48,7 +48,7 @@ impl Service {
         let intent = &issuance.intent;
         if issuance.state == State::Open {
             // The sweep would finish it, too; nobody loses if this comes first.
-            let finished = endpoint.ca.finish(intent, self.clock.now()).await;
+            let finished = endpoint.policy.ca.finish(intent, self.now()).await;
             if let Err(ca::Error::Store(fault)) = finished {
                 return Err(fault.into());
             }

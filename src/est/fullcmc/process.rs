@@ -149,7 +149,7 @@ impl Service {
             }
         }
         for (part, withdrawal) in allowed.revocations {
-            ca::revoke(&*self.store, withdrawal, self.clock.now()).await?;
+            ca::revoke(&*self.store, withdrawal, self.now()).await?;
             done.push(part);
         }
         for (part, issuance) in allowed.queried {
@@ -187,7 +187,7 @@ fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut Reply) -> Result<()
 /// A senderNonce of ours, DER.
 fn fresh_nonce(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
     let mut octets = [0; 16];
-    endpoint.ca.fill(&mut octets)?;
+    endpoint.policy.ca.fill(&mut octets)?;
     let nonce = OctetString::new(octets).and_then(|nonce| nonce.to_der());
     nonce.map_err(|fault| Error::Internal(fault.to_string()))
 }

@@ -101,9 +101,14 @@ impl Service {
         name: &str,
         request: FullRequest<'_>,
     ) -> Result<Option<ProofKeys>, Stop> {
-        let (rules, label) = (endpoint.rules(), endpoint.label.as_ref());
-        let (origin, now) = (request.origin(), self.clock.now());
-        match self.authenticator.identity_proof_keys(rules, label, name, origin, now).await {
+        let (rules, label) = (endpoint.rules(), endpoint.policy.label.as_ref());
+        let (origin, now) = (request.origin(), self.now());
+        match self
+            .authority
+            .authenticator()
+            .identity_proof_keys(rules, label, name, origin, now)
+            .await
+        {
             Ok(keys) => Ok(keys),
             Err(fault) => Err(later(fault)),
         }
@@ -116,8 +121,8 @@ impl Service {
         request: FullRequest<'_>,
         proof: impl FnOnce() -> bool,
     ) -> Result<bool, Stop> {
-        let (origin, now) = (request.origin(), self.clock.now());
-        self.authenticator.check_proof(name, origin, now, proof).map_err(later)
+        let (origin, now) = (request.origin(), self.now());
+        self.authority.authenticator().check_proof(name, origin, now, proof).map_err(later)
     }
 
     /// Verifies that each request holds the witness that links it to the secret (RFC 5272 §6.3.1.1).

@@ -98,7 +98,7 @@ pub(super) fn decide(
     let request = ra::Request {
         identity: &asker.identity,
         peer: asker.request.peer,
-        label: endpoint.label.as_ref(),
+        label: endpoint.policy.label.as_ref(),
         operation: Operation::FullCmc,
         csr: &wanted.csr,
     };

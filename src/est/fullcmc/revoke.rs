@@ -55,7 +55,7 @@ impl Service {
         })?;
         let issuer = asked.issuer_name.to_der().unwrap_or_default();
         let issuer = DistinguishedName::parse(&issuer).map_err(|_| unknown())?;
-        if !issuer.same_as(endpoint.ca.issuing().subject()) {
+        if !issuer.same_as(endpoint.policy.ca.issuing().subject()) {
             return Err(unknown().into());
         }
         let record = self.found(asked.serial_number.as_bytes()).await?.ok_or_else(unknown)?;

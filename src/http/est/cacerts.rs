@@ -7,8 +7,8 @@ use crate::http::{
 };
 use hyper::HeaderMap;
 
-pub(super) fn answer(exchange: &Exchange<'_>, headers: &HeaderMap) -> Answer {
-    let endpoint = &exchange.endpoint;
+pub(super) fn answer(exchange: &Exchange<'_, '_>, headers: &HeaderMap) -> Answer {
+    let endpoint = exchange.endpoint;
     let layout = layout_of_get(endpoint, headers);
-    response::der(Kind::CaCerts, endpoint.cacerts(), layout, exchange.id)
+    response::der(Kind::CaCerts, endpoint.cacerts(), layout, exchange.call.id())
 }

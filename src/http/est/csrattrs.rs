@@ -7,12 +7,12 @@ use crate::http::{
 };
 use hyper::HeaderMap;
 
-pub(super) fn answer(exchange: &Exchange<'_>, headers: &HeaderMap) -> Answer {
-    let endpoint = &exchange.endpoint;
+pub(super) fn answer(exchange: &Exchange<'_, '_>, headers: &HeaderMap) -> Answer {
+    let endpoint = exchange.endpoint;
     match endpoint.csrattrs() {
-        None => response::nothing(exchange.id),
+        None => response::nothing(exchange.call.id()),
         Some(der) => {
-            response::der(Kind::CsrAttrs, der, layout_of_get(endpoint, headers), exchange.id)
+            response::der(Kind::CsrAttrs, der, layout_of_get(endpoint, headers), exchange.call.id())
         }
     }
 }

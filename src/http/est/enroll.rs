@@ -1,6 +1,6 @@
 //! `/simpleenroll` and `/simplereenroll` (RFC 7030 §4.2).
 
-use super::{Posted, internal, layout_of_post};
+use super::{Posted, adapted, internal, layout_of_post};
 use crate::{
     http::{
         Answer, Error,
@@ -10,15 +10,11 @@ use crate::{
 };
 
 pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
-    let Posted { context, endpoint, id, identity, .. } = &posted;
+    let Posted { endpoint, client, .. } = &posted;
     let csr = posted.csr()?;
-    let enrolled = context.service.enroll(endpoint, identity, posted.enrollment(&csr)).await?;
-    if enrolled.repeated {
-        let first = &enrolled.issuance.intent;
-        let event = posted.repeated(&first.serial, &first.request_id).with_all(enrolled.facts);
-        context.trail.tell(None, &event);
-    }
-    let certificates = endpoint.answered(&enrolled.issuance.certificate);
+    let issued = client.enroll(&csr.der, adapted(&csr)).await?;
+    let certificates = endpoint.answered(&issued.issuance.certificate);
     let message = cms::certs_only(certificates).map_err(internal)?;
-    Ok(response::der(Kind::Enrolled, &message, layout_of_post(endpoint, csr.layout), id))
+    let layout = layout_of_post(endpoint, csr.layout);
+    Ok(response::der(Kind::Enrolled, &message, layout, client.call().id()))
 }

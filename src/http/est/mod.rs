@@ -1,5 +1,5 @@
-//! EST over HTTP (RFC 7030 §3.2, §4): the one way through for every request, and a file for what
-//! each operation sends back.
+//! EST over HTTP (RFC 7030 §3.2, §4): a thin door on the registration authority. It reads a request,
+//! calls ([`ra::Call`]), and encodes the answer; each operation has a file for what it sends back.
 
 mod cacerts;
 mod csrattrs;
@@ -10,24 +10,22 @@ mod serverkeygen;
 use super::{
     Answer, Error,
     body::{self, Limits},
+    error,
     framing::Framing,
     headers,
     progress::Phase,
-    response,
-    route::{self, Route},
+    response, route,
 };
 use crate::{
-    clock::Clock,
     entropy::Entropy,
-    est::{self, Endpoint, Enrollment, Service},
+    est::{self, Endpoint, Service},
     pki::base64::{self, Layout},
     policy::Base64Form,
-    ra::Identity,
-    telemetry::audit::{Event, Facts, Name, Stranger, Trail},
-    types::{Actor, Code, Fault, Operation, Origin, Peer, RequestId, Serial},
+    ra::{self, Authenticated, Call, Rejection},
+    types::{Code, Fault, Operation, Peer, RequestId},
 };
 use hyper::{
-    HeaderMap, Method, Request, StatusCode, Version,
+    HeaderMap, Method, Request, Version,
     body::{Body, Bytes},
     header::{AUTHORIZATION, CONNECTION, EXPECT, USER_AGENT},
 };
@@ -40,10 +38,6 @@ pub struct Context {
     pub service: Arc<Service>,
     /// The client at the other end.
     pub peer: Arc<Peer>,
-    /// Where refusals are told.
-    pub trail: Arc<dyn Trail>,
-    /// Tells when.
-    pub clock: Arc<dyn Clock>,
     /// For request ids.
     pub entropy: Arc<dyn Entropy>,
     /// Octets of a body at most.
@@ -52,14 +46,32 @@ pub struct Context {
     pub body_timeout: Duration,
 }
 
-/// What became known of a request while it was handled, for the event if it is refused.
-#[derive(Default)]
-struct Known {
-    route: Option<Route>,
-    actor: Option<Actor>,
-    /// Whether it came with credentials, whatever they are worth.
-    sent_credentials: bool,
-    facts: Facts,
+/// A request as the audit trail shows it.
+struct Head {
+    method: Method,
+    path: String,
+}
+
+impl Head {
+    /// The facts of a rejection that is answered with this status.
+    fn facts_of(&self, status: u16) -> Vec<(&'static str, String)> {
+        // Of what a client chose, no more than tells it from others.
+        vec![
+            ("status", status.to_string()),
+            ("method", self.method.as_str().chars().take(20).collect()),
+            ("path", self.path.chars().take(200).collect()),
+        ]
+    }
+}
+
+impl ra::Door for Head {
+    fn facts(&self, rejection: Rejection<'_>) -> Vec<(&'static str, String)> {
+        let status = match rejection {
+            Rejection::Error(error) => error::told(error).status,
+            Rejection::Cmc(fail) => error::of_failure(fail).0,
+        };
+        self.facts_of(status.as_u16())
+    }
 }
 
 /// Answers one request. Never fails: what goes wrong becomes a refusal.
@@ -75,13 +87,13 @@ where
     let limits = Limits { size: context.max_body, time: context.body_timeout };
     let expects = request.headers().contains_key(EXPECT);
     let version = request.version();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let head = Head { method: request.method().clone(), path: request.uri().path().to_owned() };
 
-    let sent_credentials = request.headers().contains_key(AUTHORIZATION);
-    let mut known = Known { sent_credentials, ..Known::default() };
+    let has_credentials = request.headers().contains_key(AUTHORIZATION);
+    let mut call = context.service.authority().call(&context.peer, &id, &head, has_credentials);
     let mut body = Some(request);
     let outcome = match entropy {
-        Ok(()) => answer(context, framing, &mut known, &mut body, limits, &id).await,
+        Ok(()) => answer(context, framing, &mut call, &mut body, limits).await,
         Err(fault) => Err(internal(fault)),
     };
     let mut answer = match outcome {
@@ -91,11 +103,7 @@ where
                 framing.begins(Phase::Body);
                 body::drain(unread.into_body(), limits).await;
             }
-            let answer = refuse(context, &known, &method, &path, fault, &id).await;
-            if answer.status() == StatusCode::UNAUTHORIZED {
-                framing.has_challenge();
-            }
-            answer
+            refuse(framing, &call, &head, fault).await
         }
     };
     // The connection's binding has served, and nothing else will be bound to it (D-05).
@@ -111,25 +119,24 @@ where
 }
 
 /// A request on its way to its operation, its body unread.
-struct Exchange<'a> {
-    context: &'a Context,
-    framing: &'a Framing,
-    known: &'a mut Known,
+struct Exchange<'c, 'a> {
+    service: &'a Service,
+    framing: &'c Framing,
+    call: &'c mut Call<'a>,
     operation: Operation,
-    endpoint: Arc<Endpoint>,
+    endpoint: &'a Endpoint,
     limits: Limits,
-    id: &'a RequestId,
 }
 
-impl<'a> Exchange<'a> {
+impl<'c> Exchange<'c, '_> {
     /// Reads what is posted: the type and announced size of the body are looked at first, then who
     /// asks, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
-    async fn posted<B>(self, request: &mut Option<Request<B>>) -> Result<Posted<'a>, Error>
+    async fn posted<B>(self, request: &mut Option<Request<B>>) -> Result<Posted<'c>, Error>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let Self { context, framing, known, operation, endpoint, limits, id } = self;
+        let Self { service, framing, call, operation, endpoint, limits } = self;
         let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
         if let Some(wanted) = route::media_type(operation) {
             headers::check_media_type(head.headers(), wanted)?;
@@ -139,35 +146,21 @@ impl<'a> Exchange<'a> {
         }
         body::check_announced(head.headers(), limits)?;
         let credentials = headers::credentials(head)?;
-        let identity = context
-            .service
-            .authenticate(
-                &endpoint,
-                operation,
-                &context.peer,
-                credentials.as_ref(),
-                &mut known.facts,
-            )
-            .await?;
-        known.actor = Some(identity.actor.clone());
-        context.trail.authenticated(Origin::of(context.peer.address.ip()));
+        let client = call.authenticate(credentials.as_ref()).await?;
         let Some(request) = request.take() else { return Err(Error::NotFound) };
         framing.begins(Phase::Body);
         let octets = body::read(request.into_body(), limits).await?;
         framing.begins(Phase::Request);
-        Ok(Posted { context, known, operation, endpoint, id, identity, octets })
+        Ok(Posted { service, endpoint, client, octets })
     }
 }
 
 /// A request whose body is read.
 struct Posted<'a> {
-    context: &'a Context,
-    known: &'a Known,
-    operation: Operation,
-    endpoint: Arc<Endpoint>,
-    id: &'a RequestId,
+    service: &'a Service,
+    endpoint: &'a Endpoint,
     /// Who posts.
-    identity: Identity,
+    client: Authenticated<'a>,
     /// The body.
     octets: Bytes,
 }
@@ -178,38 +171,23 @@ impl Posted<'_> {
         let rules = self.endpoint.rules();
         Ok(base64::decode_csr(&self.octets, rules.pem, rules.der).map_err(est::Error::from)?)
     }
+}
 
-    /// What is asked for with the CSR in the body.
-    fn enrollment<'a>(&'a self, csr: &'a base64::Body) -> Enrollment<'a> {
-        Enrollment {
-            operation: self.operation,
-            csr: &csr.der,
-            peer: &self.context.peer,
-            request_id: self.id,
-            adapted: match csr.form {
-                base64::Form::Base64 => &[],
-                base64::Form::Pem => &["PEM read as base64"],
-                base64::Form::Der => &["DER taken without base64"],
-            },
-        }
-    }
-
-    /// The event of a certificate that an equal request had got before.
-    fn repeated(&self, serial: &Serial, first_request: &RequestId) -> Event {
-        Event::new(self.context.clock.now(), Name::EnrollmentRepeated, self.identity.actor.clone())
-            .request(self.id.clone())
-            .with("serial", serial)
-            .with("first_request", first_request)
+/// What was adapted to a client that sent its CSR in this form.
+const fn adapted(csr: &base64::Body) -> &'static [&'static str] {
+    match csr.form {
+        base64::Form::Base64 => &[],
+        base64::Form::Pem => &["PEM read as base64"],
+        base64::Form::Der => &["DER taken without base64"],
     }
 }
 
-async fn answer<B>(
-    context: &Context,
+async fn answer<'a, B>(
+    context: &'a Context,
     framing: &Framing,
-    known: &mut Known,
+    call: &mut Call<'a>,
     request: &mut Option<Request<B>>,
     limits: Limits,
-    id: &RequestId,
 ) -> Result<Answer, Error>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -226,16 +204,17 @@ where
     }
     headers::check_host(head.version(), head.uri(), head.headers())?;
     let route = route::parse(head.uri().path())?;
-    let endpoint = Arc::clone(context.service.endpoint(route.label.as_ref())?);
+    let service = &*context.service;
+    let endpoint = &**service.endpoint(route.label.as_ref())?;
     let operation = route.operation;
     if !endpoint.offers(operation) {
         return Err(Error::NotFound);
     }
-    known.route = Some(route);
+    call.is_for(operation, endpoint.policy());
     if !route::takes(operation, head.method()) {
         return Err(Error::Method { allowed: route::allowed(operation) });
     }
-    let exchange = Exchange { context, framing, known, operation, endpoint, limits, id };
+    let exchange = Exchange { service, framing, call, operation, endpoint, limits };
     match operation {
         Operation::CaCerts => Ok(cacerts::answer(&exchange, head.headers())),
         Operation::SimpleEnroll | Operation::SimpleReenroll => {
@@ -280,68 +259,26 @@ fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     }
 }
 
-/// The challenges that go with a refusal; without them it is another one.
-async fn challenged(context: &Context, known: &Known, fault: Error) -> (Error, Vec<String>) {
-    let stale = match &fault {
-        Error::Est(est::Error::Unauthenticated(_)) => false,
-        Error::Est(est::Error::Stale(_)) => true,
-        _ => return (fault, Vec::new()),
+async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, fault: Error) -> Answer {
+    let fault = match fault {
+        reported @ Error::Rejected(_) => reported,
+        Error::Est(error) => Error::Rejected(call.reject(error).await),
+        own => {
+            let told = own.told();
+            call.reject_at_door(told.code, &own, head.facts_of(told.status.as_u16()));
+            own
+        }
     };
-    let challenges = async {
-        let label = known.route.as_ref().and_then(|route| route.label.as_ref());
-        let endpoint = context.service.endpoint(label)?;
-        context.service.challenges(endpoint, stale).await
-    };
-    match challenges.await {
-        Ok(challenges) => (fault, challenges),
-        Err(instead) => (Error::Est(instead), Vec::new()),
-    }
-}
-
-/// Describes a client that has not authenticated. One that sent nothing to authenticate with was
-/// only asked for it.
-fn stranger(context: &Context, known: &Known, fault: &Error) -> Stranger {
-    let asked = matches!(fault, Error::Est(est::Error::Unauthenticated(_)));
-    let sent = known.sent_credentials || context.peer.chain.is_some();
-    Stranger { origin: Origin::of(context.peer.address.ip()), challenge: asked && !sent }
-}
-
-async fn refuse(
-    context: &Context,
-    known: &Known,
-    method: &Method,
-    path: &str,
-    fault: Error,
-    id: &RequestId,
-) -> Answer {
-    let (fault, challenges) = challenged(context, known, fault).await;
     let told = fault.told();
-    let enrolling = known.route.as_ref().is_some_and(|route| route.operation.enrolls());
-    let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
-    let stranger = known.actor.is_none().then(|| stranger(context, known, &fault));
-    let actor = known.actor.clone().unwrap_or_else(Actor::anonymous);
-    let route = known.route.as_ref();
-    let mut event = Event::new(context.clock.now(), name, actor)
-        .request(id.clone())
-        .with("status", told.status.as_u16())
-        .with("rule", told.code)
-        // The cause, with what the client is not told.
-        .with("reason", &fault)
-        .with_some("operation", route.map(|route| route.operation))
-        .with_some("label", route.and_then(|route| route.label.as_ref()))
-        // Of what a client chose, no more than tells it from others.
-        .with("method", method.as_str().chars().take(20).collect::<String>())
-        .with("path", path.chars().take(200).collect::<String>())
-        .with("address", context.peer.address)
-        .with_all(known.facts.clone().into_vec());
-    event.stranger = stranger;
-    context.trail.tell(None, &event);
-
-    let mut answer = response::refusal(&told, &challenges, id);
+    let challenges: &[String] = match &fault {
+        Error::Rejected(rejected) => &rejected.challenges,
+        _ => &[],
+    };
+    let mut answer = response::refusal(&told, challenges, call.id());
     match &fault {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
         Error::MediaType(_) => {
-            if let Some(wanted) = route.and_then(|route| route::media_type(route.operation)) {
+            if let Some(wanted) = call.operation().and_then(route::media_type) {
                 response::accept(&mut answer, wanted);
             }
         }
@@ -349,14 +286,15 @@ async fn refuse(
     }
     // Bouncy Castle takes a 404 for an answer here, and throws if it has a body. By the path alone: an
     // unknown label must look like an operation that is not offered (R-7030-3.2.2-g).
-    if told.status == StatusCode::NOT_FOUND && path.ends_with("/csrattrs") {
-        response::wordless(&mut answer, &told, id);
+    if told.is_not_found() && head.path.ends_with("/csrattrs") {
+        response::wordless(&mut answer, &told, call.id());
     }
     // After a body of unknown length nothing on this connection can be believed.
-    if matches!(told.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
-        || matches!(fault, Error::Header(_))
-    {
+    if told.cuts_the_body() || matches!(fault, Error::Header(_)) {
         response::close(&mut answer);
+    }
+    if told.is_unauthorized() {
+        framing.has_challenge();
     }
     answer
 }

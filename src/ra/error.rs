@@ -1,8 +1,12 @@
-//! Why an operation did not give what was asked for.
+//! Why a request did not get what it asked for.
 
-use crate::{ca, ra, store, types::Fault};
+use super::{Denial, Unauthenticated};
+use crate::{
+    ca, pki, store,
+    types::{Code, Fault},
+};
 
-/// Why an operation did not give what was asked for. `http` gives each a status.
+/// Why a request did not get what it asked for. Each protocol gives each a status.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -56,15 +60,41 @@ pub enum Error {
     Internal(String),
 }
 
+impl Error {
+    /// Returns the code of the rule that was broken.
+    #[must_use]
+    #[deny(clippy::wildcard_enum_match_arm)]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Malformed(fault)
+            | Self::ProofOfPossession(fault)
+            | Self::Unacceptable(fault)
+            | Self::Linking(fault)
+            | Self::Unauthenticated(fault)
+            | Self::Stale(fault)
+            | Self::TooManyFailures(fault, _)
+            | Self::CertificateNeeded(fault)
+            | Self::Denied(fault)
+            | Self::IdentityChanged(fault)
+            | Self::NotYetValid(fault) => fault.code,
+            Self::UnknownPath => Code::HttpPath,
+            Self::Store(_) => Code::ServerStore,
+            Self::Signer(_) => Code::ServerSigner,
+            Self::Busy(_) => Code::ServerBusy,
+            Self::Internal(_) => Code::ServerInternal,
+        }
+    }
+}
+
 impl From<store::Error> for Error {
     fn from(fault: store::Error) -> Self {
         Self::Store(fault)
     }
 }
 
-impl From<ra::Unauthenticated> for Error {
-    fn from(fault: ra::Unauthenticated) -> Self {
-        use ra::Unauthenticated as Ra;
+impl From<Unauthenticated> for Error {
+    fn from(fault: Unauthenticated) -> Self {
+        use Unauthenticated as Ra;
         match fault {
             Ra::Challenge(fault) => Self::Unauthenticated(fault),
             Ra::Stale(fault) => Self::Stale(fault),
@@ -78,9 +108,9 @@ impl From<ra::Unauthenticated> for Error {
     }
 }
 
-impl From<ra::Denial> for Error {
-    fn from(denial: ra::Denial) -> Self {
-        use ra::Denial as Ra;
+impl From<Denial> for Error {
+    fn from(denial: Denial) -> Self {
+        use Denial as Ra;
         match denial {
             Ra::Unacceptable(fault) => Self::Unacceptable(fault),
             Ra::Linking(fault) => Self::Linking(fault),
@@ -100,5 +130,23 @@ impl From<ca::Error> for Error {
             }
             ca::Error::Encoding(_) | ca::Error::File { .. } => Self::Internal(fault.to_string()),
         }
+    }
+}
+
+impl From<pki::Error> for Error {
+    fn from(fault: pki::Error) -> Self {
+        use pki::Error as Pki;
+        match fault {
+            Pki::Malformed(fault) => Self::Malformed(fault),
+            Pki::ProofOfPossession(fault) => Self::ProofOfPossession(fault),
+            Pki::Unacceptable(fault) => Self::Unacceptable(fault),
+        }
+    }
+}
+
+/// A fault of the request that only the transport can see.
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Malformed(fault)
     }
 }

@@ -1,0 +1,389 @@
+//! The one way through, free of transport: a request is authenticated, decided on, and ends with a
+//! certificate or a rejection, and its end is on the audit trail.
+//!
+//! A protocol is a thin door on it: it decodes, calls, encodes. Five values carry a request:
+//!
+//! | Value | Stage |
+//! |---|---|
+//! | [`Call`] | a request at a protocol's door |
+//! | [`Authenticated`] | its client is known; only now is its body read (R-7030-4.2-a) |
+//! | [`Order`] | what to issue for it, by [`super::decide()`] |
+//! | [`crate::store::Issuance`] | its record: first what will be signed, then the certificate |
+//! | [`Issued`] | the record that it is answered with, and whether it is a retry |
+//!
+//! Every step that can fail returns [`Rejected`], which exists only after the rejection is on the trail.
+
+use super::{Authenticator, Credentials, Decision, Error, Identity, Policy, Request, decide};
+use crate::{
+    ca::{Issued, Order},
+    clock::Clock,
+    pki::{Csr, cmc::FailInfo},
+    telemetry::audit::{Event, Facts, Name, Stranger, Trail},
+    types::{Actor, Code, Operation, Origin, Peer, RequestId, Serial, Time},
+};
+use std::{fmt, sync::Arc, time::Duration};
+
+/// The registration authority: authenticates clients, decides on their requests and reports both.
+pub struct Authority {
+    authenticator: Arc<Authenticator>,
+    trail: Arc<dyn Trail>,
+    clock: Arc<dyn Clock>,
+}
+
+/// A protocol's own end of a request, for the audit trail.
+pub trait Door: Send + Sync {
+    /// Describes the request in the protocol's terms, and how the protocol answers this rejection.
+    fn facts(&self, rejection: Rejection<'_>) -> Vec<(&'static str, String)>;
+}
+
+/// Why a request ends without what it asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Rejection<'a> {
+    /// An error of the way through.
+    Error(&'a Error),
+    /// A failure that a CMC message reports; none if the request is of a kind that is not supported.
+    Cmc(Option<FailInfo>),
+}
+
+/// A rejection that is on the audit trail.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Rejected {
+    /// Why.
+    pub error: Error,
+    /// The challenges of HTTP authentication that a password could answer, in their order.
+    pub challenges: Vec<String>,
+}
+
+/// A request at a protocol's door: over which connection, under which id, and what became known of it.
+pub struct Call<'a> {
+    authority: &'a Authority,
+    peer: &'a Peer,
+    id: &'a RequestId,
+    door: &'a dyn Door,
+    has_credentials: bool,
+    purpose: Option<(Operation, &'a Policy)>,
+    actor: Option<Actor>,
+    facts: Facts,
+}
+
+/// A request whose client is authenticated.
+pub struct Authenticated<'a> {
+    call: &'a Call<'a>,
+    operation: Operation,
+    policy: &'a Policy,
+    identity: Identity,
+}
+
+impl Authority {
+    /// Reports to `trail` what becomes of the clients that `authenticator` knows.
+    #[must_use]
+    pub fn new(
+        authenticator: Arc<Authenticator>,
+        trail: Arc<dyn Trail>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { authenticator, trail, clock }
+    }
+
+    /// Returns the authenticator.
+    #[must_use]
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Returns the time.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// Begins a request. `has_credentials`: it came with a password or an answer to a challenge,
+    /// whatever that is worth.
+    #[must_use]
+    pub fn call<'a>(
+        &'a self,
+        peer: &'a Peer,
+        id: &'a RequestId,
+        door: &'a dyn Door,
+        has_credentials: bool,
+    ) -> Call<'a> {
+        Call {
+            authority: self,
+            peer,
+            id,
+            door,
+            has_credentials,
+            purpose: None,
+            actor: None,
+            facts: Facts::default(),
+        }
+    }
+}
+
+impl<'a> Call<'a> {
+    /// States what the request is for, once that is known.
+    pub fn is_for(&mut self, operation: Operation, policy: &'a Policy) {
+        self.purpose = Some((operation, policy));
+    }
+
+    /// Returns the connection that the request came over.
+    #[must_use]
+    pub const fn peer(&self) -> &'a Peer {
+        self.peer
+    }
+
+    /// Returns the operation that the request is for, once that is known.
+    #[must_use]
+    pub fn operation(&self) -> Option<Operation> {
+        self.purpose.map(|(operation, _)| operation)
+    }
+
+    /// Returns the request's id.
+    #[must_use]
+    pub const fn id(&self) -> &'a RequestId {
+        self.id
+    }
+
+    /// Authenticates the client (RFC 7030 §3.2.3, §3.3.2). A request without a purpose is for nothing
+    /// that exists.
+    ///
+    /// # Errors
+    /// [`Rejected`], with challenges if a password could help.
+    pub async fn authenticate(
+        &mut self,
+        credentials: Option<&Credentials>,
+    ) -> Result<Authenticated<'_>, Rejected> {
+        let Some((operation, policy)) = self.purpose else {
+            return Err(self.reject(Error::UnknownPath).await);
+        };
+        let grace = match operation {
+            Operation::SimpleReenroll => policy.rules.expired_grace,
+            _ => Duration::ZERO,
+        };
+        let (authenticator, now) = (&self.authority.authenticator, self.authority.now());
+        let (rules, label) = (&policy.rules, policy.label.as_ref());
+        let facts = &mut self.facts;
+        let outcome = authenticator
+            .authenticate(rules, label, self.peer, credentials, grace, now, facts)
+            .await;
+        let identity = match outcome {
+            Ok(identity) => identity,
+            Err(fault) => return Err(self.reject(fault.into()).await),
+        };
+        self.actor = Some(identity.actor.clone());
+        identity.describe(&mut self.facts);
+        self.authority.trail.authenticated(self.origin());
+        Ok(Authenticated { call: self, operation, policy, identity })
+    }
+
+    /// Rejects the request for an error of the way through, and puts that on the trail.
+    pub async fn reject(&self, error: Error) -> Rejected {
+        let rejected = match self.challenges(&error).await {
+            Ok(challenges) => Rejected { error, challenges },
+            Err(instead) => Rejected { error: instead, challenges: Vec::new() },
+        };
+        let error = &rejected.error;
+        let asked = matches!(error, Error::Unauthenticated(_));
+        let facts = self.door.facts(Rejection::Error(error));
+        // The reason is the cause, with what the client does not learn.
+        self.report(error.code(), error, None, asked, facts);
+        rejected
+    }
+
+    /// Puts on the trail that the door itself rejects the request, by a rule of its protocol.
+    pub fn reject_at_door(
+        &self,
+        rule: Code,
+        reason: impl fmt::Display,
+        facts: Vec<(&'static str, String)>,
+    ) {
+        self.report(rule, reason, None, false, facts);
+    }
+
+    fn report(
+        &self,
+        rule: impl fmt::Display,
+        reason: impl fmt::Display,
+        cause: Option<&String>,
+        asked_to_authenticate: bool,
+        facts: Vec<(&'static str, String)>,
+    ) {
+        let enrolling = self.purpose.is_some_and(|(operation, _)| operation.enrolls());
+        let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
+        let actor = self.actor.clone().unwrap_or_else(Actor::anonymous);
+        let label = self.purpose.and_then(|(_, policy)| policy.label.as_ref());
+        let mut event = Event::new(self.authority.now(), name, actor)
+            .request(self.id.clone())
+            .with("rule", rule)
+            .with("reason", reason)
+            .with_some("cause", cause)
+            .with_some("operation", self.purpose.map(|(operation, _)| operation))
+            .with_some("label", label)
+            .with("address", self.peer.address)
+            .with_all(self.facts.clone().into_vec())
+            .with_all(facts);
+        event.stranger = self.actor.is_none().then(|| {
+            // A client that sent nothing to authenticate with was only asked for it.
+            let sent = self.has_credentials || self.peer.chain.is_some();
+            Stranger { origin: self.origin(), challenge: asked_to_authenticate && !sent }
+        });
+        self.authority.trail.tell(None, &event);
+    }
+
+    /// The challenges that go with an error; `stale` if the password was right, and only the nonce too
+    /// old. Without them it is another error.
+    async fn challenges(&self, error: &Error) -> Result<Vec<String>, Error> {
+        let stale = match error {
+            Error::Unauthenticated(_) => false,
+            Error::Stale(_) => true,
+            _ => return Ok(Vec::new()),
+        };
+        let Some((_, policy)) = self.purpose else { return Ok(Vec::new()) };
+        let now = self.authority.now();
+        Ok(self.authority.authenticator.challenges(&policy.rules, stale, now).await?)
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::of(self.peer.address.ip())
+    }
+}
+
+impl Authenticated<'_> {
+    /// Returns the request as it was called.
+    #[must_use]
+    pub const fn call(&self) -> &Call<'_> {
+        self.call
+    }
+
+    /// Returns the client.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2), or finds the one that an
+    /// earlier, equal request got. `adapted`: what the door adapted to the client.
+    ///
+    /// # Errors
+    /// [`Rejected`].
+    pub async fn enroll(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Rejected> {
+        match self.issue(csr, adapted).await {
+            Ok(issued) => Ok(issued),
+            Err(error) => Err(self.call.reject(error).await),
+        }
+    }
+
+    async fn issue(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Error> {
+        let order = self.order(&Csr::verify(csr)?, adapted)?;
+        let facts = order.facts.clone();
+        // On a task of its own: a client that hangs up must not stop an issuance half-way.
+        let (ca, now) = (Arc::clone(&self.policy.ca), self.call.authority.now());
+        let issuing = tokio::spawn(async move { ca.issue(order, now).await });
+        let issued = issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
+        if issued.repeated {
+            let first = &issued.issuance.intent;
+            self.report_retry(&first.serial, &first.request_id, facts);
+        }
+        Ok(issued)
+    }
+
+    /// Decides on a CSR: what to issue for it.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
+        let request = Request {
+            identity: &self.identity,
+            peer: self.call.peer,
+            label: self.policy.label.as_ref(),
+            operation: self.operation,
+            csr,
+        };
+        let decision = decide(self.policy, request)?;
+        Ok(decision.into_order(
+            self.policy,
+            By {
+                identity: &self.identity,
+                operation: self.operation,
+                peer: self.call.peer,
+                request_id: self.call.id,
+                adapted,
+            },
+        ))
+    }
+
+    /// Puts on the trail that the request was answered with a certificate of an earlier, equal one.
+    pub fn report_retry(
+        &self,
+        serial: &Serial,
+        first_request: &RequestId,
+        facts: Vec<(&'static str, String)>,
+    ) {
+        let (now, actor) = (self.call.authority.now(), self.identity.actor.clone());
+        let event = Event::new(now, Name::EnrollmentRepeated, actor)
+            .request(self.call.id.clone())
+            .with("serial", serial)
+            .with("first_request", first_request)
+            .with_all(facts);
+        self.call.authority.trail.tell(None, &event);
+    }
+
+    /// Puts on the trail that a CMC message reports a failure: `reason` is what it says, `cause` what
+    /// it does not.
+    pub fn report_cmc_failure(&self, fail: Option<FailInfo>, reason: &str, cause: Option<&String>) {
+        let rule = format!("cmc.{}", fail.map_or("noSupport", FailInfo::as_str));
+        let facts = self.call.door.facts(Rejection::Cmc(fail));
+        self.call.report(rule, reason, cause, false, facts);
+    }
+}
+
+/// Who asked for what was decided on, and how.
+#[derive(Clone, Copy)]
+pub struct By<'a> {
+    /// The client.
+    pub identity: &'a Identity,
+    /// The operation.
+    pub operation: Operation,
+    /// The connection.
+    pub peer: &'a Peer,
+    /// The request.
+    pub request_id: &'a RequestId,
+    /// What was adapted to the client before the decision.
+    pub adapted: &'a [&'static str],
+}
+
+impl Decision {
+    /// Builds the issuance order from a policy decision.
+    #[must_use]
+    pub fn into_order(self, policy: &Policy, by: By<'_>) -> Order {
+        Order {
+            facts: facts(by, &self),
+            content: self.content,
+            request_key: self.request_key,
+            repeat_window: policy.rules.repeat_window,
+            label: policy.label.clone(),
+            operation: Some(by.operation),
+            actor: by.identity.actor.clone(),
+            predecessor: self.predecessor,
+            request_id: by.request_id.clone(),
+        }
+    }
+}
+
+/// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
+/// (R-7030-3.5-e); what the server made of a request that another client would have sent otherwise;
+/// and what was decided. None of it relaxes a check.
+fn facts(by: By<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
+    let By { identity, operation, .. } = by;
+    let mut adapted = by.adapted.to_vec();
+    if operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
+        adapted.push("simpleenroll taken as renewal of the certificate shown");
+    }
+    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
+    let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
+    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
+    let mut facts: Vec<_> = scheme.into_iter().chain(linked).chain(adapted).collect();
+    facts.extend(decision.facts.iter().cloned());
+    facts
+}
