@@ -25,7 +25,7 @@ use estd::{
     ca::{Ca, Content, Hierarchy, Order, Profile, signer::SoftSigner},
     config,
     entropy::{Entropy, SystemEntropy},
-    pki::{Csr, CsrBuilder, PrivateKey, base64, cms},
+    pki::{Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
     store::{MemoryStore, RequestKey, SledStore, Store},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RequestId, Time},
@@ -114,6 +114,13 @@ fn main() {
     for kind in [KeyKind::P384, KeyKind::Rsa(2048)] {
         let key = PrivateKey::generate(kind).unwrap();
         row(&format!("  {kind} signature"), 200, || drop(black_box(key.sign(&message).unwrap())));
+    }
+
+    println!("whether a key belongs to everybody");
+    for kind in [KeyKind::Rsa(2048), KeyKind::Rsa(3072), KeyKind::Rsa(4096), KeyKind::P256] {
+        let spki = PrivateKey::generate(kind).unwrap().public_key_spki_der().unwrap();
+        let key = PublicKey::parse(&spki).unwrap();
+        row(&format!("  PublicKey::check_strength of {kind}"), 5, || key.check_strength().unwrap());
     }
 
     println!("steps of an enrolment");

@@ -129,10 +129,11 @@ impl Ca {
     /// Validity is inclusive of its last second (RFC 5280 §4.1.2.5) and ends with the CA's.
     ///
     /// # Errors
-    /// [`Error::NotValid`], [`Error::Entropy`] and [`Error::Store`] before anything is signed;
+    /// [`Error::WeakKey`], [`Error::NotValid`], [`Error::Entropy`] and [`Error::Store`] before anything is signed;
     /// [`Error::Signer`], leaving the record open; [`Error::Store`] after signing, when the
     /// certificate may be on record but was not handed out.
-    pub async fn issue(&self, order: Order, now: Time) -> Result<Issued, Error> {
+    pub async fn issue(&self, mut order: Order, now: Time) -> Result<Issued, Error> {
+        order.content.check_key().await?;
         let (facts, intent) = (order.facts.clone(), self.intent(order, now)?);
         let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
         failpoint!("issue: before the record");

@@ -37,10 +37,11 @@ impl Ca {
     /// window. What is left open is voided by a sweep.
     pub async fn issue_for_made_key(
         &self,
-        order: Order,
+        mut order: Order,
         how: &str,
         now: Time,
     ) -> Result<IssuedForMadeKey, Error> {
+        order.content.check_key().await?;
         let facts = order.facts.clone();
         let mut intent = self.intent(order, now)?;
         failpoint!("issue: before the record");

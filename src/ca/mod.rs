@@ -18,7 +18,11 @@ pub use made_key::IssuedForMadeKey;
 pub use profile::{Content, Profile, Refusal};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
 
-use crate::{entropy::NoEntropy, store, types::CaName};
+use crate::{
+    entropy::NoEntropy,
+    store,
+    types::{CaName, Fault},
+};
 use std::path::PathBuf;
 
 /// Why a CA did not do what was asked.
@@ -54,6 +58,9 @@ pub enum Error {
         /// To.
         not_after: crate::types::Time,
     },
+    /// The key to be certified belongs to everybody.
+    #[error("{0}")]
+    WeakKey(Fault),
     /// A certificate could not be written: a fault of this program.
     #[error("encoding: {0}")]
     Encoding(#[from] der::Error),

@@ -1,6 +1,9 @@
 //! Profiles: the rules for one kind of certificate.
 
-use super::demand::{self, Demand};
+use super::{
+    Error,
+    demand::{self, Demand},
+};
 use crate::{
     pki::{
         self, Csr, CsrAttrs, DistinguishedName, PublicKey, SubjectAltName,
@@ -51,6 +54,7 @@ pub struct Content {
     pub(super) validity: Duration,
     pub(super) backdate: Duration,
     dropped: Vec<ObjectIdentifier>,
+    key_is_checked: bool,
 }
 
 impl Content {
@@ -66,7 +70,29 @@ impl Content {
     /// kind.
     #[must_use]
     pub fn for_made_key(self, key: PublicKey) -> Option<Self> {
-        (key.kind() == self.key.kind()).then_some(Self { key, ..self })
+        (key.kind() == self.key.kind()).then_some(Self { key, key_is_checked: false, ..self })
+    }
+
+    /// Checks that the key does not belong to everybody ([`PublicKey::check_strength`]), once.
+    /// Nothing is issued without it; a caller that must know earlier can ask earlier.
+    ///
+    /// # Errors
+    /// [`Error::WeakKey`].
+    pub async fn check_key(&mut self) -> Result<(), Error> {
+        if self.key_is_checked {
+            return Ok(());
+        }
+        let checked = if matches!(self.key.kind(), KeyKind::Rsa(_)) {
+            // Milliseconds: long enough to hold up other connections on this worker.
+            let key = self.key.clone();
+            let checking = tokio::task::spawn_blocking(move || key.check_strength());
+            checking.await.unwrap_or_else(|_| self.key.check_strength())
+        } else {
+            self.key.check_strength()
+        };
+        checked.map_err(|weak| Error::WeakKey(weak.fault().clone()))?;
+        self.key_is_checked = true;
+        Ok(())
     }
 }
 
@@ -118,6 +144,7 @@ impl Profile {
             validity: own.validity,
             backdate: Duration::from_secs(300),
             dropped: Vec::new(),
+            key_is_checked: false,
         })
     }
 
@@ -212,6 +239,7 @@ impl Profile {
             validity: self.rules.validity,
             backdate: self.rules.backdate,
             dropped,
+            key_is_checked: false,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Public keys that a certificate may hold.
 
-use super::{Error, algorithm, oid};
+use super::{Error, algorithm, oid, weak_key};
 use crate::types::{Code, Fault, KeyKind};
 use aws_lc_rs::{
     digest,
@@ -25,7 +25,8 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size, exponent and, where the check is
-    /// not left to the verification of a signature, the point.
+    /// not left to the verification of a signature, the point. Whether an RSA modulus is weak is
+    /// left to [`Self::check_strength`].
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is none, [`Error::Unacceptable`] if it is a key that no
@@ -44,7 +45,9 @@ impl PublicKey {
             oid::RSA => rsa(&spki.algorithm, bits)?,
             oid::EC_PUBLIC_KEY => ec(&spki.algorithm, bits)?,
             oid::ED25519 if spki.algorithm.parameters.is_none() && bits.len() == 32 => {
-                KeyKind::Ed25519
+                weak_key::ed25519(bits).map_or(Ok(KeyKind::Ed25519), |weak| {
+                    Err(unacceptable(Code::CsrKeyWeak, weak))
+                })?
             }
             other => return Err(unacceptable(Code::CsrKeyKind, algorithm::described(other))),
         };
@@ -97,6 +100,27 @@ impl PublicKey {
         ParsedPublicKey::new(scheme, &self.bits)
             .map(drop)
             .map_err(|fault| unacceptable(Code::CsrKeyPoint, fault))
+    }
+
+    /// Checks that nobody but its owner can find the private key by arithmetic on this one: of RSA
+    /// a small factor, neighboring primes, a prime modulus, the ROCA fingerprint. The module
+    /// `weak_key` says where each test comes from. [`Self::parse`] has rejected the weak keys of
+    /// Ed25519; there are none on the curves of NIST, whose order is prime.
+    ///
+    /// Takes milliseconds for RSA: call it where that holds up nobody else.
+    ///
+    /// # Errors
+    /// [`Error::Unacceptable`] with the code `csr.key-weak`.
+    pub fn check_strength(&self) -> Result<(), Error> {
+        let modulus = match self.kind {
+            KeyKind::Rsa(_) => RsaPublicKey::<UintRef<'_>>::from_der(&self.bits),
+            KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519 => return Ok(()),
+        };
+        match modulus.map(|key| weak_key::rsa(key.modulus.as_bytes())) {
+            Ok(None) => Ok(()),
+            Ok(Some(weak)) => Err(unacceptable(Code::CsrKeyWeak, weak)),
+            Err(defect) => Err(unacceptable(Code::CsrKeyForm, defect)),
+        }
     }
 
     /// Verifies that `signature` over `message` was made by this key.

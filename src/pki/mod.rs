@@ -22,6 +22,7 @@ pub mod oid;
 mod private_key;
 pub mod san;
 pub mod tbs;
+mod weak_key;
 
 pub use cert::{Certificate, CertificateFields};
 pub use challenge::challenge;

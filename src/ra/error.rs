@@ -124,6 +124,7 @@ impl From<ca::Error> for Error {
     fn from(fault: ca::Error) -> Self {
         match fault {
             ca::Error::Store(fault) => Self::Store(fault),
+            ca::Error::WeakKey(fault) => Self::Unacceptable(fault),
             ca::Error::Repeats(_) => Self::Busy("keys were made for this request again and again"),
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
                 Self::Signer(fault)

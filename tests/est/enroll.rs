@@ -1,6 +1,6 @@
 //! /simpleenroll and its answers (requirements of sections 8 and 10), and who may enrol.
 
-use crate::common::*;
+use crate::{common::*, fullcmc_message::*};
 use std::time::Duration;
 
 #[tokio::test]
@@ -121,6 +121,30 @@ async fn r_5272_3_1_b_extensions_of_the_ca_are_dropped_whatever_their_value() {
     assert_eq!(server.enroll(&new_csr(&["-subj", "/CN=d"]).0).await.status, 200);
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(!event.details.iter().any(|(name, _)| name == "dropped_extensions"));
+}
+
+/// Attack 7: the proof of possession of each of these keys verifies, and anybody can make it.
+#[tokio::test]
+async fn a_key_that_belongs_to_everybody_is_rejected() {
+    let server = TestServer::start_with("[est]\nfullcmc = true\n").await;
+    let read = |name: &str| {
+        let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+        der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap().1
+    };
+    for name in ["prime", "small-factor", "neighbors", "roca", "small-order", "not-canonical"] {
+        let reply = server.enroll(&read(name)).await;
+        assert_eq!(reply.status, 400, "{name}: {}", reply.text());
+        assert!(reply.text().starts_with("csr.key-weak: "), "{name}: {}", reply.text());
+    }
+    // Of two requests in a message, none is granted.
+    let device = server.device("/CN=prime").await;
+    let message = Message::by(Signer::certificate(&device));
+    let strong = csr_with(&device.key, &["-subj", "/CN=prime"]);
+    let message = message.request(tcr(1, &strong)).request(tcr(2, &read("prime")));
+    let outcome =
+        crate::fullcmc::refused(&server, &message.der(), &basic("tester", PASSWORD)).await;
+    assert_eq!(outcome, (400, 0, vec![2]), "badAlg");
+    assert_eq!(server.enroll(&read("strong")).await.status, 200);
 }
 
 #[tokio::test]

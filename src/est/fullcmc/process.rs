@@ -120,7 +120,10 @@ impl Service {
         let mut granted = Vec::new();
         for wanted in wanted(data, controls, asker)? {
             self.check_link(&wanted, controls, asker)?;
-            granted.push(decide(endpoint, asker, wanted)?);
+            let mut grant = decide(endpoint, asker, wanted)?;
+            let checked = grant.decision.content.check_key().await;
+            checked.map_err(|weak| Refused::part(FailInfo::BadAlg, grant.part, weak))?;
+            granted.push(grant);
         }
         Ok(Allowed {
             granted,

@@ -1,0 +1,277 @@
+//! Keys whose private half anybody can find, recognized by arithmetic on the public half.
+//!
+//! | Test | Catches | From |
+//! |---|---|---|
+//! | small order, not canonical | Ed25519 keys under which one signature verifies for many messages | RFC 8032 §5.1.3; libsodium's `ge25519_has_small_order` |
+//! | trial division | RSA moduli with a prime factor below [`BOUND`] | NIST SP 800-89 §5.3.3 and CA/Browser Forum BR §6.1.6 ask for 752; boulder's `goodkey` |
+//! | fingerprint | RSA keys of Infineon's library (ROCA) | Nemec et al., "The Return of Coppersmith's Attack", CCS 2017, §2.3 |
+//! | Fermat's factorization | RSA moduli whose two primes are neighbors | boulder's `goodkey` with 100 rounds; CVE-2022-26320 |
+//! | Fermat's test | RSA moduli that are prime | NIST SP 800-89 §5.3.3 |
+//!
+//! Cost: docs/performance.md. Nearly all of it is Fermat's test, one exponentiation; the other tests
+//! of RSA take a tenth of a millisecond. Lists of keys that became public otherwise (test keys,
+//! Debian's weak keys of 2008) are out of scope: they would have to be shipped and kept up to date.
+
+use crypto_bigint::{
+    BoxedUint, Limb, NonZero, Odd, Resize,
+    modular::{BoxedMontyForm, BoxedMontyParams},
+};
+use std::sync::LazyLock;
+
+/// Why a key is weak, in the words of an error.
+pub(super) type Weakness = &'static str;
+
+/// Trial division stops here: 1,027 odd primes, 0.1 ms.
+const BOUND: u64 = 8192;
+
+/// Candidates for the mean of the two primes, from the root of the modulus upwards. They find the
+/// factors if these differ by less than about 28 times the fourth root of the modulus.
+const ROUNDS: usize = 100;
+
+/// The primes of the ROCA fingerprint: those of which every affected key, of whatever size, has
+/// taken the product into its primes.
+const ROCA_BOUND: u64 = 167;
+const ROCA_GENERATOR: u64 = 65_537;
+
+/// The y coordinates of the points of small order in Ed25519, little-endian, without the sign of x:
+/// 1 (order 1), -1 (order 2), 0 (order 4), and the two of order 8. Nobody needs a private key to sign
+/// with such a point.
+const SMALL_ORDER: [[u8; 32]; 5] = [
+    small(1),
+    [
+        0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0x7f,
+    ],
+    small(0),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98,
+        0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53,
+        0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67,
+        0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac,
+        0x03, 0x7a,
+    ],
+];
+
+const fn small(value: u8) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes[0] = value;
+    bytes
+}
+
+/// Judges the 32 bytes of an Ed25519 key.
+pub(super) fn ed25519(key: &[u8]) -> Option<Weakness> {
+    let mut y: [u8; 32] = key.try_into().ok()?;
+    y[31] &= 0x7f;
+    // p = 2^255 - 19; RFC 8032 section 5.1.3 asks for y < p.
+    let [first, middle @ .., last] = y;
+    if last == 0x7f && first >= 0xed && middle == [0xff; 30] {
+        return Some("an Ed25519 point that is not in canonical form");
+    }
+    SMALL_ORDER.contains(&y).then_some("an Ed25519 point of small order")
+}
+
+/// Judges an RSA modulus, big-endian, whose exponent is not looked at.
+pub(super) fn rsa(modulus: &[u8]) -> Option<Weakness> {
+    let n = BoxedUint::from_be_slice_vartime(modulus);
+    let odd = Option::<Odd<BoxedUint>>::from(Odd::new(n.clone()));
+    let Some(odd) = odd else { return Some("an RSA modulus that is even") };
+    by_small_primes(&n)
+        .or_else(|| has_close_factors(&n).then_some("an RSA modulus of two neighboring primes"))
+        .or_else(|| is_prime(&odd).then_some("an RSA modulus that is prime"))
+}
+
+/// Primes, and a product of some of them that fits a limb: one division of the modulus serves all.
+struct Group {
+    product: NonZero<Limb>,
+    primes: Vec<Prime>,
+}
+
+struct Prime {
+    value: u64,
+    /// The residues that powers of 65537 leave; empty if the prime is not in the fingerprint.
+    roca: Vec<u64>,
+}
+
+static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
+    let mut sieve = vec![true; usize::try_from(BOUND).unwrap_or_default()];
+    let mut groups: Vec<(u64, Vec<Prime>)> = Vec::new();
+    for value in (3..BOUND).step_by(2) {
+        let at = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        if sieve.get(at(value)) != Some(&true) {
+            continue;
+        }
+        sieve.iter_mut().step_by(at(value)).skip(2).for_each(|composite| *composite = false);
+        let roca = if value <= ROCA_BOUND { powers(value) } else { Vec::new() };
+        let prime = Prime { value, roca };
+        match groups.last_mut().and_then(|(product, primes)| {
+            *product = product.checked_mul(value)?;
+            Some(primes)
+        }) {
+            Some(primes) => primes.push(prime),
+            None => groups.push((value, vec![prime])),
+        }
+    }
+    let group = |(product, primes)| {
+        let product = Option::from(NonZero::new(Limb::from(product)))?;
+        Some(Group { product, primes })
+    };
+    groups.into_iter().filter_map(group).collect()
+});
+
+/// The residues of the powers of 65537.
+fn powers(prime: u64) -> Vec<u64> {
+    let first = 1 % prime;
+    let next = |power: &u64| Some(power * ROCA_GENERATOR % prime).filter(|next| *next != first);
+    std::iter::successors(Some(first), next).collect()
+}
+
+fn by_small_primes(n: &BoxedUint) -> Option<Weakness> {
+    let mut roca = true;
+    for group in GROUPS.iter() {
+        let rest = u64::from(n.rem_limb(group.product));
+        for prime in &group.primes {
+            let residue = rest % prime.value;
+            if residue == 0 {
+                return Some("an RSA modulus with a small factor");
+            }
+            roca &= prime.roca.is_empty() || prime.roca.contains(&residue);
+        }
+    }
+    roca.then_some("an RSA modulus with the ROCA fingerprint (CVE-2017-15361)")
+}
+
+/// Whether n = (a - b)(a + b) for an a just above the root of n.
+fn has_close_factors(n: &BoxedUint) -> bool {
+    let one = BoxedUint::one_with_precision(n.bits_precision());
+    let mut a = n.floor_sqrt_vartime().resize(n.bits_precision());
+    // a² - n, which is small, modulo a power of two that n is below: it wraps at the first step
+    // only, where a² may be below n.
+    let mut difference = a.wrapping_mul(&a).wrapping_sub(n);
+    if bool::from(difference.is_zero()) {
+        return true;
+    }
+    for _ in 0..ROUNDS {
+        difference = difference.wrapping_add(&a).wrapping_add(&a).wrapping_add(&one);
+        a = a.wrapping_add(&one);
+        if may_be_square(&difference) && difference.checked_sqrt_vartime().is_some() {
+            return true;
+        }
+    }
+    false
+}
+
+/// Rules out most numbers that are no squares, by their residues.
+fn may_be_square(value: &BoxedUint) -> bool {
+    const MODULI: [u64; 4] = [64, 63, 65, 11];
+    let product = MODULI.iter().product::<u64>();
+    let Some(product) = Option::from(NonZero::new(Limb::from(product))) else { return true };
+    let rest = u64::from(value.rem_limb(product));
+    MODULI.iter().all(|modulus| (0..*modulus).any(|root| root * root % modulus == rest % modulus))
+}
+
+/// Whether 2^(n-1) = 1 modulo n. No composite modulus of two large random primes does that.
+fn is_prime(n: &Odd<BoxedUint>) -> bool {
+    let params = BoxedMontyParams::new_vartime(n.clone());
+    let one = BoxedMontyForm::one(&params);
+    let mut power = one.clone();
+    // n is odd: n - 1 is n with the last bit cleared.
+    for position in (0..n.bits()).rev() {
+        power = power.square();
+        if position > 0 && n.bit_vartime(position) {
+            power = power.double();
+        }
+    }
+    power.as_montgomery() == one.as_montgomery()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{pki::Csr, types::Code};
+
+    fn csr(name: &str) -> Csr {
+        let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+        let (_, der) = der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap();
+        Csr::verify(&der).unwrap()
+    }
+
+    #[test]
+    fn attack_7_rsa_keys_of_everybody_are_weak() {
+        for (name, found) in [
+            ("prime", "prime"),
+            ("small-factor", "small factor"),
+            ("neighbors", "neighboring"),
+            ("roca", "ROCA"),
+        ] {
+            let error = csr(name).key().check_strength().unwrap_err();
+            assert!(error.fault().seen.contains(found), "{name}: {error}");
+        }
+        csr("strong").key().check_strength().unwrap();
+    }
+
+    #[test]
+    fn attack_7_neighbors_are_found_at_any_distance_in_reach() {
+        let n = |p: u128, q: u128| {
+            let wide = |value: u128| BoxedUint::from(value).resize(256);
+            wide(p).wrapping_mul(wide(q))
+        };
+        let p = (1 << 100) + 277;
+        assert!(has_close_factors(&n(p, p)));
+        for distance in [2, 4, 1 << 20, 1 << 50, (1 << 54) + (1 << 53)] {
+            assert!(has_close_factors(&n(p, p + distance)), "{distance}");
+        }
+        assert!(!has_close_factors(&n(p, p + (1 << 56))));
+        // Of 127 bits, so that the squares wrap in a modulus of 256 bits.
+        let p = u128::MAX - 158;
+        assert!(has_close_factors(&n(p, p - 14)));
+    }
+
+    #[test]
+    fn attack_7_the_fingerprint_is_that_of_few_keys() {
+        // The part of the residues that affected keys have, over all primes of the fingerprint.
+        let bits: f64 = GROUPS
+            .iter()
+            .flat_map(|group| &group.primes)
+            .filter(|prime| !prime.roca.is_empty())
+            .map(|prime| (prime.roca.len() as f64 / (prime.value - 1) as f64).log2())
+            .sum();
+        assert!(bits < -25.0, "one key in 2^{bits}");
+        let primes: usize = GROUPS.iter().map(|group| group.primes.len()).sum();
+        assert_eq!(primes, 1027);
+    }
+
+    /// Each has order 8 at most: with R the identity and S zero, a signature verifies for one message
+    /// in eight, or more.
+    #[test]
+    fn attack_7_ed25519_points_of_small_order_are_weak() {
+        use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+        let signature = [&[1][..], &[0; 63]].concat();
+        for mut key in SMALL_ORDER {
+            for sign in [0, 0x80] {
+                key[31] = (key[31] & 0x7f) | sign;
+                let key = UnparsedPublicKey::new(&ED25519, key);
+                let forged = (0..200u8).any(|message| key.verify(&[message], &signature).is_ok());
+                // With x = 0 the sign has to be 0; the library may know that.
+                assert!(forged || sign != 0, "{key:?}");
+                assert!(ed25519(key.as_ref()).is_some());
+            }
+        }
+        for low in 0xed..=0xff {
+            let mut key = [0xff; 32];
+            (key[0], key[31]) = (low, 0x7f);
+            assert!(ed25519(&key).is_some());
+        }
+        // The base point.
+        assert_eq!(ed25519(&[&[0x58][..], &[0x66; 31]].concat()), None);
+        for name in ["small-order", "not-canonical"] {
+            let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
+            let (_, der) = der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap();
+            let error = Csr::verify(&der).unwrap_err();
+            assert_eq!(error.fault().code, Code::CsrKeyWeak);
+        }
+    }
+}
