@@ -26,6 +26,7 @@ mod faults;
 mod fullcmc;
 mod labels;
 mod linking;
+mod mutations;
 mod names;
 mod nodes;
 mod nonsense;
