@@ -325,6 +325,32 @@ mod tests {
         assert_eq!(strangers.left_out().rejections, 100_000 - 60);
     }
 
+    /// Bar of attack 3: one minute, any number of origins, the longest values that `http` lets through,
+    /// all of them escaped. Both copies, in the audit file and the log.
+    #[test]
+    fn the_worst_minute_fits_in_a_mebibyte() {
+        use crate::telemetry::show::{json_line, text_line};
+        let mut strangers = Strangers::new(RULES);
+        let mut written = Vec::new();
+        for number in 0..20_000u32 {
+            let rule = format!("some.quite-long-code-of-a-rule-{}", number % 97);
+            let event = rejection(&rule, NOW)
+                .with("reason", "x".repeat(1000))
+                .with("method", "\u{202e}".repeat(20))
+                .with("path", "\u{202e}".repeat(200))
+                .with("address", "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
+            for origin in [origin(number % 3000), origin(number)] {
+                if strangers.admit(origin, number.is_multiple_of(5), &event) {
+                    written.push(event.clone());
+                }
+            }
+        }
+        written.extend(strangers.due(later(60)));
+        let bytes: usize =
+            written.iter().map(|one| json_line(None, one).len() + text_line(one).len()).sum();
+        assert!(written.len() > 90 && bytes < 1 << 20, "{} lines, {bytes} bytes", written.len());
+    }
+
     #[test]
     fn a_clock_that_is_set_back_ends_the_window() {
         let mut strangers = Strangers::new(RULES);

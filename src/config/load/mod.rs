@@ -332,6 +332,18 @@ mod tests {
     }
 
     #[test]
+    fn an_audit_file_has_limits_that_can_be_switched_off_and_a_node_has_a_plain_name() {
+        let audit = |more: &str| read(&format!("version = 1\n[audit]\n{more}")).map(|s| s.audit);
+        let off = audit("max_mib = 0\nreserve_mib = 0\nnode = \"est-1.example\"").unwrap();
+        assert_eq!((off.max, off.reserve, off.node.as_deref()), (0, 0, Some("est-1.example")));
+        let usual = audit("").unwrap();
+        assert_eq!((usual.max, usual.keep, usual.reserve), (32 << 20, 4, 64 << 20));
+        for wrong in ["keep = 0", "max_mib = -1", "node = \"\"", "node = \"a b\"", "node = 1"] {
+            assert_eq!(audit(wrong).unwrap_err().0.len(), 1, "{wrong}");
+        }
+    }
+
+    #[test]
     fn a_syntax_error_names_the_line() {
         let faults = read("version = 1\n[server\n").unwrap_err();
         assert_eq!(faults.0.len(), 1);
