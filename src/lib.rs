@@ -21,10 +21,10 @@
 //! | [`server`] | keys and folders at the start, TLS, listeners, reload |
 //! | [`client`], [`cli`] | the other end; the commands |
 //!
-//! An enrolment goes one way: [`http::est::handle`] finds the route and the label's endpoint,
-//! [`est::Service::authenticate`] makes an [`ra::Identity`], only then the body is read,
-//! [`est::Service::enroll`] verifies the CSR and has [`ra::decide()`] decide, and
-//! [`ca::Ca::issue`] records, signs, records, and hands out.
+//! An enrollment goes one way: [`http::est::handle`] finds the route and the label's endpoint,
+//! [`ra::Call::authenticate`] makes an [`ra::Authenticated`], only then the body is read,
+//! [`ra::Authenticated::enroll`] verifies the CSR and has [`ra::decide()`] decide, and
+//! [`ca::Ca::issue`] records, signs, records, and returns the certificate.
 
 pub mod admin;
 pub mod api;
