@@ -91,7 +91,7 @@ const MODULES: [(&str, &[&str]); 21] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 27] = [
+const LIBRARIES: [(&str, &[&str]); 28] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
@@ -108,6 +108,7 @@ const LIBRARIES: [(&str, &[&str]); 27] = [
     ("postcard", &["store"]),
     ("rustix", &["failpoint", "store", "telemetry", "server"]),
     ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),
     ("aws_lc_rs", &["digest", "entropy", "binding", "pki", "store", "ra", "server", "client"]),

@@ -33,6 +33,13 @@ impl Handle for api::ShowCertificate {
 }
 
 #[async_trait]
+impl Handle for api::ListRenewed {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        admin.renewed(&self).await
+    }
+}
+
+#[async_trait]
 impl Handle for api::Revoke {
     async fn handle(self, admin: &Admin, actor: &Actor) -> Result<Self::Answer, Error> {
         admin.revoke(self, actor).await

@@ -12,9 +12,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {
-    /// Part of the subject or of a SAN entry.
+    /// Part of the subject or of a SAN entry as they are shown, in either case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub search: Option<String>,
+    /// Patterns for values in the subject: `CN=gw-7*`, several with commas between them. `*` stands
+    /// for any characters, `\*` for itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// A pattern for a SAN entry: `dns:*.lab.example`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub san: Option<String>,
     /// `open`, `issued`, `void`, `revoked`, `valid` (issued and not expired) or `expired`. One that
     /// is revoked is neither `issued` nor `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,13 +29,43 @@ pub struct CertificateQuery {
     /// The label; `-` for those without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// Those that expire before this moment, RFC 3339.
+    /// The CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// The profile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The account whose password authenticated the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// The id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// SHA-256 of the certificate, hexadecimal, with or without colons.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo, the same way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Those recorded at this time or later: RFC 3339 or a date.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_after: Option<String>,
+    /// Those recorded before this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_before: Option<String>,
+    /// Those recorded within this length of time, such as `24h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_within: Option<String>,
+    /// Those that expire before this time: RFC 3339 or a date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_before: Option<String>,
-    /// Those with a serial number after this one.
+    /// Those that are valid and expire within this length of time, such as `30d`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_within: Option<String>,
+    /// Those after this cursor: the serial number of the last one seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// At most so many: 1 to 1000, 100 by default.
+    /// How many at most: 1 to 1000, 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
@@ -43,7 +80,7 @@ impl Call for CertificateQuery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShowCertificate {
-    /// Serial number, hexadecimal.
+    /// Serial number, hexadecimal, or 4 and more digits from its beginning.
     pub serial: String,
 }
 
@@ -53,10 +90,34 @@ impl Call for ShowCertificate {
     type Answer = CertificateEntry;
 }
 
+/// Lists the certificates that another one renews or rekeys, a page at a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListRenewed {
+    /// The cursor of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl Call for ListRenewed {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/v1/renewed";
+    type Answer = Renewed;
+}
+
+/// The answer to [`ListRenewed`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Serial numbers, hexadecimal.
+    pub serials: Vec<String>,
+    /// Pass this as `after` for the next page; none if this is the last.
+    pub next: Option<String>,
+}
+
 /// A page of certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificates {
-    /// In the order of their serial numbers.
+    /// In the order in which they were issued. There may be none although there is a next page.
     pub certificates: Vec<CertificateEntry>,
     /// Pass this as `after` for the next page; none if this is the last.
     pub next: Option<String>,

@@ -1,6 +1,10 @@
 //! Issuing: record, sign, record, hand out.
 
-use super::{CaCertificates, Content, Error, serial, signer::Signer};
+use super::{
+    CaCertificates, Content, Error,
+    serial::{self, Sequence},
+    signer::Signer,
+};
 use crate::{
     entropy::Entropy,
     failpoint::failpoint,
@@ -21,6 +25,7 @@ pub struct Ca {
     signature_algorithm: &'static [u8],
     pub(super) store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
+    sequence: Arc<Sequence>,
 }
 
 /// What to issue, for whom and why.
@@ -77,7 +82,14 @@ impl Ca {
             signer,
             store,
             entropy,
+            sequence: Arc::default(),
         })
+    }
+
+    /// Shares the count of serial numbers with other CAs: they issue in a common order.
+    #[must_use]
+    pub fn with_sequence(self, sequence: Arc<Sequence>) -> Self {
+        Self { sequence, ..self }
     }
 
     /// Its name in the configuration.
@@ -270,7 +282,7 @@ impl Ca {
     pub(super) fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
         let (begins, ends) = self.validity_at(now)?;
         let content = order.content;
-        let serial = serial::make(now, &*self.entropy)?;
+        let serial = serial::make(now, &self.sequence, &*self.entropy)?;
         let not_before = now.minus(content.backdate).max(begins);
         let not_after = now.plus(content.validity).minus(Duration::from_secs(1)).min(ends);
         let mut extensions = vec![

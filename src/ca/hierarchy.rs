@@ -224,7 +224,7 @@ impl CaCertificate<'_> {
         let algorithm = issuer_key.signature_algorithm_der();
         let not_before = now.minus(Duration::from_secs(300));
         let tbs = ToBeSigned {
-            serial: &serial::make(now, entropy)?,
+            serial: &serial::make(now, &serial::Sequence::default(), entropy)?,
             signature_algorithm: algorithm,
             issuer: issuer.der(),
             not_before,

@@ -17,6 +17,7 @@ pub use keys::{KeyFile, write_private};
 pub use made_key::IssuedForMadeKey;
 pub use profile::{Content, Profile, Refusal};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
+pub use serial::Sequence;
 
 use crate::{
     entropy::NoEntropy,

@@ -21,6 +21,8 @@ pub(super) enum Failure {
 pub(super) enum Kind {
     /// The arguments are wrong, alone or for what the server has.
     Arguments,
+    /// Some of the work is done, some is not.
+    Partly,
     /// The reader of standard output closed it, as `head` does. It has seen enough.
     ReaderGone,
     /// As the server says.
@@ -30,7 +32,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration. They are
+    /// Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 done in part. They are
     /// documented in docs/operator.md.
     fn exit_code(self) -> ExitCode {
         match self {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Arguments | Self::Refused(RefusalKind::Invalid | RefusalKind::Ambiguous) => {
                 ExitCode::from(2)
             }
+            Self::Partly => ExitCode::from(3),
             Self::Failed | Self::Refused(_) => ExitCode::FAILURE,
         }
     }
@@ -45,6 +48,7 @@ impl Kind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Arguments => "arguments",
+            Self::Partly => "partly",
             Self::ReaderGone => "reader-gone",
             Self::Refused(kind) => kind.as_str(),
             Self::Failed => "failed",

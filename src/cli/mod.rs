@@ -7,6 +7,7 @@ mod failure;
 mod office;
 mod operator;
 mod output;
+mod progress;
 mod serve;
 mod store;
 mod welcome;
@@ -16,7 +17,7 @@ use crate::{
     server,
 };
 use clap::{Args, Parser, Subcommand};
-use failure::Failure;
+use failure::{Failure, Kind};
 use operator::args::{CaCommand, CertCommand, UserCommand};
 use std::{
     path::{Path, PathBuf},

@@ -33,32 +33,36 @@ impl<const N: usize> Table<N> {
 
     /// Prints rows. The first ones set the widths, the last column aside.
     pub(super) fn rows(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
+        self.lines(rows).iter().try_for_each(|text| line(text))
+    }
+
+    /// The lines of rows, with the head before the first ones.
+    pub(super) fn lines(&mut self, rows: Vec<[String; N]>) -> Vec<String> {
         // Subjects keep the backslashes of RFC 4514: the text can be pasted into a filter.
         let rows: Vec<[String; N]> =
             rows.into_iter().map(|row| row.map(|cell| escaped_line(cell).to_string())).collect();
         if rows.is_empty() {
-            return Ok(());
+            return Vec::new();
         }
-        let widths = match self.widths {
-            Some(widths) => widths,
-            None => {
-                let mut widths = self.head.map(str::len);
-                for row in &rows {
-                    for (width, cell) in widths.iter_mut().zip(row) {
-                        *width = (*width).max(cell.chars().count());
-                    }
+        let mut lines = Vec::with_capacity(rows.len() + 1);
+        let widths = self.widths.unwrap_or_else(|| {
+            let mut widths = self.head.map(str::len);
+            for row in &rows {
+                for (width, cell) in widths.iter_mut().zip(row) {
+                    *width = (*width).max(cell.chars().count());
                 }
-                self.widths = Some(widths);
-                Self::print(widths, &self.head.map(str::to_owned))?;
-                widths
             }
-        };
-        rows.iter().try_for_each(|row| Self::print(widths, row))
+            lines.push(Self::padded(widths, &self.head.map(str::to_owned)));
+            widths
+        });
+        self.widths = Some(widths);
+        lines.extend(rows.iter().map(|row| Self::padded(widths, row)));
+        lines
     }
 
-    fn print(widths: [usize; N], cells: &[String; N]) -> Result<(), Failure> {
+    fn padded(widths: [usize; N], cells: &[String; N]) -> String {
         let padded: Vec<String> =
             cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        line(padded.join("  ").trim_end())
+        padded.join("  ").trim_end().to_owned()
     }
 }

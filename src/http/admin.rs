@@ -50,6 +50,7 @@ const fn endpoint<C: Handle>() -> Endpoint {
 
 const ENDPOINTS: &[Endpoint] = &[
     endpoint::<api::CertificateQuery>(),
+    endpoint::<api::ListRenewed>(),
     endpoint::<api::ShowCertificate>(),
     endpoint::<api::Revoke>(),
     endpoint::<api::ShowCas>(),

@@ -63,6 +63,17 @@ impl DistinguishedName {
         Self::parse(&name.to_der().map_err(malformed)?)
     }
 
+    /// The attribute type of this name (`CN`, in either case) or dotted OID.
+    #[must_use]
+    pub fn attribute_type(text: &str) -> Option<ObjectIdentifier> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        if text.is_empty() || !text.chars().all(plain) {
+            return None;
+        }
+        let name = Self::from_text(&format!("{}=x", text.to_ascii_uppercase())).ok()?;
+        name.rdns.first()?.first().map(|attribute| attribute.kind)
+    }
+
     /// The octets as they came.
     #[must_use]
     pub fn der(&self) -> &[u8] {

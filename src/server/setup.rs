@@ -82,12 +82,14 @@ impl Installation {
         let folder = settings.data.join("ca");
         private_folder(&folder)?;
         let mut cas = BTreeMap::new();
+        let sequence = Arc::default();
         for (name, rules) in &settings.cas {
             // A client picks its label's anchor by the latest notAfter (RFC 7030 §4.1.3). CAs that are
             // made together with equal lifetimes must not end together with the server's.
             let serves = *name == settings.server_certificate.ca;
             let begins = if serves { now } else { now.plus(Duration::from_secs(1)) };
             let ca = open_ca(settings, &folder, name, rules, &store, &entropy, begins).await?;
+            let ca = ca.with_sequence(Arc::clone(&sequence));
             cas.insert(name.clone(), Arc::new(ca));
         }
         Ok(Self { store, cas })

@@ -309,7 +309,7 @@ async fn the_socket_answers_its_owner_in_json() {
         let (target, body) = (target.to_owned(), Vec::new());
         send::<serde_json::Value>(socket, Request { method: Method::Get, target, body })
     };
-    let list = get("/v1/certificates?subject=DEVICE-1&state=valid&limit=1").await.unwrap();
+    let list = get("/v1/certificates?search=DEVICE-1&state=valid&limit=1").await.unwrap();
     assert_eq!(list["certificates"].as_array().unwrap().len(), 1);
     let serial = list["certificates"][0]["serial"].as_str().unwrap().to_owned();
     let shown = get(&format!("/v1/certificates/{serial}")).await.unwrap();
@@ -323,8 +323,8 @@ async fn the_socket_answers_its_owner_in_json() {
         ("/v1/certificates?state=odd", "odd: the state is"),
         ("/v1/certificates?limit=0", "0: the limit is"),
         ("/v1/certificates?unknown=1", "unknown field"),
-        ("/v1/certificates?expires_before=tomorrow", "tomorrow: a moment"),
-        ("/v1/certificates/zz", "zz: a serial number"),
+        ("/v1/certificates?expires_before=tomorrow", "tomorrow: it is no time"),
+        ("/v1/certificates/zz", "zz: it is no serial number"),
         ("/v1/certificates/01", "certificate 01 does not exist"),
         ("/v2/x", "path /v2/x does not exist"),
     ] {

@@ -34,6 +34,7 @@ mod fullcmc;
 mod fullcmc_controls;
 mod fullcmc_message;
 mod http2;
+mod inventory;
 mod labels;
 mod life;
 mod linking;

@@ -1,19 +1,13 @@
 //! The operator's commands as a shell and a script meet them: exit codes, JSON, pipes that close,
 //! secrets that are not there.
 
-use crate::process::{Estd, good, operator, try_operator};
+use crate::process::{Estd, estd, good, operator, output, try_operator};
 use serde_json::Value;
 use std::{
     fs::{self, File},
     io::Write,
     process::{Command, Output, Stdio},
 };
-
-fn estd(folder: &std::path::Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
-    command.args(arguments).current_dir(folder);
-    command
-}
 
 /// An account's password, given on standard input.
 fn add_with_password(folder: &std::path::Path, arguments: &[&str], password: &str) -> Output {
@@ -35,7 +29,7 @@ fn exit_codes_are_those_of_the_documents_and_errors_are_json_too() {
         (&["cert", "list", "--label", "a b"], 2, "invalid"),
         (&["cert", "show", "zz"], 2, "invalid"),
         (&["cert", "show", "0102030405"], 1, "not-found"),
-        (&["cert", "revoke", "0102030405"], 1, "not-found"),
+        (&["cert", "revoke", "0102030405", "--yes"], 1, "not-found"),
         (&["user", "add", "a:b"], 2, "invalid"),
         (&["user", "add", ""], 2, "invalid"),
         (&["user", "add", "enroll"], 1, "exists"),
@@ -189,4 +183,183 @@ fn operators_need_no_secrets_of_the_server() {
     // Without a server the store is opened, which takes none of these.
     let folder = server.stop();
     assert!(operator(folder.path(), &["user", "list"]).contains("line-1"));
+}
+
+/// Enrolls devices of these subjects.
+fn enroll(server: &Estd, subjects: &[&str]) {
+    for (number, subject) in subjects.iter().enumerate() {
+        let out = format!("device-{number}");
+        let arguments = ["enroll", "--user", "enroll", "--subject", subject, "--out", &out];
+        good("enroll", server.est(&arguments).output().unwrap());
+    }
+}
+
+/// The first words of the lines of a list, without its head.
+fn serials(listed: &str) -> Vec<&str> {
+    let words = listed.lines().filter_map(|line| line.split_whitespace().next());
+    words.filter(|word| *word != "SERIAL").collect()
+}
+
+/// First-user finding 29, as the commands show it.
+#[test]
+fn lists_have_pages_and_columns_that_do_not_shift() {
+    let server = Estd::start();
+    enroll(&server, &["CN=a", "CN=bb,O=Example", "CN=ccc"]);
+    let listed = server.operator(&["cert", "list"]);
+    let column = listed.lines().next().unwrap().find("SUBJECT").unwrap();
+    for line in listed.lines().skip(1) {
+        assert!(line[column..].starts_with("CN=") && line[..column].ends_with("  "), "{listed}");
+    }
+    let all = serials(&listed);
+    assert_eq!(all.len(), 4);
+    assert!(listed.lines().last().unwrap().ends_with("CN=ccc"), "{listed}");
+
+    // Page by page, in text and in JSON.
+    let page = output(server.folder.path(), &["cert", "list", "--limit", "2"]);
+    let (out, err) = page;
+    assert_eq!(serials(&out), all[..2]);
+    assert_eq!(err.trim(), format!("there may be more: --after {}", all[1]));
+    let rest = server.operator(&["cert", "list", "--limit", "2", "--after", all[1]]);
+    assert_eq!(serials(&rest), all[2..]);
+    let json = server.operator(&["cert", "list", "--limit", "3", "--json"]);
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[3]["next"]), (4, &Value::from(all[2])));
+    assert_eq!(server.operator(&["cert", "list", "--json"]).lines().count(), 4);
+
+    // Nothing is said to be nothing, on standard error.
+    let none = ["cert", "list", "--subject", "CN=zzz"];
+    let (out, err) = output(server.folder.path(), &none);
+    assert_eq!((out.as_str(), err.trim()), ("", "no certificate matches"));
+    let (out, err) = output(server.folder.path(), &[&none[..], &["--json"]].concat());
+    assert_eq!((out.as_str(), err.as_str()), ("", ""));
+
+    // A beginning is enough; one that several have names them.
+    let shown = server.operator(&["cert", "show", &all[3][..14]]);
+    assert!(shown.contains(all[3]), "{shown}");
+    let (code, text) = try_operator(server.folder.path(), &["cert", "show", &all[3][..4]]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains(all[3]) && text.contains(all[2]) && text.contains("CN=ccc"), "{text}");
+
+    // By the key of a device: certificate and CSR name the same.
+    for file in ["cert.pem", "key.pem"] {
+        let path = server.path("device-1").join(file).display().to_string();
+        let arguments = ["cert", "list", "--key", &path];
+        if file == "cert.pem" {
+            assert_eq!(serials(&server.operator(&arguments)), [all[2]]);
+        } else {
+            let (code, text) = try_operator(server.folder.path(), &arguments);
+            assert_eq!((code, text.contains("PRIVATE KEY")), (Some(2), true), "{text}");
+        }
+    }
+}
+
+/// First-user finding 10.
+#[test]
+fn who_is_about_to_fall_off_can_be_asked() {
+    let server = Estd::start();
+    enroll(&server, &["CN=renews", "CN=sleeps"]);
+    good("reenroll", server.est(&["reenroll", "--out", "device-0"]).output().unwrap());
+    let due = ["cert", "list", "--expires-within", "200d", "--subject"];
+    let both = |subject: &str| serials(&server.operator(&[&due[..], &[subject]].concat())).len();
+    assert_eq!((both("CN=renews"), both("CN=sleeps")), (2, 1));
+    let arguments = ["cert", "list", "--expires-within", "200d", "--without-successor"];
+    let listed = server.operator(&[&arguments[..], &["--account", "enroll"]].concat());
+    // The first certificate of the device that renewed has a successor; its second has none.
+    assert_eq!(serials(&listed).len(), 1, "{listed}");
+    assert!(listed.contains("CN=sleeps"), "{listed}");
+    let listed = server.operator(&[&arguments[..], &["--subject", "CN=*"]].concat());
+    assert_eq!(
+        serials(&listed).len(),
+        3,
+        "the server's own, the renewal and the sleeper: {listed}"
+    );
+    assert_eq!(server.operator(&["cert", "list", "--expires-before", "2026-01-01"]), "");
+}
+
+/// First-user finding 11: what was shown is what is revoked.
+#[test]
+fn certificates_are_revoked_by_pattern_list_and_prefix() {
+    let server = Estd::start();
+    enroll(&server, &["CN=gw-71", "CN=gw-72,O=Example", "CN=gw-8", "CN=x\\,CN=gw-7", "CN=gw-9"]);
+    let folder = server.folder.path();
+    let all = server.operator(&["cert", "list", "--account", "enroll"]);
+    let all = serials(&all);
+    assert_eq!(all.len(), 5);
+
+    // Nobody is there to confirm: nothing happens.
+    let (code, text) = try_operator(folder, &["cert", "revoke", "--subject", "CN=gw-7*"]);
+    assert_eq!((code, text.contains("--yes")), (Some(2), true), "{text}");
+    let (code, _) = try_operator(folder, &["cert", "revoke"]);
+    assert_eq!(code, Some(2));
+    let (code, _) = try_operator(folder, &["cert", "revoke", all[0], "--subject", "CN=*"]);
+    assert_eq!(code, Some(2));
+    assert_eq!(server.operator(&["cert", "list", "--revoked"]), "");
+
+    // The list of --dry-run is what --file reads; a pattern sees no display text.
+    let list = server.operator(&["cert", "revoke", "--subject", "CN=gw-7*", "--dry-run"]);
+    assert_eq!(serials(&list), all[..2], "{list}");
+    fs::write(server.path("list"), format!("# theft of Monday\n\n{list}0102030405 not there\n"))
+        .unwrap();
+    // One that comes later matches, and was not confirmed.
+    let late = ["enroll", "--user", "enroll", "--subject", "CN=gw-73", "--out", "late"];
+    good("enroll", server.est(&late).output().unwrap());
+    let from_list = ["cert", "revoke", "--file", "list", "--reason", "keyCompromise", "--yes"];
+    let done = estd(folder, &from_list).output().unwrap();
+    let (out, err) =
+        (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap());
+    assert_eq!(done.status.code(), Some(3), "done in part: {err}");
+    assert_eq!(serials(&out), all[..2], "{out}");
+    assert!(err.contains("0102030405: certificate 0102030405 does not exist"), "{err}");
+    assert!(err.contains("1 failed, 2 done"), "{err}");
+    let revoked = server.operator(&["cert", "list", "--revoked"]);
+    assert_eq!(serials(&revoked), all[..2], "{revoked}");
+
+    // Again: those stay as they are.
+    let again = estd(folder, &[&from_list[..], &["--json"]].concat()).output().unwrap();
+    let value: Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(again.status.code(), Some(3));
+    assert_eq!(value["revoked"].as_array().unwrap().len(), 2);
+    assert_eq!(value["revoked"][0]["before"], true);
+    assert_eq!(value["failed"][0]["kind"], "not-found");
+    let trail = fs::read_to_string(server.path("data/audit.jsonl")).unwrap();
+    assert_eq!(trail.matches("certificate.revoked").count(), 2);
+
+    // By the beginning of a serial number, by key, by account; then nothing is left.
+    server.operator(&["cert", "revoke", &all[2][..14], "--yes"]);
+    let key = server.path("device-3/cert.pem").display().to_string();
+    server.operator(&["cert", "revoke", "--key", &key, "--yes"]);
+    let left = server.operator(&["cert", "revoke", "--account", "enroll", "--yes"]);
+    assert_eq!(left.lines().count(), 2, "{left}");
+    let (out, err) = output(folder, &["cert", "revoke", "--account", "enroll", "--yes"]);
+    assert_eq!(out, "");
+    assert!(err.contains("no certificate matches that is not revoked already"), "{err}");
+
+    // The server's own is no device's.
+    let own = server.operator(&["cert", "list", "--state", "valid"]);
+    let (_, err) = output(folder, &["cert", "revoke", serials(&own)[0]]);
+    assert!(err.contains("estd server-certificate renew"), "{err}");
+}
+
+/// At a terminal the list is shown and its number has to be typed.
+#[test]
+fn a_terminal_is_asked_before_a_pattern_revokes() {
+    let server = Estd::start();
+    enroll(&server, &["CN=gw-1", "CN=gw-2"]);
+    let ask = |answer: &str| {
+        let line = format!("{} cert revoke --subject 'CN=gw-*'", env!("CARGO_BIN_EXE_estd"));
+        let mut script = Command::new("script");
+        script.args(["-qefc", &line, "/dev/null"]).current_dir(server.folder.path());
+        script.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = script.spawn().unwrap();
+        writeln!(child.stdin.take().unwrap(), "{answer}").unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = ask("y");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("CN=gw-2") && text.contains("Type 2 to revoke 2 certificates"), "{text}");
+    assert_eq!(server.operator(&["cert", "list", "--revoked"]), "");
+    let (code, text) = ask("2");
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(server.operator(&["cert", "list", "--revoked", "--json"]).lines().count(), 2);
 }

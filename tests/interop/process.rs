@@ -217,6 +217,20 @@ pub(crate) fn operator(folder: &Path, arguments: &[&str]) -> String {
     good(&format!("estd {arguments:?}"), output)
 }
 
+/// An operator's command, not started yet.
+pub(crate) fn estd(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+/// Standard output and standard error of an operator's command that has to succeed.
+pub(crate) fn output(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let output = estd(folder, arguments).output().unwrap();
+    let error = String::from_utf8(output.stderr.clone()).unwrap();
+    (good(&format!("estd {arguments:?}"), output), error)
+}
+
 /// The exit code of an operator's command, and what it says on standard error.
 pub(crate) fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));

@@ -1,86 +1,98 @@
-//! `estd cert`.
+//! `estd cert list` and `estd cert show`.
 
-use super::with_office;
+use super::{
+    args::ListArguments,
+    choose::{renewed, walk},
+    revoke, with_office,
+};
 use crate::{
     api,
     cli::{
         CertCommand, Context, Failure,
         output::{Table, json, line},
+        progress::Progress,
     },
     types::escaped_line,
+};
+use std::{
+    collections::HashSet,
+    io::{IsTerminal, stdout},
 };
 
 pub(in crate::cli) fn cert(context: &Context, command: CertCommand) -> Result<(), Failure> {
     match command {
-        CertCommand::List { subject, state, open, revoked, label, expires_before, limit } => {
-            let named = if open { Some("open") } else { revoked.then_some("revoked") };
-            let state = named.map(str::to_owned).or(state);
-            let query = api::CertificateQuery {
-                subject,
-                state,
-                label,
-                expires_before,
-                after: None,
-                limit: None,
-            };
-            list(context, query, limit)
-        }
+        CertCommand::List(arguments) => list(context, *arguments),
         CertCommand::Show { serial } => {
-            let entry = with_office(context, async |office| {
-                office.ask(api::ShowCertificate { serial }).await
-            })?;
+            let call = api::ShowCertificate { serial };
+            let entry = with_office(context, async |office| office.ask(call).await)?;
             if context.json { json(&entry) } else { show(&entry) }
         }
-        CertCommand::Revoke { serial, reason, comment } => {
-            let serials = vec![serial];
-            let call = api::Revoke { serials, reason: Some(reason.to_string()), comment };
-            let done = with_office(context, async |office| office.ask(call).await)?;
-            if let Some(failed) = done.failed.into_iter().next() {
-                return Err(failed.reason.into());
-            }
-            let Some(done) = done.revoked.into_iter().next() else {
-                return Err(Failure::new("the server's answer is empty", "see the server's log"));
-            };
-            if context.json {
-                return json(&done);
-            }
-            let before = if done.before { " before" } else { "" };
-            let api::Revoked { serial, subject, revoked, reason, .. } = &done;
-            let subject = escaped_line(subject);
-            line(&format!("{serial} ({subject}) was revoked{before} at {revoked}: {reason}"))
-        }
+        CertCommand::Revoke(arguments) => revoke::revoke(context, *arguments),
     }
 }
 
 /// Prints page by page, so that a million certificates need no more memory than a thousand.
-fn list(
-    context: &Context,
-    mut query: api::CertificateQuery,
-    limit: Option<usize>,
-) -> Result<(), Failure> {
-    const PAGE: usize = 1000;
+fn list(context: &Context, arguments: ListArguments) -> Result<(), Failure> {
+    let ListArguments {
+        conditions,
+        search,
+        state,
+        open,
+        revoked,
+        expires_before,
+        expires_within,
+        without_successor,
+        limit,
+        after,
+    } = arguments;
+    let named = if open { Some("open") } else { revoked.then_some("revoked") };
+    let state = named.map(str::to_owned).or(state);
+    let query = api::CertificateQuery {
+        search,
+        // Only what is issued can have a successor.
+        state: state.or_else(|| without_successor.then(|| "issued".to_owned())),
+        expires_before,
+        expires_within,
+        after,
+        ..conditions.query()?.unwrap_or_default()
+    };
     with_office(context, async |office| {
-        let mut left = limit.unwrap_or(usize::MAX);
-        let mut table = Table::new(["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"]);
-        while left > 0 {
-            query.limit = Some(left.min(PAGE));
-            let page = office.ask(query.clone()).await?;
-            left = left.saturating_sub(page.certificates.len());
+        // A walk of its own: the renewal of a certificate comes later in the list than it.
+        let renewed = if without_successor { renewed(office).await? } else { HashSet::new() };
+        let mut table = Table::new(TABLE);
+        let (mut shown, mut last) = (0, None);
+        let left = limit.unwrap_or(usize::MAX);
+        // Where rows go to the terminal, they are the progress.
+        let progress = (!stdout().is_terminal()).then(|| Progress::new("certificates", None));
+        let mut more = walk(office, query, left, progress, |mut page| {
+            page.retain(|entry| !renewed.contains(&entry.serial));
+            let count = page.len();
             if context.json {
-                page.certificates.iter().try_for_each(json)?;
+                page.iter().try_for_each(json)?;
             } else {
-                table.rows(page.certificates.iter().map(row).collect())?;
+                table.rows(page.iter().map(row).collect())?;
             }
-            query.after = page.next;
-            if query.after.is_none() {
-                break;
-            }
+            shown += count;
+            last = page.pop().map(|entry| entry.serial).or_else(|| last.take());
+            Ok(count)
+        })
+        .await?;
+        if shown == left {
+            more = more.and(last);
+        }
+        match more.filter(|_| limit.is_some()) {
+            Some(next) if context.json => json(&serde_json::json!({ "next": next }))?,
+            Some(next) => eprintln!("there may be more: --after {next}"),
+            None if shown == 0 && !context.json => eprintln!("no certificate matches"),
+            None => {}
         }
         Ok(())
     })
 }
 
-fn row(entry: &api::CertificateEntry) -> [String; 6] {
+pub(super) const TABLE: [&str; 6] = ["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"];
+
+pub(super) fn row(entry: &api::CertificateEntry) -> [String; 6] {
     let names = if entry.subject.is_empty() { entry.san.join(" ") } else { entry.subject.clone() };
     let label = entry.label.as_deref().unwrap_or("-");
     [&entry.serial, &entry.state, &entry.not_after, label, &entry.authenticated_by, &names]

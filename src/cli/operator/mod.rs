@@ -2,6 +2,8 @@
 
 pub(super) mod args;
 mod cert;
+mod choose;
+mod revoke;
 mod user;
 
 use super::{

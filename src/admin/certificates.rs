@@ -1,0 +1,202 @@
+//! Listing and showing certificates. By a walk through the store, in the order of issuance; each
+//! call looks at so many records at most, so that none takes long or holds many.
+
+use super::{Admin, Error, invalid, select::Selection, serial};
+use crate::{
+    api,
+    pki::Certificate,
+    store::{Filter, Issuance, State},
+    types::{Serial, Time},
+};
+use std::sync::Arc;
+
+/// Records that a call reads from the store at once.
+const PAGE: usize = 1000;
+
+/// Records that a call looks at before it answers with what it has.
+const LOOKED_AT: usize = 20_000;
+
+/// Digits of a beginning of a serial number at least.
+const PREFIX: usize = 4;
+
+/// Candidates that are named for a beginning that several serial numbers have.
+const CANDIDATES: usize = 10;
+
+impl Admin {
+    /// Lists certificates, a page at a time. A page may hold fewer than asked for, or none, and
+    /// still have a next one: the call has looked at enough records by then.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a condition; [`Error::Store`].
+    pub async fn certificates(
+        &self,
+        query: &api::CertificateQuery,
+    ) -> Result<api::Certificates, Error> {
+        let now = self.clock.now();
+        let selection = Selection::parse(query, now)?;
+        let limit = query.limit.unwrap_or(100);
+        if !(1..=PAGE).contains(&limit) {
+            return Err(invalid(limit, format!("the limit is 1 to {PAGE}")));
+        }
+        let mut walk = self.walk(selection.filter.clone(), query.after.as_deref())?;
+        let mut found: Vec<Arc<Issuance>> = Vec::new();
+        while let Some(page) = walk.page().await? {
+            for issuance in page {
+                if found.len() == limit {
+                    // There is more: the next page begins behind the last one found.
+                    let next = found.last().map(|last| last.intent.serial.to_string());
+                    return Ok(answer(&found, now, next));
+                }
+                if selection.matches(&issuance) {
+                    found.push(issuance);
+                }
+            }
+        }
+        Ok(answer(&found, now, walk.cursor()))
+    }
+
+    /// Lists the certificates that another one renews or rekeys: serial numbers, a page at a time.
+    /// A renewal counts if it is issued and not revoked.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for the cursor; [`Error::Store`].
+    pub async fn renewed(&self, call: &api::ListRenewed) -> Result<api::Renewed, Error> {
+        let filter = Filter { state: Some(State::Issued), ..Filter::default() };
+        let mut walk = self.walk(filter, call.after.as_deref())?;
+        let mut serials = Vec::new();
+        while let Some(page) = walk.page().await? {
+            let renewed = page.iter().filter_map(|issuance| issuance.intent.predecessor.as_ref());
+            serials.extend(renewed.map(ToString::to_string));
+        }
+        Ok(api::Renewed { serials, next: walk.cursor() })
+    }
+
+    fn walk(&self, filter: Filter, after: Option<&str>) -> Result<Walk<'_>, Error> {
+        let after = after.map(serial).transpose()?;
+        Ok(Walk { admin: self, filter, after, left: LOOKED_AT, ended: false })
+    }
+
+    /// Shows one certificate, by its serial number or the beginning of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the text is no serial number; [`Error::NotFound`];
+    /// [`Error::Ambiguous`]; [`Error::Store`].
+    pub async fn certificate(&self, text: &str) -> Result<api::CertificateEntry, Error> {
+        Ok(entry(&*self.find(text).await?, self.clock.now(), true))
+    }
+
+    async fn find(&self, text: &str) -> Result<Arc<Issuance>, Error> {
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        let digits = digits.to_ascii_lowercase();
+        let readable = digits.chars().all(|c| c.is_ascii_hexdigit()) && digits.len() <= 40;
+        if !readable || digits.is_empty() {
+            let shown: String = text.chars().take(64).collect();
+            return Err(invalid(
+                shown,
+                "it is no serial number; accepted: 2 to 40 hexadecimal digits, or 4 and more from \
+                 its beginning",
+            ));
+        }
+        // The least serial number with these digits at its beginning. If it is none, no other is.
+        let least =
+            if digits.len().is_multiple_of(2) { digits.clone() } else { digits.clone() + "0" };
+        let not_found = || Error::NotFound(format!("certificate {digits}"));
+        let Ok(least) = least.parse::<Serial>() else { return Err(not_found()) };
+        let mut found: Vec<_> = self.store.find(&least).await?.into_iter().collect();
+        if let [exact] = &found[..]
+            && digits.len().is_multiple_of(2)
+        {
+            return Ok(Arc::clone(exact));
+        }
+        if digits.len() < PREFIX {
+            return Err(not_found());
+        }
+        found.extend(self.store.list(&Filter::default(), Some(&least), CANDIDATES + 1).await?);
+        found.retain(|issuance| issuance.intent.serial.to_string().starts_with(&digits));
+        match &found[..] {
+            [] => Err(not_found()),
+            [one] => Ok(Arc::clone(one)),
+            several => {
+                let shown = several.iter().take(CANDIDATES).map(|one| {
+                    let intent = &one.intent;
+                    format!("{} ({})", intent.serial, intent.subject)
+                });
+                let mut candidates: Vec<String> = shown.collect();
+                if several.len() > CANDIDATES {
+                    candidates.push("more".to_owned());
+                }
+                Err(Error::Ambiguous { prefix: digits, candidates: candidates.join(", ") })
+            }
+        }
+    }
+}
+
+/// A walk through the store that ends after [`LOOKED_AT`] records.
+struct Walk<'a> {
+    admin: &'a Admin,
+    filter: Filter,
+    after: Option<Serial>,
+    left: usize,
+    ended: bool,
+}
+
+impl Walk<'_> {
+    /// The next records, or none: then [`Walk::cursor`] says whether there are more.
+    async fn page(&mut self) -> Result<Option<Vec<Arc<Issuance>>>, Error> {
+        if self.ended || self.left == 0 {
+            return Ok(None);
+        }
+        let page = self.admin.store.list(&self.filter, self.after.as_ref(), PAGE).await?;
+        self.left = self.left.saturating_sub(page.len());
+        self.ended = page.len() < PAGE;
+        if let Some(last) = page.last() {
+            self.after = Some(last.intent.serial.clone());
+        }
+        Ok(Some(page))
+    }
+
+    fn cursor(&self) -> Option<String> {
+        self.after.as_ref().filter(|_| !self.ended).map(ToString::to_string)
+    }
+}
+
+fn answer(found: &[Arc<Issuance>], now: Time, next: Option<String>) -> api::Certificates {
+    let certificates = found.iter().map(|one| entry(one, now, false)).collect();
+    api::Certificates { certificates, next }
+}
+
+fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntry {
+    let intent = &issuance.intent;
+    let state = match issuance.state {
+        State::Open => "open",
+        State::Void => "void",
+        State::Revoked => "revoked",
+        State::Issued if intent.not_after < now => "expired",
+        State::Issued => "valid",
+    };
+    let pem = (with_pem && !issuance.certificate.is_empty())
+        .then(|| Certificate::parse(&issuance.certificate).map(|one| one.to_pem()).ok())
+        .flatten();
+    api::CertificateEntry {
+        serial: intent.serial.to_string(),
+        state: state.to_owned(),
+        subject: intent.subject.clone(),
+        san: intent.san.clone(),
+        not_before: intent.not_before.to_string(),
+        not_after: intent.not_after.to_string(),
+        label: intent.label.as_ref().map(ToString::to_string),
+        profile: intent.profile.to_string(),
+        ca: intent.ca.to_string(),
+        operation: intent.operation.map(|operation| operation.to_string()),
+        actor: intent.actor.name.clone(),
+        authenticated_by: intent.actor.method.to_string(),
+        predecessor: intent.predecessor.as_ref().map(ToString::to_string),
+        spki_sha256: intent.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect(),
+        request: intent.request_id.to_string(),
+        begun: intent.begun.to_string(),
+        ended: issuance.ended.map(|moment| moment.to_string()),
+        revoked: issuance.revocation.map(|one| one.at.to_string()),
+        revocation_reason: issuance.revocation.map(|one| one.reason.to_string()),
+        pem,
+    }
+}
