@@ -66,7 +66,20 @@ impl fmt::Debug for Account {
     }
 }
 
-/// What a [`Client`] is made from. Start with [`ClientConfig::new`] and set what differs.
+/// By which HTTP scheme a password is proved, to a server that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PasswordScheme {
+    /// The best that the server's challenge offers. Costs one request without credentials, which the
+    /// server rejects.
+    #[default]
+    Offered,
+    /// Basic, with the first request; Digest if the server rejects that and offers Digest.
+    Basic,
+    /// Digest only: the password itself is never sent.
+    Digest,
+}
+
+/// What a [`Client`](crate::client::Client) is made from. Start with [`ClientConfig::new`] and set what differs.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// Where the server is.
@@ -77,8 +90,10 @@ pub struct ClientConfig {
     pub trust: Trust,
     /// Shown in the handshake when the server asks for a certificate.
     pub identity: Option<Identity>,
-    /// Proved with enrolments.
+    /// Proved with enrollments.
     pub account: Option<Account>,
+    /// By which scheme.
+    pub scheme: PasswordScheme,
     /// How long to wait.
     pub timeouts: Timeouts,
     /// The versions of TLS offered.
@@ -104,6 +119,7 @@ impl ClientConfig {
             trust,
             identity: None,
             account: None,
+            scheme: PasswordScheme::default(),
             timeouts: Timeouts::default(),
             tls: TlsVersions::default(),
             cipher_bits: 128,

@@ -116,9 +116,7 @@ impl Connection {
         .await?
         .map_err(|error| match tls_fault(&error) {
             Some(fault) => Error::Tls(fault),
-            None => Error::Tls(TlsFault::Other(format!(
-                "the connection broke during the handshake: {error}"
-            ))),
+            None => Error::Tls(TlsFault::Broken(error.to_string())),
         })?;
         let (recorded, session) = stream.get_mut();
         let binding = witness.binding(recorded, session);

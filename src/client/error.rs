@@ -109,6 +109,18 @@ impl Refusal {
         self.text.split_once(':').and_then(|(code, _)| code.parse().ok())
     }
 
+    /// The rule that rejected the request, if the text begins with one as that of estd does:
+    /// `csr.key-size: …`.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        let (rule, _) = self.text.split_once(':')?;
+        let (area, name) = rule.split_once('.')?;
+        let plain = |part: &str| {
+            !part.is_empty() && part.chars().all(|one| one.is_ascii_lowercase() || one == '-')
+        };
+        (plain(area) && plain(name)).then_some(rule)
+    }
+
     /// The request id, unless the text says it already, as that of estd does.
     fn untold_id(&self) -> Option<&String> {
         self.request_id.as_ref().filter(|id| !self.text.contains(id.as_str()))
@@ -156,6 +168,9 @@ pub enum TlsFault {
     /// The server refused the handshake.
     #[error("the server refused the handshake: {0}")]
     RefusedByServer(String),
+    /// The TCP connection ended during the handshake.
+    #[error("the connection broke during the handshake: {0}")]
+    Broken(String),
     /// The other side does not speak TLS.
     #[error("the server does not speak TLS on this port")]
     NotTls,
@@ -185,12 +200,15 @@ impl From<&rustls::Error> for TlsFault {
                 CertificateError::NotValidForNameContext { expected, presented } => {
                     Self::NameMismatch {
                         expected: expected.to_str().into_owned(),
-                        presented: presented.clone(),
+                        presented: presented.iter().map(|name| plain_name(name)).collect(),
                     }
                 }
                 CertificateError::InvalidPurpose
                 | CertificateError::InvalidPurposeContext { .. } => Self::Purpose,
-                _ => Self::Other(error.to_string()),
+                other => Self::Other(format!(
+                    "the server's certificate cannot be used: {}",
+                    why_unusable(other)
+                )),
             },
             rustls::Error::AlertReceived(alert) => Self::RefusedByServer(
                 match alert {
@@ -203,7 +221,7 @@ impl From<&rustls::Error> for TlsFault {
                     AlertDescription::CertificateRevoked => "the client certificate is revoked",
                     AlertDescription::ProtocolVersion => "it does not speak this version of TLS",
                     AlertDescription::HandshakeFailure => "no common algorithms",
-                    _ => return Self::RefusedByServer(format!("{alert:?}")),
+                    other => return Self::RefusedByServer(words(&format!("{other:?}"))),
                 }
                 .to_owned(),
             ),
@@ -211,6 +229,46 @@ impl From<&rustls::Error> for TlsFault {
             _ => Self::Other(error.to_string()),
         }
     }
+}
+
+/// Why a certificate cannot be used, in plain words.
+pub(super) fn why_unusable(fault: &CertificateError) -> String {
+    match fault {
+        CertificateError::BadEncoding => "it is not a certificate in DER".to_owned(),
+        CertificateError::UnhandledCriticalExtension => {
+            "it has a critical extension that est does not know".to_owned()
+        }
+        CertificateError::BadSignature => "its signature does not verify".to_owned(),
+        CertificateError::Revoked => "it is revoked".to_owned(),
+        // The name of the library's error, which says a rule of RFC 5280.
+        CertificateError::Other(inner) => match inner.0.to_string().as_str() {
+            "UnsupportedCertVersion" => {
+                "it is of X.509 version 1 or 2; version 3 is needed".to_owned()
+            }
+            "CaUsedAsEndEntity" => "it is the certificate of a CA, not of a server".to_owned(),
+            "EndEntityUsedAsCa" => "a certificate of its chain is not that of a CA".to_owned(),
+            other => words(other),
+        },
+        other => words(format!("{other:?}").split([' ', '(', '{']).next().unwrap_or_default()),
+    }
+}
+
+/// Turns the name of an error, such as `BadDerTime`, into words: `bad der time`.
+fn words(name: &str) -> String {
+    let mut text = String::new();
+    for character in name.chars() {
+        if character.is_uppercase() && !text.is_empty() && !text.ends_with(' ') {
+            text.push(' ');
+        }
+        text.extend(character.to_lowercase());
+    }
+    text
+}
+
+/// Takes the name out of `DnsName("est.example")`, as rustls writes it.
+fn plain_name(shown: &str) -> String {
+    let inner = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.map_or(shown, |name| name.trim_matches('"')).to_owned()
 }
 
 /// Finds the TLS error among the causes of another.
@@ -237,7 +295,7 @@ impl Error {
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Address { .. } => "write https://host:port",
-            Self::Config { .. } => return None,
+            Self::Config { .. } => "correct it and run the command again",
             Self::Connect { .. } => {
                 "check that the server runs, and the address, the port and the network"
             }
@@ -251,12 +309,13 @@ impl Error {
                     "check the clock of this device; if it is right, tell the server's operator"
                 }
                 TlsFault::NameMismatch { .. } => {
-                    "connect by one of these names, or have the name added to the server's \
-                     certificate"
+                    "connect by one of these names; or have the server's operator add this one to \
+                     [server.certificate] names in est.toml and restart the server"
                 }
                 TlsFault::RefusedByServer(_) => {
                     "check the certificate and the version of TLS that this device uses"
                 }
+                TlsFault::Broken(_) => "try again later; check that this is the port of the server",
                 TlsFault::NotTls => "check the port",
                 TlsFault::Purpose | TlsFault::Other(_) => "tell the server's operator",
             },
@@ -270,11 +329,11 @@ impl Error {
             }
             Self::Refused(refusal) => match refusal.status {
                 401 => "give credentials that the server knows: an account, or a certificate",
-                404 => "check the label",
+                404 => "check the label, and that the server offers this operation under it",
                 400 if refusal.code() == Some(Code::LinkingRequired) => {
                     "bind the request to its connection: est --link always"
                 }
-                429 | 503 => "try again later",
+                408 | 429 | 502..=504 => "try again later",
                 500.. => "tell the server's operator, with the request id",
                 _ => "change the request as the text says, or ask the server's operator",
             },
@@ -284,15 +343,98 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// Whether the same request may succeed later, and when the server would like to be asked.
+    /// Returns whether the same request may succeed later without a change, and when the server would
+    /// like to be asked.
+    ///
+    /// That holds for servers that cannot be reached, do not answer in time or break off, for
+    /// requests that await a decision, and for the statuses 408, 429, 502, 503 and 504.
     #[must_use]
     pub fn later(&self) -> Option<Option<Duration>> {
         match self {
             Self::Pending { retry_after, .. } => Some(*retry_after),
-            Self::Refused(refusal) if matches!(refusal.status, 429 | 503) => {
+            Self::Refused(refusal) if matches!(refusal.status, 408 | 429 | 502..=504) => {
                 Some(refusal.retry_after)
             }
+            Self::Connect { .. }
+            | Self::Timeout { .. }
+            | Self::Http(_)
+            | Self::Challenged
+            | Self::Tls(TlsFault::Broken(_)) => Some(None),
             _ => None,
         }
+    }
+
+    /// The id by which the server's operator finds the request in the log.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        match self {
+            Self::Pending { request_id, .. } => request_id.as_deref(),
+            Self::Refused(refusal) => refusal.request_id.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// One word for programs. It stays the same from version to version.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Address { .. } | Self::Config { .. } => "arguments",
+            Self::Connect { .. } => "unreachable",
+            Self::Timeout { .. } => "timeout",
+            Self::Tls(TlsFault::Broken(_)) | Self::Http(_) | Self::Challenged => "broken",
+            Self::Tls(_) => "tls",
+            Self::Fingerprint { .. } => "fingerprint",
+            Self::TooLong { .. } | Self::Malformed { .. } => "malformed",
+            Self::Refused(_) => "rejected",
+            Self::Pending { .. } => "pending",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{Error as TlsError, OtherError};
+    use std::sync::Arc;
+
+    /// First-user findings 16 and 26: no text of a library's `Debug` reaches a person.
+    #[test]
+    fn errors_of_certificates_are_told_in_words() {
+        let other = |name: &'static str| {
+            TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
+                io::Error::other(name),
+            ))))
+        };
+        for (error, expected) in [
+            (other("UnsupportedCertVersion"), "X.509 version 1 or 2"),
+            (other("CaUsedAsEndEntity"), "certificate of a CA"),
+            (other("PathLenConstraintViolated"), "path len constraint violated"),
+            (
+                TlsError::InvalidCertificate(CertificateError::BadEncoding),
+                "not a certificate in DER",
+            ),
+            (TlsError::InvalidCertificate(CertificateError::Revoked), "it is revoked"),
+            (
+                TlsError::AlertReceived(AlertDescription::InsufficientSecurity),
+                "insufficient security",
+            ),
+        ] {
+            let text = Error::Tls(TlsFault::from(&error)).to_string();
+            assert!(text.contains(expected), "{text}");
+            assert!(!text.contains("Other(") && !text.contains("Error"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_the_names_that_are_right() {
+        let fault = CertificateError::NotValidForNameContext {
+            expected: rustls::pki_types::ServerName::try_from("gateway.example").unwrap(),
+            presented: vec!["DnsName(\"localhost\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()],
+        };
+        let error = Error::Tls(TlsFault::from(&TlsError::InvalidCertificate(fault)));
+        let expected =
+            "the server's certificate is not for gateway.example but for localhost, 10.0.0.1";
+        assert_eq!(error.to_string(), format!("TLS: {expected}"));
+        assert!(error.remedy().unwrap().contains("[server.certificate] names"));
     }
 }

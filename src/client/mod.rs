@@ -28,12 +28,12 @@ pub(crate) mod replay;
 pub(crate) mod tests;
 
 pub use address::{DEFAULT_PORT, ServerAddress};
-pub use config::{Account, ClientConfig, Identity, Timeouts, TlsVersions};
+pub use config::{Account, ClientConfig, Identity, PasswordScheme, Timeouts, TlsVersions};
 pub use connection::{Connection, MAX_ANSWER, Response};
 pub use error::{Error, Refusal, TlsFault};
 pub use hyper::HeaderMap;
 pub use keygen::MadeKey;
-pub use pem::{certificates_from_pem, certificates_to_pem};
+pub use pem::{certificates_from_pem, certificates_to_pem, request_from_file};
 pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
 use crate::clock::Clock;
@@ -140,7 +140,7 @@ impl Client {
         let peer = Arc::new(Peer {
             server: config.server.clone(),
             label: config.label.clone(),
-            password: Password::new(config.account.clone())?,
+            password: Password::new(config.account.clone(), config.scheme)?,
             timeouts: config.timeouts,
             clock: Arc::clone(&config.clock),
             criteria,
@@ -284,7 +284,7 @@ impl Client {
         let peer = Arc::new(Peer {
             server: self.config.server.clone(),
             label,
-            password: Password::new(None)?,
+            password: Password::new(None, PasswordScheme::Offered)?,
             timeouts: self.config.timeouts,
             clock: Arc::clone(&self.config.clock),
             criteria: Arc::clone(&self.peer.criteria),

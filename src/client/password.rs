@@ -1,10 +1,10 @@
 //! How the client proves its password: by the best scheme that the server offers.
 //!
-//! Nothing is sent before the server was heard, so that a server which offers Digest never sees the
-//! password itself.
+//! By default nothing is sent before the server's challenge has arrived, so that a server which offers
+//! Digest never sees the password itself. [`PasswordScheme`] chooses otherwise.
 
 use crate::{
-    client::{Account, Error},
+    client::{Account, Error, PasswordScheme},
     digest::{Algorithm, Challenge, Target},
 };
 use aws_lc_rs::rand;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 /// An account, if there is one, and the scheme that the server was heard to offer.
 pub(super) struct Password {
     account: Option<Account>,
+    wanted: PasswordScheme,
     scheme: Mutex<Option<Scheme>>,
 }
 
@@ -26,7 +27,7 @@ enum Scheme {
 }
 
 impl Password {
-    pub(super) fn new(account: Option<Account>) -> Result<Self, Error> {
+    pub(super) fn new(account: Option<Account>, wanted: PasswordScheme) -> Result<Self, Error> {
         let fault = |why: &str| Err(Error::Config { what: "the account", why: why.to_owned() });
         if let Some(account) = &account {
             if account.name.contains(':') {
@@ -36,7 +37,8 @@ impl Password {
                 return fault("name or password holds control characters (RFC 7617 §2)");
             }
         }
-        Ok(Self { account, scheme: Mutex::default() })
+        let known = (wanted == PasswordScheme::Basic).then_some(Scheme::Basic);
+        Ok(Self { account, wanted, scheme: Mutex::new(known) })
     }
 
     fn scheme(&self) -> MutexGuard<'_, Option<Scheme>> {
@@ -86,11 +88,13 @@ impl Password {
         let offered: Vec<Challenge> = fields().flat_map(Challenge::parse).collect();
         let by = |algorithm| offered.iter().find(|one| one.algorithm == algorithm);
         let best = by(Algorithm::Sha256).or_else(|| by(Algorithm::Md5)).cloned();
-        let basic = fields().any(|field| {
-            let name = field.trim_start().get(..5);
-            name.is_some_and(|name| name.eq_ignore_ascii_case("basic"))
-                || field.to_ascii_lowercase().contains(", basic ")
-        });
+        let basic = self.wanted != PasswordScheme::Digest;
+        let basic = basic
+            && fields().any(|field| {
+                let name = field.trim_start().get(..5);
+                name.is_some_and(|name| name.eq_ignore_ascii_case("basic"))
+                    || field.to_ascii_lowercase().contains(", basic ")
+            });
         let mut scheme = self.scheme();
         let before = scheme.take();
         let again = match (&before, &best) {
@@ -103,7 +107,10 @@ impl Password {
         *scheme = match best {
             Some(challenge) => Some(Scheme::Digest(challenge, 0)),
             // A server of before RFC 7235 may name no scheme at all.
-            None if basic || fields().next().is_none() => Some(Scheme::Basic),
+            None if basic => Some(Scheme::Basic),
+            None if fields().next().is_none() && self.wanted != PasswordScheme::Digest => {
+                Some(Scheme::Basic)
+            }
             None => before,
         };
         again && scheme.is_some()
@@ -120,8 +127,12 @@ mod tests {
     const TARGET: Target<'_> = Target { method: "POST", uri: "/" };
 
     fn password() -> Password {
+        by(PasswordScheme::Offered)
+    }
+
+    fn by(wanted: PasswordScheme) -> Password {
         let password = Zeroizing::new("secret".to_owned());
-        Password::new(Some(Account { name: "device".to_owned(), password })).unwrap()
+        Password::new(Some(Account { name: "device".to_owned(), password }), wanted).unwrap()
     }
 
     fn offering(fields: &[&str]) -> HeaderMap {
@@ -168,6 +179,30 @@ mod tests {
         let password = password();
         assert!(password.hear(&offering(&[BASIC]), false));
         assert!(password.hear(&offering(&[SHA256]), true), "it offers better now");
+        assert!(field(&password).starts_with("Digest "));
+    }
+
+    /// First-user finding 14.
+    #[test]
+    fn basic_goes_with_the_first_request_where_it_was_chosen() {
+        let password = by(PasswordScheme::Basic);
+        assert!(!password.waits());
+        assert!(field(&password).starts_with("Basic "));
+        assert!(!password.hear(&offering(&[BASIC]), true), "the password is wrong");
+        let password = by(PasswordScheme::Basic);
+        assert!(password.hear(&offering(&[SHA256]), true));
+        assert!(field(&password).starts_with("Digest "));
+    }
+
+    #[test]
+    fn the_password_is_never_sent_where_digest_was_chosen() {
+        for offered in [&[BASIC][..], &[]] {
+            let password = by(PasswordScheme::Digest);
+            assert!(!password.hear(&offering(offered), false));
+            assert!(password.field(TARGET).unwrap().is_none());
+        }
+        let password = by(PasswordScheme::Digest);
+        assert!(password.hear(&offering(&[BASIC, SHA256]), false));
         assert!(field(&password).starts_with("Digest "));
     }
 

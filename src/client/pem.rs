@@ -30,3 +30,19 @@ pub fn certificates_to_pem<'a>(certificates: impl IntoIterator<Item = &'a [u8]>)
         })
         .collect()
 }
+
+/// Reads a CSR (PKCS#10) from a file: PEM, with or without text around it, or DER.
+///
+/// # Errors
+/// Text that says what is wrong.
+pub fn request_from_file(octets: &[u8]) -> Result<Vec<u8>, String> {
+    if octets.first() == Some(&0x30) {
+        return Ok(octets.to_vec());
+    }
+    let (label, der) = der::pem::decode_vec(octets)
+        .map_err(|fault| format!("it is neither DER nor PEM: {fault}"))?;
+    if !label.ends_with("CERTIFICATE REQUEST") {
+        return Err(format!("it holds a {label}, not a CERTIFICATE REQUEST"));
+    }
+    Ok(der)
+}

@@ -37,7 +37,7 @@ extendedKeyUsage = clientAuth
 const ASKED: &str = "MCkGCSqGSIb3DQEJBzARBgkqhkiG9w0BAQExBAICEAAGCSqGSIb3DQEBCw==";
 
 /// `/cacerts`, `/csrattrs` (with the label `asks`), `/simpleenroll` and `/simplereenroll` over TLS. Labels choose how it misbehaves:
-/// `busy`, `pending` (the first time), `other-key`. The label `factory` has the CA of that name, and
+/// `busy`, `many`, `pending` (the first time), `other-key`. The label `factory` has the CA of that name, and
 /// `/cacerts` there holds nothing else; under `both` it holds the server's root as well.
 pub(crate) struct CannedServer {
     pub(crate) port: u16,
@@ -243,6 +243,7 @@ async fn answer(
     }
     Ok(match path.split('/').nth(3).unwrap() {
         "busy" => refuse(503, "3600"),
+        "many" => refuse(429, "3600"),
         "pending" if !repeated => refuse(202, "1"),
         "other-key" => certs_only("-certfile issuing.pem"),
         "garbage" => hyper::Response::new(Full::new("<html>".into())),

@@ -1,6 +1,7 @@
 //! Whether the server is the right one (RFC 7030 §3.6 and §4.1.1).
 
 use crate::client::Error;
+use crate::client::error::why_unusable;
 use crate::clock::Clock;
 use crate::pki::CertificateFields;
 use const_oid::ObjectIdentifier;
@@ -32,6 +33,16 @@ pub enum Trust {
     /// before it trusts anybody, finds that certificate, and then checks the very connection that
     /// it came over (RFC 7030 §4.1.1, with the fingerprint in place of the human).
     Fingerprint([u8; 32]),
+}
+
+impl Trust {
+    /// Checks that a set has an anchor, and that each anchor can verify a server.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if not.
+    pub fn check(set: &[Vec<u8>]) -> Result<(), Error> {
+        Anchors::sort(&[set.to_vec()], false).map(|_| ())
+    }
 }
 
 /// SHA-256 over the DER of a certificate.
@@ -133,7 +144,10 @@ impl Anchors {
         for anchor in anchors {
             roots.add(CertificateDer::from(anchor.clone())).map_err(|error| Error::Config {
                 what: "a trust anchor",
-                why: error.to_string(),
+                why: match &error {
+                    rustls::Error::InvalidCertificate(fault) => why_unusable(fault),
+                    other => other.to_string(),
+                },
             })?;
         }
         if roots.is_empty() {

@@ -18,7 +18,7 @@ const STANDING_FOR: [&str; 4] =
 
 /// Sections that are no client's.
 const ABOUT: [&str; 3] =
-    ["Before you start", "What each client can do", "Clients that were not tried"];
+    ["Before you start", "What each client can do", "Clients that no test runs"];
 
 /// The lines of a section up to the next heading of the same level or above.
 fn section<'a>(text: &'a str, heading: &str) -> &'a str {

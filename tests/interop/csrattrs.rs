@@ -321,7 +321,14 @@ fn est_does_what_csrattrs_asks() {
     for label in ["", "off"] {
         let label: &[&str] = if label.is_empty() { &[] } else { &["--label", label] };
         let out = format!("plain{}", label.len());
-        good("csrattrs", est(&[&["csrattrs"], label].concat()));
+        let asked = est(&[&["csrattrs"], label].concat());
+        if label.is_empty() {
+            good("csrattrs", asked);
+        } else {
+            // 404 may also stand for a label that does not exist.
+            assert_eq!(asked.status.code(), Some(1));
+            assert!(String::from_utf8_lossy(&asked.stderr).contains("no label \"off\""));
+        }
         let call = ["enroll", "--subject", "CN=d", "--user", "enroll", "--out", &out];
         good("enroll", est(&[&call[..], label].concat()));
     }

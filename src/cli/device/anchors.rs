@@ -37,11 +37,11 @@ impl Anchors {
         let (ca, server) = (folder.join("ca.pem"), folder.join("server-ca.pem"));
         let mut trusted = Vec::new();
         if let Some(path) = &common.cacert {
-            trusted.push(certificates_from_pem(&files::read(path)?)?);
+            trusted.push(usable(path, &files::read(path)?)?);
         } else if common.fingerprint.is_none() {
             for path in [&server, &ca] {
                 if let Some(pem) = files::read_if_there(path)? {
-                    trusted.push(certificates_from_pem(&pem)?);
+                    trusted.push(usable(path, &pem)?);
                 }
             }
             if trusted.is_empty() {
@@ -78,22 +78,27 @@ impl Anchors {
         bag: Vec<Vec<u8>>,
     ) -> Result<(), FileError> {
         let pinned = client.pinned().map(<[u8]>::to_vec);
-        self.keep_all(&CaCertificates { bag, server: connection.server_chain(), pinned })
+        let answer = CaCertificates { bag, server: connection.server_chain(), pinned };
+        self.keep_all(&answer).map(|_| ())
     }
 
     /// Keeps CA certificates, and the server's anchors beside them if they are others.
     ///
+    /// Returns the file of the server's anchors, if there is one.
+    ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn keep_all(&self, answer: &CaCertificates) -> Result<(), FileError> {
+    pub(super) fn keep_all(&self, answer: &CaCertificates) -> Result<Option<&Path>, FileError> {
         let CaCertificates { bag, server, pinned } = answer;
         if server.leads_to(bag) {
             write(&self.ca, bag)?;
-            return files::remove(&self.server);
+            files::remove(&self.server)?;
+            return Ok(None);
         }
         // The anchors of the server first: power may fail between the two files.
         write(&self.server, &self.of_server(server, pinned.as_ref()))?;
-        write(&self.ca, bag)
+        write(&self.ca, bag)?;
+        Ok(Some(&self.server))
     }
 
     /// Keeps the server's anchors where `/cacerts` gave nothing, so that the next run has some.
@@ -120,6 +125,15 @@ impl Anchors {
         let sufficient = self.trusted.iter().find(|set| server.leads_to(set));
         sufficient.cloned().unwrap_or_else(|| self.trusted.concat())
     }
+}
+
+/// Reads anchors that can verify a server.
+fn usable(path: &Path, pem: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    let remedy = "give the CA certificates of the server in PEM form";
+    let unusable = |error| Failure::from(error).about(path).with_remedy(remedy);
+    let anchors = certificates_from_pem(pem).map_err(unusable)?;
+    Trust::check(&anchors).map_err(unusable)?;
+    Ok(anchors)
 }
 
 /// Writes certificates unless the file holds just them: a device checks its anchors often, and its

@@ -1,17 +1,20 @@
 //! `est cacerts` (RFC 7030 §4.1).
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
-    options::{Common, config},
-    outcome::say,
+    lock::Lock,
+    options::{Common, client},
+    patience::Patience,
 };
 use crate::{
-    client::{Client, certificates_to_pem, fingerprint, show_fingerprint},
+    client::{certificates_to_pem, fingerprint, show_fingerprint},
+    clock::Clock,
     pki::CertificateFields,
 };
 use clap::Args;
-use std::{io::Write, path::PathBuf};
+use serde_json::json;
+use std::{fmt::Write, path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
 pub(super) struct CaCerts {
@@ -20,30 +23,51 @@ pub(super) struct CaCerts {
     /// Folder for ca.pem.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Print the PEM instead of writing ca.pem.
+    /// Print the certificates in PEM instead of writing files.
     #[arg(long)]
     print: bool,
 }
 
-pub(super) async fn cacerts(command: CaCerts) -> Result<(), Failure> {
+pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
     let anchors = Anchors::read(&command.out, &command.common)?;
-    let client = Client::new(config(&command.common, &anchors))?;
-    let answer = client.cacerts().await?;
-    let bag = &answer.bag;
-    if command.print {
-        let pem = certificates_to_pem(bag.iter().map(Vec::as_slice));
-        let _ = std::io::stdout().write_all(pem.as_bytes());
-        return Ok(());
-    }
-    anchors.keep_all(&answer)?;
-    for certificate in bag {
+    let client = client(command.common.config(&anchors, clock))?;
+    let mut patience = Patience::new(command.common.max_wait);
+    let answer = loop {
+        match client.cacerts().await {
+            Ok(answer) => break answer,
+            Err(error) => patience.wait(error).await?,
+        }
+    };
+    let mut text = String::new();
+    let mut listed = Vec::new();
+    for certificate in &answer.bag {
         let fields = CertificateFields::parse(certificate)?;
-        say(format_args!(
-            "{} SHA256:{}",
-            fields.subject_text(),
-            show_fingerprint(&fingerprint(certificate))
-        ));
+        let (subject, sha256) =
+            (fields.subject_text(), show_fingerprint(&fingerprint(certificate)));
+        let _ = writeln!(text, "{subject} SHA256:{sha256}");
+        listed.push(json!({
+            "subject": subject,
+            "sha256": sha256,
+            "not_after": fields.not_after.to_string(),
+        }));
     }
-    say(format_args!("{} written", anchors.ca.display()));
-    Ok(())
+    let pem = certificates_to_pem(answer.bag.iter().map(Vec::as_slice));
+    if command.print {
+        let json = json!({ "command": "cacerts", "certificates": listed, "pem": pem });
+        return Ok(Report::new(pem, json));
+    }
+    let lock = Lock::acquire(&command.out)?;
+    let server = anchors.keep_all(&answer)?;
+    drop(lock);
+    let _ = writeln!(text, "{} written", anchors.ca.display());
+    if let Some(server) = server {
+        let _ = writeln!(text, "{} holds the anchors of the server", server.display());
+    }
+    let json = json!({
+        "command": "cacerts",
+        "certificates": listed,
+        "ca": anchors.ca.display().to_string(),
+        "server_ca": server.map(|path| path.display().to_string()),
+    });
+    Ok(Report::new(text, json))
 }

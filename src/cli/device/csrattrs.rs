@@ -1,21 +1,22 @@
 //! `est csrattrs` (RFC 7030 §4.5), and what enrolments make of the answer.
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
-    options::{Common, config},
-    outcome::{note, say},
-    request::wait,
+    options::{Common, client},
+    outcome::note,
+    patience::Patience,
 };
 use crate::{
     client::{Client, Error},
+    clock::Clock,
     pki::{CsrAttrs, CsrBuilder, PrivateKey, csrattrs::Key, oid},
     types::KeyKind,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
-use std::{path::PathBuf, time::Duration};
-use tokio::time::Instant;
+use serde_json::json;
+use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
 pub(super) struct Csrattrs {
@@ -29,55 +30,76 @@ pub(super) struct Csrattrs {
     print: bool,
 }
 
-pub(super) async fn csrattrs(command: Csrattrs) -> Result<(), Failure> {
+pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
     let anchors = Anchors::read(&command.out, &command.common)?;
-    let client = Client::new(config(&command.common, &anchors))?;
-    let answer = match client.connect().await?.csrattrs().await {
-        Err(Error::Refused(refusal)) if matches!(refusal.status, 404 | 501) => {
-            say("the server does not say what it asks of a request");
-            return Ok(());
+    let client = client(command.common.config(&anchors, clock))?;
+    let mut patience = Patience::new(command.common.max_wait);
+    let answer = loop {
+        let outcome = async { client.connect().await?.csrattrs().await }.await;
+        match outcome {
+            Ok(answer) => break Some(answer),
+            Err(error) if not_offered(&error) => match &command.common.label {
+                None => break None,
+                Some(label) => {
+                    let what =
+                        format!("the server has no label \"{label}\", or no csrattrs under it");
+                    return Err(Failure { what: format!("{what}: {error}"), ..error.into() });
+                }
+            },
+            Err(error) => patience.wait(error).await?,
         }
-        other => other?,
     };
-    let asked = match &answer {
+    let offered = answer.is_some();
+    let der = answer.flatten();
+    let asked = match &der {
         Some(der) => CsrAttrs::parse(der).map_err(unreadable)?,
         None => CsrAttrs::default(),
     };
-    if asked.is_empty() {
-        say("the server asks for nothing in particular");
-    } else {
-        say("the server asks of a request:");
-        for line in asked.lines() {
-            say(format_args!("  {line}"));
-        }
+    let lines: Vec<String> = asked.lines();
+    let mut text = match (offered, lines.is_empty()) {
+        (false, _) => "the server does not say what it asks of a request".to_owned(),
+        (true, true) => "the server asks for nothing in particular".to_owned(),
+        (true, false) => format!("the server asks of a request:\n  {}", lines.join("\n  ")),
+    };
+    let der = der.map(|der| STANDARD.encode(der));
+    if let Some(der) = der.as_ref().filter(|_| command.print) {
+        text = format!("{text}\n{der}");
     }
-    if let Some(der) = answer.filter(|_| command.print) {
-        say(STANDARD.encode(der));
-    }
-    Ok(())
+    let json =
+        json!({ "command": "csrattrs", "offered": offered, "asked": lines, "attributes": der });
+    Ok(Report::new(text, json))
+}
+
+/// RFC 7030 §4.5.2: 404 stands for a server without `/csrattrs`. It also stands for a wrong label.
+fn not_offered(error: &Error) -> bool {
+    matches!(error, Error::Refused(refusal) if matches!(refusal.status, 404 | 501))
 }
 
 fn unreadable(fault: crate::pki::Error) -> Failure {
-    Failure::new(fault, "tell the server's operator; enrol with --no-csrattrs meanwhile")
+    Failure::new(
+        format_args!("the server's answer to csrattrs cannot be read: {fault}"),
+        "tell the server's operator; enroll with --no-csrattrs meanwhile",
+    )
 }
 
 /// What the server asks of a request. That it does not say, or not in a way that can be read, keeps
 /// nobody from enrolling (RFC 7030 §4.5.2).
-pub(super) async fn asked(client: &Client, max_wait: Duration) -> Result<CsrAttrs, Failure> {
-    let end = Instant::now() + max_wait;
+pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<CsrAttrs, Failure> {
     let fault = loop {
-        let mut connection = client.connect().await?;
-        match connection.csrattrs().await {
+        let outcome = async { client.connect().await?.csrattrs().await }.await;
+        match outcome {
             Ok(None) => return Ok(CsrAttrs::default()),
             Ok(Some(der)) => match CsrAttrs::parse(&der) {
                 Ok(asked) => return Ok(asked),
                 Err(fault) => break fault.to_string(),
             },
-            Err(Error::Refused(refusal)) if matches!(refusal.status, 404 | 501) => {
-                return Ok(CsrAttrs::default());
+            Err(error) if not_offered(&error) => return Ok(CsrAttrs::default()),
+            Err(error @ (Error::Refused(_) | Error::Malformed { .. } | Error::TooLong { .. }))
+                if error.later().is_none() =>
+            {
+                break error.to_string();
             }
-            Err(fault) if fault.later().is_some() => wait(fault, end).await?,
-            Err(fault) => break fault.to_string(),
+            Err(error) => patience.wait(error).await?,
         }
     };
     note(format_args!("going on without what the server asks of a request: {fault}"));

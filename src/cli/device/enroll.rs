@@ -1,21 +1,27 @@
 //! `est enroll` (RFC 7030 §4.2.1).
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
     csrattrs,
     files::{self, Pair},
-    options::{Common, Credentials, Names, Shown, account, config, passphrase},
+    lock::Lock,
+    options::{Common, Credentials, Link, Names, Shown, account, client, passphrase, private_key},
     outcome::note,
-    request::{Wish, ask, finished, new_key, put},
+    patience::Patience,
+    request::{Wish, ask, finished, new_key, put, report},
 };
 use crate::{
-    client::Client,
-    pki::{CsrAttrs, PrivateKey},
+    client::request_from_file,
+    clock::Clock,
+    pki::{CsrAttrs, PrivateKey, request_public_key_spki},
     types::{KeyKind, Operation},
 };
 use clap::Args;
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
@@ -26,19 +32,27 @@ pub(super) struct Enroll {
     credentials: Credentials,
     #[command(flatten)]
     names: Names,
-    /// The kind of key to make: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
+    /// The kind of key to generate: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
     /// [default: what the server asks for, otherwise p-256].
     #[arg(long, value_name = "KIND", conflicts_with = "key")]
     key_type: Option<KeyKind>,
     /// Do not ask the server what the request has to hold (/csrattrs).
     #[arg(long)]
     no_csrattrs: bool,
-    /// Use this key; none is made or written.
+    /// Use this key; none is generated or written.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Send this CSR, PEM or DER, whose key stays elsewhere: in a secure element, for example. Only
+    /// the certificate is written.
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["key", "key_type", "subject", "san", "no_csrattrs"]
+    )]
+    csr: Option<PathBuf>,
     #[command(flatten)]
     shown: Shown,
-    /// Folder for key.pem, cert.pem and ca.pem.
+    /// Folder for key.pem, cert.pem and ca.pem; docs/est.md describes its files.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
     /// Replace a key and a certificate that are there, once the new certificate has come.
@@ -46,7 +60,13 @@ pub(super) struct Enroll {
     force: bool,
 }
 
-pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
+/// What is sent: a request that is built for a key, or one that was made elsewhere.
+enum Sent {
+    Built { asked: Box<CsrAttrs>, key: PrivateKey, waiting: bool },
+    Ready(Vec<u8>),
+}
+
+pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
@@ -56,14 +76,18 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
         certificate: command.out.join("cert.pem"),
     };
     // Everything that can be wrong with the call is looked at before a file changes.
-    let mut config = config(&command.common, &anchors);
-    let request = command.names.request()?;
+    let mut config = command.common.config(&anchors, clock);
+    let ready = command.csr.as_deref().map(|path| csr(path, &command, &pair)).transpose()?;
+    let request = ready.is_none().then(|| command.names.request()).transpose()?;
     config.identity = command.shown.identity(passphrase)?;
     config.account = account;
-    let client = Client::new(config)?;
+    config.scheme = command.credentials.scheme();
+    let client = client(config)?;
+    let mut patience = Patience::new(command.common.max_wait);
 
-    if finished(&pair, passphrase)? {
-        return Ok(());
+    let _lock = Lock::acquire(&command.out)?;
+    if let Some(report) = finished("enroll", &pair, passphrase)? {
+        return Ok(report);
     }
     let has_certificate = files::read_if_there(&pair.certificate)?.is_some();
     if has_certificate && !command.force {
@@ -73,39 +97,92 @@ pub(super) async fn enroll(command: Enroll) -> Result<(), Failure> {
              certificate with --force",
         ));
     }
-    let kept = command.key.is_some();
-    let present = files::read_if_there(&pair.key)?;
-    if kept && present.is_none() {
+    let sent = match ready {
+        Some(csr) => Sent::Ready(csr),
+        None => {
+            let asked = match command.no_csrattrs {
+                true => CsrAttrs::default(),
+                false => csrattrs::asked(&client, &mut patience).await?,
+            };
+            let (key, waiting) = key(&command, &pair, &asked, passphrase)?;
+            Sent::Built { asked: Box::new(asked), key, waiting }
+        }
+    };
+    let operation = Operation::SimpleEnroll;
+    let (patience, link) = (&mut patience, command.credentials.link);
+    match (sent, request) {
+        (Sent::Built { asked, key, waiting }, Some(request)) => {
+            let request = csrattrs::answering(request, &asked, &key)?;
+            let linking_asked = asked.asks_for_linking();
+            let wish = Wish { request, key: &key, link, linking_asked };
+            let csr = |binding: &_| wish.csr(binding);
+            let certificate = ask(&client, operation, &anchors, patience, csr).await?;
+            put("enroll", &pair, &certificate, waiting, passphrase)
+        }
+        (Sent::Built { .. }, None) => {
+            Err(Failure::wrong_call("no name is asked for", "see --help"))
+        }
+        (Sent::Ready(csr), _) => {
+            let csr = |_: &_| Ok(csr.clone());
+            let certificate = ask(&client, operation, &anchors, patience, csr).await?;
+            put("enroll", &pair, &certificate, false, None)?;
+            report("enroll", "", &pair, None, &certificate)
+        }
+    }
+}
+
+/// Reads a CSR that was made elsewhere.
+fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
+    if command.credentials.link == Link::Always {
         return Err(Failure::wrong_call(
-            format_args!("there is no key {}", pair.key.display()),
-            "give the file of a private key, or leave --key away to make one",
+            "a CSR that was made elsewhere cannot be bound to this connection",
+            "leave --link away, or have est build the request",
         ));
     }
-    let asked = match command.no_csrattrs {
-        true => CsrAttrs::default(),
-        false => csrattrs::asked(&client, command.credentials.max_wait).await?,
-    };
-    let kind = command.key_type.or_else(|| csrattrs::kind(&asked));
-    let (key, waiting) = match present {
-        Some(pem) if kept || !command.force => {
-            let key = PrivateKey::from_pem(Zeroizing::new(pem), passphrase)?;
-            if let Some(wanted) = command.key_type.filter(|wanted| *wanted != key.kind()) {
-                return Err(Failure::new(
-                    format_args!("{} is a {} key, not {wanted}", pair.key.display(), key.kind()),
-                    "leave --key-type away to continue with this key, or replace it with --force",
-                ));
-            }
-            if !kept {
-                note(format_args!("continuing with the key in {}", pair.key.display()));
-            }
-            (key, false)
-        }
-        Some(_) => (new_key(&pair.new_key(), kind, passphrase)?, true),
-        None => (new_key(&pair.key, kind, passphrase)?, false),
-    };
-    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
-    let request = csrattrs::answering(request, &asked, &key)?;
-    let wish = Wish { request, key: &key, link, linking_asked: asked.asks_for_linking() };
-    let certificate = ask(&client, Operation::SimpleEnroll, &wish, &anchors, max_wait).await?;
-    put(&pair, &certificate, waiting, passphrase)
+    let remedy = "give a CSR (PKCS#10) in PEM or DER";
+    let unusable = |why: String| Failure::file(path, why, remedy);
+    let csr = request_from_file(&files::read(path)?).map_err(unusable)?;
+    let spki = request_public_key_spki(&csr).map_err(|error| unusable(error.to_string()))?;
+    // A certificate beside another key would be of no use to the next renewal.
+    let beside = files::read_if_there(&pair.key)?
+        .and_then(|pem| PrivateKey::from_pem(Zeroizing::new(pem), None).ok())
+        .and_then(|key| key.public_key_spki_der().ok());
+    if beside.is_some_and(|beside| beside != spki) {
+        return Err(Failure::file(
+            &pair.key,
+            format_args!("it is not the key of {}", path.display()),
+            "choose another folder with --out",
+        ));
+    }
+    Ok(csr)
+}
+
+/// The key to enroll, and whether it waits beside one that is there.
+fn key(
+    command: &Enroll,
+    pair: &Pair,
+    asked: &CsrAttrs,
+    passphrase: Option<&str>,
+) -> Result<(PrivateKey, bool), Failure> {
+    let kept = command.key.is_some();
+    let kind = command.key_type.or_else(|| csrattrs::kind(asked));
+    let present = kept || files::read_if_there(&pair.key)?.is_some();
+    if !present {
+        return Ok((new_key(&pair.key, kind, passphrase)?, false));
+    }
+    if !kept && command.force {
+        return Ok((new_key(&pair.new_key(), kind, passphrase)?, true));
+    }
+    let key = private_key(&pair.key, passphrase)?;
+    if let Some(wanted) = command.key_type.filter(|wanted| *wanted != key.kind()) {
+        return Err(Failure::file(
+            &pair.key,
+            format_args!("it is a {} key, not {wanted}", key.kind()),
+            "leave --key-type away to continue with this key, or replace it with --force",
+        ));
+    }
+    if !kept {
+        note(format_args!("continuing with the key in {}", pair.key.display()));
+    }
+    Ok((key, false))
 }

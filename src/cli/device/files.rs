@@ -35,6 +35,32 @@ pub(super) struct FileError {
     source: io::Error,
 }
 
+impl FileError {
+    pub(super) fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// What the person at the device can do about it.
+    pub(super) fn remedy(&self) -> &'static str {
+        use io::ErrorKind::{
+            IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+            StorageFull,
+        };
+        match self.source.kind() {
+            NotFound => "name a file that exists",
+            PermissionDenied => {
+                "run est as the owner of the file and its folder, or correct their permissions"
+            }
+            StorageFull => "make room on the disk, then run the command again",
+            ReadOnlyFilesystem => {
+                "choose a folder on a file system that can be written, with --out"
+            }
+            IsADirectory | NotADirectory => "name a file; a folder is in its place, or on its way",
+            _ => "check the file, its folder and the disk",
+        }
+    }
+}
+
 fn fault(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| FileError { verb, path: path.to_owned(), source }
 }
@@ -82,6 +108,13 @@ pub(super) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileErr
     }
     written.map_err(fault("write", path))?;
     sync_folder(path)
+}
+
+/// Opens the lock file of a folder, which is created if need be.
+pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
+    make_folder(folder(path)).map_err(fault("make the folder of", path))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600).open(path).map_err(fault("open", path))
 }
 
 /// Removes a file that may be absent, durably.

@@ -1,12 +1,13 @@
 //! What more than one command of `est` is told: the server, whom to trust, who asks, for what names.
 
-use super::{Failure, anchors::Anchors, files};
+use super::{Failure, anchors::Anchors, files, outcome::WRONG_CALL};
 use crate::{
     client::{
-        Account, ClientConfig, Identity, ServerAddress, TlsVersions, certificates_from_pem,
-        parse_fingerprint,
+        Account, Client, ClientConfig, Identity, PasswordScheme, ServerAddress, TlsVersions,
+        certificates_from_pem, parse_fingerprint,
     },
-    pki::{AltName, CsrBuilder, CsrError, PrivateKey},
+    clock::Clock,
+    pki::{AltName, CertificateFields, CsrBuilder, PrivateKey},
     types::Label,
 };
 use clap::{Args, ValueEnum};
@@ -40,6 +41,10 @@ pub(super) struct Common {
     /// (RFC 7030 §3.6.1).
     #[arg(long)]
     pub(super) accept_cmc_ra: bool,
+    /// How long to keep trying while the request is pending, or the server busy or unreachable: 0s,
+    /// 90s, 10m, 2h. Then the exit code is 75.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
+    pub(super) max_wait: Duration,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -48,6 +53,14 @@ pub(super) enum Tls {
     V12,
     #[value(name = "1.3")]
     V13,
+}
+
+/// How the password is proved, to a server that was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Auth {
+    Offered,
+    Basic,
+    Digest,
 }
 
 /// Whether the CSR is bound to the TLS connection that it is sent over.
@@ -63,12 +76,15 @@ pub(super) enum Link {
 
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
-    /// The account for HTTP Basic or Digest, whichever is the best that the server offers; may be
-    /// "". Its password comes from the environment variable
-    /// EST_PASSWORD or from --password-file. It is no argument because arguments are shown to
-    /// every user of the machine by ps and stay in the shell's history.
+    /// The account for HTTP Basic or Digest; may be "". Its password comes from the environment
+    /// variable EST_PASSWORD or from --password-file. It is no argument because ps shows arguments to
+    /// every user of the machine, and the shell's history keeps them.
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
+    /// How the password is proved. offered: by the best scheme that the server offers, after a first
+    /// request without it. basic: with the first request. digest: never sent, only proved.
+    #[arg(long, value_name = "SCHEME", value_enum, default_value_t = Auth::Offered, requires = "user")]
+    pub(super) auth: Auth,
     /// File whose first line is the password; "-" reads standard input.
     #[arg(long, value_name = "FILE", requires = "user")]
     pub(super) password_file: Option<PathBuf>,
@@ -81,22 +97,13 @@ pub(super) struct Credentials {
     /// Not every server knows the latter.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Link::Auto)]
     pub(super) link: Link,
-    /// How long to keep asking when the request is pending or the server busy: 0s, 90s, 10m, 2h.
-    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = humantime::parse_duration)]
-    pub(super) max_wait: Duration,
 }
 
 /// The names that a first certificate is asked for with.
 #[derive(Debug, Args)]
 pub(super) struct Names {
     /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
-    #[arg(
-        long,
-        value_name = "NAME",
-        required_unless_present = "san",
-        default_value = "",
-        hide_default_value = true
-    )]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     subject: String,
     /// An alternative name: dns:NAME, ip:ADDRESS, uri:URI or email:ADDRESS; may be repeated.
     #[arg(long, value_name = "KIND:NAME")]
@@ -104,9 +111,22 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// A request for these names.
-    pub(super) fn request(&self) -> Result<CsrBuilder, CsrError> {
-        CsrBuilder::new().subject(&rfc4514(&self.subject))?.san(&self.san)
+    pub(super) fn are_given(&self) -> bool {
+        !self.subject.is_empty() || !self.san.is_empty()
+    }
+
+    /// Builds a request for these names.
+    ///
+    /// # Errors
+    /// No name, or one that cannot be in a certificate.
+    pub(super) fn request(&self) -> Result<CsrBuilder, Failure> {
+        if !self.are_given() {
+            return Err(Failure::wrong_call(
+                "no name is asked for",
+                "name the device with --subject, such as --subject CN=device-1, or with --san",
+            ));
+        }
+        Ok(CsrBuilder::new().subject(&rfc4514(&self.subject))?.san(&self.san)?)
     }
 }
 
@@ -130,17 +150,46 @@ impl Shown {
     }
 }
 
-pub(super) fn config(common: &Common, anchors: &Anchors) -> ClientConfig {
-    let trust = anchors.trust();
-    let mut config = ClientConfig::new(common.server.clone(), trust);
-    config.label = common.label.clone();
-    config.accept_cmc_ra = common.accept_cmc_ra;
-    config.tls = match common.tls {
-        None => TlsVersions::Both,
-        Some(Tls::V12) => TlsVersions::Tls12,
-        Some(Tls::V13) => TlsVersions::Tls13,
-    };
-    config
+impl Common {
+    pub(super) fn config(&self, anchors: &Anchors, clock: Arc<dyn Clock>) -> ClientConfig {
+        let mut config = ClientConfig::new(self.server.clone(), anchors.trust());
+        config.label = self.label.clone();
+        config.accept_cmc_ra = self.accept_cmc_ra;
+        config.clock = clock;
+        config.tls = match self.tls {
+            None => TlsVersions::Both,
+            Some(Tls::V12) => TlsVersions::Tls12,
+            Some(Tls::V13) => TlsVersions::Tls13,
+        };
+        config
+    }
+}
+
+/// Checks what the client is told.
+///
+/// # Errors
+/// Exit code 2.
+pub(super) fn client(config: ClientConfig) -> Result<Client, Failure> {
+    Client::new(config).map_err(|error| Failure { exit: WRONG_CALL, ..error.into() })
+}
+
+/// Reads certificates.
+///
+/// # Errors
+/// One that names the file.
+pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let remedy = "give a certificate in PEM form";
+    certificates_from_pem(&files::read(path)?)
+        .map_err(|error| Failure::from(error).about(path).with_remedy(remedy))
+}
+
+/// Reads a private key.
+///
+/// # Errors
+/// One that names the file.
+pub(super) fn private_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, Failure> {
+    let pem = Zeroizing::new(files::read(path)?);
+    PrivateKey::from_pem(pem, passphrase).map_err(|error| Failure::from(error).about(path))
 }
 
 pub(super) fn identity(
@@ -148,9 +197,19 @@ pub(super) fn identity(
     key: &Path,
     passphrase: Option<&str>,
 ) -> Result<Identity, Failure> {
-    let chain = certificates_from_pem(&files::read(certificate)?)?;
-    let pem = Zeroizing::new(files::read(key)?);
-    Ok(Identity { chain, key: Arc::new(PrivateKey::from_pem(pem, passphrase)?) })
+    let chain = certificates(certificate)?;
+    let private = private_key(key, passphrase)?;
+    let first = chain.first().map(Vec::as_slice).unwrap_or_default();
+    let fields = CertificateFields::parse(first)
+        .map_err(|error| Failure::file(certificate, error, "give a certificate in PEM form"))?;
+    if fields.public_key_spki != private.public_key_spki_der()? {
+        return Err(Failure::file(
+            certificate,
+            format_args!("the certificate is not for the key in {}", key.display()),
+            "give a certificate and its own key",
+        ));
+    }
+    Ok(Identity { chain, key: Arc::new(private) })
 }
 
 pub(super) fn account(credentials: &Credentials) -> Result<Option<Account>, Failure> {
@@ -165,6 +224,16 @@ pub(super) fn account(credentials: &Credentials) -> Result<Option<Account>, Fail
         })?,
     };
     Ok(Some(Account { name: name.clone(), password }))
+}
+
+impl Credentials {
+    pub(super) const fn scheme(&self) -> PasswordScheme {
+        match self.auth {
+            Auth::Offered => PasswordScheme::Offered,
+            Auth::Basic => PasswordScheme::Basic,
+            Auth::Digest => PasswordScheme::Digest,
+        }
+    }
 }
 
 pub(super) fn passphrase(credentials: &Credentials) -> Result<Option<Zeroizing<String>>, Failure> {

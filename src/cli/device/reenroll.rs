@@ -1,19 +1,24 @@
 //! `est reenroll` (RFC 7030 §4.2.2).
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
     csrattrs,
     files::Pair,
-    options::{Common, Credentials, account, config, identity, passphrase, rfc4514},
+    lock::Lock,
+    options::{Common, Credentials, account, client, identity, passphrase, rfc4514},
+    outcome::note,
+    patience::Patience,
     request::{Wish, ask, finished, new_key, put},
 };
 use crate::{
-    client::Client,
-    pki::{AltName, CsrAttrs, CsrBuilder, CsrError},
-    types::{KeyKind, Operation},
+    client::{ClientConfig, Identity},
+    clock::Clock,
+    pki::{AltName, CertificateFields, CsrAttrs, CsrBuilder, CsrError},
+    types::{KeyKind, Operation, RenewalPoint, Time},
 };
 use clap::Args;
+use serde_json::json;
 use std::{path::PathBuf, sync::Arc};
 
 #[derive(Debug, Args)]
@@ -28,6 +33,16 @@ pub(super) struct Reenroll {
     /// Its key, which is replaced [default: key.pem in the folder].
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
+    /// Renew only if it is due; otherwise say from when on it is, with exit code 0. It is due from this
+    /// part of the lifetime on: --if-due, --if-due=0.5, --if-due=75% [default: 2/3].
+    #[arg(
+        long,
+        value_name = "PART",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "2/3"
+    )]
+    if_due: Option<RenewalPoint>,
     /// Keep the key.
     #[arg(long)]
     renew: bool,
@@ -53,7 +68,7 @@ pub(super) struct Reenroll {
     out: PathBuf,
 }
 
-pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
+pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let anchors = Anchors::read(&command.out, &command.common)?;
@@ -61,23 +76,81 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),
     };
-    let mut config = config(&command.common, &anchors);
-    if finished(&pair, passphrase)? {
-        return Ok(());
+    let now = clock.now();
+    let mut config = command.common.config(&anchors, clock);
+    let _lock = Lock::acquire(&command.out)?;
+    if let Some(report) = finished("reenroll", &pair, passphrase)? {
+        return Ok(report);
     }
     let identity = identity(&pair.certificate, &pair.key, passphrase)?;
     let present = identity.chain.first().cloned().unwrap_or_default();
+    let fields = CertificateFields::parse(&present)?;
+    if let Some(point) = command.if_due
+        && let Some(report) = not_due(&pair, &fields, point, now)
+    {
+        return Ok(report);
+    }
+    config.account = account(&command.credentials)?;
+    config.scheme = command.credentials.scheme();
+    let expired = (now > fields.not_after).then_some(fields.not_after);
+    if let Some(end) = expired {
+        note(format_args!("{} expired ({end})", pair.certificate.display()));
+    }
+    let outcome = renew(&command, config, identity, &anchors, &pair, passphrase).await;
+    outcome.map_err(|failure| match expired {
+        Some(end) if failure.is_rejection() => failure.with_remedy(format!(
+            "the certificate expired ({end}), and the server does not renew it any more: get another \
+             one with \"est enroll --force\" and an account; if this device's clock is wrong, set it"
+        )),
+        _ => failure,
+    })
+}
+
+/// Says from when on the renewal is due, unless it is due now (D-39).
+fn not_due(
+    pair: &Pair,
+    fields: &CertificateFields,
+    point: RenewalPoint,
+    now: Time,
+) -> Option<Report> {
+    let due = point.due(fields.not_before, fields.not_after);
+    let place = pair.certificate.display();
+    (now < due).then(|| {
+        Report::new(
+            format_args!(
+                "{place} is valid until {}; its renewal is due from {due} on: nothing to do",
+                fields.not_after
+            ),
+            json!({
+                "command": "reenroll",
+                "changed": false,
+                "certificate": place.to_string(),
+                "due": due.to_string(),
+                "not_before": fields.not_before.to_string(),
+                "not_after": fields.not_after.to_string(),
+            }),
+        )
+    })
+}
+
+async fn renew(
+    command: &Reenroll,
+    mut config: ClientConfig,
+    identity: Identity,
+    anchors: &Anchors,
+    pair: &Pair,
+    passphrase: Option<&str>,
+) -> Result<Report, Failure> {
+    let present = identity.chain.first().cloned().unwrap_or_default();
     let present_key = Arc::clone(&identity.key);
     config.identity = Some(identity);
-    config.account = account(&command.credentials)?;
-    let client = Client::new(config)?;
+    let client = client(config)?;
+    let mut patience = Patience::new(command.common.max_wait);
 
-    let request = renamed(CsrBuilder::new().like_certificate(&present)?, &command)?;
+    let request = renamed(CsrBuilder::new().like_certificate(&present)?, command)?;
     let asked = match command.no_csrattrs {
         true => CsrAttrs::default(),
-        false => {
-            csrattrs::of_a_renewal(csrattrs::asked(&client, command.credentials.max_wait).await?)
-        }
+        false => csrattrs::of_a_renewal(csrattrs::asked(&client, &mut patience).await?),
     };
     let new = if command.renew {
         None
@@ -86,11 +159,13 @@ pub(super) async fn reenroll(command: Reenroll) -> Result<(), Failure> {
         Some(new_key(&pair.new_key(), Some(kind), passphrase)?)
     };
     let key = new.as_ref().unwrap_or(&present_key);
-    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
     let request = csrattrs::answering(request, &asked, key)?;
-    let wish = Wish { request, key, link, linking_asked: asked.asks_for_linking() };
-    let certificate = ask(&client, Operation::SimpleReenroll, &wish, &anchors, max_wait).await?;
-    put(&pair, &certificate, !command.renew, passphrase)
+    let (link, linking_asked) = (command.credentials.link, asked.asks_for_linking());
+    let wish = Wish { request, key, link, linking_asked };
+    let csr = |binding: &_| wish.csr(binding);
+    let operation = Operation::SimpleReenroll;
+    let certificate = ask(&client, operation, anchors, &mut patience, csr).await?;
+    put("reenroll", pair, &certificate, !command.renew, passphrase)
 }
 
 /// Asks for the new names, if there are any. The request itself keeps those of the present

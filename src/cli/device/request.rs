@@ -1,25 +1,25 @@
 //! A request of `est` until it is answered, and what is kept of it.
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
     files::{self, FileError, Pair, Recovered},
     options::Link,
-    outcome::{note, say},
+    outcome::note,
+    patience::Patience,
 };
 use crate::{
-    client::{Client, Connection, Error, certificates_to_pem},
+    client::{
+        Client, Connection, Error, certificates_from_pem, certificates_to_pem, fingerprint,
+        show_fingerprint,
+    },
     pki::{CertificateFields, CsrBuilder, PrivateKey},
     types::{Binding, KeyKind, Operation},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::{path::Path, time::Duration};
-use tokio::time::Instant;
+use serde_json::json;
+use std::path::Path;
 use zeroize::Zeroizing;
-
-/// Pause between two tries if the server names none, and the least pause.
-const PAUSE: Duration = Duration::from_secs(5);
-const LEAST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What is asked for, with which key; signed anew for each connection, whose binding may be in it.
 pub(super) struct Wish<'a> {
@@ -54,17 +54,17 @@ impl Wish<'_> {
     }
 }
 
-/// Sends the request until it is answered, refused for good, or the time is up; refreshes the
-/// anchors on the way, over the same connection.
+/// Sends a CSR until it is answered, rejected for good, or the time is up; refreshes the anchors on
+/// the way, over the same connection. `csr` signs it for a connection's binding.
 pub(super) async fn ask(
     client: &Client,
     operation: Operation,
-    wish: &Wish<'_>,
     anchors: &Anchors,
-    max_wait: Duration,
+    patience: &mut Patience,
+    csr: impl Fn(&Binding) -> Result<Vec<u8>, Error>,
 ) -> Result<Vec<u8>, Failure> {
-    ask_with(client, operation, anchors, max_wait, async |connection| {
-        let csr = wish.csr(connection.binding())?;
+    ask_with(client, operation, anchors, patience, async |connection| {
+        let csr = csr(connection.binding())?;
         if operation == Operation::SimpleReenroll {
             connection.simple_reenroll(&csr).await
         } else {
@@ -79,13 +79,13 @@ pub(super) async fn ask_with<T>(
     client: &Client,
     operation: Operation,
     anchors: &Anchors,
-    max_wait: Duration,
+    patience: &mut Patience,
     request: impl AsyncFn(&mut Connection) -> Result<T, Error>,
 ) -> Result<T, Failure> {
-    let end = Instant::now() + max_wait;
     let mut anchors_kept = false;
     let mut again = false;
     loop {
+        let mut sent = false;
         let outcome = async {
             client.hear(operation).await?;
             let mut connection = client.connect().await?;
@@ -105,33 +105,29 @@ pub(super) async fn ask_with<T>(
                     connection = client.connect().await?;
                 }
             }
+            sent = true;
             request(&mut connection).await.map_err(Asked::Client)
         }
         .await;
         let error = match outcome {
             Ok(answer) => return Ok(answer),
             Err(Asked::File(error)) => return Err(error.into()),
-            // The server closed the connection after its challenge, or after `/cacerts`.
-            Err(Asked::Client(Error::Challenged | Error::Http(_))) if !again => {
-                again = true;
-                continue;
-            }
             Err(Asked::Client(error)) => error,
         };
-        wait(error, end).await?;
+        let challenged = matches!(error, Error::Challenged);
+        // A key that the server generated and whose answer is lost is lost: a further request would
+        // get another one, with another certificate.
+        let repeatable = challenged || !sent || operation != Operation::ServerKeyGen;
+        // The server closed the connection after its challenge, or after `/cacerts`.
+        if !again && repeatable && (challenged || matches!(error, Error::Http(_))) {
+            again = true;
+            continue;
+        }
+        if !repeatable && !matches!(error, Error::Pending { .. } | Error::Refused(_)) {
+            return Err(error.into());
+        }
+        patience.wait(error).await?;
     }
-}
-
-/// Waits as long as an answer says, if it says so and there is time.
-pub(super) async fn wait(error: Error, end: Instant) -> Result<(), Failure> {
-    let Some(pause) = error.later() else { return Err(error.into()) };
-    let pause = pause.unwrap_or(PAUSE).max(LEAST_PAUSE);
-    if Instant::now() + pause > end {
-        return Err(error.into());
-    }
-    note(format_args!("{error}; asking again in {} s", pause.as_secs()));
-    tokio::time::sleep(pause).await;
-    Ok(())
 }
 
 enum Asked {
@@ -151,42 +147,77 @@ impl From<FileError> for Asked {
     }
 }
 
-/// Finishes a change that was interrupted, if there is one, and says so: then there is nothing to
-/// ask for.
-pub(super) fn finished(pair: &Pair, passphrase: Option<&str>) -> Result<bool, Failure> {
-    let finished = pair.recover(passphrase)? == Recovered::Finished;
-    if finished {
-        say(format_args!(
-            "finished the change that was interrupted: {} is the new certificate",
-            pair.certificate.display()
-        ));
+/// Finishes a change that was interrupted, if there is one: then there is nothing to ask for.
+pub(super) fn finished(
+    command: &str,
+    pair: &Pair,
+    passphrase: Option<&str>,
+) -> Result<Option<Report>, Failure> {
+    if pair.recover(passphrase)? != Recovered::Finished {
+        return Ok(None);
     }
-    Ok(finished)
+    let pem = files::read(&pair.certificate)?;
+    let certificate = certificates_from_pem(&pem)
+        .map_err(|error| Failure::from(error).about(&pair.certificate))?;
+    let certificate = certificate.first().map(Vec::as_slice).unwrap_or_default();
+    let what = "finished the change that was interrupted; ";
+    report(command, what, pair, Some(&pair.key), certificate).map(Some)
 }
 
+/// Puts the certificate in its place, and its key if it waits.
 pub(super) fn put(
+    command: &str,
     pair: &Pair,
     certificate: &[u8],
     waiting: bool,
     passphrase: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<Report, Failure> {
     let pem = certificates_to_pem([certificate]);
     if waiting {
         pair.replace_both(pem.as_bytes(), passphrase)?;
     } else {
         pair.replace_certificate(pem.as_bytes())?;
     }
-    let fields = CertificateFields::parse(certificate)?;
-    say(format_args!(
-        "certificate for \"{}\" in {}, its key in {}",
-        fields.subject_text(),
-        pair.certificate.display(),
-        pair.key.display()
-    ));
-    Ok(())
+    report(command, "", pair, Some(&pair.key), certificate)
 }
 
-/// Takes the key that waits in `path` from an attempt whose answer was lost, or makes one and
+/// Says which certificate is where. `key` is its key, if it is here.
+pub(super) fn report(
+    command: &str,
+    what: &str,
+    pair: &Pair,
+    key: Option<&Path>,
+    certificate: &[u8],
+) -> Result<Report, Failure> {
+    let fields = CertificateFields::parse(certificate)?;
+    let subject = fields.subject_text();
+    let place = pair.certificate.display();
+    let key_place = key.map_or_else(String::new, |key| format!(", its key in {}", key.display()));
+    Ok(Report::new(
+        format_args!(
+            "{what}certificate for \"{subject}\" in {place}{key_place}, valid until {}",
+            fields.not_after
+        ),
+        json!({
+            "command": command,
+            "changed": true,
+            "certificate": place.to_string(),
+            "key": key.map(|key| key.display().to_string()),
+            "subject": subject,
+            "serial": hex(&fields.serial),
+            "sha256": show_fingerprint(&fingerprint(certificate)),
+            "not_before": fields.not_before.to_string(),
+            "not_after": fields.not_after.to_string(),
+        }),
+    ))
+}
+
+pub(super) fn hex(octets: &[u8]) -> String {
+    let octets = octets.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(octets);
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// Takes the key that waits in `path` from an attempt whose answer was lost, or generates one and
 /// writes it there before anybody is told of it.
 pub(super) fn new_key(
     path: &Path,

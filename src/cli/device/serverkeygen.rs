@@ -1,15 +1,19 @@
 //! `est serverkeygen` (RFC 7030 §4.4).
 
 use super::{
-    Failure,
+    Failure, Report,
     anchors::Anchors,
     csrattrs,
     files::{self, Pair},
-    options::{Common, Credentials, Link, Names, Shown, account, config, identity, passphrase},
+    lock::Lock,
+    options::{
+        Common, Credentials, Link, Names, Shown, account, client, identity, passphrase, private_key,
+    },
+    patience::Patience,
     request::{Wish, ask_with, finished, put},
 };
 use crate::{
-    client::Client,
+    clock::Clock,
     pki::{
         Certificate, PrivateKey,
         keygen::{self, Decryption},
@@ -17,7 +21,10 @@ use crate::{
     types::{DecryptKey, KeyKind, Operation},
 };
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use zeroize::Zeroizing;
 
 #[derive(Debug, Args)]
@@ -67,14 +74,10 @@ impl Decrypts {
             return Ok(None);
         };
         let identity = identity(certificate, key, passphrase)?;
-        let unfit = |what: String| Failure::new(what, "give a certificate and the key in it");
         let first = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
-        let parsed = Certificate::parse(first).map_err(|fault| unfit(fault.to_string()))?;
-        let pem = Zeroizing::new(files::read(key)?);
-        let key = PrivateKey::from_pem(pem, passphrase)?;
-        if key.public_key_spki_der()? != parsed.spki() {
-            return Err(unfit(format!("{} is not for that key", certificate.display())));
-        }
+        let parsed = Certificate::parse(first)
+            .map_err(|fault| Failure::file(certificate, fault, "give a certificate in PEM form"))?;
+        let key = private_key(key, passphrase)?;
         Ok(Some(Self::Certificate(Box::new(parsed), key)))
     }
 
@@ -89,8 +92,9 @@ impl Decrypts {
 fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
     let octets = Zeroizing::new(files::read(path)?);
     let unfit = |why: String| {
-        Failure::new(
-            format_args!("{}: {why}", path.display()),
+        Failure::file(
+            path,
+            why,
             "write one line IDENTIFIER:KEY, the key as 32 or 64 hexadecimal digits",
         )
     };
@@ -102,7 +106,10 @@ fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
     }
 }
 
-pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
+pub(super) async fn serverkeygen(
+    command: ServerKeyGen,
+    clock: Arc<dyn Clock>,
+) -> Result<Report, Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
@@ -111,9 +118,10 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     // Everything that can be wrong with the call is looked at before a file changes.
     let decrypts = Decrypts::read(&command, passphrase)?;
     let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
-    let mut config = config(&command.common, &anchors);
+    let mut config = command.common.config(&anchors, clock);
     config.identity = command.shown.identity(passphrase)?;
     config.account = account;
+    config.scheme = command.credentials.scheme();
     if decryption.is_none() {
         config.cipher_bits = keygen::strength(command.key_type);
     }
@@ -121,10 +129,12 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     if let Some(decryption) = decryption {
         request = keygen::ask_for_encryption(request, decryption)?;
     }
-    let client = Client::new(config)?;
+    let client = client(config)?;
+    let mut patience = Patience::new(command.common.max_wait);
 
-    if finished(&pair, passphrase)? {
-        return Ok(());
+    let _lock = Lock::acquire(&command.out)?;
+    if let Some(report) = finished("serverkeygen", &pair, passphrase)? {
+        return Ok(report);
     }
     for path in [&pair.key, &pair.certificate] {
         if !command.force && files::read_if_there(path)?.is_some() {
@@ -136,15 +146,16 @@ pub(super) async fn serverkeygen(command: ServerKeyGen) -> Result<(), Failure> {
     }
     // Says by its kind what is wanted, signs the request, and is forgotten.
     let key = PrivateKey::generate(command.key_type)?;
-    let (link, max_wait) = (command.credentials.link, command.credentials.max_wait);
+    let link = command.credentials.link;
     let linking_asked =
-        link == Link::Auto && csrattrs::asked(&client, max_wait).await?.asks_for_linking();
+        link == Link::Auto && csrattrs::asked(&client, &mut patience).await?.asks_for_linking();
     let wish = Wish { request, key: &key, link, linking_asked };
-    let made = ask_with(&client, Operation::ServerKeyGen, &anchors, max_wait, async |connection| {
+    let operation = Operation::ServerKeyGen;
+    let made = ask_with(&client, operation, &anchors, &mut patience, async |connection| {
         let csr = wish.csr(connection.binding())?;
         connection.server_key_gen(&csr, decryption).await
     })
     .await?;
     files::write(&pair.new_key(), made.key.to_pem(passphrase)?.as_bytes(), 0o600)?;
-    put(&pair, &made.certificate, true, passphrase)
+    put("serverkeygen", &pair, &made.certificate, true, passphrase)
 }
