@@ -2,7 +2,7 @@
 
 use super::{
     audit::{Event, EventId, LeftOut, Trail},
-    strangers::{RULES, Strangers},
+    strangers::{RULES, Strangers, bounded},
 };
 use crate::{clock::Clock, types::Origin};
 use std::sync::{
@@ -70,7 +70,7 @@ impl Trail for LimitedTrail {
         });
         self.pass(&due);
         if admitted {
-            self.inner.tell(None, event);
+            self.inner.tell(None, bounded(event).as_ref().unwrap_or(event));
         }
     }
 

@@ -41,6 +41,41 @@ pub(super) const RULES: Rules =
 /// Different rules that are counted apart for one origin.
 const RULE_CODES: usize = 16;
 
+/// Bytes of the facts of one event, escaped, at most; and of one of them.
+const FACTS: usize = 4000;
+const FACT: usize = 1000;
+
+/// Cuts the facts of an event to a line of bounded length: a certificate that a stranger shows may
+/// have names of many kilobytes. None if it is short enough.
+pub(super) fn bounded(event: &Event) -> Option<Event> {
+    let facts = event.details.iter().map(|(name, value)| (name, cost(value)));
+    if facts.clone().map(|(_, cost)| cost).sum::<usize>() <= FACTS
+        && facts.clone().all(|(_, cost)| cost <= FACT)
+    {
+        return None;
+    }
+    let mut event = event.clone();
+    let mut left = FACTS;
+    for (_, value) in &mut event.details {
+        let room = left.min(FACT);
+        if cost(value) > room {
+            let mut kept = 0;
+            let fits = |character: &char| {
+                kept += cost(character.encode_utf8(&mut [0; 4]));
+                kept <= room
+            };
+            *value = value.chars().take_while(fits).chain("...".chars()).collect();
+        }
+        left = left.saturating_sub(cost(value));
+    }
+    Some(event)
+}
+
+/// Bytes that a value may have in a line: what is hidden may become two escapes.
+fn cost(value: &str) -> usize {
+    value.bytes().map(|byte| if (b' '..=b'~').contains(&byte) { 1 } else { 6 }).sum()
+}
+
 /// What one origin did in this window.
 #[derive(Debug, Default)]
 struct Tally {
@@ -107,7 +142,8 @@ impl Strangers {
         let tally = if own { self.origins.entry(origin).or_default() } else { &mut self.others };
         if challenge {
             if own && tally.challenge.is_none() {
-                tally.challenge = Some(Box::new(event.clone()));
+                let event = bounded(event).unwrap_or_else(|| event.clone());
+                tally.challenge = Some(Box::new(event));
             } else {
                 tally.challenges += 1;
             }
@@ -338,10 +374,13 @@ mod tests {
                 .with("reason", "x".repeat(1000))
                 .with("method", "\u{202e}".repeat(20))
                 .with("path", "\u{202e}".repeat(200))
+                // Of a certificate that it showed.
+                .with("subject", "\u{1b}".repeat(16_384))
+                .with("issuer", "\u{e0041}".repeat(4096))
                 .with("address", "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535");
             for origin in [origin(number % 3000), origin(number)] {
                 if strangers.admit(origin, number.is_multiple_of(5), &event) {
-                    written.push(event.clone());
+                    written.push(bounded(&event).unwrap());
                 }
             }
         }
@@ -349,6 +388,16 @@ mod tests {
         let bytes: usize =
             written.iter().map(|one| json_line(None, one).len() + text_line(one).len()).sum();
         assert!(written.len() > 90 && bytes < 1 << 20, "{} lines, {bytes} bytes", written.len());
+    }
+
+    #[test]
+    fn long_facts_are_cut_and_short_ones_stay() {
+        let event = rejection("a.b", NOW).with("subject", "CN=d\u{fc}").with("path", "/x");
+        assert_eq!(bounded(&event), None);
+        let long = event.clone().with("issuer", "y".repeat(1001)).with("after", "z");
+        let cut = bounded(&long).unwrap();
+        assert_eq!(detail(&cut, "issuer"), format!("{}...", "y".repeat(1000)));
+        assert_eq!((detail(&cut, "subject"), detail(&cut, "after")), ("CN=d\u{fc}", "z"));
     }
 
     #[test]
