@@ -199,7 +199,7 @@ impl Service {
     ) -> Result<Generated, Rejected> {
         match self.make(endpoint, client, csr, adapted).await {
             Ok(generated) => Ok(generated),
-            Err(error) => Err(client.call().reject(error).await),
+            Err(error) => Err(client.call().reject_csr(error, csr).await),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::types::{Code, Digest, Fault, KeyKind};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
-    Reader, SliceReader, Tag, TagNumber,
+    Decode, Header, Reader, SliceReader, Tag, TagNumber,
     asn1::{AnyRef, BitStringRef},
 };
 use spki::AlgorithmIdentifierRef;
@@ -342,6 +342,20 @@ impl<'a> Parts<'a> {
         reader.finish()?;
         Ok(parts)
     }
+}
+
+/// Returns the subject (Name, DER) of what may be a request, which is not verified: to name a request
+/// that is rejected.
+#[must_use]
+pub fn subject(request: &[u8]) -> Option<&[u8]> {
+    let mut reader = SliceReader::new(request).ok()?;
+    for _ in 0..2 {
+        let outer = Header::decode(&mut reader).ok()?;
+        outer.tag().assert_eq(Tag::Sequence).ok()?;
+    }
+    let _version = reader.tlv_bytes().ok()?;
+    Tag::peek(&reader).ok()?.assert_eq(Tag::Sequence).ok()?;
+    reader.tlv_bytes().ok()
 }
 
 /// The SubjectPublicKeyInfo of a request whose signature is not looked at.

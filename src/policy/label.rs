@@ -1,7 +1,7 @@
 //! The rules of a label.
 
 use super::{Authentication, Scheme};
-use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName};
+use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName, Time};
 use std::time::Duration;
 
 /// `[est]` or `[label.NAME]`: what enrolment under a label means.
@@ -48,6 +48,21 @@ pub struct Policy {
     pub repeat_window: Duration,
     /// What `/csrattrs` says.
     pub csrattrs: CsrAttrs,
+    /// What a certificate of the CA may do that is not on record: from `[ca.NAME]`.
+    pub unknown_certificates: UnknownCertificates,
+}
+
+/// What a certificate may do that a CA of ours vouches for and that is not on record (D-36): the
+/// record was lost, for example by a restore from an old backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownCertificates {
+    /// Nothing.
+    Reject,
+    /// Renew itself with its own names, until this time.
+    RenewOwnNames {
+        /// The end of the exception.
+        until: Time,
+    },
 }
 
 /// `[est.csrattrs]` or `[label.NAME.csrattrs]`: what `/csrattrs` says beside the profile's demands.

@@ -12,7 +12,9 @@ mod profile;
 pub use authentication::{Authentication, Passwords, Scheme};
 pub use ca::{Ca, ServerCertificate};
 pub use decrypt_keys::DecryptKeys;
-pub use label::{Base64Form, CertificateNames, CsrAttrs, Linking, Policy, ServerKeyGen};
+pub use label::{
+    Base64Form, CertificateNames, CsrAttrs, Linking, Policy, ServerKeyGen, UnknownCertificates,
+};
 pub use profile::Profile;
 
 use crate::types::{Label, ProfileName};

@@ -17,11 +17,11 @@ use super::{Authenticator, Credentials, Decision, Error, Identity, Policy, Reque
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
-    pki::{Csr, cmc::FailInfo},
+    pki::{self, Csr, DistinguishedName, cmc::FailInfo},
     telemetry::audit::{Event, Facts, Name, Stranger, Trail},
     types::{Actor, Code, Operation, Origin, Peer, RequestId, Serial, Time},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 /// The registration authority: authenticates clients, decides on their requests and reports both.
 pub struct Authority {
@@ -127,6 +127,11 @@ impl<'a> Call<'a> {
         self.purpose = Some((operation, policy));
     }
 
+    /// Adds a fact for the event if the request is rejected: what the client is not told.
+    pub fn note(&mut self, name: &'static str, value: impl fmt::Display) {
+        self.facts.add(name, value);
+    }
+
     /// Returns the connection that the request came over.
     #[must_use]
     pub const fn peer(&self) -> &'a Peer {
@@ -157,15 +162,11 @@ impl<'a> Call<'a> {
         let Some((operation, policy)) = self.purpose else {
             return Err(self.reject(Error::UnknownPath).await);
         };
-        let grace = match operation {
-            Operation::SimpleReenroll => policy.rules.expired_grace,
-            _ => Duration::ZERO,
-        };
         let (authenticator, now) = (&self.authority.authenticator, self.authority.now());
         let (rules, label) = (&policy.rules, policy.label.as_ref());
         let facts = &mut self.facts;
         let outcome = authenticator
-            .authenticate(rules, label, self.peer, credentials, grace, now, facts)
+            .authenticate(rules, label, self.peer, credentials, operation, now, facts)
             .await;
         let identity = match outcome {
             Ok(identity) => identity,
@@ -179,13 +180,28 @@ impl<'a> Call<'a> {
 
     /// Rejects the request for an error of the way through, and puts that on the trail.
     pub async fn reject(&self, error: Error) -> Rejected {
+        self.reject_with(error, Facts::default()).await
+    }
+
+    /// Rejects the request for what is wrong with this CSR, and names its subject on the trail.
+    pub async fn reject_csr(&self, error: Error, csr: &[u8]) -> Rejected {
+        let mut facts = Facts::default();
+        let subject = pki::csr::subject(csr).and_then(|der| DistinguishedName::parse(der).ok());
+        if let Some(subject) = subject {
+            facts.add("csr_subject", subject);
+        }
+        self.reject_with(error, facts).await
+    }
+
+    async fn reject_with(&self, error: Error, more: Facts) -> Rejected {
         let rejected = match self.challenges(&error).await {
             Ok(challenges) => Rejected { error, challenges },
             Err(instead) => Rejected { error: instead, challenges: Vec::new() },
         };
         let error = &rejected.error;
         let asked = matches!(error, Error::Unauthenticated(_));
-        let facts = self.door.facts(Rejection::Error(error));
+        let mut facts = self.door.facts(Rejection::Error(error));
+        facts.extend(more.into_vec());
         // The reason is the cause, with what the client does not learn.
         self.report(error.code(), error, None, asked, facts);
         rejected
@@ -213,6 +229,8 @@ impl<'a> Call<'a> {
         let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
         let actor = self.actor.clone().unwrap_or_else(Actor::anonymous);
         let label = self.purpose.and_then(|(_, policy)| policy.label.as_ref());
+        let mut known = self.facts.clone();
+        facts.into_iter().for_each(|(name, value)| known.add(name, value));
         let mut event = Event::new(self.authority.now(), name, actor)
             .request(self.id.clone())
             .with("rule", rule)
@@ -221,8 +239,7 @@ impl<'a> Call<'a> {
             .with_some("operation", self.purpose.map(|(operation, _)| operation))
             .with_some("label", label)
             .with("address", self.peer.address)
-            .with_all(self.facts.clone().into_vec())
-            .with_all(facts);
+            .with_all(known.into_vec());
         event.stranger = self.actor.is_none().then(|| {
             // A client that sent nothing to authenticate with was only asked for it.
             let sent = self.has_credentials || self.peer.chain.is_some();
@@ -270,7 +287,7 @@ impl Authenticated<'_> {
     pub async fn enroll(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Rejected> {
         match self.issue(csr, adapted).await {
             Ok(issued) => Ok(issued),
-            Err(error) => Err(self.call.reject(error).await),
+            Err(error) => Err(self.call.reject_csr(error, csr).await),
         }
     }
 
@@ -283,6 +300,8 @@ impl Authenticated<'_> {
         let issued = issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
         if issued.repeated {
             let first = &issued.issuance.intent;
+            let subject = ("subject", first.subject.clone());
+            let facts = std::iter::once(subject).chain(facts).collect();
             self.report_retry(&first.serial, &first.request_id, facts);
         }
         Ok(issued)
@@ -331,9 +350,16 @@ impl Authenticated<'_> {
 
     /// Puts on the trail that a CMC message reports a failure: `reason` is what it says, `cause` what
     /// it does not.
-    pub fn report_cmc_failure(&self, fail: Option<FailInfo>, reason: &str, cause: Option<&String>) {
+    pub fn report_cmc_failure(
+        &self,
+        fail: Option<FailInfo>,
+        reason: &str,
+        cause: Option<&String>,
+        more: Facts,
+    ) {
         let rule = format!("cmc.{}", fail.map_or("noSupport", FailInfo::as_str));
-        let facts = self.call.door.facts(Rejection::Cmc(fail));
+        let mut facts = self.call.door.facts(Rejection::Cmc(fail));
+        facts.extend(more.into_vec());
         self.call.report(rule, reason, cause, false, facts);
     }
 }
@@ -371,11 +397,14 @@ impl Decision {
     }
 }
 
-/// For the event: by what scheme a password was proved; by what the CSR was bound to its connection
-/// (R-7030-3.5-e); what the server made of a request that another client would have sent otherwise;
+/// For the event: from where and with which certificate the client asked; by what scheme a password
+/// was proved; by what the CSR was bound to its connection (R-7030-3.5-e); what the server made of a request that another client would have sent otherwise;
 /// and what was decided. None of it relaxes a check.
 fn facts(by: By<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
-    let By { identity, operation, .. } = by;
+    let By { identity, operation, peer, .. } = by;
+    let mut client = Facts::default();
+    client.add("address", peer.address);
+    identity.describe(&mut client);
     let mut adapted = by.adapted.to_vec();
     if operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
         adapted.push("simpleenroll taken as renewal of the certificate shown");
@@ -383,7 +412,8 @@ fn facts(by: By<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
     let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
     let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
     let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
-    let mut facts: Vec<_> = scheme.into_iter().chain(linked).chain(adapted).collect();
+    let mut facts = client.into_vec();
+    facts.extend(scheme.into_iter().chain(linked).chain(adapted));
     facts.extend(decision.facts.iter().cloned());
     facts
 }

@@ -1,12 +1,12 @@
 //! Whether a client may have what it asks for, and what its request continues.
 
-use super::{Identity, Presented, linking};
+use super::{Identity, Presented, Standing, linking};
 use crate::{
     ca::{Ca, Content, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
-    policy::{self, CertificateNames},
+    policy::{self, Authentication, CertificateNames},
     store::RequestKey,
-    types::{BindingKind, Code, Fault, Label, Method, Operation, Peer, Serial},
+    types::{BindingKind, CaName, Code, Fault, Label, Method, Operation, Peer, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -67,6 +67,10 @@ pub enum Denial {
     /// The client may not have this.
     #[error("{0}")]
     Denied(Fault),
+    /// The client may not have this by its certificate alone. It sent no password, and the label
+    /// accepts one, to which the rule does not apply (D-41).
+    #[error("{0}")]
+    PasswordHelps(Fault),
     /// The names are not those of the certificate that is to be renewed (RFC 7030 §4.2.2).
     #[error("{0}")]
     IdentityChanged(Fault),
@@ -204,10 +208,14 @@ fn enrolment<'a>(
     let Some(certificate) = request.identity.certificate() else { return Ok(None) };
     let place = place(policy, request.identity);
     if by_certificate_alone(request.identity) {
-        refuse_other_ca(policy, place, certificate)?;
+        refuse_other_ca(policy, request.identity, certificate)
+            .map_err(|denial| or_password(policy, request.identity, denial))?;
+    }
+    let present = Names::of_certificate(certificate);
+    if place == Place::OurUnknown {
+        return renewal_of_unknown(policy, request, asked, certificate).map(Some);
     }
     allow_names(policy, request.identity, certificate, asked)?;
-    let present = Names::of_certificate(certificate);
     let same = Names::of_csr(request.csr).same_as(present);
     // An RA passes on the CSRs of others, who have other names than it.
     if changes && !same && !is_ra(policy, request.identity) {
@@ -238,7 +246,10 @@ fn re_enrolment<'a>(
         return Err(needed("none that is trusted".to_owned()));
     };
     let place = place(policy, request.identity);
-    refuse_other_ca(policy, place, certificate)?;
+    refuse_other_ca(policy, request.identity, certificate)?;
+    if place == Place::OurUnknown {
+        return renewal_of_unknown(policy, request, asked, certificate);
+    }
     if place == Place::ThirdParty {
         return Err(needed(format!("one issued by {}, not on record here", certificate.issuer())));
     }
@@ -249,6 +260,36 @@ fn re_enrolment<'a>(
     allow_names(policy, request.identity, certificate, asked)?;
     allow_key(policy, request.csr, certificate)?;
     Ok(certificate)
+}
+
+/// A certificate of ours that is not on record renews itself with its own names, and that is all: no
+/// setting of the label and no password gives it others (D-36).
+fn renewal_of_unknown<'a>(
+    policy: &Policy,
+    request: Request<'_>,
+    asked: Names<'_>,
+    certificate: &'a Certificate,
+) -> Result<&'a Certificate, Denial> {
+    let present = Names::of_certificate(certificate);
+    if !asked.same_as(present) || !Names::of_csr(request.csr).same_as(present) {
+        return Err(identity_changed(request.csr, present));
+    }
+    allow_key(policy, request.csr, certificate)?;
+    Ok(certificate)
+}
+
+/// Says of a denial to a certificate alone whether a password would help (D-41). Only for rules that
+/// do not apply to a client with a password.
+fn or_password(policy: &Policy, identity: &Identity, denial: Denial) -> Denial {
+    match denial {
+        Denial::Denied(fault)
+            if by_certificate_alone(identity)
+                && policy.rules.authentication == Authentication::Either =>
+        {
+            Denial::PasswordHelps(fault)
+        }
+        other => other,
+    }
 }
 
 fn identity_changed(csr: &Csr, present: Names<'_>) -> Denial {
@@ -279,29 +320,47 @@ enum Place {
     OurCa,
     /// It is on record as issued by another CA of this server.
     OtherCa,
+    /// The label's CA vouches for it, and it is not on record.
+    OurUnknown,
     /// Another anchor vouches for it.
     ThirdParty,
 }
 
 fn place(policy: &Policy, identity: &Identity) -> Place {
-    match identity.record() {
-        None => Place::ThirdParty,
-        Some(record) if record.intent.ca == policy.rules.ca => Place::OurCa,
-        Some(_) => Place::OtherCa,
+    let ours = |ca: &CaName| *ca == policy.rules.ca;
+    match identity.presented.as_ref().map(|presented| &presented.standing) {
+        None | Some(Standing::ThirdParty) => Place::ThirdParty,
+        Some(Standing::Ours(record)) if ours(&record.intent.ca) => Place::OurCa,
+        Some(Standing::OursUnknown(ca)) if ours(ca) => Place::OurUnknown,
+        Some(Standing::Ours(_) | Standing::OursUnknown(_)) => Place::OtherCa,
     }
 }
 
 /// What a client got under one label opens no other one: the rules by which it got it were not
 /// those of this CA.
-fn refuse_other_ca(policy: &Policy, place: Place, certificate: &Certificate) -> Result<(), Denial> {
-    if place != Place::OtherCa {
+///
+/// The client is told the label under which it got its certificate: it may be a typing error.
+fn refuse_other_ca(
+    policy: &Policy,
+    identity: &Identity,
+    certificate: &Certificate,
+) -> Result<(), Denial> {
+    if place(policy, identity) != Place::OtherCa {
         return Ok(());
     }
+    let label = match identity.record().map(|record| &record.intent.label) {
+        Some(Some(label)) => format!(", under label {label}"),
+        Some(None) => ", without a label".to_owned(),
+        None => String::new(),
+    };
     Err(Denial::Denied(Fault::new(
         Code::LabelCa,
         "a certificate of this server authenticates under labels of the CA that issued it",
-        format!("one issued by {}", certificate.issuer()),
-        format!("one issued by CA {}; or a password, where the label accepts it", policy.rules.ca),
+        format!("one issued by {}{label}", certificate.issuer()),
+        format!(
+            "one issued by CA {}; or the label under which this one was issued; or a password, where the label accepts it",
+            policy.rules.ca
+        ),
     )))
 }
 
@@ -351,7 +410,7 @@ fn allow_names(
     if subject && asked.san.is_none_or(own) {
         return Ok(());
     }
-    Err(Denial::Denied(Fault::new(
+    let denial = Denial::Denied(Fault::new(
         Code::EnrollNames,
         "a client that shows a certificate and no password may have the names of that certificate only",
         asked,
@@ -359,7 +418,8 @@ fn allow_names(
             "{}; or a password; or certificate_names = \"any\"",
             Names::of_certificate(certificate)
         ),
-    )))
+    ));
+    Err(or_password(policy, identity, denial))
 }
 
 fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey {

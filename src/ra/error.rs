@@ -22,7 +22,7 @@ pub enum Error {
     /// The CSR is not bound to the connection that it came over, and should be.
     #[error("{0}")]
     Linking(Fault),
-    /// Nobody is authenticated, and a password could help.
+    /// Nobody is authenticated, or not for this, and a password could help (D-24, D-41).
     #[error("{0}")]
     Unauthenticated(Fault),
     /// The password was right, and has to be proved again with a new nonce.
@@ -116,6 +116,7 @@ impl From<Denial> for Error {
             Ra::Linking(fault) => Self::Linking(fault),
             Ra::Denied(fault) => Self::Denied(fault),
             Ra::IdentityChanged(fault) => Self::IdentityChanged(fault),
+            Ra::PasswordHelps(fault) => Self::Unauthenticated(fault),
         }
     }
 }

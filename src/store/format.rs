@@ -56,6 +56,7 @@ numbers!(name_number, name_of, Name,
     13 => Name::CertificateRevoked => Name::CertificateRevoked,
     14 => Name::RequestSummary => Name::RequestSummary,
     15 => Name::AuditIncomplete => Name::AuditIncomplete,
+    16 => Name::CertificateUnknown => Name::CertificateUnknown,
 );
 numbers!(operation_number, operation_of, Operation,
     1 => Operation::CaCerts => Operation::CaCerts,

@@ -22,6 +22,8 @@ pub enum Name {
     CertificateIssued,
     /// A certificate was revoked.
     CertificateRevoked,
+    /// An alarm: a client showed a certificate that a CA of ours signed and that is not on record.
+    CertificateUnknown,
     /// A record was begun and will never become a certificate.
     IssuanceVoided,
     /// A repeated request got the certificate that the first one got.
@@ -54,6 +56,7 @@ impl Name {
             Self::CaCreated => "ca.created",
             Self::CertificateIssued => "certificate.issued",
             Self::CertificateRevoked => "certificate.revoked",
+            Self::CertificateUnknown => "certificate.unknown",
             Self::IssuanceVoided => "issuance.voided",
             Self::EnrollmentRepeated => "enrollment.repeated",
             Self::EnrollmentRefused => "enrollment.refused",

@@ -441,6 +441,11 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The reason of a rejection: that of a 401 is a header field, because its body is empty.
+    pub(crate) fn reason(&self) -> String {
+        self.header("X-Reason").map_or_else(|| self.text(), str::to_owned)
+    }
+
     /// The certificates in a certs-only answer, by openssl, PEM.
     pub(crate) fn certificates(&self) -> Vec<String> {
         let compact: Vec<u8> =

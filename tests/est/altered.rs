@@ -39,7 +39,7 @@ async fn revoke(server: &TestServer, device: &Identity) {
 }
 
 /// A request of each operation for the names that the certificate has, under this label.
-fn requests(label: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn requests(label: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
     let (csr, key) = new_csr(&["-subj", subject, "-addext", "subjectKeyIdentifier=hash"]);
     let message = Message::by(Signer::new_key(&key)).request(tcr(1, &csr)).der();
     let cmc = "Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n";
@@ -58,7 +58,7 @@ fn requests(label: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// The reason of a rejection by its event: CMC tells it inside the message.
-fn last_reason(server: &TestServer) -> String {
+pub(crate) fn last_reason(server: &TestServer) -> String {
     let event = server.events_named("enrollment.refused").pop().unwrap();
     event.details.into_iter().find(|(name, _)| name == "reason").unwrap().1
 }

@@ -93,7 +93,7 @@ async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals
     assert!(reply.text().starts_with("reenroll.key-change: "), "{}", reply.text());
     let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
     let reply = connection.send(post("simpleenroll", &other, "")).await;
-    assert_eq!(reply.status, 403);
+    assert_eq!(reply.status, 401);
     // By its own URI nothing was adapted.
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     assert_eq!(connection.send(post("simplereenroll", &csr, "")).await.status, 200);

@@ -434,12 +434,16 @@ async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
 }
 
 #[tokio::test]
-async fn r_7030_3_2_3_d_who_is_known_and_may_not_is_forbidden_without_a_challenge() {
+async fn d_41_a_client_with_a_certificate_is_challenged_by_each_scheme_where_a_password_helps() {
     let (server, _) = server_with("[est]\nschemes = [\"digest\", \"basic\"]\n").await;
     let device = server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-2"]);
     let mut connection = server.connect_as(&device).await;
     let reply = connection.send(post("simpleenroll", &csr, "")).await;
+    assert_eq!(reply.status, 401);
+    assert_eq!(challenges(&reply).len(), 2);
+    // Its own key and name by the operation that takes no password in the place of a certificate.
+    let reply = connection.send(post("simplereenroll", &csr, "")).await;
     assert_eq!(reply.status, 403);
     assert!(challenges(&reply).is_empty());
 }

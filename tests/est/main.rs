@@ -49,4 +49,6 @@ mod store;
 mod sweep;
 mod tls;
 mod trust;
+mod unknown;
+mod who;
 mod without_http;

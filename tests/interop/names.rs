@@ -39,7 +39,7 @@ fn est_asks_for_other_names_and_keeps_what_it_is_not_told_to_change() {
     let refused = est(&estd, false, &["reenroll", "--new-subject", "CN=new,O=Example"]);
     assert_eq!(refused.status.code(), Some(1));
     let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("403") && told.contains("enroll.names"), "{told}");
+    assert!(told.contains("401") && told.contains("enroll.names"), "{told}");
     assert_eq!(fs::read(estd.path("device/cert.pem")).unwrap(), before);
 
     let steps: [(&[&str], &str); 4] = [

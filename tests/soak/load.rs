@@ -132,7 +132,7 @@ const BAD: [(Bad, u16, &str); 11] = [
     (Bad::Label, 404, "http.path"),
     (Bad::Password, 401, "auth.password"),
     (Bad::Nobody, 401, "auth.none"),
-    (Bad::OtherNames, 403, "enroll.names"),
+    (Bad::OtherNames, 401, "enroll.names"),
     (Bad::OtherIdentity, 403, "reenroll.identity"),
     (Bad::Method, 405, "http.method"),
 ];

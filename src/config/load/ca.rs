@@ -3,12 +3,12 @@
 use super::DAY;
 use crate::{
     config::section::{Report, Section},
-    policy::Ca,
-    types::{CaName, KeyKind},
+    policy::{Ca, UnknownCertificates},
+    types::{CaName, KeyKind, Time},
 };
 use std::collections::{BTreeMap, HashMap};
 
-pub(super) fn ca(section: Section<'_>) -> Ca {
+pub(super) fn ca(section: Section<'_>) -> (Ca, UnknownCertificates) {
     let subject = |key: &str, default: &str| {
         let text = section.string(key).unwrap_or(default).to_owned();
         let name = text.parse::<x509_cert::name::Name>();
@@ -36,8 +36,40 @@ pub(super) fn ca(section: Section<'_>) -> Ca {
     if ca.issuing_validity > ca.root_validity {
         section.tell("issuing_validity", "longer than the root's", "choose at most root_validity");
     }
+    let unknown = unknown_certificates(&section);
     section.finish();
-    ca
+    (ca, unknown)
+}
+
+/// Reads `unknown_certificates` (D-36). The exception has an end, or it would outlive its reason.
+fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
+    const UNTIL: &str = "unknown_certificates_until";
+    const EXAMPLE: &str = "write it as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"";
+    let renews = section.one_of(
+        "unknown_certificates",
+        &[("reject", false), ("renew-own-names", true)],
+        false,
+    );
+    let until = section.string(UNTIL).map(|text| {
+        let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
+        humantime::parse_rfc3339(&whole).map(Time::from)
+    });
+    match (renews, until) {
+        (false, None) => {}
+        (true, Some(Ok(until))) => return UnknownCertificates::RenewOwnNames { until },
+        (_, Some(Err(fault))) => section.tell(UNTIL, fault, EXAMPLE),
+        (true, None) => section.tell(
+            UNTIL,
+            "renew-own-names is an exception for the time after a restore, and needs an end",
+            EXAMPLE,
+        ),
+        (false, Some(Ok(_))) => section.tell(
+            UNTIL,
+            "there is no exception that could end",
+            "remove it, or set unknown_certificates = \"renew-own-names\"",
+        ),
+    }
+    UnknownCertificates::Reject
 }
 
 /// Adds `[ca.default]` with its defaults unless the file has it, as `[profile.device]` is added.
@@ -47,7 +79,8 @@ pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>)
     if cas.contains_key(&name) {
         return None;
     }
-    cas.insert(name.clone(), ca(Section::new(report, "ca.default", toml::Table::new())));
+    let (default, _) = ca(Section::new(report, "ca.default", toml::Table::new()));
+    cas.insert(name.clone(), default);
     Some(name)
 }
 

@@ -16,7 +16,7 @@ use super::{
     section::{Report, Section},
 };
 use crate::{
-    policy::{Ca, Policies, Policy, Profile},
+    policy::{Ca, Policies, Policy, Profile, UnknownCertificates},
     types::{CaName, Label, ProfileName},
 };
 use std::{
@@ -143,8 +143,12 @@ fn settings(
     let audit = audit(top.section("audit"), &data);
     let store = store::store(top.section("store"), environment);
 
-    let mut cas: BTreeMap<CaName, Ca> =
-        top.named("ca").into_iter().map(|(name, section)| (name, ca::ca(section))).collect();
+    let (mut cas, mut unknown): (BTreeMap<CaName, Ca>, BTreeMap<CaName, _>) = Default::default();
+    for (name, section) in top.named::<CaName>("ca") {
+        let (ca, rule) = ca::ca(section);
+        cas.insert(name.clone(), ca);
+        unknown.insert(name, rule);
+    }
     let implied = ca::imply_default(report, &mut cas);
     let mut profiles: BTreeMap<ProfileName, Profile> = top
         .named("profile")
@@ -156,13 +160,21 @@ fn settings(
             profile::profile(Section::new(report, "profile.device", Table::new()))
         });
     }
-    let unlabelled = policy::policy(top.section("est"), &cas, &profiles, None);
+    // A reload changes it, unlike the rest of [ca.NAME]: it is a rule of each label of the CA.
+    let with_rule = |policy: Policy| Policy {
+        unknown_certificates: unknown
+            .get(&policy.ca)
+            .copied()
+            .unwrap_or(UnknownCertificates::Reject),
+        ..policy
+    };
+    let unlabelled = with_rule(policy::policy(top.section("est"), &cas, &profiles, None));
     let labels: BTreeMap<Label, Policy> = top
         .named("label")
         .into_iter()
         .map(|(label, section): (Label, _)| {
             let name = label.to_string();
-            (label, policy::policy(section, &cas, &profiles, Some(&name)))
+            (label, with_rule(policy::policy(section, &cas, &profiles, Some(&name))))
         })
         .collect();
     if let Some(name) = implied {

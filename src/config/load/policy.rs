@@ -5,7 +5,7 @@ use crate::{
     config::section::Section,
     policy::{
         Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
-        ServerKeyGen,
+        ServerKeyGen, UnknownCertificates,
     },
     types::{CaName, ProfileName},
 };
@@ -87,6 +87,8 @@ pub(super) fn policy(
         server_root: section.boolean("server_root", true),
         repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
         csrattrs: csrattrs(section.section("csrattrs")),
+        // Set by the CA's section.
+        unknown_certificates: UnknownCertificates::Reject,
     };
     let missing = |key: &str, what: String, names: Vec<String>| {
         section.report.tell(

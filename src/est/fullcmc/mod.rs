@@ -41,6 +41,7 @@ use crate::{
         cms, oid,
     },
     ra::{Authenticated, Rejected},
+    telemetry::audit::Facts,
     types::{Origin, Peer, RequestId, Serial},
 };
 use const_oid::ObjectIdentifier;
@@ -77,6 +78,8 @@ pub struct FullAnswer {
     pub outcome: Outcome,
     /// What went wrong here, which the client is not told.
     cause: Option<String>,
+    /// Who asks, by the message, and for what: for the event.
+    facts: Facts,
     /// Certificates that were issued before, for an equal request: their serial numbers, and the
     /// requests that asked first.
     repeated: Vec<(Serial, RequestId)>,
@@ -105,6 +108,7 @@ struct Reply {
     /// Whether something was done whose answer is a Full PKI Response always.
     always_full: bool,
     cause: Option<String>,
+    facts: Facts,
     repeated: Vec<(Serial, RequestId)>,
 }
 
@@ -154,10 +158,14 @@ impl Service {
             Err(error) => return Err(call.reject(error).await),
         };
         for (serial, first) in &answered.repeated {
-            client.report_retry(serial, first, Vec::new());
+            let mut facts = Facts::default();
+            facts.add("address", call.peer().address);
+            facts.extend(answered.facts.clone());
+            client.report_retry(serial, first, facts.into_vec());
         }
         if let Outcome::Refused(fail, reason) = &answered.outcome {
-            client.report_cmc_failure(*fail, reason, answered.cause.as_ref());
+            let facts = answered.facts.clone();
+            client.report_cmc_failure(*fail, reason, answered.cause.as_ref(), facts);
         }
         Ok(answered)
     }
@@ -173,6 +181,7 @@ impl Service {
                 full: false,
                 outcome,
                 cause: None,
+                facts: reply.facts,
                 repeated: reply.repeated,
             });
         }
@@ -192,6 +201,7 @@ impl Service {
         }
         let content = PkiResponse::encode(&controls, &reply.cms).map_err(encoding)?;
         let der = endpoint.policy.ca.answer(&content, &bag, self.now()).await?;
-        Ok(FullAnswer { der, full: true, outcome, cause: reply.cause, repeated: reply.repeated })
+        let Reply { cause, facts, repeated, .. } = reply;
+        Ok(FullAnswer { der, full: true, outcome, cause, facts, repeated })
     }
 }

@@ -84,7 +84,11 @@ impl Service {
             only_revocations_by_secret(&data, &controls)?;
         }
         let asker = self.asker(endpoint, identity, signed, request)?;
+        asker.identity.describe(&mut reply.facts);
         let asker = self.prove(endpoint, asker, identity, &data, &controls).await?;
+        if let Some((account, _)) = &asker.keys {
+            reply.facts.add("account", account);
+        }
 
         // Whether it may be done.
         controls.check(asker.is_ra)?;
@@ -94,7 +98,7 @@ impl Service {
             return Ok(());
         }
         asks_for_something(&data)?;
-        let allowed = self.allow(endpoint, &asker, &data, &controls, depth).await?;
+        let allowed = self.allow(endpoint, &asker, &data, &controls, depth, reply).await?;
 
         // Nothing was done until here.
         reply.always_full = controls.has_actions();
@@ -116,9 +120,16 @@ impl Service {
         data: &PkiData<'_>,
         controls: &Controls<'_>,
         depth: u8,
+        reply: &mut Reply,
     ) -> Result<Allowed, Stop> {
         let mut granted = Vec::new();
-        for wanted in wanted(data, controls, asker)? {
+        let all = wanted(data, controls, asker)?;
+        if !all.is_empty() {
+            let subjects: Vec<String> =
+                all.iter().take(8).map(|wanted| wanted.csr.subject().to_string()).collect();
+            reply.facts.add("csr_subject", subjects.join("; "));
+        }
+        for wanted in all {
             self.check_link(&wanted, controls, asker)?;
             let mut grant = decide(endpoint, asker, wanted)?;
             let checked = grant.decision.content.check_key().await;

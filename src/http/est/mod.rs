@@ -22,7 +22,7 @@ use crate::{
     pki::base64::{self, Layout},
     policy::Base64Form,
     ra::{self, Authenticated, Call, Rejection},
-    types::{Code, Fault, Operation, Peer, RequestId},
+    types::{Code, Fault, Label, Operation, Peer, RequestId},
 };
 use hyper::{
     HeaderMap, Method, Request, Version,
@@ -205,9 +205,17 @@ where
     headers::check_host(head.version(), head.uri(), head.headers())?;
     let route = route::parse(head.uri().path())?;
     let service = &*context.service;
-    let endpoint = &**service.endpoint(route.label.as_ref())?;
     let operation = route.operation;
+    let endpoint = match service.endpoint(route.label.as_ref()) {
+        Ok(endpoint) => &**endpoint,
+        Err(fault) => {
+            let label = route.label.as_ref().map_or("", Label::as_str);
+            call.note("cause", format_args!("there is no label {label}"));
+            return Err(fault.into());
+        }
+    };
     if !endpoint.offers(operation) {
+        call.note("cause", format_args!("{operation} is off under this label"));
         return Err(Error::NotFound);
     }
     call.is_for(operation, endpoint.policy());

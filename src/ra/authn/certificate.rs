@@ -10,7 +10,7 @@ use crate::{
     pki::{Certificate, cert, sha256},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
-    types::{CaName, ClientCertificate, Code, Fault, Peer, Time, TrustClass, Verdict},
+    types::{CaName, ClientCertificate, Code, Fault, Peer, Serial, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -30,6 +30,9 @@ pub struct Presented {
 pub enum Standing {
     /// It is on record here, and was not revoked.
     Ours(Arc<Issuance>),
+    /// This CA of ours vouches for it, and it is not on record (D-36). It may renew its own names,
+    /// and nothing else.
+    OursUnknown(CaName),
     /// Another anchor vouches for it.
     ThirdParty,
 }
@@ -46,7 +49,7 @@ impl Presented {
     pub const fn record(&self) -> Option<&Arc<Issuance>> {
         match &self.standing {
             Standing::Ours(record) => Some(record),
-            Standing::ThirdParty => None,
+            Standing::OursUnknown(_) | Standing::ThirdParty => None,
         }
     }
 
@@ -56,6 +59,9 @@ impl Presented {
         match &self.standing {
             Standing::Ours(record) => {
                 (record.intent.ca.as_str(), record.intent.serial.as_bytes().to_vec())
+            }
+            Standing::OursUnknown(ca) => {
+                (ca.as_str(), self.certificate.serial().as_bytes().to_vec())
             }
             Standing::ThirdParty => ("", sha256(self.certificate.tbs()).to_vec()),
         }
@@ -123,15 +129,35 @@ impl Judged {
     }
 }
 
+/// What a renewal may do that nothing else may.
+#[derive(Clone, Copy)]
+pub(super) struct Renewal<'a> {
+    /// How long ago the certificate may have expired.
+    pub(super) grace: Duration,
+    /// The CA whose certificates need not be on record.
+    pub(super) unknown_of: Option<&'a CaName>,
+}
+
+/// A certificate that a CA of ours vouches for and that is not on record: an alarm.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub(super) ca: CaName,
+    pub(super) serial: Serial,
+    /// Whether another certificate is on record under its serial number.
+    pub(super) taken: bool,
+}
+
 /// Finds the record of a certificate that may be one of this server's. One that was revoked proves
 /// nothing (R-7030-3.3.2-c), whoever asks and for what.
 ///
-/// One that has expired is accepted if it is on record, and that is not longer ago than `grace`.
+/// One that has expired is accepted if it is on record, and that is not longer ago than the grace
+/// period. One that should be on record and is not is reported in `alarm`, whatever becomes of it.
 pub(super) async fn judge(
     store: &dyn Store,
     shown: Shown,
-    grace: Duration,
+    renewal: Renewal<'_>,
     now: Time,
+    alarm: &mut Option<Unknown>,
 ) -> Result<Judged, store::Error> {
     let (certificate, class, issuer, expired) = match shown {
         Shown::Nothing => return Ok(Judged::Nothing),
@@ -140,7 +166,7 @@ pub(super) async fn judge(
         Shown::Trusted(certificate, class, issuer) => (certificate, class, issuer, None),
         Shown::Expired(certificate, issuer) => {
             let end = certificate.not_after();
-            if now > end.plus(grace) {
+            if now > end.plus(renewal.grace) {
                 return Ok(Judged::Bad(expired_at(end)));
             }
             (certificate, TrustClass::Explicit, issuer, Some(end))
@@ -159,14 +185,22 @@ pub(super) async fn judge(
                 TrustClass::Implicit => Standing::ThirdParty,
             }
         }
-        Recorded::Another | Recorded::Nothing => {
+        found => {
             if let Some(end) = expired {
                 return Ok(Judged::Bad(expired_at(end)));
             }
-            if issuer.is_some() {
-                return Ok(Judged::Bad(unknown()));
+            match issuer {
+                None => Standing::ThirdParty,
+                Some(ca) => {
+                    let taken = matches!(found, Recorded::Another);
+                    let serial = certificate.serial().clone();
+                    *alarm = Some(Unknown { ca: ca.clone(), serial, taken });
+                    if taken || renewal.unknown_of != Some(&ca) {
+                        return Ok(Judged::Bad(unknown(taken)));
+                    }
+                    Standing::OursUnknown(ca)
+                }
             }
-            Standing::ThirdParty
         }
     };
     let presented = Presented { certificate: *certificate, class, standing };
@@ -235,12 +269,12 @@ fn bad(seen: &str) -> Fault {
 }
 
 /// D-36.
-fn unknown() -> Fault {
+fn unknown(taken: bool) -> Fault {
     Fault::new(
         Code::AuthUnknownCertificate,
         "a certificate of this server's CA is on record here",
-        "one that is not on record, or differs from what is",
-        "a certificate that this server issued; or a password, where it is accepted",
+        if taken { "one that differs from what is on record" } else { "one that is not on record" },
+        "a certificate that is on record; or a password, where it is accepted; or the operator lets such certificates renew (unknown_certificates)",
     )
 }
 

@@ -1,5 +1,6 @@
 //! Who asks: TLS client certificate, HTTP Basic or Digest, or both (RFC 7030 §3.2.3, §3.3.2).
 
+mod alarm;
 mod certificate;
 mod password;
 
@@ -14,12 +15,13 @@ use crate::{
     digest::{Algorithm, Answer, Challenge},
     entropy::{Entropy, NoEntropy},
     pki::Certificate,
-    policy::{self, Authentication, Passwords, Scheme},
+    policy::{self, Authentication, Passwords, Scheme, UnknownCertificates},
     store::{self, Issuance, Password, ProofKeys, Store},
     telemetry::audit::Facts,
-    types::{Actor, Fault, Label, Method, Origin, Peer, Time},
+    types::{Actor, Fault, Label, Method, Operation, Origin, Peer, Time},
 };
-use certificate::{Judged, Shown, judge, shown};
+use alarm::Alarms;
+use certificate::{Judged, Renewal, Shown, judge, shown};
 use password::{Names, may_use, no_password, too_many};
 use std::{
     sync::Arc,
@@ -138,6 +140,7 @@ pub struct Authenticator {
     /// Made when the first label needs it: the store of a server without Digest holds no key.
     nonces: OnceCell<Nonces>,
     failures: Arc<Failures>,
+    alarms: Alarms,
     /// Shows names that are not those of accounts.
     names: Names,
     /// Each check takes 19 MiB and a core for tens of milliseconds: as many as there are cores, up to
@@ -191,6 +194,7 @@ impl Authenticator {
             nonces: OnceCell::new(),
             failures: Arc::new(Failures::new(rules)),
             names: Names::default(),
+            alarms: Alarms::default(),
             checks: Arc::new(Semaphore::new(at_once)),
             waiting: Arc::new(Semaphore::new(at_once * 32)),
             memories: Arc::new(Memories::new(at_once)),
@@ -294,9 +298,8 @@ impl Authenticator {
     }
 
     /// Finds out who asks, by what `rules` accept. A password that is sent has to be right, also
-    /// where a certificate would do. A certificate that this server issued may have expired, but not
-    /// longer than `grace` ago: zero but for its renewal. What is known of a client that is rejected
-    /// is added to `facts`.
+    /// where a certificate would do. A renewal may show a certificate of ours that has expired within
+    /// the label's grace period. What is known of a client that is rejected is added to `facts`.
     ///
     /// # Errors
     /// [`Unauthenticated`].
@@ -307,12 +310,13 @@ impl Authenticator {
         label: Option<&Label>,
         peer: &Peer,
         credentials: Option<&Credentials>,
-        grace: Duration,
+        operation: Operation,
         now: Time,
         facts: &mut Facts,
     ) -> Result<Identity, Unauthenticated> {
-        let outcome = self.identify(rules, label, peer, credentials, grace, now, facts).await;
-        if outcome.is_err() {
+        let outcome = self.identify(rules, label, peer, credentials, operation, now, facts).await;
+        // Where certificates do not count they are not looked at.
+        if outcome.is_err() && rules.authentication != Authentication::Password {
             certificate::describe_shown(peer, facts);
         }
         outcome
@@ -325,7 +329,7 @@ impl Authenticator {
         label: Option<&Label>,
         peer: &Peer,
         credentials: Option<&Credentials>,
-        grace: Duration,
+        operation: Operation,
         now: Time,
         facts: &mut Facts,
     ) -> Result<Identity, Unauthenticated> {
@@ -335,7 +339,13 @@ impl Authenticator {
             Password => Shown::Nothing,
             _ => shown(peer.certificate().await.as_deref(), now),
         };
-        let judged = judge(&*self.store, shown, grace, now).await?;
+        let renewal = renewal(rules, operation, now);
+        let mut alarm = None;
+        let judged = judge(&*self.store, shown, renewal, now, &mut alarm).await;
+        if let Some(unknown) = alarm {
+            self.alarms.raise(&*self.store, unknown, peer, label, now).await;
+        }
+        let judged = judged?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
         if let (Both | ByCertificate, Judged::NotYet(fault)) = (demand, &judged) {
             return Err(Unauthenticated::NotYetValid(fault.clone()));
@@ -387,6 +397,20 @@ impl Authenticator {
             })),
         }
     }
+}
+
+/// What a certificate may do for this operation beside what every valid one of ours may.
+fn renewal(rules: &policy::Policy, operation: Operation, now: Time) -> Renewal<'_> {
+    let renews = matches!(operation, Operation::SimpleEnroll | Operation::SimpleReenroll);
+    let unknown_of = match rules.unknown_certificates {
+        UnknownCertificates::RenewOwnNames { until } if renews && now < until => Some(&rules.ca),
+        UnknownCertificates::RenewOwnNames { .. } | UnknownCertificates::Reject => None,
+    };
+    let grace = match operation {
+        Operation::SimpleReenroll => rules.expired_grace,
+        _ => Duration::ZERO,
+    };
+    Renewal { grace, unknown_of }
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ impl Bench {
                 None,
                 &self.peer,
                 Some(&credentials),
-                Duration::ZERO,
+                Operation::SimpleEnroll,
                 NOW,
                 &mut facts,
             )

@@ -1,0 +1,164 @@
+//! The audit trail says of each rejection and issuance who asked, with what, and why it was rejected.
+//! The client learns no more than before (first-user findings 3, 4, 5, 23, 25).
+
+use crate::common::*;
+use estd::telemetry::audit::Event;
+
+fn last(server: &TestServer, name: &str) -> Event {
+    server.events_named(name).pop().unwrap()
+}
+
+fn detail<'a>(event: &'a Event, name: &str) -> &'a str {
+    event.detail(name).unwrap_or_else(|| panic!("no {name}: {event:?}"))
+}
+
+#[tokio::test]
+async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
+    let labels = "[label.line]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
+                  [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
+    let server = TestServer::start_with(labels).await;
+    server.add_account("line-1", PASSWORD, Some(vec!["line"])).await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let mut told = Vec::new();
+    let long = "x".repeat(2000);
+    for (path, user, password, account, cause) in [
+        ("simpleenroll", "tester", "wrong", "tester", "wrong password"),
+        ("simpleenroll", "p:ss".trim_end_matches(":ss"), "wrong", "p (hash ", "no such account"),
+        ("simpleenroll", "my-own-secret-password", "x", "my-own-s... (hash ", "no such account"),
+        ("simpleenroll", "line-1", PASSWORD, "line-1", "bound to label line"),
+        ("simpleenroll", "tester", "", "tester", "empty password"),
+        ("simpleenroll", "tester", &long, "tester", "password of 2000 bytes"),
+        ("ra/simpleenroll", "tester", PASSWORD, "tester", "makes registration authorities"),
+    ] {
+        let reply = server.send(post(path, &csr, &basic(user, password))).await;
+        assert_eq!(reply.status, 401);
+        told.push(reply.reason().split(" (request").next().unwrap().to_owned());
+        let event = last(&server, "enrollment.refused");
+        assert!(detail(&event, "account").starts_with(account), "{event:?}");
+        assert!(detail(&event, "cause").contains(cause), "{event:?}");
+        assert!(detail(&event, "address").starts_with("127.0.0.1:"));
+        assert!(!format!("{event:?}").contains("secret-password"), "{event:?}");
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "the client is told the same: {told:?}");
+}
+
+#[tokio::test]
+async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
+    let server = TestServer::start_with("[label.cert]\nauthentication = \"certificate\"\n").await;
+    let (_, stranger) = stranger(server.folder.path(), "/CN=stranger-1", "");
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    for label in ["", "cert/"] {
+        let request = post(&format!("{label}simpleenroll"), &csr, "");
+        server.connect_as(&stranger).await.send(request).await;
+        let event = last(&server, "enrollment.refused");
+        assert_eq!(detail(&event, "certificate_serial"), "1267");
+        assert_eq!(detail(&event, "certificate_issuer"), "CN=Stranger CA");
+        assert_eq!(detail(&event, "certificate_subject"), "CN=stranger-1");
+        assert!(detail(&event, "reason").contains("unknown issuer"), "{event:?}");
+    }
+    // A CSR that is rejected for its form or by a rule; with a certificate or a password.
+    let key = new_key("RSA:1024");
+    let weak = csr_with(&key, &["-subj", "/CN=weak-1"]);
+    let (mut broken, _) = new_csr(&["-subj", "/CN=broken-1"]);
+    *broken.last_mut().unwrap() ^= 1;
+    for (csr, subject, rule) in [(&weak, "CN=weak-1", "csr.key"), (&broken, "CN=broken-1", "csr.")]
+    {
+        server.enroll(csr).await;
+        let event = last(&server, "enrollment.refused");
+        assert!(detail(&event, "rule").starts_with(rule), "{event:?}");
+        assert_eq!(detail(&event, "csr_subject"), subject);
+        assert_eq!(event.actor.name, "tester");
+    }
+    let device = server.device("/CN=device-1").await;
+    let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
+    server.connect_as(&device).await.send(post("simplereenroll", &other, "")).await;
+    let event = last(&server, "enrollment.refused");
+    assert_eq!(detail(&event, "csr_subject"), "CN=device-2");
+    assert_eq!(detail(&event, "certificate_subject"), "CN=device-1");
+    // A name is cut: it is as long as its sender likes.
+    let long = format!("/CN={}", "x".repeat(60)) + &format!("/OU={}", "y".repeat(60)).repeat(20);
+    let (long, _) = new_csr(&["-subj", &long]);
+    server.connect_as(&device).await.send(post("simplereenroll", &long, "")).await;
+    let event = last(&server, "enrollment.refused");
+    assert_eq!(detail(&event, "csr_subject").len(), 303);
+}
+
+#[tokio::test]
+async fn first_user_5_an_issuance_and_its_repeat_say_from_where_and_with_which_certificate() {
+    let server = TestServer::start().await;
+    let device = server.device("/CN=device-1").await;
+    let issued = last(&server, "certificate.issued");
+    assert!(detail(&issued, "address").starts_with("127.0.0.1:"));
+    assert_eq!(issued.detail("certificate_serial"), None);
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let serial = estd::pki::Certificate::parse(&device.der()).unwrap().serial().to_string();
+    for name in ["certificate.issued", "enrollment.repeated"] {
+        let mut connection = server.connect_as(&device).await;
+        assert_eq!(connection.send(post("simplereenroll", &csr, "")).await.status, 200);
+        let event = last(&server, name);
+        let address = format!("127.0.0.1:{}", connection.local_port());
+        assert_eq!(detail(&event, "address"), address);
+        assert_eq!(detail(&event, "certificate_serial"), serial);
+        assert_eq!(detail(&event, "certificate_issuer"), "CN=estd issuing CA");
+        assert_eq!(detail(&event, "subject"), "CN=device-1");
+    }
+}
+
+#[tokio::test]
+async fn first_user_23_a_404_says_in_the_log_what_does_not_exist() {
+    let server = TestServer::start_with("[label.a]\n").await;
+    let mut told = Vec::new();
+    for (path, cause) in [
+        ("nope/csrattrs", "there is no label nope"),
+        ("a/fullcmc", "fullcmc is off under this label"),
+        ("serverkeygen", "serverkeygen is off under this label"),
+        ("nope/simpleenroll", "there is no label nope"),
+    ] {
+        let reply = server.send(post(path, b"x", "")).await;
+        assert_eq!(reply.status, 404);
+        if path != "nope/csrattrs" {
+            told.push(reply.text().split(" (request").next().unwrap().to_owned());
+        }
+        assert_eq!(detail(&last(&server, "request.refused"), "cause"), cause);
+    }
+    told.dedup();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+/// proves: R-7030-3.2.3-d
+#[tokio::test]
+async fn d_41_a_client_is_challenged_where_a_password_helps_and_not_where_it_does_not() {
+    let labels = "[label.cert]\nauthentication = \"certificate\"\n\
+                  [label.both]\nauthentication = \"both\"\n\
+                  [label.digest]\nschemes = [\"digest\"]\n\
+                  [label.once]\nrenew = false\n";
+    let server = TestServer::start_with(labels).await;
+    let device = server.device("/CN=device-1").await;
+    let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
+    let own = csr_with(&device.key, &["-subj", "/CN=device-1"]);
+    let password = basic("tester", PASSWORD);
+    for (path, csr, credentials, status) in [
+        ("simpleenroll", &other, "", 401),
+        ("digest/simpleenroll", &other, "", 401),
+        // With the password it is granted.
+        ("simpleenroll", &other, &*password, 200),
+        // No password is accepted, or one was sent.
+        ("cert/simpleenroll", &other, "", 403),
+        // Rules that apply whatever the client sends.
+        ("simplereenroll", &other, "", 403),
+        ("once/simplereenroll", &own, "", 403),
+        ("once/simpleenroll", &own, "", 403),
+    ] {
+        let reply = server.connect_as(&device).await.send(post(path, csr, credentials)).await;
+        assert_eq!(reply.status, status, "{path}: {}", reply.reason());
+        assert_eq!(reply.header("WWW-Authenticate").is_some(), status == 401, "{path}");
+        if status == 401 {
+            assert!(reply.body.is_empty());
+            assert!(reply.reason().starts_with("enroll.names"), "{}", reply.reason());
+            let event = last(&server, "enrollment.refused");
+            assert_eq!(detail(&event, "csr_subject"), "CN=device-2");
+            assert_eq!(detail(&event, "rule"), "enroll.names");
+        }
+    }
+}
