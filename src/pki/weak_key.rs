@@ -12,10 +12,9 @@
 //! of RSA take a tenth of a millisecond. Lists of keys that became public otherwise (test keys,
 //! Debian's weak keys of 2008) are out of scope: they would have to be shipped and kept up to date.
 
-use crypto_bigint::{
-    BoxedUint, Limb, NonZero, Odd, Resize,
-    modular::{BoxedMontyForm, BoxedMontyParams},
-};
+mod fermat;
+
+use crypto_bigint::{BoxedUint, Integer, Limb, NonZero, Resize};
 use std::sync::LazyLock;
 
 /// Why a key is weak, in the words of an error.
@@ -77,11 +76,12 @@ pub(super) fn ed25519(key: &[u8]) -> Option<Weakness> {
 /// Judges an RSA modulus, big-endian, whose exponent is not looked at.
 pub(super) fn rsa(modulus: &[u8]) -> Option<Weakness> {
     let n = BoxedUint::from_be_slice_vartime(modulus);
-    let odd = Option::<Odd<BoxedUint>>::from(Odd::new(n.clone()));
-    let Some(odd) = odd else { return Some("an RSA modulus that is even") };
+    if !bool::from(n.is_odd()) {
+        return Some("an RSA modulus that is even");
+    }
     by_small_primes(&n)
         .or_else(|| has_close_factors(&n).then_some("an RSA modulus of two neighboring primes"))
-        .or_else(|| is_prime(&odd).then_some("an RSA modulus that is prime"))
+        .or_else(|| fermat::is_prime(modulus).then_some("an RSA modulus that is prime"))
 }
 
 /// Primes, and a product of some of them that fits a limb: one division of the modulus serves all.
@@ -171,21 +171,6 @@ fn may_be_square(value: &BoxedUint) -> bool {
     let Some(product) = Option::from(NonZero::new(Limb::from(product))) else { return true };
     let rest = u64::from(value.rem_limb(product));
     MODULI.iter().all(|modulus| (0..*modulus).any(|root| root * root % modulus == rest % modulus))
-}
-
-/// Whether 2^(n-1) = 1 modulo n. No composite modulus of two large random primes does that.
-fn is_prime(n: &Odd<BoxedUint>) -> bool {
-    let params = BoxedMontyParams::new_vartime(n.clone());
-    let one = BoxedMontyForm::one(&params);
-    let mut power = one.clone();
-    // n is odd: n - 1 is n with the last bit cleared.
-    for position in (0..n.bits()).rev() {
-        power = power.square();
-        if position > 0 && n.bit_vartime(position) {
-            power = power.double();
-        }
-    }
-    power.as_montgomery() == one.as_montgomery()
 }
 
 #[cfg(test)]

@@ -142,8 +142,8 @@ def by_asn1crypto(der):
         raise Wrong("the certificate is not written anew as it was")
     certificate = x509.Certificate.load(der, strict=True)
     tbs = certificate["tbs_certificate"]
-    for field in ["version", "serial_number", "signature", "issuer", "validity", "subject",
-                  "subject_public_key_info"]:
+    # Names are written by `anew`: asn1crypto has rules of its own for what is in some attributes.
+    for field in ["version", "serial_number", "signature", "validity", "subject_public_key_info"]:
         same(tbs[field], field)
     for extension in tbs["extensions"]:
         value = extension["extn_value"].contents
