@@ -66,6 +66,7 @@ const MODULES: [(&str, &[&str]); 21] = [
             "ca",
             "ra",
             "est",
+            "api",
             "admin",
             "http",
         ],

@@ -6,11 +6,13 @@ mod calls;
 mod certificates;
 pub mod check;
 mod pattern;
+mod process;
 mod revoke;
 mod select;
 mod users;
 
 pub use calls::Handle;
+pub use process::Process;
 pub use users::new_password;
 
 use crate::{
@@ -53,6 +55,14 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(store::Error),
+    /// The server tried, and did not succeed.
+    #[error("{error}")]
+    Failed {
+        /// What went wrong.
+        error: String,
+        /// What to do.
+        remedy: String,
+    },
     /// A fault of this program or of the system's randomness.
     #[error("internal: {0}")]
     Internal(String),
@@ -68,6 +78,7 @@ impl Error {
             Self::NotFound(_) => "list what exists, with estd cert list or estd user list",
             Self::Exists(_) => "choose another name, or remove that one first",
             Self::Store(_) => "see the server's log",
+            Self::Failed { remedy, .. } => remedy,
             Self::Internal(_) => "report it",
         }
         .to_owned()
@@ -83,7 +94,7 @@ impl Error {
             Self::Ambiguous { .. } => RefusalKind::Ambiguous,
             Self::Exists(_) => RefusalKind::Exists,
             Self::Store(_) => RefusalKind::Unavailable,
-            Self::Internal(_) => RefusalKind::Failed,
+            Self::Failed { .. } | Self::Internal(_) => RefusalKind::Failed,
         };
         api::Refusal { error: self.to_string(), remedy: self.remedy(), kind }
     }
@@ -110,6 +121,7 @@ pub struct Admin {
     realm: String,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    process: Option<Arc<dyn Process>>,
 }
 
 impl Admin {
@@ -122,7 +134,13 @@ impl Admin {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cas, realm, clock, entropy }
+        Self { store, cas, realm, clock, entropy, process: None }
+    }
+
+    /// Answers about this process, too.
+    #[must_use]
+    pub fn of_process(self, process: Arc<dyn Process>) -> Self {
+        Self { process: Some(process), ..self }
     }
 
     /// Shows the CAs.

@@ -3,6 +3,12 @@
 
 mod audit;
 pub mod call;
+mod process;
+
+pub use process::{
+    CaStatus, ConfigError, Reload, Reloaded, RenewServerCertificate, ServerCertificate, ShowStatus,
+    Status, StoreStatus, Warning,
+};
 
 pub use audit::{EventEntry, EventQuery, Events, ListWriters, WriterEntry, Writers};
 use call::{Call, Method};

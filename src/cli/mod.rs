@@ -7,13 +7,14 @@ mod failure;
 mod office;
 mod operator;
 mod output;
+mod process;
 mod progress;
 mod serve;
 mod store;
 mod welcome;
 
 use crate::{
-    config::{self, Secrets, Settings},
+    config::{self, Secrets, Settings, Source},
     server,
 };
 use clap::{Args, Parser, Subcommand};
@@ -28,16 +29,10 @@ use std::{
 #[derive(Debug, Parser)]
 #[command(name = "estd", version, max_term_width = 100)]
 struct Estd {
-    /// The configuration file.
-    #[arg(
-        long,
-        short,
-        global = true,
-        default_value = "est.toml",
-        env = "ESTD_CONFIG",
-        value_name = "FILE"
-    )]
-    config: PathBuf,
+    /// The configuration file. Without it: est.toml here, or /etc/estd/est.toml, or built-in defaults
+    /// that serve this machine only.
+    #[arg(long, short, global = true, env = "ESTD_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Prints JSON instead of text. Errors are JSON, too, on standard error.
     #[arg(long, global = true)]
     json: bool,
@@ -51,6 +46,13 @@ enum Command {
     Serve,
     /// Checks the configuration and reports every error in it.
     CheckConfig,
+    /// Shows the state of the running server, and what needs attention.
+    Status,
+    /// Has the running server read its configuration again, and prints the verdict.
+    Reload,
+    /// Renews the certificate of the running server.
+    #[command(subcommand)]
+    ServerCertificate(ServerCertificateCommand),
     /// Lists, shows and revokes certificates.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -66,6 +68,12 @@ enum Command {
     /// Checks, compacts, exports, imports and copies the store while no server uses it.
     #[command(subcommand)]
     Store(StoreCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ServerCertificateCommand {
+    /// Has the running server renew it now, with a new key, due or not.
+    Renew,
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,10 +163,20 @@ fn wrong_arguments(fault: &clap::Error) -> ExitCode {
 }
 
 fn run(arguments: Estd) -> Result<(), Failure> {
-    let Estd { config: file, json, command } = arguments;
-    let context = |secrets| Ok::<_, Failure>(Context { settings: load_for(&file, secrets)?, json });
+    let Estd { config, json, command } = arguments;
+    let source = config.map_or(Source::Search, Source::File);
+    let environment = |name: &str| std::env::var(name).ok();
+    let context = |secrets| {
+        let settings = source.read(&environment, secrets).map_err(Failure::Config)?;
+        Ok::<_, Failure>(Context { settings, json })
+    };
     match command {
-        Command::Serve => serve::run(&file),
+        Command::Serve => serve::run(context(Secrets::All)?.settings),
+        Command::Status => process::status(&context(Secrets::None)?),
+        Command::Reload => process::reload(&context(Secrets::None)?),
+        Command::ServerCertificate(ServerCertificateCommand::Renew) => {
+            process::renew_server_certificate(&context(Secrets::None)?)
+        }
         Command::CheckConfig => operator::config_is_good(&context(Secrets::All)?),
         Command::Cert(command) => operator::cert(&context(Secrets::None)?, command),
         Command::Ca(CaCommand::Show) => operator::ca_show(&context(Secrets::None)?),
@@ -168,12 +186,7 @@ fn run(arguments: Estd) -> Result<(), Failure> {
     }
 }
 
-/// Reads the configuration with all its secrets.
-fn load(file: &Path) -> Result<Settings, Failure> {
-    load_for(file, Secrets::All)
-}
-
-/// Reads the configuration with those of its secrets that a command needs.
+/// Reads a configuration with those of its secrets that a command needs.
 fn load_for(file: &Path, secrets: Secrets) -> Result<Settings, Failure> {
     config::load_for(file, &|name| std::env::var(name).ok(), secrets).map_err(Failure::Config)
 }

@@ -1,6 +1,6 @@
 //! `estd serve`: the process around the server.
 
-use super::{Failure, load, welcome::Welcome};
+use super::{Failure, welcome::Welcome};
 use crate::{
     clock::SystemClock,
     config::{Settings, Terminal},
@@ -11,7 +11,6 @@ use crate::{
 use sd_notify::NotifyState;
 use std::{
     io::{self, Write},
-    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -29,8 +28,7 @@ const SUMMARIES: Duration = Duration::from_secs(5);
 /// How often it ends issuances whose request was cut.
 const SWEEP: Duration = Duration::from_secs(60);
 
-pub(super) fn run(file: &Path) -> Result<(), Failure> {
-    let settings = load(file)?;
+pub(super) fn run(settings: Settings) -> Result<(), Failure> {
     let filter = std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned());
     start_terminal(&filter).map_err(|fault| {
         Failure::new(format!("ESTD_LOG={filter:?}: {fault}"), "such as info, debug or estd=debug")
@@ -39,10 +37,10 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
-    runtime.block_on(serve(file, settings))
+    runtime.block_on(serve(settings))
 }
 
-async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
+async fn serve(settings: Settings) -> Result<(), Failure> {
     private_folder(&settings.data)?;
     let clock = Arc::new(SystemClock);
     let terminal = settings.audit.terminal == Terminal::Text;
@@ -96,18 +94,19 @@ async fn serve(file: &Path, settings: Settings) -> Result<(), Failure> {
             _ = interrupt.recv() => break,
             _ = hangup.recv() => {
                 trail.reopen();
-                reload(file, &running).await;
+                running.reload_file().await;
             }
             () = &mut sweeping => {}
             _ = summaries.tick() => {
                 limited.summarize();
                 summarize_terminal();
             }
-            _ = check.tick() => match running.renew_if_due().await {
-                Ok(true) => tracing::info!("the server's certificate was renewed"),
-                Ok(false) => {}
-                Err(fault) => tracing::error!("the server's certificate is due and was not renewed: {fault}; remedy: {}", fault.remedy()),
-            },
+            _ = check.tick() => {
+                tell_renewal(running.renew_if_due().await);
+                for one in running.reminders().await {
+                    tracing::warn!("{}: {}; remedy: {}", one.about, one.text, one.remedy);
+                }
+            }
         }
     }
     drop(sweeping);
@@ -137,11 +136,27 @@ fn show(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Logs what came of a renewal of the server's certificate.
+fn tell_renewal(renewed: Result<bool, server::Error>) {
+    match renewed {
+        Ok(true) => tracing::info!("the server's certificate was renewed"),
+        Ok(false) => {}
+        Err(fault) => tracing::error!(
+            "the server's certificate was not renewed: {fault}; remedy: {}",
+            fault.remedy()
+        ),
+    }
+}
+
 /// Ends what cut requests have left open, for as long as it is polled.
 async fn sweep_each_minute(running: &Running) {
     let mut minute = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
         minute.tick().await;
+        match running.renew_if_revoked().await {
+            Err(fault) if fault.is_store_away() => {}
+            renewed => tell_renewal(renewed),
+        }
         match running.sweep().await {
             Ok(Swept { finished: 0, voided: 0 }) => {}
             Ok(Swept { finished, voided }) => tracing::warn!(
@@ -154,33 +169,6 @@ async fn sweep_each_minute(running: &Running) {
                 "open issuances were not ended: {fault}; remedy: {}",
                 fault.remedy()
             ),
-        }
-    }
-}
-
-async fn reload(file: &Path, running: &Running) {
-    let outcome = match load(file) {
-        Ok(settings) => running.reload(settings).await.map_err(|fault| fault.to_string()),
-        Err(Failure::Config(faults)) => Err(faults.to_string()),
-        Err(Failure::Failed { what, .. }) => Err(what),
-    };
-    match outcome {
-        Ok(later) if later.is_empty() => {
-            tracing::info!("{} was read again and is in force", file.display())
-        }
-        Ok(later) => tracing::warn!(
-            "{} was read again; restart estd for: {}",
-            file.display(),
-            later.join(", ")
-        ),
-        Err(reason) => {
-            tracing::error!("{} was not put in force; the old settings stay:", file.display());
-            for line in reason.lines() {
-                tracing::error!("{line}");
-            }
-            if let Err(fault) = running.reload_refused(&reason).await {
-                tracing::error!("recording that: {fault}");
-            }
         }
     }
 }

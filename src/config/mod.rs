@@ -4,12 +4,15 @@
 //! from the file's folder, durations as [`Duration`]. [`load()`] reads the file section by section,
 //! refuses unknown keys, and reports all faults at once, each with file, key, value and remedy.
 
+mod changes;
 mod fault;
 mod load;
 mod section;
+mod source;
 
 pub use fault::{Fault, Faults};
 pub use load::{load, load_for, parse};
+pub use source::{PLACES, Source, built_in};
 
 use crate::{
     policy::{Ca, DecryptKeys, Passwords, Policies, ServerCertificate},
@@ -32,7 +35,9 @@ pub enum Secrets {
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The file it came from.
+    /// Where it is read from again at a reload.
+    pub source: Source,
+    /// The file it came from; where none was found, the one that would be read first.
     pub file: PathBuf,
     /// The folder of keys, certificates, store and socket. Restart.
     pub data: PathBuf,

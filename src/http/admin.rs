@@ -59,6 +59,9 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint::<api::ListUsers>(),
     endpoint::<api::NewUser>(),
     endpoint::<api::RemoveUser>(),
+    endpoint::<api::ShowStatus>(),
+    endpoint::<api::Reload>(),
+    endpoint::<api::RenewServerCertificate>(),
 ];
 
 async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: Fields<'_>) -> Answer {

@@ -159,7 +159,9 @@ pub(super) const fn of_call(error: &admin::Error) -> StatusCode {
     match error {
         admin::Error::Invalid { .. } => StatusCode::BAD_REQUEST,
         admin::Error::NotFound(_) => StatusCode::NOT_FOUND,
-        admin::Error::Exists(_) | admin::Error::Ambiguous { .. } => StatusCode::CONFLICT,
+        admin::Error::Exists(_) | admin::Error::Ambiguous { .. } | admin::Error::Failed { .. } => {
+            StatusCode::CONFLICT
+        }
         admin::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         admin::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -107,6 +107,16 @@ impl Connections {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The number of open connections.
+    pub(super) fn open(&self) -> usize {
+        self.table().open.len()
+    }
+
+    /// The number of connections for which there is room.
+    pub(super) const fn room(&self) -> usize {
+        self.room
+    }
+
     /// Counts a connection, or refuses it: its origin has `most` already.
     pub(super) fn enter(
         self: &Arc<Self>,

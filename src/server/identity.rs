@@ -6,7 +6,7 @@ use crate::{
     config::Keys,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
     policy::ServerCertificate,
-    store::RequestKey,
+    store::{RequestKey, Store},
     types::{Actor, ProfileName, RequestId, Time},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -18,6 +18,21 @@ use std::{
     time::Duration,
 };
 use zeroize::Zeroizing;
+
+/// What a certificate of the server is issued with.
+pub(super) struct Needed<'a> {
+    pub(super) folder: &'a Path,
+    pub(super) wanted: &'a ServerCertificate,
+    pub(super) keys: &'a Keys,
+    pub(super) ca: &'a Ca,
+    pub(super) request_id: RequestId,
+}
+
+/// The identity in use, and why there is no better one.
+pub(super) struct Current {
+    pub(super) identity: OwnIdentity,
+    pub(super) failed: Option<String>,
+}
 
 /// The server's key and the chain that it shows.
 pub(super) struct OwnIdentity {
@@ -42,35 +57,43 @@ fn unfinished(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 impl OwnIdentity {
-    /// Reads the key and certificate in `folder`, or gets new ones if there are none, if they are
-    /// due for renewal, or if they are not those that the configuration asks for now.
+    /// Reads the key and certificate, or issues new ones if there are none, if they are due for
+    /// renewal or revoked, or if they are not those that the configuration asks for now.
+    ///
+    /// A CA that has ended, or not begun by this clock, issues nothing: then the certificate that
+    /// exists stays in use, so that a start serves what it can.
     pub(super) async fn current(
-        folder: &Path,
-        wanted: &ServerCertificate,
-        keys: &Keys,
-        ca: &Ca,
-        request_id: RequestId,
+        needed: Needed<'_>,
+        store: &dyn Store,
         now: Time,
-    ) -> Result<Self, Error> {
-        let found = Self::read(folder, keys)?;
+    ) -> Result<Current, Error> {
+        let found = Self::read(needed.folder, needed.keys)?;
+        let reason = match &found {
+            None => "there was none",
+            Some(found) if !found.fits(needed.wanted, needed.ca, now) => {
+                "it was due, or the configuration asks for another one"
+            }
+            Some(found) if found.is_revoked(store).await? => "the one before is revoked",
+            Some(_) => "",
+        };
         let found = match found {
-            Some(found) if found.fits(wanted, ca, now) => return Ok(found),
+            Some(identity) if reason.is_empty() => {
+                return Ok(Current { identity, failed: None });
+            }
             found => found,
         };
-        match (Self::renew(folder, wanted, keys, ca, request_id, now).await, found) {
-            // The clock is wrong: before the CA began, there is no better certificate.
-            (Err(Error::Ca(fault @ ca::Error::NotValid { .. })), Some(found))
-                if now < found.leaf.not_before() =>
-            {
-                tracing::warn!(
-                    "the server's certificate is valid from {} only, and no other can be issued: \
-                     {fault}; remedy: set the machine's clock",
-                    found.leaf.not_before()
-                );
-                Ok(found)
+        match (Self::renew(&needed, &Actor::server(), reason, now).await, found) {
+            (Err(Error::Ca(fault @ ca::Error::NotValid { .. })), Some(identity)) => {
+                Ok(Current { identity, failed: Some(fault.to_string()) })
             }
-            (renewed, _) => renewed,
+            (renewed, _) => Ok(Current { identity: renewed?, failed: None }),
         }
+    }
+
+    /// Whether the certificate was revoked here.
+    pub(super) async fn is_revoked(&self, store: &dyn Store) -> Result<bool, Error> {
+        let record = store.find(self.leaf.serial()).await?;
+        Ok(record.is_some_and(|record| record.revocation.is_some()))
     }
 
     /// Whether a third of its life is left and it is what the configuration asks for.
@@ -119,14 +142,14 @@ impl OwnIdentity {
         }
     }
 
-    async fn renew(
-        folder: &Path,
-        wanted: &ServerCertificate,
-        keys: &Keys,
-        ca: &Ca,
-        request_id: RequestId,
+    /// Issues a certificate for a new key and puts both in place. `reason` goes into the event.
+    pub(super) async fn renew(
+        needed: &Needed<'_>,
+        actor: &Actor,
+        reason: &str,
         now: Time,
     ) -> Result<Self, Error> {
+        let Needed { folder, wanted, keys, ca, .. } = *needed;
         let kind = wanted.key;
         let key = tokio::task::spawn_blocking(move || PrivateKey::generate(kind))
             .await
@@ -145,10 +168,10 @@ impl OwnIdentity {
             repeat_window: Duration::ZERO,
             label: None,
             operation: None,
-            actor: Actor::server(),
+            actor: actor.clone(),
             predecessor: None,
-            request_id,
-            facts: Vec::new(),
+            request_id: needed.request_id.clone(),
+            facts: vec![("reason", reason.to_owned())],
         };
         // What cannot be kept is not issued: each check would add one more to the record.
         let unfinished = unfinished(folder)?;

@@ -4,9 +4,11 @@ mod connections;
 mod descriptors;
 mod first_account;
 mod handshakes;
+mod health;
 mod hello;
 mod identity;
 mod listener;
+mod process;
 mod running;
 pub mod setup;
 mod socket;
@@ -17,6 +19,7 @@ mod trust;
 mod validation;
 
 pub use first_account::FirstAccount;
+pub use health::{Repeat, Warning};
 pub use running::{Environment, Running, start};
 pub use setup::{Backend, BackendKind, Installation, private_folder};
 pub use sweep::Swept;
@@ -100,7 +103,10 @@ impl Error {
                     .to_owned()
             }
             Self::Ca(Ca::NotValid { .. }) => {
-                "check the machine's clock; if it is right, this CA has come to its end".to_owned()
+                "check the machine's clock; if it is right, this CA has come to its end: add a [ca.NAME] with \
+                 other subjects, and name it in [server.certificate] ca and in the labels; see \
+                 docs/operator.md, \"When a CA ends\""
+                    .to_owned()
             }
             Self::File { .. } | Self::Store(_) => {
                 "make it readable and writable for this user, with space left on the disk"

@@ -4,7 +4,8 @@ use super::{
     Error, FirstAccount, Installation,
     connections::{Connections, Limits},
     descriptors,
-    identity::OwnIdentity,
+    health::{self, Ends, Reminders, Warning},
+    identity::{Current, Needed, OwnIdentity},
     listener::{self, Shared},
     setup::private_folder,
     socket,
@@ -14,7 +15,8 @@ use super::{
     validation::{InForce, Judges, Validations},
 };
 use crate::{
-    admin::Admin,
+    admin::{Admin, Process},
+    api,
     ca::Ca,
     clock::Clock,
     config::Settings,
@@ -85,14 +87,25 @@ impl InForce for ArcSwap<Live> {
 
 /// A server that serves.
 pub struct Running {
-    environment: Environment,
-    installation: Installation,
-    authenticator: Arc<Authenticator>,
-    settings: Mutex<Settings>,
-    own: Mutex<OwnIdentity>,
-    shared: Shared,
-    addresses: Vec<SocketAddr>,
+    core: Arc<Core>,
     socket: Option<PathBuf>,
+}
+
+/// What a running server consists of. Its owner and the operator's socket share it.
+pub(super) struct Core {
+    pub(super) environment: Environment,
+    pub(super) installation: Installation,
+    authenticator: Arc<Authenticator>,
+    pub(super) settings: Mutex<Settings>,
+    pub(super) own: Mutex<OwnIdentity>,
+    pub(super) shared: Shared,
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) started: Time,
+    /// The verdict on the last reload.
+    pub(super) reloaded: Mutex<Option<api::Reloaded>>,
+    /// Why the server's certificate could not be renewed.
+    pub(super) renewal_failed: Mutex<Option<String>>,
+    reminders: Mutex<Reminders>,
 }
 
 /// Starts a server: opens or makes what is on disk, then listens.
@@ -128,14 +141,16 @@ async fn serve(
             swept.voided
         );
     }
-    let own = own_identity(&settings, &environment, &installation.cas, now).await?;
+    let own = own_identity(&settings, &environment, &installation, now).await?;
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&installation.store),
         Arc::clone(&environment.entropy),
         &settings.passwords,
         now,
     ));
-    let live = live(&settings, &environment, &installation, &authenticator, &own)?;
+    let live = live(&settings, &environment, &installation, &authenticator, &own.identity)?;
+    let (data, realm) = (settings.data.clone(), settings.passwords.realm.clone());
+    let node = settings.audit.node.clone().unwrap_or_else(host_name);
     let room = descriptors::room(settings.server.max_connections, descriptors::raise_limit());
     let shared = Shared {
         live: Arc::new(ArcSwap::from_pointee(live)),
@@ -151,40 +166,46 @@ async fn serve(
         let listener = listener::bind(*address).map_err(failed)?;
         listeners.push((listener.local_addr().map_err(failed)?, listener));
     }
+    let addresses = listeners.iter().map(|(address, _)| *address).collect();
+    let core = Arc::new(Core {
+        environment,
+        installation,
+        authenticator,
+        settings: Mutex::new(settings),
+        own: Mutex::new(own.identity),
+        shared,
+        addresses,
+        started: now,
+        reloaded: Mutex::default(),
+        renewal_failed: Mutex::new(own.failed),
+        reminders: Mutex::default(),
+    });
+    let (environment, installation) = (&core.environment, &core.installation);
     let admin = Admin::new(
         Arc::clone(&installation.store),
         installation.cas.values().map(|ca| ca.certificates()).collect(),
-        settings.passwords.realm.clone(),
+        realm,
         Arc::clone(&environment.clock),
         Arc::clone(&environment.entropy),
-    );
-    let socket = socket::open(&settings.data, Arc::new(admin), &shared)?;
+    )
+    .of_process(Arc::clone(&core) as _);
+    let socket = socket::open(&data, Arc::new(admin), &core.shared)?;
 
     let event = Event::new(now, Name::ServerStarted, Actor::server())
         .with("version", env!("CARGO_PKG_VERSION"))
-        .with("node", settings.audit.node.clone().unwrap_or_else(host_name))
+        .with("node", node)
         .with(
             "listen",
             listeners.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(" "),
         );
     installation.store.append(event).await?;
 
-    let addresses = listeners.iter().map(|(address, _)| *address).collect();
     for (_, listener) in listeners {
         // Not tracked: it ends with the token, while the tracker waits for connections.
-        tokio::spawn(listener::run(listener, shared.clone()));
+        tokio::spawn(listener::run(listener, core.shared.clone()));
     }
-    tokio::spawn(listener::watch(shared.clone(), Arc::clone(&authenticator)));
-    Ok(Running {
-        environment,
-        installation,
-        authenticator,
-        settings: Mutex::new(settings),
-        own: Mutex::new(own),
-        shared,
-        addresses,
-        socket,
-    })
+    tokio::spawn(listener::watch(core.shared.clone(), Arc::clone(&core.authenticator)));
+    Ok(Running { core, socket })
 }
 
 fn live(
@@ -254,46 +275,163 @@ fn live(
 async fn own_identity(
     settings: &Settings,
     environment: &Environment,
-    cas: &BTreeMap<CaName, Arc<Ca>>,
+    installation: &Installation,
     now: Time,
-) -> Result<OwnIdentity, Error> {
+) -> Result<Current, Error> {
     let folder = settings.data.join("server");
     private_folder(&folder)?;
-    let wanted = &settings.server_certificate;
-    let ca = cas.get(&wanted.ca).ok_or_else(|| Error::Missing(format!("CA {}", wanted.ca)))?;
+    let ca = own_ca(settings, installation)?;
     let mut random = [0u8; 8];
     environment.entropy.fill(&mut random).map_err(|fault| Error::Internal(fault.to_string()))?;
-    OwnIdentity::current(&folder, wanted, &settings.keys, ca, RequestId::new(random), now).await
+    let needed = Needed {
+        folder: &folder,
+        wanted: &settings.server_certificate,
+        keys: &settings.keys,
+        ca,
+        request_id: RequestId::new(random),
+    };
+    OwnIdentity::current(needed, &*installation.store, now).await
+}
+
+/// The CA that issues the server's certificate.
+fn own_ca<'a>(settings: &Settings, installation: &'a Installation) -> Result<&'a Arc<Ca>, Error> {
+    let name = &settings.server_certificate.ca;
+    installation.cas.get(name).ok_or_else(|| Error::Missing(format!("CA {name}")))
+}
+
+impl Core {
+    /// Puts new settings in force. Connections that are open see them with their next request.
+    /// Returns the sections that changed and need a restart: they stay as they were.
+    ///
+    /// # Errors
+    /// [`Error`]; the old settings stay in force then.
+    pub(super) async fn put_in_force(&self, new: Settings, actor: Actor) -> Result<Changes, Error> {
+        let now = self.environment.clock.now();
+        let mut settings = self.settings.lock().await;
+        let needs_restart = settings.restart_needed(&new);
+        let new = new.with_restart_only_from(&settings);
+        let cas = &self.installation.cas;
+        if let Some(policy) = new.policies.all().find(|policy| !cas.contains_key(&policy.ca)) {
+            return Err(Error::NewCa(policy.ca.clone()));
+        }
+        let in_force = settings.differences(&new);
+        let own = self.own.lock().await;
+        let live = live(&new, &self.environment, &self.installation, &self.authenticator, &own)?;
+        let event = Event::new(now, Name::ServerReloaded, actor)
+            .with("file", new.file.display())
+            .with("changed", in_force.join(" "))
+            .with("needs_restart", needs_restart.join(" "));
+        self.installation.store.append(event).await?;
+        self.shared.live.store(Arc::new(live));
+        *settings = new;
+        Ok(Changes { in_force, needs_restart })
+    }
+
+    /// Renews the server's certificate if it is due or revoked, or at once if `actor` asks for it, and
+    /// shows it from the next connection on. Returns whether it is a new one.
+    ///
+    /// # Errors
+    /// [`Error`]; the old certificate stays in use then.
+    pub(super) async fn renew(&self, actor: Option<&Actor>) -> Result<bool, Error> {
+        let renewed = self.try_renew(actor).await;
+        *self.renewal_failed.lock().await = match &renewed {
+            Ok((_, failed)) => failed.clone(),
+            Err(fault) => Some(fault.to_string()),
+        };
+        renewed.map(|(new, _)| new)
+    }
+
+    async fn try_renew(&self, actor: Option<&Actor>) -> Result<(bool, Option<String>), Error> {
+        let now = self.environment.clock.now();
+        let settings = self.settings.lock().await;
+        let mut own = self.own.lock().await;
+        let (environment, installation) = (&self.environment, &self.installation);
+        let current = match actor {
+            None => own_identity(&settings, environment, installation, now).await?,
+            Some(actor) => renewed(&settings, environment, installation, actor, now).await?,
+        };
+        if current.identity.leaf.der() == own.leaf.der() {
+            return Ok((false, current.failed));
+        }
+        let live =
+            live(&settings, environment, installation, &self.authenticator, &current.identity)?;
+        self.shared.live.store(Arc::new(live));
+        *own = current.identity;
+        Ok((true, None))
+    }
+
+    /// What needs attention, the most pressing first.
+    pub(super) async fn warnings(&self) -> Vec<Warning> {
+        let now = self.environment.clock.now();
+        let (settings, own) = (self.settings.lock().await, self.own.lock().await);
+        let cas = self.installation.cas.iter().map(|(name, ca)| {
+            let ends = Ends { root: ca.root().not_after(), issuing: ca.issuing().not_after() };
+            (name.clone(), ends)
+        });
+        let failed = self.renewal_failed.lock().await;
+        // A store that does not answer says so itself.
+        let revoked = own.is_revoked(&*self.installation.store).await.unwrap_or(false);
+        let own = health::Own { leaf: &own.leaf, revoked, failed: failed.as_deref() };
+        health::warnings(&settings, &cas.collect(), Some(&own), now)
+    }
+}
+
+/// Issues a new certificate for the server, due or not.
+async fn renewed(
+    settings: &Settings,
+    environment: &Environment,
+    installation: &Installation,
+    actor: &Actor,
+    now: Time,
+) -> Result<Current, Error> {
+    let folder = settings.data.join("server");
+    let mut random = [0u8; 8];
+    environment.entropy.fill(&mut random).map_err(|fault| Error::Internal(fault.to_string()))?;
+    let needed = Needed {
+        folder: &folder,
+        wanted: &settings.server_certificate,
+        keys: &settings.keys,
+        ca: own_ca(settings, installation)?,
+        request_id: RequestId::new(random),
+    };
+    let identity = OwnIdentity::renew(&needed, actor, "an operator asked for it", now).await?;
+    Ok(Current { identity, failed: None })
+}
+
+/// What a reload changed.
+pub(super) struct Changes {
+    pub(super) in_force: Vec<String>,
+    pub(super) needs_restart: Vec<&'static str>,
 }
 
 impl Running {
     /// The addresses that it listens on, with the ports that it got.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        &self.core.addresses
     }
 
     /// The CAs.
     #[must_use]
-    pub const fn cas(&self) -> &BTreeMap<CaName, Arc<Ca>> {
-        &self.installation.cas
+    pub fn cas(&self) -> &BTreeMap<CaName, Arc<Ca>> {
+        &self.core.installation.cas
     }
 
     /// The store.
     #[must_use]
-    pub const fn store(&self) -> &Arc<dyn Store> {
-        &self.installation.store
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.core.installation.store
     }
 
     /// Returns how many chains of clients were validated since the start, and at what cost.
     #[must_use]
     pub fn validations(&self) -> Validations {
-        self.shared.judges.validations()
+        self.core.shared.judges.validations()
     }
 
     /// The certificate that it shows now.
     pub async fn certificate(&self) -> Certificate {
-        self.own.lock().await.leaf.clone()
+        self.core.own.lock().await.leaf.clone()
     }
 
     /// The account of a first start, if this is one: show it, then
@@ -302,7 +440,8 @@ impl Running {
     /// # Errors
     /// [`Error::Store`]; [`Error::Internal`] without randomness.
     pub async fn first_account(&self) -> Result<Option<FirstAccount>, Error> {
-        FirstAccount::if_needed(&*self.installation.store, &*self.environment.entropy).await
+        FirstAccount::if_needed(&*self.core.installation.store, &*self.core.environment.entropy)
+            .await
     }
 
     /// Records an account that was shown.
@@ -310,7 +449,7 @@ impl Running {
     /// # Errors
     /// [`Error::Store`].
     pub async fn record_first_account(&self, account: FirstAccount) -> Result<(), Error> {
-        account.record(&*self.installation.store, self.environment.clock.now()).await
+        account.record(&*self.core.installation.store, self.core.environment.clock.now()).await
     }
 
     /// The operator's socket.
@@ -325,33 +464,19 @@ impl Running {
     /// # Errors
     /// [`Error`]; the old settings stay in force then.
     pub async fn reload(&self, new: Settings) -> Result<Vec<&'static str>, Error> {
-        let now = self.environment.clock.now();
-        let mut settings = self.settings.lock().await;
-        let (later, new) = (settings.restart_needed(&new), new.with_restart_only_from(&settings));
-        let cas = &self.installation.cas;
-        if let Some(policy) = new.policies.all().find(|policy| !cas.contains_key(&policy.ca)) {
-            return Err(Error::NewCa(policy.ca.clone()));
-        }
-        let own = self.own.lock().await;
-        let live = live(&new, &self.environment, &self.installation, &self.authenticator, &own)?;
-        let event = Event::new(now, Name::ServerReloaded, Actor::server())
-            .with("file", new.file.display())
-            .with("needs_restart", later.join(" "));
-        self.installation.store.append(event).await?;
-        self.shared.live.store(Arc::new(live));
-        *settings = new;
-        Ok(later)
+        Ok(self.core.put_in_force(new, Actor::server()).await?.needs_restart)
     }
 
-    /// Tells that a reload was refused before it came to [`Running::reload`], or by it.
-    ///
-    /// # Errors
-    /// [`Error::Store`] if that cannot be recorded.
-    pub async fn reload_refused(&self, reason: &str) -> Result<(), Error> {
-        let now = self.environment.clock.now();
-        let event =
-            Event::new(now, Name::ServerReloadRefused, Actor::server()).with("reason", reason);
-        Ok(self.installation.store.append(event).await?)
+    /// Reads the configuration again and puts it in force unless it has errors. Logs and records the
+    /// verdict, and returns it.
+    pub async fn reload_file(&self) -> api::Reloaded {
+        Process::reload(&*self.core, &Actor::server()).await
+    }
+
+    /// What needs attention and was not logged recently. Call it each hour.
+    pub async fn reminders(&self) -> Vec<Warning> {
+        let all = self.core.warnings().await;
+        self.core.reminders.lock().await.due(all, self.core.environment.clock.now())
     }
 
     /// Ends issuances that a request has left open for a minute: their CA signs what is recorded,
@@ -360,50 +485,47 @@ impl Running {
     /// # Errors
     /// [`Error::Ca`]; what is still open is for the next call.
     pub async fn sweep(&self) -> Result<Swept, Error> {
-        let now = self.environment.clock.now();
-        let (store, cas) = (&*self.installation.store, &self.installation.cas);
+        let now = self.core.environment.clock.now();
+        let (store, cas) = (&*self.core.installation.store, &self.core.installation.cas);
         Ok(sweep::sweep(store, cas, sweep::GRACE, now).await?)
     }
 
-    /// Renews the server's certificate if it is due, and shows it from the next connection on.
-    /// Call it now and then: once an hour is often enough.
+    /// Renews the server's certificate if it is due or was revoked, and shows it from the next connection
+    /// on. Call it now and then: once an hour is often enough.
     ///
     /// # Errors
     /// [`Error`]; the old certificate stays in use then.
     pub async fn renew_if_due(&self) -> Result<bool, Error> {
-        let now = self.environment.clock.now();
-        let settings = self.settings.lock().await;
-        let mut own = self.own.lock().await;
-        let renewed =
-            own_identity(&settings, &self.environment, &self.installation.cas, now).await?;
-        if renewed.leaf.tbs() == own.leaf.tbs() {
-            return Ok(false);
-        }
-        let live =
-            live(&settings, &self.environment, &self.installation, &self.authenticator, &renewed)?;
-        self.shared.live.store(Arc::new(live));
-        *own = renewed;
-        Ok(true)
+        self.core.renew(None).await
+    }
+
+    /// Renews the server's certificate if it was revoked. Call it each minute.
+    ///
+    /// # Errors
+    /// As [`Running::renew_if_due`].
+    pub async fn renew_if_revoked(&self) -> Result<bool, Error> {
+        let revoked = self.core.own.lock().await.is_revoked(&*self.core.installation.store).await?;
+        if revoked { self.core.renew(None).await } else { Ok(false) }
     }
 
     /// Accepts no more connections, lets running requests finish within the grace of the
     /// configuration, and closes the store.
     pub async fn stop(self) {
-        let grace = self.settings.lock().await.server.shutdown_grace;
-        self.shared.stop.cancel();
-        self.shared.tasks.close();
-        if tokio::time::timeout(grace, self.shared.tasks.wait()).await.is_err() {
+        let grace = self.core.settings.lock().await.server.shutdown_grace;
+        self.core.shared.stop.cancel();
+        self.core.shared.tasks.close();
+        if tokio::time::timeout(grace, self.core.shared.tasks.wait()).await.is_err() {
             tracing::warn!("requests were still running after {} s", grace.as_secs());
         }
         if let Some(socket) = &self.socket {
             // A file that is left is removed by the next start.
             let _ = std::fs::remove_file(socket);
         }
-        let now = self.environment.clock.now();
+        let now = self.core.environment.clock.now();
         let event = Event::new(now, Name::ServerStopped, Actor::server());
-        if let Err(fault) = self.installation.store.append(event).await {
+        if let Err(fault) = self.core.installation.store.append(event).await {
             tracing::warn!("recording the stop: {fault}");
         }
-        self.installation.store.close().await;
+        self.core.installation.store.close().await;
     }
 }

@@ -40,6 +40,7 @@ mod life;
 mod linking;
 mod names;
 mod nonsense;
+mod operating;
 mod paths;
 mod reenroll;
 mod revoke;

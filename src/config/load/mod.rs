@@ -12,7 +12,7 @@ mod store;
 mod trust;
 
 use super::{
-    Audit, Faults, Secrets, Settings, Terminal,
+    Audit, Faults, Secrets, Settings, Source, Terminal,
     section::{Report, Section},
 };
 use crate::{
@@ -196,6 +196,7 @@ fn settings(
     ca::check_subjects(report, &cas);
     top.finish();
     Settings {
+        source: Source::File(report.file.to_owned()),
         file: report.file.to_owned(),
         data,
         server,

@@ -1,0 +1,135 @@
+//! `estd status`, `estd reload`, `estd server-certificate renew`: calls that only the running server
+//! answers.
+
+use super::{
+    Context, Failure,
+    output::{json, line},
+};
+use crate::{
+    api::{self, Reload, RenewServerCertificate, ShowStatus, call::Call},
+    client::operator::{Error, ask},
+    config::Settings,
+    types::escaped_line,
+};
+use std::time::Duration;
+
+/// Calls the running server.
+fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
+    let socket = settings.data.join("estd.sock");
+    runtime.block_on(ask(&socket, call)).map_err(|fault| match fault {
+        Error::NoServer(cause) => Failure::new(
+            format!("no estd serves with {}: {cause}", settings.data.display()),
+            "start estd serve, run this as the user that it runs as, or name its configuration: \
+             --config FILE",
+        ),
+        Error::Refused(refusal) => refusal.into(),
+        other => Failure::new(other, "see the log of estd"),
+    })
+}
+
+fn warn(warnings: &[api::Warning]) -> Result<(), Failure> {
+    for one in warnings {
+        line(&format!(
+            "warning: {}: {}\n  remedy: {}",
+            one.about,
+            escaped_line(&one.warning),
+            one.remedy
+        ))?;
+    }
+    Ok(())
+}
+
+pub(super) fn status(context: &Context) -> Result<(), Failure> {
+    let status = call(&context.settings, &ShowStatus {})?;
+    if context.json {
+        return json(&status);
+    }
+    let uptime = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
+    line(&format!("estd {}, started {} ({uptime} ago)", status.version, status.started))?;
+    let file = status.configuration.as_deref().unwrap_or("none: built-in defaults");
+    line(&format!("configuration       {file}"))?;
+    line(&format!("data                {}", status.data))?;
+    line(&format!("listen              {}", status.listen.join(" ")))?;
+    line(&format!("connections         {} of {}", status.connections, status.max_connections))?;
+    let health = status
+        .store
+        .error
+        .as_deref()
+        .map_or_else(|| "good".to_owned(), |error| escaped_line(error).to_string());
+    line(&format!("store               {}, {health}", status.store.backend))?;
+    let accounts = status.accounts.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+    line(&format!("accounts            {accounts}"))?;
+    for ca in &status.cas {
+        line(&format!(
+            "CA {:<16} issuing to {}, root to {}",
+            ca.name, ca.issuing_not_after, ca.root_not_after
+        ))?;
+    }
+    line(&format!("server certificate  {}", shown(&status.server_certificate)))?;
+    line(&format!(
+        "last reload         {}",
+        status.reload.as_ref().map_or_else(
+            || "none since the start".to_owned(),
+            |last| {
+                let verdict = if last.in_force { "in force" } else { "rejected" };
+                format!("{}, {verdict}", last.at)
+            }
+        )
+    ))?;
+    warn(&status.warnings)
+}
+
+fn shown(certificate: &api::ServerCertificate) -> String {
+    format!(
+        "{} for {}, to {}, renewed from {} on",
+        certificate.serial,
+        certificate.names.join(" "),
+        certificate.not_after,
+        certificate.renewal
+    )
+}
+
+pub(super) fn reload(context: &Context) -> Result<(), Failure> {
+    let verdict = call(&context.settings, &Reload {})?;
+    if context.json {
+        json(&verdict)?;
+    }
+    if !verdict.in_force {
+        for one in verdict.errors.iter().filter(|_| !context.json) {
+            let place = match (one.key.is_empty(), one.value.is_empty()) {
+                (true, _) => String::new(),
+                (false, true) => format!("{}: ", one.key),
+                (false, false) => format!("{} = {}: ", one.key, one.value),
+            };
+            line(&format!(
+                "{} {}: {place}{}\n  remedy: {}",
+                one.code, one.file, one.error, one.remedy
+            ))?;
+        }
+        return Err(Failure::new(
+            "the configuration was not put in force: the old settings stay",
+            "correct the errors above, then estd reload",
+        ));
+    }
+    if context.json {
+        return Ok(());
+    }
+    let changed = match verdict.changed.join(", ") {
+        none if none.is_empty() => "nothing changed".to_owned(),
+        changed => format!("changed: {changed}"),
+    };
+    line(&format!("in force; {changed}"))?;
+    if !verdict.needs_restart.is_empty() {
+        line(&format!("restart estd for: {}", verdict.needs_restart.join(", ")))?;
+    }
+    warn(&verdict.warnings)
+}
+
+pub(super) fn renew_server_certificate(context: &Context) -> Result<(), Failure> {
+    let renewed = call(&context.settings, &RenewServerCertificate {})?;
+    if context.json { json(&renewed) } else { line(&format!("renewed: {}", shown(&renewed))) }
+}

@@ -1,0 +1,86 @@
+//! Where the configuration is looked for, and what holds without any.
+
+use super::{Faults, Secrets, Settings, load_for, parse};
+use std::path::{Path, PathBuf};
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// This file.
+    File(PathBuf),
+    /// The first of [`PLACES`] that exists, or the built-in defaults.
+    Search,
+    /// The built-in defaults: the search found no file.
+    BuiltIn,
+}
+
+/// Files that are looked for, in this order.
+pub const PLACES: [&str; 2] = ["est.toml", "/etc/estd/est.toml"];
+
+/// The defaults without any file: this machine only, since nobody has chosen to offer more.
+const BUILT_IN: &str = "version = 1\n[server]\nlisten = [\"127.0.0.1:8443\"]\n";
+
+impl Source {
+    /// Finds the file; none means the built-in defaults.
+    #[must_use]
+    pub fn find(&self) -> Option<PathBuf> {
+        match self {
+            Self::File(file) => Some(file.clone()),
+            Self::Search | Self::BuiltIn => {
+                PLACES.iter().map(PathBuf::from).find(|file| file.exists())
+            }
+        }
+    }
+
+    /// Reads the configuration, and of the secrets that it names only these. `environment` gives the
+    /// value of an environment variable.
+    ///
+    /// # Errors
+    /// All errors at once.
+    pub fn read(
+        &self,
+        environment: &dyn Fn(&str) -> Option<String>,
+        secrets: Secrets,
+    ) -> Result<Settings, Faults> {
+        match self.find() {
+            Some(file) => load_for(&file, environment, secrets),
+            None => built_in(environment),
+        }
+    }
+}
+
+/// The defaults without any file. The data folder is `data` in the working directory.
+///
+/// # Errors
+/// None: they are tested.
+pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+    let [first, ..] = PLACES;
+    let settings = parse(BUILT_IN, Path::new(first), environment)?;
+    Ok(Settings { source: Source::BuiltIn, ..settings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_file_only_this_machine_is_served() {
+        let settings = built_in(&|_| None).unwrap();
+        assert!(settings.server.listen.iter().all(|address| address.ip().is_loopback()));
+        assert_eq!(settings.data, Path::new("data"));
+        let file = parse("version = 1", Path::new("est.toml"), &|_| None).unwrap();
+        let server =
+            super::super::Server { listen: file.server.listen.clone(), ..settings.server.clone() };
+        assert_eq!(
+            Settings { source: file.source.clone(), server, ..settings },
+            file,
+            "nothing else differs"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_named_is_not_searched_for() {
+        let named = Source::File(PathBuf::from("/nonexistent/est.toml"));
+        assert_eq!(named.read(&|_| None, Secrets::All).unwrap_err().0.len(), 1);
+    }
+}
