@@ -63,7 +63,7 @@ pub struct Call<'a> {
     door: &'a dyn Door,
     has_credentials: bool,
     purpose: Option<(Operation, &'a Policy)>,
-    actor: Option<Actor>,
+    identity: Option<Identity>,
     facts: Facts,
 }
 
@@ -72,7 +72,7 @@ pub struct Authenticated<'a> {
     call: &'a Call<'a>,
     operation: Operation,
     policy: &'a Policy,
-    identity: Identity,
+    identity: &'a Identity,
 }
 
 impl Authority {
@@ -115,7 +115,7 @@ impl Authority {
             door,
             has_credentials,
             purpose: None,
-            actor: None,
+            identity: None,
             facts: Facts::default(),
         }
     }
@@ -172,10 +172,13 @@ impl<'a> Call<'a> {
             Ok(identity) => identity,
             Err(fault) => return Err(self.reject(fault.into()).await),
         };
-        self.actor = Some(identity.actor.clone());
-        identity.describe(&mut self.facts);
         self.authority.trail.authenticated(self.origin());
-        Ok(Authenticated { call: self, operation, policy, identity })
+        self.identity = Some(identity);
+        let call: &Self = self;
+        match &call.identity {
+            Some(identity) => Ok(Authenticated { call, operation, policy, identity }),
+            None => Err(call.reject(Error::Internal("no identity".to_owned())).await),
+        }
     }
 
     /// Rejects the request for an error of the way through, and puts that on the trail.
@@ -227,9 +230,13 @@ impl<'a> Call<'a> {
     ) {
         let enrolling = self.purpose.is_some_and(|(operation, _)| operation.enrolls());
         let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
-        let actor = self.actor.clone().unwrap_or_else(Actor::anonymous);
+        let identity = self.identity.as_ref();
+        let actor = identity.map_or_else(Actor::anonymous, |identity| identity.actor.clone());
         let label = self.purpose.and_then(|(_, policy)| policy.label.as_ref());
         let mut known = self.facts.clone();
+        if let Some(identity) = identity {
+            identity.describe(&mut known);
+        }
         facts.into_iter().for_each(|(name, value)| known.add(name, value));
         let mut event = Event::new(self.authority.now(), name, actor)
             .request(self.id.clone())
@@ -240,7 +247,7 @@ impl<'a> Call<'a> {
             .with_some("label", label)
             .with("address", self.peer.address)
             .with_all(known.into_vec());
-        event.stranger = self.actor.is_none().then(|| {
+        event.stranger = identity.is_none().then(|| {
             // A client that sent nothing to authenticate with was only asked for it.
             let sent = self.has_credentials || self.peer.chain.is_some();
             Stranger { origin: self.origin(), challenge: asked_to_authenticate && !sent }
@@ -276,7 +283,7 @@ impl Authenticated<'_> {
     /// Returns the client.
     #[must_use]
     pub const fn identity(&self) -> &Identity {
-        &self.identity
+        self.identity
     }
 
     /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2), or finds the one that an
@@ -313,7 +320,7 @@ impl Authenticated<'_> {
     /// Why not.
     pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
         let request = Request {
-            identity: &self.identity,
+            identity: self.identity,
             peer: self.call.peer,
             label: self.policy.label.as_ref(),
             operation: self.operation,
@@ -323,7 +330,7 @@ impl Authenticated<'_> {
         Ok(decision.into_order(
             self.policy,
             By {
-                identity: &self.identity,
+                identity: self.identity,
                 operation: self.operation,
                 peer: self.call.peer,
                 request_id: self.call.id,
