@@ -71,6 +71,31 @@ fn curl_with_md5_and_sha_256() {
     assert_eq!(schemes(&estd, None), ["digest-md5"]);
 }
 
+/// D-41: a client that shows a certificate and asks for another name is challenged, and succeeds.
+#[test]
+fn d_41_curl_shows_a_certificate_and_sends_its_password_after_the_challenge() {
+    let (estd, password) = start();
+    let first = Call::new(&estd, "shows-first")
+        .with("EST_HTTPAUTH", "anyauth")
+        .with("EST_USER", "device")
+        .with("EST_PASS", &password)
+        .with("EST_CN", "first");
+    first.curl("enroll");
+    let folder = estd.path("shows-first");
+    let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    Call::new(&estd, "shows-second")
+        .with("EST_HTTPAUTH", "anyauth")
+        .with("EST_USER", "device")
+        .with("EST_PASS", &password)
+        .with("EST_CERT", file("new.pem"))
+        .with("EST_KEY", file("new.key"))
+        .with("EST_CN", "second")
+        .curl("enroll");
+    let trail = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
+    let last = trail.lines().rfind(|line| line.contains("certificate.issued")).unwrap();
+    assert!(last.contains("CN=second") && last.contains("certificate and password"), "{last}");
+}
+
 #[test]
 fn bouncy_castle_with_md5_and_sha_256() {
     let (estd, password) = start();
