@@ -328,7 +328,7 @@ fn est_has_keys_made() {
                     .map(|entry| entry.unwrap().file_name().into_string().unwrap())
                     .collect();
                 left.sort();
-                assert_eq!(left, ["ca.pem", "cert.pem", "key.pem"]);
+                assert_eq!(left, [".est.lock", "ca.pem", "cert.pem", "key.pem"]);
             }
         }
     }
