@@ -6,8 +6,8 @@ pub mod call;
 mod process;
 
 pub use process::{
-    CaStatus, ConfigError, Reload, Reloaded, RenewServerCertificate, ServerCertificate, ShowStatus,
-    Status, StoreStatus, Warning,
+    CaStatus, ConfigError, LeftOut, Reload, Reloaded, RenewServerCertificate, ServerCertificate,
+    ShowStatus, Status, StoreStatus, Warning,
 };
 
 pub use audit::{EventEntry, EventQuery, Events, ListWriters, WriterEntry, Writers};

@@ -63,10 +63,23 @@ pub struct Status {
     pub store: StoreStatus,
     /// Enrollment accounts; none if the store does not answer.
     pub accounts: Option<usize>,
+    /// Events without a line of their own in audit file and log.
+    pub left_out: LeftOut,
     /// The last reload; none since the start.
     pub reload: Option<Reloaded>,
     /// What needs attention, the most pressing first.
     pub warnings: Vec<Warning>,
+}
+
+/// Events without a line of their own in audit file and log, since the start of the process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Rejections of clients that had not authenticated, summed up in `request.summary`.
+    pub rejections: u64,
+    /// Challenges (401) that clients answered.
+    pub challenges: u64,
+    /// Events that the disk did not take, counted in `audit.incomplete`.
+    pub lost: u64,
 }
 
 /// When a CA ends.

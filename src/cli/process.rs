@@ -63,6 +63,8 @@ pub(super) fn status(context: &Context) -> Result<(), Failure> {
     line(&format!("store               {}, {health}", status.store.backend))?;
     let accounts = status.accounts.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
     line(&format!("accounts            {accounts}"))?;
+    let api::LeftOut { rejections, lost, .. } = status.left_out;
+    line(&format!("audit               {rejections} rejections summed up, {lost} events lost"))?;
     for ca in &status.cas {
         line(&format!(
             "CA {:<16} issuing to {}, root to {}",

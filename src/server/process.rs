@@ -59,6 +59,14 @@ impl Process for Core {
             server_certificate: described(&self.own.lock().await.leaf, &settings),
             store: api::StoreStatus { backend: backend(&settings.store).to_owned(), error },
             accounts: accounts.ok().map(|all| all.len()),
+            left_out: {
+                let left_out = self.environment.trail.left_out();
+                api::LeftOut {
+                    rejections: left_out.rejections,
+                    challenges: left_out.challenges,
+                    lost: left_out.lost,
+                }
+            },
             reload: self.reloaded.lock().await.clone(),
             warnings: warnings.iter().map(api::Warning::from).collect(),
         })

@@ -127,6 +127,12 @@ async fn anonymous_nonsense_fills_neither_audit_file_nor_log_nor_store() {
     assert!(rejected > 30 * seconds, "{rejected} rejections are no flood");
     assert!(grown.iter().sum::<u64>() <= 1 << 20, "{grown:?}");
 
+    let status: serde_json::Value =
+        serde_json::from_str(&estd.operator(&["status", "--json"])).unwrap();
+    assert!(status["left_out"]["rejections"].as_u64().unwrap() > 0, "{status}");
+    assert_eq!(status["left_out"]["lost"], 0);
+    assert!(estd.operator(&["status"]).contains(" rejections summed up, 0 events lost"));
+
     // What got no line is counted, to the last one.
     let folder = estd.stop();
     let events = audit(folder.path());
