@@ -3,7 +3,7 @@
 use super::{Failure, welcome::Welcome};
 use crate::{
     clock::SystemClock,
-    config::{Settings, Terminal},
+    config::{PLACES, Settings, Source, Terminal},
     entropy::SystemEntropy,
     server::{self, Environment, Running, Swept, private_folder},
     telemetry::{FileOptions, FileTrail, LimitedTrail, start_terminal, summarize_terminal},
@@ -33,6 +33,13 @@ pub(super) fn run(settings: Settings) -> Result<(), Failure> {
     start_terminal(&filter).map_err(|fault| {
         Failure::new(format!("ESTD_LOG={filter:?}: {fault}"), "such as info, debug or estd=debug")
     })?;
+    if settings.source == Source::BuiltIn {
+        tracing::warn!(
+            "there is no configuration file (looked for {}): the built-in defaults serve this machine \
+             only; remedy: write one, with [server] listen and [server.certificate] names",
+            PLACES.join(", ")
+        );
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -333,7 +333,7 @@ mod tests {
         for (path, text, remedy) in [
             (file.as_path(), "not UTF-8", "iconv"),
             (folder.path(), "directory", "name the file in that folder"),
-            (&folder.path().join("none.toml"), "No such file", "estd init"),
+            (&folder.path().join("none.toml"), "No such file", "--config FILE"),
         ] {
             let faults = load(path, &|_| None).unwrap_err().to_string();
             assert!(faults.contains(text) && faults.contains(remedy), "{faults}");

@@ -1,7 +1,7 @@
 //! Warnings about what ends soon or will go wrong, while there is still time.
 //!
-//! They depend on the clock and on what is on disk only: `estd check-config`, a start, `estd status`
-//! and the log of a running server all get them from here.
+//! They depend on the clock, the configuration and the certificates only: the log of a running server,
+//! `estd status` and `estd reload` all get them from here.
 
 use crate::{
     config::Settings,

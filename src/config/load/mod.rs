@@ -72,7 +72,7 @@ fn unreadable(cause: &io::Error) -> (String, &'static str) {
         }
         ErrorKind::PermissionDenied => "run this as the user that estd runs as",
         ErrorKind::IsADirectory => "name the file in that folder: --config FILE",
-        _ => "write one with estd init, or name a file that exists: --config FILE",
+        _ => "name a file that exists: --config FILE; est.toml of the source shows every key",
     };
     (cause.to_string(), remedy)
 }
