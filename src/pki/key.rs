@@ -54,6 +54,17 @@ impl PublicKey {
         Ok(Self { kind, bits: bits.to_vec(), spki: der.to_vec() })
     }
 
+    /// Returns why anybody can sign for this SubjectPublicKeyInfo (DER), where that is seen without
+    /// arithmetic: a point of small order. For the keys of certificates that others issued.
+    #[must_use]
+    pub fn signed_by_anybody(spki: &[u8]) -> Option<&'static str> {
+        let spki = SubjectPublicKeyInfoRef::from_der(spki).ok()?;
+        if spki.algorithm.oid != oid::ED25519 {
+            return None;
+        }
+        weak_key::ed25519(spki.subject_public_key.as_bytes()?)
+    }
+
     /// Stands where a key of this kind will be that is not made yet.
     pub(super) const fn to_be_made(kind: KeyKind) -> Self {
         Self { kind, bits: Vec::new(), spki: Vec::new() }

@@ -54,9 +54,30 @@ impl Party {
         self.certify(subject, extensions, not_before, not_after)
     }
 
+    /// Certifies this key, a SubjectPublicKeyInfo (DER), under a device's name.
+    pub(in crate::server) fn certify_key(
+        &self,
+        name: &Self,
+        spki: &[u8],
+    ) -> CertificateDer<'static> {
+        self.certify_spki(name, spki, Vec::new(), day(-1), day(1))
+    }
+
     fn certify(
         &self,
         subject: &Self,
+        extensions: Vec<Extension>,
+        not_before: Time,
+        not_after: Time,
+    ) -> CertificateDer<'static> {
+        let spki = subject.key.public_key_spki_der().unwrap();
+        self.certify_spki(subject, &spki, extensions, not_before, not_after)
+    }
+
+    fn certify_spki(
+        &self,
+        subject: &Self,
+        spki: &[u8],
         extensions: Vec<Extension>,
         not_before: Time,
         not_after: Time,
@@ -69,7 +90,7 @@ impl Party {
             not_before,
             not_after,
             subject: subject.name.der(),
-            spki: &subject.key.public_key_spki_der().unwrap(),
+            spki,
             extensions,
         }
         .to_der()

@@ -22,7 +22,7 @@ use self::{
 };
 use super::Error;
 use crate::{
-    pki::{Certificate, extension::KeyUsage},
+    pki::{Certificate, PublicKey, extension::KeyUsage},
     types::{CaName, ClientCertificate, Time, TrustClass, Verdict},
 };
 use rustls::{
@@ -105,6 +105,8 @@ enum Flaw {
     Path(webpki::Error),
     /// What it does not look at: keyUsage (RFC 5280 §6.1.4 n; RFC 8446 §4.4.2.3).
     Usage(&'static str),
+    /// Nor this: a key for which anybody can sign.
+    Key(&'static str),
 }
 
 impl Flaw {
@@ -232,6 +234,7 @@ impl Judge<'_> {
         Verdict::Untrusted(match flaw {
             Flaw::Path(fault) => reason(fault),
             Flaw::Usage(what) => (*what).to_owned(),
+            Flaw::Key(weakness) => format!("one whose key is {weakness}"),
         })
     }
 
@@ -304,6 +307,10 @@ impl Judge<'_> {
         );
         match path {
             Ok(path) if allows(self.chain.end_entity(), KeyUsage::DIGITAL_SIGNATURE) => {
+                let key = leaf.subject_public_key_info();
+                if let Some(weakness) = PublicKey::signed_by_anybody(&key) {
+                    return Err(Flaw::Key(weakness));
+                }
                 let anchor = path.anchor();
                 let owner = self.databases.owner(&anchor.subject, &anchor.subject_public_key_info);
                 Ok(owner.cloned())

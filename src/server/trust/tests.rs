@@ -203,3 +203,21 @@ fn four_certificates_of_ml_dsa_87_are_read() {
     assert!(Chain::new(&vec![certificate; 8]).unwrap().excess().is_some());
     assert!(Chain::new(&[]).is_none());
 }
+
+/// Anybody signs a handshake for such a key: R = identity and S = 0 verify for every message.
+#[test]
+fn attack_7_a_client_certificate_with_a_key_of_small_order_is_not_trusted() {
+    let (root, device) = (Party::new("CN=Root"), Party::new("CN=device"));
+    let databases = Databases::new([], [], [&*root.certify_ca(&root)]).unwrap();
+    let certified = |point: [u8; 32]| {
+        // SubjectPublicKeyInfo of Ed25519 (RFC 8410 section 4).
+        let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        verdict(&databases, &[root.certify_key(&device, &[&head[..], &point].concat())])
+    };
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let small = "one whose key is an Ed25519 point of small order";
+    assert_eq!(certified(identity), Verdict::Untrusted(small.to_owned()));
+    let trusted = Verdict::Trusted { class: TrustClass::Implicit, issuer: None };
+    assert_eq!(certified([9; 32]), trusted);
+}
