@@ -14,7 +14,7 @@ use crate::{
         tbs::ToBeSigned,
     },
     policy,
-    types::{CaName, Time},
+    types::{CaName, Time, file_remedy},
 };
 use std::{
     fs::{self, File},
@@ -256,7 +256,8 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
         fault,
         remedy: "restore it from your backup".to_owned(),
     };
-    let (kind, der) = der::pem::decode_vec(&octets).map_err(|cause| whole(cause.to_string()))?;
+    let (kind, der) = der::pem::decode_vec(&octets)
+        .map_err(|_| whole("it holds no PEM certificate, or a damaged one".to_owned()))?;
     if kind != "CERTIFICATE" {
         return Err(whole(format!("holds a {kind}, not a certificate")));
     }
@@ -271,7 +272,7 @@ fn file(path: &Path, cause: io::Error) -> Error {
     let remedy = if cause.kind() == io::ErrorKind::NotFound {
         "the folder of this CA is not whole: restore it from your backup; if nothing was ever issued by this CA, move the folder away and start again"
     } else {
-        "make it readable and writable for this user, with space left on the disk"
+        file_remedy(&cause)
     };
     Error::File { path: PathBuf::from(path), fault: cause.to_string(), remedy: remedy.to_owned() }
 }

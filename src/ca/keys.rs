@@ -1,10 +1,10 @@
 //! Private keys on disk: mode 0600, PKCS#8, encrypted if there is a passphrase.
 
 use super::Error;
-use crate::pki::PrivateKey;
+use crate::{pki::PrivateKey, types::file_remedy};
 use std::{
     fs::{File, OpenOptions},
-    io::Write,
+    io::{ErrorKind, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
@@ -39,7 +39,7 @@ impl KeyFile<'_> {
             Ok((mode, octets))
         };
         let (mode, octets) =
-            open().map_err(|cause| fault(cause.to_string(), "restore it from your backup"))?;
+            open().map_err(|cause| fault(cause.to_string(), read_remedy(&cause)))?;
         if mode & 0o077 != 0 {
             return Err(fault(
                 format!(
@@ -81,6 +81,18 @@ pub fn write_private(path: &Path, octets: &[u8]) -> Result<(), Error> {
     write().map_err(|cause| Error::File {
         path: path.to_owned(),
         fault: cause.to_string(),
-        remedy: "make the folder writable for this user, with space left on the disk".to_owned(),
+        remedy: match cause.kind() {
+            ErrorKind::AlreadyExists => "move it away: a private key is never overwritten",
+            _ => file_remedy(&cause),
+        }
+        .to_owned(),
     })
+}
+
+/// What helps against a key file that cannot be read. One that is gone is not made again.
+fn read_remedy(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::NotFound => "restore it from your backup",
+        _ => file_remedy(cause),
+    }
 }

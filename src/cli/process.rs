@@ -31,6 +31,12 @@ fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
     })
 }
 
+/// The CAs that a running server has; none if no server runs with this data folder.
+pub(super) fn running_cas(settings: &Settings) -> Option<Vec<String>> {
+    let status = call(settings, &ShowStatus {}).ok()?;
+    Some(status.cas.into_iter().map(|ca| ca.name).collect())
+}
+
 fn warn(warnings: &[api::Warning]) -> Result<(), Failure> {
     for one in warnings {
         line(&format!(

@@ -48,17 +48,12 @@ pub(super) fn run(settings: Settings) -> Result<(), Failure> {
 }
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
+    server::check_place(&settings).map_err(Failure::Config)?;
     private_folder(&settings.data)?;
     let clock = Arc::new(SystemClock);
     let terminal = settings.audit.terminal == Terminal::Text;
-    let trail = FileTrail::open(audit_file(&settings), terminal, Arc::clone(&clock) as _).map_err(
-        |cause| {
-            Failure::new(
-                format!("{}: {cause}", settings.audit.file.display()),
-                "make its folder writable, or name another file in [audit]",
-            )
-        },
-    )?;
+    let trail = FileTrail::open(audit_file(&settings), terminal, Arc::clone(&clock) as _)
+        .map_err(|cause| server::Error::File { path: settings.audit.file.clone(), cause })?;
     let trail = Arc::new(trail);
     let limited = Arc::new(LimitedTrail::new(Arc::clone(&trail) as _, Arc::clone(&clock) as _));
     let environment = Environment {

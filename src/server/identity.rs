@@ -111,7 +111,11 @@ impl OwnIdentity {
             }
     }
 
-    fn read(folder: &Path, keys: &Keys) -> Result<Option<Self>, Error> {
+    /// Reads them; none if there are none yet.
+    ///
+    /// # Errors
+    /// [`Error`] naming the file.
+    pub(super) fn read(folder: &Path, keys: &Keys) -> Result<Option<Self>, Error> {
         let path = folder.join(FILE);
         let text = match fs::read(&path) {
             Ok(text) => Zeroizing::new(text),
@@ -135,10 +139,11 @@ impl OwnIdentity {
             (Some(Ok(leaf)), Some(Ok(issuing))) => {
                 Ok(Some(Self { key: Arc::new(key), leaf, issuing }))
             }
-            _ => Err(Error::Tls(format!(
-                "{}: two certificates should follow the key; remedy: move the file away, a new one is made",
-                path.display()
-            ))),
+            _ => Err(Error::Unfit {
+                path,
+                fault: "it does not hold two PEM certificates after the key".to_owned(),
+                remedy: "move the file away: a new one is made".to_owned(),
+            }),
         }
     }
 

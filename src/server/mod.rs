@@ -8,6 +8,7 @@ mod health;
 mod hello;
 mod identity;
 mod listener;
+mod place;
 mod process;
 mod running;
 pub mod setup;
@@ -20,12 +21,13 @@ mod validation;
 
 pub use first_account::FirstAccount;
 pub use health::{Repeat, Warning};
+pub use place::{check_disk, check_place};
 pub use running::{Environment, Running, start};
 pub use setup::{Backend, BackendKind, Installation, private_folder};
 pub use sweep::Swept;
 pub use validation::Validations;
 
-use crate::types::CaName;
+use crate::types::{CaName, file_remedy};
 use std::path::PathBuf;
 
 /// Why the server does not start or go on.
@@ -38,6 +40,12 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// PostgreSQL, at a start or for a command.
+    #[error(transparent)]
+    Database(crate::store::Error),
+    /// The store in the data folder, at a start or for a command.
+    #[error(transparent)]
+    Folder(crate::store::Error),
     /// A file or folder.
     #[error("{}: {cause}", path.display())]
     File {
@@ -45,6 +53,16 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         cause: std::io::Error,
+    },
+    /// A file or folder that is there, and not as it has to be.
+    #[error("{}: {fault}", path.display())]
+    Unfit {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+        /// What to do.
+        remedy: String,
     },
     /// An address to listen on.
     #[error("cannot listen on {address}: {cause}")]
@@ -78,8 +96,24 @@ impl Error {
         use crate::{ca::Error as Ca, store::Error as Store};
         matches!(
             self,
-            Self::Store(Store::Unavailable(_)) | Self::Ca(Ca::Store(Store::Unavailable(_)))
+            Self::Store(Store::Unavailable(_))
+                | Self::Database(Store::Unavailable(_))
+                | Self::Folder(Store::Unavailable(_))
+                | Self::Ca(Ca::Store(Store::Unavailable(_)))
         )
+    }
+
+    /// Names the kind of store that is away, for a remedy that fits it.
+    pub(crate) fn in_store(self, kind: BackendKind) -> Self {
+        use crate::{ca::Error as Ca, store::Error as Store};
+        match self {
+            Self::Store(fault @ Store::Unavailable(_))
+            | Self::Ca(Ca::Store(fault @ Store::Unavailable(_))) => match kind {
+                BackendKind::Sled => Self::Folder(fault),
+                BackendKind::Postgres => Self::Database(fault),
+            },
+            other => other,
+        }
     }
 
     /// What the operator can do.
@@ -88,12 +122,16 @@ impl Error {
         use crate::{ca::Error as Ca, store::Error as Store};
         match self {
             Self::Store(Store::Unavailable(_)) | Self::Ca(Ca::Store(Store::Unavailable(_))) => {
-                "sled: make the data folder writable, with space left on the disk; PostgreSQL: see \
-                 that it runs, and that connection, password and tls_ca in [store] are right; then \
-                 try again"
+                "see what the text above and the log say about the store, mend that, then try again"
                     .to_owned()
             }
-            Self::Ca(Ca::File { remedy, .. }) => remedy.clone(),
+            Self::Database(_) => {
+                "see that PostgreSQL runs and can be reached from here, and that connection, \
+                 password and tls_ca in [store] are right; then try again"
+                    .to_owned()
+            }
+            Self::Ca(Ca::File { remedy, .. }) | Self::Unfit { remedy, .. } => remedy.clone(),
+            Self::File { cause, .. } => file_remedy(cause).to_owned(),
             Self::Store(Store::InUse(_)) => {
                 "stop the other estd that uses this data folder, or give this one its own"
                     .to_owned()
@@ -108,7 +146,11 @@ impl Error {
                  docs/operator.md, \"When a CA ends\""
                     .to_owned()
             }
-            Self::File { .. } | Self::Store(_) => {
+            Self::Folder(_) => {
+                "make data/store readable and writable for this user, with space left on the disk"
+                    .to_owned()
+            }
+            Self::Store(_) => {
                 "make it readable and writable for this user, with space left on the disk"
                     .to_owned()
             }

@@ -7,7 +7,7 @@ use super::{
     health::{self, Ends, Reminders, Warning},
     identity::{Current, Needed, OwnIdentity},
     listener::{self, Shared},
-    setup::private_folder,
+    setup::{Backend, private_folder},
     socket,
     sweep::{self, Swept},
     tls,
@@ -113,6 +113,15 @@ pub(super) struct Core {
 /// # Errors
 /// [`Error`]; nothing is left running.
 pub async fn start(settings: Settings, environment: Environment) -> Result<Running, Error> {
+    let kind = Backend::kind(&settings.store);
+    let started = open_and_serve(settings, environment).await;
+    started.map_err(|fault| match kind {
+        Some(kind) => fault.in_store(kind),
+        None => fault,
+    })
+}
+
+async fn open_and_serve(settings: Settings, environment: Environment) -> Result<Running, Error> {
     let now = environment.clock.now();
     let (entropy, trail) = (Arc::clone(&environment.entropy), Arc::clone(&environment.trail));
     let installation = Installation::open(&settings, entropy, trail, now).await?;

@@ -5,7 +5,7 @@
 //! certificate, the first account. So a start that was killed is completed by the next one, and a start
 //! with everything in place changes nothing.
 
-use super::Error;
+use super::{Error, place::check_private};
 use crate::{
     ca::{Ca, CaCertificates, Hierarchy, Made, signer::SoftSigner},
     config::{self, Settings},
@@ -19,7 +19,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -138,6 +138,16 @@ impl Backend {
         }
     }
 
+    /// The kind of a store, if it outlasts the process.
+    #[must_use]
+    pub const fn kind(store: &config::Store) -> Option<BackendKind> {
+        match store {
+            config::Store::Sled { .. } => Some(BackendKind::Sled),
+            config::Store::Postgres(_) => Some(BackendKind::Postgres),
+            config::Store::Memory => None,
+        }
+    }
+
     /// The store of this kind that the configuration describes. The one in the data folder is there
     /// whatever `[store]` names.
     ///
@@ -200,7 +210,8 @@ async fn open_backend(
     Ok(match backend {
         Backend::Sled { folder, cache } => {
             private_folder(&folder)?;
-            Arc::new(SledStore::open(&folder, cache, now, trail)?)
+            let opened = SledStore::open(&folder, cache, now, trail);
+            Arc::new(opened.map_err(|fault| Error::from(fault).in_store(BackendKind::Sled))?)
         }
         Backend::Postgres(postgres) => {
             let options = PostgresOptions {
@@ -209,7 +220,8 @@ async fn open_backend(
                 connections: postgres.connections,
                 patience: postgres.patience,
             };
-            Arc::new(PostgresStore::open(options, trail).await?)
+            let opened = PostgresStore::open(options, trail).await;
+            Arc::new(opened.map_err(|fault| Error::from(fault).in_store(BackendKind::Postgres))?)
         }
     })
 }
@@ -291,9 +303,10 @@ fn other_ca(path: PathBuf, fault: &str) -> Error {
 /// Its name is durable then: a power cut takes no folder away with all that was synced in it.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be made, or is open to others.
+/// [`Error::File`] if it cannot be made; [`Error::Unfit`] if it is open to others, or another user's.
 pub fn private_folder(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: path.to_owned(), cause };
+    check_private(path)?;
     let whole = std::path::absolute(path).map_err(failed)?;
     let missing: Vec<_> = whole.ancestors().take_while(|folder| !folder.exists()).collect();
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
@@ -306,12 +319,5 @@ pub fn private_folder(path: &Path) -> Result<(), Error> {
             result => result.map_err(|cause| Error::File { path: parent.to_owned(), cause })?,
         }
     }
-    let mode = fs::metadata(path).map_err(failed)?.mode();
-    if mode & 0o077 != 0 {
-        return Err(failed(std::io::Error::other(format!(
-            "others than its owner may enter this folder (mode {:03o}); chmod 700 it",
-            mode & 0o777
-        ))));
-    }
-    Ok(())
+    check_private(path)
 }

@@ -163,7 +163,7 @@ async fn keys_that_others_may_read_or_that_do_not_fit_are_refused() {
     fs::write(&key, good).unwrap();
     fs::set_permissions(folder.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
     let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("chmod 700"), "{fault}");
+    assert!(fault.remedy().starts_with("chmod 700 "), "{fault}: {}", fault.remedy());
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod postgres;
 
 mod audit;
 mod boot;
+mod check;
 mod client_pages;
 mod clients;
 mod csrattrs;

@@ -10,18 +10,31 @@ use super::{
     Context, Failure,
     office::Office,
     output::{json, line},
+    process::running_cas,
 };
 use crate::{
-    api,
+    api, server,
     types::{counted, escaped_line},
 };
 pub(super) use cert::cert;
+use std::collections::BTreeSet;
 pub(super) use user::user;
 
 pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
     let settings = &context.settings;
+    server::check_disk(settings).map_err(Failure::Config)?;
     let (cas, profiles) = (settings.cas.len(), settings.policies.profiles.len());
     let labels = settings.policies.labels.len();
+    let new: BTreeSet<_> = running_cas(settings)
+        .map(|known| {
+            settings
+                .policies
+                .all()
+                .map(|policy| policy.ca.to_string())
+                .filter(|ca| !known.contains(ca))
+                .collect()
+        })
+        .unwrap_or_default();
     if context.json {
         return json(&serde_json::json!({
             "file": settings.file,
@@ -29,6 +42,7 @@ pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
             "cas": cas,
             "profiles": profiles,
             "labels": labels,
+            "restart_for_cas": new,
         }));
     }
     line(&format!("{}: good", settings.file.display()))?;
@@ -37,7 +51,12 @@ pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
         counted(cas, "CA"),
         counted(profiles, "profile"),
         counted(labels, "label"),
-    ))
+    ))?;
+    new.iter().try_for_each(|ca| {
+        line(&format!(
+            "note: CA {ca} is new to the running estd, and a reload rejects this file: restart estd"
+        ))
+    })
 }
 
 /// Runs an operator's question to its end, and lets go of the store whatever came of it.

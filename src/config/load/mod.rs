@@ -23,6 +23,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
     path::Path,
     time::Duration,
 };
@@ -51,6 +52,20 @@ pub fn load_for(
     secrets: Secrets,
 ) -> Result<Settings, Faults> {
     match fs::read_to_string(file) {
+        Ok(_)
+            if secrets == Secrets::All
+                && let Some(mode) = open_to_others(file) =>
+        {
+            let report = Report::new(file);
+            report.tell(
+                "E-CONFIG-FILE",
+                "",
+                None,
+                format!("others than its owner may change it (mode {mode:03o})"),
+                format!("see that nobody has changed it, then: chmod go-w {}", file.display()),
+            );
+            Err(Faults(report.faults.into_inner()))
+        }
         Ok(text) => parse_for(&text, file, environment, secrets),
         Err(cause) => {
             let report = Report::new(file);
@@ -59,6 +74,13 @@ pub fn load_for(
             Err(Faults(report.faults.into_inner()))
         }
     }
+}
+
+/// The mode of a file that its group or everybody may write. A pipe or terminal has no such mode.
+fn open_to_others(file: &Path) -> Option<u32> {
+    let found = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
+    let mode = found.mode() & 0o777;
+    (mode & 0o022 != 0).then_some(mode)
 }
 
 /// Says why a configuration file cannot be read, and what helps.

@@ -1,0 +1,211 @@
+//! What a start needs of the disk, looked at without making or changing anything: `estd check-config`
+//! reports all of it, a start what it cannot begin with.
+
+use super::{Error, identity::OwnIdentity};
+use crate::{
+    ca::Hierarchy,
+    config::{self, Fault, Faults, Settings},
+};
+use rustix::fs::Access;
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// Checks the data folder and the place of the audit file, which a start needs first.
+///
+/// # Errors
+/// Everything that a start stops at.
+pub fn check_place(settings: &Settings) -> Result<(), Faults> {
+    all(settings, data(settings).into_iter().chain(audit(settings)))
+}
+
+/// Checks everything on disk that a start needs: as [`check_place`], and the folders, keys and
+/// certificates that an earlier start has made.
+///
+/// # Errors
+/// Everything that a start stops at.
+pub fn check_disk(settings: &Settings) -> Result<(), Faults> {
+    match data(settings) {
+        // What is in a folder that is none cannot be judged.
+        Some(fault) => all(settings, [fault].into_iter().chain(audit(settings))),
+        None => all(settings, audit(settings).into_iter().chain(made(settings))),
+    }
+}
+
+/// An error, and the section and key that it belongs to.
+type Found = (String, Error);
+
+fn all(settings: &Settings, found: impl Iterator<Item = Found>) -> Result<(), Faults> {
+    let fault = |(key, error): Found| Fault {
+        code: "E-CONFIG-DISK",
+        file: settings.file.clone(),
+        key,
+        value: String::new(),
+        text: error.to_string(),
+        remedy: error.remedy(),
+    };
+    let faults: Vec<_> = found.map(fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+}
+
+fn data(settings: &Settings) -> Option<Found> {
+    check_private(&settings.data).err().map(|fault| ("data".to_owned(), fault))
+}
+
+fn audit(settings: &Settings) -> Option<Found> {
+    let file = &settings.audit.file;
+    check_appendable(file, &settings.data).err().map(|fault| ("[audit] file".to_owned(), fault))
+}
+
+/// What an earlier start has made; what is missing is made by the next one.
+fn made(settings: &Settings) -> Vec<Found> {
+    let mut found = Vec::new();
+    let mut note = |key: String, result: Result<(), Error>| {
+        found.extend(result.err().map(|fault| (key, fault)));
+    };
+    let sled = matches!(settings.store, config::Store::Sled { .. });
+    for part in ["ca", "server", "store"].iter().filter(|part| sled || **part != "store") {
+        note("data".to_owned(), check_private(&settings.data.join(part)));
+    }
+    let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    for name in settings.cas.keys() {
+        let home = settings.data.join("ca").join(name.as_str());
+        let opened = match home.try_exists() {
+            Ok(true) => Hierarchy::open(&home, passphrase).map(|_| ()).map_err(Error::from),
+            Ok(false) => Ok(()),
+            Err(cause) => Err(Error::File { path: home, cause }),
+        };
+        note(format!("[ca.{name}]"), opened);
+    }
+    let own = OwnIdentity::read(&settings.data.join("server"), &settings.keys);
+    note("[server.certificate]".to_owned(), own.map(|_| ()));
+    found
+}
+
+/// Checks that a folder is one, belongs to this user, and lets nobody else in; one that is missing,
+/// that it can be made.
+///
+/// # Errors
+/// [`Error::Unfit`], [`Error::File`].
+pub(super) fn check_private(path: &Path) -> Result<(), Error> {
+    let found = match fs::metadata(path) {
+        Ok(found) => found,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return check_above(path),
+        Err(cause) => return Err(Error::File { path: path.to_owned(), cause }),
+    };
+    let unfit =
+        |fault: String, remedy: String| Err(Error::Unfit { path: path.to_owned(), fault, remedy });
+    if !found.is_dir() {
+        return unfit(
+            "this is a file, and a folder is needed".to_owned(),
+            "move the file away, or name another folder as data".to_owned(),
+        );
+    }
+    check_owner(path, found.uid(), rustix::process::geteuid().as_raw())?;
+    let mode = found.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return unfit(
+            format!("others than its owner may enter this folder (mode {mode:03o})"),
+            format!("chmod 700 {}", path.display()),
+        );
+    }
+    access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// A folder of another user: what root would make in it, its owner could not read.
+fn check_owner(path: &Path, owner: u32, user: u32) -> Result<(), Error> {
+    if owner == user {
+        return Ok(());
+    }
+    Err(Error::Unfit {
+        path: path.to_owned(),
+        fault: format!("this folder belongs to user {owner}, and this is run by user {user}"),
+        remedy: format!(
+            "run this as user {owner}, or, if estd is to run as user {user}: chown -R {user} {}",
+            path.display()
+        ),
+    })
+}
+
+/// Checks that what is missing here can be made in the nearest folder above.
+fn check_above(path: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::File { path: path.to_owned(), cause };
+    let whole = std::path::absolute(path).map_err(failed)?;
+    let Some(above) = whole.ancestors().skip(1).find(|folder| folder.exists()) else {
+        return Ok(());
+    };
+    if !above.is_dir() {
+        return Err(Error::File {
+            path: above.to_owned(),
+            cause: io::Error::from(ErrorKind::NotADirectory),
+        });
+    }
+    access(above, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// Checks that lines can be added to a file, or the file made; the data folder is made by a start.
+fn check_appendable(file: &Path, data: &Path) -> Result<(), Error> {
+    let failed = |cause| Error::File { path: file.to_owned(), cause };
+    match fs::metadata(file) {
+        Ok(found) if found.is_dir() => {
+            return Err(failed(io::Error::from(ErrorKind::IsADirectory)));
+        }
+        Ok(_) => return access(file, Access::WRITE_OK),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+        Err(cause) => return Err(failed(cause)),
+    }
+    let absolute = |path: &Path| std::path::absolute(path).map_err(failed);
+    let folder = absolute(file)?.parent().map_or_else(PathBuf::new, Path::to_owned);
+    if folder.exists() {
+        access(&folder, Access::WRITE_OK | Access::EXEC_OK)
+    } else if folder == absolute(data)? {
+        Ok(())
+    } else {
+        Err(Error::Unfit {
+            path: file.to_owned(),
+            fault: "the folder of the audit file does not exist".to_owned(),
+            remedy: format!(
+                "mkdir {}, as the user that estd runs as, or name another file in [audit]",
+                folder.display()
+            ),
+        })
+    }
+}
+
+fn access(path: &Path, wanted: Access) -> Result<(), Error> {
+    rustix::fs::access(path, wanted)
+        .map_err(|cause| Error::File { path: path.to_owned(), cause: cause.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// First-user finding 27: a start as the wrong user blamed the audit file.
+    #[test]
+    fn a_folder_of_another_user_names_both_users() {
+        let path = Path::new("/var/lib/estd");
+        assert!(check_owner(path, 990, 990).is_ok());
+        let fault = check_owner(path, 990, 1000).unwrap_err();
+        assert_eq!(
+            (fault.to_string().as_str(), fault.remedy().as_str()),
+            (
+                "/var/lib/estd: this folder belongs to user 990, and this is run by user 1000",
+                "run this as user 990, or, if estd is to run as user 1000: chown -R 1000 /var/lib/estd"
+            )
+        );
+    }
+
+    #[test]
+    fn looking_makes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("est.toml");
+        let settings = config::parse("version = 1", &file, &|_| None).unwrap();
+        check_place(&settings).unwrap();
+        check_disk(&settings).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,152 @@
+//! `estd check-config` and `estd serve` on a disk that is not as it has to be.
+
+use crate::process::{Estd, estd, operator};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
+    path::Path,
+};
+
+const CONFIG: &str = "version = 1\n[server]\nlisten = [\"127.0.0.1:0\"]\n";
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Exit code and standard error.
+fn run(folder: &Path, command: &str) -> (Option<i32>, String) {
+    let output = estd(folder, &[command]).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// Both commands reject it, with this error and this remedy.
+fn both_reject(folder: &Path, error: &str, remedy: &str) {
+    for command in ["check-config", "serve"] {
+        let (code, text) = run(folder, command);
+        assert!(code.is_some_and(|code| code != 0), "{command}: {text}");
+        assert!(text.contains(error) && text.contains(remedy), "{command}: {text}");
+        assert!(!text.contains("space left on the disk"), "{command}: {text}");
+    }
+}
+
+/// First-user findings 21 and 27, before a first start.
+#[test]
+fn what_a_first_start_rejects_is_found_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let (config, data) = (folder.join("est.toml"), folder.join("data"));
+    fs::write(&config, CONFIG).unwrap();
+    mode(&config, 0o644);
+    assert_eq!(run(folder, "check-config"), (Some(0), String::new()));
+    assert!(!data.exists(), "looking makes nothing");
+
+    fs::write(&data, "").unwrap();
+    both_reject(folder, "data: this is a file, and a folder is needed", "move the file away");
+    fs::remove_file(&data).unwrap();
+
+    fs::create_dir(&data).unwrap();
+    mode(&data, 0o755);
+    both_reject(folder, "others than its owner may enter this folder (mode 755)", "chmod 700 ");
+    mode(&data, 0o700);
+    // Only root can give a folder away.
+    if chown(&data, Some(4711), None).is_ok() {
+        both_reject(folder, "this folder belongs to user 4711", "run this as user 4711");
+    }
+    fs::remove_dir(&data).unwrap();
+
+    for (file, error) in [
+        ("gone/audit.jsonl", "the folder of the audit file does not exist"),
+        (".", "directory"),
+        ("est.toml/audit.jsonl", "ot a directory"),
+    ] {
+        fs::write(&config, format!("{CONFIG}[audit]\nfile = \"{file}\"\n")).unwrap();
+        both_reject(folder, "[audit] file: ", error);
+    }
+    fs::write(&config, CONFIG).unwrap();
+
+    for (bits, shown) in [(0o664, "mode 664"), (0o666, "mode 666"), (0o646, "mode 646")] {
+        mode(&config, bits);
+        both_reject(folder, "others than its owner may change it", "chmod go-w ");
+        both_reject(folder, shown, "E-CONFIG-FILE");
+    }
+    assert!(!data.exists());
+}
+
+/// First-user findings 21 and 27, on what an earlier start has made.
+#[test]
+fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
+    let folder = Estd::start().stop();
+    let folder = folder.path();
+    let ca = folder.join("data/ca/default");
+    let key = ca.join("issuing.key");
+    mode(&key, 0o644);
+    both_reject(folder, "issuing.key: others than its owner may read", "chmod 600 it");
+    mode(&key, 0o600);
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
+    both_reject(folder, "issuing.key: No such file", "restore it from your backup");
+    fs::write(&key, kept).unwrap();
+    mode(&key, 0o600);
+
+    for name in ["issuing.pem", "root.pem"] {
+        let kept = fs::read(ca.join(name)).unwrap();
+        for junk in [&b"junk\n"[..], b"", b"\0\0", &kept[..kept.len() / 2]] {
+            fs::write(ca.join(name), junk).unwrap();
+            let error = format!("{name}: it holds no PEM certificate, or a damaged one");
+            both_reject(folder, &error, "restore it from your backup");
+        }
+        fs::write(ca.join(name), kept).unwrap();
+    }
+
+    let own = folder.join("data/server/server.pem");
+    let kept = fs::read_to_string(&own).unwrap();
+    fs::write(&own, kept.split("-----BEGIN CERTIFICATE").next().unwrap()).unwrap();
+    both_reject(folder, "does not hold two PEM certificates", "move the file away");
+    fs::write(&own, kept).unwrap();
+
+    mode(&folder.join("data/store"), 0o750);
+    both_reject(folder, "(mode 750)", "chmod 700 ");
+    mode(&folder.join("data/store"), 0o700);
+    assert!(operator(folder, &["check-config"]).contains(": good"));
+
+    // Errors of several places come at once.
+    mode(&key, 0o640);
+    fs::write(&own, "").unwrap();
+    let (code, text) = run(folder, "check-config");
+    assert_eq!(code, Some(2));
+    assert_eq!(text.matches("E-CONFIG-DISK").count(), 2, "{text}");
+}
+
+/// First-user finding 21: a reload with a new CA.
+#[test]
+fn a_ca_that_only_a_restart_makes_is_named() {
+    let server = Estd::start();
+    assert!(!server.operator(&["check-config"]).contains("note:"));
+    let config = server.path("est.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let new = "\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
+    fs::write(&config, format!("{text}{new}[label.third]\nca = \"third\"\n")).unwrap();
+    let told = server.operator(&["check-config"]);
+    assert!(told.contains("note: CA third is new to the running estd"), "{told}");
+    let json = server.operator(&["check-config", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["restart_for_cas"], serde_json::json!(["third"]));
+    // No server, no reload.
+    let folder = server.stop();
+    assert!(!operator(folder.path(), &["check-config"]).contains("note:"));
+}
+
+/// First-user finding 27: a database that is away.
+#[test]
+fn a_database_that_is_away_has_remedies_of_a_database() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    let connection = format!("host=127.0.0.1 port={port} dbname=a user=a sslmode=disable");
+    let folder = Estd::folder_on_postgres(&format!("connection = \"{connection}\""));
+    let (code, text) = run(folder.path(), "serve");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("see that PostgreSQL runs"), "{text}");
+    assert!(!text.contains("sled") && !text.contains("disk"), "{text}");
+}
