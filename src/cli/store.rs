@@ -183,7 +183,7 @@ async fn check(context: &Context) -> Result<(), Failure> {
     if found.faults > 0 {
         return Err(Failure::new(
             format!("{} in the store", types::counted(found.faults, "fault")),
-            "restore the store's folder from your backup, or report them",
+            "restore the store from your backup, or report them",
         ));
     }
     if context.json { Ok(()) } else { line("good") }
