@@ -204,7 +204,8 @@ fn time(text: &str) -> Result<Time, Error> {
     Ok(time.into())
 }
 
-fn place(text: &str) -> Result<EventId, Error> {
+/// Reads a place in the trail.
+pub(super) fn place(text: &str) -> Result<EventId, Error> {
     let parts = text.split_once('.').and_then(|(writer, number)| {
         Some(EventId { writer: writer.parse().ok()?, number: number.parse().ok()? })
     });

@@ -6,7 +6,10 @@
 
 use crate::{
     pki::{self, Certificate},
-    store::{Filter, Issuance, State, Store, transfer::Counts},
+    store::{
+        Issuance, State, Store,
+        transfer::{Counts, Source},
+    },
     telemetry::audit::{Event, EventId, Name},
     types::{Serial, Time},
 };
@@ -82,6 +85,12 @@ struct Check<'a> {
 
 /// Reads a whole store, which nobody changes meanwhile, and tells what is wrong with it.
 pub async fn check(store: &dyn Store, now: Time, inspector: &mut dyn Inspector) -> Checked {
+    check_source(&store, now, inspector).await
+}
+
+/// Reads what a store holds and tells what is wrong with it. A store that is served is read as a
+/// [`crate::store::transfer::Cut`].
+pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Inspector) -> Checked {
     let mut check = Check {
         inspector,
         found: Checked::default(),
@@ -111,10 +120,10 @@ impl Check<'_> {
     }
 
     /// Answers whether all could be read.
-    async fn issuances(&mut self, store: &dyn Store, now: Time) -> bool {
+    async fn issuances(&mut self, store: &dyn Source, now: Time) -> bool {
         let (mut after, mut limit) = (None::<Serial>, PAGE);
         loop {
-            let page = match store.list(&Filter::default(), after.as_ref(), limit).await {
+            let page = match store.issuances(after.as_ref(), limit).await {
                 // One by one, to find out which it is.
                 Err(_) if limit > 1 => {
                     limit = 1;
@@ -187,7 +196,7 @@ impl Check<'_> {
         }
     }
 
-    async fn others(&mut self, store: &dyn Store) {
+    async fn others(&mut self, store: &dyn Source) {
         match store.accounts().await {
             Ok(accounts) => self.found.counts.accounts = accounts.len() as u64,
             Err(error) => self.fault("the accounts", &error.to_string()),
@@ -199,7 +208,7 @@ impl Check<'_> {
     }
 
     /// Answers whether all could be read.
-    async fn events(&mut self, store: &dyn Store) -> bool {
+    async fn events(&mut self, store: &dyn Source) -> bool {
         let mut next = EventId { writer: 0, number: 0 };
         let mut last = None::<EventId>;
         loop {

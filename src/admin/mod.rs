@@ -5,6 +5,7 @@ mod audit;
 mod calls;
 mod certificates;
 pub mod check;
+mod contents;
 mod pattern;
 mod process;
 mod revoke;

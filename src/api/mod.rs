@@ -4,6 +4,7 @@
 mod audit;
 pub mod call;
 mod process;
+mod store;
 
 pub use process::{
     CaStatus, ConfigError, LeftOut, Reload, Reloaded, RenewServerCertificate, ServerCertificate,
@@ -13,6 +14,7 @@ pub use process::{
 pub use audit::{EventEntry, EventQuery, Events, ListWriters, WriterEntry, Writers};
 use call::{Call, Method};
 use serde::{Deserialize, Serialize};
+pub use store::{ReadStore, StoreItems};
 
 /// Lists certificates: every condition that is set must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

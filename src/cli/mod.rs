@@ -10,6 +10,7 @@ mod output;
 mod process;
 mod progress;
 mod serve;
+mod served;
 mod store;
 mod welcome;
 
@@ -78,11 +79,13 @@ enum ServerCertificateCommand {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
-    /// Reads everything and reports what is wrong. Exit code 1 if anything is.
+    /// Reads everything and reports what is wrong, also while the server runs (not on PostgreSQL).
+    /// Exit code 1 if anything is wrong.
     Check,
     /// Gives back disk space that the store no longer needs. Needs as much room again meanwhile.
     Compact,
-    /// Writes all that the store holds, password hashes too, as lines of JSON.
+    /// Writes all that the store holds, password hashes too, as lines of JSON. Also while the server
+    /// runs (not on PostgreSQL).
     Export {
         /// A file that does not exist yet; standard output without it.
         file: Option<PathBuf>,

@@ -1,19 +1,21 @@
-//! `estd store`: the store as a whole, while no server uses it.
+//! `estd store`: the store as a whole. A check and an export go through the server that runs; the
+//! other commands need the store for themselves.
 
 use super::{
     Context, CopyArguments, Failure, StoreCommand, load_for,
     output::{json, line},
+    served::Served,
 };
 use crate::{
     admin::check::{self, Inspector},
     clock::{Clock, SystemClock},
-    config::Secrets,
+    config::{self, Secrets},
     server::{Backend, private_folder, setup},
     store::{
         self, SledStore, Store,
-        transfer::{self, Counts, Export, Items, Step, Summary},
+        transfer::{self, Counts, Cut, Export, Items, Source, Step, Summary},
     },
-    types::{self, Serial},
+    types::{self, Serial, Time},
 };
 use std::{
     fs::{self, File},
@@ -44,7 +46,9 @@ impl From<transfer::Error> for Failure {
             Error::Store(store::Error::Corrupt(_)) => {
                 "see estd store check; restore the store's folder from your backup"
             }
-            Error::Store(_) => "make room on the disk or repair it, then try again",
+            Error::Store(_) => {
+                "see whether estd runs, and its log; make room on the disk or repair it, then try again"
+            }
             Error::File(_) => "see that the file can be read or written, with room on its disk",
             Error::Damaged { .. } => "use another copy of the export; nothing was imported from it",
             Error::Differs(_) => {
@@ -108,6 +112,23 @@ async fn with<T>(
     outcome
 }
 
+/// Reads the store: of a server that runs, as it is at this moment, or the one on the disk.
+async fn read<T>(
+    context: &Context,
+    now: Time,
+    work: impl AsyncFnOnce(&dyn Source) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let settings = &context.settings;
+    // A database is open to several, and read directly.
+    let has_one_user = !matches!(settings.store, config::Store::Postgres(_));
+    if has_one_user && let Some(served) = Served::find(&settings.data).await {
+        let cut = Cut::new(served, now).await.map_err(transfer::Error::from)?;
+        return work(&cut).await;
+    }
+    let store = setup::open_existing(Backend::of(settings)?, now).await?;
+    with(store, async |store| work(&store).await).await
+}
+
 /// What was read or written, and its digest: `done` says which.
 fn said(context: &Context, done: &str, summary: &Summary) -> String {
     let Summary { counts, digest } = summary;
@@ -153,11 +174,10 @@ impl Inspector for Printer {
 
 async fn check(context: &Context) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let backend = Backend::of(&context.settings)?;
-    let store = setup::open_existing(backend, now).await?;
     let collected = context.json.then(Vec::new);
     let mut printer = Printer { meter: Meter::new(), collected };
-    let found = with(store, async |store| Ok(check::check(store, now, &mut printer).await)).await?;
+    let look = async |store: &dyn Source| Ok(check::check_source(store, now, &mut printer).await);
+    let found = read(context, now, look).await?;
     let (issued, void, revoked) = (found.issued, found.void, found.revoked);
     if let Some(faults) = printer.collected {
         let open = |(serial, age): &(Serial, Duration)| serde_json::json!({ "serial": serial.to_string(), "seconds": age.as_secs() });
@@ -212,8 +232,7 @@ async fn compact(context: &Context) -> Result<(), Failure> {
 }
 
 async fn export(context: &Context, file: Option<&Path>) -> Result<(), Failure> {
-    let store = setup::open_existing(Backend::of(&context.settings)?, SystemClock.now()).await?;
-    let summary = with(store, async |store| {
+    let summary = read(context, SystemClock.now(), async |store| {
         let mut meter = Meter::new();
         let mut progress = |step, count| meter.step(step, count);
         let Some(path) = file.filter(|path| *path != Path::new("-")) else {

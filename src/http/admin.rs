@@ -56,6 +56,7 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint::<api::ShowCas>(),
     endpoint::<api::EventQuery>(),
     endpoint::<api::ListWriters>(),
+    endpoint::<api::ReadStore>(),
     endpoint::<api::ListUsers>(),
     endpoint::<api::NewUser>(),
     endpoint::<api::RemoveUser>(),

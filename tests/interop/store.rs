@@ -43,13 +43,11 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
         certificates.push(enroll(&estd, &password, csr).await);
     }
     // While a server runs, the store is its own.
-    for command in ["check", "compact", "export"] {
-        let refused = run(estd.folder.path(), &["store", command]);
-        assert_eq!(refused.status.code(), Some(1));
-        let told = String::from_utf8(refused.stderr).unwrap();
-        assert!(told.contains("in use by another process"), "{told}");
-        assert!(told.contains("remedy: stop the"), "{told}");
-    }
+    let refused = run(estd.folder.path(), &["store", "compact"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    assert!(told.contains("in use by another process"), "{told}");
+    assert!(told.contains("remedy: stop the"), "{told}");
     let folder = estd.stop();
     let here = folder.path();
 
@@ -117,6 +115,62 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let refused = run(there.path(), &["store", "import", file]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8(refused.stderr).unwrap().contains("the target is not empty"));
+}
+
+/// A store that is served is checked and exported through its server, while enrollments go on.
+/// The export of a quiet server is that of its stopped store.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_checked_and_exported_while_it_is_served() {
+    let estd = Estd::start();
+    let password = estd.password.clone();
+    let csr = |name: String| new_csr(&["-subj", &format!("/CN={name}")]).0;
+    let mut before = Vec::new();
+    for number in 0..5 {
+        before.push(enroll(&estd, &password, &csr(format!("before-{number}"))).await);
+    }
+    let here = estd.folder.path().to_owned();
+    let csrs: Vec<Vec<u8>> = (0..20).map(|number| csr(format!("meanwhile-{number}"))).collect();
+    let commands = {
+        let here = here.clone();
+        tokio::task::spawn_blocking(move || {
+            let exported = run(&here, &["store", "export", "busy.jsonl"]);
+            (exported, run(&here, &["store", "check"]))
+        })
+    };
+    for csr in &csrs {
+        enroll(&estd, &password, csr).await;
+    }
+    let (exported, checked) = commands.await.unwrap();
+    for done in [exported, checked] {
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let mode = fs::metadata(here.join("busy.jsonl")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds password hashes");
+    estd.operator(&["user", "add", "another"]);
+    operator(&here, &["store", "export", "served.jsonl"]);
+    let good = operator(&here, &["store", "check"]);
+    assert!(good.contains("26 issuances, 2 accounts") && good.ends_with("good\n"), "{good}");
+    let folder = estd.stop();
+
+    let there = tempfile::tempdir().unwrap();
+    fs::copy(here.join("est.toml"), there.path().join("est.toml")).unwrap();
+    operator(there.path(), &["store", "import", here.join("busy.jsonl").to_str().unwrap()]);
+    let good = operator(there.path(), &["store", "check"]);
+    assert!(good.ends_with("good\n"), "{good}");
+    let text = fs::read_to_string(here.join("busy.jsonl")).unwrap();
+    for pem in &before {
+        let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        assert!(text.contains(&base64), "acknowledged before the export began: {pem}");
+    }
+    // The stop of the server is one more event; all that comes before the events is equal.
+    operator(&here, &["store", "export", "stopped.jsonl"]);
+    let records = |name: &str| {
+        let text = fs::read_to_string(folder.path().join(name)).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("{\"end\""));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (served, stopped) = (records("served.jsonl"), records("stopped.jsonl"));
+    assert!(stopped.len() > served.len() && stopped.starts_with(&served));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -328,6 +328,25 @@ pub(super) fn item(item: &Item) -> io::Result<Vec<u8>> {
     written(&Line::from(item))
 }
 
+/// Writes an item as its line of an export, without the end of the line.
+///
+/// # Errors
+/// Why it cannot be written.
+pub fn to_line(one: &Item) -> io::Result<String> {
+    serde_json::to_string(&Line::from(one)).map_err(io::Error::from)
+}
+
+/// Reads an item from its line of an export.
+///
+/// # Errors
+/// Why the line is not one of an item.
+pub fn from_line(line: &str) -> Result<Item, String> {
+    match read(line.as_bytes())? {
+        Read::Item(item) => Ok(item),
+        Read::End(..) => Err("it is the last line of an export".to_owned()),
+    }
+}
+
 /// The last line.
 pub(super) fn end(summary: &Summary) -> io::Result<Vec<u8>> {
     written(&Line::End(EndLine { counts: summary.counts, sha256: shown(summary.digest) }))

@@ -6,16 +6,21 @@
 //! is the text of each item (`line.rs`): equal contents have equal digests, whichever backend
 //! they are in.
 
+mod cut;
 mod file;
 mod hashed;
 mod line;
+mod source;
 #[cfg(test)]
 mod tests;
 
+pub use cut::Cut;
 pub use file::{Export, verify};
 pub use hashed::Hashed;
+pub use line::{from_line, to_line};
+pub use source::Source;
 
-use super::{Account, Filter, Item, Store};
+use super::{Account, Item, Store};
 use crate::types::counted;
 use crate::{telemetry::audit::EventId, types::Serial};
 use async_trait::async_trait;
@@ -170,9 +175,10 @@ enum Stand {
     End,
 }
 
-/// Reads a store from its first item to its last. Nobody may change it meanwhile.
+/// Reads a store from its first item to its last. Nobody may change it meanwhile, unless it is
+/// read as a [`Cut`].
 pub struct Walk<'a> {
-    store: &'a dyn Store,
+    source: Box<dyn Source + 'a>,
     stand: Stand,
     page: VecDeque<Item>,
 }
@@ -181,7 +187,17 @@ impl<'a> Walk<'a> {
     /// Begins at the first item.
     #[must_use]
     pub fn new(store: &'a dyn Store) -> Self {
-        Self { store, stand: Stand::Issuances(None), page: VecDeque::new() }
+        Self::over(Box::new(store))
+    }
+
+    /// Begins at the first item of what somebody else has open.
+    #[must_use]
+    pub fn of(source: &'a dyn Source) -> Self {
+        Self::over(Box::new(source))
+    }
+
+    fn over(source: Box<dyn Source + 'a>) -> Self {
+        Self { source, stand: Stand::Issuances(None), page: VecDeque::new() }
     }
 
     /// Reads some items more, if there are more.
@@ -189,8 +205,7 @@ impl<'a> Walk<'a> {
         while self.page.is_empty() {
             match &self.stand {
                 Stand::Issuances(after) => {
-                    let all = Filter::default();
-                    let found = self.store.list(&all, after.as_ref(), PAGE).await?;
+                    let found = self.source.issuances(after.as_ref(), PAGE).await?;
                     self.stand = match found.last() {
                         Some(last) => Stand::Issuances(Some(last.intent.serial.clone())),
                         None => Stand::Accounts,
@@ -198,21 +213,21 @@ impl<'a> Walk<'a> {
                     self.page.extend(found.into_iter().map(Item::Issuance));
                 }
                 Stand::Accounts => {
-                    let mut found: Vec<Account> = self.store.accounts().await?;
+                    let mut found: Vec<Account> = self.source.accounts().await?;
                     // A database may have an order of its own.
                     found.sort_by(|one, other| one.name.cmp(&other.name));
                     self.page.extend(found.into_iter().map(Item::Account));
                     self.stand = Stand::Decisions;
                 }
                 Stand::Decisions => {
-                    let mut found = self.store.decisions().await?;
+                    let mut found = self.source.decisions().await?;
                     found.sort();
                     let item = |(matter, value)| Item::Decision(matter, value);
                     self.page.extend(found.into_iter().map(item));
                     self.stand = Stand::Events(EventId { writer: 0, number: 0 });
                 }
                 Stand::Events(from) => {
-                    let found = self.store.events(*from, PAGE).await?;
+                    let found = self.source.events(*from, PAGE).await?;
                     self.stand = match found.last() {
                         Some((last, _)) => {
                             Stand::Events(EventId { number: last.number + 1, ..*last })
@@ -256,12 +271,12 @@ pub async fn summarize(items: &mut dyn Items, progress: Progress<'_>) -> Result<
 /// # Errors
 /// [`Error::Store`], [`Error::File`].
 pub async fn export(
-    store: &dyn Store,
+    source: &dyn Source,
     to: &mut (dyn io::Write + Send),
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
     let mut export = file::Writer::new(to)?;
-    let mut walk = Walk::new(store);
+    let mut walk = Walk::of(source);
     let mut count = 0;
     while let Some(item) = walk.next().await? {
         export.write(&item)?;

@@ -50,7 +50,7 @@ const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, decisions: 1, even
 
 async fn exported(store: &dyn Store) -> (Vec<u8>, Summary) {
     let mut file = Vec::new();
-    let summary = export(store, &mut file, &mut |_, _| {}).await.unwrap();
+    let summary = export(&store, &mut file, &mut |_, _| {}).await.unwrap();
     (file, summary)
 }
 
@@ -58,7 +58,7 @@ async fn imported(file: &[u8], to: &dyn Store) -> Result<Summary, Error> {
     import(&mut || Ok(Box::new(Export::new(file)?)), to, &mut |_, _| {}).await
 }
 
-async fn all(store: &dyn Store) -> Vec<Item> {
+pub(super) async fn all(store: &dyn Store) -> Vec<Item> {
     let (mut walk, mut items) = (Walk::new(store), Vec::new());
     while let Some(item) = walk.next().await.unwrap() {
         items.push(item);

@@ -1,0 +1,110 @@
+//! A store that a running server has open, read through its socket.
+
+use crate::{
+    api::ReadStore,
+    client::operator::ask,
+    store::{
+        Account, Error, Issuance, Item,
+        transfer::{Source, from_line},
+    },
+    telemetry::audit::{Event, EventId},
+    types::Serial,
+};
+use async_trait::async_trait;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use tokio::net::UnixStream;
+
+/// The store of the server behind this socket.
+pub(super) struct Served(PathBuf);
+
+impl Served {
+    /// Finds the server that uses the data folder; none if none answers.
+    pub(super) async fn find(data: &Path) -> Option<Self> {
+        let socket = data.join("estd.sock");
+        // A socket that is left over from a server that was killed takes no connection.
+        UnixStream::connect(&socket).await.is_ok().then_some(Self(socket))
+    }
+
+    /// Reads a page of a part; empty at its end.
+    async fn page<T>(
+        &self,
+        part: &str,
+        from: Option<String>,
+        limit: Option<usize>,
+        kind: impl Fn(Item) -> Option<T>,
+    ) -> Result<Vec<T>, Error> {
+        let call = ReadStore { part: part.to_owned(), from, limit };
+        let page =
+            ask(&self.0, &call).await.map_err(|fault| Error::Unavailable(fault.to_string()))?;
+        let item = |line: String| {
+            let item = from_line(&line).map_err(|why| {
+                Error::Unavailable(format!("the server's answer cannot be read: {why}"))
+            })?;
+            kind(item).ok_or_else(|| {
+                Error::Unavailable(format!("the server's answer has other items than {part}"))
+            })
+        };
+        page.lines.into_iter().map(item).collect()
+    }
+
+    /// Reads all pages of a part whose items have names.
+    async fn all<T>(
+        &self,
+        part: &str,
+        kind: impl Fn(Item) -> Option<T>,
+        name: impl Fn(&T) -> &String,
+    ) -> Result<Vec<T>, Error> {
+        let mut found = Vec::new();
+        loop {
+            let from = found.last().map(|last| name(last).clone());
+            let mut page = self.page(part, from, None, &kind).await?;
+            if page.is_empty() {
+                return Ok(found);
+            }
+            found.append(&mut page);
+        }
+    }
+}
+
+#[async_trait]
+impl Source for Served {
+    async fn issuances(
+        &self,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Issuance>>, Error> {
+        let kind = |item| match item {
+            Item::Issuance(issuance) => Some(issuance),
+            _ => None,
+        };
+        self.page("issuances", after.map(ToString::to_string), Some(limit), kind).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        let kind = |item| match item {
+            Item::Account(account) => Some(account),
+            _ => None,
+        };
+        self.all("accounts", kind, |account| &account.name).await
+    }
+
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let kind = |item| match item {
+            Item::Decision(matter, value) => Some((matter, value)),
+            _ => None,
+        };
+        self.all("decisions", kind, |(matter, _)| matter).await
+    }
+
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
+        let kind = |item| match item {
+            Item::Event(id, event) => Some((id, event)),
+            _ => None,
+        };
+        let from = format!("{}.{}", from.writer, from.number);
+        self.page("events", Some(from), Some(limit), kind).await
+    }
+}

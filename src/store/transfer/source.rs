@@ -1,0 +1,87 @@
+//! What a store holds, page by page, whoever has the store open: this process, or a server.
+
+use super::super::{Account, Error, Filter, Issuance, Store};
+use crate::{
+    telemetry::audit::{Event, EventId},
+    types::Serial,
+};
+use async_trait::async_trait;
+use std::sync::Arc;
+
+/// Reads a store. A page is empty only at the end; it may be shorter than the limit before it.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Reads issuances in the order of their serial numbers, those after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn issuances(
+        &self,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Issuance>>, Error>;
+
+    /// Reads the accounts.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn accounts(&self) -> Result<Vec<Account>, Error>;
+
+    /// Reads what was decided: matters and values.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
+
+    /// Reads committed events in the order of their ids, from `from` (inclusive).
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error>;
+}
+
+#[async_trait]
+impl Source for &dyn Store {
+    async fn issuances(
+        &self,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Issuance>>, Error> {
+        self.list(&Filter::default(), after, limit).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        (**self).accounts().await
+    }
+
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        (**self).decisions().await
+    }
+
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
+        (**self).events(from, limit).await
+    }
+}
+
+#[async_trait]
+impl Source for &dyn Source {
+    async fn issuances(
+        &self,
+        after: Option<&Serial>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Issuance>>, Error> {
+        (**self).issuances(after, limit).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, Error> {
+        (**self).accounts().await
+    }
+
+    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        (**self).decisions().await
+    }
+
+    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
+        (**self).events(from, limit).await
+    }
+}
