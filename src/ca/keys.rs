@@ -50,7 +50,13 @@ impl KeyFile<'_> {
             ));
         }
         PrivateKey::from_pem(&octets, self.passphrase).map_err(|cause| {
-            fault(cause.to_string(), "give the passphrase that it was encrypted with in [keys], or restore it from your backup")
+            let is_encrypted = octets.windows(9).any(|word| word == b"ENCRYPTED");
+            let remedy = if is_encrypted {
+                "give the passphrase that it was encrypted with in [keys], or restore it from your backup"
+            } else {
+                "restore it from your backup"
+            };
+            fault(cause.to_string(), remedy)
         })
     }
 

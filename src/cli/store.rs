@@ -44,7 +44,7 @@ impl From<transfer::Error> for Failure {
                 "stop the estd that uses this data folder, then try again"
             }
             Error::Store(store::Error::Corrupt(_)) => {
-                "see estd store check; restore the store's folder from your backup"
+                "see estd store check; restore the store from your backup"
             }
             Error::Store(_) => {
                 "see whether estd runs, and its log; make room on the disk or repair it, then try again"

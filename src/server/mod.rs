@@ -137,7 +137,7 @@ impl Error {
                     .to_owned()
             }
             Self::Store(Store::Corrupt(_)) => {
-                "start the version of estd that wrote it, or restore the folder from your backup"
+                "start the version of estd that wrote it, or restore the store from your backup"
                     .to_owned()
             }
             Self::Ca(Ca::NotValid { .. }) => {

@@ -402,7 +402,7 @@ fn decode_as<'a, T: Deserialize<'a>, R>(
     read: impl FnOnce(T) -> Result<R, Fault>,
 ) -> Result<R, Error> {
     let corrupt = |fault: &dyn Display| {
-        Error::Corrupt(format!("{what}: {fault}; restore the store's folder from a backup"))
+        Error::Corrupt(format!("{what}: {fault}; restore the store from a backup"))
     };
     match octets.split_first() {
         Some((found, rest)) if *found == version => match postcard::take_from_bytes::<T>(rest) {

@@ -84,6 +84,8 @@ fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
     both_reject(folder, "issuing.key: others than its owner may read", "chmod 600 it");
     mode(&key, 0o600);
     let kept = fs::read(&key).unwrap();
+    fs::write(&key, "junk\n").unwrap();
+    both_reject(folder, "issuing.key: no private key in PEM form", "remedy: restore it");
     fs::remove_file(&key).unwrap();
     both_reject(folder, "issuing.key: No such file", "restore it from your backup");
     fs::write(&key, kept).unwrap();
