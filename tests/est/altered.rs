@@ -129,6 +129,15 @@ async fn attack_1_a_revoked_certificate_stays_revoked_in_every_encoding_on_sled(
     stays_revoked("sled").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_1_a_revoked_certificate_stays_revoked_in_every_encoding_on_postgresql() {
+    let database = crate::postgres::Postgres::start();
+    database.sql("postgres", "CREATE DATABASE estd");
+    let socket = database.socket().display();
+    // What follows `backend = "` in the configuration.
+    stays_revoked(&format!("postgres\"\nconnection = \"host={socket} dbname=estd user=estd")).await;
+}
+
 /// A message of CMC brings certificates of its own.
 #[tokio::test]
 async fn attack_1_a_signer_of_cmc_stays_revoked_in_every_encoding() {

@@ -16,6 +16,8 @@ mod common;
 mod encodings;
 #[path = "../common/keygen.rs"]
 mod keygen;
+#[path = "../common/postgres.rs"]
+mod postgres;
 
 mod altered;
 mod authorisation;
