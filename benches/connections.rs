@@ -75,23 +75,20 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut welcome = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = loop {
             let line = lines.next().expect("estd starts").unwrap();
             if line.starts_with('{') {
                 break serde_json::from_str::<serde_json::Value>(&line).unwrap();
             }
-            welcome.push_str(&line);
-            welcome.push('\n');
         };
         let address: SocketAddr = ready["listen"][0].as_str().unwrap().parse().unwrap();
-        let password = welcome.split("password ").nth(1).unwrap().split(' ').next().unwrap();
+        let password = fs::read_to_string(folder.path().join("data/first-password")).unwrap();
         let enrolled = Command::new(env!("CARGO_BIN_EXE_est"))
             .args(["enroll", "--server", &format!("https://localhost:{}", address.port())])
             .args(["--cacert", "data/ca/default/root.pem", "--user", "enroll"])
             .args(["--subject", "CN=device", "--out", "device"])
-            .env("EST_PASSWORD", password)
+            .env("EST_PASSWORD", password.trim_end())
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .status()

@@ -4,6 +4,7 @@
 mod audit;
 pub mod device;
 mod failure;
+mod first_password;
 mod office;
 mod operator;
 mod output;

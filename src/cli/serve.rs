@@ -1,6 +1,6 @@
 //! `estd serve`: the process around the server.
 
-use super::{Failure, welcome::Welcome};
+use super::{Failure, first_password::FirstPassword, welcome::Welcome};
 use crate::{
     clock::SystemClock,
     config::{PLACES, Settings, Source, Terminal},
@@ -10,7 +10,7 @@ use crate::{
 };
 use sd_notify::NotifyState;
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     sync::Arc,
     time::Duration,
 };
@@ -70,15 +70,30 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let welcome = Welcome::new(&settings);
     let running = server::start(settings, environment).await?;
     let first = running.first_account().await?;
-    let mut shown = show(&welcome.text(&running, first.as_ref()));
+    let password = match &first {
+        Some(account) => {
+            match FirstPassword::keep(welcome.data(), account, io::stdout().is_terminal()) {
+                Ok(password) => password,
+                Err(failure) => {
+                    running.stop().await;
+                    return Err(failure);
+                }
+            }
+        }
+        None => FirstPassword::find(welcome.data(), &running).await?,
+    };
+    let mut shown = show(&welcome.text(&running, &password));
     if let Some(first) = first {
-        // A password that nobody has seen is no account: the next start makes another one.
-        if let Err(fault) = shown {
+        // No account is added whose password nobody can know: the next start generates another one.
+        if let (Err(error), FirstPassword::Shown(_)) = (&shown, &password) {
+            let error = format!("standard output: {error}");
             running.stop().await;
             let remedy = "give it a place to write to: the password of the first account is shown there, once";
-            return Err(Failure::new(format!("standard output: {fault}"), remedy));
+            return Err(Failure::new(error, remedy));
         }
-        running.record_first_account(first).await?;
+        if !running.record_first_account(first).await? {
+            password.discard();
+        }
     }
     shown = shown.and_then(|()| show(&format!("{}\n", welcome.ready_line(&running))));
     if let Err(fault) = shown {

@@ -1,5 +1,6 @@
 //! What a start tells the person in front of it: where, which anchor, and commands to paste.
 
+use super::first_password::FirstPassword;
 use crate::{
     config::Settings,
     server::{FirstAccount, Running},
@@ -13,6 +14,8 @@ pub(super) struct Welcome {
     data: PathBuf,
     ca: String,
     host: String,
+    /// The server's certificate has names and addresses of this machine only.
+    local: bool,
 }
 
 impl Welcome {
@@ -27,6 +30,8 @@ impl Welcome {
             // Commands are pasted anywhere.
             data: std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone()),
             ca: settings.policies.unlabelled.ca.to_string(),
+            local: own.names.iter().all(|name| name == "localhost")
+                && own.addresses.iter().all(std::net::IpAddr::is_loopback),
             host: host.unwrap_or_else(|| "localhost".to_owned()),
         }
     }
@@ -35,35 +40,42 @@ impl Welcome {
         quoted(&self.data.join("ca").join(&self.ca).join("root.pem"))
     }
 
+    /// The data folder, absolute.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The readable text.
-    pub(super) fn text(&self, running: &Running, first: Option<&FirstAccount>) -> String {
+    pub(super) fn text(&self, running: &Running, password: &FirstPassword) -> String {
         let port = running.addresses().first().map_or(8443, std::net::SocketAddr::port);
-        let (server, anchor) = (format!("https://{}:{port}", self.host), self.anchor());
         let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else {
             return String::new();
         };
-        let (user, secret, curl_user) = match first {
-            Some(first) => (
-                first.name(),
-                format!("EST_PASSWORD={} ", first.password().as_str()),
-                format!("{}:{}", first.name(), first.password().as_str()),
+        self.write(port, &ca.root().fingerprint().to_string(), password)
+    }
+
+    fn write(&self, port: u16, fingerprint: &str, password: &FirstPassword) -> String {
+        let (server, anchor) = (format!("https://{}:{port}", self.host), self.anchor());
+        let user = FirstAccount::NAME;
+        let (account, secret) = match password {
+            FirstPassword::Shown(secret) => (
+                format!("{user}; its password is below (shown this once; only a hash is kept)"),
+                Some(secret.as_str().to_owned()),
             ),
-            None => ("enroll", "EST_PASSWORD=... ".to_owned(), "enroll".to_owned()),
-        };
-        let est = est_command();
-        let account = match first {
-            Some(first) => format!(
-                "{}, password {} (shown this once; only a hash is kept)",
-                first.name(),
-                first.password().as_str()
+            FirstPassword::InFile(path) => (
+                format!("{user}; its password is in {}", quoted(path)),
+                Some(format!("$(cat {})", quoted(path))),
             ),
-            None => "as before; \"estd user add NAME\" makes another one".to_owned(),
+            FirstPassword::ShownBefore => (
+                format!("{user}; the first start showed its password"),
+                Some(format!("the-password-of-{user}")),
+            ),
+            FirstPassword::NoAccount => {
+                ("\"estd user list\" lists them, \"estd user add NAME\" adds one".to_owned(), None)
+            }
         };
-        let mut out = String::new();
-        // A String takes all that is written to it.
-        let _ = write!(
-            out,
-            r#"
+        let mut out = format!(
+            r"
 estd {version} serves EST (RFC 7030)
 
   where         {server}/.well-known/est
@@ -71,21 +83,40 @@ estd {version} serves EST (RFC 7030)
   its SHA-256   {fingerprint}
   account       {account}
 
-A first certificate with curl and openssl:
+",
+            version = env!("CARGO_PKG_VERSION"),
+        );
+        if self.local {
+            out.push_str(
+                "Devices on other machines, or that use another name, need that name in the server's certificate:
+set [server.certificate] names and addresses in est.toml, and restart.
 
+",
+            );
+        }
+        let Some(secret) = secret else {
+            return out;
+        };
+        // A String takes all that is written to it.
+        let _ = write!(
+            out,
+            r#"A first certificate with curl and openssl:
+
+  export EST_PASSWORD={secret}
   openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout device-1.key -subj /CN=device-1 -outform DER -out device-1.csr
-  openssl base64 -in device-1.csr | curl --fail-with-body --cacert {anchor} --user {curl_user} -H "Content-Type: application/pkcs10" --data-binary @- {server}/.well-known/est/simpleenroll | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out device-1.pem
-  curl --cacert {anchor} {server}/.well-known/est/cacerts | openssl base64 -d | openssl pkcs7 -inform DER -print_certs -out cacerts.pem
+  openssl base64 -in device-1.csr | curl -sS --fail-with-body -D - --cacert {anchor} --user "{user}:$EST_PASSWORD" -H "Content-Type: application/pkcs10" --data-binary @- -o device-1.p7 {server}/.well-known/est/simpleenroll || (cat device-1.p7; false)
+  openssl base64 -d -in device-1.p7 | openssl pkcs7 -inform DER -print_certs -out device-1.pem
+  curl -sS --fail-with-body --cacert {anchor} -o cacerts.p7 {server}/.well-known/est/cacerts || (cat cacerts.p7; false)
+  openssl base64 -d -in cacerts.p7 | openssl pkcs7 -inform DER -print_certs -out cacerts.pem
   openssl verify -CAfile {anchor} -untrusted cacerts.pem device-1.pem
 
-A first certificate with est:
+A first certificate with est, with the same EST_PASSWORD:
 
-  {secret}{est} enroll --server {server} --cacert {anchor} --user {user} --subject CN=device-2 --out device-2
+  {est} enroll --server {server} --cacert {anchor} --user {user} --subject CN=device-2 --out device-2
   openssl verify -CAfile {anchor} -untrusted device-2/ca.pem device-2/cert.pem
 
 "#,
-            version = env!("CARGO_PKG_VERSION"),
-            fingerprint = ca.root().fingerprint(),
+            est = est_command(),
         );
         out
     }

@@ -1,6 +1,6 @@
 //! The enrolment account that a first start makes.
 //!
-//! Its password is shown before the account is recorded. Were it the other way round, a start
+//! Its password is shown or stored before the account is recorded. Were it the other way round, a start
 //! that is killed in between would leave an account that nobody can use.
 
 use super::Error;
@@ -13,9 +13,6 @@ use crate::{
 };
 use zeroize::Zeroizing;
 
-/// The name of the account.
-const NAME: &str = "enroll";
-
 /// What is decided in the store once the account was made.
 const MATTER: &str = "first account";
 
@@ -27,6 +24,9 @@ pub struct FirstAccount {
 }
 
 impl FirstAccount {
+    /// The user name.
+    pub const NAME: &str = "enroll";
+
     /// Makes the account if none was ever made. An operator may have removed every account; then
     /// none comes back by itself.
     pub(super) async fn if_needed(
@@ -40,13 +40,12 @@ impl FirstAccount {
         let password = ra::generate(entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
         let hash =
             ra::hash(&password, entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
-        Ok(Some(Self { name: NAME.to_owned(), password, hash }))
+        Ok(Some(Self { name: Self::NAME.to_owned(), password, hash }))
     }
 
-    /// The user name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    /// Returns whether an account of this name exists.
+    pub(super) async fn exists(store: &dyn Store) -> Result<bool, Error> {
+        Ok(store.accounts().await?.iter().any(|account| account.name == Self::NAME))
     }
 
     /// The password, to be shown once.
@@ -55,7 +54,8 @@ impl FirstAccount {
         &self.password
     }
 
-    pub(super) async fn record(self, store: &dyn Store, now: Time) -> Result<(), Error> {
+    /// Adds the account. Returns false if another node has added it meanwhile.
+    pub(super) async fn record(self, store: &dyn Store, now: Time) -> Result<bool, Error> {
         let event =
             Event::new(now, Name::AccountAdded, Actor::server()).with("account", &self.name);
         let account = Account {
@@ -65,17 +65,21 @@ impl FirstAccount {
             labels: None,
         };
         // In this order: killed in between, the account is there and no other is made.
-        match store.add_account(account, event).await {
+        let added = match store.add_account(account, event).await {
             Err(store::Error::AccountExists(name)) => {
                 // This node serves all the same.
                 tracing::warn!(
                     "another node has made the account {name} meanwhile: its password is the one that was shown there"
                 );
+                false
             }
-            other => other?,
-        }
-        store.decide(MATTER, None, NAME.as_bytes()).await?;
-        Ok(())
+            other => {
+                other?;
+                true
+            }
+        };
+        store.decide(MATTER, None, Self::NAME.as_bytes()).await?;
+        Ok(added)
     }
 }
 
@@ -92,8 +96,10 @@ mod tests {
         let first = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
         let second = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
         let hash = first.hash.clone();
-        first.record(&store, Time::from_unix(0)).await.unwrap();
-        second.record(&store, Time::from_unix(0)).await.unwrap();
+        assert!(!FirstAccount::exists(&store).await.unwrap());
+        assert!(first.record(&store, Time::from_unix(0)).await.unwrap());
+        assert!(!second.record(&store, Time::from_unix(0)).await.unwrap());
+        assert!(FirstAccount::exists(&store).await.unwrap());
         let accounts = store.accounts().await.unwrap();
         assert_eq!(accounts.len(), 1);
         assert_eq!(accounts[0].password, Password::Hash(hash));

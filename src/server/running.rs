@@ -453,11 +453,20 @@ impl Running {
             .await
     }
 
-    /// Records an account that was shown.
+    /// Returns whether the account of the first start exists.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn record_first_account(&self, account: FirstAccount) -> Result<(), Error> {
+    pub async fn has_first_account(&self) -> Result<bool, Error> {
+        FirstAccount::exists(&*self.core.installation.store).await
+    }
+
+    /// Records an account whose password was shown or stored. Returns false if another node was
+    /// first: then the password is worth nothing.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn record_first_account(&self, account: FirstAccount) -> Result<bool, Error> {
         account.record(&*self.core.installation.store, self.core.environment.clock.now()).await
     }
 

@@ -213,45 +213,6 @@ fn est_ca() {
     call("reenroll").certificate("enroll", "cert.pem", "key.pem").rust("est-ca", "reenroll");
 }
 
-/// The commands of the welcome, pasted as they are.
-#[test]
-fn the_commands_of_the_welcome() {
-    let estd = Estd::start();
-    let shell = Path::new(env!("CARGO_TARGET_TMPDIR")).join("paste");
-    fs::create_dir_all(&shell).unwrap();
-    let here = tempfile::tempdir_in(shell).unwrap();
-    let commands: Vec<&str> = estd
-        .welcome
-        .lines()
-        .filter(|line| {
-            line.starts_with("  ")
-                && (line.contains("openssl ")
-                    || line.contains("curl ")
-                    || line.contains("est enroll")
-                    || line.contains("--bin est"))
-        })
-        .collect();
-    assert_eq!(commands.len(), 6, "{}", estd.welcome);
-    // Under cargo the welcome calls est by way of cargo; here it is built already.
-    let est = env!("CARGO_BIN_EXE_est");
-    let script: String = commands
-        .iter()
-        .map(|line| match line.split_once(" cargo run") {
-            Some((secret, rest)) => {
-                format!("{secret} {est} {}\n", rest.split_once("--bin est -- ").unwrap().1)
-            }
-            None => format!("{line}\n"),
-        })
-        .collect();
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", &script])
-        .current_dir(here.path())
-        .output()
-        .unwrap();
-    let text = good(&script, output);
-    assert!(text.contains("device-1.pem: OK") && text.contains("device-2/cert.pem: OK"), "{text}");
-}
-
 /// Our own client: bootstrap by fingerprint, enrol, re-enrol with the same and a new key.
 #[test]
 fn est_itself() {

@@ -451,8 +451,12 @@ async fn a_full_disk_does_not_keep_it_from_ending_and_a_start_says_so() {
 
 /// On /dev/full every write fails, as on a full disk.
 #[tokio::test]
-async fn a_password_that_cannot_be_shown_is_none_and_later_starts_serve() {
+async fn a_password_that_cannot_be_stored_adds_no_account_and_later_starts_serve() {
     let folder = Estd::folder("[\"localhost\"]");
+    // A folder in the place of the password's file.
+    let file = folder.path().join("data/first-password");
+    let mut private = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o700).create(&file).unwrap();
     let serve = |folder: &std::path::Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
@@ -462,9 +466,11 @@ async fn a_password_that_cannot_be_shown_is_none_and_later_starts_serve() {
     let output = serve(folder.path()).wait_with_output().unwrap();
     let log = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{log}");
-    assert!(log.contains("standard output: "), "{log}");
+    assert!(log.contains("data/first-password: "), "{log}");
+    std::fs::remove_dir(file).unwrap();
     let estd = Estd::start_in(folder);
     assert!(!estd.password.is_empty());
+    assert!(estd.operator(&["user", "list"]).contains(" enroll\n"));
     let folder = estd.stop();
     let mut child = serve(folder.path());
     let socket = folder.path().join("data/estd.sock");

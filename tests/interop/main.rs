@@ -39,6 +39,7 @@ mod readers;
 mod revoke;
 mod serverkeygen;
 mod store;
+mod welcome;
 
 /// What is delivered cannot be told to kill itself.
 #[cfg(not(feature = "failpoints"))]

@@ -118,10 +118,11 @@ impl Estd {
         assert_eq!(ready["event"], "ready");
         let port =
             ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        let password =
-            welcome.split("password ").nth(1).map_or("", |rest| rest.split(' ').next().unwrap());
+        // Standard output is no terminal. A node whose account another one added has no such file.
+        let password = fs::read_to_string(folder.path().join("data/first-password"));
+        let password = password.map(|line| line.trim_end().to_owned()).unwrap_or_default();
         let pid = child.id();
-        Ok(Self { child, pid, folder, port, password: password.to_owned(), welcome })
+        Ok(Self { child, pid, folder, port, password, welcome })
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

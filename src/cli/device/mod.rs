@@ -8,7 +8,7 @@ mod anchors;
 mod cacerts;
 mod csrattrs;
 mod enroll;
-mod files;
+pub(super) mod files;
 mod lock;
 mod options;
 mod outcome;

@@ -1,0 +1,75 @@
+//! Where the password of the first account goes: to the terminal, or to a file for its owner only.
+//!
+//! Standard output that is no terminal is often a journal, which others read and which is kept.
+
+use super::{
+    Failure,
+    device::files::{self, FileError},
+};
+use crate::server::{self, FirstAccount, Running};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The file's name in the data folder.
+const NAME: &str = "first-password";
+
+/// What a start can say about the first account's password.
+pub(super) enum FirstPassword {
+    /// This start generated it, and a terminal shows it.
+    Shown(Zeroizing<String>),
+    /// It is in this file.
+    InFile(PathBuf),
+    /// The account exists; an earlier start showed its password.
+    ShownBefore,
+    /// The account does not exist: it was removed, or never added.
+    NoAccount,
+}
+
+impl FirstPassword {
+    /// Stores the password of an account that this start generated, unless a terminal shows it.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(super) fn keep(
+        data: &Path,
+        account: &FirstAccount,
+        terminal: bool,
+    ) -> Result<Self, Failure> {
+        let path = data.join(NAME);
+        let failed = |error: FileError| {
+            let remedy = "make the data folder writable, with space left on the disk: the first account's \
+                          password is stored there when standard output is no terminal";
+            Failure::new(error, remedy)
+        };
+        if terminal {
+            // A start that was killed may have left the password of an account that it did not add.
+            files::remove(&path).map_err(failed)?;
+            return Ok(Self::Shown(account.password().clone()));
+        }
+        let line = Zeroizing::new(format!("{}\n", account.password().as_str()));
+        files::write(&path, line.as_bytes(), 0o600).map_err(failed)?;
+        Ok(Self::InFile(path))
+    }
+
+    /// Finds the password of an account that an earlier start generated.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(super) async fn find(data: &Path, running: &Running) -> Result<Self, server::Error> {
+        let path = data.join(NAME);
+        Ok(match running.has_first_account().await? {
+            false => Self::NoAccount,
+            true if path.is_file() => Self::InFile(path),
+            true => Self::ShownBefore,
+        })
+    }
+
+    /// Removes the file, if any: the password in it belongs to no account.
+    pub(super) fn discard(&self) {
+        if let Self::InFile(path) = self
+            && let Err(error) = files::remove(path)
+        {
+            tracing::warn!("{error}; remedy: remove it, its password belongs to no account");
+        }
+    }
+}
