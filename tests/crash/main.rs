@@ -439,9 +439,8 @@ impl Trial {
     /// Only a statement that a database was still at when its server was killed comes later.
     async fn look_for_open(&mut self, estd: &Estd) {
         let socket = estd.path("data/estd.sock");
-        let path = "/v1/certificates?state=open";
-        let page: api::Certificates =
-            ask::<(), _>(&socket, hyper::Method::GET, path, None).await.unwrap();
+        let open = api::CertificateQuery { state: Some("open".to_owned()), ..Default::default() };
+        let page = ask(&socket, &open).await.unwrap();
         let made =
             |entry: &&api::CertificateEntry| entry.operation.as_deref() != Some("serverkeygen");
         let open: Vec<_> = page.certificates.iter().filter(made).collect();
