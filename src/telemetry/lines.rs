@@ -155,6 +155,11 @@ impl Lines {
         self.size += written as u64;
         self.since_looked += written as u64;
         self.waiting.drain(..written);
+        if outcome.as_ref().is_err_and(|fault| fault.kind() == io::ErrorKind::StorageFull) {
+            // The disk filled up since the last look. From now on what is freed is the store's.
+            self.looked = None;
+            self.look_for_room()?;
+        }
         outcome
     }
 

@@ -417,7 +417,7 @@ async fn a_start_in_a_read_only_folder_says_so_and_makes_nothing() {
     let script = format!("exec '{}' serve", env!("CARGO_BIN_EXE_estd"));
     let output = room.shell(&folder, &script).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("Read-only file system"), "{text}");
     good("remount", room.shell(&folder, "mount -o remount,bind,rw data").output().unwrap());
     let estd = room.start(folder);

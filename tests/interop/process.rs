@@ -119,9 +119,10 @@ impl Estd {
         let port =
             ready["listen"][0].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
         // Standard output is no terminal. A node whose account another one added has no such file.
-        let password = fs::read_to_string(folder.path().join("data/first-password"));
-        let password = password.map(|line| line.trim_end().to_owned()).unwrap_or_default();
+        // Read as the server sees it: its data folder may be a file system of its own namespace.
         let pid = child.id();
+        let password = fs::read_to_string(format!("/proc/{pid}/cwd/data/first-password"));
+        let password = password.map(|line| line.trim_end().to_owned()).unwrap_or_default();
         Ok(Self { child, pid, folder, port, password, welcome })
     }
 

@@ -76,11 +76,14 @@ pub fn load_for(
     }
 }
 
-/// The mode of a file that its group or everybody may write. A pipe or terminal has no such mode.
+/// The mode of a file that others than its owner may write: everybody, or a group that is not the
+/// owner's own. With umask 002, the default of several distributions, a clone's files may be written by
+/// the group that has the number of its user. A pipe or terminal has no such mode.
 fn open_to_others(file: &Path) -> Option<u32> {
     let found = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
     let mode = found.mode() & 0o777;
-    (mode & 0o022 != 0).then_some(mode)
+    let closed = if found.gid() == found.uid() { 0o002 } else { 0o022 };
+    (mode & closed != 0).then_some(mode)
 }
 
 /// Says why a configuration file cannot be read, and what helps.
