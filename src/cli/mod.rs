@@ -5,6 +5,7 @@ mod audit;
 pub mod device;
 mod failure;
 mod first_password;
+mod init;
 mod office;
 mod operator;
 mod output;
@@ -44,6 +45,8 @@ struct Estd {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Writes an annotated configuration for a new server.
+    Init(init::InitArguments),
     /// Serves EST until SIGTERM; SIGHUP reads the configuration again.
     Serve,
     /// Checks the configuration and reports every error in it.
@@ -175,6 +178,7 @@ fn run(arguments: Estd) -> Result<(), Failure> {
         Ok::<_, Failure>(Context { settings, json })
     };
     match command {
+        Command::Init(arguments) => init::run(arguments, json),
         Command::Serve => serve::run(context(Secrets::All)?.settings),
         Command::Status => process::status(&context(Secrets::None)?),
         Command::Reload => process::reload(&context(Secrets::None)?),

@@ -5,11 +5,13 @@
 //! refuses unknown keys, and reports all faults at once, each with file, key, value and remedy.
 
 mod changes;
+mod example;
 mod fault;
 mod load;
 mod section;
 mod source;
 
+pub use example::Example;
 pub use fault::{Fault, Faults};
 pub use load::{load, load_for, parse};
 pub use source::{PLACES, Source, built_in};

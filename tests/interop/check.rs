@@ -163,3 +163,34 @@ fn a_database_that_is_away_has_remedies_of_a_database() {
     assert!(text.contains("see that PostgreSQL runs"), "{text}");
     assert!(!text.contains("sled") && !text.contains("disk"), "{text}");
 }
+
+/// First-user finding 20.
+#[test]
+fn init_writes_a_configuration_that_serves_and_replaces_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let init = ["init", "--name", "est.example.com", "--address", "192.0.2.7", "--data", "state"];
+    let output = estd(folder, &init).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("written: est.toml"), "{said}");
+    assert_eq!(run(folder, "check-config"), (Some(0), String::new()));
+    let text = fs::read_to_string(folder.join("est.toml")).unwrap();
+    assert!(text.contains("names = [\"est.example.com\"]") && text.contains("data = \"state\""));
+
+    let (code, error) = run(folder, "init");
+    assert_eq!(code, Some(1), "{error}");
+    assert!(error.contains("est.toml: File exists") && error.contains("remedy: "), "{error}");
+    assert_eq!(fs::read_to_string(folder.join("est.toml")).unwrap(), text);
+
+    let bad = estd(folder, &["init", "--name", "not a name", "other.toml"]).output().unwrap();
+    assert_eq!(bad.status.code(), Some(2), "{bad:?}");
+    assert!(!folder.join("other.toml").exists());
+
+    // It serves, on a port of the test's own.
+    let text = text.replace("listen = [\"0.0.0.0:8443\"]", "listen = [\"127.0.0.1:0\"]");
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("est.toml"), text).unwrap();
+    let server = Estd::start_in(other);
+    assert!(server.path("state/ca/default/root.pem").exists());
+}

@@ -1,0 +1,70 @@
+//! `estd init`: writes a configuration for a new server.
+
+use super::{
+    Failure,
+    output::{json, line},
+};
+use crate::{
+    config::{self, Example},
+    types::escaped_line,
+};
+use clap::Args;
+use serde::Serialize;
+use std::{
+    fs::OpenOptions,
+    io::{self, Write},
+    net::IpAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct InitArguments {
+    /// A host name by which devices reach the server; may be repeated. Without it: localhost.
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+    /// An address by which they do; may be repeated. Without it: those of this machine alone.
+    #[arg(long = "address", value_name = "IP")]
+    addresses: Vec<IpAddr>,
+    /// The folder of keys, certificates and store, from the file's folder. Without it: data.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// The file to write. It must not exist.
+    #[arg(default_value = "est.toml")]
+    file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    file: &'a Path,
+    next: [String; 2],
+}
+
+/// Checks the new file as `estd check-config` does and writes it, mode 0644. It never replaces one.
+pub(super) fn run(arguments: InitArguments, as_json: bool) -> Result<(), Failure> {
+    let InitArguments { names, addresses, data, file } = arguments;
+    let text = Example { names, addresses, data }.text();
+    config::parse(&text, &file, &|_| None).map_err(Failure::Config)?;
+    let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file).and_then(
+        |mut new| {
+            new.write_all(text.as_bytes())?;
+            new.sync_all()
+        },
+    );
+    written.map_err(|cause| {
+        let remedy = match cause.kind() {
+            io::ErrorKind::AlreadyExists => "name another file, or move this one away",
+            io::ErrorKind::NotFound => "create its folder first",
+            _ => "name a file that can be written",
+        };
+        Failure::new(format!("{}: {cause}", file.display()), remedy)
+    })?;
+    let shown = file.display();
+    let next =
+        [format!("estd check-config --config {shown}"), format!("estd serve --config {shown}")];
+    if as_json {
+        return json(&Written { file: &file, next });
+    }
+    line(&format!("written: {}. It explains every key. Next:", escaped_line(shown)))?;
+    next.iter().try_for_each(|command| line(&format!("  {}", escaped_line(command))))
+}
