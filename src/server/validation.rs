@@ -1,5 +1,6 @@
 //! The chain of a client, validated when a request first needs it: once for a connection and a set of
-//! anchors, on a thread of its own, a bounded number at once, and half of it for one address.
+//! anchors. One with intermediate certificates is validated on a thread of its own, a bounded number at
+//! once, and half of it for one address.
 
 use super::trust::{Chain, Databases};
 use crate::types::{ClientCertificate, ClientChain, Origin, Time, Verdict};
@@ -177,25 +178,37 @@ impl<L: InForce> LazyChain<L> {
         let (sender, outcome) = watch::channel(None);
         let (databases, chain) = (Arc::clone(&by), Arc::clone(&self.chain));
         let now = self.live.now();
-        let mut turn = self.judges.turn(self.origin);
-        let work = move |turn: Turn| {
+        let judges = Arc::clone(&self.judges);
+        let work = move || {
             if sender.is_closed() {
                 return;
             }
             let judgment = databases.judge(&chain, now);
-            let judges = &turn.judges;
             judges.chains.fetch_add(1, Ordering::Relaxed);
             let signatures = u64::try_from(judgment.signatures).unwrap_or(u64::MAX);
             judges.signatures.fetch_add(signatures, Ordering::Relaxed);
             // Nobody may be waiting any more.
             let _ = sender.send(Some(Arc::new(judgment.certificate)));
         };
+        if self.chain.intermediates().is_empty() {
+            // A signature for each anchor of its issuer's name: no more than the handshake cost, which
+            // this thread did too. To hand it to another thread costs as much again.
+            work();
+            return Validation { by, outcome };
+        }
+        let mut turn = self.judges.turn(self.origin);
         if turn.take_now() {
-            tokio::task::spawn_blocking(move || work(turn));
+            tokio::task::spawn_blocking(move || {
+                work();
+                drop(turn);
+            });
         } else {
             tokio::spawn(async move {
                 turn.take().await;
-                tokio::task::spawn_blocking(move || work(turn));
+                tokio::task::spawn_blocking(move || {
+                    work();
+                    drop(turn);
+                });
             });
         }
         Validation { by, outcome }
@@ -280,14 +293,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_chain_is_validated_once_also_if_its_requests_are_canceled() {
-        let (root, device) = (Party::new("CN=Root"), Party::new("CN=device"));
+        let (root, ca) = (Party::new("CN=Root"), Party::new("CN=CA"));
+        let device = Party::new("CN=device");
         let of_root = root.certify_ca(&root);
         let trusting = |implicit: &[&[u8]]| {
             Arc::new(Databases::new([], [], implicit.iter().copied()).unwrap())
         };
         let live = Arc::new(Anchors(Mutex::new(trusting(&[&of_root]))));
         let judges = Arc::new(Judges::with_places(2));
-        let chain = [root.certify_device(&device)];
+        let chain = [ca.certify_device(&device), root.certify_ca(&ca)];
         let presented = LazyChain::keep(&chain, origin(1), &live, &judges).unwrap();
         let validated = |chains, signatures| {
             assert_eq!(judges.validations(), Validations { chains, signatures });
@@ -313,16 +327,16 @@ mod tests {
         for _ in 0..100 {
             assert!(Arc::ptr_eq(&presented.validate().await, &certificate));
         }
-        validated(1, 1);
+        validated(1, 2);
 
         // Other anchors: once more. The same as before, in another reload: that is not compared.
         *live.0.lock().unwrap() = trusting(&[]);
         let verdict = &presented.validate().await.verdict;
         assert_eq!(*verdict, Verdict::Untrusted("one of an unknown issuer".to_owned()));
-        validated(2, 1);
+        validated(2, 2);
         *live.0.lock().unwrap() = trusting(&[&of_root]);
         assert_eq!(presented.validate().await.verdict, trusted);
-        validated(3, 2);
+        validated(3, 4);
 
         // Of a connection that ends before its turn, nothing is validated.
         idle().await;
@@ -333,6 +347,14 @@ mod tests {
         drop(presented);
         drop(busy);
         idle().await;
-        validated(3, 2);
+        validated(3, 4);
+
+        // A certificate alone waits for no place.
+        let chain = [root.certify_device(&device)];
+        let presented = LazyChain::keep(&chain, origin(1), &live, &judges).unwrap();
+        let mut busy = [judges.turn(origin(1)), judges.turn(origin(2))];
+        assert!(busy.iter_mut().all(Turn::take_now));
+        assert!(is_ready(presented.validate()).await);
+        validated(4, 5);
     }
 }

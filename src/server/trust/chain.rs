@@ -40,7 +40,7 @@ impl Chain {
         &self.end_entity
     }
 
-    pub(super) fn intermediates(&self) -> &[CertificateDer<'static>] {
+    pub(in crate::server) fn intermediates(&self) -> &[CertificateDer<'static>] {
         &self.intermediates
     }
 
