@@ -153,7 +153,7 @@ impl Profile {
     /// What the CSR asks for is either in the certificate or the reason of a refusal; it is never
     /// altered (RFC 5272 §3.1). Two groups of extensions are dropped without being a demand, and
     /// named by [`Content::dropped_extensions`]: those that the CA always writes itself, whatever
-    /// their value ([`WRITTEN_BY_CA`], D-40), and those that the operator lists in
+    /// their value (`WRITTEN_BY_CA`, D-40), and those that the operator lists in
     /// `ignore_extensions`. So a client can copy all extensions of its present certificate, as
     /// libest does.
     ///

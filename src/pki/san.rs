@@ -165,7 +165,7 @@ impl Entry {
     }
 }
 
-/// OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }, without its tag.
+/// `OtherName ::= SEQUENCE { type-id OBJECT IDENTIFIER, value [0] EXPLICIT ANY }`, without its tag.
 fn other_name(content: &[u8]) -> der::Result<(ObjectIdentifier, AnyRef<'_>)> {
     let mut reader = SliceReader::new(content)?;
     let type_id = reader.decode()?;

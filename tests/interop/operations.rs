@@ -203,7 +203,7 @@ fn usg_reads_csrattrs() {
     assert!(output.status.code() == Some(1) && text.contains("not supported"), "{text}");
 }
 
-/// proves: D-02
+/// D-02.
 ///
 /// `curl … | base64 -d` as a script has it: coreutils' `base64 -d` reads LF and rejects CR. Inside
 /// multipart MIME demands CRLF, which `tr` takes away.
