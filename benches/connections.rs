@@ -98,7 +98,7 @@ impl Server {
         Self { child, address, tls, folder }
     }
 
-    /// Resident memory, octets.
+    /// Resident memory, bytes.
     fn memory(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
@@ -215,9 +215,9 @@ async fn idle() {
 enum Kind {
     /// Sends half a ClientHello and waits.
     Hello,
-    /// Sends an octet of a header each second.
+    /// Sends an byte of a header each second.
     Header,
-    /// Sends an octet of a body each second, without end.
+    /// Sends an byte of a body each second, without end.
     Body,
 }
 

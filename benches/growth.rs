@@ -5,7 +5,7 @@
 //! question; takes some minutes and about 10 GB. Each figure of memory is that of a process of its own.
 //!
 //! `cargo bench --bench growth -- postgres [CERTIFICATES]` (200,000 without it) is the same for a
-//! PostgreSQL of its own on this machine, from Debian's package: octets of each table, of what it
+//! PostgreSQL of its own on this machine, from Debian's package: bytes of each table, of what it
 //! writes to its log, and its time on the CPU beside that of the one node that asks.
 
 #![allow(
@@ -59,21 +59,21 @@ const fn mix(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-fn noise(seed: u64, octets: usize) -> Vec<u8> {
-    let words = (0..octets as u64 / 8 + 1).flat_map(|word| mix(seed * 1000 + word).to_be_bytes());
-    words.take(octets).collect()
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+    let words = (0..bytes as u64 / 8 + 1).flat_map(|word| mix(seed * 1000 + word).to_be_bytes());
+    words.take(bytes).collect()
 }
 
 const fn moment(number: u64) -> Time {
     Time::from_unix(START + number / RATE)
 }
 
-/// As the CA makes them: the second in five octets, then eleven of randomness.
+/// As the CA makes them: the second in five bytes, then eleven of randomness.
 fn serial(number: u64) -> Serial {
-    let mut octets = vec![1];
-    octets.extend(&moment(number).unix().to_be_bytes()[3..]);
-    octets.extend(noise(number, 10));
-    Serial::parse(&octets).unwrap()
+    let mut bytes = vec![1];
+    bytes.extend(&moment(number).unix().to_be_bytes()[3..]);
+    bytes.extend(noise(number, 10));
+    Serial::parse(&bytes).unwrap()
 }
 
 /// An intent with what a device's certificate of a P-256 key makes of it.
@@ -118,14 +118,14 @@ fn open(folder: &Path, number: u64) -> SledStore {
     SledStore::open(folder, CACHE, moment(number), Arc::new(NoTrail)).unwrap()
 }
 
-/// Octets of all files, and how many of them the disk really holds.
+/// Bytes of all files, and how many of them the disk really holds.
 fn size(folder: &Path) -> u64 {
-    let mut octets = 0;
+    let mut bytes = 0;
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let data = entry.metadata().unwrap();
-        octets += if data.is_dir() { size(&entry.path()) } else { data.len() };
+        bytes += if data.is_dir() { size(&entry.path()) } else { data.len() };
     }
-    octets
+    bytes
 }
 
 /// User and system time of this process in microseconds, from proc(5), in ticks of 10 ms.
@@ -244,7 +244,7 @@ async fn on_postgres(count: u64) {
         let rate = 1.0 / seconds * ratio(part, 1);
         println!(
             "{at_once:>4} at once: {rate:>6.0} issuances a second; us of CPU each: {own:.1} of the \
-             node, {database:.1} of the database; {logged:.0} octets of its log each"
+             node, {database:.1} of the database; {logged:.0} bytes of its log each"
         );
     }
     store.close().await;
@@ -255,7 +255,7 @@ async fn on_postgres(count: u64) {
         for table in ["issuance", "request", "event"] {
             let of = |what: &str| sql(&format!("SELECT {what}('{table}')")).parse::<u64>().unwrap();
             println!(
-                "{moment}: {table}: {:.0} octets a certificate, of them {:.0} indexes",
+                "{moment}: {table}: {:.0} bytes a certificate, of them {:.0} indexes",
                 ratio(of("pg_total_relation_size"), first),
                 ratio(of("pg_indexes_size"), first),
             );
@@ -302,7 +302,7 @@ async fn fill(folder: &Path, count: u64) {
     }
     println!("filled in {:.0} s, {}", start.elapsed().as_secs_f64(), memory("self"));
     store.close().await;
-    println!("filled: {:.0} octets of disk a certificate", ratio(size(folder), count));
+    println!("filled: {:.0} bytes of disk a certificate", ratio(size(folder), count));
 }
 
 async fn compact(folder: &Path, number: u64) {
@@ -310,7 +310,7 @@ async fn compact(folder: &Path, number: u64) {
     let mut tell = |_: Step, _: u64| {};
     let compacted = SledStore::compact(folder, CACHE, moment(number), &mut tell).await.unwrap();
     println!(
-        "compacted in {:.0} s from {} to {} octets; {}: {:.0} octets of disk a certificate; {}",
+        "compacted in {:.0} s from {} to {} bytes; {}: {:.0} bytes of disk a certificate; {}",
         start.elapsed().as_secs_f64(),
         compacted.before,
         compacted.after,
@@ -345,7 +345,7 @@ async fn imported(count: u64) {
     store.import(items).await.unwrap();
     store.close().await;
     println!(
-        "imported in {:.0} s: {:.0} octets of disk a certificate",
+        "imported in {:.0} s: {:.0} bytes of disk a certificate",
         start.elapsed().as_secs_f64(),
         ratio(size(folder.path()), count)
     );

@@ -45,10 +45,10 @@ fn certificate() -> Vec<u8> {
 }
 
 fn serial(number: u64) -> Serial {
-    let mut octets = vec![1; 4];
-    octets.extend(number.to_be_bytes());
-    octets.extend([7; 8]);
-    Serial::parse(&octets).unwrap()
+    let mut bytes = vec![1; 4];
+    bytes.extend(number.to_be_bytes());
+    bytes.extend([7; 8]);
+    Serial::parse(&bytes).unwrap()
 }
 
 /// Every second one renews the one before.

@@ -102,7 +102,7 @@ fn main() {
     let sign = row("  P-256 signature", 2000, || drop(black_box(key.sign(&message).unwrap())));
     let (signature, _) = key.sign(&message).unwrap();
     let spki = key.public_key_spki_der().unwrap();
-    // The point is what follows the 26 octets that name the algorithm.
+    // The point is what follows the 26 bytes that name the algorithm.
     let point = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &spki[26..]);
     let verify = row("  P-256 verification", 2000, || point.verify(&message, &signature).unwrap());
     row("  X25519 key and agreement", 1000, || {

@@ -27,15 +27,15 @@ const fn mix(number: u64) -> u64 {
 
 /// As the CA makes them: the second, then randomness.
 fn serial(number: u64) -> Serial {
-    let mut octets = vec![1];
-    octets.extend((NOW.unix() + number / 10_000).to_be_bytes().get(3..).unwrap());
-    octets.extend(mix(number).to_be_bytes());
-    Serial::parse(&octets).unwrap()
+    let mut bytes = vec![1];
+    bytes.extend((NOW.unix() + number / 10_000).to_be_bytes().get(3..).unwrap());
+    bytes.extend(mix(number).to_be_bytes());
+    Serial::parse(&bytes).unwrap()
 }
 
 fn intent(number: u64) -> Intent {
     let mut key = [0; 32];
-    key.iter_mut().zip(mix(number).to_be_bytes()).for_each(|(octet, from)| *octet = from);
+    key.iter_mut().zip(mix(number).to_be_bytes()).for_each(|(byte, from)| *byte = from);
     Intent {
         serial: serial(number),
         request_key: RequestKey(key),
@@ -57,8 +57,8 @@ fn intent(number: u64) -> Intent {
     }
 }
 
-fn noise(number: u64, octets: u64) -> Vec<u8> {
-    (0..octets / 8).flat_map(|each| mix(number * 1000 + each).to_be_bytes()).collect()
+fn noise(number: u64, bytes: u64) -> Vec<u8> {
+    (0..bytes / 8).flat_map(|each| mix(number * 1000 + each).to_be_bytes()).collect()
 }
 
 fn event(serial: &Serial, number: u64) -> Event {
@@ -120,7 +120,7 @@ async fn run(writers: u64, records: u64) {
     let elapsed = start.elapsed();
     let process = cpu("/proc/self/stat") - process;
     let writing = cpu(&thread) - writing;
-    let octets: u64 = fs::read_dir(folder.path())
+    let bytes: u64 = fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().metadata().unwrap().len())
         .sum();
@@ -131,11 +131,11 @@ async fn run(writers: u64, records: u64) {
     store.close().await;
     println!(
         "{writers:>4} writers: {:>7.0} records/s, {:>5.1} us CPU a record, of them {:>5.1} the \
-         writing thread's; {:>5} octets of disk a record; opened again in {} ms",
+         writing thread's; {:>5} bytes of disk a record; opened again in {} ms",
         f64::from(u32::try_from(records).unwrap()) / elapsed.as_secs_f64(),
         f64::from(u32::try_from(process).unwrap()) / f64::from(u32::try_from(records).unwrap()),
         f64::from(u32::try_from(writing).unwrap()) / f64::from(u32::try_from(records).unwrap()),
-        octets / records,
+        bytes / records,
         reopen.as_millis(),
     );
 }

@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 use std::{collections::BTreeMap, fmt};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// Octets of a field at most: several times what any client sends.
+/// Bytes of a field at most: several times what any client sends.
 const LONGEST: usize = 4096;
 
 /// The hash that an answer is made with.
@@ -50,8 +50,8 @@ impl fmt::Display for Algorithm {
     }
 }
 
-fn hexadecimal(octets: &[u8]) -> Zeroizing<String> {
-    Zeroizing::new(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+fn hexadecimal(bytes: &[u8]) -> Zeroizing<String> {
+    Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// `H(user:realm:password)` (RFC 7616 §3.4.2) in hexadecimal digits: whoever has it can do all
@@ -345,7 +345,7 @@ fn escaped(text: &str) -> String {
 #[must_use]
 pub fn carries(text: &str) -> bool {
     text.bytes()
-        .all(|octet| (octet == b' ' || octet.is_ascii_graphic()) && !matches!(octet, b'"' | b'\\'))
+        .all(|byte| (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]

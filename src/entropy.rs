@@ -8,13 +8,13 @@ use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 #[error("the system's source of randomness failed")]
 pub struct NoEntropy;
 
-/// Gives random octets.
+/// Gives random bytes.
 pub trait Entropy: Send + Sync + 'static {
-    /// Fills `octets`.
+    /// Fills `bytes`.
     ///
     /// # Errors
     /// [`NoEntropy`] if the source fails; nothing may be issued then.
-    fn fill(&self, octets: &mut [u8]) -> Result<(), NoEntropy>;
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
 }
 
 /// The cryptographic library's generator, seeded by the system.
@@ -36,7 +36,7 @@ impl Default for SystemEntropy {
 }
 
 impl Entropy for SystemEntropy {
-    fn fill(&self, octets: &mut [u8]) -> Result<(), NoEntropy> {
-        self.0.fill(octets).map_err(|_| NoEntropy)
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        self.0.fill(bytes).map_err(|_| NoEntropy)
     }
 }

@@ -17,7 +17,7 @@
 //! | [`ra`] | the registration authority: who asks, and whether they may |
 //! | [`est`] | the operations of RFC 7030, free of transport |
 //! | [`api`], [`admin`] | what an operator may ask for |
-//! | [`http`] | from a request's octets to an operation, and back |
+//! | [`http`] | from a request's bytes to an operation, and back |
 //! | [`server`] | keys and folders at the start, TLS, listeners, reload |
 //! | [`client`], [`cli`] | the other end; the commands |
 //!

@@ -266,7 +266,7 @@ fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
 }
 
 /// What breaks the tables in one file, as `path:line: …`.
-fn faults(path: &str, source: &str) -> Vec<String> {
+fn errors(path: &str, source: &str) -> Vec<String> {
     let own = module_of(path);
     if own == "lib" {
         return Vec::new();
@@ -365,7 +365,7 @@ fn modules_name_those_below_them_and_libraries_stay_at_home() {
         if path.ends_with("/tests.rs") || path.ends_with("/contract.rs") {
             continue;
         }
-        all.extend(faults(&path, &fs::read_to_string(&file).unwrap()));
+        all.extend(errors(&path, &fs::read_to_string(&file).unwrap()));
     }
     assert!(all.is_empty(), "\n{}", all.join("\n"));
 }
@@ -438,7 +438,7 @@ fn no_code_of_a_rejection_is_written_as_text() {
 }
 
 #[test]
-fn planted_faults_are_found() {
+fn planted_errors_are_found() {
     for (path, source, expected) in [
         ("pki/a.rs", "use crate::store::Store;", "src/pki/a.rs:1: pki names store"),
         ("pki/a.rs", "\nfn a() { crate::ca::x(); }", "src/pki/a.rs:2: pki names ca"),
@@ -473,18 +473,18 @@ fn planted_faults_are_found() {
         ("est/a.rs", "use rustls as tls;", "src/est/a.rs:1: est names rustls"),
         ("ca/a.rs", "use ::cms::X;\nuse crate::pki::cms;", "src/ca/a.rs:1: ca names cms"),
     ] {
-        let found = faults(path, source);
+        let found = errors(path, source);
         assert_eq!(found.len(), 1, "{path} {source}: {found:?}");
         assert!(found[0].starts_with(expected), "{found:?}");
     }
 }
 
 #[test]
-fn what_is_right_is_no_fault() {
+fn what_is_right_is_no_error() {
     for (path, source) in [
         ("ca/a.rs", "use crate::{\n    pki::{a, b::c},\n    store::Store,\n};"),
         ("ca/a.rs", "// use crate::ra;\nlet x = \"crate::ra::x\";"),
-        ("pki/a.rs", "//! [`crate::store`]\nuse crate::types::Fault;"),
+        ("pki/a.rs", "//! [`crate::store`]\nuse crate::types::Rejection;"),
         ("store/a.rs", "use ::sled::Db; use crate::telemetry::audit::Event;"),
         ("ca/a.rs", "/* crate::ra /* nested */ sled::x */ let x = r\"crate::ra\";"),
         ("ca/a.rs", "use crate::pki::{cms::certs_only, x};\nfn a() { cms::b(); }"),
@@ -492,6 +492,6 @@ fn what_is_right_is_no_fault() {
         ("pki/a.rs", "fn a<'ca>(x: &'ca str) -> char { '\\'' }"),
         ("ca/a.rs", "use super::signer;\n#[cfg(test)]\nmod tests { use crate::server; }"),
     ] {
-        assert_eq!(faults(path, source), Vec::<String>::new(), "{source}");
+        assert_eq!(errors(path, source), Vec::<String>::new(), "{source}");
     }
 }

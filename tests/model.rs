@@ -1,7 +1,7 @@
 //! The states of an issuance (docs/design/issuance.md) as a model: two nodes over one store, with
 //! crashes, lost replies, a clock and configurations that change, every order of steps tried.
 //!
-//! Three parts: the model holds; each fault planted in it is found; the real stores answer every
+//! Three parts: the model holds; each error planted in it is found; the real stores answer every
 //! call as the model's store does, so that it is a model of this code.
 #![allow(
     clippy::unwrap_used,
@@ -44,7 +44,7 @@ const RENEWS: usize = 0;
 struct Bounds {
     devices: usize,
     /// The server makes the keys (RFC 7030 §4.4).
-    made_keys: bool,
+    generated_keys: bool,
     /// The last tick.
     last: u8,
     /// Ticks after which an open record is taken by a sweep.
@@ -62,7 +62,7 @@ struct Bounds {
 
 /// What can be built wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+enum Rejection {
     /// The certificate leaves before the store has it.
     AnswersBeforeComplete,
     /// The certificate that leaves is the one this node signed, not the one on record.
@@ -120,10 +120,10 @@ enum Situation {
     LateBeginFindsTheFirst,
     CompleteAfterRevoke,
     RevokedIsRequestedAgain,
-    MadeKeyAfterOpen,
-    MadeKeyAfterIssued,
-    MadeKeyAfterIssuedAndOpen,
-    MadeKeyIsVoided,
+    GeneratedKeyAfterOpen,
+    GeneratedKeyAfterIssued,
+    GeneratedKeyAfterIssuedAndOpen,
+    GeneratedKeyIsVoided,
 }
 
 const SITUATIONS: [Situation; 20] = [
@@ -143,13 +143,13 @@ const SITUATIONS: [Situation; 20] = [
     Situation::LateBeginFindsTheFirst,
     Situation::CompleteAfterRevoke,
     Situation::RevokedIsRequestedAgain,
-    Situation::MadeKeyAfterOpen,
-    Situation::MadeKeyAfterIssued,
-    Situation::MadeKeyAfterIssuedAndOpen,
-    Situation::MadeKeyIsVoided,
+    Situation::GeneratedKeyAfterOpen,
+    Situation::GeneratedKeyAfterIssued,
+    Situation::GeneratedKeyAfterIssuedAndOpen,
+    Situation::GeneratedKeyIsVoided,
 ];
 
-/// Two signatures over the same octets differ: `signature` counts them.
+/// Two signatures over the same bytes differ: `signature` counts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Certificate {
     serial: u8,
@@ -222,12 +222,12 @@ enum Answer {
 }
 
 impl Kept {
-    fn call(&mut self, call: Call, now: u8, faults: &[Fault]) -> Answer {
-        let planted = |fault| faults.contains(&fault);
+    fn call(&mut self, call: Call, now: u8, errors: &[Rejection]) -> Answer {
+        let planted = |error| errors.contains(&error);
         match call {
             Call::Begin { serial, key, ca, begun, until } => {
                 // A slot outlives its window: a request that came in time may be late here.
-                let live = |until| begun < until || planted(Fault::WindowNeverEnds);
+                let live = |until| begun < until || planted(Rejection::WindowNeverEnds);
                 if let Some((first, _)) =
                     self.slots.get(&key).copied().filter(|(_, until)| live(*until))
                 {
@@ -238,7 +238,7 @@ impl Kept {
                         }
                     };
                 }
-                if usize::from(serial) < self.records.len() && !planted(Fault::SerialReused) {
+                if usize::from(serial) < self.records.len() && !planted(Rejection::SerialReused) {
                     return Answer::SerialTaken;
                 }
                 self.write(serial, key, ca, begun..until, now);
@@ -248,8 +248,8 @@ impl Kept {
                 let record = &mut self.records[usize::from(certificate.serial)];
                 let allowed = match record.stands {
                     Stands::Open => true,
-                    Stands::Issued(_) => planted(Fault::CompleteOverwrites),
-                    Stands::Void => planted(Fault::CompleteRevives),
+                    Stands::Issued(_) => planted(Rejection::CompleteOverwrites),
+                    Stands::Void => planted(Rejection::CompleteRevives),
                     Stands::Revoked(_) => false,
                 };
                 if allowed {
@@ -257,7 +257,7 @@ impl Kept {
                 }
                 match record.stands {
                     Stands::Issued(first) => Answer::Recorded(first),
-                    Stands::Revoked(first) if planted(Fault::CompleteHandsOutRevoked) => {
+                    Stands::Revoked(first) if planted(Rejection::CompleteHandsOutRevoked) => {
                         Answer::Recorded(first)
                     }
                     other => Answer::WrongState(other),
@@ -266,13 +266,14 @@ impl Kept {
             Call::Void { serial } => {
                 let record = &mut self.records[usize::from(serial)];
                 if let Stands::Issued(_) | Stands::Revoked(_) = record.stands
-                    && !planted(Fault::VoidUnchecked)
+                    && !planted(Rejection::VoidUnchecked)
                 {
                     return Answer::WrongState(record.stands);
                 }
                 let slot = self.slots.get(&record.key);
                 let its_own = slot.is_some_and(|(first, _)| *first == serial);
-                if planted(Fault::VoidFreesAnySlot) || (its_own && !planted(Fault::SlotKeptOnVoid))
+                if planted(Rejection::VoidFreesAnySlot)
+                    || (its_own && !planted(Rejection::SlotKeptOnVoid))
                 {
                     self.slots.remove(&record.key);
                 }
@@ -288,7 +289,7 @@ impl Kept {
                 record.stands = Stands::Revoked(certificate);
                 let slot = self.slots.get(&record.key);
                 let its_own = slot.is_some_and(|(first, _)| *first == serial);
-                if its_own && !planted(Fault::SlotKeptOnRevoke) {
+                if its_own && !planted(Rejection::SlotKeptOnRevoke) {
                     self.slots.remove(&record.key);
                 }
                 Answer::Revoked(certificate)
@@ -336,7 +337,7 @@ enum Step {
         until: u8,
         tried: Option<u8>,
     },
-    /// Only with a fault: writes the record without looking.
+    /// Only with a error: writes the record without looking.
     Write {
         begun: u8,
     },
@@ -452,26 +453,26 @@ enum Action {
 
 struct Issuing {
     bounds: Bounds,
-    faults: Vec<Fault>,
+    errors: Vec<Rejection>,
     seen: Arc<[AtomicU64; SITUATIONS.len()]>,
 }
 
 type Calls = Vec<(Call, Answer)>;
 
 impl Issuing {
-    fn new(bounds: Bounds, faults: &[Fault]) -> Self {
-        Self { bounds, faults: faults.to_vec(), seen: Arc::default() }
+    fn new(bounds: Bounds, errors: &[Rejection]) -> Self {
+        Self { bounds, errors: errors.to_vec(), seen: Arc::default() }
     }
 
-    fn planted(&self, fault: Fault) -> bool {
-        self.faults.contains(&fault)
+    fn planted(&self, error: Rejection) -> bool {
+        self.errors.contains(&error)
     }
 
     fn saw(&self, situation: Situation) {
         self.seen[situation as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What happens by itself: no fault, and no clock.
+    /// What happens by itself: no error, and no clock.
     fn progress(&self, world: &World, actions: &mut Vec<Action>) {
         for task in &world.tasks {
             actions.push(Action::Do(*task, Outcome::Heard));
@@ -483,7 +484,7 @@ impl Issuing {
                 }
             }
             let sweeping = world.tasks.iter().any(|task| task.sweep && task.node == id);
-            if !sweeping && !self.planted(Fault::NoSweep) {
+            if !sweeping && !self.planted(Rejection::NoSweep) {
                 for (serial, record) in (0..).zip(&world.store.records) {
                     if self.aged(world, record) {
                         actions.push(Action::Sweep { node: id, serial });
@@ -508,19 +509,19 @@ impl Issuing {
     /// Whether a sweep takes a record. A made key's stays while its repeats are answered: they find
     /// by it what was issued after it.
     fn aged(&self, world: &World, record: &Record) -> bool {
-        let stays = self.bounds.made_keys && !self.planted(Fault::VoidsWithinTheWindow);
+        let stays = self.bounds.generated_keys && !self.planted(Rejection::VoidsWithinTheWindow);
         let since = if stays { record.until } else { record.begun };
         record.stands == Stands::Open && since + self.bounds.grace <= world.now
     }
 
     fn call(&self, world: &mut World, calls: &mut Calls, call: Call) -> Answer {
         if let Call::Begin { serial, .. } = call
-            && self.planted(Fault::SerialReused)
+            && self.planted(Rejection::SerialReused)
             && usize::from(serial) < world.store.records.len()
         {
             world.broken = Some(Broken::SerialUsedTwice);
         }
-        let answer = world.store.call(call, world.now, &self.faults);
+        let answer = world.store.call(call, world.now, &self.errors);
         calls.push((call, answer));
         answer
     }
@@ -543,7 +544,7 @@ impl Issuing {
                     Outcome::Collides => world.store.fresh() - 1,
                     _ => tried.unwrap_or_else(|| world.store.fresh()),
                 };
-                if self.planted(Fault::BeginInTwoSteps) {
+                if self.planted(Rejection::BeginInTwoSteps) {
                     let slot = world.store.slots.get(&task.key);
                     if slot.is_none_or(|(_, until)| *until <= begun) {
                         task.step = Step::Write { begun };
@@ -575,7 +576,7 @@ impl Issuing {
                     self.saw(Situation::LateBeginFindsTheFirst);
                 }
                 if !heard {
-                    if self.planted(Fault::BeginsAfresh) {
+                    if self.planted(Rejection::BeginsAfresh) {
                         task.step = Step::Write { begun };
                     } else if answer == Answer::New {
                         task.step = Step::Begin { begun, until, tried: Some(serial) };
@@ -583,11 +584,11 @@ impl Issuing {
                     return Some(task);
                 }
                 if answer == Answer::New {
-                    task.own = self.bounds.made_keys.then_some(serial);
+                    task.own = self.bounds.generated_keys.then_some(serial);
                 }
                 if let Answer::Open { serial: first } | Answer::Complete { serial: first } = answer
-                    && self.bounds.made_keys
-                    && !self.planted(Fault::FinishesAnothersKey)
+                    && self.bounds.generated_keys
+                    && !self.planted(Rejection::FinishesAnothersKey)
                 {
                     // It was begun by the call whose reply was lost.
                     if Some(first) == tried {
@@ -603,7 +604,7 @@ impl Issuing {
                             self.saw(Situation::RepeatFindsOpen);
                         }
                         if world.store.records[usize::from(first)].ca == task.ca {
-                            let unrecorded = self.planted(Fault::SignsUnrecorded);
+                            let unrecorded = self.planted(Rejection::SignsUnrecorded);
                             let serial = if unrecorded { serial } else { first };
                             return self.sign(world, task, serial);
                         }
@@ -668,7 +669,7 @@ impl Issuing {
                         _ => Situation::SweepIsLate,
                     });
                 }
-                let own = self.planted(Fault::AnswersItsOwn);
+                let own = self.planted(Rejection::AnswersItsOwn);
                 task.step = Step::Answer { certificate: if own { certificate } else { recorded } };
             }
             Step::Void { serial } => {
@@ -677,7 +678,9 @@ impl Issuing {
                     return Some(task);
                 }
                 match answer {
-                    Answer::Voided if self.bounds.made_keys => self.saw(Situation::MadeKeyIsVoided),
+                    Answer::Voided if self.bounds.generated_keys => {
+                        self.saw(Situation::GeneratedKeyIsVoided)
+                    }
                     Answer::Voided if task.sweep => self.saw(Situation::SweepVoids),
                     Answer::Voided => {}
                     _ => self.saw(Situation::VoidAfterComplete),
@@ -712,7 +715,7 @@ impl Issuing {
         let used: Vec<_> = under_way.chain(held).chain(on_record).collect();
         let all = (0..=u8::MAX).map(|signature| Certificate { serial, signature });
         let certificate = all.into_iter().find(|each| !used.contains(each)).unwrap();
-        if self.planted(Fault::AnswersBeforeComplete) {
+        if self.planted(Rejection::AnswersBeforeComplete) {
             self.serve(world, &mut task, certificate);
         }
         task.step = Step::Complete { certificate };
@@ -726,11 +729,12 @@ impl Issuing {
         let open = record.stands == Stands::Open;
         let none = Serials::default();
         // What a certificate has named is not named again.
-        let kept = if open && !self.planted(Fault::NamesTheLastOnly) { task.repeats } else { none };
+        let kept =
+            if open && !self.planted(Rejection::NamesTheLastOnly) { task.repeats } else { none };
         self.saw(match (open, kept == none) {
-            (false, _) => Situation::MadeKeyAfterIssued,
-            (true, true) => Situation::MadeKeyAfterOpen,
-            (true, false) => Situation::MadeKeyAfterIssuedAndOpen,
+            (false, _) => Situation::GeneratedKeyAfterIssued,
+            (true, true) => Situation::GeneratedKeyAfterOpen,
+            (true, false) => Situation::GeneratedKeyAfterIssuedAndOpen,
         });
         let Step::Begin { begun, .. } = task.step else { return task };
         Task {
@@ -751,7 +755,7 @@ impl Issuing {
     }
 
     fn serve(&self, world: &mut World, task: &mut Task, certificate: Certificate) {
-        if self.bounds.made_keys && task.own != Some(certificate.serial) {
+        if self.bounds.generated_keys && task.own != Some(certificate.serial) {
             world.broken = Some(Broken::KeyOfAnother);
         }
         if let Some(device) = task.device.take() {
@@ -801,7 +805,7 @@ impl Issuing {
                 let (own, repeats) = (None, Serials::default());
                 let key = record.key;
                 let task = Task { node, device: None, sweep: true, key, ca, own, repeats, step };
-                let can_finish = record.ca == ca && !self.bounds.made_keys;
+                let can_finish = record.ca == ca && !self.bounds.generated_keys;
                 let left = if can_finish { self.sign(&mut next, task, serial) } else { Some(task) };
                 next.tasks.extend(left);
             }
@@ -938,7 +942,7 @@ impl Issuing {
     }
 }
 
-const ON_RECORD: &str = "a certificate that a device holds is on record, octet for octet";
+const ON_RECORD: &str = "a certificate that a device holds is on record, byte for byte";
 const ONE_IN_A_WINDOW: &str = "one certificate for one request key within one window";
 const RENEWED: &str = "a renewal that is due gets a certificate of its own";
 const SERIALS: &str = "no serial number is used for two records";
@@ -1045,7 +1049,7 @@ impl Model for Issuing {
                 world.broken != Some(Broken::KeyOfAnother)
             }),
             Property::always(NAMED, |model, world| {
-                !model.bounds.made_keys || Self::followed_are_named(world)
+                !model.bounds.generated_keys || Self::followed_are_named(world)
             }),
             Property::always(SERVED, |model, world: &World| {
                 let served = |device: &Device| device.mood == Mood::Served;
@@ -1084,11 +1088,11 @@ fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
     SITUATIONS.into_iter().map(count).collect()
 }
 
-/// One device and its renewal meet every fault; two devices meet each other.
+/// One device and its renewal meet every error; two devices meet each other.
 fn bounds() -> Vec<(&'static str, Bounds)> {
     let one = Bounds {
         devices: 1,
-        made_keys: false,
+        generated_keys: false,
         last: 2,
         grace: 1,
         crashes: 1,
@@ -1106,8 +1110,11 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
         ("two devices", Bounds { devices: 2, last: 1, losses: 0, crashes: 1, ..one }),
         ("two devices, renewal", Bounds { devices: 2, losses: 0, crashes: 0, ..one }),
         // Sweeps as early as they may come: the most that can go wrong between two repeats.
-        ("made keys", Bounds { made_keys: true, last: 1, grace: 0, crashes: 1, losses: 1, ..one }),
-        ("made keys, renewal", Bounds { made_keys: true, losses: 0, ..one }),
+        (
+            "made keys",
+            Bounds { generated_keys: true, last: 1, grace: 0, crashes: 1, losses: 1, ..one },
+        ),
+        ("made keys, renewal", Bounds { generated_keys: true, losses: 0, ..one }),
     ];
     if std::env::var("ESTD_MODEL").is_ok_and(|value| value == "large") {
         all.extend([
@@ -1115,7 +1122,10 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
             ("large: sweeps at any time", Bounds { grace: 0, crashes: 1, ..one }),
             ("large: revoked", Bounds { losses: 2, revocations: 2, ..one }),
             ("large: another CA", Bounds { crashes: 1, moves: 1, ..one }),
-            ("large: made keys", Bounds { made_keys: true, last: 1, crashes: 2, losses: 2, ..one }),
+            (
+                "large: made keys",
+                Bounds { generated_keys: true, last: 1, crashes: 2, losses: 2, ..one },
+            ),
             ("large: two devices", Bounds { devices: 2, crashes: 1, last: 1, ..one }),
         ]);
     }
@@ -1138,18 +1148,18 @@ fn holds_in_every_order_of_steps() {
 }
 
 /// Searches until `property` fails; gives the number of steps that lead there.
-fn counterexample(fault: Fault, bounds: Bounds, property: &'static str) -> Option<usize> {
-    let checker = Issuing::new(bounds, &[fault]).checker();
+fn counterexample(error: Rejection, bounds: Bounds, property: &'static str) -> Option<usize> {
+    let checker = Issuing::new(bounds, &[error]).checker();
     let checker = checker.finish_when(HasDiscoveries::AnyOf([property].into()));
     let checker = checker.spawn_bfs().join();
     checker.discovery(property).map(|trace| trace.into_actions().len())
 }
 
 #[test]
-fn finds_each_planted_fault() {
+fn finds_each_planted_error() {
     let one = Bounds {
         devices: 1,
-        made_keys: false,
+        generated_keys: false,
         last: 1,
         grace: 0,
         crashes: 1,
@@ -1159,33 +1169,33 @@ fn finds_each_planted_fault() {
     };
     let revoked = Bounds { crashes: 0, revocations: 1, ..one };
     let reload = Bounds { crashes: 0, moves: 1, ..one };
-    let made = Bounds { made_keys: true, losses: 2, ..one };
-    let faults: [(Fault, Bounds, &str); 20] = [
-        (Fault::AnswersBeforeComplete, one, ON_RECORD),
-        (Fault::AnswersItsOwn, one, ON_RECORD),
-        (Fault::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
-        (Fault::BeginsAfresh, one, ONE_IN_A_WINDOW),
-        (Fault::SerialReused, one, SERIALS),
-        (Fault::SignsUnrecorded, one, RECORDED_FIRST),
-        (Fault::WindowNeverEnds, one, RENEWED),
-        (Fault::CompleteOverwrites, one, ON_RECORD),
-        (Fault::CompleteRevives, reload, ONE_IN_A_WINDOW),
-        (Fault::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
-        (Fault::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
-        (Fault::VoidUnchecked, reload, ON_RECORD),
-        (Fault::SlotKeptOnRevoke, revoked, NONE_REVOKED),
-        (Fault::CompleteHandsOutRevoked, revoked, NONE_REVOKED),
-        (Fault::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
-        (Fault::AnswersBeforeComplete, made, ON_RECORD),
-        (Fault::NoSweep, made, NONE_OPEN),
-        (Fault::FinishesAnothersKey, made, OWN_KEY),
-        (Fault::VoidsWithinTheWindow, made, NAMED),
-        (Fault::NamesTheLastOnly, made, NAMED),
+    let made = Bounds { generated_keys: true, losses: 2, ..one };
+    let errors: [(Rejection, Bounds, &str); 20] = [
+        (Rejection::AnswersBeforeComplete, one, ON_RECORD),
+        (Rejection::AnswersItsOwn, one, ON_RECORD),
+        (Rejection::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
+        (Rejection::BeginsAfresh, one, ONE_IN_A_WINDOW),
+        (Rejection::SerialReused, one, SERIALS),
+        (Rejection::SignsUnrecorded, one, RECORDED_FIRST),
+        (Rejection::WindowNeverEnds, one, RENEWED),
+        (Rejection::CompleteOverwrites, one, ON_RECORD),
+        (Rejection::CompleteRevives, reload, ONE_IN_A_WINDOW),
+        (Rejection::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
+        (Rejection::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
+        (Rejection::VoidUnchecked, reload, ON_RECORD),
+        (Rejection::SlotKeptOnRevoke, revoked, NONE_REVOKED),
+        (Rejection::CompleteHandsOutRevoked, revoked, NONE_REVOKED),
+        (Rejection::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
+        (Rejection::AnswersBeforeComplete, made, ON_RECORD),
+        (Rejection::NoSweep, made, NONE_OPEN),
+        (Rejection::FinishesAnothersKey, made, OWN_KEY),
+        (Rejection::VoidsWithinTheWindow, made, NAMED),
+        (Rejection::NamesTheLastOnly, made, NAMED),
     ];
-    for (fault, bounds, property) in faults {
-        let steps = counterexample(fault, bounds, property);
-        println!("{fault:?}: {property}: fails after {steps:?} steps");
-        assert!(steps.is_some(), "{fault:?} does not break: {property}");
+    for (error, bounds, property) in errors {
+        let steps = counterexample(error, bounds, property);
+        println!("{error:?}: {property}: fails after {steps:?} steps");
+        assert!(steps.is_some(), "{error:?} does not break: {property}");
     }
 }
 
@@ -1203,7 +1213,7 @@ impl Dice {
 
 const WALKED: Bounds = Bounds {
     devices: 2,
-    made_keys: false,
+    generated_keys: false,
     last: 4,
     grace: 1,
     crashes: 2,
@@ -1213,8 +1223,8 @@ const WALKED: Bounds = Bounds {
 };
 
 /// Goes where the dice say until nothing is left to do.
-fn walk(seed: u64, made_keys: bool) -> (Calls, World) {
-    let model = Issuing::new(Bounds { made_keys, ..WALKED }, &[]);
+fn walk(seed: u64, generated_keys: bool) -> (Calls, World) {
+    let model = Issuing::new(Bounds { generated_keys, ..WALKED }, &[]);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut world = model.init_states().remove(0);
     let mut calls = Calls::new();
@@ -1233,7 +1243,7 @@ fn walk(seed: u64, made_keys: bool) -> (Calls, World) {
 fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
     let bounds = Bounds {
         devices: 1,
-        made_keys: false,
+        generated_keys: false,
         last: 1,
         grace: 0,
         crashes: 0,
@@ -1272,17 +1282,17 @@ struct Real<'a> {
 
 impl Real<'_> {
     fn serial(&self, serial: u8) -> Serial {
-        let mut octets = vec![1];
-        octets.extend(self.run.to_be_bytes());
-        octets.push(serial);
-        Serial::parse(&octets).unwrap()
+        let mut bytes = vec![1];
+        bytes.extend(self.run.to_be_bytes());
+        bytes.push(serial);
+        Serial::parse(&bytes).unwrap()
     }
 
     fn time(&self, tick: u8) -> Time {
         Time::from_unix(1_795_262_400 + self.run * 1_000 + u64::from(tick))
     }
 
-    fn octets(certificate: Certificate) -> Vec<u8> {
+    fn bytes(certificate: Certificate) -> Vec<u8> {
         vec![0x30, certificate.serial, certificate.signature]
     }
 
@@ -1319,7 +1329,7 @@ impl Real<'_> {
     async fn call(&self, call: Call) -> Answer {
         let number =
             |serial: &Serial| (0..=u8::MAX).find(|each| self.serial(*each) == *serial).unwrap();
-        let certificate = |octets: &[u8]| Certificate { serial: octets[1], signature: octets[2] };
+        let certificate = |bytes: &[u8]| Certificate { serial: bytes[1], signature: bytes[2] };
         let failed = |error: Error| match error {
             Error::SerialTaken(_) => Answer::SerialTaken,
             Error::WrongState { state: State::Void, .. } => Answer::WrongState(Stands::Void),
@@ -1352,7 +1362,7 @@ impl Real<'_> {
             Call::Complete(made) => {
                 let event = self.event(Name::CertificateIssued);
                 let serial = self.serial(made.serial);
-                match self.store.complete(&serial, Self::octets(made), event).await {
+                match self.store.complete(&serial, Self::bytes(made), event).await {
                     Ok(issued) => Answer::Recorded(certificate(&issued.certificate)),
                     Err(error) => failed(error),
                 }
@@ -1398,9 +1408,9 @@ impl Real<'_> {
             let real = self.store.find(&self.serial(serial)).await.unwrap().unwrap();
             let (state, certificate) = match record.stands {
                 Stands::Open => (State::Open, Vec::new()),
-                Stands::Issued(certificate) => (State::Issued, Self::octets(certificate)),
+                Stands::Issued(certificate) => (State::Issued, Self::bytes(certificate)),
                 Stands::Void => (State::Void, Vec::new()),
-                Stands::Revoked(certificate) => (State::Revoked, Self::octets(certificate)),
+                Stands::Revoked(certificate) => (State::Revoked, Self::bytes(certificate)),
             };
             assert_eq!((real.state, &real.certificate), (state, &certificate), "{calls:?}");
         }

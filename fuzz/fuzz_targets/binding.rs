@@ -1,4 +1,4 @@
-//! Any octets as the string of a challenge, and as both ends' parts of a handshake that is listened to.
+//! Any bytes as the string of a challenge, and as both ends' parts of a handshake that is listened to.
 #![no_main]
 
 use estd::binding::{End, Recorded};
@@ -9,11 +9,11 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-fuzz_target!(|octets: &[u8]| {
-    let _ = estd::pki::challenge(octets);
-    // The first octet says how much of the rest passes at a time; the ends take turns.
-    let Some((piece, octets)) = octets.split_first() else { return };
-    let mut stream = Recorded::new(tokio::io::join(octets, tokio::io::sink()), End::Server);
+fuzz_target!(|bytes: &[u8]| {
+    let _ = estd::pki::challenge(bytes);
+    // The first byte says how much of the rest passes at a time; the ends take turns.
+    let Some((piece, bytes)) = bytes.split_first() else { return };
+    let mut stream = Recorded::new(tokio::io::join(bytes, tokio::io::sink()), End::Server);
     let mut context = Context::from_waker(Waker::noop());
     let mut piece_of_both = vec![0; usize::from(*piece) + 1];
     loop {

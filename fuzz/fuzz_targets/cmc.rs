@@ -1,11 +1,11 @@
-//! Any octets as a Full PKI Request, as a PKIData, and as BER.
+//! Any bytes as a Full PKI Request, as a PKIData, and as BER.
 #![no_main]
 
 use estd::pki::cmc::{Control, PkiData, SignedMessage, Wanted, ber, request};
 use libfuzzer_sys::fuzz_target;
 
-fn pki_data(octets: &[u8]) {
-    let Ok(data) = PkiData::parse(octets) else { return };
+fn pki_data(bytes: &[u8]) {
+    let Ok(data) = PkiData::parse(bytes) else { return };
     for control in &data.controls {
         let _ = Control::parse(control);
     }
@@ -17,12 +17,12 @@ fn pki_data(octets: &[u8]) {
     }
 }
 
-fuzz_target!(|octets: &[u8]| {
-    pki_data(octets);
-    if let Ok(message) = SignedMessage::parse(octets) {
+fuzz_target!(|bytes: &[u8]| {
+    pki_data(bytes);
+    if let Ok(message) = SignedMessage::parse(bytes) {
         pki_data(message.content);
     }
-    if let Some(der) = ber::to_der(octets) {
+    if let Some(der) = ber::to_der(bytes) {
         // What is DER stays as it is.
         assert_eq!(ber::to_der(&der).as_deref(), Some(der.as_slice()));
         if let Ok(message) = SignedMessage::parse(&der) {

@@ -1,4 +1,4 @@
-//! Any octets as a CRMF request, and as what an RA changes in one.
+//! Any bytes as a CRMF request, and as what an RA changes in one.
 #![no_main]
 
 use der::Decode;
@@ -9,9 +9,9 @@ use estd::pki::cmc::{
 };
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    let template = CertTemplate::from_der(octets);
-    let Ok(message) = CertReqMsg::from_der(octets) else {
+fuzz_target!(|bytes: &[u8]| {
+    let template = CertTemplate::from_der(bytes);
+    let Ok(message) = CertReqMsg::from_der(bytes) else {
         if let (Ok(template), Ok(csr)) = (template, CertReqMsg::from_der(SAMPLE)) {
             let wanted = Wanted::read(&TaggedRequest::Crm(csr), true);
             let _ = wanted.map(|wanted| wanted.changed(&template, true).map(|one| one.changed(&template, false)));

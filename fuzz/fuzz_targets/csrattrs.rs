@@ -1,4 +1,4 @@
-//! Any octets as CSR attributes, as a client reads them. What was read is said in words, written in
+//! Any bytes as CSR attributes, as a client reads them. What was read is said in words, written in
 //! each form, and read again: it still asks for the same.
 #![no_main]
 
@@ -8,8 +8,8 @@ use estd::{
 };
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    let Ok(read) = CsrAttrs::parse(octets) else { return };
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(read) = CsrAttrs::parse(bytes) else { return };
     let _ = read.lines();
     let _ = CsrBuilder::new().answering(&read, KeyKind::P256);
     for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {

@@ -1,4 +1,4 @@
-//! Any octets as a request for a key to be made, and as what comes back: encrypted, signed, packed.
+//! Any bytes as a request for a key to be made, and as what comes back: encrypted, signed, packed.
 #![no_main]
 
 use estd::{
@@ -15,22 +15,22 @@ const KINDS: [KeyKind; 5] =
     [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519];
 const KEY: [u8; 32] = [7; 32];
 
-fuzz_target!(|octets: &[u8]| {
-    if let Ok(csr) = Csr::for_key_to_be_made(octets, &KINDS) {
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(csr) = Csr::for_key_to_be_made(bytes, &KINDS) {
         let _ = protection(&csr);
         if let Ok(Some(listed)) = csr.attribute(oid::SMIME_CAPABILITIES) {
             plan(listed, csr.key().kind());
         }
     }
-    plan(octets, KeyKind::P384);
+    plan(bytes, KeyKind::P384);
     let with = Decryption::Symmetric { id: b"id", key: &KEY };
-    if let Ok(signed) = decrypt(octets, with) {
+    if let Ok(signed) = decrypt(bytes, with) {
         let _ = verify(oid::KEY_PACKAGE, &signed);
     }
-    if let Ok((package, _)) = verify(oid::KEY_PACKAGE, octets) {
+    if let Ok((package, _)) = verify(oid::KEY_PACKAGE, bytes) {
         let _ = key_of_package(&package);
     }
-    let _ = key_of_package(octets);
+    let _ = key_of_package(bytes);
 });
 
 /// What is planned is done, and opens.

@@ -1,14 +1,14 @@
-//! Any octets as a multipart body, after a line with its media type: what a part holds stands in the
+//! Any bytes as a multipart body, after a line with its media type: what a part holds stands in the
 //! body, in order, and no part holds a delimiter.
 #![no_main]
 
 use estd::client::multipart::{parameter, parts};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    let end = octets.iter().position(|octet| *octet == b'\n').unwrap_or(octets.len());
-    let Ok(media_type) = std::str::from_utf8(&octets[..end]) else { return };
-    let body = octets.get(end + 1..).unwrap_or_default();
+fuzz_target!(|bytes: &[u8]| {
+    let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+    let Ok(media_type) = std::str::from_utf8(&bytes[..end]) else { return };
+    let body = bytes.get(end + 1..).unwrap_or_default();
     let _ = parameter(media_type, "smime-type");
     let Ok(parts) = parts(media_type, body) else { return };
     assert!(!parts.is_empty() && parts.len() <= 16);

@@ -1,11 +1,11 @@
-//! Any octets as the values of changeSubjectName.
+//! Any bytes as the values of changeSubjectName.
 #![no_main]
 
 use estd::pki::ChangeSubjectName;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|octets: &[u8]| {
-    let Ok(new) = ChangeSubjectName::parse(octets) else { return };
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(new) = ChangeSubjectName::parse(bytes) else { return };
     assert!(!new.subject().is_empty() || new.san().is_some());
     // What was read says the same when it is written in the form of RFC 6402.
     let subject = Some(new.subject().der()).filter(|_| !new.subject().is_empty());

@@ -191,7 +191,7 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
         actor: intent.actor.name.clone(),
         authenticated_by: intent.actor.method.to_string(),
         predecessor: intent.predecessor.as_ref().map(ToString::to_string),
-        spki_sha256: intent.spki_sha256.iter().map(|octet| format!("{octet:02x}")).collect(),
+        spki_sha256: intent.spki_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
         request: intent.request_id.to_string(),
         begun: intent.begun.to_string(),
         ended: issuance.ended.map(|moment| moment.to_string()),

@@ -2,7 +2,7 @@
 //! record says, each issuance with its event and each event with its issuance.
 //!
 //! Reads everything once. What has to be held against each other afterwards is kept in memory:
-//! about 120 octets for each certificate.
+//! about 120 bytes for each certificate.
 
 use crate::{
     pki::{self, Certificate},
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How many records are read at once.
 const PAGE: usize = 500;
 
-/// What a check found. Faults are told while they are found.
+/// What a check found. SettingErrors are told while they are found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// How many items were read.
@@ -32,14 +32,14 @@ pub struct Checked {
     pub revoked: u64,
     /// Those that are open: serial number, and how long.
     pub open: Vec<(Serial, Duration)>,
-    /// How many faults were told.
-    pub faults: u64,
+    /// How many errors were told.
+    pub errors: u64,
 }
 
-/// Is told each fault, and after each page how many items were read.
+/// Is told each error, and after each page how many items were read.
 pub trait Inspector: Send {
     /// Something is wrong: with what, and how.
-    fn fault(&mut self, what: &str, why: &str);
+    fn error(&mut self, what: &str, why: &str);
     /// So many items were read.
     fn read(&mut self, count: u64);
 }
@@ -49,17 +49,17 @@ type Number = [u8; 20];
 
 fn number(serial: &Serial) -> Number {
     let mut number = [0; 20];
-    let octets = serial.as_bytes().iter().rev();
-    number.iter_mut().rev().zip(octets).for_each(|(place, octet)| *place = *octet);
+    let bytes = serial.as_bytes().iter().rev();
+    number.iter_mut().rev().zip(bytes).for_each(|(place, byte)| *place = *byte);
     number
 }
 
 fn shown(number: &Number) -> String {
-    let start = number.iter().position(|octet| *octet != 0).unwrap_or_default();
+    let start = number.iter().position(|byte| *byte != 0).unwrap_or_default();
     let rest = number.get(start..).unwrap_or_default();
-    // The octet that DER needs before one that would make the number negative.
-    let sign = rest.first().filter(|octet| **octet >= 0x80).map(|_| &0);
-    sign.into_iter().chain(rest).map(|octet| format!("{octet:02x}")).collect()
+    // The byte that DER needs before one that would make the number negative.
+    let sign = rest.first().filter(|byte| **byte >= 0x80).map(|_| &0);
+    sign.into_iter().chain(rest).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is kept of an issuance that has or may get a certificate.
@@ -106,7 +106,7 @@ pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Ins
     check.others(store).await;
     let events_read = check.events(store).await;
     check.requests();
-    // What could not be read is a fault already, not many more.
+    // What could not be read is a error already, not many more.
     if issuances_read && events_read {
         check.pairs();
     }
@@ -114,9 +114,9 @@ pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Ins
 }
 
 impl Check<'_> {
-    fn fault(&mut self, what: &str, why: &str) {
-        self.found.faults += 1;
-        self.inspector.fault(what, why);
+    fn error(&mut self, what: &str, why: &str) {
+        self.found.errors += 1;
+        self.inspector.error(what, why);
     }
 
     /// Answers whether all could be read.
@@ -134,7 +134,7 @@ impl Check<'_> {
                         || "the first issuance".to_owned(),
                         |last| format!("the issuance after {last}"),
                     );
-                    self.fault(&place, &format!("{error}; those behind it were not read"));
+                    self.error(&place, &format!("{error}; those behind it were not read"));
                     return false;
                 }
                 Ok(page) => page,
@@ -156,7 +156,7 @@ impl Check<'_> {
             State::Open => {
                 self.found.open.push((intent.serial.clone(), now.since(intent.begun)));
                 if intent.tbs.is_empty() || !issuance.certificate.is_empty() {
-                    self.fault(&name(&intent.serial), "is open, and holds what an ended one does");
+                    self.error(&name(&intent.serial), "is open, and holds what an ended one does");
                 }
             }
             State::Issued | State::Revoked => {
@@ -168,29 +168,29 @@ impl Check<'_> {
                 }
                 self.issued.push(serial);
                 if let Err(why) = certificate_fits(issuance) {
-                    self.fault(&name(&intent.serial), &why);
+                    self.error(&name(&intent.serial), &why);
                 }
             }
             State::Void => {
                 self.found.void += 1;
                 self.voided.push(serial);
                 if !issuance.certificate.is_empty() {
-                    self.fault(&name(&intent.serial), "is void and has a certificate");
+                    self.error(&name(&intent.serial), "is void and has a certificate");
                 }
             }
         }
         if (issuance.state == State::Open) != issuance.ended.is_none() {
             let why = format!("is {} and says otherwise of its end", issuance.state);
-            self.fault(&name(&intent.serial), &why);
+            self.error(&name(&intent.serial), &why);
         }
         if (issuance.state == State::Revoked) != issuance.revocation.is_some() {
             let why = format!("is {} and says otherwise of its revocation", issuance.state);
-            self.fault(&name(&intent.serial), &why);
+            self.error(&name(&intent.serial), &why);
         }
         // What answers no repeat stands in nobody's way.
         if matches!(issuance.state, State::Open | State::Issued) {
             let mut key = [0; 16];
-            key.iter_mut().zip(intent.request_key.0).for_each(|(place, octet)| *place = octet);
+            key.iter_mut().zip(intent.request_key.0).for_each(|(place, byte)| *place = byte);
             let (begun, until) = (intent.begun, intent.repeat_until);
             self.live.push(Live { key, begun, until, serial });
         }
@@ -199,11 +199,11 @@ impl Check<'_> {
     async fn others(&mut self, store: &dyn Source) {
         match store.accounts().await {
             Ok(accounts) => self.found.counts.accounts = accounts.len() as u64,
-            Err(error) => self.fault("the accounts", &error.to_string()),
+            Err(error) => self.error("the accounts", &error.to_string()),
         }
         match store.decisions().await {
             Ok(decisions) => self.found.counts.decisions = decisions.len() as u64,
-            Err(error) => self.fault("the decisions", &error.to_string()),
+            Err(error) => self.error("the decisions", &error.to_string()),
         }
     }
 
@@ -215,7 +215,7 @@ impl Check<'_> {
             let page = match store.events(next, PAGE).await {
                 Err(error) => {
                     let place = format!("event {} of writer {}", next.number, next.writer);
-                    self.fault(&place, &format!("{error}; it and later ones were not read"));
+                    self.error(&place, &format!("{error}; it and later ones were not read"));
                     return false;
                 }
                 Ok(page) if page.is_empty() => return true,
@@ -228,7 +228,7 @@ impl Check<'_> {
                 };
                 if id.number != expected {
                     let place = format!("event {} of writer {}", id.number, id.writer);
-                    self.fault(&place, &format!("comes where {expected} should"));
+                    self.error(&place, &format!("comes where {expected} should"));
                 }
                 last = Some(id);
                 next = EventId { number: id.number + 1, ..id };
@@ -251,7 +251,7 @@ impl Check<'_> {
             Some(Ok(serial)) => told.push(number(&serial)),
             _ => {
                 let place = format!("event {} of writer {}", id.number, id.writer);
-                self.fault(&place, &format!("{} without a serial number", event.name.as_str()));
+                self.error(&place, &format!("{} without a serial number", event.name.as_str()));
             }
         }
     }
@@ -271,7 +271,7 @@ impl Check<'_> {
                      for one request, or a clock that was set back",
                     shown(&earlier.serial)
                 );
-                self.fault(&format!("issuance {}", shown(&one.serial)), &why);
+                self.error(&format!("issuance {}", shown(&one.serial)), &why);
             }
             if earlier.is_none_or(|earlier| earlier.until < one.until) {
                 longest = Some(one);
@@ -304,12 +304,12 @@ impl Check<'_> {
                 match (record, told) {
                     (Some(record), None) => {
                         let why = format!("no event {} tells of it", event.as_str());
-                        self.fault(&format!("issuance {}", shown(record)), &why);
+                        self.error(&format!("issuance {}", shown(record)), &why);
                     }
                     (None, Some(told)) => {
                         let why =
                             format!("an event {} tells of it, and it is not so", event.as_str());
-                        self.fault(&format!("issuance {}", shown(told)), &why);
+                        self.error(&format!("issuance {}", shown(told)), &why);
                     }
                     _ => {}
                 }
@@ -326,7 +326,7 @@ fn name(serial: &Serial) -> String {
 fn certificate_fits(issuance: &Issuance) -> Result<(), String> {
     let intent = &issuance.intent;
     let certificate = Certificate::parse(&issuance.certificate)
-        .map_err(|fault| format!("its certificate cannot be read: {fault}"))?;
+        .map_err(|error| format!("its certificate cannot be read: {error}"))?;
     if *certificate.serial() != intent.serial {
         return Err(format!("its certificate has serial number {}", certificate.serial()));
     }

@@ -65,7 +65,7 @@ impl Admin {
         };
         let (mut lines, mut size) = (Vec::with_capacity(items.len()), 0);
         for item in &items {
-            let line = to_line(item).map_err(|fault| Error::Internal(fault.to_string()))?;
+            let line = to_line(item).map_err(|error| Error::Internal(error.to_string()))?;
             size += line.len();
             lines.push(line);
             if size >= FULL {

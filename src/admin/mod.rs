@@ -32,12 +32,12 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum Error {
     /// The question makes no sense.
-    #[error("{seen}: {fault}")]
+    #[error("{seen}: {error}")]
     Invalid {
         /// What was given.
         seen: String,
         /// What is wrong with it.
-        fault: String,
+        error: String,
     },
     /// There is no such thing.
     #[error("{0} does not exist")]
@@ -64,7 +64,7 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
-    /// A fault of this program or of the system's randomness.
+    /// A error of this program or of the system's randomness.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -102,8 +102,8 @@ impl Error {
 }
 
 impl From<store::Error> for Error {
-    fn from(fault: store::Error) -> Self {
-        match fault {
+    fn from(error: store::Error) -> Self {
+        match error {
             store::Error::NoSuchAccount(name) => {
                 Self::NotFound(format!("user \"{}\"", escaped(name).quote()))
             }
@@ -164,13 +164,13 @@ impl Admin {
 }
 
 fn serial(text: &str) -> Result<Serial, Error> {
-    text.parse().map_err(|fault| invalid(text, fault))
+    text.parse().map_err(|error| invalid(text, error))
 }
 
 fn parse_label(text: &str) -> Result<Label, Error> {
-    text.parse().map_err(|fault| invalid(text, fault))
+    text.parse().map_err(|error| invalid(text, error))
 }
 
-fn invalid(seen: impl ToString, fault: impl ToString) -> Error {
-    Error::Invalid { seen: seen.to_string(), fault: fault.to_string() }
+fn invalid(seen: impl ToString, error: impl ToString) -> Error {
+    Error::Invalid { seen: seen.to_string(), error: error.to_string() }
 }

@@ -232,12 +232,12 @@ mod tests {
     #[test]
     fn what_is_no_condition_is_rejected() {
         for bad in ["device", "", "CN=a,b", "=a", "nonsense=a", "CN=a,"] {
-            let fault = NamePatterns::parse(Some(bad), None).unwrap_err().to_string();
-            assert!(fault.contains("accepted: CN="), "{bad}: {fault}");
+            let error = NamePatterns::parse(Some(bad), None).unwrap_err().to_string();
+            assert!(error.contains("accepted: CN="), "{bad}: {error}");
         }
         for bad in ["lab.example", "other:x", "DNS", "host:a"] {
-            let fault = NamePatterns::parse(None, Some(bad)).unwrap_err().to_string();
-            assert!(fault.contains("accepted: dns:"), "{bad}: {fault}");
+            let error = NamePatterns::parse(None, Some(bad)).unwrap_err().to_string();
+            assert!(error.contains("accepted: dns:"), "{bad}: {error}");
         }
     }
 }

@@ -30,12 +30,12 @@ impl Admin {
     ) -> Result<api::Revocations, Error> {
         let api::Revoke { serials, reason, comment } = call;
         if !(1..=LARGEST).contains(&serials.len()) {
-            let fault = format!("a call revokes 1 to {LARGEST} certificates");
-            return Err(invalid(format!("{} serial numbers", serials.len()), fault));
+            let error = format!("a call revokes 1 to {LARGEST} certificates");
+            return Err(invalid(format!("{} serial numbers", serials.len()), error));
         }
         let reason = match reason {
             None => RevocationReason::Unspecified,
-            Some(reason) => reason.parse().map_err(|fault| invalid("the reason", fault))?,
+            Some(reason) => reason.parse().map_err(|error| invalid("the reason", error))?,
         };
         let now = self.clock.now();
         let mut left = serials.iter().cloned().enumerate();
@@ -54,7 +54,7 @@ impl Admin {
             match running.join_next().await {
                 None => break,
                 Some(Ok(outcome)) => done.push(outcome),
-                Some(Err(fault)) => return Err(Error::Internal(fault.to_string())),
+                Some(Err(error)) => return Err(Error::Internal(error.to_string())),
             }
         }
         done.sort_by_key(|(place, _)| *place);
@@ -62,8 +62,8 @@ impl Admin {
         for ((_, outcome), serial) in done.into_iter().zip(serials) {
             match outcome {
                 Ok(revoked) => answer.revoked.push(revoked),
-                Err(fault) => {
-                    answer.failed.push(api::NotRevoked { serial, reason: fault.refusal() });
+                Err(error) => {
+                    answer.failed.push(api::NotRevoked { serial, reason: error.refusal() });
                 }
             }
         }
@@ -82,7 +82,7 @@ async fn revoke(
     let serial = serial(text)?;
     let withdrawal = Withdrawal { serial, reason, comment, actor, request_id: None };
     let done = ca::revoke(store, withdrawal, now).await;
-    let Withdrawn { issuance, before } = done.map_err(|fault| match fault {
+    let Withdrawn { issuance, before } = done.map_err(|error| match error {
         store::Error::NoSuchIssuance(serial) => Error::NotFound(format!("certificate {serial}")),
         store::Error::WrongState { serial, state } => {
             invalid(serial, format!("it is {state}: there is no certificate to revoke"))

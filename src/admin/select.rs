@@ -64,7 +64,7 @@ impl Selection {
             filter.expires_from = Some(now);
             filter.state = Some(filter.state.unwrap_or(State::Issued));
         }
-        let name = |text: &String| text.parse().map_err(|fault| invalid(text, fault));
+        let name = |text: &String| text.parse().map_err(|error| invalid(text, error));
         let since = |text: &String| Ok::<_, Error>(now.minus(span(text)?));
         let begun_from = query.issued_after.as_deref().map(moment).transpose()?;
         Ok(Self {
@@ -74,7 +74,7 @@ impl Selection {
             profile: query
                 .profile
                 .as_ref()
-                .map(|text| text.parse().map_err(|fault| invalid(text, fault)))
+                .map(|text| text.parse().map_err(|error| invalid(text, error)))
                 .transpose()?,
             account: query.account.clone(),
             request: query.request.clone(),

@@ -23,7 +23,7 @@ const DIFFERENT: usize = 4;
 /// # Errors
 /// [`Error::Internal`] if there is no randomness.
 pub fn new_password(entropy: &dyn Entropy) -> Result<Zeroizing<String>, Error> {
-    ra::generate(entropy).map_err(|fault| Error::Internal(fault.to_string()))
+    ra::generate(entropy).map_err(|error| Error::Internal(error.to_string()))
 }
 
 impl Admin {
@@ -71,10 +71,10 @@ impl Admin {
             let entropy = Arc::clone(&self.entropy);
             tokio::task::spawn_blocking(move || ra::hash(&given, &*entropy))
                 .await
-                .map_err(|fault| Error::Internal(fault.to_string()))?
+                .map_err(|error| Error::Internal(error.to_string()))?
                 .map(Password::Hash)
         };
-        let password = password.map_err(|fault| invalid("the account", fault))?;
+        let password = password.map_err(|error| invalid("the account", error))?;
         if new.dry_run {
             return Ok(());
         }
@@ -113,9 +113,9 @@ fn kept(password: &Password) -> Vec<String> {
 /// terminal show it. An empty one (RFC 7030 §3.2.3) is mostly a mistake, and has to be allowed.
 fn check_name(name: &str, allow_empty: bool) -> Result<(), Error> {
     if name.is_empty() && !allow_empty {
-        let fault = "it is empty; accepted: 1 to 128 bytes. An account without a name, for clients \
+        let error = "it is empty; accepted: 1 to 128 bytes. An account without a name, for clients \
                      that send a password only, needs --allow-empty-name";
-        return Err(invalid("the user name", fault));
+        return Err(invalid("the user name", error));
     }
     if name.len() > 128 || name.contains(':') || name.chars().any(char::is_control) {
         return Err(invalid(
@@ -130,7 +130,7 @@ fn check_name(name: &str, allow_empty: bool) -> Result<(), Error> {
 fn check_password(password: &str, name: &str) -> Result<(), Error> {
     let got = password.chars().count();
     let different = password.chars().collect::<BTreeSet<_>>().len();
-    let fault = if got < SHORTEST {
+    let error = if got < SHORTEST {
         format!("it has {got} characters; accepted: {SHORTEST} or more")
     } else if different < DIFFERENT {
         format!("it has {different} different characters; accepted: {DIFFERENT} or more")
@@ -139,7 +139,7 @@ fn check_password(password: &str, name: &str) -> Result<(), Error> {
     } else {
         return Ok(());
     };
-    Err(invalid("the password", fault))
+    Err(invalid("the password", error))
 }
 
 #[cfg(test)]
@@ -155,9 +155,9 @@ mod tests {
             ("12121212", "it has 2 different characters; accepted: 4 or more"),
             ("Gateway-1", "it is the user name"),
         ] {
-            let fault = check_password(password, "gateway-1").unwrap_err().to_string();
-            assert!(fault.contains(text), "{password}: {fault}");
-            assert!(password.is_empty() || !fault.contains(password), "{fault}");
+            let error = check_password(password, "gateway-1").unwrap_err().to_string();
+            assert!(error.contains(text), "{password}: {error}");
+            assert!(password.is_empty() || !error.contains(password), "{error}");
         }
         check_password("gateway-2", "gateway-1").unwrap();
         check_password("12345678", "").unwrap();
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn r_7030_3_2_3_e_an_empty_name_has_to_be_allowed() {
-        let fault = check_name("", false).unwrap_err().to_string();
-        assert!(fault.contains("--allow-empty-name"), "{fault}");
+        let error = check_name("", false).unwrap_err().to_string();
+        assert!(error.contains("--allow-empty-name"), "{error}");
         check_name("", true).unwrap();
         check_name("line 1/\u{e4}", false).unwrap();
         for bad in ["a:b", "a\tb", &"x".repeat(129)] {

@@ -58,12 +58,12 @@ impl Request {
     /// The reason why it cannot be written: a field of a query is neither text nor a number.
     pub fn of<C: Call>(call: &C) -> Result<Self, String> {
         if C::METHOD == Method::Post {
-            let body = serde_json::to_vec(call).map_err(|fault| fault.to_string())?;
+            let body = serde_json::to_vec(call).map_err(|error| error.to_string())?;
             return Ok(Self { method: C::METHOD, target: C::PATH.to_owned(), body });
         }
-        let fields = serde_urlencoded::to_string(call).map_err(|fault| fault.to_string())?;
+        let fields = serde_urlencoded::to_string(call).map_err(|error| error.to_string())?;
         let mut fields: Vec<(String, String)> =
-            serde_urlencoded::from_str(&fields).map_err(|fault| fault.to_string())?;
+            serde_urlencoded::from_str(&fields).map_err(|error| error.to_string())?;
         let mut target = String::new();
         for segment in segments(C::PATH) {
             target.push('/');
@@ -78,7 +78,7 @@ impl Request {
             target.extend(utf8_percent_encode(&value, NON_ALPHANUMERIC));
         }
         if !fields.is_empty() {
-            let query = serde_urlencoded::to_string(&fields).map_err(|fault| fault.to_string())?;
+            let query = serde_urlencoded::to_string(&fields).map_err(|error| error.to_string())?;
             target.push('?');
             target.push_str(&query);
         }
@@ -117,15 +117,15 @@ pub fn parse<C: Call>(
     body: &[u8],
 ) -> Result<C, String> {
     if C::METHOD == Method::Post {
-        return serde_json::from_slice(body).map_err(|fault| format!("the body: {fault}"));
+        return serde_json::from_slice(body).map_err(|error| format!("the body: {error}"));
     }
     let fields: Vec<(String, String)> =
-        serde_urlencoded::from_str(query).map_err(|fault| format!("{query}: {fault}"))?;
+        serde_urlencoded::from_str(query).map_err(|error| format!("{query}: {error}"))?;
     captured.extend(fields);
     // The form knows numbers by the type of the field, where the list of pairs has text only.
     let form =
-        serde_urlencoded::to_string(captured).map_err(|fault| format!("{query}: {fault}"))?;
-    serde_urlencoded::from_str(&form).map_err(|fault| format!("{query}: {fault}"))
+        serde_urlencoded::to_string(captured).map_err(|error| format!("{query}: {error}"))?;
+    serde_urlencoded::from_str(&form).map_err(|error| format!("{query}: {error}"))
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
@@ -192,8 +192,8 @@ mod tests {
         }
         let captured = || vec![("name".to_owned(), "a".to_owned())];
         for query in ["limit=x", "unknown=1", "all=maybe"] {
-            let fault = parse::<Look>(captured(), query, b"").unwrap_err();
-            assert!(fault.contains(query), "{fault}");
+            let error = parse::<Look>(captured(), query, b"").unwrap_err();
+            assert!(error.contains(query), "{error}");
         }
         assert!(parse::<Change>(Vec::new(), "", b"{").is_err());
     }

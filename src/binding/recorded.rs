@@ -18,7 +18,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Octets of both hellos together at most: a ClientHello with post-quantum key shares has 2 KiB.
+/// Bytes of both hellos together at most: a ClientHello with post-quantum key shares has 2 KiB.
 const LONGEST_HELLOS: usize = 16 << 10;
 
 /// The content types of records (RFC 5246 §6.2.1).
@@ -50,7 +50,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Recorded<S> {
     inner: S,
-    /// Whose octets are written here.
+    /// Whose bytes are written here.
     own: End,
     transcript: Option<Box<Transcript>>,
 }
@@ -76,19 +76,19 @@ impl<S> Recorded<S> {
         self.transcript.take().and_then(|transcript| transcript.heard)
     }
 
-    fn wrote(&mut self, octets: &[u8]) {
+    fn wrote(&mut self, bytes: &[u8]) {
         if let Some(transcript) = &mut self.transcript {
-            transcript.pass(self.own, octets);
+            transcript.pass(self.own, bytes);
         }
     }
 
-    fn read(&mut self, octets: &[u8]) {
+    fn read(&mut self, bytes: &[u8]) {
         let other = match self.own {
             End::Server => End::Client,
             End::Client => End::Server,
         };
         if let Some(transcript) = &mut self.transcript {
-            transcript.pass(other, octets);
+            transcript.pass(other, bytes);
         }
     }
 }
@@ -112,11 +112,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.inner).poll_write(cx, octets);
+        let outcome = Pin::new(&mut self.inner).poll_write(cx, bytes);
         if let Poll::Ready(Ok(written)) = outcome {
-            self.wrote(octets.get(..written).unwrap_or_default());
+            self.wrote(bytes.get(..written).unwrap_or_default());
         }
         outcome
     }
@@ -185,25 +185,25 @@ impl Default for State {
 #[derive(Default)]
 struct Records {
     header: [u8; 5],
-    /// Octets of the header that have come.
+    /// Bytes of the header that have come.
     filled: usize,
-    /// Octets of the fragment that are still to come.
+    /// Bytes of the fragment that are still to come.
     left: usize,
 }
 
 impl Records {
-    /// Takes what belongs together from the front of `octets`: the type of the record, and a piece of
-    /// its fragment. None when `octets` end before that.
-    fn next<'a>(&mut self, octets: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    /// Takes what belongs together from the front of `bytes`: the type of the record, and a piece of
+    /// its fragment. None when `bytes` end before that.
+    fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
         while self.left == 0 {
             if self.filled == self.header.len() {
                 self.filled = 0;
             }
             let wanted = self.header.get_mut(self.filled..)?;
-            let taken = wanted.len().min(octets.len());
-            let (now, later) = octets.split_at_checked(taken)?;
+            let taken = wanted.len().min(bytes.len());
+            let (now, later) = bytes.split_at_checked(taken)?;
             wanted.get_mut(..taken)?.copy_from_slice(now);
-            *octets = later;
+            *bytes = later;
             self.filled += taken;
             if self.filled < self.header.len() {
                 return None;
@@ -211,22 +211,22 @@ impl Records {
             let [_, _, _, high, low] = self.header;
             self.left = usize::from(u16::from_be_bytes([high, low]));
         }
-        let (now, later) = octets.split_at_checked(self.left.min(octets.len()))?;
-        *octets = later;
+        let (now, later) = bytes.split_at_checked(self.left.min(bytes.len()))?;
+        *bytes = later;
         self.left -= now.len();
         (!now.is_empty()).then_some((self.header[0], now))
     }
 }
 
 impl Transcript {
-    /// Octets of one end pass.
-    fn pass(&mut self, from: End, mut octets: &[u8]) {
+    /// Bytes of one end pass.
+    fn pass(&mut self, from: End, mut bytes: &[u8]) {
         while !matches!(self.state, State::Over) {
             let records = match from {
                 End::Client => &mut self.client,
                 End::Server => &mut self.server,
             };
-            let Some((kind, fragment)) = records.next(&mut octets) else { return };
+            let Some((kind, fragment)) = records.next(&mut bytes) else { return };
             match kind {
                 HANDSHAKE => self.message(from, fragment),
                 CHANGE_CIPHER_SPEC => self.finish(from),
@@ -288,10 +288,10 @@ enum Agreed {
 }
 
 /// Reads a ServerHello (RFC 5246 §7.4.1.3).
-fn agreed(octets: &[u8]) -> Agreed {
-    let Some((head, rest)) = octets.split_at_checked(4) else { return Agreed::NotYet };
+fn agreed(bytes: &[u8]) -> Agreed {
+    let Some((head, rest)) = bytes.split_at_checked(4) else { return Agreed::NotYet };
     let [kind, length @ ..] = head else { return Agreed::NotYet };
-    let length = length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet));
+    let length = length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte));
     if *kind != 2 {
         return Agreed::Other;
     }

@@ -211,7 +211,7 @@ impl Ca {
         failpoint!("finish: completed");
         match completed {
             Ok(_) | Err(store::Error::WrongState { .. }) => Ok(()),
-            Err(fault) => Err(fault.into()),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -241,18 +241,18 @@ impl Ca {
         Ok(signed::answer(response, &bag, Some(answering))?)
     }
 
-    /// Random octets, from where its serial numbers come.
+    /// Random bytes, from where its serial numbers come.
     ///
     /// # Errors
     /// [`Error::Entropy`].
-    pub fn fill(&self, octets: &mut [u8]) -> Result<(), Error> {
-        Ok(self.entropy.fill(octets)?)
+    pub fn fill(&self, bytes: &mut [u8]) -> Result<(), Error> {
+        Ok(self.entropy.fill(bytes)?)
     }
 
     async fn sign(&self, tbs: &[u8], serial: &Serial) -> Result<Vec<u8>, Error> {
-        let signature = self.signer.sign(tbs).await.map_err(|fault| Error::Signer {
+        let signature = self.signer.sign(tbs).await.map_err(|error| Error::Signer {
             ca: self.name.clone(),
-            reason: fault.to_string(),
+            reason: error.to_string(),
             open: Some(serial.clone()),
         })?;
         Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
@@ -307,7 +307,7 @@ impl Ca {
             extensions,
         }
         .to_der()?;
-        // A renewal that is due is a new request, even if its octets are those of the last one.
+        // A renewal that is due is a new request, even if its bytes are those of the last one.
         let due = now.plus(not_after.since(now) / 3 * 2);
         Ok(Intent {
             serial,

@@ -9,7 +9,7 @@ use crate::{
         extension, oid,
     },
     policy,
-    types::{Code, CsrAttribute, Digest, Fault, KeyKind, KeyUsage, SanKind, SubjectAttribute},
+    types::{Code, CsrAttribute, Digest, KeyKind, KeyUsage, Rejection, SanKind, SubjectAttribute},
 };
 use const_oid::ObjectIdentifier;
 
@@ -124,7 +124,7 @@ fn refused(
     seen: impl std::fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Result<(), pki::Error> {
-    Err(pki::Error::Unacceptable(Fault::new(code, rule, seen, wanted)))
+    Err(pki::Error::Unacceptable(Rejection::new(code, rule, seen, wanted)))
 }
 
 fn listed<T: ToString>(all: &[T]) -> String {

@@ -105,10 +105,10 @@ impl Hierarchy {
         let issuing = certificate(&home.join(ISSUING))?;
         let path = home.join(ISSUING_KEY);
         let key = KeyFile { path: &path, passphrase }.read()?;
-        let unfit = |name: &str, fault: &str| {
+        let unfit = |name: &str, error: &str| {
             Err(Error::File {
                 path: home.join(name),
-                fault: fault.to_owned(),
+                error: error.to_owned(),
                 remedy: "restore the folder from your backup".to_owned(),
             })
         };
@@ -250,13 +250,13 @@ fn subject(text: &str, name: &CaName) -> Result<DistinguishedName, Error> {
 }
 
 fn certificate(path: &Path) -> Result<Certificate, Error> {
-    let octets = fs::read(path).map_err(|cause| file(path, cause))?;
-    let whole = |fault: String| Error::File {
+    let bytes = fs::read(path).map_err(|cause| file(path, cause))?;
+    let whole = |error: String| Error::File {
         path: path.to_owned(),
-        fault,
+        error,
         remedy: "restore it from your backup".to_owned(),
     };
-    let (kind, der) = der::pem::decode_vec(&octets)
+    let (kind, der) = der::pem::decode_vec(&bytes)
         .map_err(|_| whole("it holds no PEM certificate, or a damaged one".to_owned()))?;
     if kind != "CERTIFICATE" {
         return Err(whole(format!("holds a {kind}, not a certificate")));
@@ -274,13 +274,13 @@ fn file(path: &Path, cause: io::Error) -> Error {
     } else {
         file_remedy(&cause)
     };
-    Error::File { path: PathBuf::from(path), fault: cause.to_string(), remedy: remedy.to_owned() }
+    Error::File { path: PathBuf::from(path), error: cause.to_string(), remedy: remedy.to_owned() }
 }
 
 fn internal(cause: impl std::fmt::Display) -> Error {
     Error::File {
         path: PathBuf::new(),
-        fault: cause.to_string(),
-        remedy: "this is a fault of the program: report it".to_owned(),
+        error: cause.to_string(),
+        remedy: "this is a error of the program: report it".to_owned(),
     }
 }

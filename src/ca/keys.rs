@@ -26,22 +26,22 @@ impl KeyFile<'_> {
     /// [`Error::File`] if it cannot be read, is open to others, or is no key that this
     /// passphrase opens.
     pub fn read(&self) -> Result<PrivateKey, Error> {
-        let fault = |fault: String, remedy: &str| Error::File {
+        let error = |error: String, remedy: &str| Error::File {
             path: self.path.to_owned(),
-            fault,
+            error,
             remedy: remedy.to_owned(),
         };
         let open = || -> std::io::Result<(u32, Zeroizing<Vec<u8>>)> {
             let mut file = File::open(self.path)?;
             let mode = file.metadata()?.mode();
-            let mut octets = Zeroizing::new(Vec::new());
-            std::io::Read::read_to_end(&mut file, &mut octets)?;
-            Ok((mode, octets))
+            let mut bytes = Zeroizing::new(Vec::new());
+            std::io::Read::read_to_end(&mut file, &mut bytes)?;
+            Ok((mode, bytes))
         };
-        let (mode, octets) =
-            open().map_err(|cause| fault(cause.to_string(), read_remedy(&cause)))?;
+        let (mode, bytes) =
+            open().map_err(|cause| error(cause.to_string(), read_remedy(&cause)))?;
         if mode & 0o077 != 0 {
-            return Err(fault(
+            return Err(error(
                 format!(
                     "others than its owner may read this private key (mode {:03o})",
                     mode & 0o777
@@ -49,14 +49,14 @@ impl KeyFile<'_> {
                 "chmod 600 it, and ask who has read it",
             ));
         }
-        PrivateKey::from_pem(&octets, self.passphrase).map_err(|cause| {
-            let is_encrypted = octets.windows(9).any(|word| word == b"ENCRYPTED");
+        PrivateKey::from_pem(&bytes, self.passphrase).map_err(|cause| {
+            let is_encrypted = bytes.windows(9).any(|word| word == b"ENCRYPTED");
             let remedy = if is_encrypted {
                 "give the passphrase that it was encrypted with in [keys], or restore it from your backup"
             } else {
                 "restore it from your backup"
             };
-            fault(cause.to_string(), remedy)
+            error(cause.to_string(), remedy)
         })
     }
 
@@ -67,8 +67,8 @@ impl KeyFile<'_> {
     pub fn create(&self, key: &PrivateKey) -> Result<(), Error> {
         let pem = key.to_pem(self.passphrase).map_err(|cause| Error::File {
             path: self.path.to_owned(),
-            fault: cause.to_string(),
-            remedy: "this is a fault of the program: report it".to_owned(),
+            error: cause.to_string(),
+            remedy: "this is a error of the program: report it".to_owned(),
         })?;
         write_private(self.path, pem.as_bytes())
     }
@@ -78,15 +78,15 @@ impl KeyFile<'_> {
 ///
 /// # Errors
 /// [`Error::File`] if it exists or cannot be written.
-pub fn write_private(path: &Path, octets: &[u8]) -> Result<(), Error> {
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(octets)?;
+        file.write_all(bytes)?;
         file.sync_all()
     };
     write().map_err(|cause| Error::File {
         path: path.to_owned(),
-        fault: cause.to_string(),
+        error: cause.to_string(),
         remedy: match cause.kind() {
             ErrorKind::AlreadyExists => "move it away: a private key is never overwritten",
             _ => file_remedy(&cause),

@@ -3,18 +3,18 @@
 
 mod authority;
 mod demand;
+mod generated_key;
 mod hierarchy;
 mod keys;
-mod made_key;
 mod profile;
 mod revoke;
 mod serial;
 pub mod signer;
 
 pub use authority::{Ca, Issued, Order};
+pub use generated_key::IssuedForGeneratedKey;
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
-pub use made_key::IssuedForMadeKey;
 pub use profile::{Content, Profile, Refusal};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
 pub use serial::Sequence;
@@ -22,7 +22,7 @@ pub use serial::Sequence;
 use crate::{
     entropy::NoEntropy,
     store,
-    types::{CaName, Fault},
+    types::{CaName, Rejection},
 };
 use std::path::PathBuf;
 
@@ -61,17 +61,17 @@ pub enum Error {
     },
     /// The key to be certified belongs to everybody.
     #[error("{0}")]
-    WeakKey(Fault),
-    /// A certificate could not be written: a fault of this program.
+    WeakKey(Rejection),
+    /// A certificate could not be written: an error of this program.
     #[error("encoding: {0}")]
     Encoding(#[from] der::Error),
     /// A file of the CA cannot be used as it is.
-    #[error("{}: {fault}", path.display())]
+    #[error("{}: {error}", path.display())]
     File {
         /// Which.
         path: PathBuf,
         /// What is wrong.
-        fault: String,
+        error: String,
         /// What to do.
         remedy: String,
     },

@@ -12,7 +12,7 @@ use crate::{
         oid,
     },
     policy,
-    types::{Code, CsrAttribute, Fault, KeyKind, ProfileName, SanKind},
+    types::{Code, CsrAttribute, KeyKind, ProfileName, Rejection, SanKind},
 };
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use std::time::Duration;
 pub enum Refusal {
     /// The CSR breaks a rule that another CSR of the same client could keep.
     #[error("{0}")]
-    Unacceptable(Fault),
+    Unacceptable(Rejection),
     /// It asks for an authority that nobody gets by asking.
     #[error("{0}")]
-    Denied(Fault),
+    Denied(Rejection),
 }
 
 impl From<pki::Error> for Refusal {
-    fn from(fault: pki::Error) -> Self {
-        Self::Unacceptable(fault.fault().clone())
+    fn from(rejection: pki::Error) -> Self {
+        Self::Unacceptable(rejection.rejection().clone())
     }
 }
 
@@ -69,7 +69,7 @@ impl Content {
     /// The same for a key that was made since the profile allowed its kind; none if it is of another
     /// kind.
     #[must_use]
-    pub fn for_made_key(self, key: PublicKey) -> Option<Self> {
+    pub fn for_generated_key(self, key: PublicKey) -> Option<Self> {
         (key.kind() == self.key.kind()).then_some(Self { key, key_is_checked: false, ..self })
     }
 
@@ -90,7 +90,7 @@ impl Content {
         } else {
             self.key.check_strength()
         };
-        checked.map_err(|weak| Error::WeakKey(weak.fault().clone()))?;
+        checked.map_err(|weak| Error::WeakKey(weak.rejection().clone()))?;
         self.key_is_checked = true;
         Ok(())
     }
@@ -187,7 +187,7 @@ impl Profile {
             } else {
                 "a subject"
             };
-            return Err(Refusal::Unacceptable(Fault::new(
+            return Err(Refusal::Unacceptable(Rejection::new(
                 Code::CsrNoName,
                 "a certificate has a name (RFC 5280 section 4.1.2.6)",
                 if san.is_some() {
@@ -220,7 +220,7 @@ impl Profile {
                     dropped.push(other);
                 }
                 other => {
-                    return Err(Refusal::Unacceptable(Fault::new(
+                    return Err(Refusal::Unacceptable(Rejection::new(
                         Code::CsrUnsupportedExtension,
                         "each extension asked for is one that the profile supports (RFC 5272 section 3.1)",
                         described(other),
@@ -250,7 +250,7 @@ impl Profile {
             Some(other) => {
                 let allowed: Vec<String> =
                     self.rules.extended_key_usage.iter().map(|usage| described(*usage)).collect();
-                Err(Refusal::Denied(Fault::new(
+                Err(Refusal::Denied(Rejection::new(
                     Code::CsrExtendedKeyUsage,
                     "extKeyUsage asks for nothing that the profile does not give",
                     described(*other),
@@ -288,8 +288,8 @@ const fn default_usage(kind: KeyKind) -> KeyUsage {
 /// The key usage asked for, if a key of this kind can be used so in a device's certificate.
 fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
     let asked = KeyUsage::parse(value)?;
-    let fault = |wanted: &KeyUsage| {
-        Fault::new(
+    let rejection = |wanted: &KeyUsage| {
+        Rejection::new(
             Code::CsrKeyUsage,
             format!(
                 "keyUsage fits a key of kind {kind} in the certificate of a device (RFC 5280 section 4.2.1.3)"
@@ -305,13 +305,13 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
     let of_a_ca =
         [KeyUsage::KEY_CERT_SIGN, KeyUsage::CRL_SIGN].iter().any(|usage| asked.contains(*usage));
     Err(if of_a_ca {
-        Refusal::Denied(fault(&possible))
+        Refusal::Denied(rejection(&possible))
     } else {
-        Refusal::Unacceptable(fault(&possible))
+        Refusal::Unacceptable(rejection(&possible))
     })
 }
 
-/// Octets of subject and subjectAltName at most: some hundreds of names. More would make a record
+/// Bytes of subject and subjectAltName at most: some hundreds of names. More would make a record
 /// that no store takes, and a certificate that few TLS stacks do.
 const MOST_NAMES: usize = 16 * 1024;
 
@@ -320,17 +320,17 @@ fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Resu
     if size <= MOST_NAMES {
         return Ok(());
     }
-    Err(Refusal::Unacceptable(Fault::new(
+    Err(Refusal::Unacceptable(Rejection::new(
         Code::CsrNamesSize,
         "subject and subjectAltName together are of a size that a certificate can have",
-        format!("{size} octets"),
-        format!("at most {MOST_NAMES} octets"),
+        format!("{size} bytes"),
+        format!("at most {MOST_NAMES} bytes"),
     )))
 }
 
 fn refuse_ca(asked: &Requested) -> Result<(), Refusal> {
     if extension::asks_for_ca(&asked.value)? {
-        return Err(Refusal::Denied(Fault::new(
+        return Err(Refusal::Denied(Rejection::new(
             Code::CsrCa,
             "no CA certificates are issued by enrolment",
             "basicConstraints with cA TRUE",

@@ -1,6 +1,6 @@
-//! Serial numbers (RFC 5280 §4.1.2.2): 20 octets, positive, 112 bits of them random.
+//! Serial numbers (RFC 5280 §4.1.2.2): 20 bytes, positive, 112 bits of them random.
 //!
-//! The first four octets are seconds since 2020, the next two count within the second, so that
+//! The first four bytes are seconds since 2020, the next two count within the second, so that
 //! certificates lie in a store that orders by serial number as they were issued: lists are in that
 //! order, and inserts are at the end of the tree, where they cost least. Nothing else rests on it: a
 //! clock that is wrong, or goes back, and a restart within a second change the order and not the
@@ -42,15 +42,15 @@ pub(super) fn make(
     sequence: &Sequence,
     entropy: &dyn Entropy,
 ) -> Result<Serial, NoEntropy> {
-    let mut octets = [0u8; 20];
-    entropy.fill(&mut octets)?;
+    let mut bytes = [0u8; 20];
+    entropy.fill(&mut bytes)?;
     let seconds = u32::try_from(now.unix().saturating_sub(YEAR_2020)).unwrap_or(u32::MAX);
-    // The first octet is 1 to 127, so that the number is positive and always as long.
+    // The first byte is 1 to 127, so that the number is positive and always as long.
     let seconds = (seconds & 0x7fff_ffff).max(0x0100_0000);
     let number = sequence.next(seconds).to_be_bytes();
     let prefix = seconds.to_be_bytes().into_iter().chain(number);
-    octets.iter_mut().zip(prefix).for_each(|(octet, part)| *octet = part);
-    Serial::parse(&octets).map_err(|_| NoEntropy)
+    bytes.iter_mut().zip(prefix).for_each(|(byte, part)| *byte = part);
+    Serial::parse(&bytes).map_err(|_| NoEntropy)
 }
 
 #[cfg(test)]

@@ -301,7 +301,7 @@ fn show(
 
 /// An event as a line of the audit file, with the name of its node.
 fn json(event: &EventEntry, node: Option<&str>) -> Result<String, Failure> {
-    let failed = |fault| Failure::new(fault, "report it");
+    let failed = |error| Failure::new(error, "report it");
     let mut value = serde_json::to_value(event).map_err(failed)?;
     if let (Some(fields), Some(node)) = (value.as_object_mut(), node) {
         fields.insert("node".to_owned(), node.into());
@@ -352,10 +352,10 @@ async fn export(office: &Office, file: Option<&Path>, as_json: bool) -> Result<(
             }
             line(&format!("{}: {events} events, SHA-256 {digest}", path.display()))
         }
-        Err(fault) => {
+        Err(error) => {
             // A part of the trail must not pass for all of it.
             let _ = std::fs::remove_file(path);
-            Err(fault)
+            Err(error)
         }
     }
 }
@@ -380,7 +380,7 @@ async fn write_all<W: io::Write>(office: &Office, out: W) -> Result<(W, u64, Str
     let (mut out, digest) = out.finish();
     let end = serde_json::json!({ "end": { "events": events, "sha256": digest } });
     writeln!(out, "{end}").map_err(failed)?;
-    let inner = out.into_inner().map_err(|fault| failed(fault.into_error()))?;
+    let inner = out.into_inner().map_err(|error| failed(error.into_error()))?;
     Ok((inner, events, digest))
 }
 

@@ -11,7 +11,7 @@ use std::{io, process::ExitCode};
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The configuration has errors: exit code 2.
-    Config(config::Faults),
+    Config(config::SettingErrors),
     /// Something else: the exit code follows from its kind.
     Failed { kind: Kind, what: String, remedy: String },
 }
@@ -92,9 +92,9 @@ impl Failure {
             eprintln!("{}", escaped_json(&self.json().to_string()));
         }
         match self {
-            Self::Config(faults) => {
+            Self::Config(errors) => {
                 if !json {
-                    eprintln!("{faults}");
+                    eprintln!("{errors}");
                 }
                 ExitCode::from(2)
             }
@@ -110,22 +110,22 @@ impl Failure {
     /// `error`, `remedy` and `kind`; for a configuration each of its errors as well.
     fn json(&self) -> serde_json::Value {
         match self {
-            Self::Config(faults) => {
-                let each = |fault: &config::Fault| {
+            Self::Config(errors) => {
+                let each = |error: &config::SettingError| {
                     serde_json::json!({
-                        "code": fault.code,
-                        "file": fault.file,
-                        "key": fault.key,
-                        "value": fault.value,
-                        "error": fault.text,
-                        "remedy": fault.remedy,
+                        "code": error.code,
+                        "file": error.file,
+                        "key": error.key,
+                        "value": error.value,
+                        "error": error.text,
+                        "remedy": error.remedy,
                     })
                 };
                 serde_json::json!({
                     "error": "the configuration has errors",
                     "remedy": "correct each of them",
                     "kind": "configuration",
-                    "errors": faults.0.iter().map(each).collect::<Vec<_>>(),
+                    "errors": errors.0.iter().map(each).collect::<Vec<_>>(),
                 })
             }
             Self::Failed { kind, what, remedy } => serde_json::json!({
@@ -138,14 +138,14 @@ impl Failure {
 }
 
 impl From<server::Error> for Failure {
-    fn from(fault: server::Error) -> Self {
-        Self::new(&fault, fault.remedy())
+    fn from(error: server::Error) -> Self {
+        Self::new(&error, error.remedy())
     }
 }
 
 impl From<crate::admin::Error> for Failure {
-    fn from(fault: crate::admin::Error) -> Self {
-        fault.refusal().into()
+    fn from(error: crate::admin::Error) -> Self {
+        error.refusal().into()
     }
 }
 

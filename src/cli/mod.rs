@@ -147,7 +147,7 @@ struct Context {
 pub fn estd() -> ExitCode {
     let arguments = match Estd::try_parse() {
         Ok(arguments) => arguments,
-        Err(fault) => return wrong_arguments(&fault),
+        Err(error) => return wrong_arguments(&error),
     };
     let json = arguments.json;
     match run(arguments) {
@@ -157,16 +157,16 @@ pub fn estd() -> ExitCode {
 }
 
 /// Reports what is wrong with the arguments; `--help` and `--version` come this way, too.
-fn wrong_arguments(fault: &clap::Error) -> ExitCode {
+fn wrong_arguments(error: &clap::Error) -> ExitCode {
     let json = std::env::args_os().any(|argument| argument == "--json");
-    if json && fault.use_stderr() {
-        let text = fault.render().to_string();
+    if json && error.use_stderr() {
+        let text = error.render().to_string();
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         return Failure::arguments(text.trim_end(), "see --help").report(true);
     }
     // Nobody may be there to read it.
-    let _ = fault.print();
-    u8::try_from(fault.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+    let _ = error.print();
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn run(arguments: Estd) -> Result<(), Failure> {

@@ -77,8 +77,8 @@ impl Office {
     }
 }
 
-fn failed(fault: operator::Error) -> Failure {
-    match fault {
+fn failed(error: operator::Error) -> Failure {
+    match error {
         operator::Error::Refused(refusal) => refusal.into(),
         other => Failure::new(other, "see whether estd runs, and its log"),
     }

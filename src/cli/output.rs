@@ -14,7 +14,7 @@ pub(super) fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints a value as one line of JSON.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value).map_err(|fault| Failure::new(fault, "report it"))?;
+    let text = serde_json::to_string(value).map_err(|error| Failure::new(error, "report it"))?;
     line(&escaped_json(&text))
 }
 

@@ -30,8 +30,8 @@ const SWEEP: Duration = Duration::from_secs(60);
 
 pub(super) fn run(settings: Settings) -> Result<(), Failure> {
     let filter = std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned());
-    start_terminal(&filter).map_err(|fault| {
-        Failure::new(format!("ESTD_LOG={filter:?}: {fault}"), "such as info, debug or estd=debug")
+    start_terminal(&filter).map_err(|error| {
+        Failure::new(format!("ESTD_LOG={filter:?}: {error}"), "such as info, debug or estd=debug")
     })?;
     if settings.source == Source::BuiltIn {
         tracing::warn!(
@@ -96,8 +96,8 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         }
     }
     shown = shown.and_then(|()| show(&format!("{}\n", welcome.ready_line(&running))));
-    if let Err(fault) = shown {
-        tracing::warn!("standard output: {fault}; it serves all the same");
+    if let Err(error) = shown {
+        tracing::warn!("standard output: {error}; it serves all the same");
     }
     notify(&[NotifyState::Ready]);
 
@@ -158,9 +158,9 @@ fn tell_renewal(renewed: Result<bool, server::Error>) {
     match renewed {
         Ok(true) => tracing::info!("the server's certificate was renewed"),
         Ok(false) => {}
-        Err(fault) => tracing::error!(
-            "the server's certificate was not renewed: {fault}; remedy: {}",
-            fault.remedy()
+        Err(error) => tracing::error!(
+            "the server's certificate was not renewed: {error}; remedy: {}",
+            error.remedy()
         ),
     }
 }
@@ -171,7 +171,7 @@ async fn sweep_each_minute(running: &Running) {
     loop {
         minute.tick().await;
         match running.renew_if_revoked().await {
-            Err(fault) if fault.is_store_away() => {}
+            Err(error) if error.is_store_away() => {}
             renewed => tell_renewal(renewed),
         }
         match running.sweep().await {
@@ -179,19 +179,19 @@ async fn sweep_each_minute(running: &Running) {
             Ok(Swept { finished, voided }) => tracing::warn!(
                 "{finished} issuances whose request was cut are finished, {voided} voided"
             ),
-            Err(fault) if fault.is_store_away() => {
-                tracing::debug!("open issuances were not ended: {fault}");
+            Err(error) if error.is_store_away() => {
+                tracing::debug!("open issuances were not ended: {error}");
             }
-            Err(fault) => tracing::error!(
-                "open issuances were not ended: {fault}; remedy: {}",
-                fault.remedy()
+            Err(error) => tracing::error!(
+                "open issuances were not ended: {error}; remedy: {}",
+                error.remedy()
             ),
         }
     }
 }
 
 fn notify(state: &[NotifyState<'_>]) {
-    if let Err(fault) = sd_notify::notify(state) {
-        tracing::warn!("telling systemd: {fault}");
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!("telling systemd: {error}");
     }
 }

@@ -38,7 +38,7 @@ impl Served {
     ) -> Result<Vec<T>, Error> {
         let call = ReadStore { part: part.to_owned(), from, limit };
         let page =
-            ask(&self.0, &call).await.map_err(|fault| Error::Unavailable(fault.to_string()))?;
+            ask(&self.0, &call).await.map_err(|error| Error::Unavailable(error.to_string()))?;
         let item = |line: String| {
             let item = from_line(&line).map_err(|why| {
                 Error::Unavailable(format!("the server's answer cannot be read: {why}"))

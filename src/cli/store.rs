@@ -33,9 +33,9 @@ const BUFFER: usize = 1 << 20;
 const EVERY: Duration = Duration::from_secs(2);
 
 impl From<transfer::Error> for Failure {
-    fn from(fault: transfer::Error) -> Self {
+    fn from(error: transfer::Error) -> Self {
         use transfer::Error;
-        let remedy = match &fault {
+        let remedy = match &error {
             Error::Store(store::Error::Conflict(_)) | Error::Foreign(_) => {
                 "the target has to be empty, or what an interrupted run of the same left: name \
                  another, or move the old one away"
@@ -55,7 +55,7 @@ impl From<transfer::Error> for Failure {
                 "let nobody use either store meanwhile, and try again; the source was not changed"
             }
         };
-        Self::new(&fault, remedy)
+        Self::new(&error, remedy)
     }
 }
 
@@ -152,18 +152,18 @@ fn counted(counts: Counts) -> serde_json::Map<String, serde_json::Value> {
     each.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()
 }
 
-/// Prints faults as they come, or collects them for JSON.
+/// Prints errors as they come, or collects them for JSON.
 struct Printer {
     meter: Meter,
     collected: Option<Vec<serde_json::Value>>,
 }
 
 impl Inspector for Printer {
-    fn fault(&mut self, what: &str, why: &str) {
+    fn error(&mut self, what: &str, why: &str) {
         match &mut self.collected {
-            Some(faults) => faults.push(serde_json::json!({ "item": what, "error": why })),
+            Some(errors) => errors.push(serde_json::json!({ "item": what, "error": why })),
             // A reader that is gone still gets the exit code.
-            None => drop(line(&format!("fault: {what}: {why}"))),
+            None => drop(line(&format!("error: {what}: {why}"))),
         }
     }
 
@@ -179,7 +179,7 @@ async fn check(context: &Context) -> Result<(), Failure> {
     let look = async |store: &dyn Source| Ok(check::check_source(store, now, &mut printer).await);
     let found = read(context, now, look).await?;
     let (issued, void, revoked) = (found.issued, found.void, found.revoked);
-    if let Some(faults) = printer.collected {
+    if let Some(errors) = printer.collected {
         let open = |(serial, age): &(Serial, Duration)| serde_json::json!({ "serial": serial.to_string(), "seconds": age.as_secs() });
         let mut value = counted(found.counts);
         let more = serde_json::json!({
@@ -187,8 +187,8 @@ async fn check(context: &Context) -> Result<(), Failure> {
             "void": void,
             "revoked": revoked,
             "open": found.open.iter().map(open).collect::<Vec<_>>(),
-            "errors": faults,
-            "good": found.faults == 0,
+            "errors": errors,
+            "good": found.errors == 0,
         });
         value.extend(more.as_object().cloned().unwrap_or_default());
         json(&value)?;
@@ -200,9 +200,9 @@ async fn check(context: &Context) -> Result<(), Failure> {
             line(&format!("open: {serial}, begun {} ago", humantime::format_duration(*age)))?;
         }
     }
-    if found.faults > 0 {
+    if found.errors > 0 {
         return Err(Failure::new(
-            format!("{} in the store", types::counted(found.faults, "fault")),
+            format!("{} in the store", types::counted(found.errors, "error")),
             "restore the store from your backup, or report them",
         ));
     }
@@ -253,7 +253,7 @@ async fn export(context: &Context, file: Option<&Path>) -> Result<(), Failure> {
             Ok(summary) => {
                 out.get_ref().sync_all().map(|()| summary).map_err(transfer::Error::File)
             }
-            Err(fault) => Err(fault),
+            Err(error) => Err(error),
         };
         if written.is_err() {
             let _ = fs::remove_file(path);

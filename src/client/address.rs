@@ -32,35 +32,35 @@ impl ServerAddress {
 impl FromStr for ServerAddress {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {
-        let fault = |why| Error::Address { seen: text.to_owned(), why };
+        let error = |why| Error::Address { seen: text.to_owned(), why };
         let (rest, default_port) = match text.split_once("://") {
             None => (text, DEFAULT_PORT),
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => (rest, 443),
-            Some(_) => return Err(fault("EST runs over https only")),
+            Some(_) => return Err(error("EST runs over https only")),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#']) {
-            return Err(fault("it has a path; a label is given apart, and the rest is fixed"));
+            return Err(error("it has a path; a label is given apart, and the rest is fixed"));
         }
         if rest.contains('@') {
-            return Err(fault("it holds credentials; they are given apart"));
+            return Err(error("it holds credentials; they are given apart"));
         }
         let (host, port) = if let Some(bracketed) = rest.strip_prefix('[') {
             let (host, after) =
-                bracketed.split_once(']').ok_or_else(|| fault("a bracket is not closed"))?;
+                bracketed.split_once(']').ok_or_else(|| error("a bracket is not closed"))?;
             let port = match after.strip_prefix(':') {
                 Some(port) => Some(port),
                 None if after.is_empty() => None,
-                None => return Err(fault("after an address in brackets comes only :port")),
+                None => return Err(error("after an address in brackets comes only :port")),
             };
             (host, port)
         } else if rest.matches(':').count() > 1 {
-            return Err(fault("an IPv6 address is written in brackets: [::1]:8443"));
+            return Err(error("an IPv6 address is written in brackets: [::1]:8443"));
         } else {
             rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port)))
         };
         if host.is_empty() {
-            return Err(fault("it names no host"));
+            return Err(error("it names no host"));
         }
         let port = match port {
             None => default_port,
@@ -68,7 +68,7 @@ impl FromStr for ServerAddress {
                 .parse()
                 .ok()
                 .filter(|port| *port != 0)
-                .ok_or_else(|| fault("the port is a number from 1 to 65535"))?,
+                .ok_or_else(|| error("the port is a number from 1 to 65535"))?,
         };
         Ok(Self { host: host.to_owned(), port })
     }

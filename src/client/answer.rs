@@ -12,7 +12,7 @@ pub(super) fn certificates(
     response: &Response,
     now: Time,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let der = octets(operation, response, "application/pkcs7-mime", now)?;
+    let der = bytes(operation, response, "application/pkcs7-mime", now)?;
     cms::certificates(&der).map_err(|error| malformed(operation, error.to_string()))
 }
 
@@ -21,7 +21,7 @@ pub(super) fn csrattrs(response: &Response, now: Time) -> Result<Option<Vec<u8>>
     if response.status == 204 {
         return Ok(None);
     }
-    octets(Operation::CsrAttrs, response, "application/csrattrs", now).map(Some)
+    bytes(Operation::CsrAttrs, response, "application/csrattrs", now).map(Some)
 }
 
 fn malformed(operation: Operation, why: String) -> Error {
@@ -29,7 +29,7 @@ fn malformed(operation: Operation, why: String) -> Error {
 }
 
 /// The DER of an answer of status 200 and this type; anything else becomes its error.
-fn octets(
+fn bytes(
     operation: Operation,
     response: &Response,
     wanted: &str,
@@ -42,7 +42,7 @@ fn octets(
         return Err(malformed(operation, format!("its content type is \"{seen}\", not {wanted}")));
     }
     body::decode(&response.body)
-        .map(|octets| octets.to_vec())
+        .map(|bytes| bytes.to_vec())
         .map_err(|why| malformed(operation, why))
 }
 

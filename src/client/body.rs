@@ -44,12 +44,12 @@ pub(super) fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
         return Ok(Zeroizing::new(body.to_vec()));
     }
     let mut text = Zeroizing::new(Vec::with_capacity(body.len()));
-    for line in body.split(|octet| *octet == b'\n') {
+    for line in body.split(|byte| *byte == b'\n') {
         if !line.starts_with(b"-----") {
-            text.extend(line.iter().filter(|octet| !octet.is_ascii_whitespace() && **octet != 0));
+            text.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != 0));
         }
     }
-    LENIENT.decode(&*text).map(Zeroizing::new).map_err(|fault| format!("it is not base64: {fault}"))
+    LENIENT.decode(&*text).map(Zeroizing::new).map_err(|error| format!("it is not base64: {error}"))
 }
 
 #[cfg(test)]

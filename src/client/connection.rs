@@ -1,11 +1,11 @@
 //! One TLS connection to an EST server, and requests over it.
 
 use crate::binding::{End, Recorded, Witness};
-use crate::client::error::{TlsFault, tls_fault};
+use crate::client::error::{TlsError, tls_error};
 use crate::client::password::Password;
 use crate::client::tolerant::Tolerant;
 use crate::client::trust::{Criteria, ServerChain};
-use crate::client::{Error, MadeKey, ServerAddress, Timeouts, answer, body, keygen};
+use crate::client::{Error, GeneratedKey, ServerAddress, Timeouts, answer, body, keygen};
 use crate::clock::Clock;
 use crate::digest::Target;
 use crate::pki::keygen::Decryption;
@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// The longest answer that is read, in octets.
+/// The longest answer that is read, in bytes.
 pub const MAX_ANSWER: usize = 1024 * 1024;
 
 /// An HTTP answer.
@@ -74,7 +74,7 @@ pub struct Connection {
     version: Option<ProtocolVersion>,
     binding: Binding,
     /// Why TLS broke after the handshake, such as a client certificate refused in TLS 1.3.
-    fault: Arc<Mutex<Option<TlsFault>>>,
+    error: Arc<Mutex<Option<TlsError>>>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -114,9 +114,9 @@ impl Connection {
             connector.connect(name, Recorded::new(stream, End::Client)),
         )
         .await?
-        .map_err(|error| match tls_fault(&error) {
-            Some(fault) => Error::Tls(fault),
-            None => Error::Tls(TlsFault::Broken(error.to_string())),
+        .map_err(|error| match tls_error(&error) {
+            Some(error) => Error::Tls(error),
+            None => Error::Tls(TlsError::Broken(error.to_string())),
         })?;
         let (recorded, session) = stream.get_mut();
         let binding = witness.binding(recorded, session);
@@ -128,14 +128,14 @@ impl Connection {
             .handshake(TokioIo::new(Tolerant(stream)))
             .await
             .map_err(|error| Error::Http(error.to_string()))?;
-        let fault = Arc::new(Mutex::new(None));
-        let slot = Arc::clone(&fault);
+        let error = Arc::new(Mutex::new(None));
+        let slot = Arc::clone(&error);
         tokio::spawn(async move {
             if let Err(error) = driver.await {
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = tls_fault(&error);
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = tls_error(&error);
             }
         });
-        Ok(Self { sender, peer, certificates, version, binding, fault })
+        Ok(Self { sender, peer, certificates, version, binding, error })
     }
 
     /// The chain that the server showed, its own certificate first.
@@ -184,10 +184,10 @@ impl Connection {
     ) -> Result<Response, Error> {
         let mut fields = HeaderMap::new();
         for (name, value) in headers {
-            let fault = || Error::Http(format!("{name}: {value:?} is no header field"));
+            let error = || Error::Http(format!("{name}: {value:?} is no header field"));
             fields.append(
-                HeaderName::try_from(*name).map_err(|_| fault())?,
-                HeaderValue::from_str(value).map_err(|_| fault())?,
+                HeaderName::try_from(*name).map_err(|_| error())?,
+                HeaderValue::from_str(value).map_err(|_| error())?,
             );
         }
         self.send(method, path, fields, body.into()).await
@@ -236,9 +236,9 @@ impl Connection {
     }
 
     fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Error {
-        let kept = || self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match tls_fault(error).or_else(kept) {
-            Some(fault) => Error::Tls(fault),
+        let kept = || self.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match tls_error(error).or_else(kept) {
+            Some(error) => Error::Tls(error),
             None => {
                 let mut text = error.to_string();
                 if let Some(cause) = error.source() {
@@ -366,11 +366,11 @@ impl Connection {
         &mut self,
         csr: &[u8],
         decryption: Option<Decryption<'_>>,
-    ) -> Result<MadeKey, Error> {
+    ) -> Result<GeneratedKey, Error> {
         let operation = Operation::ServerKeyGen;
         let response = self.post_csr(operation, csr, "multipart/mixed").await?;
         let chain = self.server_certificates();
-        keygen::made_key(&response, decryption, &chain, self.peer.clock.now())
+        keygen::generated_key(&response, decryption, &chain, self.peer.clock.now())
     }
 
     async fn post_csr(

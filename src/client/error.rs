@@ -45,7 +45,7 @@ pub enum Error {
     },
     /// The TLS connection failed.
     #[error("TLS: {0}")]
-    Tls(TlsFault),
+    Tls(TlsError),
     /// No certificate in the server's answer has the fingerprint given.
     #[error(
         "no CA certificate of the server has the fingerprint given; it sent: {}",
@@ -59,7 +59,7 @@ pub enum Error {
     #[error("the HTTP exchange failed: {0}")]
     Http(String),
     /// The answer is longer than the limit.
-    #[error("the answer is longer than {limit} octets")]
+    #[error("the answer is longer than {limit} bytes")]
     TooLong {
         /// The limit.
         limit: usize,
@@ -138,7 +138,7 @@ fn request(id: Option<&String>) -> String {
 /// Why TLS failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TlsFault {
+pub enum TlsError {
     /// The chain leads to none of the anchors.
     #[error("the server's certificate was not issued under the anchors given")]
     UnknownIssuer,
@@ -183,11 +183,11 @@ fn at(time: Option<Time>) -> String {
     time.map_or_else(String::new, |time| format!(" ({time})"))
 }
 
-impl From<&rustls::Error> for TlsFault {
+impl From<&rustls::Error> for TlsError {
     fn from(error: &rustls::Error) -> Self {
         let time = |moment: &rustls::pki_types::UnixTime| Some(Time::from_unix(moment.as_secs()));
         match error {
-            rustls::Error::InvalidCertificate(fault) => match fault {
+            rustls::Error::InvalidCertificate(error) => match error {
                 CertificateError::UnknownIssuer => Self::UnknownIssuer,
                 CertificateError::Expired => Self::Expired { not_after: None },
                 CertificateError::ExpiredContext { not_after, .. } => {
@@ -232,8 +232,8 @@ impl From<&rustls::Error> for TlsFault {
 }
 
 /// Why a certificate cannot be used, in plain words.
-pub(super) fn why_unusable(fault: &CertificateError) -> String {
-    match fault {
+pub(super) fn why_unusable(error: &CertificateError) -> String {
+    match error {
         CertificateError::BadEncoding => "it is not a certificate in DER".to_owned(),
         CertificateError::UnhandledCriticalExtension => {
             "it has a critical extension that est does not know".to_owned()
@@ -272,16 +272,16 @@ fn plain_name(shown: &str) -> String {
 }
 
 /// Finds the TLS error among the causes of another.
-pub(super) fn tls_fault(error: &(dyn StdError + 'static)) -> Option<TlsFault> {
+pub(super) fn tls_error(error: &(dyn StdError + 'static)) -> Option<TlsError> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(fault) = error.downcast_ref::<rustls::Error>() {
-            return Some(fault.into());
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(error.into());
         }
         if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             // Its source() would pass over the inner error itself.
-            if let Some(fault) = inner.downcast_ref::<rustls::Error>() {
-                return Some(fault.into());
+            if let Some(error) = inner.downcast_ref::<rustls::Error>() {
+                return Some(error.into());
             }
         }
         cause = error.source();
@@ -300,24 +300,24 @@ impl Error {
                 "check that the server runs, and the address, the port and the network"
             }
             Self::Timeout { .. } => "try again later; a repeat with the same key is safe",
-            Self::Tls(fault) => match fault {
-                TlsFault::UnknownIssuer => {
+            Self::Tls(error) => match error {
+                TlsError::UnknownIssuer => {
                     "fetch the right anchors with \"est cacerts --fingerprint HEX\", the \
                      fingerprint taken from the server's operator"
                 }
-                TlsFault::Expired { .. } | TlsFault::NotYetValid { .. } => {
+                TlsError::Expired { .. } | TlsError::NotYetValid { .. } => {
                     "check the clock of this device; if it is right, tell the server's operator"
                 }
-                TlsFault::NameMismatch { .. } => {
+                TlsError::NameMismatch { .. } => {
                     "connect by one of these names; or have the server's operator add this one to \
                      [server.certificate] names in est.toml and restart the server"
                 }
-                TlsFault::RefusedByServer(_) => {
+                TlsError::RefusedByServer(_) => {
                     "check the certificate and the version of TLS that this device uses"
                 }
-                TlsFault::Broken(_) => "try again later; check that this is the port of the server",
-                TlsFault::NotTls => "check the port",
-                TlsFault::Purpose | TlsFault::Other(_) => "tell the server's operator",
+                TlsError::Broken(_) => "try again later; check that this is the port of the server",
+                TlsError::NotTls => "check the port",
+                TlsError::Purpose | TlsError::Other(_) => "tell the server's operator",
             },
             Self::Fingerprint { .. } => {
                 "compare with the server's operator; if the fingerprint given is right, this is \
@@ -359,7 +359,7 @@ impl Error {
             | Self::Timeout { .. }
             | Self::Http(_)
             | Self::Challenged
-            | Self::Tls(TlsFault::Broken(_)) => Some(None),
+            | Self::Tls(TlsError::Broken(_)) => Some(None),
             _ => None,
         }
     }
@@ -381,7 +381,7 @@ impl Error {
             Self::Address { .. } | Self::Config { .. } => "arguments",
             Self::Connect { .. } => "unreachable",
             Self::Timeout { .. } => "timeout",
-            Self::Tls(TlsFault::Broken(_)) | Self::Http(_) | Self::Challenged => "broken",
+            Self::Tls(TlsError::Broken(_)) | Self::Http(_) | Self::Challenged => "broken",
             Self::Tls(_) => "tls",
             Self::Fingerprint { .. } => "fingerprint",
             Self::TooLong { .. } | Self::Malformed { .. } => "malformed",
@@ -394,14 +394,14 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::{Error as TlsError, OtherError};
+    use rustls::OtherError;
     use std::sync::Arc;
 
     /// First-user findings 16 and 26: no text of a library's `Debug` reaches a person.
     #[test]
     fn errors_of_certificates_are_told_in_words() {
         let other = |name: &'static str| {
-            TlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
                 io::Error::other(name),
             ))))
         };
@@ -410,16 +410,16 @@ mod tests {
             (other("CaUsedAsEndEntity"), "certificate of a CA"),
             (other("PathLenConstraintViolated"), "path len constraint violated"),
             (
-                TlsError::InvalidCertificate(CertificateError::BadEncoding),
+                rustls::Error::InvalidCertificate(CertificateError::BadEncoding),
                 "not a certificate in DER",
             ),
-            (TlsError::InvalidCertificate(CertificateError::Revoked), "it is revoked"),
+            (rustls::Error::InvalidCertificate(CertificateError::Revoked), "it is revoked"),
             (
-                TlsError::AlertReceived(AlertDescription::InsufficientSecurity),
+                rustls::Error::AlertReceived(AlertDescription::InsufficientSecurity),
                 "insufficient security",
             ),
         ] {
-            let text = Error::Tls(TlsFault::from(&error)).to_string();
+            let text = Error::Tls(TlsError::from(&error)).to_string();
             assert!(text.contains(expected), "{text}");
             assert!(!text.contains("Other(") && !text.contains("Error"), "{text}");
         }
@@ -427,11 +427,11 @@ mod tests {
 
     #[test]
     fn a_wrong_name_is_answered_with_the_names_that_are_right() {
-        let fault = CertificateError::NotValidForNameContext {
+        let error = CertificateError::NotValidForNameContext {
             expected: rustls::pki_types::ServerName::try_from("gateway.example").unwrap(),
             presented: vec!["DnsName(\"localhost\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()],
         };
-        let error = Error::Tls(TlsFault::from(&TlsError::InvalidCertificate(fault)));
+        let error = Error::Tls(TlsError::from(&rustls::Error::InvalidCertificate(error)));
         let expected =
             "the server's certificate is not for gateway.example but for localhost, 10.0.0.1";
         assert_eq!(error.to_string(), format!("TLS: {expected}"));

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 /// A key that the server made, and the certificate for it.
 #[derive(Debug)]
-pub struct MadeKey {
+pub struct GeneratedKey {
     /// The certificate, DER.
     pub certificate: Vec<u8>,
     /// Its key.
@@ -18,12 +18,12 @@ pub struct MadeKey {
 
 /// Takes key and certificate out of an answer. `chain` is what the server showed in TLS, leaf first:
 /// a signed key has to be signed by one of them. With `decryption` a clear key is refused.
-pub(super) fn made_key(
+pub(super) fn generated_key(
     response: &Response,
     decryption: Option<Decryption<'_>>,
     chain: &[Vec<u8>],
     now: Time,
-) -> Result<MadeKey, Error> {
+) -> Result<GeneratedKey, Error> {
     let malformed =
         |why: String| Error::Malformed { operation: Operation::ServerKeyGen.as_str(), why };
     answer::check_status(response, now)?;
@@ -45,7 +45,7 @@ pub(super) fn made_key(
         }
     };
     let key = decoded(key).map_err(malformed)?;
-    let refused = |fault: keygen::SealError| malformed(fault.to_string());
+    let refused = |error: keygen::SealError| malformed(error.to_string());
     let key = match (kind, decryption) {
         (Kind::Encrypted, Some(decryption)) => {
             let signed = keygen::decrypt(&key, decryption).map_err(refused)?;
@@ -54,7 +54,7 @@ pub(super) fn made_key(
             keygen::key_of_package(&package).map_err(refused)?
         }
         (Kind::Clear, None) => {
-            PrivateKey::from_pkcs8_der(&key).map_err(|fault| malformed(fault.to_string()))?
+            PrivateKey::from_pkcs8_der(&key).map_err(|error| malformed(error.to_string()))?
         }
         (Kind::Encrypted, None) => {
             return Err(malformed("the key is encrypted, and that was not asked for".to_owned()));
@@ -64,13 +64,13 @@ pub(super) fn made_key(
         }
     };
     let certificates = decoded(certificate)
-        .and_then(|der| cms::certificates(&der).map_err(|fault| fault.to_string()))
+        .and_then(|der| cms::certificates(&der).map_err(|error| error.to_string()))
         .map_err(malformed)?;
-    let spki = key.public_key_spki_der().map_err(|fault| malformed(fault.to_string()))?;
+    let spki = key.public_key_spki_der().map_err(|error| malformed(error.to_string()))?;
     let certificate = answer::for_key(certificates, &spki).ok_or_else(|| {
         malformed("it holds no certificate that is for the key that came with it".to_owned())
     })?;
-    Ok(MadeKey { certificate, key })
+    Ok(GeneratedKey { certificate, key })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,9 +30,9 @@ pub(crate) mod tests;
 pub use address::{DEFAULT_PORT, ServerAddress};
 pub use config::{Account, ClientConfig, Identity, PasswordScheme, Timeouts, TlsVersions};
 pub use connection::{Connection, MAX_ANSWER, Response};
-pub use error::{Error, Refusal, TlsFault};
+pub use error::{Error, Refusal, TlsError};
 pub use hyper::HeaderMap;
-pub use keygen::MadeKey;
+pub use keygen::GeneratedKey;
 pub use pem::{certificates_from_pem, certificates_to_pem, request_from_file};
 pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
@@ -387,20 +387,20 @@ fn describe(certificate: &[u8]) -> String {
 }
 
 fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
-    let fault = |why: String| Error::Config { what: "the certificate and key of the device", why };
+    let error = |why: String| Error::Config { what: "the certificate and key of the device", why };
     let Some(certificate) = identity.chain.first() else {
-        return Err(fault("there is no certificate".to_owned()));
+        return Err(error("there is no certificate".to_owned()));
     };
     // Not by rustls, which parses version 3 only; a certificate that was issued may be of version 1.
-    let fields = CertificateFields::parse(certificate).map_err(|error| fault(error.to_string()))?;
-    let spki = identity.key.public_key_spki_der().map_err(|error| fault(error.to_string()))?;
+    let fields = CertificateFields::parse(certificate).map_err(|cause| error(cause.to_string()))?;
+    let spki = identity.key.public_key_spki_der().map_err(|cause| error(cause.to_string()))?;
     if fields.public_key_spki != spki {
-        return Err(fault("the certificate is not for this key".to_owned()));
+        return Err(error("the certificate is not for this key".to_owned()));
     }
     let chain = identity.chain.iter().map(|each| CertificateDer::from(each.clone())).collect();
-    let key = identity.key.to_pkcs8_der().map_err(|error| fault(error.to_string()))?;
+    let key = identity.key.to_pkcs8_der().map_err(|cause| error(cause.to_string()))?;
     // Borrowed, so that the serialized key is overwritten when this returns.
     let key = aws_lc_rs::sign::any_supported_type(&PrivateKeyDer::Pkcs8(key.as_slice().into()))
-        .map_err(|error| fault(error.to_string()))?;
+        .map_err(|cause| error(cause.to_string()))?;
     Ok(Arc::new(CertifiedKey::new(chain, key)))
 }

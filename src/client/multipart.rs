@@ -81,7 +81,7 @@ fn boundary(content_type: &str) -> Result<String, String> {
         return Err("it is not multipart/mixed".to_owned());
     }
     let boundary = parameter(content_type, "boundary").unwrap_or_default();
-    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&octet);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     if boundary.is_empty()
         || boundary.len() > 70
         || boundary.ends_with(' ')
@@ -100,46 +100,46 @@ enum Delimiter {
 
 /// Where the next delimiter begins (its CRLF belongs to it), where what follows it begins, and which
 /// kind it is. `first`: the delimiter may stand at the very beginning, without a CRLF.
-fn delimiter(octets: &[u8], dashed: &[u8], first: bool) -> Option<(usize, usize, Delimiter)> {
+fn delimiter(bytes: &[u8], dashed: &[u8], first: bool) -> Option<(usize, usize, Delimiter)> {
     let mut from = 0;
     loop {
-        let at = from + find(octets.get(from..)?, dashed)?;
-        let before = octets.get(..at)?;
+        let at = from + find(bytes.get(from..)?, dashed)?;
+        let before = bytes.get(..at)?;
         let start = if before.ends_with(b"\r\n") {
             Some(at - 2)
         } else {
             // A part without header and content ends where it begins: its CRLF is the last one's.
             (at == 0).then_some(0).filter(|_| first)
         };
-        let after = octets.get(at + dashed.len()..)?;
+        let after = bytes.get(at + dashed.len()..)?;
         let (kind, tail) = match after.strip_prefix(b"--") {
             Some(tail) => (Delimiter::Close, tail),
             None => (Delimiter::Next, after),
         };
-        let padding = tail.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+        let padding = tail.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         let line = tail.get(padding..)?;
         let whole = line.starts_with(b"\r\n") || (kind == Delimiter::Close && line.is_empty());
         if let (Some(start), true) = (start, whole) {
-            let end = octets.len() - line.len() + line.len().min(2);
+            let end = bytes.len() - line.len() + line.len().min(2);
             return Some((start, end, kind));
         }
         from = at + 1;
     }
 }
 
-fn find(octets: &[u8], wanted: &[u8]) -> Option<usize> {
-    octets.windows(wanted.len()).position(|part| part == wanted)
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|part| part == wanted)
 }
 
-fn part(octets: &[u8]) -> Result<Part<'_>, String> {
+fn part(bytes: &[u8]) -> Result<Part<'_>, String> {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let parsed = httparse::parse_headers(octets, &mut fields)
-        .map_err(|fault| format!("a part's header: {fault}"))?;
+    let parsed = httparse::parse_headers(bytes, &mut fields)
+        .map_err(|error| format!("a part's header: {error}"))?;
     let httparse::Status::Complete((length, fields)) = parsed else {
         return Err("a part's header has no end".to_owned());
     };
-    let (head, content) = octets.split_at_checked(length).unwrap_or_default();
-    if head.split(|octet| *octet == b'\n').any(|line| !line.is_empty() && !line.ends_with(b"\r")) {
+    let (head, content) = bytes.split_at_checked(length).unwrap_or_default();
+    if head.split(|byte| *byte == b'\n').any(|line| !line.is_empty() && !line.ends_with(b"\r")) {
         return Err("a line of a part's header does not end with CRLF".to_owned());
     }
     let only = |name: &str| {

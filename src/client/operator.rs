@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use std::{io, path::Path};
 use tokio::net::UnixStream;
 
-/// Octets of an answer at most: a page of a thousand certificates is far smaller.
+/// Bytes of an answer at most: a page of a thousand certificates is far smaller.
 const LARGEST: usize = 16 << 20;
 
 /// Why there is no answer.
@@ -42,28 +42,28 @@ pub async fn ask<C: Call>(socket: &Path, call: &C) -> Result<C::Answer, Error> {
 /// # Errors
 /// [`Error`].
 pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A, Error> {
-    let broken = |fault: &dyn std::fmt::Display| Error::Broken(fault.to_string());
+    let broken = |error: &dyn std::fmt::Display| Error::Broken(error.to_string());
     let stream = UnixStream::connect(socket).await.map_err(Error::NoServer)?;
     let (mut sender, connection) =
-        http1::handshake(TokioIo::new(stream)).await.map_err(|fault| broken(&fault))?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let talking = tokio::spawn(connection);
     let request = hyper::Request::builder()
         .method(call.method.as_str())
         .uri(call.target)
         .header(HOST, "estd")
         .body(Full::new(Bytes::from(call.body)))
-        .map_err(|fault| broken(&fault))?;
-    let answer = sender.send_request(request).await.map_err(|fault| broken(&fault))?;
+        .map_err(|error| broken(&error))?;
+    let answer = sender.send_request(request).await.map_err(|error| broken(&error))?;
     let status = answer.status();
-    let octets = Limited::new(answer.into_body(), LARGEST)
+    let bytes = Limited::new(answer.into_body(), LARGEST)
         .collect()
         .await
-        .map_err(|fault| broken(&fault))?
+        .map_err(|error| broken(&error))?
         .to_bytes();
     talking.abort();
     if status.is_success() {
-        serde_json::from_slice(&octets).map_err(|fault| broken(&fault))
+        serde_json::from_slice(&bytes).map_err(|error| broken(&error))
     } else {
-        Err(Error::Refused(serde_json::from_slice(&octets).map_err(|fault| broken(&fault))?))
+        Err(Error::Refused(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
     }
 }

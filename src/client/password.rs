@@ -28,13 +28,13 @@ enum Scheme {
 
 impl Password {
     pub(super) fn new(account: Option<Account>, wanted: PasswordScheme) -> Result<Self, Error> {
-        let fault = |why: &str| Err(Error::Config { what: "the account", why: why.to_owned() });
+        let error = |why: &str| Err(Error::Config { what: "the account", why: why.to_owned() });
         if let Some(account) = &account {
             if account.name.contains(':') {
-                return fault("its name holds a colon (RFC 7617 §2)");
+                return error("its name holds a colon (RFC 7617 §2)");
             }
             if account.name.chars().chain(account.password.chars()).any(char::is_control) {
-                return fault("name or password holds control characters (RFC 7617 §2)");
+                return error("name or password holds control characters (RFC 7617 §2)");
             }
         }
         let known = (wanted == PasswordScheme::Basic).then_some(Scheme::Basic);

@@ -9,13 +9,13 @@ use rustls::pki_types::pem::PemObject;
 /// # Errors
 /// [`Error::Config`] if there is none, or a block is damaged.
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let fault = |why: String| Error::Config { what: "the file of certificates", why };
+    let error = |why: String| Error::Config { what: "the file of certificates", why };
     let certificates = CertificateDer::pem_slice_iter(pem)
         .map(|certificate| certificate.map(|certificate| certificate.to_vec()))
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| fault(error.to_string()))?;
+        .map_err(|cause| error(cause.to_string()))?;
     if certificates.is_empty() {
-        return Err(fault("it holds no certificate in PEM form".to_owned()));
+        return Err(error("it holds no certificate in PEM form".to_owned()));
     }
     Ok(certificates)
 }
@@ -35,12 +35,12 @@ pub fn certificates_to_pem<'a>(certificates: impl IntoIterator<Item = &'a [u8]>)
 ///
 /// # Errors
 /// Text that says what is wrong.
-pub fn request_from_file(octets: &[u8]) -> Result<Vec<u8>, String> {
-    if octets.first() == Some(&0x30) {
-        return Ok(octets.to_vec());
+pub fn request_from_file(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    if bytes.first() == Some(&0x30) {
+        return Ok(bytes.to_vec());
     }
-    let (label, der) = der::pem::decode_vec(octets)
-        .map_err(|fault| format!("it is neither DER nor PEM: {fault}"))?;
+    let (label, der) = der::pem::decode_vec(bytes)
+        .map_err(|error| format!("it is neither DER nor PEM: {error}"))?;
     if !label.ends_with("CERTIFICATE REQUEST") {
         return Err(format!("it holds a {label}, not a CERTIFICATE REQUEST"));
     }

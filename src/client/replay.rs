@@ -126,8 +126,8 @@ async fn answer(
         () if post && path.contains("/wait/") => "202",
         () => operation,
     };
-    let octets = std::fs::read(answers.join(format!("{file}.http"))).ok()?;
-    stream.write_all(&octets).await.ok()?;
+    let bytes = std::fs::read(answers.join(format!("{file}.http"))).ok()?;
+    stream.write_all(&bytes).await.ok()?;
     stream.flush().await.ok()?;
     if file == "202" && answers.ends_with("libest") {
         // Neither a length nor an end.
@@ -138,9 +138,9 @@ async fn answer(
 }
 
 async fn request(stream: &mut TlsStream<TcpStream>) -> Option<(String, String)> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     loop {
-        let text = String::from_utf8(octets.clone()).ok()?;
+        let text = String::from_utf8(bytes.clone()).ok()?;
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| {
                 let (name, value) = line.split_once(": ")?;
@@ -152,7 +152,7 @@ async fn request(stream: &mut TlsStream<TcpStream>) -> Option<(String, String)> 
         }
         let mut buffer = [0; 4096];
         let length = stream.read(&mut buffer).await.ok().filter(|length| *length > 0)?;
-        octets.extend_from_slice(&buffer[..length]);
+        bytes.extend_from_slice(&buffer[..length]);
     }
 }
 
@@ -218,8 +218,8 @@ mod tests {
                 let mut connection = client.connect().await.unwrap();
                 let made = connection.server_key_gen(&csr, None).await;
                 let made = made.unwrap_or_else(|error| panic!("{name}: {error}"));
-                let made_key = made.key.public_key_spki_der().unwrap();
-                assert_eq!(spki(&made.certificate), made_key, "{name}");
+                let generated_key = made.key.public_key_spki_der().unwrap();
+                assert_eq!(spki(&made.certificate), generated_key, "{name}");
             }
 
             config.account = None;

@@ -250,7 +250,7 @@ async fn answer(
         "endless" => hyper::Response::new(Full::new(vec![b'A'; MAX_ANSWER + 1].into())),
         _ => {
             let text: Vec<u8> =
-                body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+                body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
             let csr = STANDARD.decode(text).unwrap();
             let ca = if matches!(label, "factory" | "both") { "factory" } else { "issuing" };
             let pem = openssl(
@@ -337,7 +337,7 @@ async fn a_stranger_who_replays_the_ca_certificates_is_refused() {
     for error in
         [client.cacerts().await.unwrap_err(), client.simple_enroll(&csr()).await.unwrap_err()]
     {
-        assert!(matches!(error, Error::Tls(TlsFault::UnknownIssuer)), "{error}");
+        assert!(matches!(error, Error::Tls(TlsError::UnknownIssuer)), "{error}");
     }
     let asked = ("/.well-known/est/cacerts".to_owned(), false, false);
     assert_eq!(stranger.seen(), [asked.clone(), asked]);
@@ -349,7 +349,7 @@ async fn says_why_the_server_is_not_trusted() {
     let other = CannedServer::start();
     let unknown = server.client(Trust::Anchors(vec![other.der("root")])).cacerts().await;
     // Both roots have the same name, as after a server was set up anew.
-    assert!(matches!(unknown.unwrap_err(), Error::Tls(TlsFault::UnknownIssuer)));
+    assert!(matches!(unknown.unwrap_err(), Error::Tls(TlsError::UnknownIssuer)));
     assert_eq!(server.seen(), [], "nothing was said");
 
     let anchors = Trust::Anchors(vec![server.der("issuing"), server.der("root")]);
@@ -357,7 +357,7 @@ async fn says_why_the_server_is_not_trusted() {
     by_address.server = format!("127.0.0.1:{}", server.port).parse().unwrap();
     let error = Client::new(by_address.clone()).unwrap().cacerts().await.unwrap_err();
     assert!(
-        matches!(&error, Error::Tls(TlsFault::NameMismatch { expected, .. }) if expected == "127.0.0.1"),
+        matches!(&error, Error::Tls(TlsError::NameMismatch { expected, .. }) if expected == "127.0.0.1"),
         "{error}"
     );
     by_address.accept_cmc_ra = true;
@@ -366,7 +366,7 @@ async fn says_why_the_server_is_not_trusted() {
     let mut late = server.config(anchors);
     late.clock = Arc::new(crate::clock::SetClock::new(crate::types::Time::MAX));
     let error = Client::new(late).unwrap().cacerts().await.unwrap_err();
-    assert!(matches!(error, Error::Tls(TlsFault::Expired { not_after: Some(_) })), "{error}");
+    assert!(matches!(error, Error::Tls(TlsError::Expired { not_after: Some(_) })), "{error}");
     assert!(error.remedy().unwrap().contains("clock"));
 }
 

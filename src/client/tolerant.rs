@@ -32,9 +32,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tolerant<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, octets)
+        Pin::new(&mut self.0).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -48,9 +48,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tolerant<S> {
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        octets: &[IoSlice<'_>],
+        bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, octets)
+        Pin::new(&mut self.0).poll_write_vectored(context, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -49,11 +49,11 @@ impl Trust {
 #[must_use]
 pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
-    let mut octets = [0; 32];
-    for (octet, value) in octets.iter_mut().zip(digest.as_ref()) {
-        *octet = *value;
+    let mut bytes = [0; 32];
+    for (byte, value) in bytes.iter_mut().zip(digest.as_ref()) {
+        *byte = *value;
     }
-    octets
+    bytes
 }
 
 /// Reads a SHA-256 fingerprint: 64 hexadecimal digits in either case, with or without colons, and
@@ -62,7 +62,7 @@ pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
 /// # Errors
 /// Text that says what was wrong.
 pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
-    let fault = || {
+    let error = || {
         format!(
             "a fingerprint is 64 hexadecimal digits, the SHA-256 of a certificate; got {text:?}"
         )
@@ -80,23 +80,23 @@ pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
         .chars()
         .filter(|character| !matches!(character, ':' | ' '))
         .map(|character| {
-            character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(fault)
+            character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(error)
         })
         .collect::<Result<_, _>>()?;
-    let octets: Vec<u8> = digits
+    let bytes: Vec<u8> = digits
         .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |octet: u8, digit| octet << 4 | digit))
+        .map(|pair| pair.iter().fold(0, |byte: u8, digit| byte << 4 | digit))
         .collect();
     if digits.len() != 64 {
-        return Err(fault());
+        return Err(error());
     }
-    octets.try_into().map_err(|_| fault())
+    bytes.try_into().map_err(|_| error())
 }
 
-/// Writes a fingerprint as OpenSSL does: capitals, colons between octets.
+/// Writes a fingerprint as OpenSSL does: capitals, colons between bytes.
 #[must_use]
 pub fn show_fingerprint(fingerprint: &[u8; 32]) -> String {
-    fingerprint.iter().map(|octet| format!("{octet:02X}")).collect::<Vec<_>>().join(":")
+    fingerprint.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
 /// Verifies the server against anchors; and the signature in the handshake, always.
@@ -145,7 +145,7 @@ impl Anchors {
             roots.add(CertificateDer::from(anchor.clone())).map_err(|error| Error::Config {
                 what: "a trust anchor",
                 why: match &error {
-                    rustls::Error::InvalidCertificate(fault) => why_unusable(fault),
+                    rustls::Error::InvalidCertificate(error) => why_unusable(error),
                     other => other.to_string(),
                 },
             })?;
@@ -324,8 +324,8 @@ mod tests {
 
     #[test]
     fn reads_fingerprints_as_tools_write_them() {
-        let octets = fingerprint(b"abc");
-        let shown = show_fingerprint(&octets);
+        let bytes = fingerprint(b"abc");
+        let shown = show_fingerprint(&bytes);
         assert!(shown.starts_with("BA:78:16:BF:"));
         for text in [
             shown.clone(),
@@ -333,7 +333,7 @@ mod tests {
             format!("SHA256:{shown}"),
             format!("sha256 Fingerprint={shown}\n"),
         ] {
-            assert_eq!(parse_fingerprint(&text), Ok(octets), "{text}");
+            assert_eq!(parse_fingerprint(&text), Ok(bytes), "{text}");
         }
         for bad in ["", "BA", &shown[2..], "zz", &format!("{shown}:00")] {
             assert!(parse_fingerprint(bad).is_err(), "{bad}");

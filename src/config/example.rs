@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_found_by_the_check() {
         let example = Example { names: vec!["not a name".to_owned()], ..Example::default() };
-        let faults = parse(&example.text(), Path::new("est.toml"), &|_| None).unwrap_err();
-        assert!(faults.to_string().contains("not a name"), "{faults}");
+        let errors = parse(&example.text(), Path::new("est.toml"), &|_| None).unwrap_err();
+        assert!(errors.to_string().contains("not a name"), "{errors}");
     }
 }

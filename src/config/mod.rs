@@ -2,17 +2,17 @@
 //!
 //! [`Settings`] is what the rest of the program sees: checked, complete, relative paths resolved
 //! from the file's folder, durations as [`Duration`]. [`load()`] reads the file section by section,
-//! refuses unknown keys, and reports all faults at once, each with file, key, value and remedy.
+//! refuses unknown keys, and reports all errors at once, each with file, key, value and remedy.
 
 mod changes;
+mod error;
 mod example;
-mod fault;
 mod load;
 mod section;
 mod source;
 
+pub use error::{SettingError, SettingErrors};
 pub use example::Example;
-pub use fault::{Fault, Faults};
 pub use load::{load, load_for, parse};
 pub use source::{PLACES, Source, built_in};
 
@@ -111,7 +111,7 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
-    /// Time for a request's header, from its first octet.
+    /// Time for a request's header, from its first byte.
     pub header_timeout: Duration,
     /// Time for a request's body.
     pub body_timeout: Duration,
@@ -125,7 +125,7 @@ pub struct Server {
     pub max_connections: usize,
     /// Connections at once of one IPv4 address or IPv6 /64; more are closed.
     pub max_connections_per_address: usize,
-    /// Octets of a request's body.
+    /// Bytes of a request's body.
     pub max_body: usize,
     /// How long running requests may take after SIGTERM.
     pub shutdown_grace: Duration,
@@ -175,7 +175,7 @@ pub struct Audit {
 pub enum Terminal {
     /// A readable line for each event.
     Text,
-    /// Nothing but faults.
+    /// Nothing but errors.
     Quiet,
 }
 
@@ -185,7 +185,7 @@ pub enum Terminal {
 pub enum Store {
     /// sled, embedded, in `data/store`.
     Sled {
-        /// Octets of page cache.
+        /// Bytes of page cache.
         cache: u64,
     },
     /// PostgreSQL, for one node or several.

@@ -1,6 +1,6 @@
-//! A section of the file, read key by key. Faults are collected, so that all are told at once.
+//! A section of the file, read key by key. SettingErrors are collected, so that all are told at once.
 
-use super::{Fault, Secrets};
+use super::{Secrets, SettingError};
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -12,10 +12,10 @@ use std::{
 };
 use toml::{Table, Value};
 
-/// Faults so far, and where they are.
+/// SettingErrors so far, and where they are.
 pub(super) struct Report<'a> {
     pub(super) file: &'a Path,
-    pub(super) faults: RefCell<Vec<Fault>>,
+    pub(super) errors: RefCell<Vec<SettingError>>,
     /// Every key that was asked for: a test holds est.toml against it.
     pub(super) known: RefCell<BTreeSet<String>>,
     /// Which secrets are read.
@@ -24,8 +24,8 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn new(file: &'a Path) -> Self {
-        let (faults, known) = (RefCell::default(), RefCell::default());
-        Self { file, faults, known, secrets: Secrets::All }
+        let (errors, known) = (RefCell::default(), RefCell::default());
+        Self { file, errors, known, secrets: Secrets::All }
     }
 
     pub(super) fn tell(
@@ -36,7 +36,7 @@ impl<'a> Report<'a> {
         text: impl Display,
         remedy: impl Display,
     ) {
-        self.faults.borrow_mut().push(Fault {
+        self.errors.borrow_mut().push(SettingError {
             code,
             file: self.file.to_owned(),
             key: key.to_owned(),
@@ -115,11 +115,11 @@ impl<'a> Section<'a> {
             let section = all.section(name);
             match name.parse() {
                 Ok(parsed) => out.push((parsed, section)),
-                Err(fault) => self.report.tell(
+                Err(error) => self.report.tell(
                     "E-CONFIG-VALUE",
                     &format!("[{key}.{name}]"),
                     None,
-                    fault,
+                    error,
                     "choose another name",
                 ),
             }
@@ -145,8 +145,8 @@ impl<'a> Section<'a> {
         match self.string(key).map(str::parse) {
             None => default,
             Some(Ok(value)) => value,
-            Some(Err(fault)) => {
-                self.tell(key, fault, remedy);
+            Some(Err(error)) => {
+                self.tell(key, error, remedy);
                 default
             }
         }
@@ -217,16 +217,16 @@ impl<'a> Section<'a> {
         match humantime::parse_duration(text) {
             Ok(value) if range.contains(&value) => return value,
             Ok(_) => self.tell(key, "out of range", bounds()),
-            Err(fault) => self.tell(
+            Err(error) => self.tell(
                 key,
-                format!("no duration: {fault}"),
+                format!("no duration: {error}"),
                 "write it as \"90d\", \"10m\" or \"30s\"",
             ),
         }
         default
     }
 
-    /// A list of strings; a fault names the entry.
+    /// A list of strings; a error names the entry.
     pub(super) fn strings(&self, key: &str) -> Option<Vec<&str>> {
         let Value::Array(list) = self.value(key)? else {
             self.wrong_type(key, "a list of strings", "[\"...\"]");
@@ -252,7 +252,7 @@ impl<'a> Section<'a> {
         for text in strings {
             match parse(text) {
                 Ok(value) => out.push(value),
-                Err(fault) => self.tell(key, format!("{text:?}: {fault}"), remedy),
+                Err(error) => self.tell(key, format!("{text:?}: {error}"), remedy),
             }
         }
         out
@@ -323,9 +323,9 @@ mod tests {
                 "backdate = \"3m\": it is 3m, not shorter than validity, which is 2m\n  remedy: set backdate to less than 2m, or a longer validity",
             ),
         ] {
-            let faults = parse(&format!("version = 1\n{keys}"), Path::new("est.toml"), &|_| None);
-            let faults = faults.unwrap_err().to_string();
-            assert!(faults.contains(expected), "{faults}");
+            let errors = parse(&format!("version = 1\n{keys}"), Path::new("est.toml"), &|_| None);
+            let errors = errors.unwrap_err().to_string();
+            assert!(errors.contains(expected), "{errors}");
         }
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("est.toml");
@@ -335,8 +335,8 @@ mod tests {
             (folder.path(), "directory", "name the file in that folder"),
             (&folder.path().join("none.toml"), "No such file", "--config FILE"),
         ] {
-            let faults = load(path, &|_| None).unwrap_err().to_string();
-            assert!(faults.contains(text) && faults.contains(remedy), "{faults}");
+            let errors = load(path, &|_| None).unwrap_err().to_string();
+            assert!(errors.contains(text) && errors.contains(remedy), "{errors}");
         }
     }
 }

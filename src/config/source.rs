@@ -1,6 +1,6 @@
 //! Where the configuration is looked for, and what holds without any.
 
-use super::{Faults, Secrets, Settings, load_for, parse};
+use super::{Secrets, SettingErrors, Settings, load_for, parse};
 use std::path::{Path, PathBuf};
 
 /// Where the configuration comes from.
@@ -41,7 +41,7 @@ impl Source {
         &self,
         environment: &dyn Fn(&str) -> Option<String>,
         secrets: Secrets,
-    ) -> Result<Settings, Faults> {
+    ) -> Result<Settings, SettingErrors> {
         match self.find() {
             Some(file) => load_for(&file, environment, secrets),
             None => built_in(environment),
@@ -53,7 +53,7 @@ impl Source {
 ///
 /// # Errors
 /// None: they are tested.
-pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingErrors> {
     let [first, ..] = PLACES;
     let settings = parse(BUILT_IN, Path::new(first), environment)?;
     Ok(Settings { source: Source::BuiltIn, ..settings })

@@ -24,7 +24,8 @@ impl Offer {
         if !rules.csrattrs.offer {
             return Ok(Self::Nothing);
         }
-        let encoding = |fault: der::Error| format!("/csrattrs of {}: {fault}", rules.profile);
+        let encoding =
+            |rejection: der::Error| format!("/csrattrs of {}: {rejection}", rules.profile);
         let mut asked = profile.csrattrs().map_err(encoding)?;
         if rules.linking == Linking::Required {
             // The one that RFC 7030 §3.5 names, and the one of RFC 7894 §4: a CSR may have either.

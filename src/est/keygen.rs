@@ -7,7 +7,7 @@
 
 use super::{Endpoint, Error, Service};
 use crate::{
-    ca::IssuedForMadeKey,
+    ca::IssuedForGeneratedKey,
     pki::{
         Certificate, Csr, PrivateKey, PublicKey,
         keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
@@ -16,7 +16,7 @@ use crate::{
     policy::{DecryptKeys, ServerKeyGen},
     ra::{Authenticated, Rejected},
     store::Issuance,
-    types::{Code, DecryptKey, Fault, KeyKind, Peer, Serial, Time},
+    types::{Code, DecryptKey, KeyKind, Peer, Rejection, Serial, Time},
 };
 use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;
@@ -85,7 +85,7 @@ impl KeyMaker {
         let recipients = keys
             .recipients
             .iter()
-            .map(|der| Certificate::parse(der).map_err(|fault| fault.to_string()))
+            .map(|der| Certificate::parse(der).map_err(|rejection| rejection.to_string()))
             .collect::<Result<_, _>>()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
@@ -106,7 +106,7 @@ impl KeyMaker {
     ) -> Result<Option<Plan>, Error> {
         let Some(protection) = keygen::protection(csr)? else { return Ok(None) };
         let capabilities = csr.attribute(oid::SMIME_CAPABILITIES)?.ok_or_else(|| {
-            Error::Unacceptable(Fault::new(
+            Error::Unacceptable(Rejection::new(
                 Code::KeygenCapabilities,
                 "a CSR that names a key to encrypt to says by SMIMECapabilities which algorithms the client knows (RFC 7030 section 4.4.1)",
                 "no SMIMECapabilities",
@@ -145,7 +145,7 @@ impl KeyMaker {
                 let busy = |_| Error::Busy("RSA keys are being made");
                 let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
                 let making = Arc::clone(&self.making).acquire_owned().await;
-                Some((waiting, making.map_err(|fault| Error::Internal(fault.to_string()))?))
+                Some((waiting, making.map_err(|rejection| Error::Internal(rejection.to_string()))?))
             }
             KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Ed25519 => None,
         };
@@ -156,17 +156,19 @@ impl KeyMaker {
             drop(permits);
             made
         });
-        made.await.map_err(|fault| Error::Internal(fault.to_string()))?.map_err(Error::Internal)
+        made.await
+            .map_err(|rejection| Error::Internal(rejection.to_string()))?
+            .map_err(Error::Internal)
     }
 }
 
 impl Own {
     fn make(&self, kind: KeyKind, plan: Option<&Plan>) -> Result<(PublicKey, KeyPart), String> {
-        let text = |fault: SealError| fault.to_string();
-        let key = PrivateKey::generate(kind).map_err(|fault| fault.to_string())?;
-        let spki = key.public_key_spki_der().map_err(|fault| fault.to_string())?;
-        let public = PublicKey::parse(&spki).map_err(|fault| fault.to_string())?;
-        let pkcs8 = key.to_pkcs8_der().map_err(|fault| fault.to_string())?;
+        let text = |rejection: SealError| rejection.to_string();
+        let key = PrivateKey::generate(kind).map_err(|rejection| rejection.to_string())?;
+        let spki = key.public_key_spki_der().map_err(|rejection| rejection.to_string())?;
+        let public = PublicKey::parse(&spki).map_err(|rejection| rejection.to_string())?;
+        let pkcs8 = key.to_pkcs8_der().map_err(|rejection| rejection.to_string())?;
         let Some(plan) = plan else { return Ok((public, KeyPart::Clear(pkcs8))) };
         let package = keygen::key_package(&pkcs8).map_err(text)?;
         let signer = Signer { key: &self.key, certificate: &self.certificate, chain: &self.chain };
@@ -176,7 +178,7 @@ impl Own {
 }
 
 fn unknown(id: &[u8]) -> Error {
-    Error::Unacceptable(Fault::new(
+    Error::Unacceptable(Rejection::new(
         Code::KeygenUnknownKey,
         "the identifier in the CSR is that of a key registered here, or of the certificate shown in TLS (RFC 7030 sections 4.4.1.1, 4.4.1.2)",
         id.escape_ascii(),
@@ -223,15 +225,16 @@ impl Service {
         let (public, key) = self.key_maker.make(kind, plan).await?;
         order.content = order
             .content
-            .for_made_key(public.clone())
+            .for_generated_key(public.clone())
             .ok_or_else(|| Error::Internal("a key of another kind was made".to_owned()))?;
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let ca = Arc::clone(&endpoint.policy.ca);
-        let issuing = tokio::spawn(async move { ca.issue_for_made_key(order, how, now).await });
-        let IssuedForMadeKey { issuance, repeats } =
-            issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
+        let issuing =
+            tokio::spawn(async move { ca.issue_for_generated_key(order, how, now).await });
+        let IssuedForGeneratedKey { issuance, repeats } =
+            issuing.await.map_err(|rejection| Error::Internal(rejection.to_string()))??;
         let certificate = Certificate::parse(&issuance.certificate)
-            .map_err(|fault| Error::Internal(fault.to_string()))?;
+            .map_err(|rejection| Error::Internal(rejection.to_string()))?;
         if certificate.spki() != public.spki() {
             return Err(Error::Internal("the certificate is not for the key made".to_owned()));
         }
@@ -242,7 +245,7 @@ impl Service {
 /// Whether a key may leave with TLS as its only protection.
 fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
     if policy == ServerKeyGen::Encrypted {
-        return Err(Error::Unacceptable(Fault::new(
+        return Err(Error::Unacceptable(Rejection::new(
             Code::KeygenEncryptionRequired,
             "under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1)",
             "a CSR that names no key to encrypt to",
@@ -251,7 +254,7 @@ fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), 
     }
     let needed = keygen::strength(kind);
     if peer.cipher_bits < needed {
-        return Err(Error::Unacceptable(Fault::new(
+        return Err(Error::Unacceptable(Rejection::new(
             Code::KeygenSession,
             "the session is no less confidential than the key that comes over it (RFC 7030 section 4.4)",
             format!("a session of {} bits for {kind}", peer.cipher_bits),

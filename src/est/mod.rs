@@ -65,7 +65,7 @@ impl Service {
             Ok::<_, String>(Arc::new(Endpoint {
                 cacerts: ca
                     .cacerts(rules.server_root.then_some(server_root))
-                    .map_err(|fault| format!("CA {}: {fault}", rules.ca))?,
+                    .map_err(|rejection| format!("CA {}: {rejection}", rules.ca))?,
                 csrattrs: csrattrs::Offer::new(&profile, rules)?,
                 policy: ra::Policy {
                     label: label.cloned(),

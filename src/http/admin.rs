@@ -69,7 +69,7 @@ async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: Fields<'_>) -> 
     let Fields { captured, query, body } = fields;
     match call::parse::<C>(captured, query, &body) {
         Ok(call) => reply(call.handle(admin, actor).await),
-        Err(fault) => reply::<()>(Err(Error::Invalid { seen: C::PATH.to_owned(), fault })),
+        Err(error) => reply::<()>(Err(Error::Invalid { seen: C::PATH.to_owned(), error })),
     }
 }
 
@@ -91,9 +91,9 @@ where
         let body = if endpoint.method == Method::Post {
             match body::read(body, LIMITS).await {
                 Ok(body) => body,
-                Err(fault) => {
-                    let (seen, fault) = ("the body".to_owned(), fault.to_string());
-                    return reply::<()>(Err(Error::Invalid { seen, fault }));
+                Err(rejection) => {
+                    let (seen, rejection) = ("the body".to_owned(), rejection.to_string());
+                    return reply::<()>(Err(Error::Invalid { seen, error: rejection }));
                 }
             }
         } else {
@@ -111,9 +111,9 @@ where
 fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
     match outcome {
         Ok(value) => json(&value),
-        Err(fault) => {
-            let mut answer = json(&fault.refusal());
-            *answer.status_mut() = error::of_call(&fault);
+        Err(rejection) => {
+            let mut answer = json(&rejection.refusal());
+            *answer.status_mut() = error::of_call(&rejection);
             answer
         }
     }
@@ -136,8 +136,8 @@ fn not_allowed(methods: &str) -> Answer {
 /// Encodes an answer of success.
 fn json(value: &impl Serialize) -> Answer {
     // These types always serialize: strings and numbers in structs.
-    let octets = serde_json::to_vec(value).unwrap_or_default();
-    let mut answer = Response::new(Full::new(Bytes::from(octets)));
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    let mut answer = Response::new(Full::new(Bytes::from(bytes)));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

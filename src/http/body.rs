@@ -1,7 +1,7 @@
 //! The body of a request: bounded in size and time.
 
 use super::Error;
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     HeaderMap,
@@ -13,9 +13,9 @@ use std::time::Duration;
 /// Limits of a body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Octets.
+    /// Bytes.
     pub(super) size: usize,
-    /// From its first to its last octet.
+    /// From its first to its last byte.
     pub(super) time: Duration,
 }
 
@@ -27,7 +27,7 @@ pub(super) fn check_announced(headers: &HeaderMap, limits: Limits) -> Result<(),
         .and_then(|length| length.parse::<u64>().ok());
     match announced {
         Some(length) if length > limits.size as u64 => {
-            Err(too_large(limits, &format!("{length} octets")))
+            Err(too_large(limits, &format!("{length} bytes")))
         }
         _ => Ok(()),
     }
@@ -42,14 +42,14 @@ where
     let reading = Limited::new(body, limits.size).collect();
     match tokio::time::timeout(limits.time, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => Err(too_large(limits, "more")),
-        Ok(Err(fault)) => Err(Error::Header(Fault::new(
+        Ok(Err(rejection)) if rejection.is::<LengthLimitError>() => Err(too_large(limits, "more")),
+        Ok(Err(rejection)) => Err(Error::Header(Rejection::new(
             Code::HttpBody,
             "the body is complete and framed as its header says (RFC 9112 section 6)",
-            fault,
+            rejection,
             "a whole body",
         ))),
-        Err(_) => Err(Error::TooSlow(Fault::new(
+        Err(_) => Err(Error::TooSlow(Rejection::new(
             Code::HttpBodyTime,
             "the body comes in time",
             format!("no end of it after {} s", limits.time.as_secs()),
@@ -80,10 +80,10 @@ where
 }
 
 fn too_large(limits: Limits, seen: &str) -> Error {
-    Error::TooLarge(Fault::new(
+    Error::TooLarge(Rejection::new(
         Code::HttpBodySize,
         "the body of a request is bounded",
         seen,
-        format!("at most {} octets", limits.size),
+        format!("at most {} bytes", limits.size),
     ))
 }

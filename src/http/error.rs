@@ -6,7 +6,7 @@ use crate::{
     est::{self, Outcome, RETRY},
     pki::cmc::FailInfo,
     ra,
-    types::{Code, Fault},
+    types::{Code, Rejection},
 };
 use hyper::StatusCode;
 
@@ -31,16 +31,16 @@ pub enum Error {
     },
     /// The header is not what HTTP or EST ask for.
     #[error("{0}")]
-    Header(Fault),
+    Header(Rejection),
     /// Wrong Content-Type or Content-Encoding.
     #[error("{0}")]
-    MediaType(Fault),
+    MediaType(Rejection),
     /// The body is too large.
     #[error("{0}")]
-    TooLarge(Fault),
+    TooLarge(Rejection),
     /// The body did not come in time.
     #[error("{0}")]
-    TooSlow(Fault),
+    TooSlow(Rejection),
 }
 
 /// What a client is told.
@@ -61,14 +61,14 @@ impl Error {
     #[deny(clippy::wildcard_enum_match_arm)]
     pub(super) fn told(&self) -> Told {
         match self {
-            Self::Header(fault) => Told::of(StatusCode::BAD_REQUEST, fault),
-            Self::MediaType(fault) => Told::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault),
-            Self::TooLarge(fault) => Told::of(StatusCode::PAYLOAD_TOO_LARGE, fault),
-            Self::TooSlow(fault) => Told::of(StatusCode::REQUEST_TIMEOUT, fault),
+            Self::Header(rejection) => Told::of(StatusCode::BAD_REQUEST, rejection),
+            Self::MediaType(rejection) => Told::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, rejection),
+            Self::TooLarge(rejection) => Told::of(StatusCode::PAYLOAD_TOO_LARGE, rejection),
+            Self::TooSlow(rejection) => Told::of(StatusCode::REQUEST_TIMEOUT, rejection),
             Self::Method { allowed } => Told::plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::HttpMethod,
-                format!("this path does not take this method; would pass: {allowed}"),
+                format!("this path does not take this method; expected: {allowed}"),
             ),
             Self::NotFound => told(&est::Error::UnknownPath),
             Self::Rejected(rejected) => told(&rejected.error),
@@ -76,7 +76,7 @@ impl Error {
         }
     }
 
-    /// Whether a fault of the server, rather than of the request, is the reason.
+    /// Whether a rejection of the server, rather than of the request, is the reason.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.told().status.is_server_error()
@@ -93,24 +93,24 @@ pub(super) fn told(error: &est::Error) -> Told {
         Est::UnknownPath => Told::plain(
             StatusCode::NOT_FOUND,
             code,
-            "no such path; would pass: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
+            "no such path; expected: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
         ),
-        Est::Malformed(fault)
-        | Est::ProofOfPossession(fault)
-        | Est::Unacceptable(fault)
-        | Est::Linking(fault) => Told::of(StatusCode::BAD_REQUEST, fault),
-        Est::Unauthenticated(fault) | Est::Stale(fault) => {
-            Told::of(StatusCode::UNAUTHORIZED, fault)
+        Est::Malformed(rejection)
+        | Est::ProofOfPossession(rejection)
+        | Est::Unacceptable(rejection)
+        | Est::Linking(rejection) => Told::of(StatusCode::BAD_REQUEST, rejection),
+        Est::Unauthenticated(rejection) | Est::Stale(rejection) => {
+            Told::of(StatusCode::UNAUTHORIZED, rejection)
         }
-        Est::TooManyFailures(fault, seconds) => {
-            Told { retry_after: Some(*seconds), ..Told::of(StatusCode::TOO_MANY_REQUESTS, fault) }
+        Est::TooManyFailures(rejection, seconds) => {
+            Told { retry_after: Some(*seconds), ..Told::of(StatusCode::TOO_MANY_REQUESTS, rejection) }
         }
-        Est::CertificateNeeded(fault) | Est::Denied(fault) | Est::IdentityChanged(fault) => {
-            Told::of(StatusCode::FORBIDDEN, fault)
+        Est::CertificateNeeded(rejection) | Est::Denied(rejection) | Est::IdentityChanged(rejection) => {
+            Told::of(StatusCode::FORBIDDEN, rejection)
         }
         // No 401: the device has the right certificate, and would give up.
-        Est::NotYetValid(fault) => {
-            Told { retry_after: Some(300), ..Told::of(StatusCode::SERVICE_UNAVAILABLE, fault) }
+        Est::NotYetValid(rejection) => {
+            Told { retry_after: Some(300), ..Told::of(StatusCode::SERVICE_UNAVAILABLE, rejection) }
         }
         Est::Store(_) => Told::later(code, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
         Est::Signer(_) => Told::later(code, "the CA cannot sign at present; repeat the request later", 30),
@@ -188,9 +188,10 @@ impl Told {
         matches!(self.status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
     }
 
-    fn of(status: StatusCode, fault: &Fault) -> Self {
-        let text = format!("{}; saw {}; would pass: {}", fault.rule, fault.seen, fault.wanted);
-        Self::plain(status, fault.code, text)
+    fn of(status: StatusCode, rejection: &Rejection) -> Self {
+        let text =
+            format!("{}; got {}; expected: {}", rejection.rule, rejection.got, rejection.expected);
+        Self::plain(status, rejection.code, text)
     }
 
     const fn plain(status: StatusCode, code: Code, text: String) -> Self {

@@ -2,7 +2,7 @@
 //!
 //! hyper follows Transfer-Encoding, drops Content-Length and closes the connection afterwards,
 //! as RFC 9112 §6.3 allows. We refuse such a request (R-9112-6.3-a): between us and a proxy that
-//! reads it otherwise, somebody's next request would be part of this one's body. So the octets of
+//! reads it otherwise, somebody's next request would be part of this one's body. So the bytes of
 //! each request's head are looked at on their way to hyper, also of those that are sent without
 //! waiting for an answer: where a body ends is known from its length. After a body in chunks, which
 //! only a parser of chunks could follow, the connection ends.
@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Octets of a request's head that are looked at, and more than hyper is told to accept.
+/// Bytes of a request's head that are looked at, and more than hyper is told to accept.
 const LONGEST_HEAD: usize = 32 << 10;
 
 /// What was seen of the request that is being read. Shared by the stream and the handler, which
@@ -42,34 +42,34 @@ enum Listener {
 
 #[derive(Debug, Default)]
 struct Head {
-    /// Octets that came of a head that is not whole yet, or of what follows the body of the request
+    /// Bytes that came of a head that is not whole yet, or of what follows the body of the request
     /// that is being answered.
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// The head of a request was seen, and the request is not answered yet.
     whole: bool,
     ambiguous: bool,
     challenge: bool,
-    /// Octets of the body that are still to come.
+    /// Bytes of the body that are still to come.
     body: u64,
     /// Where the next head begins cannot be told.
     lost: bool,
 }
 
 impl Head {
-    /// Takes octets as they come. True if they begin a head.
-    fn take(&mut self, octets: &[u8]) -> bool {
+    /// Takes bytes as they come. True if they begin a head.
+    fn take(&mut self, bytes: &[u8]) -> bool {
         if self.lost {
             return false;
         }
-        let of_body = usize::try_from(self.body).unwrap_or(usize::MAX).min(octets.len());
+        let of_body = usize::try_from(self.body).unwrap_or(usize::MAX).min(bytes.len());
         self.body -= of_body as u64;
-        let new = octets.get(of_body..).unwrap_or_default();
+        let new = bytes.get(of_body..).unwrap_or_default();
         if new.is_empty() {
             return false;
         }
-        let begins = self.octets.is_empty() && !self.whole;
-        let room = LONGEST_HEAD.saturating_sub(self.octets.len());
-        self.octets.extend_from_slice(new.get(..room.min(new.len())).unwrap_or_default());
+        let begins = self.bytes.is_empty() && !self.whole;
+        let room = LONGEST_HEAD.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(new.get(..room.min(new.len())).unwrap_or_default());
         self.lost = new.len() > room;
         if !self.whole {
             self.parse();
@@ -81,8 +81,8 @@ impl Head {
         self.challenge = false;
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let mut request = httparse::Request::new(&mut fields);
-        match request.parse(&self.octets) {
-            Ok(httparse::Status::Partial) if self.octets.len() < LONGEST_HEAD => {}
+        match request.parse(&self.bytes) {
+            Ok(httparse::Status::Partial) if self.bytes.len() < LONGEST_HEAD => {}
             Ok(httparse::Status::Complete(end)) => {
                 let field = |name: &str| {
                     request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name))
@@ -95,8 +95,8 @@ impl Head {
                     .and_then(|length| std::str::from_utf8(length.value).ok()?.trim().parse().ok())
                     .unwrap_or(0);
                 self.whole = true;
-                let rest = self.octets.split_off(end);
-                self.octets = Vec::new();
+                let rest = self.bytes.split_off(end);
+                self.bytes = Vec::new();
                 self.take(&rest);
             }
             // hyper will find the same and answer for itself.
@@ -153,7 +153,7 @@ impl Framing {
     pub fn next(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         (head.whole, head.ambiguous) = (false, false);
-        let begun = !head.octets.is_empty();
+        let begun = !head.bytes.is_empty();
         if begun {
             // What was sent without waiting for the answer. The challenge in that is still to go out.
             let challenge = head.challenge;
@@ -164,9 +164,9 @@ impl Framing {
         self.begins(if begun { Phase::Header } else { Phase::Idle });
     }
 
-    fn see(&self, octets: &[u8]) {
+    fn see(&self, bytes: &[u8]) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if head.take(octets) {
+        if head.take(bytes) {
             drop(head);
             self.begins(Phase::Header);
         }
@@ -206,12 +206,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         if self.framing.writes_challenge() {
-            return Pin::new(&mut self.inner).poll_write(cx, &mended(octets));
+            return Pin::new(&mut self.inner).poll_write(cx, &mended(bytes));
         }
-        Pin::new(&mut self.inner).poll_write(cx, octets)
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -245,10 +245,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// The octets with the header names as RFC 9110 spells them; as many as before.
-fn mended(octets: &[u8]) -> Vec<u8> {
+/// The bytes with the header names as RFC 9110 spells them; as many as before.
+fn mended(bytes: &[u8]) -> Vec<u8> {
     const FROM: &[u8] = b"\r\nWww-Authenticate: ";
-    let mut out = octets.to_vec();
+    let mut out = bytes.to_vec();
     let mut from = 0;
     while let Some(at) = out
         .get(from..)
@@ -289,7 +289,7 @@ mod tests {
         let since = seen(&framing);
         assert_eq!(since.0, Phase::Header);
         framing.see(b"ET / HTTP/1.1\r\nContent-Length: 12\r\n");
-        assert_eq!(seen(&framing), since, "from its first octet");
+        assert_eq!(seen(&framing), since, "from its first byte");
         framing.see(b"\r\n");
         framing.begins(Phase::Request);
         framing.see(b"what follows");
@@ -305,8 +305,8 @@ mod tests {
             "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\ncontent-LENGTH: 3\r\n\r\n",
         ] {
             let framing = fresh();
-            for octet in head.as_bytes() {
-                framing.see(&[*octet]);
+            for byte in head.as_bytes() {
+                framing.see(&[*byte]);
             }
             assert!(framing.is_ambiguous(), "{head}");
             framing.see(b"POST / HTTP/1.1\r\n\r\n");
@@ -374,6 +374,6 @@ mod tests {
         for _ in 0..100 {
             framing.see(&[b'x'; 1024]);
         }
-        assert!(framing.head.lock().unwrap().octets.len() <= LONGEST_HEAD);
+        assert!(framing.head.lock().unwrap().bytes.len() <= LONGEST_HEAD);
     }
 }

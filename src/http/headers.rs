@@ -4,7 +4,7 @@ use super::Error;
 use crate::{
     digest::Answer,
     ra::Credentials,
-    types::{Code, Fault},
+    types::{Code, Rejection},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::{
@@ -22,7 +22,7 @@ pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Re
     if count == 1 || (count == 0 && needless) {
         return Ok(());
     }
-    Err(Error::Header(Fault::new(
+    Err(Error::Header(Rejection::new(
         Code::HttpHost,
         "an HTTP/1.1 request has one Host field (RFC 9112 section 3.2)",
         count,
@@ -37,7 +37,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     if let Some(coding) = headers.get(CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return Err(Error::MediaType(Fault::new(
+        return Err(Error::MediaType(Rejection::new(
             Code::HttpContentEncoding,
             "the body has no content coding",
             String::from_utf8_lossy(coding.as_bytes()),
@@ -54,7 +54,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     if essence.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    Err(Error::MediaType(Fault::new(
+    Err(Error::MediaType(Rejection::new(
         Code::HttpContentType,
         "the body is of the type that the operation takes (RFC 7030 section 3.2.4)",
         &seen,
@@ -77,7 +77,7 @@ pub(super) fn check_cmc_request(headers: &HeaderMap) -> Result<(), Error> {
         .collect();
     match named.as_slice() {
         [one] if one.eq_ignore_ascii_case("CMC-request") => Ok(()),
-        _ => Err(Error::MediaType(Fault::new(
+        _ => Err(Error::MediaType(Rejection::new(
             Code::HttpSmimeType,
             "the body is a Full PKI Request, and says so (RFC 7030 section 4.3.1)",
             &seen,
@@ -92,7 +92,7 @@ pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>
     let mut fields = request.headers().get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {
-        return Err(basic_fault("several Authorization fields"));
+        return Err(basic_rejection("several Authorization fields"));
     }
     let Some((scheme, token)) = field.to_str().ok().and_then(|text| text.split_once(' ')) else {
         return Ok(None);
@@ -106,8 +106,8 @@ pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>
     }
 }
 
-fn basic_fault(seen: &str) -> Error {
-    Error::Header(Fault::new(
+fn basic_rejection(seen: &str) -> Error {
+    Error::Header(Rejection::new(
         Code::AuthBasicForm,
         "Basic credentials are base64 of user name, colon, password (RFC 7617 section 2)",
         seen,
@@ -118,12 +118,12 @@ fn basic_fault(seen: &str) -> Error {
 /// HTTP Basic (RFC 7617 §2): split at the first colon, UTF-8, an empty user name allowed. No user
 /// name has control characters (RFC 7617 §2), and no account (admin/mod.rs).
 fn basic(token: &str) -> Result<Credentials, Error> {
-    let octets = STANDARD.decode(token.trim()).map_err(|_| basic_fault("what is no base64"))?;
-    let octets = Zeroizing::new(octets);
-    let text = std::str::from_utf8(&octets).map_err(|_| basic_fault("what is no UTF-8"))?;
-    let (user, password) = text.split_once(':').ok_or_else(|| basic_fault("no colon"))?;
+    let bytes = STANDARD.decode(token.trim()).map_err(|_| basic_rejection("what is no base64"))?;
+    let bytes = Zeroizing::new(bytes);
+    let text = std::str::from_utf8(&bytes).map_err(|_| basic_rejection("what is no UTF-8"))?;
+    let (user, password) = text.split_once(':').ok_or_else(|| basic_rejection("no colon"))?;
     if user.chars().any(char::is_control) {
-        return Err(basic_fault("a control character in the user name"));
+        return Err(basic_rejection("a control character in the user name"));
     }
     Ok(Credentials::Basic { user: user.to_owned(), password: Zeroizing::new(password.to_owned()) })
 }
@@ -131,16 +131,16 @@ fn basic(token: &str) -> Result<Credentials, Error> {
 /// HTTP Digest (RFC 7616 §3.4), for the target of this very request (§3.4.6).
 fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
     const WANTED: &str = "one Authorization field such as curl --digest sends";
-    let answer = Answer::parse(field).map_err(|fault| {
-        Error::Header(Fault::new(
+    let answer = Answer::parse(field).map_err(|rejection| {
+        Error::Header(Rejection::new(
             Code::AuthDigestForm,
             "Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4)",
-            fault,
+            rejection,
             WANTED,
         ))
     })?;
     if !denotes(&answer.uri, request) {
-        return Err(Error::Header(Fault::new(
+        return Err(Error::Header(Rejection::new(
             Code::AuthDigestUri,
             "the uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6)",
             &answer.uri,

@@ -1,4 +1,4 @@
-//! HTTP: from a request's octets to an operation, and back.
+//! HTTP: from a request's bytes to an operation, and back.
 //!
 //! [`est::handle`] is the one way through for every EST request. What hyper leaves to its users
 //! is here: paths, media types, limits, status codes, and the quirks of clients in the field.

@@ -1,6 +1,6 @@
 //! What a connection waits for, and since when.
 //!
-//! Seen here, where octets and requests pass; judged by the server, which ends a connection that
+//! Seen here, where bytes and requests pass; judged by the server, which ends a connection that
 //! waits too long, and when it has no place left, the one that waited longest.
 
 use std::{

@@ -2,7 +2,7 @@
 //!
 //! Bodies always have a length and are never chunked; header names go out in Title-Case (set
 //! where the connection is served); bodies of 401, and of 404 for `/csrattrs`, are empty, because
-//! Bouncy Castle throws on others; the header stays far below the 1,024 octets that strongSwan reads
+//! Bouncy Castle throws on others; the header stays far below the 1,024 bytes that strongSwan reads
 //! at once.
 
 use super::error::{NOTHING, Told};
@@ -106,7 +106,7 @@ pub(super) fn nothing(id: &RequestId) -> Answer {
     answer
 }
 
-/// A refusal: one line of plain text with rule, what was seen, what would pass, and the request
+/// A refusal: one line of plain text with rule, what the server got, what it accepts, and the request
 /// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
 pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Answer {
     let line = format!("{}: {} (request {id})\n", told.code, told.text);

@@ -1,7 +1,7 @@
 //! Signature algorithms: which fits which key, and how the library calls it.
 
 use super::{Error, oid};
-use crate::types::{Code, Digest, Fault, KeyKind};
+use crate::types::{Code, Digest, KeyKind, Rejection};
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, asn1::AnyRef};
@@ -114,7 +114,7 @@ pub(super) fn verification(
         _ => None,
     };
     found.ok_or_else(|| {
-        Error::Malformed(Fault::new(
+        Error::Malformed(Rejection::new(
             Code::CsrSignatureAlgorithm,
             "the signature's algorithm fits the key and uses SHA-256, SHA-384 or SHA-512 (RFC 2986 section 4)",
             format!("{} with a key of kind {kind}", described(identifier.oid)),

@@ -1,7 +1,7 @@
 //! The base64 of EST bodies (RFC 7030 §4, RFC 8951 §3).
 
 use super::Error;
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 /// How base64 is laid out.
@@ -13,10 +13,10 @@ pub enum Layout {
     Wrapped,
 }
 
-/// What a client sent: the octets, and how they were laid out.
+/// What a client sent: the bytes, and how they were laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
-    /// The octets.
+    /// The bytes.
     pub der: Vec<u8>,
     /// Whether line breaks stood inside.
     pub layout: Layout,
@@ -31,7 +31,7 @@ pub enum Form {
     Base64,
     /// base64 in PEM armour (D-19).
     Pem,
-    /// The octets themselves (D-20).
+    /// The bytes themselves (D-20).
     Der,
 }
 
@@ -52,7 +52,7 @@ pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     if trimmed.starts_with(b"-----BEGIN ") {
         return decode_pem(trimmed, pem);
     }
-    let layout = if trimmed.iter().any(|octet| matches!(octet, b'\r' | b'\n')) {
+    let layout = if trimmed.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
         Layout::Wrapped
     } else {
         Layout::Line
@@ -61,7 +61,7 @@ pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
 }
 
 /// Decodes a body as [`decode`] does; or, if `der`, takes one that is no base64 but a DER SEQUENCE
-/// (D-20): its first octet is 0x30, and a later one is no ASCII.
+/// (D-20): its first byte is 0x30, and a later one is no ASCII.
 ///
 /// # Errors
 /// [`Error::Malformed`] naming what stands in the way.
@@ -98,13 +98,10 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
 }
 
 fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
-    let compact: Vec<u8> = text
-        .iter()
-        .copied()
-        .filter(|octet| !matches!(octet, b'\r' | b'\n' | b' ' | b'\t'))
-        .collect();
-    STANDARD.decode(&compact).map_err(|fault| {
-        let seen = if is_der(text) { "raw DER".to_owned() } else { fault.to_string() };
+    let compact: Vec<u8> =
+        text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | b'\t')).collect();
+    STANDARD.decode(&compact).map_err(|rejection| {
+        let seen = if is_der(text) { "raw DER".to_owned() } else { rejection.to_string() };
         malformed(
             Code::BodyBase64,
             "the body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4)",
@@ -114,7 +111,7 @@ fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Fault::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
+    Error::Malformed(Rejection::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
 }
 
 /// Encodes a body: lines end with LF, the last one too.
@@ -201,8 +198,8 @@ mod tests {
         let der = b"\x30\x82\x01\x00";
         let body = decode_csr(der, false, true).unwrap();
         assert_eq!((&body.der[..], body.form), (&der[..], Form::Der));
-        let fault = decode_csr(der, true, false).unwrap_err();
-        assert!(fault.to_string().contains("saw raw DER"), "{fault}");
+        let rejection = decode_csr(der, true, false).unwrap_err();
+        assert!(rejection.to_string().contains("got raw DER"), "{rejection}");
         // base64 that begins with a "0" is still base64.
         assert_eq!(decode_csr(b"0AEC", false, true).unwrap().form, Form::Base64);
     }

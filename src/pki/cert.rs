@@ -6,7 +6,7 @@ use super::{
     extension::{self, KeyUsage},
     oid,
 };
-use crate::types::{Code, Fault, Serial, Time};
+use crate::types::{Code, Rejection, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Header, Reader, SliceReader, Tag, TagNumber,
@@ -72,7 +72,7 @@ impl Certificate {
         })
     }
 
-    /// The octets.
+    /// The bytes.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -159,7 +159,7 @@ impl Certificate {
         &self.extended_key_usage
     }
 
-    /// The subjectKeyIdentifier's octets.
+    /// The subjectKeyIdentifier's bytes.
     #[must_use]
     pub fn subject_key_identifier(&self) -> Option<&[u8]> {
         self.subject_key_identifier.as_deref()
@@ -202,16 +202,16 @@ pub struct Fingerprint(pub [u8; 32]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(position, octet)| {
+        self.0.iter().enumerate().try_for_each(|(position, byte)| {
             if position > 0 {
                 f.write_str(":")?;
             }
-            write!(f, "{octet:02X}")
+            write!(f, "{byte:02X}")
         })
     }
 }
 
-/// Fields of a certificate as they stand in it, octet for octet: for a device, which repeats them
+/// Fields of a certificate as they stand in it, byte for byte: for a device, which repeats them
 /// or shows them, and takes anchors whose serial number or names a CA of ours would not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFields {
@@ -237,8 +237,8 @@ impl CertificateFields {
     /// # Errors
     /// [`CsrError::Der`] if it is no certificate.
     pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
-        let fault = not_der("the certificate");
-        let parts = Parts::read(certificate).map_err(&fault)?;
+        let rejection = not_der("the certificate");
+        let parts = Parts::read(certificate).map_err(&rejection)?;
         let extensions = parts.extensions.iter().map(|one| {
             let extn_value = OctetString::new(one.value)?;
             Ok(Extension { extn_id: one.oid, critical: one.critical, extn_value })
@@ -250,7 +250,7 @@ impl CertificateFields {
             not_before: parts.not_before.to_system_time().into(),
             not_after: parts.not_after.to_system_time().into(),
             public_key_spki: parts.spki.to_vec(),
-            extensions: extensions.collect::<der::Result<_>>().map_err(&fault)?,
+            extensions: extensions.collect::<der::Result<_>>().map_err(&rejection)?,
         })
     }
 
@@ -274,7 +274,7 @@ impl CertificateFields {
     }
 }
 
-/// What every reader of certificates begins with: the fields, borrowed from the octets.
+/// What every reader of certificates begins with: the fields, borrowed from the bytes.
 struct Parts<'a> {
     tbs: Range<usize>,
     serial: &'a [u8],
@@ -360,11 +360,11 @@ fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     reader.tlv_bytes()
 }
 
-fn malformed(fault: impl fmt::Display) -> Error {
-    Error::Malformed(Fault::new(
+fn malformed(rejection: impl fmt::Display) -> Error {
+    Error::Malformed(Rejection::new(
         Code::CertificateForm,
         "a certificate is in DER and follows RFC 5280 section 4.1",
-        fault,
+        rejection,
         "an X.509 certificate",
     ))
 }

@@ -1,6 +1,6 @@
 //! The string in challengePassword (RFC 2985 §5.4.1) and in the attributes of RFC 7894 §3.
 
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use der::{Reader, SliceReader, Tag, Tagged, asn1::AnyRef};
 use zeroize::Zeroizing;
 
@@ -15,44 +15,45 @@ const UNIVERSAL_STRING: u8 = 0x1c;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Fault> {
+pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Rejection> {
     // UniversalString, which `der` does not know: read as an OCTET STRING, which has no inner form.
     let universal = values.split_first().filter(|(tag, _)| **tag == UNIVERSAL_STRING);
     let renamed = universal.map(|(_, rest)| [&[OCTET_STRING], rest].concat());
     let value = only(renamed.as_deref().unwrap_or(values));
-    let value = value.ok_or_else(|| fault("not one value"))?;
-    let octets = value.value();
+    let value = value.ok_or_else(|| rejection("not one value"))?;
+    let bytes = value.value();
     let wide = |size: usize| {
-        (octets.len() <= LONGEST * size).then(|| octets.chunks(size)).and_then(|chunks| {
+        (bytes.len() <= LONGEST * size).then(|| bytes.chunks(size)).and_then(|chunks| {
             chunks
                 .map(|chunk| {
-                    let code = chunk.iter().fold(0, |sum, octet| sum << 8 | u32::from(*octet));
+                    let code = chunk.iter().fold(0, |sum, byte| sum << 8 | u32::from(*byte));
                     // A BMPString has no characters beyond the first plane, and no surrogates.
                     (chunk.len() == size).then(|| char::from_u32(code)).flatten()
                 })
                 .collect::<Option<String>>()
         })
     };
-    let ascii = || octets.is_ascii().then(|| text(octets)).flatten();
+    let ascii = || bytes.is_ascii().then(|| text(bytes)).flatten();
     let read = match value.tag() {
-        Tag::Utf8String => text(octets),
+        Tag::Utf8String => text(bytes),
         Tag::PrintableString | Tag::Ia5String => ascii(),
         // T.61 as everybody uses it: ISO 8859-1. Nothing but ASCII is ever meant here.
-        Tag::TeletexString => Some(octets.iter().copied().map(char::from).collect()),
+        Tag::TeletexString => Some(bytes.iter().copied().map(char::from).collect()),
         Tag::BmpString => wide(2),
         Tag::OctetString if renamed.is_some() => wide(4),
-        other => return Err(fault(&format!("a value of type {other}"))),
+        other => return Err(rejection(&format!("a value of type {other}"))),
     };
-    let read = Zeroizing::new(read.ok_or_else(|| fault("a string that breaks its type's rules"))?);
+    let read =
+        Zeroizing::new(read.ok_or_else(|| rejection("a string that breaks its type's rules"))?);
     match read.chars().count() {
-        0 => Err(fault("an empty string")),
+        0 => Err(rejection("an empty string")),
         1..=LONGEST => Ok(read),
-        longer => Err(fault(&format!("{longer} characters"))),
+        longer => Err(rejection(&format!("{longer} characters"))),
     }
 }
 
-fn text(octets: &[u8]) -> Option<String> {
-    std::str::from_utf8(octets).ok().map(str::to_owned)
+fn text(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
 fn only(values: &[u8]) -> Option<AnyRef<'_>> {
@@ -61,8 +62,8 @@ fn only(values: &[u8]) -> Option<AnyRef<'_>> {
     reader.is_finished().then_some(value)
 }
 
-fn fault(seen: &str) -> Fault {
-    Fault::new(
+fn rejection(seen: &str) -> Rejection {
+    Rejection::new(
         Code::CsrChallengeForm,
         "this attribute has one value, a character string of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3)",
         seen,
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_string_is_a_fault() {
+    fn what_is_no_single_string_is_a_rejection() {
         let long = [&[0x0c, 0x82, 1, 0][..], &[b'a'; 256]].concat();
         for value in [
             &b""[..],

@@ -5,7 +5,7 @@
 //! Both forms are read (D-31): what is in a field tells which it is.
 
 use super::{DistinguishedName, Error, SubjectAltName};
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use der::{Encode, Header, Reader, SliceReader, Tag, TagNumber};
 
 /// The names asked for. At least one of them is there and says something.
@@ -30,7 +30,7 @@ impl ChangeSubjectName {
     /// [`Error::Malformed`] if it is not one ChangeSubjectName; [`Error::Unacceptable`] if a
     /// certificate with these names would have none (RFC 5280 §4.1.2.6).
     pub fn parse(values: &[u8]) -> Result<Self, Error> {
-        let (subject, san) = read(values).map_err(|fault| malformed(&fault))?;
+        let (subject, san) = read(values).map_err(|rejection| malformed(&rejection))?;
         let subject = match subject {
             Some(der) => DistinguishedName::parse(der)?,
             // Absent: the new subject is empty.
@@ -38,7 +38,7 @@ impl ChangeSubjectName {
         };
         let san = san.map(|der| SubjectAltName::parse(&der)).transpose()?;
         if subject.is_empty() && san.is_none() {
-            return Err(Error::Unacceptable(Fault::new(
+            return Err(Error::Unacceptable(Rejection::new(
                 Code::CsrChangeSubjectName,
                 "changeSubjectName has a subject, a subjectAltName, or both (RFC 6402 section 2.8)",
                 "neither: the certificate would have no name",
@@ -107,11 +107,11 @@ fn field(tag: Tag, content: &[u8]) -> der::Result<Field> {
     }
 }
 
-fn malformed(fault: &der::Error) -> Error {
-    Error::Malformed(Fault::new(
+fn malformed(rejection: &der::Error) -> Error {
+    Error::Malformed(Rejection::new(
         Code::CsrChangeSubjectName,
         "changeSubjectName has one value: an optional Name and optional GeneralNames (RFC 6402 section 2.8)",
-        fault,
+        rejection,
         "SEQUENCE { subject Name OPTIONAL, subjectAlt GeneralNames OPTIONAL }",
     ))
 }
@@ -164,8 +164,8 @@ mod tests {
     #[test]
     fn r_6402_2_8_b_no_name_and_what_is_none_are_refused() {
         for nothing in ["3000", "30023000"] {
-            let fault = ChangeSubjectName::parse(&hex(nothing)).unwrap_err();
-            assert!(matches!(&fault, Error::Unacceptable(_)), "{nothing}: {fault}");
+            let rejection = ChangeSubjectName::parse(&hex(nothing)).unwrap_err();
+            assert!(matches!(&rejection, Error::Unacceptable(_)), "{nothing}: {rejection}");
         }
         for bad in [
             "",
@@ -185,8 +185,8 @@ mod tests {
             "3005a003820161",
             "3005300482016100",
         ] {
-            let fault = ChangeSubjectName::parse(&hex(bad)).unwrap_err();
-            assert!(matches!(&fault, Error::Malformed(_)), "{bad}: {fault}");
+            let rejection = ChangeSubjectName::parse(&hex(bad)).unwrap_err();
+            assert!(matches!(&rejection, Error::Malformed(_)), "{bad}: {rejection}");
         }
     }
 }

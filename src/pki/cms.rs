@@ -1,7 +1,7 @@
 //! Certs-only CMS SignedData (RFC 5652 §5, RFC 5272 §4.1), the Simple PKI Response.
 
 use super::Error;
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use cms::{
     content_info::{CmsVersion, ContentInfo},
     signed_data::EncapsulatedContentInfo,
@@ -12,7 +12,7 @@ use der::{
     asn1::AnyRef,
 };
 
-/// SignedData whose certificates are octets that we already hold: nothing is decoded to be
+/// SignedData whose certificates are bytes that we already hold: nothing is decoded to be
 /// encoded again.
 #[derive(Sequence)]
 struct CertsOnly<'a> {
@@ -54,7 +54,7 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
 /// [`Error::Malformed`] if it is none, or holds content or signers.
 pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     read_certificates(ber).map_err(|seen| {
-        Error::Malformed(Fault::new(
+        Error::Malformed(Rejection::new(
             Code::CmsCertsOnly,
             "the answer is a certs-only CMS (RFC 7030 section 4.1.3)",
             seen,
@@ -64,7 +64,7 @@ pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
 }
 
 fn read_certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let text = |fault: der::Error| fault.to_string();
+    let text = |rejection: der::Error| rejection.to_string();
     let info = elements(AnyRef::from_ber(ber).map_err(text)?).map_err(text)?;
     let [content_type, content] = info.as_slice() else {
         return Err("no ContentInfo".to_owned());
@@ -94,14 +94,14 @@ fn read_certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, String> {
 /// `certificates` of SignedData.
 const CERTIFICATES: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
 
-/// The elements of a constructed value, up to the end-of-contents octets of one in BER.
+/// The elements of a constructed value, up to the end-of-contents bytes of one in BER.
 fn elements(value: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
-    let octets = value.value();
-    let mut reader = SliceReader::new_with_encoding_rules(octets, EncodingRules::Ber)?;
+    let bytes = value.value();
+    let mut reader = SliceReader::new_with_encoding_rules(bytes, EncodingRules::Ber)?;
     let mut elements = Vec::new();
     while !reader.is_finished() {
         let at = usize::try_from(reader.position())?;
-        if octets.get(at..) == Some(&[0, 0]) {
+        if bytes.get(at..) == Some(&[0, 0]) {
             break;
         }
         elements.push(AnyRef::decode(&mut reader)?);
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r_8951_3_c_the_skeleton_is_der_octet_for_octet() {
+    fn r_8951_3_c_the_skeleton_is_der_byte_for_byte() {
         // Around one dummy certificate `30 00`.
         let expected = [
             0x30, 0x27, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2, 0xa0, 0x1a, 0x30, 0x18,

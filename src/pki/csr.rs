@@ -5,7 +5,7 @@ use super::{
     extension::{self, Requested},
     oid,
 };
-use crate::types::{Code, Digest, Fault, KeyKind};
+use crate::types::{Code, Digest, KeyKind, Rejection};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
@@ -32,7 +32,7 @@ impl Csr {
     /// Reads a CSR (DER) and verifies its proof-of-possession.
     ///
     /// Tolerated, since clients in the field do so: the attributes `[0]` left out, and
-    /// attributes that are not in DER order. The signature is verified over the octets as they
+    /// attributes that are not in DER order. The signature is verified over the bytes as they
     /// came. Anything after the request is refused (RFC 7030 §4.2.1: one PKCS#10).
     ///
     /// # Errors
@@ -159,9 +159,9 @@ impl Csr {
 
     fn hashed(self) -> Self {
         let mut content = digest::Context::new(&digest::SHA256);
-        let mut part = |octets: &[u8]| {
-            content.update(&(octets.len() as u64).to_be_bytes());
-            content.update(octets);
+        let mut part = |bytes: &[u8]| {
+            content.update(&(bytes.len() as u64).to_be_bytes());
+            content.update(bytes);
         };
         part(self.subject.der());
         part(self.key.spki());
@@ -263,7 +263,7 @@ fn san(extensions: &[Requested]) -> Result<Option<SubjectAltName>, Error> {
         .transpose()
 }
 
-/// The fields of a CSR, borrowed from its octets.
+/// The fields of a CSR, borrowed from its bytes.
 struct Parts<'a> {
     info: &'a [u8],
     version: u8,
@@ -284,7 +284,7 @@ impl<'a> Attribute<'a> {
     fn only_value(&self) -> Result<&'a [u8], Error> {
         let rule = "an extensionRequest has one value (RFC 2985 section 5.4.2)";
         let mut values = SliceReader::new(self.values)
-            .map_err(|fault| malformed(Code::CsrExtensions, rule, fault))?;
+            .map_err(|rejection| malformed(Code::CsrExtensions, rule, rejection))?;
         let first = values.tlv_bytes().map_err(|_| malformed(Code::CsrExtensions, rule, "none"))?;
         if values.is_finished() {
             Ok(first)
@@ -296,11 +296,11 @@ impl<'a> Attribute<'a> {
 
 impl<'a> Parts<'a> {
     fn checked(der: &'a [u8]) -> Result<Self, Error> {
-        let parts = Parts::read(der).map_err(|fault| {
+        let parts = Parts::read(der).map_err(|rejection| {
             malformed(
                 Code::CsrForm,
                 "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
-                fault,
+                rejection,
             )
         })?;
         if parts.version != 0 {
@@ -388,7 +388,7 @@ fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>>
 }
 
 fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Fault::new(
+    Error::Malformed(Rejection::new(
         code,
         rule,
         seen,

@@ -79,22 +79,24 @@ pub enum AltName {
 impl FromStr for AltName {
     type Err = CsrError;
     fn from_str(text: &str) -> Result<Self, CsrError> {
-        let fault = |why| CsrError::AlternativeName { seen: text.to_owned(), why };
-        let (kind, value) = text.split_once(':').ok_or_else(|| fault("it names no kind"))?;
+        let rejection = |why| CsrError::AlternativeName { seen: text.to_owned(), why };
+        let (kind, value) = text.split_once(':').ok_or_else(|| rejection("it names no kind"))?;
         if value.is_empty() {
-            return Err(fault("it is empty"));
+            return Err(rejection("it is empty"));
         }
-        if !value.bytes().all(|octet| octet.is_ascii_graphic()) {
-            return Err(fault("it holds blanks or characters outside ASCII"));
+        if !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(rejection("it holds blanks or characters outside ASCII"));
         }
         match kind.to_ascii_lowercase().as_str() {
             "dns" => Ok(Self::Dns(value.to_owned())),
-            "ip" => value.parse().map(Self::Ip).map_err(|_| fault("not an IP address")),
-            "uri" if !value.contains(':') => Err(fault("a URI begins with a scheme, as in urn:")),
+            "ip" => value.parse().map(Self::Ip).map_err(|_| rejection("not an IP address")),
+            "uri" if !value.contains(':') => {
+                Err(rejection("a URI begins with a scheme, as in urn:"))
+            }
             "uri" => Ok(Self::Uri(value.to_owned())),
-            "email" if !value.contains('@') => Err(fault("a mail address has an @")),
+            "email" if !value.contains('@') => Err(rejection("a mail address has an @")),
             "email" => Ok(Self::Email(value.to_owned())),
-            _ => Err(fault("its kind is not known")),
+            _ => Err(rejection("its kind is not known")),
         }
     }
 }
@@ -116,7 +118,7 @@ impl AltName {
     }
 }
 
-/// CertificationRequestInfo with the name and the key as they were given, octet for octet.
+/// CertificationRequestInfo with the name and the key as they were given, byte for byte.
 #[derive(Sequence)]
 struct Info {
     version: u8,
@@ -171,12 +173,13 @@ impl CsrBuilder {
     /// # Errors
     /// [`CsrError::Subject`].
     pub fn subject(mut self, text: &str) -> Result<Self, CsrError> {
-        let fault = |why: &str| CsrError::Subject { seen: text.to_owned(), why: why.to_owned() };
+        let rejection =
+            |why: &str| CsrError::Subject { seen: text.to_owned(), why: why.to_owned() };
         let name = if text.trim().is_empty() {
             Name::default()
         } else {
             Name::from_str(&without_blanks(text)).map_err(|_| {
-                fault("it is not a list of TYPE=value with types such as CN, OU, O, L, ST, C, serialNumber")
+                rejection("it is not a list of TYPE=value with types such as CN, OU, O, L, ST, C, serialNumber")
             })?
         };
         for attribute in name.iter() {
@@ -188,26 +191,26 @@ impl CsrBuilder {
                 _ => true,
             };
             if !characters {
-                return Err(fault(
+                return Err(rejection(
                     "C and serialNumber allow only letters, digits, blanks and '()+,-./:=?",
                 ));
             }
             if value.value().is_empty() {
-                return Err(fault("a value is empty"));
+                return Err(rejection("a value is empty"));
             }
         }
         self.subject = name.to_der().map_err(not_der("the subject"))?;
         Ok(self)
     }
 
-    /// Takes the subject as the DER of a Name and keeps it octet for octet.
+    /// Takes the subject as the DER of a Name and keeps it byte for byte.
     ///
     /// # Errors
     /// [`CsrError::Der`] if it is no SEQUENCE.
     pub fn subject_der(mut self, der: &[u8]) -> Result<Self, CsrError> {
-        let fault = not_der("the subject");
-        let name = Any::from_der(der).map_err(&fault)?;
-        name.tag().assert_eq(Tag::Sequence).map_err(&fault)?;
+        let rejection = not_der("the subject");
+        let name = Any::from_der(der).map_err(&rejection)?;
+        name.tag().assert_eq(Tag::Sequence).map_err(&rejection)?;
         self.subject = der.to_vec();
         Ok(self)
     }
@@ -218,7 +221,7 @@ impl CsrBuilder {
     /// # Errors
     /// [`CsrError::Der`] if a name holds characters outside ASCII.
     pub fn san(mut self, names: &[AltName]) -> Result<Self, CsrError> {
-        let fault = not_der("an alternative name");
+        let rejection = not_der("an alternative name");
         self.san = if names.is_empty() {
             None
         } else {
@@ -226,8 +229,8 @@ impl CsrBuilder {
                 .iter()
                 .map(AltName::general_name)
                 .collect::<Result<_, _>>()
-                .map_err(&fault)?;
-            let value = names.to_der().and_then(OctetString::new).map_err(&fault)?;
+                .map_err(&rejection)?;
+            let value = names.to_der().and_then(OctetString::new).map_err(&rejection)?;
             Some(Extension {
                 extn_id: rfc5280::ID_CE_SUBJECT_ALT_NAME,
                 critical: false,
@@ -257,9 +260,9 @@ impl CsrBuilder {
     /// # Errors
     /// [`CsrError::Der`] if `value` is not DER.
     pub fn attribute(mut self, oid: ObjectIdentifier, value: &[u8]) -> Result<Self, CsrError> {
-        let fault = not_der("an attribute");
+        let rejection = not_der("an attribute");
         let mut values = SetOfVec::new();
-        values.insert(Any::from_der(value).map_err(&fault)?).map_err(&fault)?;
+        values.insert(Any::from_der(value).map_err(&rejection)?).map_err(&rejection)?;
         self.attributes.push(Attribute { oid, values });
         Ok(self)
     }
@@ -270,12 +273,13 @@ impl CsrBuilder {
     /// # Errors
     /// [`CsrError::Der`] if it has characters that no PrintableString has.
     pub fn challenge_password(self, text: &str) -> Result<Self, CsrError> {
-        let fault = not_der("a challengePassword");
-        let value = PrintableStringRef::new(text).and_then(|text| text.to_der()).map_err(fault)?;
+        let rejection = not_der("a challengePassword");
+        let value =
+            PrintableStringRef::new(text).and_then(|text| text.to_der()).map_err(rejection)?;
         self.attribute(oid::CHALLENGE_PASSWORD, &value)
     }
 
-    /// Asks for the subject and the alternative names of a certificate, octet for octet, as a
+    /// Asks for the subject and the alternative names of a certificate, byte for byte, as a
     /// re-enrolment must (RFC 7030 §4.2.2).
     ///
     /// # Errors
@@ -307,7 +311,7 @@ impl CsrBuilder {
     /// # Errors
     /// [`CsrError::Key`] if the key cannot sign; [`CsrError::Der`] if an attribute stands twice.
     pub fn build(&self, key: &PrivateKey) -> Result<Vec<u8>, CsrError> {
-        let fault = not_der("the request");
+        let rejection = not_der("the request");
         let subject = if self.subject.is_empty() { b"\x30\x00" } else { self.subject.as_slice() };
         let mut extensions: Vec<Extension> = self.san.iter().cloned().collect();
         if subject == b"\x30\x00" {
@@ -317,21 +321,23 @@ impl CsrBuilder {
         let mut attributes = SetOfVec::new();
         if !extensions.is_empty() {
             let mut values = SetOfVec::new();
-            values.insert(Any::encode_from(&extensions).map_err(&fault)?).map_err(&fault)?;
+            values
+                .insert(Any::encode_from(&extensions).map_err(&rejection)?)
+                .map_err(&rejection)?;
             attributes
                 .insert(Attribute { oid: rfc5912::ID_EXTENSION_REQ, values })
-                .map_err(&fault)?;
+                .map_err(&rejection)?;
         }
         for attribute in &self.attributes {
-            attributes.insert(attribute.clone()).map_err(&fault)?;
+            attributes.insert(attribute.clone()).map_err(&rejection)?;
         }
         let info = Info {
             version: 0,
-            subject: Any::from_der(subject).map_err(&fault)?,
-            public_key: Any::from_der(&key.public_key_spki_der()?).map_err(&fault)?,
+            subject: Any::from_der(subject).map_err(&rejection)?,
+            public_key: Any::from_der(&key.public_key_spki_der()?).map_err(&rejection)?,
             attributes,
         };
-        let info = info.to_der().map_err(&fault)?;
+        let info = info.to_der().map_err(&rejection)?;
         let (signature, algorithm) = match self.digest {
             Some(digest) => key.sign_with(&info, digest)?,
             None => {
@@ -339,11 +345,11 @@ impl CsrBuilder {
             }
         };
         let request = Request {
-            info: Any::from_der(&info).map_err(&fault)?,
-            algorithm: Any::from_der(&algorithm).map_err(&fault)?,
-            signature: BitString::from_bytes(&signature).map_err(&fault)?,
+            info: Any::from_der(&info).map_err(&rejection)?,
+            algorithm: Any::from_der(&algorithm).map_err(&rejection)?,
+            signature: BitString::from_bytes(&signature).map_err(&rejection)?,
         };
-        request.to_der().map_err(&fault)
+        request.to_der().map_err(&rejection)
     }
 }
 
@@ -363,7 +369,7 @@ fn without_blanks(text: &str) -> String {
     clean
 }
 
-/// Takes the SubjectPublicKeyInfo out of a PKCS#10 request, octet for octet. Its signature is not
+/// Takes the SubjectPublicKeyInfo out of a PKCS#10 request, byte for byte. Its signature is not
 /// looked at.
 ///
 /// # Errors
@@ -470,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn r_7030_4_2_2_names_are_repeated_octet_for_octet() {
+    fn r_7030_4_2_2_names_are_repeated_byte_for_byte() {
         // A name as no builder of ours writes it: TeletexString and a two-valued RDN.
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

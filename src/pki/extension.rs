@@ -1,7 +1,7 @@
 //! Certificate extensions: those a CSR asks for, and those a certificate gets.
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Encode, Reader, Sequence, SliceReader,
@@ -15,14 +15,14 @@ pub struct Requested {
     pub oid: ObjectIdentifier,
     /// Whether it is to be critical.
     pub critical: bool,
-    /// The octets inside its OCTET STRING.
+    /// The bytes inside its OCTET STRING.
     pub value: Vec<u8>,
 }
 
 /// Reads Extensions, refusing an extension that stands there twice (RFC 5280 §4.2).
 pub(super) fn requested(der: &[u8]) -> Result<Vec<Requested>, Error> {
-    let mut out = read(der).map_err(|fault| {
-        malformed("the extensionRequest holds Extensions (RFC 2985 section 5.4.2)", fault)
+    let mut out = read(der).map_err(|rejection| {
+        malformed("the extensionRequest holds Extensions (RFC 2985 section 5.4.2)", rejection)
     })?;
     let mut seen: Vec<ObjectIdentifier> = out.iter().map(|extension| extension.oid).collect();
     seen.sort_unstable();
@@ -61,7 +61,7 @@ fn read(der: &[u8]) -> der::Result<Vec<Requested>> {
 }
 
 fn malformed(rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Fault::new(
+    Error::Malformed(Rejection::new(
         Code::CsrExtensions,
         rule,
         seen,
@@ -77,8 +77,8 @@ impl KeyUsage {
     /// # Errors
     /// [`Error::Malformed`] if it is no KeyUsage or has no bit set.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let bits = BitStringRef::from_der(der).map_err(|fault| {
-            malformed("keyUsage is a BIT STRING (RFC 5280 section 4.2.1.3)", fault)
+        let bits = BitStringRef::from_der(der).map_err(|rejection| {
+            malformed("keyUsage is a BIT STRING (RFC 5280 section 4.2.1.3)", rejection)
         })?;
         let mut usage = 0u16;
         let mut unknown = false;
@@ -102,15 +102,15 @@ impl KeyUsage {
     /// # Errors
     /// Those of the encoder.
     pub fn to_der(self) -> der::Result<Vec<u8>> {
-        let mut octets = [0u8; 2];
+        let mut bytes = [0u8; 2];
         for bit in 0..9u8 {
             if self.bits() & (1 << bit) != 0
-                && let Some(octet) = octets.get_mut(usize::from(bit / 8))
+                && let Some(byte) = bytes.get_mut(usize::from(bit / 8))
             {
-                *octet |= 0x80 >> (bit % 8);
+                *byte |= 0x80 >> (bit % 8);
             }
         }
-        let used: &[u8] = match octets {
+        let used: &[u8] = match bytes {
             [first, 0] => &[first],
             both => &{ both },
         };
@@ -124,8 +124,9 @@ impl KeyUsage {
 /// # Errors
 /// [`Error::Malformed`] if it is none or empty.
 pub fn extended_key_usage(der: &[u8]) -> Result<Vec<ObjectIdentifier>, Error> {
-    let usages = Vec::<ObjectIdentifier>::from_der(der)
-        .map_err(|fault| malformed("extKeyUsage lists OIDs (RFC 5280 section 4.2.1.12)", fault))?;
+    let usages = Vec::<ObjectIdentifier>::from_der(der).map_err(|rejection| {
+        malformed("extKeyUsage lists OIDs (RFC 5280 section 4.2.1.12)", rejection)
+    })?;
     if usages.is_empty() {
         return Err(malformed(
             "extKeyUsage lists at least one OID (RFC 5280 section 4.2.1.12)",
@@ -140,9 +141,9 @@ pub fn extended_key_usage(der: &[u8]) -> Result<Vec<ObjectIdentifier>, Error> {
 /// # Errors
 /// [`Error::Malformed`] if it is none.
 pub fn asks_for_ca(der: &[u8]) -> Result<bool, Error> {
-    x509_cert::ext::pkix::BasicConstraints::from_der(der)
-        .map(|constraints| constraints.ca)
-        .map_err(|fault| malformed("basicConstraints follows RFC 5280 section 4.2.1.9", fault))
+    x509_cert::ext::pkix::BasicConstraints::from_der(der).map(|constraints| constraints.ca).map_err(
+        |rejection| malformed("basicConstraints follows RFC 5280 section 4.2.1.9", rejection),
+    )
 }
 
 /// One extension of a certificate.

@@ -1,7 +1,7 @@
 //! Public keys that a certificate may hold.
 
 use super::{Error, algorithm, oid, weak_key};
-use crate::types::{Code, Fault, KeyKind};
+use crate::types::{Code, KeyKind, Rejection};
 use aws_lc_rs::{
     digest,
     signature::{self, ParsedPublicKey, UnparsedPublicKey, VerificationAlgorithm},
@@ -32,11 +32,11 @@ impl PublicKey {
     /// [`Error::Malformed`] if it is none, [`Error::Unacceptable`] if it is a key that no
     /// certificate may have.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|fault| {
-            Error::Malformed(Fault::new(
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|rejection| {
+            Error::Malformed(Rejection::new(
                 Code::CsrKeyForm,
                 "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
-                fault,
+                rejection,
                 KEYS,
             ))
         })?;
@@ -110,7 +110,7 @@ impl PublicKey {
         };
         ParsedPublicKey::new(scheme, &self.bits)
             .map(drop)
-            .map_err(|fault| unacceptable(Code::CsrKeyPoint, fault))
+            .map_err(|rejection| unacceptable(Code::CsrKeyPoint, rejection))
     }
 
     /// Checks that nobody but its owner can find the private key by arithmetic on this one: of RSA
@@ -149,7 +149,7 @@ impl PublicKey {
         UnparsedPublicKey::new(scheme, &self.bits)
             .verify(message, signature.as_bytes().unwrap_or_default())
             .map_err(|_| {
-                Error::ProofOfPossession(Fault::new(
+                Error::ProofOfPossession(Rejection::new(
                     Code::CsrProofOfPossession,
                     "the CSR is signed by the key in it (RFC 2986 section 4.2)",
                     "a signature that does not verify",
@@ -161,33 +161,33 @@ impl PublicKey {
 
 fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
     if !algorithm.parameters.is_some_and(AnyRef::is_null) {
-        // A key has one form: it goes into certificates as it is, and is known again by its octets.
-        return Err(Error::Unacceptable(Fault::new(
+        // A key has one form: it goes into certificates as it is, and is known again by its bytes.
+        return Err(Error::Unacceptable(Rejection::new(
             Code::CsrKeyParameters,
             "the parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1)",
             if algorithm.parameters.is_some() { "others" } else { "none" },
             "NULL",
         )));
     }
-    let key = RsaPublicKey::<UintRef<'_>>::from_der(bits).map_err(|fault| {
-        Error::Malformed(Fault::new(
+    let key = RsaPublicKey::<UintRef<'_>>::from_der(bits).map_err(|rejection| {
+        Error::Malformed(Rejection::new(
             Code::CsrKeyForm,
             "an RSA key is modulus and exponent (RFC 8017 appendix A.1.1)",
-            fault,
+            rejection,
             KEYS,
         ))
     })?;
     let modulus = key.modulus.as_bytes();
-    let leading = modulus.first().map_or(8, |octet| octet.leading_zeros() as usize);
+    let leading = modulus.first().map_or(8, |byte| byte.leading_zeros() as usize);
     let size = (modulus.len() * 8).saturating_sub(leading);
     let Some(size) = u16::try_from(size).ok().filter(|size| (2048..=4096).contains(size)) else {
         return Err(unacceptable(Code::CsrKeySize, format!("RSA with {size} bits")));
     };
     let exponent = key.public_exponent.as_bytes();
-    let value = exponent.iter().fold(0u64, |sum, octet| (sum << 8) | u64::from(*octet));
-    let odd = |octets: &[u8]| octets.last().is_some_and(|octet| octet & 1 == 1);
+    let value = exponent.iter().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+    let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte & 1 == 1);
     if exponent.len() > 4 || value < 65_537 || !odd(exponent) {
-        return Err(Error::Unacceptable(Fault::new(
+        return Err(Error::Unacceptable(Rejection::new(
             Code::CsrKeyExponent,
             "the exponent of an RSA key is odd, at least 65537 and at most 32 bits long",
             if exponent.len() > 8 { "a longer one".to_owned() } else { value.to_string() },
@@ -214,10 +214,10 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
     // For the other curves the verification of the CSR's signature checks the point.
     let on_curve = kind != KeyKind::P256 || p256::PublicKey::from_sec1_bytes(bits).is_ok();
     if !uncompressed || !on_curve {
-        return Err(Error::Unacceptable(Fault::new(
+        return Err(Error::Unacceptable(Rejection::new(
             Code::CsrKeyPoint,
             "the key is an uncompressed point on its curve (RFC 5480 section 2.2)",
-            format!("{} octets for {kind}", bits.len()),
+            format!("{} bytes for {kind}", bits.len()),
             "an uncompressed point",
         )));
     }
@@ -225,7 +225,7 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
 }
 
 fn unacceptable(code: Code, seen: impl std::fmt::Display) -> Error {
-    Error::Unacceptable(Fault::new(
+    Error::Unacceptable(Rejection::new(
         code,
         "the key is of a kind and strength that is certified",
         seen,

@@ -15,18 +15,19 @@ pub fn spki_sha256_of_pem(pem: &[u8]) -> Result<[u8; 32], String> {
     let end = text.find("-----END ").ok_or_else(none)?;
     let last = text.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
     let block = text.get(..end + last.len()).unwrap_or_default().trim_end();
-    let (kind, der) =
-        der::pem::decode_vec(block.as_bytes()).map_err(|fault| format!("its PEM: {fault}"))?;
+    let (kind, der) = der::pem::decode_vec(block.as_bytes())
+        .map_err(|rejection| format!("its PEM: {rejection}"))?;
     match kind {
         "CERTIFICATE" => {
-            let certificate = Certificate::parse(&der).map_err(|fault| fault.to_string())?;
+            let certificate =
+                Certificate::parse(&der).map_err(|rejection| rejection.to_string())?;
             Ok(sha256(certificate.spki()))
         }
         "CERTIFICATE REQUEST" | "NEW CERTIFICATE REQUEST" => {
-            Ok(Csr::verify(&der).map_err(|fault| fault.to_string())?.key().spki_sha256())
+            Ok(Csr::verify(&der).map_err(|rejection| rejection.to_string())?.key().spki_sha256())
         }
         "PUBLIC KEY" => {
-            Ok(PublicKey::parse(&der).map_err(|fault| fault.to_string())?.spki_sha256())
+            Ok(PublicKey::parse(&der).map_err(|rejection| rejection.to_string())?.spki_sha256())
         }
         other => Err(format!("it holds a {other}")),
     }

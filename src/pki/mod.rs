@@ -37,40 +37,40 @@ pub use name::DistinguishedName;
 pub use private_key::{KeyError, PrivateKey};
 pub use san::SubjectAltName;
 
-use crate::types::Fault;
+use crate::types::Rejection;
 
-/// Why octets from outside were not accepted.
+/// Why bytes from outside were not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// They are not what they should be.
     #[error("{0}")]
-    Malformed(Fault),
+    Malformed(Rejection),
     /// The request is not signed by the key that it asks a certificate for (RFC 2986 §4.2).
     #[error("{0}")]
-    ProofOfPossession(Fault),
+    ProofOfPossession(Rejection),
     /// Well formed, but with a key or a name that no certificate may have.
     #[error("{0}")]
-    Unacceptable(Fault),
+    Unacceptable(Rejection),
 }
 
 impl Error {
     /// The rule that was broken.
     #[must_use]
-    pub const fn fault(&self) -> &Fault {
+    pub const fn rejection(&self) -> &Rejection {
         match self {
-            Self::Malformed(fault) | Self::ProofOfPossession(fault) | Self::Unacceptable(fault) => {
-                fault
-            }
+            Self::Malformed(rejection)
+            | Self::ProofOfPossession(rejection)
+            | Self::Unacceptable(rejection) => rejection,
         }
     }
 }
 
 /// SHA-256.
 #[must_use]
-pub fn sha256(octets: &[u8]) -> [u8; 32] {
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     use aws_lc_rs::digest;
-    digest::digest(&digest::SHA256, octets).as_ref().try_into().unwrap_or_default()
+    digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap_or_default()
 }
 
 /// Whether `mac` is the HMAC-SHA256 of `message` with this key; in a time that does not tell where

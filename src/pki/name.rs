@@ -1,7 +1,7 @@
 //! Distinguished names (RFC 5280 §4.1.2.4, §4.1.2.6).
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::{Code, Fault};
+use crate::types::{Code, Rejection};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Reader, SliceReader, Tag, Tagged,
@@ -10,7 +10,7 @@ use der::{
 use std::fmt;
 use x509_cert::name::Name;
 
-/// A distinguished name: its octets as they came, and what it says. How it reads is found out when
+/// A distinguished name: its bytes as they came, and what it says. How it reads is found out when
 /// it is shown: the names of its attribute types are looked up then.
 #[derive(Clone, Debug)]
 pub struct DistinguishedName {
@@ -33,11 +33,11 @@ impl DistinguishedName {
     /// # Errors
     /// [`Error::Malformed`] if it is none.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let malformed = |fault: der::Error| {
-            Error::Malformed(Fault::new(
+        let malformed = |rejection: der::Error| {
+            Error::Malformed(Rejection::new(
                 Code::CsrSubjectForm,
                 "the subject is a distinguished name (RFC 5280 section 4.1.2.4)",
-                fault,
+                rejection,
                 "a subject such as CN=device-1,O=Example",
             ))
         };
@@ -51,11 +51,11 @@ impl DistinguishedName {
     /// [`Error::Malformed`] if it is none.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         use der::Encode;
-        let malformed = |fault: der::Error| {
-            Error::Malformed(Fault::new(
+        let malformed = |rejection: der::Error| {
+            Error::Malformed(Rejection::new(
                 Code::NameForm,
                 "a distinguished name is written as in RFC 4514",
-                format!("{text}: {fault}"),
+                format!("{text}: {rejection}"),
                 "a name such as CN=device-1,O=Example",
             ))
         };
@@ -74,7 +74,7 @@ impl DistinguishedName {
         name.rdns.first()?.first().map(|attribute| attribute.kind)
     }
 
-    /// The octets as they came.
+    /// The bytes as they came.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -126,7 +126,7 @@ impl DistinguishedName {
                 }
                 Ok(())
             })
-            .map_err(|fault: Checked| fault.0)
+            .map_err(|rejection: Checked| rejection.0)
     }
 }
 
@@ -148,10 +148,10 @@ impl fmt::Display for DistinguishedName {
         let mut text = String::new();
         match Name::from_der(&self.der) {
             Ok(name) if write!(text, "{name}").is_ok() => f.write_str(&text),
-            // Stricter than `parse`: then the octets have to do (RFC 4514 §2.4).
+            // Stricter than `parse`: then the bytes have to do (RFC 4514 §2.4).
             _ => {
                 f.write_char('#')?;
-                self.der.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+                self.der.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
         }
     }
@@ -184,8 +184,8 @@ fn plain(der: &[u8]) -> Option<String> {
     // The last comes first (RFC 4514 section 2.1).
     for (kind, value) in parts.ok()?.into_iter().rev() {
         let (_, name) = USUAL.iter().find(|(usual, _)| *usual == kind)?;
-        let octets = value.value();
-        let simple = octets.iter().all(|c| c.is_ascii_alphanumeric() || b"-._:".contains(c));
+        let bytes = value.value();
+        let simple = bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-._:".contains(c));
         if !simple || !matches!(value.tag(), Tag::PrintableString | Tag::Utf8String) {
             return None;
         }
@@ -194,7 +194,7 @@ fn plain(der: &[u8]) -> Option<String> {
         }
         text.push_str(name);
         text.push('=');
-        text.push_str(std::str::from_utf8(octets).ok()?);
+        text.push_str(std::str::from_utf8(bytes).ok()?);
     }
     Some(text)
 }
@@ -223,7 +223,7 @@ fn read(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
             let mut attributes = Vec::new();
             let mut before: &[u8] = &[];
             while !set.is_finished() {
-                // A SET OF is in the order of its encodings (X.690 §11.6): these octets go into
+                // A SET OF is in the order of its encodings (X.690 §11.6): these bytes go into
                 // certificates as they are.
                 let whole = set.tlv_bytes()?;
                 if whole <= before {
@@ -252,30 +252,30 @@ fn attribute<'a>(set: &mut SliceReader<'a>) -> der::Result<(ObjectIdentifier, An
 
 /// The content by which values are compared: UTF-8 for every kind of character string.
 fn folded(value: AnyRef<'_>) -> (Option<Tag>, Vec<u8>) {
-    let octets = value.value();
+    let bytes = value.value();
     match value.tag() {
-        Tag::PrintableString | Tag::Utf8String | Tag::Ia5String => (None, octets.to_vec()),
+        Tag::PrintableString | Tag::Utf8String | Tag::Ia5String => (None, bytes.to_vec()),
         Tag::TeletexString => {
-            (None, octets.iter().map(|octet| char::from(*octet)).collect::<String>().into_bytes())
+            (None, bytes.iter().map(|byte| char::from(*byte)).collect::<String>().into_bytes())
         }
-        Tag::BmpString if octets.len() % 2 == 0 => {
-            let units = octets
+        Tag::BmpString if bytes.len() % 2 == 0 => {
+            let units = bytes
                 .chunks_exact(2)
-                .map(|pair| pair.iter().fold(0u16, |sum, octet| (sum << 8) | u16::from(*octet)));
+                .map(|pair| pair.iter().fold(0u16, |sum, byte| (sum << 8) | u16::from(*byte)));
             match char::decode_utf16(units).collect::<Result<String, _>>() {
                 Ok(text) => (None, text.into_bytes()),
                 // No text: only the same bytes are the same value.
-                Err(_) => (Some(Tag::BmpString), octets.to_vec()),
+                Err(_) => (Some(Tag::BmpString), bytes.to_vec()),
             }
         }
-        tag => (Some(tag), octets.to_vec()),
+        tag => (Some(tag), bytes.to_vec()),
     }
 }
 
 /// The characters of a string of any type.
 pub(super) fn text(value: AnyRef<'_>) -> Option<String> {
-    let (tag, octets) = folded(value);
-    tag.is_none().then(|| String::from_utf8(octets).ok()).flatten()
+    let (tag, bytes) = folded(value);
+    tag.is_none().then(|| String::from_utf8(bytes).ok()).flatten()
 }
 
 /// Whether attributes of this type stand in subjects: those of X.520, and three more.
@@ -371,7 +371,7 @@ fn unacceptable(
     seen: impl fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
-    Error::Unacceptable(Fault::new(
+    Error::Unacceptable(Rejection::new(
         Code::CsrSubjectValue,
         "values in the subject follow RFC 5280 section 4.1.2.6 and X.520",
         seen,
@@ -431,7 +431,7 @@ mod tests {
                 !text.contains([' ', '+', '\\', 'ä']) && !text.contains("DC")
             );
         }
-        // CN=a as BMPString is shown as octets.
+        // CN=a as BMPString is shown as bytes.
         let wide = hex("300d310b300906035504031e020061");
         assert!(plain(&wide).is_none());
     }
@@ -439,8 +439,8 @@ mod tests {
     #[test]
     fn r_5280_4_1_2_6_b_only_printable_and_utf8_strings() {
         let teletex = hex("300c310a30080603550403140161");
-        let fault = DistinguishedName::parse(&teletex).unwrap().check_as_subject().unwrap_err();
-        assert_eq!(fault.fault().seen, "cn (2.5.4.3) as TeletexString");
+        let rejection = DistinguishedName::parse(&teletex).unwrap().check_as_subject().unwrap_err();
+        assert_eq!(rejection.rejection().got, "cn (2.5.4.3) as TeletexString");
         name("CN=device-1,O=Example").check_as_subject().unwrap();
     }
 
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_as_text_is_shown_as_octets() {
+    fn what_cannot_be_shown_as_text_is_shown_as_bytes() {
         // A commonName that is a SEQUENCE.
         let odd = DistinguishedName::parse(&hex("300b3109300706035504033000")).unwrap();
         assert!(!odd.to_string().is_empty());

@@ -37,7 +37,7 @@ pub enum KeyError {
     /// No PEM block that holds a private key.
     #[error("no private key in PEM form (PRIVATE KEY, ENCRYPTED PRIVATE KEY, EC or RSA)")]
     NoPem,
-    /// The octets are no private key that can be used.
+    /// The bytes are no private key that can be used.
     #[error("the private key cannot be read: {0}")]
     Malformed(String),
     /// A kind of key outside [`KeyKind`].

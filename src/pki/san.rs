@@ -1,7 +1,7 @@
 //! subjectAltName (RFC 5280 §4.2.1.6).
 
 use super::{Error, algorithm::described, canonical, oid};
-use crate::types::{Code, Fault, SanKind, is_dns_name};
+use crate::types::{Code, Rejection, SanKind, is_dns_name};
 use const_oid::ObjectIdentifier;
 use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef};
 use std::{
@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// A subjectAltName: its octets as they came and its entries.
+/// A subjectAltName: its bytes as they came and its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectAltName {
     der: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct Entry {
     /// `dns:…`, `ip:…`, `uri:…`, `email:…`, `other:OID`, or the tag's number.
     pub text: String,
     der: Vec<u8>,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl SubjectAltName {
@@ -34,11 +34,11 @@ impl SubjectAltName {
     /// # Errors
     /// [`Error::Malformed`] if it is none.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let entries = read(der).map_err(|fault| {
-            Error::Malformed(Fault::new(
+        let entries = read(der).map_err(|rejection| {
+            Error::Malformed(Rejection::new(
                 Code::CsrSanForm,
                 "subjectAltName holds one or more GeneralNames (RFC 5280 section 4.2.1.6)",
-                fault,
+                rejection,
                 "a subjectAltName such as DNS:device-1.example.com",
             ))
         })?;
@@ -89,14 +89,14 @@ impl SubjectAltName {
         set(self) == set(other)
     }
 
-    /// Whether `other` holds every name of this one, octet for octet.
+    /// Whether `other` holds every name of this one, byte for byte.
     #[must_use]
     pub fn is_part_of(&self, other: &Self) -> bool {
         self.entries.iter().all(|name| other.entries.iter().any(|one| one.der == name.der))
     }
 
     /// Checks that each name is one of the kinds `accepted` and well formed: DNS names in
-    /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 octets,
+    /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 bytes,
     /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6), otherNames with one value in DER.
     ///
     /// # Errors
@@ -111,51 +111,51 @@ impl Entry {
     /// §3.4). No certificate may hold such an entry.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        self.octets.is_empty()
+        self.bytes.is_empty()
     }
 
     fn check(&self, accepted: &[SanKind]) -> Result<(), Error> {
-        let fault = |rule: &'static str, wanted: String| {
-            Err(Error::Unacceptable(Fault::new(Code::CsrSanValue, rule, &self.text, wanted)))
+        let rejection = |rule: &'static str, wanted: String| {
+            Err(Error::Unacceptable(Rejection::new(Code::CsrSanValue, rule, &self.text, wanted)))
         };
         let Some(kind) = self.kind.filter(|kind| accepted.contains(kind)) else {
             let accepted: Vec<String> = accepted.iter().map(ToString::to_string).collect();
-            return fault(
+            return rejection(
                 "each entry of subjectAltName is of a kind that the profile accepts",
                 format!("entries of kind {}", accepted.join(", ")),
             );
         };
         if let Err(defect) = canonical::check(&self.der) {
-            return fault(
+            return rejection(
                 "each entry of subjectAltName is in DER (RFC 5280 section 4.1)",
                 format!("the one encoding that DER has for it, not: {defect}"),
             );
         }
-        let text = std::str::from_utf8(&self.octets).unwrap_or_default();
+        let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         match kind {
-            SanKind::Dns if !is_dns_name(text) => fault(
+            SanKind::Dns if !is_dns_name(text) => rejection(
                 "a dNSName is in preferred name syntax, with A-labels for what is not ASCII (RFC 5280 section 4.2.1.6)",
                 "a name such as device-1.example.com".to_owned(),
             ),
-            SanKind::Ip if !matches!(self.octets.len(), 4 | 16) => fault(
-                "an iPAddress has 4 or 16 octets (RFC 5280 section 4.2.1.6)",
+            SanKind::Ip if !matches!(self.bytes.len(), 4 | 16) => rejection(
+                "an iPAddress has 4 or 16 bytes (RFC 5280 section 4.2.1.6)",
                 "an IPv4 or IPv6 address without a mask".to_owned(),
             ),
-            SanKind::Uri if fluent_uri::Uri::parse(text).is_err() => fault(
+            SanKind::Uri if fluent_uri::Uri::parse(text).is_err() => rejection(
                 "a uniformResourceIdentifier is absolute (RFC 5280 section 4.2.1.6)",
                 "a URI with a scheme, such as urn:uuid:...".to_owned(),
             ),
-            SanKind::Email if !is_mailbox(text) => fault(
+            SanKind::Email if !is_mailbox(text) => rejection(
                 "an rfc822Name is an ASCII mailbox (RFC 5280 section 4.2.1.6)",
                 "an address such as someone@example.com".to_owned(),
             ),
-            SanKind::Other => match other_name(&self.octets) {
+            SanKind::Other => match other_name(&self.bytes) {
                 Ok((type_id, value)) if has_type_of(type_id, value) => Ok(()),
-                Ok(_) => fault(
+                Ok(_) => rejection(
                     "the value of an otherName has the ASN.1 type that its type-id stands for",
                     "a value of that type".to_owned(),
                 ),
-                Err(defect) => fault(
+                Err(defect) => rejection(
                     "an otherName is a type-id and one value with the tag [0] (RFC 5280 section 4.2.1.6)",
                     format!("a type-id and a value, not: {defect}"),
                 ),
@@ -202,7 +202,7 @@ fn is_mailbox(text: &str) -> bool {
         (1..=64).contains(&local.len())
             && local
                 .bytes()
-                .all(|octet| octet.is_ascii_graphic() && !b"()<>@,;:\\\"[]".contains(&octet))
+                .all(|byte| byte.is_ascii_graphic() && !b"()<>@,;:\\\"[]".contains(&byte))
             && !local.starts_with('.')
             && !local.ends_with('.')
             && !local.contains("..")
@@ -218,8 +218,8 @@ fn read(der: &[u8]) -> der::Result<Vec<Entry>> {
             let header = Header::peek(names)?;
             let whole = names.tlv_bytes()?;
             let skip = usize::try_from(header.encoded_len()?)?;
-            let octets = whole.get(skip..).unwrap_or_default();
-            out.push(entry(header.tag(), whole, octets)?);
+            let bytes = whole.get(skip..).unwrap_or_default();
+            out.push(entry(header.tag(), whole, bytes)?);
         }
         if out.is_empty() {
             Err(Tag::Sequence.value_error().into())
@@ -231,18 +231,18 @@ fn read(der: &[u8]) -> der::Result<Vec<Entry>> {
     Ok(entries)
 }
 
-fn entry(tag: Tag, whole: &[u8], octets: &[u8]) -> der::Result<Entry> {
+fn entry(tag: Tag, whole: &[u8], bytes: &[u8]) -> der::Result<Entry> {
     let Tag::ContextSpecific { number: TagNumber(number), constructed } = tag else {
         return Err(tag.value_error().into());
     };
     // otherName, x400Address, directoryName and ediPartyName are constructed, the others are not.
     let form = if constructed { "constructed" } else { "primitive" };
     let fits = constructed == matches!(number, 0 | 3..=5);
-    let string = || octets.iter().map(|octet| char::from(*octet)).collect::<String>();
+    let string = || bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
     let (kind, text) = match number {
         number if !fits => (None, format!("a GeneralName of kind [{number}] that is {form}")),
         0 => {
-            let mut inner = SliceReader::new(octets)?;
+            let mut inner = SliceReader::new(bytes)?;
             (
                 Some(SanKind::Other),
                 format!("other:{}", described(ObjectIdentifier::decode(&mut inner)?)),
@@ -251,19 +251,19 @@ fn entry(tag: Tag, whole: &[u8], octets: &[u8]) -> der::Result<Entry> {
         1 => (Some(SanKind::Email), format!("email:{}", string())),
         2 => (Some(SanKind::Dns), format!("dns:{}", string())),
         6 => (Some(SanKind::Uri), format!("uri:{}", string())),
-        7 => (Some(SanKind::Ip), format!("ip:{}", address(octets))),
+        7 => (Some(SanKind::Ip), format!("ip:{}", address(bytes))),
         number => (None, format!("a GeneralName of kind [{number}]")),
     };
-    Ok(Entry { kind, text, der: whole.to_vec(), octets: octets.to_vec() })
+    Ok(Entry { kind, text, der: whole.to_vec(), bytes: bytes.to_vec() })
 }
 
-fn address(octets: &[u8]) -> String {
-    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+fn address(bytes: &[u8]) -> String {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         Ipv4Addr::from(four).to_string()
-    } else if let Ok(sixteen) = <[u8; 16]>::try_from(octets) {
+    } else if let Ok(sixteen) = <[u8; 16]>::try_from(bytes) {
         Ipv6Addr::from(sixteen).to_string()
     } else {
-        format!("{} octets", octets.len())
+        format!("{} bytes", bytes.len())
     }
 }
 

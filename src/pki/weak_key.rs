@@ -193,7 +193,7 @@ mod tests {
             ("roca", "ROCA"),
         ] {
             let error = csr(name).key().check_strength().unwrap_err();
-            assert!(error.fault().seen.contains(found), "{name}: {error}");
+            assert!(error.rejection().got.contains(found), "{name}: {error}");
         }
         csr("strong").key().check_strength().unwrap();
     }
@@ -256,7 +256,7 @@ mod tests {
             let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
             let (_, der) = der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap();
             let error = Csr::verify(&der).unwrap_err();
-            assert_eq!(error.fault().code, Code::CsrKeyWeak);
+            assert_eq!(error.rejection().code, Code::CsrKeyWeak);
         }
     }
 }

@@ -33,12 +33,12 @@ pub struct Authority {
 /// A protocol's own end of a request, for the audit trail.
 pub trait Door: Send + Sync {
     /// Describes the request in the protocol's terms, and how the protocol answers this rejection.
-    fn facts(&self, rejection: Rejection<'_>) -> Vec<(&'static str, String)>;
+    fn facts(&self, cause: Cause<'_>) -> Vec<(&'static str, String)>;
 }
 
 /// Why a request ends without what it asked for.
 #[derive(Clone, Copy, Debug)]
-pub enum Rejection<'a> {
+pub enum Cause<'a> {
     /// An error of the way through.
     Error(&'a Error),
     /// A failure that a CMC message reports; none if the request is of a kind that is not supported.
@@ -170,7 +170,7 @@ impl<'a> Call<'a> {
             .await;
         let identity = match outcome {
             Ok(identity) => identity,
-            Err(fault) => return Err(self.reject(fault.into()).await),
+            Err(rejection) => return Err(self.reject(rejection.into()).await),
         };
         self.authority.trail.authenticated(self.origin());
         self.identity = Some(identity);
@@ -203,7 +203,7 @@ impl<'a> Call<'a> {
         };
         let error = &rejected.error;
         let asked = matches!(error, Error::Unauthenticated(_));
-        let mut facts = self.door.facts(Rejection::Error(error));
+        let mut facts = self.door.facts(Cause::Error(error));
         facts.extend(more.into_vec());
         // The reason is the cause, with what the client does not learn.
         self.report(error.code(), error, None, asked, facts);
@@ -304,7 +304,8 @@ impl Authenticated<'_> {
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let (ca, now) = (Arc::clone(&self.policy.ca), self.call.authority.now());
         let issuing = tokio::spawn(async move { ca.issue(order, now).await });
-        let issued = issuing.await.map_err(|fault| Error::Internal(fault.to_string()))??;
+        let issued =
+            issuing.await.map_err(|rejection| Error::Internal(rejection.to_string()))??;
         if issued.repeated {
             let first = &issued.issuance.intent;
             let subject = ("subject", first.subject.clone());
@@ -365,7 +366,7 @@ impl Authenticated<'_> {
         more: Facts,
     ) {
         let rule = format!("cmc.{}", fail.map_or("noSupport", FailInfo::as_str));
-        let mut facts = self.call.door.facts(Rejection::Cmc(fail));
+        let mut facts = self.call.door.facts(Cause::Cmc(fail));
         facts.extend(more.into_vec());
         self.call.report(rule, reason, cause, false, facts);
     }

@@ -6,7 +6,7 @@ use crate::{
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, Authentication, CertificateNames},
     store::RequestKey,
-    types::{BindingKind, CaName, Code, Fault, Label, Method, Operation, Peer, Serial},
+    types::{BindingKind, CaName, Code, Label, Method, Operation, Peer, Rejection, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -60,34 +60,34 @@ pub struct Decision {
 pub enum Denial {
     /// The CSR has to be another one.
     #[error("{0}")]
-    Unacceptable(Fault),
+    Unacceptable(Rejection),
     /// The CSR is not bound to the connection that it came over, and should be (RFC 7030 §3.5).
     #[error("{0}")]
-    Linking(Fault),
+    Linking(Rejection),
     /// The client may not have this.
     #[error("{0}")]
-    Denied(Fault),
+    Denied(Rejection),
     /// The client may not have this by its certificate alone. It sent no password, and the label
     /// accepts one, to which the rule does not apply (D-41).
     #[error("{0}")]
-    PasswordHelps(Fault),
+    PasswordHelps(Rejection),
     /// The names are not those of the certificate that is to be renewed (RFC 7030 §4.2.2).
     #[error("{0}")]
-    IdentityChanged(Fault),
+    IdentityChanged(Rejection),
 }
 
 impl From<Refusal> for Denial {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Unacceptable(fault) => Self::Unacceptable(fault),
-            Refusal::Denied(fault) => Self::Denied(fault),
+            Refusal::Unacceptable(rejection) => Self::Unacceptable(rejection),
+            Refusal::Denied(rejection) => Self::Denied(rejection),
         }
     }
 }
 
 impl From<pki::Error> for Denial {
-    fn from(fault: pki::Error) -> Self {
-        Self::Unacceptable(fault.fault().clone())
+    fn from(rejection: pki::Error) -> Self {
+        Self::Unacceptable(rejection.rejection().clone())
     }
 }
 
@@ -178,7 +178,7 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
 fn change(policy: &Policy, request: Request<'_>) -> Result<Option<ChangeSubjectName>, Denial> {
     let Some(values) = request.csr.attribute(oid::CHANGE_SUBJECT_NAME)? else { return Ok(None) };
     let refused = |rule: &'static str, seen: &'static str, wanted: &'static str| {
-        Err(Denial::Denied(Fault::new(Code::NamesChange, rule, seen, wanted)))
+        Err(Denial::Denied(Rejection::new(Code::NamesChange, rule, seen, wanted)))
     };
     if !policy.rules.change_names {
         return refused(
@@ -235,7 +235,7 @@ fn re_enrolment<'a>(
     asked: Names<'_>,
 ) -> Result<&'a Certificate, Denial> {
     let needed = |seen: String| {
-        Denial::Denied(Fault::new(
+        Denial::Denied(Rejection::new(
             Code::ReenrollCertificate,
             "re-enrolment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
             seen,
@@ -282,18 +282,18 @@ fn renewal_of_unknown<'a>(
 /// do not apply to a client with a password.
 fn or_password(policy: &Policy, identity: &Identity, denial: Denial) -> Denial {
     match denial {
-        Denial::Denied(fault)
+        Denial::Denied(rejection)
             if by_certificate_alone(identity)
                 && policy.rules.authentication == Authentication::Either =>
         {
-            Denial::PasswordHelps(fault)
+            Denial::PasswordHelps(rejection)
         }
         other => other,
     }
 }
 
 fn identity_changed(csr: &Csr, present: Names<'_>) -> Denial {
-    Denial::IdentityChanged(Fault::new(
+    Denial::IdentityChanged(Rejection::new(
         Code::ReenrollIdentity,
         "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
         Names::of_csr(csr),
@@ -353,7 +353,7 @@ fn refuse_other_ca(
         Some(None) => ", without a label".to_owned(),
         None => String::new(),
     };
-    Err(Denial::Denied(Fault::new(
+    Err(Denial::Denied(Rejection::new(
         Code::LabelCa,
         "a certificate of this server authenticates under labels of the CA that issued it",
         format!("one issued by {}{label}", certificate.issuer()),
@@ -389,7 +389,7 @@ fn allow_key(policy: &Policy, csr: &Csr, certificate: &Certificate) -> Result<()
     if allowed {
         return Ok(());
     }
-    Err(Denial::Denied(Fault::new(code, rule, seen, wanted)))
+    Err(Denial::Denied(Rejection::new(code, rule, seen, wanted)))
 }
 
 /// RFC 6402 §2.4: a client that is known by its certificate alone gets its own names only, unless
@@ -410,7 +410,7 @@ fn allow_names(
     if subject && asked.san.is_none_or(own) {
         return Ok(());
     }
-    let denial = Denial::Denied(Fault::new(
+    let denial = Denial::Denied(Rejection::new(
         Code::EnrollNames,
         "a client that shows a certificate and no password may have the names of that certificate only",
         asked,
@@ -424,10 +424,10 @@ fn allow_names(
 
 fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey {
     let mut key = digest::Context::new(&digest::SHA256);
-    let mut part = |octets: &[u8]| {
+    let mut part = |bytes: &[u8]| {
         // With its length in front, so that two parts cannot run into each other.
-        key.update(&(octets.len() as u64).to_be_bytes());
-        key.update(octets);
+        key.update(&(bytes.len() as u64).to_be_bytes());
+        key.update(bytes);
     };
     let actor = &request.identity.actor;
     part(actor.method.to_string().as_bytes());

@@ -3,43 +3,43 @@
 use super::{Denial, Unauthenticated};
 use crate::{
     ca, pki, store,
-    types::{Code, Fault},
+    types::{Code, Rejection},
 };
 
 /// Why a request did not get what it asked for. Each protocol gives each a status.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The octets are not what the operation takes.
+    /// The bytes are not what the operation takes.
     #[error("{0}")]
-    Malformed(Fault),
+    Malformed(Rejection),
     /// The CSR is not signed by the key in it.
     #[error("{0}")]
-    ProofOfPossession(Fault),
+    ProofOfPossession(Rejection),
     /// The CSR breaks a rule that another one could keep.
     #[error("{0}")]
-    Unacceptable(Fault),
+    Unacceptable(Rejection),
     /// The CSR is not bound to the connection that it came over, and should be.
     #[error("{0}")]
-    Linking(Fault),
+    Linking(Rejection),
     /// Nobody is authenticated, or not for this, and a password could help (D-24, D-41).
     #[error("{0}")]
-    Unauthenticated(Fault),
+    Unauthenticated(Rejection),
     /// The password was right, and has to be proved again with a new nonce.
     #[error("{0}")]
-    Stale(Fault),
+    Stale(Rejection),
     /// Too many wrong passwords of late; again after so many seconds.
     #[error("{0}")]
-    TooManyFailures(Fault, u32),
+    TooManyFailures(Rejection, u32),
     /// Nobody is authenticated, and only a certificate could help.
     #[error("{0}")]
-    CertificateNeeded(Fault),
+    CertificateNeeded(Rejection),
     /// The client may not have this.
     #[error("{0}")]
-    Denied(Fault),
+    Denied(Rejection),
     /// The names are not those of the certificate to be renewed.
     #[error("{0}")]
-    IdentityChanged(Fault),
+    IdentityChanged(Rejection),
     /// No such label or operation; which of the two is not told (R-7030-3.2.2-g).
     #[error("no such path")]
     UnknownPath,
@@ -51,11 +51,11 @@ pub enum Error {
     Signer(#[source] ca::Error),
     /// The client's certificate becomes valid later: a clock is wrong, or was.
     #[error("{0}")]
-    NotYetValid(Fault),
+    NotYetValid(Rejection),
     /// More asks for work than is taken on at once.
     #[error("busy: {0}")]
     Busy(&'static str),
-    /// A fault of this program.
+    /// A rejection of this program.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -66,17 +66,17 @@ impl Error {
     #[deny(clippy::wildcard_enum_match_arm)]
     pub const fn code(&self) -> Code {
         match self {
-            Self::Malformed(fault)
-            | Self::ProofOfPossession(fault)
-            | Self::Unacceptable(fault)
-            | Self::Linking(fault)
-            | Self::Unauthenticated(fault)
-            | Self::Stale(fault)
-            | Self::TooManyFailures(fault, _)
-            | Self::CertificateNeeded(fault)
-            | Self::Denied(fault)
-            | Self::IdentityChanged(fault)
-            | Self::NotYetValid(fault) => fault.code,
+            Self::Malformed(rejection)
+            | Self::ProofOfPossession(rejection)
+            | Self::Unacceptable(rejection)
+            | Self::Linking(rejection)
+            | Self::Unauthenticated(rejection)
+            | Self::Stale(rejection)
+            | Self::TooManyFailures(rejection, _)
+            | Self::CertificateNeeded(rejection)
+            | Self::Denied(rejection)
+            | Self::IdentityChanged(rejection)
+            | Self::NotYetValid(rejection) => rejection.code,
             Self::UnknownPath => Code::HttpPath,
             Self::Store(_) => Code::ServerStore,
             Self::Signer(_) => Code::ServerSigner,
@@ -87,22 +87,22 @@ impl Error {
 }
 
 impl From<store::Error> for Error {
-    fn from(fault: store::Error) -> Self {
-        Self::Store(fault)
+    fn from(rejection: store::Error) -> Self {
+        Self::Store(rejection)
     }
 }
 
 impl From<Unauthenticated> for Error {
-    fn from(fault: Unauthenticated) -> Self {
+    fn from(rejection: Unauthenticated) -> Self {
         use Unauthenticated as Ra;
-        match fault {
-            Ra::Challenge(fault) => Self::Unauthenticated(fault),
-            Ra::Stale(fault) => Self::Stale(fault),
-            Ra::TooManyFailures { fault, seconds } => Self::TooManyFailures(fault, seconds),
-            Ra::Entropy(fault) => Self::Internal(fault.to_string()),
-            Ra::CertificateNeeded(fault) => Self::CertificateNeeded(fault),
-            Ra::Store(fault) => Self::Store(fault),
-            Ra::NotYetValid(fault) => Self::NotYetValid(fault),
+        match rejection {
+            Ra::Challenge(rejection) => Self::Unauthenticated(rejection),
+            Ra::Stale(rejection) => Self::Stale(rejection),
+            Ra::TooManyFailures { rejection, seconds } => Self::TooManyFailures(rejection, seconds),
+            Ra::Entropy(rejection) => Self::Internal(rejection.to_string()),
+            Ra::CertificateNeeded(rejection) => Self::CertificateNeeded(rejection),
+            Ra::Store(rejection) => Self::Store(rejection),
+            Ra::NotYetValid(rejection) => Self::NotYetValid(rejection),
             Ra::Busy => Self::Busy("passwords are being checked"),
         }
     }
@@ -112,43 +112,45 @@ impl From<Denial> for Error {
     fn from(denial: Denial) -> Self {
         use Denial as Ra;
         match denial {
-            Ra::Unacceptable(fault) => Self::Unacceptable(fault),
-            Ra::Linking(fault) => Self::Linking(fault),
-            Ra::Denied(fault) => Self::Denied(fault),
-            Ra::IdentityChanged(fault) => Self::IdentityChanged(fault),
-            Ra::PasswordHelps(fault) => Self::Unauthenticated(fault),
+            Ra::Unacceptable(rejection) => Self::Unacceptable(rejection),
+            Ra::Linking(rejection) => Self::Linking(rejection),
+            Ra::Denied(rejection) => Self::Denied(rejection),
+            Ra::IdentityChanged(rejection) => Self::IdentityChanged(rejection),
+            Ra::PasswordHelps(rejection) => Self::Unauthenticated(rejection),
         }
     }
 }
 
 impl From<ca::Error> for Error {
-    fn from(fault: ca::Error) -> Self {
-        match fault {
-            ca::Error::Store(fault) => Self::Store(fault),
-            ca::Error::WeakKey(fault) => Self::Unacceptable(fault),
+    fn from(rejection: ca::Error) -> Self {
+        match rejection {
+            ca::Error::Store(rejection) => Self::Store(rejection),
+            ca::Error::WeakKey(rejection) => Self::Unacceptable(rejection),
             ca::Error::Repeats(_) => Self::Busy("keys were made for this request again and again"),
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
-                Self::Signer(fault)
+                Self::Signer(rejection)
             }
-            ca::Error::Encoding(_) | ca::Error::File { .. } => Self::Internal(fault.to_string()),
+            ca::Error::Encoding(_) | ca::Error::File { .. } => {
+                Self::Internal(rejection.to_string())
+            }
         }
     }
 }
 
 impl From<pki::Error> for Error {
-    fn from(fault: pki::Error) -> Self {
+    fn from(rejection: pki::Error) -> Self {
         use pki::Error as Pki;
-        match fault {
-            Pki::Malformed(fault) => Self::Malformed(fault),
-            Pki::ProofOfPossession(fault) => Self::ProofOfPossession(fault),
-            Pki::Unacceptable(fault) => Self::Unacceptable(fault),
+        match rejection {
+            Pki::Malformed(rejection) => Self::Malformed(rejection),
+            Pki::ProofOfPossession(rejection) => Self::ProofOfPossession(rejection),
+            Pki::Unacceptable(rejection) => Self::Unacceptable(rejection),
         }
     }
 }
 
-/// A fault of the request that only the transport can see.
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Malformed(fault)
+/// A rejection of the request that only the transport can see.
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Self::Malformed(rejection)
     }
 }

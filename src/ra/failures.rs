@@ -219,8 +219,8 @@ impl Debts {
 fn name(account: &str) -> Name {
     let mut name = Name::default();
     let whole = digest::digest(&digest::SHA256, account.as_bytes());
-    for (octet, from) in name.iter_mut().zip(whole.as_ref()) {
-        *octet = *from;
+    for (byte, from) in name.iter_mut().zip(whole.as_ref()) {
+        *byte = *from;
     }
     name
 }

@@ -9,7 +9,7 @@ use super::Denial;
 use crate::{
     pki::{self, Csr, oid},
     policy::Linking,
-    types::{Binding, BindingKind, Code, Fault, Peer, Unbound},
+    types::{Binding, BindingKind, Code, Peer, Rejection, Unbound},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -42,7 +42,7 @@ pub(super) fn judge(
 ) -> Result<Option<BindingKind>, Denial> {
     for (oid, name) in OTHERS {
         if csr.has_attribute(oid) {
-            return Err(Denial::Unacceptable(Fault::new(
+            return Err(Denial::Unacceptable(Rejection::new(
                 Code::CsrUnsupportedAttribute,
                 "the CSR asks for nothing that this server does not do",
                 name,
@@ -52,15 +52,16 @@ pub(super) fn judge(
     }
     let mut linked = None;
     for (oid, name) in BINDINGS {
-        let unacceptable = |fault: Fault| Denial::Unacceptable(fault);
-        let values =
-            csr.attribute(oid).map_err(|fault: pki::Error| unacceptable(fault.fault().clone()))?;
+        let unacceptable = |rejection: Rejection| Denial::Unacceptable(rejection);
+        let values = csr
+            .attribute(oid)
+            .map_err(|rejection: pki::Error| unacceptable(rejection.rejection().clone()))?;
         let Some(values) = values else { continue };
         let text = pki::challenge(values).map_err(unacceptable)?;
         linked = Some(verify(linking, &text, name, peer).map_err(Denial::Linking)?);
     }
     if linked.is_none() && linking == Linking::Required {
-        return Err(Denial::Linking(Fault::new(
+        return Err(Denial::Linking(Rejection::new(
             Code::LinkingRequired,
             "here the CSR is linked to its TLS connection: it holds the channel binding (RFC 7030 section 3.5)",
             "neither challengePassword nor estIdentityLinking",
@@ -72,9 +73,9 @@ pub(super) fn judge(
 
 const WANTED: &str = "a new connection, and in challengePassword the base64 of its channel binding: tls-unique in TLS 1.2 (with extended_master_secret), tls-exporter in TLS 1.3";
 
-fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<BindingKind, Fault> {
+fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<BindingKind, Rejection> {
     let refused = |code: Code, seen: String| {
-        Fault::new(
+        Rejection::new(
             code,
             "a CSR that holds a channel binding comes over the TLS connection that it names (RFC 7030 section 3.5)",
             format!("in {name} {seen}"),
@@ -82,7 +83,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
         )
     };
     if linking == Linking::Off {
-        return Err(Fault::new(
+        return Err(Rejection::new(
             Code::LinkingOff,
             "channel bindings are not verified here, and what is not verified is not accepted (RFC 7030 section 3.5)",
             name,
@@ -104,15 +105,15 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
         Binding::Tls12 { unique, .. } if same(&unique[..]) => Ok(BindingKind::TlsUnique),
         Binding::None(why) => Err(refused(Code::LinkingNone, format!("a binding, and this connection has none: {}", without(*why)))),
         Binding::Tls13 { .. } => mismatch(match value.len() {
-            12 => "12 octets as of tls-unique, which TLS 1.3 does not have".to_owned(),
-            32 => "32 octets that are not tls-exporter of this connection: those of another one, or a Finished message".to_owned(),
-            48 => "48 octets as of a Finished message; TLS 1.3 is bound by tls-exporter".to_owned(),
-            other => format!("{other} octets; tls-exporter has 32"),
+            12 => "12 bytes as of tls-unique, which TLS 1.3 does not have".to_owned(),
+            32 => "32 bytes that are not tls-exporter of this connection: those of another one, or a Finished message".to_owned(),
+            48 => "48 bytes as of a Finished message; TLS 1.3 is bound by tls-exporter".to_owned(),
+            other => format!("{other} bytes; tls-exporter has 32"),
         }),
         Binding::Tls12 { .. } => mismatch(match value.len() {
-            12 => "12 octets that are not tls-unique of this connection".to_owned(),
-            32 => "32 octets that are not tls-exporter of this connection".to_owned(),
-            other => format!("{other} octets; tls-unique has 12"),
+            12 => "12 bytes that are not tls-unique of this connection".to_owned(),
+            32 => "32 bytes that are not tls-exporter of this connection".to_owned(),
+            other => format!("{other} bytes; tls-unique has 12"),
         }),
     }
 }
@@ -134,7 +135,7 @@ pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Deni
     if linked.is_none() || peer.spent.spend() {
         return Ok(());
     }
-    Err(Denial::Linking(Fault::new(
+    Err(Denial::Linking(Rejection::new(
         Code::LinkingSpent,
         "a TLS connection's channel binding serves for one CSR that is accepted (RFC 9266 section 4.1)",
         "a second one",
@@ -153,7 +154,8 @@ mod tests {
     }
 
     fn judged(peer: &Peer, value: &[u8]) -> Result<BindingKind, Code> {
-        verify(Linking::Optional, &STANDARD.encode(value), "x", peer).map_err(|fault| fault.code)
+        verify(Linking::Optional, &STANDARD.encode(value), "x", peer)
+            .map_err(|rejection| rejection.code)
     }
 
     /// proves: R-9266-4.2-a
@@ -187,7 +189,8 @@ mod tests {
     fn a_refusal_does_not_tell_the_right_value() {
         let exporter = Zeroizing::new([2; 32]);
         let new = peer(Binding::Tls13 { exporter: exporter.clone() });
-        let fault = verify(Linking::Optional, &STANDARD.encode([3; 32]), "x", &new).unwrap_err();
-        assert!(!fault.to_string().contains(&STANDARD.encode(*exporter)));
+        let rejection =
+            verify(Linking::Optional, &STANDARD.encode([3; 32]), "x", &new).unwrap_err();
+        assert!(!rejection.to_string().contains(&STANDARD.encode(*exporter)));
     }
 }

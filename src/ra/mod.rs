@@ -12,7 +12,7 @@ mod password;
 pub use authn::{
     Authenticator, Credentials, Identity, Presented, Recorded, Standing, Unauthenticated,
 };
-pub use call::{Authenticated, Authority, By, Call, Door, Rejected, Rejection};
+pub use call::{Authenticated, Authority, By, Call, Cause, Door, Rejected};
 pub use decide::{Decision, Denial, Policy, Request, decide, is_ra};
 pub use error::Error;
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};

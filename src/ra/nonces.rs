@@ -33,7 +33,7 @@ const MOST: usize = 1 << 16;
 /// How far a nonce may come from the future: nodes' clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// Octets of the moment and of what is random, and of the HMAC.
+/// Bytes of the moment and of what is random, and of the HMAC.
 const BODY: usize = 16;
 const TAG: usize = 16;
 
@@ -96,11 +96,11 @@ impl Nonces {
     pub(super) fn make(&self, entropy: &dyn Entropy, now: Time) -> Result<String, NoEntropy> {
         let mut random = [0; 8];
         entropy.fill(&mut random)?;
-        let mut octets = now.unix().to_be_bytes().to_vec();
-        octets.extend_from_slice(&random);
-        let tag = hmac::sign(&self.key, &octets);
-        octets.extend(tag.as_ref().iter().take(TAG));
-        Ok(URL_SAFE_NO_PAD.encode(octets))
+        let mut bytes = now.unix().to_be_bytes().to_vec();
+        bytes.extend_from_slice(&random);
+        let tag = hmac::sign(&self.key, &bytes);
+        bytes.extend(tag.as_ref().iter().take(TAG));
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Takes the `count`th request with this nonce, whose password was right. False if the nonce is
@@ -130,8 +130,8 @@ impl Nonces {
 
     /// The body of one of ours, and its moment.
     fn open_up(&self, nonce: &str) -> Option<([u8; BODY], Time)> {
-        let octets = URL_SAFE_NO_PAD.decode(nonce).ok()?;
-        let (body, tag) = octets.split_first_chunk::<BODY>()?;
+        let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
+        let (body, tag) = bytes.split_first_chunk::<BODY>()?;
         let whole = hmac::sign(&self.key, body);
         aws_lc_rs::constant_time::verify_slices_are_equal(whole.as_ref().get(..TAG)?, tag).ok()?;
         let moment = u64::from_be_bytes(*body.first_chunk::<8>()?);

@@ -16,7 +16,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Octets of a password at most; longer ones are refused before they cost anything.
+/// Bytes of a password at most; longer ones are refused before they cost anything.
 pub const MAX_PASSWORD: usize = 1024;
 
 /// A password could not be hashed.
@@ -33,17 +33,17 @@ pub struct NoHash(String);
 pub fn hash(password: &str, entropy: &dyn Entropy) -> Result<String, NoHash> {
     check(password)?;
     let mut salt = [0u8; 16];
-    entropy.fill(&mut salt).map_err(|fault| NoHash(fault.to_string()))?;
+    entropy.fill(&mut salt).map_err(|rejection| NoHash(rejection.to_string()))?;
     let hash: PasswordHash = Argon2::default()
         .hash_password_with_salt(password.as_bytes(), &salt)
-        .map_err(|fault| NoHash(fault.to_string()))?;
+        .map_err(|rejection| NoHash(rejection.to_string()))?;
     Ok(hash.to_string())
 }
 
 fn check(password: &str) -> Result<(), NoHash> {
     if password.is_empty() || password.len() > MAX_PASSWORD {
         return Err(NoHash(format!(
-            "it has {} octets, and may have 1 to {MAX_PASSWORD}",
+            "it has {} bytes, and may have 1 to {MAX_PASSWORD}",
             password.len()
         )));
     }
@@ -82,8 +82,8 @@ pub fn recomputable(
         let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         parts.iter().for_each(|part| hash.update(part.as_bytes()));
         let mut key = Zeroizing::new([0; 32]);
-        for (octet, from) in key.iter_mut().zip(hash.finish().as_ref()) {
-            *octet = *from;
+        for (byte, from) in key.iter_mut().zip(hash.finish().as_ref()) {
+            *byte = *from;
         }
         key
     };
@@ -209,14 +209,14 @@ impl Memory {
 pub fn generate(entropy: &dyn Entropy) -> Result<Zeroizing<String>, NoEntropy> {
     const LETTERS: &[u8; 36] = b"abcdefghijkmnpqrstuvwxyz23456789ABCD";
     let mut password = Zeroizing::new(String::new());
-    let mut octet = Zeroizing::new([0u8; 1]);
+    let mut byte = Zeroizing::new([0u8; 1]);
     while password.len() < 20 {
-        entropy.fill(&mut *octet)?;
+        entropy.fill(&mut *byte)?;
         // 252 is the largest multiple of 36: above it some letters would come more often.
-        if let Some(letter) = octet
+        if let Some(letter) = byte
             .first()
-            .filter(|octet| **octet < 252)
-            .and_then(|octet| LETTERS.get(usize::from(*octet % 36)))
+            .filter(|byte| **byte < 252)
+            .and_then(|byte| LETTERS.get(usize::from(*byte % 36)))
         {
             password.push(char::from(*letter));
         }

@@ -29,9 +29,9 @@ const SHARE: usize = 64;
 pub(super) struct Limits {
     /// From its beginning to the end of the handshake.
     pub(super) handshake: Duration,
-    /// For the first octet of a request, and for its client to take an answer.
+    /// For the first byte of a request, and for its client to take an answer.
     pub(super) idle: Duration,
-    /// From the first to the last octet of a header.
+    /// From the first to the last byte of a header.
     pub(super) header: Duration,
 }
 

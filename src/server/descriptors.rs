@@ -13,8 +13,8 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
     match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         Ok(()) => maximum,
-        Err(fault) => {
-            tracing::warn!("the limit of open files stays as it is: {fault}");
+        Err(error) => {
+            tracing::warn!("the limit of open files stays as it is: {error}");
             current
         }
     }

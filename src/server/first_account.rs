@@ -37,9 +37,9 @@ impl FirstAccount {
         if made || !store.accounts().await?.is_empty() {
             return Ok(None);
         }
-        let password = ra::generate(entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
+        let password = ra::generate(entropy).map_err(|error| Error::Internal(error.to_string()))?;
         let hash =
-            ra::hash(&password, entropy).map_err(|fault| Error::Internal(fault.to_string()))?;
+            ra::hash(&password, entropy).map_err(|error| Error::Internal(error.to_string()))?;
         Ok(Some(Self { name: Self::NAME.to_owned(), password, hash }))
     }
 

@@ -94,7 +94,7 @@ impl Kind {
 
 /// Says why a handshake failed, and what the operator can do.
 fn describe(failure: &Failure) -> (Kind, String) {
-    let fault = match failure {
+    let error = match failure {
         Failure::Old(version) => {
             let text = format!(
                 "the client offers {version} at most; this server accepts TLS 1.2 and 1.3 (RFC 8996)"
@@ -108,9 +108,9 @@ fn describe(failure: &Failure) -> (Kind, String) {
             };
             return (Kind::Late, format!("the client did not finish it in time ({why})"));
         }
-        Failure::Io(fault) => fault,
+        Failure::Io(error) => error,
     };
-    let tls = fault.get_ref().and_then(|cause| cause.downcast_ref::<Tls>());
+    let tls = error.get_ref().and_then(|cause| cause.downcast_ref::<Tls>());
     match tls {
         Some(Tls::AlertReceived(alert)) => described_alert(*alert),
         Some(Tls::PeerIncompatible(what)) => (
@@ -123,10 +123,10 @@ fn describe(failure: &Failure) -> (Kind, String) {
         ),
         Some(Tls::InvalidCertificate(_) | Tls::DecryptError) => (
             Kind::Key,
-            format!("the client does not hold the key of its certificate, or its certificate cannot be read ({fault})"),
+            format!("the client does not hold the key of its certificate, or its certificate cannot be read ({error})"),
         ),
-        Some(_) => (Kind::Other, fault.to_string()),
-        None => match fault.kind() {
+        Some(_) => (Kind::Other, error.to_string()),
+        None => match error.kind() {
             ErrorKind::UnexpectedEof
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
@@ -134,7 +134,7 @@ fn describe(failure: &Failure) -> (Kind, String) {
                 Kind::Closed,
                 "the client closed the connection without saying why; some do when they do not trust the server's certificate".to_owned(),
             ),
-            _ => (Kind::Other, fault.to_string()),
+            _ => (Kind::Other, error.to_string()),
         },
     }
 }
@@ -207,8 +207,8 @@ mod tests {
         describe(failure).1
     }
 
-    fn of(fault: Tls) -> Failure {
-        Failure::Io(io::Error::new(ErrorKind::InvalidData, fault))
+    fn of(error: Tls) -> Failure {
+        Failure::Io(io::Error::new(ErrorKind::InvalidData, error))
     }
 
     #[test]

@@ -65,8 +65,8 @@ pub(super) async fn reject(mut stream: TcpStream, version: OldVersion) -> io::Re
         match stream.try_read(&mut bytes) {
             Ok(0) => break,
             Ok(more) => read += more,
-            Err(fault) if fault.kind() == ErrorKind::WouldBlock => break,
-            Err(fault) => return Err(fault),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
         }
     }
     // Alert, the client's version, 2 bytes: fatal, protocol_version.

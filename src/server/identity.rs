@@ -44,7 +44,7 @@ pub(super) struct OwnIdentity {
 /// Key and chain in one file, so that they are exchanged in one step.
 const FILE: &str = "server.pem";
 
-/// More octets than key and chain ever have.
+/// More bytes than key and chain ever have.
 const LARGEST: usize = 32 << 10;
 
 /// The file's path while it is written. What a start that was killed has left there is removed.
@@ -83,8 +83,8 @@ impl OwnIdentity {
             found => found,
         };
         match (Self::renew(&needed, &Actor::server(), reason, now).await, found) {
-            (Err(Error::Ca(fault @ ca::Error::NotValid { .. })), Some(identity)) => {
-                Ok(Current { identity, failed: Some(fault.to_string()) })
+            (Err(Error::Ca(error @ ca::Error::NotValid { .. })), Some(identity)) => {
+                Ok(Current { identity, failed: Some(error.to_string()) })
             }
             (renewed, _) => Ok(Current { identity: renewed?, failed: None }),
         }
@@ -132,8 +132,8 @@ impl OwnIdentity {
             })
             .map(|pem| {
                 let (_, der) =
-                    der::pem::decode_vec(pem.as_bytes()).map_err(|fault| fault.to_string())?;
-                Certificate::parse(&der).map_err(|fault| fault.to_string())
+                    der::pem::decode_vec(pem.as_bytes()).map_err(|error| error.to_string())?;
+                Certificate::parse(&der).map_err(|error| error.to_string())
             });
         match (certificates.next(), certificates.next()) {
             (Some(Ok(leaf)), Some(Ok(issuing))) => {
@@ -141,7 +141,7 @@ impl OwnIdentity {
             }
             _ => Err(Error::Unfit {
                 path,
-                fault: "it does not hold two PEM certificates after the key".to_owned(),
+                error: "it does not hold two PEM certificates after the key".to_owned(),
                 remedy: "move the file away: a new one is made".to_owned(),
             }),
         }
@@ -158,14 +158,14 @@ impl OwnIdentity {
         let kind = wanted.key;
         let key = tokio::task::spawn_blocking(move || PrivateKey::generate(kind))
             .await
-            .map_err(|fault| Error::Internal(fault.to_string()))?
-            .map_err(|fault| Error::Internal(fault.to_string()))?;
-        let spki = key.public_key_spki_der().map_err(|fault| Error::Internal(fault.to_string()))?;
-        let public = PublicKey::parse(&spki).map_err(|fault| Error::Internal(fault.to_string()))?;
+            .map_err(|error| Error::Internal(error.to_string()))?
+            .map_err(|error| Error::Internal(error.to_string()))?;
+        let spki = key.public_key_spki_der().map_err(|error| Error::Internal(error.to_string()))?;
+        let public = PublicKey::parse(&spki).map_err(|error| Error::Internal(error.to_string()))?;
         let profile: ProfileName =
             "server".parse().map_err(|_| Error::Internal("profile".to_owned()))?;
         let content = Profile::of_server(profile, wanted, public)
-            .map_err(|fault| Error::Tls(fault.to_string()))?;
+            .map_err(|error| Error::Tls(error.to_string()))?;
         let order = Order {
             content,
             // The key is new: no two orders of ours are the same.
@@ -183,7 +183,7 @@ impl OwnIdentity {
         write_private(&unfinished, &[0; LARGEST])?;
         let issued = ca.issue(order, now).await?;
         let leaf = Certificate::parse(&issued.issuance.certificate)
-            .map_err(|fault| Error::Internal(fault.to_string()))?;
+            .map_err(|error| Error::Internal(error.to_string()))?;
         let own = Self { key: Arc::new(key), leaf, issuing: ca.issuing().clone() };
         own.write(folder, keys)?;
         Ok(own)
@@ -193,7 +193,7 @@ impl OwnIdentity {
     fn write(&self, folder: &Path, keys: &Keys) -> Result<(), Error> {
         let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
         let mut text =
-            self.key.to_pem(passphrase).map_err(|fault| Error::Internal(fault.to_string()))?;
+            self.key.to_pem(passphrase).map_err(|error| Error::Internal(error.to_string()))?;
         text.push_str(&self.leaf.to_pem());
         text.push_str(&self.issuing.to_pem());
         let failed = |path: &Path| {
@@ -210,9 +210,9 @@ impl OwnIdentity {
     pub(super) fn for_tls(
         &self,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-        let pem = self.key.to_pem(None).map_err(|fault| Error::Internal(fault.to_string()))?;
+        let pem = self.key.to_pem(None).map_err(|error| Error::Internal(error.to_string()))?;
         let (_, der) = der::pem::decode_vec(pem.as_bytes())
-            .map_err(|fault| Error::Internal(fault.to_string()))?;
+            .map_err(|error| Error::Internal(error.to_string()))?;
         let chain = [&self.leaf, &self.issuing].map(|one| CertificateDer::from(one.der().to_vec()));
         Ok((chain.to_vec(), PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))))
     }

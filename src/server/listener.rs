@@ -41,7 +41,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Octets of a request's header at most.
+/// Bytes of a request's header at most.
 const MAX_HEADER: usize = 16 << 10;
 
 /// HTTP/2: the same as a list of fields (RFC 9113 §6.5.2).
@@ -50,7 +50,7 @@ const MAX_HEADER_LIST: u32 = 16 << 10;
 /// HTTP/2: requests of a connection at once. A device has one; each may hold a body of `max_body`.
 const MAX_STREAMS: u32 = 16;
 
-/// HTTP/2: octets of a body that a client may send ahead, and of answers that wait for it.
+/// HTTP/2: bytes of a body that a client may send ahead, and of answers that wait for it.
 const WINDOW: u32 = 64 << 10;
 
 /// Connections that the kernel keeps for us between two looks; it cuts this to its own limit.
@@ -127,11 +127,11 @@ pub(super) async fn run(listener: TcpListener, shared: Shared) {
                 }
                 shared.tasks.spawn(serve(stream, address, connection, shared.clone()));
             }
-            Err(fault) => {
+            Err(error) => {
                 // Out of memory or, in spite of descriptors.rs, of file descriptors.
                 let now = Instant::now();
                 if let Some(failures) = failures.count(1, now) {
-                    tracing::warn!("accepting a connection, {failures} times: {fault}");
+                    tracing::warn!("accepting a connection, {failures} times: {error}");
                 }
                 shared.connections.make_room(now);
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -238,7 +238,7 @@ async fn converse(
 }
 
 /// HTTP/2: requests at once, each handled as in HTTP/1.1. Bounded in what it keeps: the streams, their
-/// windows, the octets that wait to be sent, and what a client takes back before it is answered.
+/// windows, the bytes that wait to be sent, and what a client takes back before it is answered.
 async fn converse_http2(
     stream: Session,
     peer: Arc<Peer>,
@@ -296,7 +296,7 @@ async fn until_it_ends<C: GracefulConnection>(
             }
         }
     };
-    if let Err(fault) = outcome {
-        tracing::debug!("connection with {address}: {fault}");
+    if let Err(error) = outcome {
+        tracing::debug!("connection with {address}: {error}");
     }
 }

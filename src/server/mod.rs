@@ -55,12 +55,12 @@ pub enum Error {
         cause: std::io::Error,
     },
     /// A file or folder that is there, and not as it has to be.
-    #[error("{}: {fault}", path.display())]
+    #[error("{}: {error}", path.display())]
     Unfit {
         /// Which.
         path: PathBuf,
         /// What is wrong with it.
-        fault: String,
+        error: String,
         /// What to do.
         remedy: String,
     },
@@ -84,7 +84,7 @@ pub enum Error {
     /// The configuration names another kind of store than a command asks for.
     #[error("{0}")]
     OtherStore(String),
-    /// A fault of this program.
+    /// A error of this program.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -107,10 +107,10 @@ impl Error {
     pub(crate) fn in_store(self, kind: BackendKind) -> Self {
         use crate::{ca::Error as Ca, store::Error as Store};
         match self {
-            Self::Store(fault @ Store::Unavailable(_))
-            | Self::Ca(Ca::Store(fault @ Store::Unavailable(_))) => match kind {
-                BackendKind::Sled => Self::Folder(fault),
-                BackendKind::Postgres => Self::Database(fault),
+            Self::Store(error @ Store::Unavailable(_))
+            | Self::Ca(Ca::Store(error @ Store::Unavailable(_))) => match kind {
+                BackendKind::Sled => Self::Folder(error),
+                BackendKind::Postgres => Self::Database(error),
             },
             other => other,
         }

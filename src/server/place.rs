@@ -4,7 +4,7 @@
 use super::{Error, identity::OwnIdentity};
 use crate::{
     ca::Hierarchy,
-    config::{self, Fault, Faults, Settings},
+    config::{self, SettingError, SettingErrors, Settings},
 };
 use rustix::fs::Access;
 use std::{
@@ -18,7 +18,7 @@ use std::{
 ///
 /// # Errors
 /// Everything that a start stops at.
-pub fn check_place(settings: &Settings) -> Result<(), Faults> {
+pub fn check_place(settings: &Settings) -> Result<(), SettingErrors> {
     all(settings, data(settings).into_iter().chain(audit(settings)))
 }
 
@@ -27,10 +27,10 @@ pub fn check_place(settings: &Settings) -> Result<(), Faults> {
 ///
 /// # Errors
 /// Everything that a start stops at.
-pub fn check_disk(settings: &Settings) -> Result<(), Faults> {
+pub fn check_disk(settings: &Settings) -> Result<(), SettingErrors> {
     match data(settings) {
         // What is in a folder that is none cannot be judged.
-        Some(fault) => all(settings, [fault].into_iter().chain(audit(settings))),
+        Some(error) => all(settings, [error].into_iter().chain(audit(settings))),
         None => all(settings, audit(settings).into_iter().chain(made(settings))),
     }
 }
@@ -38,8 +38,8 @@ pub fn check_disk(settings: &Settings) -> Result<(), Faults> {
 /// An error, and the section and key that it belongs to.
 type Found = (String, Error);
 
-fn all(settings: &Settings, found: impl Iterator<Item = Found>) -> Result<(), Faults> {
-    let fault = |(key, error): Found| Fault {
+fn all(settings: &Settings, found: impl Iterator<Item = Found>) -> Result<(), SettingErrors> {
+    let error = |(key, error): Found| SettingError {
         code: "E-CONFIG-DISK",
         file: settings.file.clone(),
         key,
@@ -47,24 +47,24 @@ fn all(settings: &Settings, found: impl Iterator<Item = Found>) -> Result<(), Fa
         text: error.to_string(),
         remedy: error.remedy(),
     };
-    let faults: Vec<_> = found.map(fault).collect();
-    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+    let errors: Vec<_> = found.map(error).collect();
+    if errors.is_empty() { Ok(()) } else { Err(SettingErrors(errors)) }
 }
 
 fn data(settings: &Settings) -> Option<Found> {
-    check_private(&settings.data).err().map(|fault| ("data".to_owned(), fault))
+    check_private(&settings.data).err().map(|error| ("data".to_owned(), error))
 }
 
 fn audit(settings: &Settings) -> Option<Found> {
     let file = &settings.audit.file;
-    check_appendable(file, &settings.data).err().map(|fault| ("[audit] file".to_owned(), fault))
+    check_appendable(file, &settings.data).err().map(|error| ("[audit] file".to_owned(), error))
 }
 
 /// What an earlier start has made; what is missing is made by the next one.
 fn made(settings: &Settings) -> Vec<Found> {
     let mut found = Vec::new();
     let mut note = |key: String, result: Result<(), Error>| {
-        found.extend(result.err().map(|fault| (key, fault)));
+        found.extend(result.err().map(|error| (key, error)));
     };
     let sled = matches!(settings.store, config::Store::Sled { .. });
     for part in ["ca", "server", "store"].iter().filter(|part| sled || **part != "store") {
@@ -97,7 +97,7 @@ pub(super) fn check_private(path: &Path) -> Result<(), Error> {
         Err(cause) => return Err(Error::File { path: path.to_owned(), cause }),
     };
     let unfit =
-        |fault: String, remedy: String| Err(Error::Unfit { path: path.to_owned(), fault, remedy });
+        |error: String, remedy: String| Err(Error::Unfit { path: path.to_owned(), error, remedy });
     if !found.is_dir() {
         return unfit(
             "this is a file, and a folder is needed".to_owned(),
@@ -122,7 +122,7 @@ fn check_owner(path: &Path, owner: u32, user: u32) -> Result<(), Error> {
     }
     Err(Error::Unfit {
         path: path.to_owned(),
-        fault: format!("this folder belongs to user {owner}, and this is run by user {user}"),
+        error: format!("this folder belongs to user {owner}, and this is run by user {user}"),
         remedy: format!(
             "run this as user {owner}, or, if estd is to run as user {user}: chown -R {user} {}",
             path.display()
@@ -166,7 +166,7 @@ fn check_appendable(file: &Path, data: &Path) -> Result<(), Error> {
     } else {
         Err(Error::Unfit {
             path: file.to_owned(),
-            fault: "the folder of the audit file does not exist".to_owned(),
+            error: "the folder of the audit file does not exist".to_owned(),
             remedy: format!(
                 "mkdir {}, as the user that estd runs as, or name another file in [audit]",
                 folder.display()
@@ -189,9 +189,9 @@ mod tests {
     fn a_folder_of_another_user_names_both_users() {
         let path = Path::new("/var/lib/estd");
         assert!(check_owner(path, 990, 990).is_ok());
-        let fault = check_owner(path, 990, 1000).unwrap_err();
+        let error = check_owner(path, 990, 1000).unwrap_err();
         assert_eq!(
-            (fault.to_string().as_str(), fault.remedy().as_str()),
+            (error.to_string().as_str(), error.remedy().as_str()),
             (
                 "/var/lib/estd: this folder belongs to user 990, and this is run by user 1000",
                 "run this as user 990, or, if estd is to run as user 1000: chown -R 1000 /var/lib/estd"

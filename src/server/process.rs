@@ -7,7 +7,7 @@ use super::{
 use crate::{
     admin::{self, Process},
     api,
-    config::{self, Faults, Secrets, Source},
+    config::{self, Secrets, SettingErrors, Source},
     pki::Certificate,
     store,
     telemetry::audit::{Event, Name},
@@ -33,8 +33,8 @@ impl Process for Core {
         let store = &self.installation.store;
         let accounts = store.accounts().await;
         let error = match &accounts {
-            Err(fault) => Some(fault.to_string()),
-            Ok(_) => self.refuses_changes().await.err().map(|fault| fault.to_string()),
+            Err(error) => Some(error.to_string()),
+            Ok(_) => self.refuses_changes().await.err().map(|error| error.to_string()),
         };
         let settings = self.settings.lock().await;
         let cas = self.installation.cas.iter().map(|(name, ca)| api::CaStatus {
@@ -86,7 +86,7 @@ impl Process for Core {
             warnings: Vec::new(),
         };
         match source.read(&|name| std::env::var(name).ok(), Secrets::All) {
-            Err(Faults(faults)) => verdict.errors = faults.iter().map(error_of).collect(),
+            Err(SettingErrors(errors)) => verdict.errors = errors.iter().map(error_of).collect(),
             Ok(new) => match self.put_in_force(new, actor.clone()).await {
                 Ok(changes) => {
                     verdict.in_force = true;
@@ -94,13 +94,13 @@ impl Process for Core {
                     let later = changes.needs_restart.into_iter().map(str::to_owned);
                     verdict.needs_restart = later.collect();
                 }
-                Err(fault) => verdict.errors.push(api::ConfigError {
+                Err(error) => verdict.errors.push(api::ConfigError {
                     code: "E-CONFIG-RELOAD".to_owned(),
                     file: file.clone(),
                     key: String::new(),
                     value: String::new(),
-                    error: fault.to_string(),
-                    remedy: fault.remedy(),
+                    error: error.to_string(),
+                    remedy: error.remedy(),
                 }),
             },
         }
@@ -115,8 +115,8 @@ impl Process for Core {
             let now = self.environment.clock.now();
             let event = Event::new(now, Name::ServerReloadRefused, actor.clone());
             let recorded = self.installation.store.append(event.with("reason", reason)).await;
-            if let Err(fault) = recorded {
-                tracing::error!("the rejected reload is not on record: {fault}");
+            if let Err(error) = recorded {
+                tracing::error!("the rejected reload is not on record: {error}");
             }
         }
         *self.reloaded.lock().await = Some(verdict.clone());
@@ -128,9 +128,9 @@ impl Process for Core {
         actor: &Actor,
     ) -> Result<api::ServerCertificate, admin::Error> {
         let renewed = self.renew(Some(actor)).await;
-        renewed.map_err(|fault| admin::Error::Failed {
-            error: fault.to_string(),
-            remedy: fault.remedy(),
+        renewed.map_err(|error| admin::Error::Failed {
+            error: error.to_string(),
+            remedy: error.remedy(),
         })?;
         let settings = self.settings.lock().await;
         Ok(described(&self.own.lock().await.leaf, &settings))
@@ -161,14 +161,14 @@ fn log_success(file: &str, verdict: &api::Reloaded) {
     }
 }
 
-fn error_of(fault: &config::Fault) -> api::ConfigError {
+fn error_of(error: &config::SettingError) -> api::ConfigError {
     api::ConfigError {
-        code: fault.code.to_owned(),
-        file: fault.file.display().to_string(),
-        key: fault.key.clone(),
-        value: fault.value.clone(),
-        error: fault.text.clone(),
-        remedy: fault.remedy.clone(),
+        code: error.code.to_owned(),
+        file: error.file.display().to_string(),
+        key: error.key.clone(),
+        value: error.value.clone(),
+        error: error.text.clone(),
+        remedy: error.remedy.clone(),
     }
 }
 

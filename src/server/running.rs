@@ -115,9 +115,9 @@ pub(super) struct Core {
 pub async fn start(settings: Settings, environment: Environment) -> Result<Running, Error> {
     let kind = Backend::kind(&settings.store);
     let started = open_and_serve(settings, environment).await;
-    started.map_err(|fault| match kind {
-        Some(kind) => fault.in_store(kind),
-        None => fault,
+    started.map_err(|error| match kind {
+        Some(kind) => error.in_store(kind),
+        None => error,
     })
 }
 
@@ -291,7 +291,7 @@ async fn own_identity(
     private_folder(&folder)?;
     let ca = own_ca(settings, installation)?;
     let mut random = [0u8; 8];
-    environment.entropy.fill(&mut random).map_err(|fault| Error::Internal(fault.to_string()))?;
+    environment.entropy.fill(&mut random).map_err(|error| Error::Internal(error.to_string()))?;
     let needed = Needed {
         folder: &folder,
         wanted: &settings.server_certificate,
@@ -345,7 +345,7 @@ impl Core {
         let renewed = self.try_renew(actor).await;
         *self.renewal_failed.lock().await = match &renewed {
             Ok((_, failed)) => failed.clone(),
-            Err(fault) => Some(fault.to_string()),
+            Err(error) => Some(error.to_string()),
         };
         renewed.map(|(new, _)| new)
     }
@@ -395,7 +395,7 @@ async fn renewed(
 ) -> Result<Current, Error> {
     let folder = settings.data.join("server");
     let mut random = [0u8; 8];
-    environment.entropy.fill(&mut random).map_err(|fault| Error::Internal(fault.to_string()))?;
+    environment.entropy.fill(&mut random).map_err(|error| Error::Internal(error.to_string()))?;
     let needed = Needed {
         folder: &folder,
         wanted: &settings.server_certificate,
@@ -541,8 +541,8 @@ impl Running {
         }
         let now = self.core.environment.clock.now();
         let event = Event::new(now, Name::ServerStopped, Actor::server());
-        if let Err(fault) = self.core.installation.store.append(event).await {
-            tracing::warn!("recording the stop: {fault}");
+        if let Err(error) = self.core.installation.store.append(event).await {
+            tracing::warn!("recording the stop: {error}");
         }
         self.core.installation.store.close().await;
     }

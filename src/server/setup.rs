@@ -113,7 +113,7 @@ pub enum Backend {
     Sled {
         /// Its folder.
         folder: PathBuf,
-        /// Octets of page cache.
+        /// Bytes of page cache.
         cache: u64,
     },
     /// PostgreSQL.
@@ -211,7 +211,7 @@ async fn open_backend(
         Backend::Sled { folder, cache } => {
             private_folder(&folder)?;
             let opened = SledStore::open(&folder, cache, now, trail);
-            Arc::new(opened.map_err(|fault| Error::from(fault).in_store(BackendKind::Sled))?)
+            Arc::new(opened.map_err(|error| Error::from(error).in_store(BackendKind::Sled))?)
         }
         Backend::Postgres(postgres) => {
             let options = PostgresOptions {
@@ -221,7 +221,7 @@ async fn open_backend(
                 patience: postgres.patience,
             };
             let opened = PostgresStore::open(options, trail).await;
-            Arc::new(opened.map_err(|fault| Error::from(fault).in_store(BackendKind::Postgres))?)
+            Arc::new(opened.map_err(|error| Error::from(error).in_store(BackendKind::Postgres))?)
         }
     })
 }
@@ -275,7 +275,7 @@ async fn open_ca(
         store.append(event).await?;
     }
     let signer =
-        SoftSigner::new(hierarchy.key).map_err(|fault| Error::Internal(fault.to_string()))?;
+        SoftSigner::new(hierarchy.key).map_err(|error| Error::Internal(error.to_string()))?;
     let ca = Ca::new(
         name.clone(),
         hierarchy.root,
@@ -287,10 +287,10 @@ async fn open_ca(
     Ok(ca)
 }
 
-fn other_ca(path: PathBuf, fault: &str) -> Error {
+fn other_ca(path: PathBuf, error: &str) -> Error {
     Error::Ca(crate::ca::Error::File {
         path,
-        fault: fault.to_owned(),
+        error: error.to_owned(),
         remedy:
             "copy this folder from the node that has made the CA (all nodes over one store have \
                  the same keys), or restore it from your backup; a CA that this node has made for \

@@ -20,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 /// The socket's name in the data folder.
 const FILE: &str = "estd.sock";
 
-/// Listens. A path that is too long for a socket (108 octets) is told and done without.
+/// Listens. A path that is too long for a socket (108 bytes) is told and done without.
 pub(super) fn open(
     data: &Path,
     admin: Arc<Admin>,
@@ -63,8 +63,8 @@ pub(super) fn open(
                         }
                     });
                 }
-                Err(fault) => {
-                    tracing::warn!("operator's socket: {fault}");
+                Err(error) => {
+                    tracing::warn!("operator's socket: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -80,8 +80,8 @@ async fn serve(stream: UnixStream, owner: u32, admin: &Admin) {
             tracing::warn!("operator's socket: uid {} is not its owner: refused", peer.uid());
             return;
         }
-        Err(fault) => {
-            tracing::warn!("operator's socket: who is there cannot be told: {fault}");
+        Err(error) => {
+            tracing::warn!("operator's socket: who is there cannot be told: {error}");
             return;
         }
     };
@@ -94,7 +94,7 @@ async fn serve(stream: UnixStream, owner: u32, admin: &Admin) {
         .header_read_timeout(Duration::from_secs(10))
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    if let Err(fault) = served {
-        tracing::debug!("operator's socket: {fault}");
+    if let Err(error) = served {
+        tracing::debug!("operator's socket: {error}");
     }
 }

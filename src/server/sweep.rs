@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How old an open issuance is before a running server takes it for left behind. Much longer than
-/// a request takes: earlier would be no fault, but work done twice.
+/// a request takes: earlier would be no error, but work done twice.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
 /// How many are looked at together.
@@ -82,8 +82,8 @@ pub(super) async fn sweep(
             while let Some(finished) = finishing.join_next().await {
                 match finished {
                     Ok(Ok(())) => swept.finished += 1,
-                    Ok(Err(fault @ Error::Store(_))) => return Err(fault),
-                    Ok(Err(fault)) => failed = Some(fault),
+                    Ok(Err(error @ Error::Store(_))) => return Err(error),
+                    Ok(Err(error)) => failed = Some(error),
                     Err(ended) => return Err(store::Error::Unavailable(ended.to_string()).into()),
                 }
             }
@@ -131,6 +131,6 @@ async fn void(
     match store.void(&intent.serial, event).await {
         // Another node was first.
         Ok(()) | Err(store::Error::WrongState { .. }) => Ok(()),
-        Err(fault) => Err(fault),
+        Err(error) => Err(error),
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn config(
     session_tickets: bool,
     http2: bool,
 ) -> Result<Arc<ServerConfig>, Error> {
-    let failed = |fault: rustls::Error| Error::Tls(fault.to_string());
+    let failed = |error: rustls::Error| Error::Tls(error.to_string());
     let provider = Arc::new(provider());
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])

@@ -52,9 +52,9 @@ impl Recorder {
 }
 
 pub(super) fn serial(number: u64) -> Serial {
-    let mut octets = vec![1];
-    octets.extend(number.to_be_bytes());
-    Serial::parse(&octets).unwrap()
+    let mut bytes = vec![1];
+    bytes.extend(number.to_be_bytes());
+    Serial::parse(&bytes).unwrap()
 }
 
 pub(super) fn key(number: u64) -> RequestKey {
@@ -322,10 +322,10 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
 
     store.begin(intent(2, 2)).await.unwrap();
     let mut rivals = JoinSet::new();
-    for octet in 0..20 {
+    for byte in 0..20 {
         let store = Arc::clone(&store);
-        let event = issued(u64::from(octet));
-        rivals.spawn(async move { store.complete(&serial(2), vec![octet], event).await.unwrap() });
+        let event = issued(u64::from(byte));
+        rivals.spawn(async move { store.complete(&serial(2), vec![byte], event).await.unwrap() });
     }
     let answers: HashSet<Vec<u8>> =
         rivals.join_all().await.into_iter().map(|record| record.certificate.clone()).collect();

@@ -1,4 +1,4 @@
-//! The stored form: one octet of version, then postcard.
+//! The stored form: one byte of version, then postcard.
 //!
 //! The types here are those of their version and no others': the records of the store may change,
 //! these may not. Enums are stored as numbers given here, because the position of a variant, which
@@ -95,9 +95,9 @@ pub(super) fn by_text<T>(
     known.find(|value| shown(value) == text).ok_or_else(|| format!("unknown: {text:?}"))
 }
 
-/// Octets in one copy; serde's own form of a slice goes octet by octet. The result is the same.
-fn octets<S: Serializer>(octets: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_bytes(octets)
+/// Bytes in one copy; serde's own form of a slice goes byte by byte. The result is the same.
+fn bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
 }
 
 #[derive(Serialize, Deserialize)]
@@ -108,11 +108,11 @@ struct ActorV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct IntentV1<'a> {
-    #[serde(serialize_with = "octets")]
+    #[serde(serialize_with = "bytes")]
     serial: &'a [u8],
     request_key: [u8; 32],
     repeat_until: u64,
-    #[serde(serialize_with = "octets")]
+    #[serde(serialize_with = "bytes")]
     tbs: &'a [u8],
     ca: &'a str,
     profile: &'a str,
@@ -135,7 +135,7 @@ struct IssuanceV1<'a> {
     #[serde(borrow)]
     intent: IntentV1<'a>,
     state: u8,
-    #[serde(serialize_with = "octets")]
+    #[serde(serialize_with = "bytes")]
     certificate: &'a [u8],
     ended: Option<u64>,
 }
@@ -171,7 +171,7 @@ struct EventV1<'a> {
 #[derive(Serialize, Deserialize)]
 struct RecentV1<'a> {
     request_key: [u8; 32],
-    #[serde(serialize_with = "octets")]
+    #[serde(serialize_with = "bytes")]
     serial: &'a [u8],
     repeat_until: u64,
 }
@@ -207,25 +207,25 @@ impl<'a> From<&'a Intent> for IntentV1<'a> {
 }
 
 /// Why a value that postcard could read is still none of ours.
-type Fault = String;
+type Rejection = String;
 
-fn text(fault: impl Display) -> Fault {
-    fault.to_string()
+fn text(error: impl Display) -> Rejection {
+    error.to_string()
 }
 
 impl ActorV1<'_> {
-    fn read(self) -> Result<Actor, Fault> {
+    fn read(self) -> Result<Actor, Rejection> {
         Ok(Actor { name: self.name.to_owned(), method: method_of(self.method)? })
     }
 }
 
-fn request_id(id: &str) -> Result<RequestId, Fault> {
+fn request_id(id: &str) -> Result<RequestId, Rejection> {
     RequestId::deserialize(id.into_deserializer())
-        .map_err(|fault: serde::de::value::Error| text(fault))
+        .map_err(|error: serde::de::value::Error| text(error))
 }
 
 impl IntentV1<'_> {
-    fn read(self) -> Result<Intent, Fault> {
+    fn read(self) -> Result<Intent, Rejection> {
         Ok(Intent {
             serial: Serial::parse(self.serial).map_err(text)?,
             request_key: RequestKey(self.request_key),
@@ -249,7 +249,7 @@ impl IntentV1<'_> {
 }
 
 impl IssuanceV1<'_> {
-    fn read(self, revocation: Option<Revocation>) -> Result<Issuance, Fault> {
+    fn read(self, revocation: Option<Revocation>) -> Result<Issuance, Rejection> {
         let state = state_of(self.state)?;
         if (state == State::Revoked) != revocation.is_some() {
             return Err(format!("it is {state} and says otherwise of its revocation"));
@@ -265,7 +265,7 @@ impl IssuanceV1<'_> {
 }
 
 impl EventV1<'_> {
-    fn read(self) -> Result<Event, Fault> {
+    fn read(self) -> Result<Event, Rejection> {
         let details = self.details.into_iter();
         Ok(Event {
             at: Time::from_unix(self.at),
@@ -288,7 +288,7 @@ pub(super) struct Recent {
 
 fn encode(value: &impl Serialize, start: Vec<u8>) -> Result<Vec<u8>, Error> {
     postcard::to_extend(value, start)
-        .map_err(|fault| Error::Unavailable(format!("a record cannot be encoded: {fault}")))
+        .map_err(|error| Error::Unavailable(format!("a record cannot be encoded: {error}")))
 }
 
 /// An ended issuance, complete with version.
@@ -388,27 +388,27 @@ pub(super) fn page(count: u64, items: &[u8]) -> Result<Vec<u8>, Error> {
 /// Reads a value of version 1.
 fn decode<'a, T: Deserialize<'a>, R>(
     what: &str,
-    octets: &'a [u8],
-    read: impl FnOnce(T) -> Result<R, Fault>,
+    bytes: &'a [u8],
+    read: impl FnOnce(T) -> Result<R, Rejection>,
 ) -> Result<R, Error> {
-    decode_as(VERSION, what, octets, read)
+    decode_as(VERSION, what, bytes, read)
 }
 
-/// Reads a value if its version octet is this one.
+/// Reads a value if its version byte is this one.
 fn decode_as<'a, T: Deserialize<'a>, R>(
     version: u8,
     what: &str,
-    octets: &'a [u8],
-    read: impl FnOnce(T) -> Result<R, Fault>,
+    bytes: &'a [u8],
+    read: impl FnOnce(T) -> Result<R, Rejection>,
 ) -> Result<R, Error> {
-    let corrupt = |fault: &dyn Display| {
-        Error::Corrupt(format!("{what}: {fault}; restore the store from a backup"))
+    let corrupt = |error: &dyn Display| {
+        Error::Corrupt(format!("{what}: {error}; restore the store from a backup"))
     };
-    match octets.split_first() {
+    match bytes.split_first() {
         Some((found, rest)) if *found == version => match postcard::take_from_bytes::<T>(rest) {
-            Ok((value, [])) => read(value).map_err(|fault| corrupt(&fault)),
-            Ok((_, more)) => Err(corrupt(&format_args!("{} octets too many", more.len()))),
-            Err(fault) => Err(corrupt(&fault)),
+            Ok((value, [])) => read(value).map_err(|error| corrupt(&error)),
+            Ok((_, more)) => Err(corrupt(&format_args!("{} bytes too many", more.len()))),
+            Err(error) => Err(corrupt(&error)),
         },
         Some((found, _)) => Err(Error::Corrupt(format!(
             "{what} has format {found}, and this estd reads format {version}: run the version \
@@ -419,21 +419,21 @@ fn decode_as<'a, T: Deserialize<'a>, R>(
 }
 
 /// Reads an ended issuance.
-pub(super) fn read_issuance(octets: &[u8]) -> Result<Issuance, Error> {
+pub(super) fn read_issuance(bytes: &[u8]) -> Result<Issuance, Error> {
     const WHAT: &str = "an issuance";
-    if octets.first() == Some(&REVOKED) {
-        return decode_as(REVOKED, WHAT, octets, |stored: IssuanceV2<'_>| {
+    if bytes.first() == Some(&REVOKED) {
+        return decode_as(REVOKED, WHAT, bytes, |stored: IssuanceV2<'_>| {
             let reason = RevocationReason::try_from(stored.reason).map_err(text)?;
             let at = Time::from_unix(stored.revoked);
             stored.issuance.read(Some(Revocation { at, reason }))
         });
     }
-    decode(WHAT, octets, |stored: IssuanceV1<'_>| stored.read(None))
+    decode(WHAT, bytes, |stored: IssuanceV1<'_>| stored.read(None))
 }
 
 /// Reads an account.
-pub(super) fn read_account(octets: &[u8]) -> Result<Account, Error> {
-    decode("an account", octets, |stored: AccountV1<'_>| {
+pub(super) fn read_account(bytes: &[u8]) -> Result<Account, Error> {
+    decode("an account", bytes, |stored: AccountV1<'_>| {
         let labels = stored.labels.map(|labels| labels.into_iter().map(str::parse).collect());
         Ok(Account {
             name: stored.name.to_owned(),
@@ -445,37 +445,37 @@ pub(super) fn read_account(octets: &[u8]) -> Result<Account, Error> {
 }
 
 /// Reads the version of the folder as a whole.
-pub(super) fn read_folder_version(octets: &[u8]) -> Result<u32, Error> {
-    decode("the folder's version", octets, Ok)
+pub(super) fn read_folder_version(bytes: &[u8]) -> Result<u32, Error> {
+    decode("the folder's version", bytes, Ok)
 }
 
 /// Reads a page of the journal of open issuances.
-pub(super) fn read_intents(octets: &[u8]) -> Result<Vec<Intent>, Error> {
-    decode("a page of open issuances", octets, |items: Vec<IntentV1<'_>>| {
+pub(super) fn read_intents(bytes: &[u8]) -> Result<Vec<Intent>, Error> {
+    decode("a page of open issuances", bytes, |items: Vec<IntentV1<'_>>| {
         items.into_iter().map(IntentV1::read).collect()
     })
 }
 
 /// Reads an intent that is a value of its own.
-pub(super) fn read_intent(octets: &[u8]) -> Result<Intent, Error> {
-    decode("an intent", octets, IntentV1::read)
+pub(super) fn read_intent(bytes: &[u8]) -> Result<Intent, Error> {
+    decode("an intent", bytes, IntentV1::read)
 }
 
 /// Reads an event that is a value of its own.
-pub(super) fn read_event(octets: &[u8]) -> Result<Event, Error> {
-    decode("an event", octets, EventV1::read)
+pub(super) fn read_event(bytes: &[u8]) -> Result<Event, Error> {
+    decode("an event", bytes, EventV1::read)
 }
 
 /// Reads a page of events.
-pub(super) fn read_events(octets: &[u8]) -> Result<Vec<Event>, Error> {
-    decode("a page of events", octets, |items: Vec<EventV1<'_>>| {
+pub(super) fn read_events(bytes: &[u8]) -> Result<Vec<Event>, Error> {
+    decode("a page of events", bytes, |items: Vec<EventV1<'_>>| {
         items.into_iter().map(EventV1::read).collect()
     })
 }
 
 /// Reads a page of recent requests.
-pub(super) fn read_recent(octets: &[u8]) -> Result<Vec<Recent>, Error> {
-    decode("a page of recent requests", octets, |items: Vec<RecentV1<'_>>| {
+pub(super) fn read_recent(bytes: &[u8]) -> Result<Vec<Recent>, Error> {
+    decode("a page of recent requests", bytes, |items: Vec<RecentV1<'_>>| {
         let read = |item: RecentV1<'_>| {
             Ok(Recent {
                 request_key: RequestKey(item.request_key),

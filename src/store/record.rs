@@ -14,7 +14,7 @@ use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
 /// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
-/// requested extensions (RFC 7030 §4.2.3 and D-10). Never the octets of the CSR: a client may
+/// requested extensions (RFC 7030 §4.2.3 and D-10). Never the bytes of the CSR: a client may
 /// sign afresh at each retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RequestKey(pub [u8; 32]);
@@ -220,18 +220,17 @@ impl Password {
         let (mut realm, mut sha256, mut md5, mut identity_proof) = (None, None, None, None);
         for part in rest.strip_prefix('$').ok_or_else(|| bad("version"))?.split('$') {
             let (name, value) = part.split_once('=').ok_or_else(|| bad("form"))?;
-            let octets = || STANDARD_NO_PAD.decode(value).map_err(|_| bad(name));
+            let bytes = || STANDARD_NO_PAD.decode(value).map_err(|_| bad(name));
             let secret = |algorithm| Secret::parse(algorithm, value).ok_or_else(|| bad(name));
             match name {
-                "realm" => realm = Some(String::from_utf8(octets()?).map_err(|_| bad(name))?),
+                "realm" => realm = Some(String::from_utf8(bytes()?).map_err(|_| bad(name))?),
                 "sha256" => sha256 = Some(secret(Algorithm::Sha256)?),
                 "md5" => md5 = Some(secret(Algorithm::Md5)?),
                 "proof" => {
-                    let both = Zeroizing::new(octets()?);
+                    let both = Zeroizing::new(bytes()?);
                     let (alone, named) = both.split_at_checked(32).ok_or_else(|| bad(name))?;
-                    let key = |octets: &[u8]| {
-                        octets.try_into().map(Zeroizing::new).map_err(|_| bad(name))
-                    };
+                    let key =
+                        |bytes: &[u8]| bytes.try_into().map(Zeroizing::new).map_err(|_| bad(name));
                     identity_proof = Some(ProofKeys { alone: key(alone)?, named: key(named)? });
                 }
                 _ => return Err(bad("form")),

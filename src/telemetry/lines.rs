@@ -122,9 +122,9 @@ impl Lines {
     pub(super) fn flush(&mut self) {
         match self.write() {
             Ok(()) => self.taken(),
-            Err(fault) if !self.failing => {
+            Err(error) if !self.failing => {
                 self.failing = true;
-                self.complain(&fault);
+                self.complain(&error);
             }
             Err(_) => {}
         }
@@ -145,8 +145,8 @@ impl Lines {
             match self.file.write(rest) {
                 Ok(0) => break Err(io::ErrorKind::WriteZero.into()),
                 Ok(more) => written += more,
-                Err(fault) if fault.kind() == io::ErrorKind::Interrupted => {}
-                Err(fault) => break Err(fault),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Err(error),
             }
         };
         if let Some(last) = written.checked_sub(1) {
@@ -155,7 +155,7 @@ impl Lines {
         self.size += written as u64;
         self.since_looked += written as u64;
         self.waiting.drain(..written);
-        if outcome.as_ref().is_err_and(|fault| fault.kind() == io::ErrorKind::StorageFull) {
+        if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
             // The disk filled up since the last look. From now on what is freed is the store's.
             self.looked = None;
             self.look_for_room()?;
@@ -258,9 +258,9 @@ impl Lines {
         }
     }
 
-    fn complain(&self, fault: &io::Error) {
+    fn complain(&self, error: &io::Error) {
         tracing::error!(
-            "audit file {}: {fault}; remedy: make room, or make it writable; {HELD} bytes of \
+            "audit file {}: {error}; remedy: make room, or make it writable; {HELD} bytes of \
              events wait for that, and further ones are counted",
             self.options.path.display(),
         );
@@ -281,7 +281,7 @@ impl Lines {
                     self.lose(1);
                 }
             }
-            Err(fault) => self.complain(&fault),
+            Err(error) => self.complain(&error),
         }
     }
 

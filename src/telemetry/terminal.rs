@@ -115,7 +115,7 @@ static LIMIT: OnceLock<Limit> = OnceLock::new();
 /// # Errors
 /// What is wrong with the filter.
 pub fn start_terminal(filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|fault| fault.to_string())?;
+    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt::layer()
         .with_timer(Utc)
         .fmt_fields(fields())

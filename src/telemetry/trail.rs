@@ -175,13 +175,13 @@ impl Trail for LateTrail {
         let opened = self.opened.get_or_init(|| {
             let path = self.options.path.display().to_string();
             let trail = FileTrail::open(self.options.clone(), false, Arc::clone(&self.clock));
-            let fault = |fault| {
+            let error = |error| {
                 tracing::warn!(
-                    "audit file {path}: {fault}: the event is in the store only; remedy: run this \
+                    "audit file {path}: {error}: the event is in the store only; remedy: run this \
                      as the user that estd runs as"
                 );
             };
-            trail.map_err(fault).ok()
+            trail.map_err(error).ok()
         });
         if let Some(trail) = opened {
             trail.tell(id, event);

@@ -6,9 +6,9 @@ use zeroize::Zeroizing;
 /// A kind of channel binding that a CSR may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindingKind {
-    /// The first Finished message of a TLS 1.2 handshake, 12 octets (RFC 5929 §3).
+    /// The first Finished message of a TLS 1.2 handshake, 12 bytes (RFC 5929 §3).
     TlsUnique,
-    /// 32 octets of exported keying material (RFC 9266 §2).
+    /// 32 bytes of exported keying material (RFC 9266 §2).
     TlsExporter,
 }
 

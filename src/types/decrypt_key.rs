@@ -54,7 +54,7 @@ impl DecryptKey {
         let (id, key) = line.split_once(':').ok_or("no colon between identifier and key")?;
         let id = match id.strip_prefix("0x") {
             Some(digits) => hex(digits).ok_or("0x is not followed by hexadecimal digits")?.to_vec(),
-            None if id.bytes().all(|octet| octet.is_ascii_graphic()) => id.as_bytes().to_vec(),
+            None if id.bytes().all(|byte| byte.is_ascii_graphic()) => id.as_bytes().to_vec(),
             None => {
                 return Err(
                     "the identifier is not printable ASCII without blanks; write it as 0x...",
@@ -62,7 +62,7 @@ impl DecryptKey {
             }
         };
         if id.is_empty() || id.len() > 1024 {
-            return Err("an identifier has 1 to 1024 octets");
+            return Err("an identifier has 1 to 1024 bytes");
         }
         let key = hex(key).ok_or("the key is not in hexadecimal")?;
         if !matches!(key.len(), 16 | 32) {
@@ -71,13 +71,13 @@ impl DecryptKey {
         Ok(Self { id, key })
     }
 
-    /// The identifier's octets.
+    /// The identifier's bytes.
     #[must_use]
     pub fn id(&self) -> &[u8] {
         &self.id
     }
 
-    /// The key: 16 or 32 octets.
+    /// The key: 16 or 32 bytes.
     #[must_use]
     pub fn key(&self) -> &[u8] {
         &self.key
@@ -88,13 +88,13 @@ fn hex(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
     if !digits.len().is_multiple_of(2) {
         return None;
     }
-    let mut octets = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
     for pair in digits.as_bytes().chunks(2) {
         let [high, low] = pair else { return None };
-        let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        octets.push(digit(*high)? << 4 | digit(*low)?);
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
+        bytes.push(digit(*high)? << 4 | digit(*low)?);
     }
-    Some(octets)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -126,9 +126,12 @@ mod tests {
             (format!("0xg0:{key}"), 1, "0x"),
             (format!("a:{key}\na:{key}"), 2, "twice"),
         ] {
-            let fault = DecryptKey::parse_all(&text).unwrap_err();
-            assert_eq!(fault.line, line, "{text}");
-            assert!(fault.why.contains(why) && !fault.to_string().contains("abab"), "{fault}");
+            let rejection = DecryptKey::parse_all(&text).unwrap_err();
+            assert_eq!(rejection.line, line, "{text}");
+            assert!(
+                rejection.why.contains(why) && !rejection.to_string().contains("abab"),
+                "{rejection}"
+            );
         }
     }
 }

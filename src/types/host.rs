@@ -12,11 +12,11 @@ pub fn is_dns_name(text: &str) -> bool {
     };
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
     // All digits in the last label would be an address to most readers (RFC 1123 §2.1).
-    let digits = |label: &str| label.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     text.len() <= 253 && rest.split('.').all(label) && !rest.rsplit('.').next().is_some_and(digits)
 }

@@ -48,8 +48,8 @@ macro_rules! name {
                     && text.len() <= 64
                     && text != "."
                     && text != ".."
-                    && text.bytes().all(|octet| {
-                        octet.is_ascii_alphanumeric() || matches!(octet, b'.' | b'_' | b'~' | b'-')
+                    && text.bytes().all(|byte| {
+                        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'~' | b'-')
                     });
                 if !form {
                     return Err(InvalidName::Form {
@@ -182,7 +182,7 @@ impl fmt::Display for Operation {
 pub struct RequestId(String);
 
 impl RequestId {
-    /// Makes the id from 8 random octets.
+    /// Makes the id from 8 random bytes.
     #[must_use]
     pub fn new(random: [u8; 8]) -> Self {
         Self(format!("{:016x}", u64::from_be_bytes(random)))

@@ -117,8 +117,11 @@ mod tests {
             assert_eq!(RevocationReason::try_from(reason.code()), Ok(reason));
         }
         assert_eq!("KEYcompromise".parse(), Ok(RevocationReason::KeyCompromise));
-        let fault = "certificateHold".parse::<RevocationReason>().unwrap_err().to_string();
-        assert!(fault.contains("certificateHold") && fault.contains("keyCompromise"), "{fault}");
+        let rejection = "certificateHold".parse::<RevocationReason>().unwrap_err().to_string();
+        assert!(
+            rejection.contains("certificateHold") && rejection.contains("keyCompromise"),
+            "{rejection}"
+        );
         for code in [6, 7, 8, 11] {
             assert!(RevocationReason::try_from(code).is_err(), "{code}");
         }

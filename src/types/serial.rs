@@ -3,36 +3,36 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// A certificate's serial number: 1 to 20 octets, positive, without a leading zero octet beyond
+/// A certificate's serial number: 1 to 20 bytes, positive, without a leading zero byte beyond
 /// the one that DER needs for the sign. Shown and read as lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct Serial(Vec<u8>);
 
-/// Why octets or text are no serial number.
+/// Why bytes or text are no serial number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a serial number is 1 to 20 octets, positive, written in hexadecimal; got {0:?}")]
+#[error("a serial number is 1 to 20 bytes, positive, written in hexadecimal; got {0:?}")]
 pub struct InvalidSerial(String);
 
 impl Serial {
-    /// Takes the content octets of the INTEGER, as DER has them.
+    /// Takes the content bytes of the INTEGER, as DER has them.
     ///
     /// # Errors
     /// [`InvalidSerial`] if there are none or more than 20, or the number is not positive.
-    pub fn parse(octets: &[u8]) -> Result<Self, InvalidSerial> {
-        let positive = match octets {
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidSerial> {
+        let positive = match bytes {
             [] | [0] => false,
             [0x80..=0xff, ..] => false,
             [0, second, ..] => *second >= 0x80,
             _ => true,
         };
-        if !positive || octets.len() > 20 {
-            return Err(InvalidSerial(hex(octets)));
+        if !positive || bytes.len() > 20 {
+            return Err(InvalidSerial(hex(bytes)));
         }
-        Ok(Self(octets.to_vec()))
+        Ok(Self(bytes.to_vec()))
     }
 
-    /// The content octets of the INTEGER.
+    /// The content bytes of the INTEGER.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -41,8 +41,8 @@ impl Serial {
 
 impl TryFrom<Vec<u8>> for Serial {
     type Error = InvalidSerial;
-    fn try_from(octets: Vec<u8>) -> Result<Self, InvalidSerial> {
-        Self::parse(&octets)
+    fn try_from(bytes: Vec<u8>) -> Result<Self, InvalidSerial> {
+        Self::parse(&bytes)
     }
 }
 
@@ -54,35 +54,35 @@ impl From<Serial> for Vec<u8> {
 
 impl fmt::Display for Serial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// Reads hexadecimal in either case, with or without colons between octets.
+/// Reads hexadecimal in either case, with or without colons between bytes.
 impl FromStr for Serial {
     type Err = InvalidSerial;
     fn from_str(text: &str) -> Result<Self, InvalidSerial> {
-        let fault = || InvalidSerial(text.chars().take(64).collect());
-        let digits: Vec<u8> = text.bytes().filter(|octet| *octet != b':').collect();
+        let rejection = || InvalidSerial(text.chars().take(64).collect());
+        let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
         if digits.is_empty() || !digits.len().is_multiple_of(2) {
-            return Err(fault());
+            return Err(rejection());
         }
-        let octets: Vec<u8> = digits
+        let bytes: Vec<u8> = digits
             .chunks(2)
             .map(|pair| {
-                let pair = std::str::from_utf8(pair).map_err(|_| fault())?;
+                let pair = std::str::from_utf8(pair).map_err(|_| rejection())?;
                 if pair.starts_with('+') {
-                    return Err(fault());
+                    return Err(rejection());
                 }
-                u8::from_str_radix(pair, 16).map_err(|_| fault())
+                u8::from_str_radix(pair, 16).map_err(|_| rejection())
             })
             .collect::<Result<_, _>>()?;
-        Self::parse(&octets).map_err(|_| fault())
+        Self::parse(&bytes).map_err(|_| rejection())
     }
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().take(32).map(|octet| format!("{octet:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(32).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_positive_numbers_of_at_most_twenty_octets() {
+    fn takes_positive_numbers_of_at_most_twenty_bytes() {
         assert!(Serial::parse(&[1]).is_ok());
         assert!(Serial::parse(&[0, 0x80]).is_ok());
         assert!(Serial::parse(&[0x7f; 20]).is_ok());

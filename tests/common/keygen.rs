@@ -46,8 +46,8 @@ pub(crate) fn unhex(text: &str) -> Vec<u8> {
         .collect()
 }
 
-pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A DER element.
@@ -116,13 +116,13 @@ impl Part {
 }
 
 fn compact(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect()
+    text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
 }
 
 /// Splits a multipart body to the letter of RFC 2046 §5.1.1: no preamble, no epilogue, CRLF only.
 pub(crate) fn parts(content_type: &str, body: &[u8]) -> Vec<Part> {
     let boundary = content_type.strip_prefix("multipart/mixed; boundary=").unwrap();
-    assert!(boundary.bytes().all(|octet| octet.is_ascii_alphanumeric()) && boundary.len() <= 70);
+    assert!(boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()) && boundary.len() <= 70);
     let text = std::str::from_utf8(body).unwrap();
     assert!(!text.replace("\r\n", "").contains(['\r', '\n']), "CRLF line ends only");
     let inside = text

@@ -1,5 +1,5 @@
 //! A whole server on port 0 with a temporary folder, a clock that is set, and a client that sends
-//! what it is told, octet for octet.
+//! what it is told, byte for byte.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -158,7 +158,7 @@ impl TestServer {
         &self.text
     }
 
-    pub(crate) fn settings(&self, more: &str) -> Result<config::Settings, config::Faults> {
+    pub(crate) fn settings(&self, more: &str) -> Result<config::Settings, config::SettingErrors> {
         config::parse(
             &format!("{}{more}", self.text),
             &self.folder.path().join("est.toml"),
@@ -257,9 +257,9 @@ impl TestServer {
     }
 
     /// Writes a file into the test's folder and returns its path.
-    pub(crate) fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         let path = self.path(name);
-        std::fs::write(&path, octets).unwrap();
+        std::fs::write(&path, bytes).unwrap();
         path.to_str().unwrap().to_owned()
     }
 }
@@ -341,9 +341,9 @@ impl Connection {
         self.0.get_ref().0.inner().local_addr().unwrap().port()
     }
 
-    pub(crate) async fn write(&mut self, octets: impl AsRef<[u8]>) {
+    pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         // A server that refuses early may have closed: what counts is its answer.
-        let _ = self.0.write_all(octets.as_ref()).await;
+        let _ = self.0.write_all(bytes.as_ref()).await;
         let _ = self.0.flush().await;
     }
 
@@ -364,14 +364,14 @@ impl Connection {
     }
 
     async fn try_read(&mut self, without_body: bool) -> Option<Reply> {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         let end = loop {
-            if let Some(at) = octets.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
+            if let Some(at) = bytes.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
                 break at + 4;
             }
-            self.more(&mut octets).await?;
+            self.more(&mut bytes).await?;
         };
-        let head = String::from_utf8(octets[..end].to_vec()).unwrap();
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
         let mut lines = head.trim_end().split("\r\n");
         let start = lines.next().unwrap().to_owned();
         let headers: Vec<(String, String)> = lines
@@ -381,7 +381,7 @@ impl Connection {
                     .unwrap()
             })
             .collect();
-        let mut body = octets.split_off(end);
+        let mut body = bytes.split_off(end);
         let status = start.split(' ').nth(1).unwrap().parse().unwrap();
         let reply = Reply { start, status, headers, body: Vec::new() };
         let length: usize = if without_body || status == 100 {
@@ -397,23 +397,23 @@ impl Connection {
 
     /// All that comes until the server ends the connection.
     pub(crate) async fn rest(&mut self) -> String {
-        let mut octets = Vec::new();
-        while self.more(&mut octets).await.is_some() {}
-        String::from_utf8_lossy(&octets).into_owned()
+        let mut bytes = Vec::new();
+        while self.more(&mut bytes).await.is_some() {}
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
-    async fn more(&mut self, octets: &mut Vec<u8>) -> Option<()> {
+    async fn more(&mut self, bytes: &mut Vec<u8>) -> Option<()> {
         let mut more = [0; 4096];
         match self.0.read(&mut more).await {
             Ok(0) | Err(_) => None,
             Ok(read) => {
-                octets.extend_from_slice(&more[..read]);
+                bytes.extend_from_slice(&more[..read]);
                 Some(())
             }
         }
     }
 
-    /// Reads an octet; 0 when the server has ended the connection as TLS ends.
+    /// Reads an byte; 0 when the server has ended the connection as TLS ends.
     pub(crate) async fn end(&mut self) -> std::io::Result<usize> {
         self.0.read(&mut [0; 1]).await
     }
@@ -449,7 +449,7 @@ impl Reply {
     /// The certificates in a certs-only answer, by openssl, PEM.
     pub(crate) fn certificates(&self) -> Vec<String> {
         let compact: Vec<u8> =
-            self.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+            self.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let der = openssl_with(&["base64", "-d", "-A"], &compact);
         let pem =
             String::from_utf8(openssl_with(&["pkcs7", "-inform", "DER", "-print_certs"], &der))

@@ -48,7 +48,7 @@ pub(crate) fn program(name: &str) -> Command {
 }
 
 pub(crate) fn good(what: &str, output: Output) -> String {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{what}: {}{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }

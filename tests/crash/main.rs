@@ -569,9 +569,11 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
             assert!(before.is_none(), "a serial number twice");
         }
     }
-    let for_made_key = |record: &Issuance| record.intent.operation == Some(Operation::ServerKeyGen);
-    let (made, records): (HashMap<_, _>, HashMap<Serial, _>) =
-        records.into_iter().partition(|(_, record): &(Serial, Arc<Issuance>)| for_made_key(record));
+    let for_generated_key =
+        |record: &Issuance| record.intent.operation == Some(Operation::ServerKeyGen);
+    let (made, records): (HashMap<_, _>, HashMap<Serial, _>) = records
+        .into_iter()
+        .partition(|(_, record): &(Serial, Arc<Issuance>)| for_generated_key(record));
     for record in records.values() {
         assert_eq!(record.state, State::Issued, "{}", record.intent.serial);
     }

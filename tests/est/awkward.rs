@@ -55,7 +55,7 @@ async fn der_without_base64_is_taken_by_option_only() {
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let reply = server.send(post_body("simpleenroll", &csr, &headers())).await;
     assert_eq!(reply.status, 400);
-    assert!(reply.text().contains("saw raw DER"), "{}", reply.text());
+    assert!(reply.text().contains("got raw DER"), "{}", reply.text());
     let reply = server.send(post_body("raw/simpleenroll", &csr, &headers())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.certificate_pem();

@@ -58,7 +58,7 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         let mut der = vec![5, 0];
         for _ in 0..10_000 {
             let length = der.len().to_be_bytes();
-            let length: Vec<u8> = length.into_iter().skip_while(|octet| *octet == 0).collect();
+            let length: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();
             let mut outer = vec![tag];
             if length.len() > 1 || length[0] > 127 {
                 outer.push(0x80 + u8::try_from(length.len()).unwrap());
@@ -96,9 +96,9 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         let mut second = request.info.attributes.iter().next().unwrap().clone();
         // Two attributes of one type in a SET differ somewhere.
         let value = second.values.iter().next().unwrap().clone();
-        let mut octets = value.to_der().unwrap();
-        *octets.last_mut().unwrap() ^= 0x40;
-        second.values = vec![der::Any::from_der(&octets).unwrap()].try_into().unwrap();
+        let mut bytes = value.to_der().unwrap();
+        *bytes.last_mut().unwrap() ^= 0x40;
+        second.values = vec![der::Any::from_der(&bytes).unwrap()].try_into().unwrap();
         request.info.attributes.insert(second).unwrap();
         resigned(&request.to_der().unwrap(), &key)
     };
@@ -112,7 +112,7 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         case("white space", body(b" \r\n\t "), 400, "body.empty: "),
         case("garbage", csr(b"\x01\x02garbage"), 400, "csr.form: "),
         case("truncated", csr(&good[..good.len() - 10]), 400, "csr.form: "),
-        case("one octet", csr(&[0x30]), 400, "csr.form: "),
+        case("one byte", csr(&[0x30]), 400, "csr.form: "),
         case(
             "length beyond the end",
             csr(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]),
@@ -124,7 +124,7 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         case("nested sequences", csr(&nested(0x30)), 400, "csr.form: "),
         case("nested sets", csr(&nested(0x31)), 400, "csr.form: "),
         case("nested attributes", csr(&nested(0xa0)), 400, "csr.form: "),
-        case("trailing octet", csr(&trailing), 400, "csr.form: "),
+        case("trailing byte", csr(&trailing), 400, "csr.form: "),
         case("two CSRs", csr(&two), 400, "csr.form: "),
         case(
             "two PEM blocks",
@@ -379,6 +379,6 @@ async fn what_is_recorded_of_a_refused_request_is_bounded() {
     let request = format!("{method} /.well-known/est/{path} HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(server.send(request).await.status, 404);
     let event = server.events_named("request.refused").pop().unwrap();
-    let octets: usize = event.details.iter().map(|(_, value)| value.len()).sum();
-    assert!(octets < 500, "{octets}: {event:?}");
+    let bytes: usize = event.details.iter().map(|(_, value)| value.len()).sum();
+    assert!(bytes < 500, "{bytes}: {event:?}");
 }

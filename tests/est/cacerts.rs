@@ -36,7 +36,7 @@ async fn r_7030_4_1_3_c_a_certs_only_cms_with_the_root() {
     let server = TestServer::start().await;
     let reply = server.get("/.well-known/est/cacerts").await;
     let compact: Vec<u8> =
-        reply.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+        reply.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let der = openssl_with(&["base64", "-d", "-A"], &compact);
     let printed =
         String::from_utf8(openssl_with(&["cms", "-cmsout", "-print", "-inform", "DER"], &der))

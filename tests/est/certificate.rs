@@ -27,7 +27,7 @@ async fn r_5280_4_1_2_1_a_version_3() {
 }
 
 #[tokio::test]
-async fn r_5280_4_1_1_2_a_inner_and_outer_algorithm_are_equal_octets() {
+async fn r_5280_4_1_1_2_a_inner_and_outer_algorithm_are_equal_bytes() {
     for (key, algorithm) in [
         ("p-256", "300a06082a8648ce3d040302"),
         ("p-384", "300a06082a8648ce3d040303"),
@@ -36,7 +36,7 @@ async fn r_5280_4_1_1_2_a_inner_and_outer_algorithm_are_equal_octets() {
     ] {
         let server = TestServer::start_with(&format!("[ca.default]\nkey = \"{key}\"")).await;
         let der = server.device("/CN=device-1").await.der();
-        let hex: String = der.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.matches(algorithm).count(), 2, "{key}");
         // A root's signature over it, by openssl.
         let leaf = server.write("leaf.pem", server.device("/CN=device-2").await.pem);

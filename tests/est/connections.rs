@@ -91,7 +91,7 @@ async fn a_full_server_takes_a_newcomer_and_lets_go_who_waited_longest() {
     // Which of them has waited longest is a matter of microseconds here.
     let deadline = Instant::now() + DEADLINE;
     while stuck.iter().all(|tcp| {
-        matches!(tcp.try_read(&mut [0; 1]), Err(fault) if fault.kind() == ErrorKind::WouldBlock)
+        matches!(tcp.try_read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }) {
         assert!(Instant::now() < deadline, "the server closes one of them");
         tokio::task::yield_now().await;
@@ -155,7 +155,7 @@ async fn slow_clients_are_cut_and_cost_a_good_one_no_error() {
                 tls.write(start).await;
                 let drip = async {
                     loop {
-                        // Never long without an octet: no pause gives it away.
+                        // Never long without an byte: no pause gives it away.
                         match timeout(Duration::from_millis(100), tls.end()).await {
                             Err(_) => tls.write("A").await,
                             Ok(Ok(0) | Err(_)) => return,

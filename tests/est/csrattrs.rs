@@ -7,7 +7,7 @@ use crate::common::*;
 fn der(reply: &Reply) -> Vec<u8> {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let compact: Vec<u8> =
-        reply.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+        reply.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     openssl_with(&["base64", "-d", "-A"], &compact)
 }
 

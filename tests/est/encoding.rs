@@ -154,14 +154,14 @@ async fn a_label_can_fix_the_layout_and_refuse_pem() {
     assert!(reply.text().starts_with("body.pem: "), "{}", reply.text());
 }
 
-/// DER by somebody else's judgement: openssl writes what it read, and the octets are equal.
+/// DER by somebody else's judgement: openssl writes what it read, and the bytes are equal.
 #[tokio::test]
 async fn r_8951_3_c_answers_are_der() {
     let server = TestServer::start().await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     for reply in [server.get("/.well-known/est/cacerts").await, server.enroll(&csr).await] {
         let compact: Vec<u8> =
-            reply.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+            reply.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let der = openssl_with(&["base64", "-d", "-A"], &compact);
         assert_eq!(
             openssl_with(&["cms", "-cmsout", "-inform", "DER", "-outform", "DER"], &der),
@@ -181,7 +181,7 @@ async fn r_8951_5_a_a_refusal_is_one_line_of_plain_text_with_a_request_id_that_i
     let text = reply.text();
     assert_eq!(text.lines().count(), 1);
     assert!(text.contains(id));
-    for part in ["csr.form: ", "; saw ", "; would pass: "] {
+    for part in ["csr.form: ", "; got ", "; expected: "] {
         assert!(text.contains(part), "{text}");
     }
     let events = server.events_named("enrollment.refused");

@@ -215,10 +215,10 @@ async fn a_renewal_by_simpleenroll_is_recorded_as_one() {
 }
 
 #[tokio::test]
-async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_octets() {
+async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes() {
     let server = TestServer::start().await;
     let key = new_key("EC");
-    // ECDSA by openssl is randomized: two CSRs with the same content and different octets.
+    // ECDSA by openssl is randomized: two CSRs with the same content and different bytes.
     let (one, two) =
         (csr_with(&key, &["-subj", "/CN=device-1"]), csr_with(&key, &["-subj", "/CN=device-1"]));
     assert_ne!(one, two);

@@ -550,7 +550,7 @@ async fn r_5272_6_6_a_transaction_and_nonces_come_back() {
         assert_eq!(answer.control(5), Some(int(0x8000_0001).as_slice()));
         assert_eq!(answer.control(7), Some(oct(b"my nonce").as_slice()));
         let nonce = answer.control(6).unwrap().to_vec();
-        assert_eq!(nonce.len(), 18, "16 octets");
+        assert_eq!(nonce.len(), 18, "16 bytes");
         fresh.push(nonce);
     }
     assert_ne!(fresh[0], fresh[1]);

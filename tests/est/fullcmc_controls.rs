@@ -108,7 +108,7 @@ async fn wrong_proofs_by_a_secret_count_as_wrong_passwords() {
 
 /// A CSR with popLinkWitnessV2, and its key.
 fn linked(server: &TestServer, subject: &str, witness: &[u8]) -> (Vec<u8>, String) {
-    let value: String = witness.iter().map(|octet| format!("{octet:02x}")).collect();
+    let value: String = witness.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = new_key("EC");
     // openssl req writes no attribute of its own; so the request is made here.
     let subject = name(subject);

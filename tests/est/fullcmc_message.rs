@@ -34,9 +34,9 @@ pub(crate) fn set(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 pub(crate) fn int(value: u64) -> Vec<u8> {
-    let octets = value.to_be_bytes();
-    let from = octets.iter().position(|octet| *octet != 0).unwrap_or(7);
-    let mut content = octets[from..].to_vec();
+    let bytes = value.to_be_bytes();
+    let from = bytes.iter().position(|byte| *byte != 0).unwrap_or(7);
+    let mut content = bytes[from..].to_vec();
     if content[0] >= 0x80 {
         content.insert(0, 0);
     }
@@ -120,12 +120,12 @@ pub(crate) fn sign(key: &str, hash: &str, message: &[u8]) -> Vec<u8> {
     openssl_with(&["dgst", &format!("-{hash}"), "-sign", &at("key")], message)
 }
 
-pub(crate) fn hash(name: &str, octets: &[u8]) -> Vec<u8> {
-    openssl_with(&["dgst", &format!("-{name}"), "-binary"], octets)
+pub(crate) fn hash(name: &str, bytes: &[u8]) -> Vec<u8> {
+    openssl_with(&["dgst", &format!("-{name}"), "-binary"], bytes)
 }
 
 pub(crate) fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
-    let hex: String = key.iter().map(|octet| format!("{octet:02x}")).collect();
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     openssl_with(
         &["dgst", "-sha256", "-mac", "HMAC", "-macopt", &format!("hexkey:{hex}"), "-binary"],
         message,
@@ -341,7 +341,7 @@ impl Answer {
 
 pub(crate) fn decoded(reply: &Reply) -> Vec<u8> {
     let compact: Vec<u8> =
-        reply.body.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+        reply.body.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     openssl_with(&["base64", "-d", "-A"], &compact)
 }
 

@@ -100,7 +100,7 @@ async fn r_9325_3_8_a_http2_is_offered_by_option_only() {
         config.alpn_protocols = vec![offered.as_bytes().to_vec()];
         // In TLS 1.3 the client hears of it when it reads.
         let refused = match Connection::open_with(server.address(), Arc::new(config)).await {
-            Err(fault) => fault.to_string(),
+            Err(error) => error.to_string(),
             Ok(mut connection) => connection.end().await.unwrap_err().to_string(),
         };
         assert!(refused.contains("NoApplicationProtocol"), "{refused}");
@@ -223,8 +223,8 @@ impl Raw {
     }
 
     /// Whether the server still takes it.
-    async fn write(&mut self, octets: &[u8]) -> bool {
-        self.0.write_all(octets).await.is_ok() && self.0.flush().await.is_ok()
+    async fn write(&mut self, bytes: &[u8]) -> bool {
+        self.0.write_all(bytes).await.is_ok() && self.0.flush().await.is_ok()
     }
 
     /// The next frame: type, stream, payload.

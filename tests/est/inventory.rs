@@ -148,10 +148,10 @@ async fn each_condition_finds_what_it_means() {
         (query(|q| q.issued_after = some("yesterday")), "accepted: 2026-12-31"),
         (query(|q| q.after = some("zz")), "a serial number is"),
     ] {
-        let fault = admin.certificates(&bad).await.unwrap_err();
+        let error = admin.certificates(&bad).await.unwrap_err();
         assert!(
-            matches!(fault, Error::Invalid { .. }) && fault.to_string().contains(text),
-            "{fault}"
+            matches!(error, Error::Invalid { .. }) && error.to_string().contains(text),
+            "{error}"
         );
     }
 }

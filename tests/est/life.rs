@@ -21,7 +21,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
         if path.is_dir() {
             out.extend(
-                files(&path).into_iter().map(|(inner, octets)| (format!("{name}/{inner}"), octets)),
+                files(&path).into_iter().map(|(inner, bytes)| (format!("{name}/{inner}"), bytes)),
             );
         } else if path.is_file() {
             out.insert(name, fs::read(&path).unwrap());
@@ -69,7 +69,7 @@ async fn a_first_start_makes_what_is_missing_and_a_second_one_changes_nothing() 
     }
     first.stop().await;
     let before = files(&data);
-    assert!(before.values().all(|octets| !String::from_utf8_lossy(octets).contains(&password)));
+    assert!(before.values().all(|bytes| !String::from_utf8_lossy(bytes).contains(&password)));
     let second = start_again(folder.path(), "").await.unwrap();
     assert!(second.first_account().await.unwrap().is_none());
     second.stop().await;
@@ -112,9 +112,9 @@ async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
         let kept = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
         let before = files(&data.join("ca"));
-        let fault = start_again(folder.path(), "").await.err().unwrap();
-        assert!(fault.to_string().contains(missing), "{fault}");
-        assert!(fault.remedy().contains("backup"), "{}", fault.remedy());
+        let error = start_again(folder.path(), "").await.err().unwrap();
+        assert!(error.to_string().contains(missing), "{error}");
+        assert!(error.remedy().contains("backup"), "{}", error.remedy());
         assert_eq!(files(&data.join("ca")), before);
         fs::write(&path, kept).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -132,16 +132,16 @@ async fn a_ca_that_the_store_does_not_know_is_refused() {
     let aside = folder.path().join("aside");
     // Gone: no other one is made under its name.
     fs::rename(&home, &aside).unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("its keys are not here"), "{fault}");
-    assert!(fault.remedy().contains("copy this folder"), "{}", fault.remedy());
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.to_string().contains("its keys are not here"), "{error}");
+    assert!(error.remedy().contains("copy this folder"), "{}", error.remedy());
     assert!(!home.exists());
     // Another one.
     let other = tempfile::tempdir().unwrap();
     start_again(other.path(), "").await.unwrap().stop().await;
     fs::rename(other.path().join("data/ca/default"), &home).unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("not the CA that the store knows"), "{fault}");
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.to_string().contains("not the CA that the store knows"), "{error}");
     fs::remove_dir_all(&home).unwrap();
     fs::rename(&aside, &home).unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
@@ -153,17 +153,17 @@ async fn keys_that_others_may_read_or_that_do_not_fit_are_refused() {
     start_again(folder.path(), "").await.unwrap().stop().await;
     let key = folder.path().join("data/ca/default/issuing.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("mode 640"), "{fault}");
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.to_string().contains("mode 640"), "{error}");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let good = fs::read(&key).unwrap();
     fs::write(&key, new_key("EC")).unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("not the one in issuing.pem"), "{fault}");
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.to_string().contains("not the one in issuing.pem"), "{error}");
     fs::write(&key, good).unwrap();
     fs::set_permissions(folder.path().join("data"), fs::Permissions::from_mode(0o755)).unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.remedy().starts_with("chmod 700 "), "{fault}: {}", fault.remedy());
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.remedy().starts_with("chmod 700 "), "{error}: {}", error.remedy());
 }
 
 #[tokio::test]
@@ -171,25 +171,25 @@ async fn a_passphrase_encrypts_every_private_key() {
     let folder = tempfile::tempdir().unwrap();
     let with = "[keys]\npassphrase_env = \"ANY\"";
     start_again(folder.path(), with).await.unwrap().stop().await;
-    for (name, octets) in files(&folder.path().join("data")) {
-        let text = String::from_utf8_lossy(&octets).into_owned();
+    for (name, bytes) in files(&folder.path().join("data")) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         assert!(!text.contains("BEGIN PRIVATE KEY"), "{name}");
         if text.contains("PRIVATE KEY") {
             assert!(text.contains("BEGIN ENCRYPTED PRIVATE KEY"), "{name}");
-            openssl_with(&["pkey", "-passin", "pass:secret", "-noout"], &octets);
+            openssl_with(&["pkey", "-passin", "pass:secret", "-noout"], &bytes);
         }
     }
     start_again(folder.path(), with).await.unwrap().stop().await;
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.remedy().contains("passphrase"), "{fault}: {}", fault.remedy());
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.remedy().contains("passphrase"), "{error}: {}", error.remedy());
 }
 
 #[tokio::test]
 async fn a_second_server_is_kept_out() {
     let folder = tempfile::tempdir().unwrap();
     let running = start_again(folder.path(), "").await.unwrap();
-    let fault = start_again(folder.path(), "").await.err().unwrap();
-    assert!(fault.to_string().contains("in use by another process"), "{fault}");
+    let error = start_again(folder.path(), "").await.err().unwrap();
+    assert!(error.to_string().contains("in use by another process"), "{error}");
     running.stop().await;
 }
 
@@ -224,9 +224,9 @@ async fn a_certificate_of_its_own_that_cannot_be_kept_is_not_issued() {
     fs::create_dir(&obstacle).unwrap();
     let issued = server.issued().await.len();
     for _ in 0..3 {
-        let fault = server.running.renew_if_due().await.unwrap_err();
-        assert!(fault.to_string().contains(".server.pem.unfinished"), "{fault}");
-        assert!(fault.remedy().contains("move the folder away"), "{}", fault.remedy());
+        let error = server.running.renew_if_due().await.unwrap_err();
+        assert!(error.to_string().contains(".server.pem.unfinished"), "{error}");
+        assert!(error.remedy().contains("move the folder away"), "{}", error.remedy());
     }
     assert_eq!(server.issued().await.len(), issued);
     let shown = server.connect().await.tls().peer_certificates().unwrap()[0].to_vec();
@@ -251,7 +251,7 @@ async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     let request = "GET /.well-known/est/new/cacerts HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(open.send(request).await.status, 200, "on a connection that was open before");
     assert_eq!(server.events_named("server.reloaded").len(), 1);
-    // A file with faults never comes so far.
+    // A file with errors never comes so far.
     assert!(server.settings("[label.cacerts]").is_err());
     let new = "[ca.default]\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
     let later = server.running.reload(server.settings(new).unwrap()).await.unwrap();
@@ -328,8 +328,8 @@ async fn the_socket_answers_its_owner_in_json() {
         ("/v1/certificates/01", "certificate 01 does not exist"),
         ("/v2/x", "path /v2/x does not exist"),
     ] {
-        let fault = get(bad).await.unwrap_err().to_string();
-        assert!(fault.contains(text), "{bad}: {fault}");
+        let error = get(bad).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{bad}: {error}");
     }
     let new = estd::api::NewUser {
         name: "line 1/ä".to_owned(),
@@ -354,14 +354,14 @@ async fn the_socket_answers_its_owner_in_json() {
     ] {
         let (name, password) = (name.to_owned(), password.to_owned());
         let bad = estd::api::NewUser { name, password, ..new.clone() };
-        let fault = ask(socket, &bad).await.unwrap_err().to_string();
-        assert!(fault.contains(text), "{fault}");
+        let error = ask(socket, &bad).await.unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
     }
     ask(socket, &estd::api::RemoveUser { name }).await.unwrap();
     for (method, target) in [(Method::Delete, "/v1/users"), (Method::Get, "/v1/users/enroll")] {
         let (target, body) = (target.to_owned(), Vec::new());
-        let fault = send::<()>(socket, Request { method, target, body }).await.unwrap_err();
-        assert_eq!(fault.to_string(), "method not allowed");
+        let error = send::<()>(socket, Request { method, target, body }).await.unwrap_err();
+        assert_eq!(error.to_string(), "method not allowed");
     }
     let events = server.events_named("account.removed");
     assert_eq!(events[0].actor.method.to_string(), "operator");

@@ -253,12 +253,12 @@ async fn r_7030_3_5_d_every_form_in_which_clients_write_it_is_read() {
                 // A PrintableString has no newline; clients write it all the same.
                 let mut connection = open(&server, None, version).await;
                 let text = form(&value(&connection));
-                let octets = match tag {
+                let bytes = match tag {
                     0x1e => wide(&text, 2),
                     0x1c => wide(&text, 4),
                     _ => text.into_bytes(),
                 };
-                let attribute = (CHALLENGE_PASSWORD, vec![tlv(tag, &octets)]);
+                let attribute = (CHALLENGE_PASSWORD, vec![tlv(tag, &bytes)]);
                 let csr = csr(&new_key("EC"), "device-1", &[attribute]);
                 let reply = connection.send(enroll("simpleenroll", &csr)).await;
                 assert_eq!(reply.status, 200, "{name} {tag:#x}: {}", reply.text());

@@ -82,8 +82,8 @@ async fn after_the_end_of_its_ca_a_start_serves_what_it_can_and_says_so() {
         entropy: std::sync::Arc::new(estd::entropy::SystemEntropy::new()),
         trail: std::sync::Arc::new(Kept::default()),
     };
-    let fault = estd::server::start(settings, environment).await.err().unwrap();
-    assert!(fault.remedy().contains("[server.certificate] ca"), "{}", fault.remedy());
+    let error = estd::server::start(settings, environment).await.err().unwrap();
+    assert!(error.remedy().contains("[server.certificate] ca"), "{}", error.remedy());
 }
 
 #[tokio::test]
@@ -121,8 +121,8 @@ async fn an_operator_renews_the_servers_certificate() {
     // One that cannot be kept is not issued, and the status says why.
     let obstacle = server.path("data/server/.server.pem.unfinished");
     fs::create_dir(&obstacle).unwrap();
-    let fault = ask(socket, &RenewServerCertificate {}).await.unwrap_err().to_string();
-    assert!(fault.contains(".server.pem.unfinished"), "{fault}");
+    let error = ask(socket, &RenewServerCertificate {}).await.unwrap_err().to_string();
+    assert!(error.contains(".server.pem.unfinished"), "{error}");
     let status = ask(socket, &ShowStatus {}).await.unwrap();
     assert!(status.warnings[0].warning.contains("failed"), "{:?}", status.warnings);
 }

@@ -226,7 +226,7 @@ async fn answers_have_a_length_title_case_names_and_a_short_header() {
         }
         let header: usize =
             reply.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-        assert!(header + reply.start.len() + 4 < 1024, "strongSwan reads 1,024 octets at once");
+        assert!(header + reply.start.len() + 4 < 1024, "strongSwan reads 1,024 bytes at once");
     }
 }
 

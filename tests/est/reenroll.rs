@@ -93,7 +93,7 @@ async fn r_7030_4_2_2_b_subject_and_san_are_those_of_the_certificate() {
             assert!(
                 reply
                     .text()
-                    .contains("would pass: CN=device-1,O=Example with dns:a.example, ip:192.0.2.1"),
+                    .contains("expected: CN=device-1,O=Example with dns:a.example, ip:192.0.2.1"),
                 "{}",
                 reply.text()
             );
@@ -261,7 +261,7 @@ fn rsa_csr(key: &str, parameters: &[u8]) -> Vec<u8> {
     use der::Decode;
     const RSA: &str = "1.2.840.113549.1.1.1";
     const SHA256_WITH_RSA: &str = "1.2.840.113549.1.1.11";
-    let bits = |octets: &[u8]| tlv(3, &[&[0], octets].concat());
+    let bits = |bytes: &[u8]| tlv(3, &[&[0], bytes].concat());
     let known = spki(key);
     let known = spki::SubjectPublicKeyInfoRef::from_der(&known).unwrap();
     let spki = seq(&[

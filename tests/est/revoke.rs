@@ -150,7 +150,7 @@ async fn an_operator_revokes_once_and_finds_it() {
     let operator = Actor::operator(0);
     let number = serial(&two).to_string();
     let refused = admin.revoke(call(&[&number], "certificateHold"), &operator).await;
-    assert!(matches!(&refused, Err(Error::Invalid { fault, .. }) if fault.contains("superseded")));
+    assert!(matches!(&refused, Err(Error::Invalid { error, .. }) if error.contains("superseded")));
     for serials in [&[][..], &["01"; 1001]] {
         let refused = admin.revoke(call(serials, "superseded"), &operator).await;
         assert!(matches!(refused, Err(Error::Invalid { .. })), "{} serials", serials.len());
@@ -177,7 +177,7 @@ async fn an_operator_revokes_once_and_finds_it() {
 }
 
 #[tokio::test]
-async fn a_store_with_revoked_certificates_is_good_and_its_faults_are_named() {
+async fn a_store_with_revoked_certificates_is_good_and_its_errors_are_named() {
     let server = TestServer::start().await;
     let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
     let device = server.identity(&csr, key).await;
@@ -203,13 +203,13 @@ async fn a_store_with_revoked_certificates_is_good_and_its_faults_are_named() {
     use estd::clock::Clock;
     assert_eq!(checked(&|_| {}).await, ((2, 1), Vec::new()));
     let name = format!("issuance {}", serial(&device));
-    let (_, faults) = checked(&|one| one.revocation = None).await;
-    assert_eq!(faults, [format!("{name}: is revoked and says otherwise of its revocation")]);
-    let (_, faults) = checked(&|one| {
+    let (_, errors) = checked(&|one| one.revocation = None).await;
+    assert_eq!(errors, [format!("{name}: is revoked and says otherwise of its revocation")]);
+    let (_, errors) = checked(&|one| {
         one.revocation = None;
         one.state = State::Issued;
     })
     .await;
     let untold = format!("{name}: an event certificate.revoked tells of it, and it is not so");
-    assert!(faults.contains(&untold), "{faults:?}");
+    assert!(errors.contains(&untold), "{errors:?}");
 }

@@ -202,7 +202,7 @@ async fn r_7030_4_4_b_each_request_has_a_key_of_its_own_and_nobody_keeps_it() {
     };
     let told = format!("{:?}", maker.server.events.0.lock().unwrap());
     for record in maker.server.issued().await {
-        let kept = octets_of(&record);
+        let kept = bytes_of(&record);
         for key in [&first, &second] {
             let scalar = scalar(key);
             assert_eq!(scalar.len(), 32);
@@ -218,12 +218,12 @@ async fn r_7030_4_4_b_each_request_has_a_key_of_its_own_and_nobody_keeps_it() {
     }
 }
 
-/// All octets of a record.
-fn octets_of(record: &estd::store::Issuance) -> Vec<u8> {
-    let mut octets = format!("{record:?}").into_bytes();
-    octets.extend_from_slice(&record.certificate);
-    octets.extend_from_slice(&record.intent.tbs);
-    octets
+/// All bytes of a record.
+fn bytes_of(record: &estd::store::Issuance) -> Vec<u8> {
+    let mut bytes = format!("{record:?}").into_bytes();
+    bytes.extend_from_slice(&record.certificate);
+    bytes.extend_from_slice(&record.intent.tbs);
+    bytes
 }
 
 #[tokio::test]
@@ -646,7 +646,7 @@ async fn equal_requests_at_once_get_keys_and_certificates_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_was_left_open_for_a_made_key_is_voided() {
+async fn what_was_left_open_for_a_generated_key_is_voided() {
     let maker = Maker::start().await;
     maker.clear(&maker.ask(&Wanted::new("EC", "CN=d").csr()).await);
     let store = maker.server.running.store();
@@ -714,6 +714,6 @@ async fn a_reload_brings_decryption_keys() {
     assert_eq!(maker.server.running.reload(settings).await.unwrap(), Vec::<&str>::new());
     assert_eq!(maker.ask(&csr).await.status, 200);
     std::fs::set_permissions(&keys, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let faults = maker.server.settings("").unwrap_err().to_string();
-    assert!(faults.contains("[serverkeygen] keys_file") && !faults.contains(KEY_256), "{faults}");
+    let errors = maker.server.settings("").unwrap_err().to_string();
+    assert!(errors.contains("[serverkeygen] keys_file") && !errors.contains(KEY_256), "{errors}");
 }

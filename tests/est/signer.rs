@@ -220,8 +220,8 @@ fn unsigned(reply: &Reply) -> Answer {
     assert!(printed.contains("certificates:\n      <ABSENT>"), "{printed}");
     let signed_data = list(list(&der)[1].value());
     let content = list(&signed_data[2].to_der().unwrap());
-    let octets: der::asn1::OctetString = der::Decode::from_der(content[1].value()).unwrap();
-    read_content(octets.as_bytes())
+    let bytes: der::asn1::OctetString = der::Decode::from_der(content[1].value()).unwrap();
+    read_content(bytes.as_bytes())
 }
 
 /// Asks after a record; signed by the key of a further request, since somebody has to sign.

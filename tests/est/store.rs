@@ -1,4 +1,4 @@
-//! `admin::check`: what a real server kept is good, and each kind of fault is named.
+//! `admin::check`: what a real server kept is good, and each kind of error is named.
 
 use crate::common::TestServer;
 use estd::{
@@ -12,12 +12,12 @@ use estd::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The faults that a check has named.
+/// The errors that a check has named.
 #[derive(Default)]
 pub(crate) struct Told(pub Vec<String>);
 
 impl Inspector for Told {
-    fn fault(&mut self, what: &str, why: &str) {
+    fn error(&mut self, what: &str, why: &str) {
         self.0.push(format!("{what}: {why}"));
     }
     fn read(&mut self, _count: u64) {}
@@ -46,7 +46,7 @@ async fn checked(items: Vec<Item>, now: Time) -> (Checked, Vec<String>) {
     store.import(items).await.unwrap();
     let mut told = Told::default();
     let found = check(&store, now, &mut told).await;
-    assert_eq!(found.faults, told.0.len() as u64);
+    assert_eq!(found.errors, told.0.len() as u64);
     (found, told.0)
 }
 
@@ -58,14 +58,14 @@ fn issuance(item: &mut Item) -> &mut Issuance {
 #[tokio::test]
 async fn what_a_server_kept_is_good() {
     let (mut items, now) = kept().await;
-    let (found, faults) = checked(items.clone(), now).await;
-    assert_eq!(faults, Vec::<String>::new());
+    let (found, errors) = checked(items.clone(), now).await;
+    assert_eq!(errors, Vec::<String>::new());
     assert_eq!((found.issued, found.void, found.open.len()), (4, 0, 0));
     assert_eq!(found.counts.issuances, 4);
     assert_eq!(found.counts.accounts, 1);
     assert_eq!(found.counts.total(), items.len() as u64);
 
-    // One that is open is no fault, and is listed with its age.
+    // One that is open is no error, and is listed with its age.
     let first = issuance(&mut items[0]).clone();
     let serial = Serial::parse(&[1, 2, 3]).unwrap();
     let mut key = first.intent.request_key;
@@ -74,20 +74,20 @@ async fn what_a_server_kept_is_good() {
     let open =
         Intent { serial: serial.clone(), request_key: key, begun, tbs: vec![1], ..first.intent };
     items.push(Item::Issuance(Arc::new(open.into())));
-    let (found, faults) = checked(items, now).await;
-    assert_eq!(faults, Vec::<String>::new());
+    let (found, errors) = checked(items, now).await;
+    assert_eq!(errors, Vec::<String>::new());
     assert_eq!(found.open, [(serial, Duration::from_secs(90))]);
 }
 
 #[tokio::test]
 async fn an_empty_store_is_good() {
-    let (found, faults) = checked(Vec::new(), Time::from_unix(0)).await;
-    assert_eq!((found, faults), (Checked::default(), Vec::new()));
+    let (found, errors) = checked(Vec::new(), Time::from_unix(0)).await;
+    assert_eq!((found, errors), (Checked::default(), Vec::new()));
     assert_eq!(Checked::default().counts, Counts::default());
 }
 
 #[tokio::test]
-async fn each_fault_is_named() {
+async fn each_error_is_named() {
     let (items, now) = kept().await;
     let serials: Vec<String> = items
         .iter()
@@ -96,15 +96,15 @@ async fn each_fault_is_named() {
             _ => None,
         })
         .collect();
-    let faults = async |alter: &dyn Fn(&mut Vec<Item>)| {
+    let errors = async |alter: &dyn Fn(&mut Vec<Item>)| {
         let mut items = items.clone();
         alter(&mut items);
         checked(items, now).await.1
     };
     let one = async |alter: &dyn Fn(&mut Vec<Item>)| {
-        let faults = faults(alter).await;
-        assert_eq!(faults.len(), 1, "{faults:?}");
-        faults[0].strip_prefix(&format!("issuance {}: ", serials[1])).unwrap().to_owned()
+        let errors = errors(alter).await;
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors[0].strip_prefix(&format!("issuance {}: ", serials[1])).unwrap().to_owned()
     };
 
     // The record and its certificate.
@@ -137,7 +137,7 @@ async fn each_fault_is_named() {
     .await;
     assert!(twice.contains(&format!("certificate of {}: two for one request", serials[0])));
     // Not once the first one's time is over.
-    let after = faults(&|items| {
+    let after = errors(&|items| {
         let first = issuance(&mut items[0]);
         first.intent.repeat_until = first.intent.begun;
         let key = first.intent.request_key;
@@ -161,7 +161,7 @@ async fn each_fault_is_named() {
     let unknown = one(&|items| drop(items.remove(1))).await;
     assert_eq!(unknown, "an event certificate.issued tells of it, and it is not so");
     // A void one has an event, and of its own kind.
-    let void = faults(&|items| {
+    let void = errors(&|items| {
         let record = issuance(&mut items[1]);
         record.state = State::Void;
         record.certificate.clear();
@@ -177,7 +177,7 @@ async fn each_fault_is_named() {
             format!("issuance {}: no event issuance.voided tells of it", serials[1]),
         ]
     );
-    let nameless = faults(&|items| {
+    let nameless = errors(&|items| {
         let id = EventId { writer: 9, number: 1 };
         let event = Event::new(now, Name::CertificateIssued, Actor::server());
         items.push(Item::Event(id, event));

@@ -274,17 +274,17 @@ async fn r_7030_3_3_1_a_the_server_is_who_the_anchor_says() {
 #[test]
 fn r_9525_4_a_a_server_certificate_has_a_name_or_an_address() {
     let text = "version = 1\n[server.certificate]\nnames = []\naddresses = []";
-    let fault = estd::config::parse(text, std::path::Path::new("est.toml"), &|_| None).unwrap_err();
-    assert!(fault.to_string().contains("[server.certificate] names"), "{fault}");
+    let error = estd::config::parse(text, std::path::Path::new("est.toml"), &|_| None).unwrap_err();
+    assert!(error.to_string().contains("[server.certificate] names"), "{error}");
 }
 
 #[test]
 fn r_9325_4_5_a_a_weak_or_unusual_server_key_is_refused_by_the_configuration() {
     for key in ["rsa-1024", "ed25519", "p-521", "p-224"] {
         let text = format!("version = 1\n[server.certificate]\nkey = \"{key}\"");
-        let fault =
+        let error =
             estd::config::parse(&text, std::path::Path::new("est.toml"), &|_| None).unwrap_err();
-        assert!(fault.to_string().contains("[server.certificate] key"), "{fault}");
+        assert!(error.to_string().contains("[server.certificate] key"), "{error}");
     }
 }
 

@@ -151,13 +151,13 @@ async fn d_36_by_a_setting_it_renews_its_own_names_and_nothing_else() {
 #[tokio::test]
 async fn d_36_the_exception_has_an_end() {
     let server = TestServer::start_with("[ca.default]\n").await;
-    let faults = |more: &str| server.settings(more).unwrap_err().to_string();
+    let errors = |more: &str| server.settings(more).unwrap_err().to_string();
     let renews = "unknown_certificates = \"renew-own-names\"\n";
-    assert!(faults(renews).contains("needs an end"), "{}", faults(renews));
+    assert!(errors(renews).contains("needs an end"), "{}", errors(renews));
     let until = |text: &str| format!("unknown_certificates_until = \"{text}\"\n");
-    assert!(faults(&until("2026-12-31")).contains("no exception that could end"));
-    assert!(faults(&format!("{renews}{}", until("soon"))).contains("2026-12-31T00:00:00Z"));
-    assert!(faults("unknown_certificates = \"any\"\n").contains("unknown word"));
+    assert!(errors(&until("2026-12-31")).contains("no exception that could end"));
+    assert!(errors(&format!("{renews}{}", until("soon"))).contains("2026-12-31T00:00:00Z"));
+    assert!(errors("unknown_certificates = \"any\"\n").contains("unknown word"));
     for good in ["2026-12-31", "2026-12-31T12:00:00Z"] {
         assert!(server.settings(&format!("{renews}{}", until(good))).is_ok(), "{good}");
     }

@@ -6,7 +6,7 @@ use estd::{
     ca::Profile,
     clock::Clock,
     entropy::SystemEntropy,
-    ra::{Authenticated, Authenticator, Authority, Credentials, Door, Policy, Rejection},
+    ra::{Authenticated, Authenticator, Authority, Cause, Credentials, Door, Policy},
     telemetry::audit::Event,
     types::{Binding, Operation, Peer, RequestId, Unbound},
 };
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 struct Silent;
 
 impl Door for Silent {
-    fn facts(&self, _: Rejection<'_>) -> Vec<(&'static str, String)> {
+    fn facts(&self, _: Cause<'_>) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 }

@@ -152,7 +152,7 @@ async fn a_database_that_goes_and_comes_back() {
     eprintln!("{checked}");
 }
 
-/// Passes octets on, those from the database after a while.
+/// Passes bytes on, those from the database after a while.
 async fn proxy(to: u16, delay: Arc<atomic::AtomicU64>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -164,11 +164,11 @@ async fn proxy(to: u16, delay: Arc<atomic::AtomicU64>) -> u16 {
                 (client.into_split(), server.into_split());
             tokio::spawn(async move { tokio::io::copy(&mut ask, &mut into).await });
             tokio::spawn(async move {
-                let mut octets = [0; 65_536];
-                while let Ok(read @ 1..) = from.read(&mut octets).await {
+                let mut bytes = [0; 65_536];
+                while let Ok(read @ 1..) = from.read(&mut bytes).await {
                     let pause = Duration::from_millis(delay.load(atomic::Ordering::Relaxed));
                     tokio::time::sleep(pause).await;
-                    if answer.write_all(&octets[..read]).await.is_err() {
+                    if answer.write_all(&bytes[..read]).await.is_err() {
                         return;
                     }
                 }

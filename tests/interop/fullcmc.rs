@@ -370,7 +370,7 @@ fn every_case_belongs_to_a_requirement() {
     }
 }
 
-/// Nesting, sizes, numbers, replays and changed octets: an answer each time, soon, in bounded memory.
+/// Nesting, sizes, numbers, replays and changed bytes: an answer each time, soon, in bounded memory.
 #[test]
 fn hostile_messages() {
     let table = hostile();

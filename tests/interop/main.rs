@@ -23,7 +23,7 @@ mod clients;
 mod csrattrs;
 mod database;
 mod digest;
-mod faults;
+mod errors;
 mod fullcmc;
 mod labels;
 mod linking;

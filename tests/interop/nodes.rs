@@ -268,7 +268,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
     let on_record = standby.sql("estd", "SELECT encode(certificate, 'hex') FROM issuance");
     let on_record: HashSet<&str> = on_record.lines().collect();
     for certificate in received.values().flatten() {
-        let hex: String = certificate.iter().map(|octet| format!("{octet:02x}")).collect();
+        let hex: String = certificate.iter().map(|byte| format!("{byte:02x}")).collect();
         assert!(
             on_record.contains(hex.as_str()),
             "{} is lost",

@@ -49,14 +49,14 @@ fn exit_codes_are_those_of_the_documents_and_errors_are_json_too() {
             assert_eq!(json.status.code(), Some(code), "{arguments:?}: {text}");
             assert_eq!(json.stdout, b"", "{arguments:?}");
             let value: Value = serde_json::from_str(&text)
-                .unwrap_or_else(|fault| panic!("{arguments:?}: {fault}: {text}"));
+                .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"));
             assert_eq!(value["kind"], kind, "{arguments:?}: {text}");
             for field in ["error", "remedy"] {
                 assert!(!value[field].as_str().unwrap().is_empty(), "{arguments:?}: {text}");
             }
         }
-        let faults = estd(folder, &["--config", "none.toml", "user", "list", "--json"]).output();
-        let value: Value = serde_json::from_slice(&faults.unwrap().stderr).unwrap();
+        let errors = estd(folder, &["--config", "none.toml", "user", "list", "--json"]).output();
+        let value: Value = serde_json::from_slice(&errors.unwrap().stderr).unwrap();
         assert_eq!(value["errors"][0]["code"], "E-CONFIG-FILE");
     };
     check(server.folder.path());
@@ -69,7 +69,7 @@ fn each_command_that_prints_has_a_json_form() {
     let folder = Estd::start().stop();
     let one = |arguments: &[&str]| -> Value {
         let text = operator(folder.path(), arguments);
-        serde_json::from_str(&text).unwrap_or_else(|fault| panic!("{arguments:?}: {fault}: {text}"))
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
     };
     assert_eq!(one(&["check-config", "--json"])["good"], true);
     let added = one(&["--json", "user", "add", "line-1"]);

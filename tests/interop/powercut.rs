@@ -43,7 +43,7 @@ const CUTS: usize = 200;
 /// How many certificates in each of the lives, unless `ESTD_POWER_LOAD` says otherwise.
 const LOAD: usize = 120;
 
-/// sled's log is taken and given back in pieces of this many octets.
+/// sled's log is taken and given back in pieces of this many bytes.
 const SEGMENT: u64 = 512 * 1024;
 
 /// The seed, unless `ESTD_POWER_SEED` says otherwise.
@@ -193,7 +193,7 @@ async fn first_device(estd: &Estd) -> (Identity, Answer) {
 }
 
 /// Finds when each certificate was sent: the answer is the last that the server said on its
-/// connection, after its flight of the handshake, but for the 24 octets that close TLS. Of
+/// connection, after its flight of the handshake, but for the 24 bytes that close TLS. Of
 /// connections from one port, the answers are in order.
 fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received> {
     const LEAST: usize = 500;
@@ -206,7 +206,7 @@ fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received
                 connections.insert(fd, (port, of_port.len()));
                 of_port.push_back(Vec::new());
             }
-            Call::Sent { fd, octets } if octets >= LEAST => {
+            Call::Sent { fd, bytes } if bytes >= LEAST => {
                 if let Some((port, number)) = connections.get(&fd) {
                     sent.get_mut(port).unwrap()[*number].push(operation.start);
                 }
@@ -309,7 +309,7 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
                     }
                 } else {
                     let certificate = Certificate::parse(&record.certificate)
-                        .map_err(|fault| format!("{serial} is half: {fault:?}"))?;
+                        .map_err(|error| format!("{serial} is half: {error:?}"))?;
                     if certificate.serial() != serial {
                         return Err(format!("{serial} holds {}", certificate.serial()));
                     }
@@ -450,7 +450,7 @@ async fn power_cuts_lose_nothing_that_a_client_received() {
     let recorded = begun.elapsed();
     let mut dice = Dice::new(setting("ESTD_POWER_SEED", SEED));
 
-    // The recording is whole: a disk that loses nothing has the folder octet for octet.
+    // The recording is whole: a disk that loses nothing has the folder byte for byte.
     let whole = tempfile::tempdir().unwrap();
     recording.disk.after(u64::MAX, Obeys::All, Fate::Kept, &mut dice, whole.path());
     let (replayed, real) = (contents(&whole.path().join("data")), contents(&root.join("data")));
@@ -520,11 +520,11 @@ async fn drives_a_store() {
             let store = Arc::clone(&store);
             tasks.spawn(async move {
                 let number = round * LARGE + each;
-                let mut octets = [0x10; 16];
-                octets[8..].copy_from_slice(&number.to_be_bytes());
-                let serial = Serial::parse(&octets).unwrap();
+                let mut bytes = [0x10; 16];
+                bytes[8..].copy_from_slice(&number.to_be_bytes());
+                let serial = Serial::parse(&bytes).unwrap();
                 let mut key = [0; 32];
-                key[..16].copy_from_slice(&octets);
+                key[..16].copy_from_slice(&bytes);
                 let intent = Intent {
                     serial: serial.clone(),
                     request_key: RequestKey(key),

@@ -242,7 +242,7 @@ pub(crate) fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, S
 
 /// The standard output of a command that has to succeed.
 pub(crate) fn good(what: &str, output: Output) -> String {
-    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{what}:\n{}\n{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }

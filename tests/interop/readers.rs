@@ -127,7 +127,7 @@ fn pkilint_finds_a_planted_error() {
         make.output().unwrap()
     };
     if !make("/C=Germany/CN=x").status.success() {
-        // This openssl refuses the country by itself: the serial number is fault enough.
+        // This openssl refuses the country by itself: the serial number is error enough.
         good("openssl", make("/CN=x"));
     }
     let output =

@@ -60,10 +60,10 @@ fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_passwo
 
     // Without a server the store is opened; a server that starts then knows of it.
     let folder = estd.stop();
-    let (code, fault) = try_operator(folder.path(), &["cert", "revoke", "0102030405"]);
-    assert_eq!((code, fault.contains("certificate 0102030405 does not exist")), (Some(1), true));
-    let (code, fault) = try_operator(folder.path(), &["cert", "revoke", &two, "--reason", "bored"]);
-    assert_eq!((code, fault.contains("superseded")), (Some(2), true), "{fault}");
+    let (code, error) = try_operator(folder.path(), &["cert", "revoke", "0102030405"]);
+    assert_eq!((code, error.contains("certificate 0102030405 does not exist")), (Some(1), true));
+    let (code, error) = try_operator(folder.path(), &["cert", "revoke", &two, "--reason", "bored"]);
+    assert_eq!((code, error.contains("superseded")), (Some(2), true), "{error}");
     operator(folder.path(), &["cert", "revoke", &two, "--json"]);
     let checked = operator(folder.path(), &["store", "check"]);
     assert!(checked.contains(" 2 revoked") && checked.ends_with("good\n"), "{checked}");

@@ -140,7 +140,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every form in which a private key could lie around: its DER, the octets of the secret numbers,
+/// Every form in which a private key could lie around: its DER, the bytes of the secret numbers,
 /// and both in base64, whatever stands before them, and in hexadecimal.
 fn forms(pkcs8: &[u8]) -> Vec<Vec<u8>> {
     let text = crate::common::openssl_with(&["pkey", "-inform", "DER", "-text", "-noout"], pkcs8);
@@ -170,8 +170,8 @@ fn forms(pkcs8: &[u8]) -> Vec<Vec<u8>> {
         forms.push(hex(middle).into_bytes());
         forms.push(hex(middle).to_uppercase().into_bytes());
         for shift in 0..3 {
-            let octets = &middle[shift..shift + 21];
-            forms.push(crate::common::base64(octets).into_bytes());
+            let bytes = &middle[shift..shift + 21];
+            forms.push(crate::common::base64(bytes).into_bytes());
         }
     }
     forms
@@ -181,13 +181,13 @@ fn forms(pkcs8: &[u8]) -> Vec<Vec<u8>> {
 fn found(files: &[PathBuf], forms: &[Vec<u8>]) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {
-        let octets = fs::read(file).unwrap();
+        let bytes = fs::read(file).unwrap();
         // Base64 may be wrapped anywhere.
         let unwrapped: Vec<u8> =
-            octets.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+            bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
         for form in forms {
-            let holds = |octets: &[u8]| octets.windows(form.len()).any(|part| part == form);
-            if holds(&octets) || holds(&unwrapped) {
+            let holds = |bytes: &[u8]| bytes.windows(form.len()).any(|part| part == form);
+            if holds(&bytes) || holds(&unwrapped) {
                 found.push(format!("{}: {}", file.display(), form.escape_ascii()));
             }
         }
@@ -240,8 +240,8 @@ fn openssl_opens_each_encrypted_key_and_nobody_else_has_it() {
     }
     let planted = folder.path().join("planted");
     for key in &secrets {
-        for octets in [key.clone(), crate::common::wrapped(key).into_bytes()] {
-            fs::write(&planted, octets).unwrap();
+        for bytes in [key.clone(), crate::common::wrapped(key).into_bytes()] {
+            fs::write(&planted, bytes).unwrap();
             assert!(!found(std::slice::from_ref(&planted), &self::forms(key)).is_empty());
         }
     }

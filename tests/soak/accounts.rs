@@ -28,25 +28,25 @@ pub(crate) fn close(estd: Estd, ledger: &Ledger, reloads: u64) {
         let entry: Value = serde_json::from_str(line).unwrap();
         let serial = entry["serial"].as_str().unwrap().to_owned();
         if entry["state"] != "valid" {
-            ledger.fault(format!("{serial} is {}", entry["state"]));
+            ledger.error(format!("{serial} is {}", entry["state"]));
         }
         if !listed.insert(serial.clone()) {
-            ledger.fault(format!("{serial} is listed twice"));
+            ledger.error(format!("{serial} is listed twice"));
         }
     }
     if !listed.iter().eq(expected.keys()) {
-        ledger.fault(format!("{} listed, {} known", listed.len(), expected.len()));
+        ledger.error(format!("{} listed, {} known", listed.len(), expected.len()));
     }
     let open = estd.operator(&["cert", "list", "--open", "--json"]);
     if !open.is_empty() {
-        ledger.fault(format!("open issuances: {open}"));
+        ledger.error(format!("open issuances: {open}"));
     }
 
     let folder = estd.stop();
     let check = operator(folder.path(), &["store", "check"]);
     eprintln!("  estd store check: {}", check.trim().replace('\n', "; "));
     if check.lines().last() != Some("good") {
-        ledger.fault(format!("store check: {check}"));
+        ledger.error(format!("store check: {check}"));
     }
     operator(folder.path(), &["store", "export", "export"]);
     exported(&folder.path().join("export"), &expected, ledger, reloads);
@@ -54,11 +54,11 @@ pub(crate) fn close(estd: Estd, ledger: &Ledger, reloads: u64) {
     // Its level is warn.
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     for line in log.lines().take(20) {
-        ledger.fault(format!("log: {line}"));
+        ledger.error(format!("log: {line}"));
     }
 }
 
-/// Every record against every certificate, octet for octet, and the numbers of the events.
+/// Every record against every certificate, byte for byte, and the numbers of the events.
 fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, reloads: u64) {
     let mut missing: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
     let mut numbers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
@@ -71,8 +71,8 @@ fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, 
             missing.remove(serial);
             match expected.get(serial) {
                 Some(known) if *known == certificate => {}
-                Some(_) => ledger.fault(format!("{serial}: other octets on record")),
-                None => ledger.fault(format!("{serial} is on record and nobody received it")),
+                Some(_) => ledger.error(format!("{serial}: other bytes on record")),
+                None => ledger.error(format!("{serial} is on record and nobody received it")),
             }
         }
         if let Some(event) = line.get("event") {
@@ -82,12 +82,12 @@ fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, 
         }
     }
     for serial in missing {
-        ledger.fault(format!("{serial} was received and is not on record"));
+        ledger.error(format!("{serial} was received and is not on record"));
     }
     for (writer, mut numbers) in numbers {
         numbers.sort_unstable();
         if !numbers.iter().copied().eq(1..=numbers.len() as u64) {
-            ledger.fault(format!("the events of writer {writer} have gaps"));
+            ledger.error(format!("the events of writer {writer} have gaps"));
         }
         eprintln!("  events of writer {writer}: 1 to {} without gaps", numbers.len());
     }
@@ -95,7 +95,7 @@ fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, 
         [("certificate.issued", expected.len() as u64), ("server.reloaded", reloads)]
     {
         if names.get(name) != Some(&count) {
-            ledger.fault(format!("{:?} events {name} in the store, not {count}", names.get(name)));
+            ledger.error(format!("{:?} events {name} in the store, not {count}", names.get(name)));
         }
     }
 }
@@ -124,10 +124,10 @@ fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
     // devices are at one.
     let (told, asked) = (refused.remove("auth.none"), ours.remove("auth.none"));
     if told > asked {
-        ledger.fault(format!("challenges in the audit file: {told:?} of {asked:?}"));
+        ledger.error(format!("challenges in the audit file: {told:?} of {asked:?}"));
     }
     if refused != ours {
-        ledger.fault(format!("refusals in the audit file: {refused:?}, not {ours:?}"));
+        ledger.error(format!("refusals in the audit file: {refused:?}, not {ours:?}"));
     }
     for (name, count) in [
         ("certificate.issued", issued),
@@ -137,7 +137,7 @@ fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
         ("server.stopped", 1),
     ] {
         if names.get(name) != Some(&count) {
-            ledger.fault(format!(
+            ledger.error(format!(
                 "{:?} events {name} in the audit file, not {count}",
                 names.get(name)
             ));

@@ -46,17 +46,17 @@ pub(crate) struct Entries {
     done: BTreeMap<&'static str, u64>,
     /// Of each request with its connection, microseconds.
     times: Vec<u32>,
-    faults: Vec<String>,
+    errors: Vec<String>,
 }
 
 impl Ledger {
-    pub(crate) fn fault(&self, fault: String) {
-        eprintln!("fault: {fault}");
-        self.with(|entries| entries.faults.push(fault));
+    pub(crate) fn error(&self, error: String) {
+        eprintln!("error: {error}");
+        self.with(|entries| entries.errors.push(error));
     }
 
-    pub(crate) fn faults(&self) -> Vec<String> {
-        self.with(|entries| entries.faults.clone())
+    pub(crate) fn errors(&self) -> Vec<String> {
+        self.with(|entries| entries.errors.clone())
     }
 
     pub(crate) fn with<T>(&self, look: impl FnOnce(&mut Entries) -> T) -> T {
@@ -147,7 +147,7 @@ enum Step {
     OwnNames,
     /// Other names with a new key under a label that allows it; a full handshake.
     AnyNames,
-    /// The last request that got a certificate again, octet for octet; on a new connection, or on
+    /// The last request that got a certificate again, byte for byte; on a new connection, or on
     /// the kept one if it was asked there.
     Repeat,
     RepeatKept,
@@ -205,7 +205,7 @@ const CYCLE: [Step; 38] = {
 
 /// A request that got a certificate.
 struct Sent {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     identity: Option<Arc<Identity>>,
     at: Instant,
     certificate: Vec<u8>,
@@ -263,13 +263,13 @@ pub(crate) async fn devices(
     assert_eq!(cacerts.status, 200);
     for number in 0..count {
         let key = key();
-        let octets = post_body(
+        let bytes = post_body(
             "simpleenroll",
             base64(&csr(&format!("CN=device-{number},O=Soak"), &key)).as_bytes(),
             &format!("{TYPE}{}", basic("enroll", &target.password)),
         );
         let at = Instant::now();
-        let reply = connection.send(&octets).await;
+        let reply = connection.send(&bytes).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
         let certificate = issued(&reply).unwrap();
         let serial = Certificate::parse(&certificate).unwrap().serial().to_string();
@@ -288,7 +288,7 @@ pub(crate) async fn devices(
             steps: number * 3,
             named: 0,
             bads: number,
-            last: Sent { octets, identity: None, at, certificate },
+            last: Sent { bytes, identity: None, at, certificate },
             cacerts: cacerts.body.clone(),
         });
     }
@@ -296,8 +296,8 @@ pub(crate) async fn devices(
 }
 
 fn issued(reply: &Reply) -> Result<Vec<u8>, String> {
-    let der = estd::pki::base64::decode(&reply.body, false).map_err(|fault| fault.to_string())?.der;
-    let mut all = estd::pki::cms::certificates(&der).map_err(|fault| fault.to_string())?;
+    let der = estd::pki::base64::decode(&reply.body, false).map_err(|error| error.to_string())?.der;
+    let mut all = estd::pki::cms::certificates(&der).map_err(|error| error.to_string())?;
     match all.len() {
         1 => Ok(all.remove(0)),
         count => Err(format!("{count} certificates in an answer")),
@@ -315,9 +315,9 @@ impl Device {
             self.steps += 1;
             let outcome = tokio::time::timeout(PATIENCE, self.step(step)).await;
             let outcome = outcome.unwrap_or_else(|_| Err("no answer in a minute".to_owned()));
-            if let Err(fault) = outcome {
+            if let Err(error) = outcome {
                 self.kept = None;
-                self.ledger.fault(format!("device {}: {fault}", self.number));
+                self.ledger.error(format!("device {}: {error}", self.number));
             }
         }
     }
@@ -366,7 +366,7 @@ impl Device {
     }
 
     /// Sends on the kept connection, which is made if there is none.
-    async fn on_kept(&mut self, what: &'static str, octets: &[u8]) -> Result<Reply, String> {
+    async fn on_kept(&mut self, what: &'static str, bytes: &[u8]) -> Result<Reply, String> {
         let start = Instant::now();
         let mut connection = match self.kept.take().filter(|(_, last)| last.elapsed() < STALE) {
             Some((connection, _)) => connection,
@@ -374,11 +374,10 @@ impl Device {
                 let address = SocketAddr::from(([127, 0, 0, 1], self.target.port));
                 Connection::open_with(address, Arc::clone(&self.config))
                     .await
-                    .map_err(|fault| format!("{what}: connecting: {fault}"))?
+                    .map_err(|error| format!("{what}: connecting: {error}"))?
             }
         };
-        let reply =
-            connection.try_send(octets).await.ok_or_else(|| format!("{what}: no answer"))?;
+        let reply = connection.try_send(bytes).await.ok_or_else(|| format!("{what}: no answer"))?;
         let ends = |value: &str| value.eq_ignore_ascii_case("close");
         if !reply.header("Connection").is_some_and(ends) {
             self.kept = Some((connection, Instant::now()));
@@ -392,7 +391,7 @@ impl Device {
         &mut self,
         what: &'static str,
         identity: Option<Arc<Identity>>,
-        octets: &[u8],
+        bytes: &[u8],
     ) -> Result<Reply, String> {
         let start = Instant::now();
         self.connections += 1;
@@ -400,9 +399,8 @@ impl Device {
         let versions = versions(self.connections);
         let mut connection = Connection::open(address, identity.as_deref(), versions)
             .await
-            .map_err(|fault| format!("{what}: connecting: {fault}"))?;
-        let reply =
-            connection.try_send(octets).await.ok_or_else(|| format!("{what}: no answer"))?;
+            .map_err(|error| format!("{what}: connecting: {error}"))?;
+        let reply = connection.try_send(bytes).await.ok_or_else(|| format!("{what}: no answer"))?;
         self.count(what, start);
         Ok(reply)
     }
@@ -416,11 +414,11 @@ impl Device {
     }
 
     async fn cacerts(&mut self, kept: bool) -> Result<(), String> {
-        let octets = b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let bytes = b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
         let reply = if kept {
-            self.on_kept("cacerts, kept alive", octets).await?
+            self.on_kept("cacerts, kept alive", bytes).await?
         } else {
-            self.on_new("cacerts", None, octets).await?
+            self.on_new("cacerts", None, bytes).await?
         };
         if reply.status == 200 && reply.body == self.cacerts {
             Ok(())
@@ -434,8 +432,8 @@ impl Device {
         if reply.status != 200 {
             return Err(format!("{what}: {} {}", reply.start, reply.text()));
         }
-        let der = issued(reply).map_err(|fault| format!("{what}: {fault}"))?;
-        let certificate = Certificate::parse(&der).map_err(|fault| format!("{what}: {fault}"))?;
+        let der = issued(reply).map_err(|error| format!("{what}: {error}"))?;
+        let certificate = Certificate::parse(&der).map_err(|error| format!("{what}: {error}"))?;
         if certificate.spki() != key.public_key_spki_der().unwrap() {
             return Err(format!("{what}: a certificate for another key"));
         }
@@ -457,15 +455,15 @@ impl Device {
     ) -> Result<(), String> {
         let key = key();
         let body = if kept { base64(&csr(subject, &key)) } else { wrapped(&csr(subject, &key)) };
-        let octets = post_body(operation, body.as_bytes(), TYPE);
+        let bytes = post_body(operation, body.as_bytes(), TYPE);
         let (at, identity) = (Instant::now(), Arc::clone(&self.identity));
         let reply = if kept {
-            self.on_kept(what, &octets).await?
+            self.on_kept(what, &bytes).await?
         } else {
-            self.on_new(what, Some(Arc::clone(&identity)), &octets).await?
+            self.on_new(what, Some(Arc::clone(&identity)), &bytes).await?
         };
         let certificate = self.receive(what, &reply, &key)?;
-        self.last = Sent { octets, identity: Some(identity), at, certificate };
+        self.last = Sent { bytes, identity: Some(identity), at, certificate };
         Ok(())
     }
 
@@ -474,44 +472,44 @@ impl Device {
         let key = if rekey { Arc::new(key()) } else { Arc::clone(&self.key) };
         let csr =
             CsrBuilder::new().like_certificate(&self.identity.der()).unwrap().build(&key).unwrap();
-        let octets = post_body("simplereenroll", base64(&csr).as_bytes(), TYPE);
+        let bytes = post_body("simplereenroll", base64(&csr).as_bytes(), TYPE);
         let (at, identity) = (Instant::now(), Arc::clone(&self.identity));
-        let reply = self.on_kept(what, &octets).await?;
+        let reply = self.on_kept(what, &bytes).await?;
         let certificate = self.receive(what, &reply, &key)?;
         self.become_one(&certificate, key);
-        self.last = Sent { octets, identity: Some(identity), at, certificate };
+        self.last = Sent { bytes, identity: Some(identity), at, certificate };
         Ok(())
     }
 
     async fn enroll_by_password(&mut self) -> Result<(), String> {
         let key = key();
         let subject = self.new_subject("device");
-        let octets = post_body(
+        let bytes = post_body(
             "simpleenroll",
             wrapped(&csr(&subject, &key)).as_bytes(),
             &format!("{TYPE}{}", basic("enroll", &self.target.password)),
         );
         let at = Instant::now();
-        let reply = self.on_new("a new device by password", None, &octets).await?;
+        let reply = self.on_new("a new device by password", None, &bytes).await?;
         let certificate = self.receive("password", &reply, &key)?;
         self.become_one(&certificate, Arc::new(key));
-        self.last = Sent { octets, identity: None, at, certificate };
+        self.last = Sent { bytes, identity: None, at, certificate };
         Ok(())
     }
 
     async fn repeat(&mut self, kept: bool) -> Result<(), String> {
-        let octets = self.last.octets.clone();
+        let bytes = self.last.bytes.clone();
         let who = self.last.identity.clone();
         let same = who.as_ref().is_some_and(|who| Arc::ptr_eq(who, &self.identity));
         let reply = if kept && same {
-            self.on_kept("repeat, kept alive", &octets).await?
+            self.on_kept("repeat, kept alive", &bytes).await?
         } else {
-            self.on_new("repeat", who, &octets).await?
+            self.on_new("repeat", who, &bytes).await?
         };
         if reply.status != 200 {
             return Err(format!("repeat: {} {}", reply.start, reply.text()));
         }
-        let certificate = issued(&reply).map_err(|fault| format!("repeat: {fault}"))?;
+        let certificate = issued(&reply).map_err(|error| format!("repeat: {error}"))?;
         if certificate == self.last.certificate {
             self.ledger.with(|entries| entries.repeated += 1);
             return Ok(());
@@ -540,8 +538,8 @@ impl Device {
             }
             Bad::ContentType => {
                 let headers = "Content-Type: text/plain\r\n";
-                let octets = post("simpleenroll", base64(&good).as_bytes(), headers);
-                self.on_kept(what, &octets).await?
+                let bytes = post("simpleenroll", base64(&good).as_bytes(), headers);
+                self.on_kept(what, &bytes).await?
             }
             Bad::Size => self.on_kept(what, &post("simpleenroll", &[b'A'; 100_000], TYPE)).await?,
             Bad::Signature => {
@@ -558,17 +556,17 @@ impl Device {
                 self.on_kept(what, &post("simpleenroll", cut.as_bytes(), TYPE)).await?
             }
             Bad::Label => {
-                let octets = post("nowhere/simpleenroll", base64(&good).as_bytes(), TYPE);
-                self.on_kept(what, &octets).await?
+                let bytes = post("nowhere/simpleenroll", base64(&good).as_bytes(), TYPE);
+                self.on_kept(what, &bytes).await?
             }
             Bad::Password => {
                 let headers = format!("{TYPE}{}", basic("enroll", "not the password"));
-                let octets = post("simpleenroll", base64(&good).as_bytes(), &headers);
-                self.on_new(what, None, &octets).await?
+                let bytes = post("simpleenroll", base64(&good).as_bytes(), &headers);
+                self.on_new(what, None, &bytes).await?
             }
             Bad::Nobody => {
-                let octets = post("simpleenroll", base64(&good).as_bytes(), TYPE);
-                self.on_new(what, None, &octets).await?
+                let bytes = post("simpleenroll", base64(&good).as_bytes(), TYPE);
+                self.on_new(what, None, &bytes).await?
             }
             Bad::OtherNames => {
                 let other = base64(&csr("CN=another,O=Soak", &key));
@@ -579,9 +577,8 @@ impl Device {
                 self.on_kept(what, &post("simplereenroll", other.as_bytes(), TYPE)).await?
             }
             Bad::Method => {
-                let octets =
-                    "GET /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\n\r\n";
-                self.on_kept(what, octets.as_bytes()).await?
+                let bytes = "GET /.well-known/est/simpleenroll HTTP/1.1\r\nHost: localhost\r\n\r\n";
+                self.on_kept(what, bytes.as_bytes()).await?
             }
         };
         let text = reply.header("X-Reason").map_or_else(|| reply.text(), str::to_owned);

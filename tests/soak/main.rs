@@ -1,5 +1,5 @@
 //! Mixed load over a long time on both backends at once: memory and files stay flat, nobody sees an
-//! error that is not the own fault, and every certificate is accounted for.
+//! error that is not the own error, and every certificate is accounted for.
 //!
 //! ```sh
 //! cargo test --test soak -- --nocapture                    # two minutes
@@ -109,8 +109,8 @@ async fn load(run: &Run, length: Duration) -> (Vec<Sample>, u64) {
         watch::reload(&run.estd, &path, &run.ledger, every, end),
     );
     for worker in workers {
-        if let Err(fault) = worker.await {
-            run.ledger.fault(format!("a device panicked: {fault}"));
+        if let Err(error) = worker.await {
+            run.ledger.error(format!("a device panicked: {error}"));
         }
     }
     (samples, reloads)
@@ -140,7 +140,7 @@ async fn mixed_load_leaves_nothing_behind_and_loses_nothing() {
     let before: Vec<_> = runs.iter().map(|run| watch::look(run.estd.pid())).collect();
     let watched = tokio::join!(load(&runs[0], length), load(&runs[1], length));
 
-    let mut faults = Vec::new();
+    let mut errors = Vec::new();
     for ((run, (samples, reloads)), before) in
         runs.into_iter().zip([watched.0, watched.1]).zip(before)
     {
@@ -149,14 +149,14 @@ async fn mixed_load_leaves_nothing_behind_and_loses_nothing() {
         run.ledger.print(length);
         watch::judge(&before, &samples, &after, &run.ledger);
         accounts::close(run.estd, &run.ledger, reloads);
-        let found = run.ledger.faults();
-        eprintln!("  {} faults", found.len());
-        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", run.backend)));
+        let found = run.ledger.errors();
+        eprintln!("  {} errors", found.len());
+        errors.extend(found.into_iter().map(|error| format!("{}: {error}", run.backend)));
     }
     assert!(
-        faults.is_empty(),
-        "{} faults:\n{}",
-        faults.len(),
-        faults[..faults.len().min(40)].join("\n")
+        errors.is_empty(),
+        "{} errors:\n{}",
+        errors.len(),
+        errors[..errors.len().min(40)].join("\n")
     );
 }

@@ -13,8 +13,8 @@ pub(crate) const POOL: usize = 8;
 
 /// How much the memory may grow from the second quarter to the last, and along a line through the
 /// last three, in KiB: sled's cache (4 MiB), what sled remembers of each certificate (some 120
-/// octets: 200 MiB for a million, see docs/performance.md), and what an allocator keeps for the next
-/// requests. It does not depend on the length: over an hour it is 80 octets a request.
+/// bytes: 200 MiB for a million, see docs/performance.md), and what an allocator keeps for the next
+/// requests. It does not depend on the length: over an hour it is 80 bytes a request.
 const GROWTH: f64 = 12.0 * 1024.0;
 
 /// How much it may grow from the first quarter to the last, in KiB. The first fills what has an end:
@@ -123,7 +123,7 @@ pub(crate) async fn reload(
                 break;
             }
             if Instant::now() > deadline {
-                ledger.fault(format!("reload {reloads} is not in force: {status}"));
+                ledger.error(format!("reload {reloads} is not in force: {status}"));
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -136,8 +136,8 @@ pub(crate) async fn reload(
 async fn label(port: u16) -> u16 {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection = Connection::open(address, None, &[&rustls::version::TLS13]).await.unwrap();
-    let octets = "GET /.well-known/est/now/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    connection.send(octets).await.status
+    let bytes = "GET /.well-known/est/now/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    connection.send(bytes).await.status
 }
 
 /// The slope of a line through `points` by least squares.
@@ -179,7 +179,7 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
     let slope = slope(&points);
     let (first, last) = (later[0], later[later.len() - 1]);
     eprintln!(
-        "  memory, a line through the last three quarters: {:+.2} MiB an hour; {:+.0} octets a request, {:+.0} a certificate",
+        "  memory, a line through the last three quarters: {:+.2} MiB an hour; {:+.0} bytes a request, {:+.0} a certificate",
         mib(slope * 3600.0),
         slope * 1024.0 * later.len() as f64 / (last.requests - first.requests) as f64,
         slope * 1024.0 * later.len() as f64 / (last.certificates - first.certificates) as f64,
@@ -202,17 +202,17 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
         let growth = memory[3] - memory[from];
         if growth > allowed {
             let from = from + 1;
-            ledger.fault(format!("memory grew by {:.1} MiB since quarter {from}", mib(growth)));
+            ledger.error(format!("memory grew by {:.1} MiB since quarter {from}", mib(growth)));
         }
     }
     if slope * later.len() as f64 > GROWTH {
-        ledger.fault(format!("memory grows by {:.1} MiB an hour", mib(slope * 3600.0)));
+        ledger.error(format!("memory grows by {:.1} MiB an hour", mib(slope * 3600.0)));
     }
     // At the very start no device has a connection; later each has one, and now and then a second.
     if files(quarters[3]) > files(quarters[0]) + 2 * crate::DEVICES {
-        ledger.fault("more open files in the last quarter than in the first".to_owned());
+        ledger.error("more open files in the last quarter than in the first".to_owned());
     }
     if after.files > before.files + POOL {
-        ledger.fault(format!("{} open files stay, {} at the start", after.files, before.files));
+        ledger.error(format!("{} open files stay, {} at the start", after.files, before.files));
     }
 }

@@ -38,13 +38,13 @@ impl Signer for SoftSigner {
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let signature = |outcome: Result<(Vec<u8>, &'static [u8]), KeyError>| match outcome {
             Ok((signature, _)) => Ok(signature),
-            Err(fault) => Err(Unavailable(fault.to_string())),
+            Err(error) => Err(Unavailable(error.to_string())),
         };
         if matches!(self.kind(), KeyKind::Rsa(_)) {
             // 0.2 to 1.5 ms: long enough to hold up other connections on this worker.
             let (key, message) = (Arc::clone(&self.key), message.to_vec());
             let signing = tokio::task::spawn_blocking(move || key.sign(&message));
-            return signature(signing.await.map_err(|fault| Unavailable(fault.to_string()))?);
+            return signature(signing.await.map_err(|error| Unavailable(error.to_string()))?);
         }
         signature(self.key.sign(message))
     }

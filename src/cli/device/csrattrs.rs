@@ -75,9 +75,9 @@ fn not_offered(error: &Error) -> bool {
     matches!(error, Error::Refused(refusal) if matches!(refusal.status, 404 | 501))
 }
 
-fn unreadable(fault: crate::pki::Error) -> Failure {
+fn unreadable(error: crate::pki::Error) -> Failure {
     Failure::new(
-        format_args!("the server's answer to csrattrs cannot be read: {fault}"),
+        format_args!("the server's answer to csrattrs cannot be read: {error}"),
         "tell the server's operator; enroll with --no-csrattrs meanwhile",
     )
 }
@@ -85,13 +85,13 @@ fn unreadable(fault: crate::pki::Error) -> Failure {
 /// What the server asks of a request. That it does not say, or not in a way that can be read, keeps
 /// nobody from enrolling (RFC 7030 §4.5.2).
 pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<CsrAttrs, Failure> {
-    let fault = loop {
+    let error = loop {
         let outcome = async { client.connect().await?.csrattrs().await }.await;
         match outcome {
             Ok(None) => return Ok(CsrAttrs::default()),
             Ok(Some(der)) => match CsrAttrs::parse(&der) {
                 Ok(asked) => return Ok(asked),
-                Err(fault) => break fault.to_string(),
+                Err(error) => break error.to_string(),
             },
             Err(error) if not_offered(&error) => return Ok(CsrAttrs::default()),
             Err(error @ (Error::Refused(_) | Error::Malformed { .. } | Error::TooLong { .. }))
@@ -102,7 +102,7 @@ pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<Cs
             Err(error) => patience.wait(error).await?,
         }
     };
-    note(format_args!("going on without what the server asks of a request: {fault}"));
+    note(format_args!("going on without what the server asks of a request: {error}"));
     Ok(CsrAttrs::default())
 }
 

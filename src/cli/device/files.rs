@@ -23,7 +23,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The most that is read from a file, in octets.
+/// The most that is read from a file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
 /// A file could not be read or written.
@@ -61,33 +61,33 @@ impl FileError {
     }
 }
 
-fn fault(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+fn file_error(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| FileError { verb, path: path.to_owned(), source }
 }
 
 /// Reads a file of at most 1 MiB.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     use std::io::Read;
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     File::open(path)
-        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut octets))
-        .map_err(fault("read", path))?;
-    Ok(octets)
+        .and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes))
+        .map_err(file_error("read", path))?;
+    Ok(bytes)
 }
 
 /// Reads a file that may be absent.
 pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match read(path) {
-        Ok(octets) => Ok(Some(octets)),
+        Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.source.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Writes a file so that it holds either what it held or all of `octets`, and is durable when this
+/// Writes a file so that it holds either what it held or all of `bytes`, and is durable when this
 /// returns: a temporary file in the same folder, fsync, rename, fsync of the folder.
-pub(in crate::cli) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(), FileError> {
-    make_folder(folder(path)).map_err(fault("make the folder of", path))?;
+pub(in crate::cli) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    make_folder(folder(path)).map_err(file_error("make the folder of", path))?;
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
@@ -99,22 +99,28 @@ pub(in crate::cli) fn write(path: &Path, octets: &[u8], mode: u32) -> Result<(),
         let _ = fs::remove_file(&temporary);
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(octets)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     })();
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written.map_err(fault("write", path))?;
+    written.map_err(file_error("write", path))?;
     sync_folder(path)
 }
 
 /// Opens the lock file of a folder, which is created if need be.
 pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
-    make_folder(folder(path)).map_err(fault("make the folder of", path))?;
+    make_folder(folder(path)).map_err(file_error("make the folder of", path))?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(0o600).open(path).map_err(fault("open", path))
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(file_error("open", path))
 }
 
 /// Removes a file that may be absent, durably.
@@ -122,12 +128,12 @@ pub(in crate::cli) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(fault("remove", path)(error)),
+        Err(error) => Err(file_error("remove", path)(error)),
     }
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(fault("replace", to))?;
+    fs::rename(from, to).map_err(file_error("replace", to))?;
     sync_folder(to)
 }
 
@@ -139,7 +145,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 
 fn sync_folder(path: &Path) -> Result<(), FileError> {
     let folder = folder(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault("sync", folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error("sync", folder))
 }
 
 fn folder(path: &Path) -> &Path {

@@ -248,19 +248,19 @@ pub(super) fn variable(name: &str) -> Option<Zeroizing<String>> {
 }
 
 pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let octets = Zeroizing::new(if path == Path::new("-") {
-        let mut octets = Vec::new();
-        std::io::stdin().take(64 * 1024).read_to_end(&mut octets).map_err(|error| {
+    let bytes = Zeroizing::new(if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().take(64 * 1024).read_to_end(&mut bytes).map_err(|error| {
             Failure::new(
                 format_args!("cannot read standard input: {error}"),
                 "send the secret to standard input, or name a file",
             )
         })?;
-        octets
+        bytes
     } else {
         files::read(path)?
     });
-    let text = std::str::from_utf8(&octets).map_err(|_| {
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
         Failure::new(format_args!("{} is not UTF-8", path.display()), "write the secret as text")
     })?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))

@@ -32,17 +32,17 @@ pub(super) struct Wish<'a> {
 
 impl Wish<'_> {
     pub(super) fn csr(&self, binding: &Binding) -> Result<Vec<u8>, Error> {
-        let fault = |why: String| Error::Config { what: "the certification request", why };
+        let error = |why: String| Error::Config { what: "the certification request", why };
         let wanted = self.link == Link::Always || self.link == Link::Auto && self.linking_asked;
         let mut request = self.request.clone();
         match binding.of_choice() {
             Some((_, value)) if wanted => {
                 request = request
                     .challenge_password(&STANDARD.encode(value))
-                    .map_err(|error| fault(error.to_string()))?;
+                    .map_err(|cause| error(cause.to_string()))?;
             }
             None if self.link == Link::Always => {
-                return Err(fault(
+                return Err(error(
                     "this connection has no channel binding to link it to: use TLS 1.3, or a \
                      server whose TLS 1.2 knows extended_master_secret, or --link auto"
                         .to_owned(),
@@ -50,7 +50,7 @@ impl Wish<'_> {
             }
             _ => {}
         }
-        request.build(self.key).map_err(|error| fault(error.to_string()))
+        request.build(self.key).map_err(|cause| error(cause.to_string()))
     }
 }
 
@@ -212,9 +212,9 @@ pub(super) fn report(
     ))
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
-    let octets = octets.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(octets);
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Takes the key that waits in `path` from an attempt whose answer was lost, or generates one and

@@ -76,7 +76,7 @@ impl Decrypts {
         let identity = identity(certificate, key, passphrase)?;
         let first = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
         let parsed = Certificate::parse(first)
-            .map_err(|fault| Failure::file(certificate, fault, "give a certificate in PEM form"))?;
+            .map_err(|error| Failure::file(certificate, error, "give a certificate in PEM form"))?;
         let key = private_key(key, passphrase)?;
         Ok(Some(Self::Certificate(Box::new(parsed), key)))
     }
@@ -90,7 +90,7 @@ impl Decrypts {
 }
 
 fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
-    let octets = Zeroizing::new(files::read(path)?);
+    let bytes = Zeroizing::new(files::read(path)?);
     let unfit = |why: String| {
         Failure::file(
             path,
@@ -98,8 +98,8 @@ fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
             "write one line IDENTIFIER:KEY, the key as 32 or 64 hexadecimal digits",
         )
     };
-    let text = std::str::from_utf8(&octets).map_err(|_| unfit("it is not UTF-8".to_owned()))?;
-    let mut keys = DecryptKey::parse_all(text).map_err(|fault| unfit(fault.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| unfit("it is not UTF-8".to_owned()))?;
+    let mut keys = DecryptKey::parse_all(text).map_err(|error| unfit(error.to_string()))?;
     match (keys.pop(), keys.is_empty()) {
         (Some(key), true) => Ok(key),
         _ => Err(unfit("it holds not exactly one key".to_owned())),

@@ -332,10 +332,10 @@ fn enrolls_a_csr_whose_key_is_elsewhere() {
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
     let csr = CsrBuilder::new().subject("CN=elsewhere").unwrap().build(&key).unwrap();
     let pem = der::pem::encode_string("NEW CERTIFICATE REQUEST", der::pem::LineEnding::LF, &csr);
-    for (name, octets) in
+    for (name, bytes) in
         [("csr.der", csr), ("csr.pem", format!("Certificate Request:\n{}", pem.unwrap()).into())]
     {
-        std::fs::write(bench.path(name), octets).unwrap();
+        std::fs::write(bench.path(name), bytes).unwrap();
         let file = bench.path(name);
         let call = ["enroll", "--csr", file.to_str().unwrap()];
         assert_eq!(bench.login(&call), 0, "{name}");

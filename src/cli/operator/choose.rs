@@ -61,7 +61,7 @@ fn digest_of_key(text: &str) -> Result<String, Failure> {
     let pem =
         fs::read(text).map_err(|cause| Failure::arguments(format!("{text}: {cause}"), REMEDY))?;
     let digest = spki_sha256_of_pem(&pem)
-        .map_err(|fault| Failure::arguments(format!("{text}: {fault}"), REMEDY))?;
+        .map_err(|error| Failure::arguments(format!("{text}: {error}"), REMEDY))?;
     Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

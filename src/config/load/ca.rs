@@ -57,7 +57,7 @@ fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
     match (renews, until) {
         (false, None) => {}
         (true, Some(Ok(until))) => return UnknownCertificates::RenewOwnNames { until },
-        (_, Some(Err(fault))) => section.tell(UNTIL, fault, EXAMPLE),
+        (_, Some(Err(error))) => section.tell(UNTIL, error, EXAMPLE),
         (true, None) => section.tell(
             UNTIL,
             "renew-own-names is an exception for the time after a restore, and needs an end",
@@ -112,10 +112,10 @@ pub(super) fn ca_name(section: &Section<'_>) -> CaName {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Faults, Settings, parse};
+    use crate::config::{SettingErrors, Settings, parse};
     use std::path::Path;
 
-    fn read(text: &str) -> Result<Settings, Faults> {
+    fn read(text: &str) -> Result<Settings, SettingErrors> {
         parse(text, Path::new("est.toml"), &|_| None)
     }
 
@@ -137,8 +137,8 @@ mod tests {
         // What the file says of it stays, used or not.
         assert_eq!(names(&format!("{all}[ca.default]\n")), ["default", "factory"]);
         // A CA that takes the default's subjects collides with it, and is named.
-        let faults = read("version = 1\n[ca.factory]").unwrap_err().to_string();
-        assert!(faults.contains("the same as [ca.default] root_subject"), "{faults}");
+        let errors = read("version = 1\n[ca.factory]").unwrap_err().to_string();
+        assert!(errors.contains("the same as [ca.default] root_subject"), "{errors}");
         let alone = "version = 1\n[ca.factory]\n[est]\nca = \"factory\"\n[server.certificate]\nca = \"factory\"";
         assert_eq!(names(alone), ["factory"]);
     }

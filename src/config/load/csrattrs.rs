@@ -96,22 +96,22 @@ fn attribute(text: &str) -> Result<CsrAttribute, String> {
     if let Some((_, reason)) = reason {
         return Err(format!("not asked for here: {reason}"));
     }
-    let value = value.map(octets).transpose()?;
+    let value = value.map(bytes).transpose()?;
     if let Some(value) = &value {
-        der::Any::from_der(value).map_err(|fault| format!("its value is not DER: {fault}"))?;
+        der::Any::from_der(value).map_err(|error| format!("its value is not DER: {error}"))?;
     }
     Ok(CsrAttribute { kind, value })
 }
 
-fn octets(text: &str) -> Result<Vec<u8>, String> {
+fn bytes(text: &str) -> Result<Vec<u8>, String> {
     match text.split_once(':') {
         Some(("base64", text)) => STANDARD.decode(text).map_err(|_| "not base64".to_owned()),
         Some(("hex", text)) => {
             let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
             let digits = digits.filter(|digits| digits.len() % 2 == 0);
             let pairs = digits.ok_or_else(|| "not hexadecimal".to_owned())?;
-            let octet = |pair: &[u32]| pair.iter().fold(0, |sum, digit| sum << 4 | digit);
-            Ok(pairs.chunks_exact(2).filter_map(|pair| u8::try_from(octet(pair)).ok()).collect())
+            let byte = |pair: &[u32]| pair.iter().fold(0, |sum, digit| sum << 4 | digit);
+            Ok(pairs.chunks_exact(2).filter_map(|pair| u8::try_from(byte(pair)).ok()).collect())
         }
         _ => Err("the value says neither hex: nor base64:".to_owned()),
     }

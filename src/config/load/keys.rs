@@ -28,10 +28,10 @@ pub(super) fn secret(
         }
         (Some(_), None) | (None, Some(_)) if !wanted => None,
         (Some(file), None) => secret_from(&file)
-            .map_err(|fault| {
+            .map_err(|error| {
                 let remedy =
                     format!("name a file of this user, mode 0600, with the {what} in one line");
-                section.tell(&in_file, fault, remedy);
+                section.tell(&in_file, error, remedy);
             })
             .ok(),
         (None, Some(variable)) => {

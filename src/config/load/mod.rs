@@ -12,7 +12,7 @@ mod store;
 mod trust;
 
 use super::{
-    Audit, Faults, Secrets, Settings, Source, Terminal,
+    Audit, Secrets, SettingErrors, Settings, Source, Terminal,
     section::{Report, Section},
 };
 use crate::{
@@ -36,8 +36,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Reads a configuration file. `environment` gives the value of an environment variable.
 ///
 /// # Errors
-/// All faults at once.
-pub fn load(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Faults> {
+/// All errors at once.
+pub fn load(
+    file: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Settings, SettingErrors> {
     load_for(file, environment, Secrets::All)
 }
 
@@ -45,12 +48,12 @@ pub fn load(file: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
 /// runs where the server's passphrase is not set.
 ///
 /// # Errors
-/// All faults at once.
+/// All errors at once.
 pub fn load_for(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
     secrets: Secrets,
-) -> Result<Settings, Faults> {
+) -> Result<Settings, SettingErrors> {
     match fs::read_to_string(file) {
         Ok(_)
             if secrets == Secrets::All
@@ -64,14 +67,14 @@ pub fn load_for(
                 format!("others than its owner may change it (mode {mode:03o})"),
                 format!("see that nobody has changed it, then: chmod go-w {}", file.display()),
             );
-            Err(Faults(report.faults.into_inner()))
+            Err(SettingErrors(report.errors.into_inner()))
         }
         Ok(text) => parse_for(&text, file, environment, secrets),
         Err(cause) => {
             let report = Report::new(file);
             let (text, remedy) = unreadable(&cause);
             report.tell("E-CONFIG-FILE", "", None, text, remedy);
-            Err(Faults(report.faults.into_inner()))
+            Err(SettingErrors(report.errors.into_inner()))
         }
     }
 }
@@ -102,15 +105,15 @@ fn unreadable(cause: &io::Error) -> (String, &'static str) {
     (cause.to_string(), remedy)
 }
 
-/// Reads a configuration. `file` is where relative paths start and what faults name.
+/// Reads a configuration. `file` is where relative paths start and what errors name.
 ///
 /// # Errors
-/// All faults at once.
+/// All errors at once.
 pub fn parse(
     text: &str,
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Settings, Faults> {
+) -> Result<Settings, SettingErrors> {
     parse_for(text, file, environment, Secrets::All)
 }
 
@@ -119,12 +122,12 @@ fn parse_for(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
     secrets: Secrets,
-) -> Result<Settings, Faults> {
+) -> Result<Settings, SettingErrors> {
     let report = Report { secrets, ..Report::new(file) };
     let table = match text.parse::<Table>() {
         Ok(table) => table,
-        Err(fault) => {
-            let line = fault
+        Err(error) => {
+            let line = error
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .map_or(1, |before| before.lines().count().max(1));
@@ -132,15 +135,15 @@ fn parse_for(
                 "E-CONFIG-SYNTAX",
                 "",
                 None,
-                format!("line {line}: {}", fault.message()),
+                format!("line {line}: {}", error.message()),
                 "correct the TOML",
             );
-            return Err(Faults(report.faults.into_inner()));
+            return Err(SettingErrors(report.errors.into_inner()));
         }
     };
     let settings = settings(&report, table, environment);
-    let faults = report.faults.into_inner();
-    if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+    let errors = report.errors.into_inner();
+    if errors.is_empty() { Ok(settings) } else { Err(SettingErrors(errors)) }
 }
 
 fn settings(
@@ -271,14 +274,14 @@ mod tests {
     use super::*;
     use crate::config::Store;
 
-    fn read(text: &str) -> Result<Settings, Faults> {
+    fn read(text: &str) -> Result<Settings, SettingErrors> {
         parse(text, Path::new("/etc/estd/est.toml"), &|name| {
             (name == "SET").then(|| "secret".to_owned())
         })
     }
 
-    fn faults(text: &str) -> Vec<(&'static str, String)> {
-        read(text).unwrap_err().0.into_iter().map(|fault| (fault.code, fault.key)).collect()
+    fn errors(text: &str) -> Vec<(&'static str, String)> {
+        read(text).unwrap_err().0.into_iter().map(|error| (error.code, error.key)).collect()
     }
 
     #[test]
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn all_faults_are_told_at_once() {
+    fn all_errors_are_told_at_once() {
         let text = r#"
             version = 2
             dta = "x"
@@ -316,7 +319,7 @@ mod tests {
             extended_key_usage = ["anyExtendedKeyUsage"]
             [label.cacerts]
         "#;
-        let seen = faults(text);
+        let seen = errors(text);
         for wanted in [
             ("E-CONFIG-VERSION", "version"),
             ("E-CONFIG-UNKNOWN-KEY", "dta"),
@@ -334,25 +337,25 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_names_file_key_value_and_remedy() {
-        let faults = read("version = 1\n[server]\nlisen = 1").unwrap_err();
+    fn a_error_names_file_key_value_and_remedy() {
+        let errors = read("version = 1\n[server]\nlisen = 1").unwrap_err();
         assert_eq!(
-            faults.to_string(),
+            errors.to_string(),
             "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: an unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
         );
         // What is like nothing is not guessed at.
-        let faults = read("version = 1\nzzz = 1").unwrap_err().to_string();
+        let errors = read("version = 1\nzzz = 1").unwrap_err().to_string();
         assert!(
-            faults.contains("zzz: an unknown key\n  remedy: remove it; known here: "),
-            "{faults}"
+            errors.contains("zzz: an unknown key\n  remedy: remove it; known here: "),
+            "{errors}"
         );
         for path in ["", "a\\u0000b"] {
-            let faults = read(&format!("version = 1\n[audit]\nfile = \"{path}\"")).unwrap_err();
-            assert!(faults.to_string().contains("no path"), "{faults}");
+            let errors = read(&format!("version = 1\n[audit]\nfile = \"{path}\"")).unwrap_err();
+            assert!(errors.to_string().contains("no path"), "{errors}");
         }
-        let faults = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
+        let errors = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
         assert_eq!(
-            faults.0.first().unwrap().to_string(),
+            errors.0.first().unwrap().to_string(),
             "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: \"x\": not an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
         );
     }
@@ -365,8 +368,8 @@ mod tests {
                 page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
             page[start..].split("```").next().unwrap()
         };
-        let faults = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();
-        assert_eq!(faults.to_string().trim(), block("text", 0).trim());
+        let errors = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();
+        assert_eq!(errors.to_string().trim(), block("text", 0).trim());
     }
 
     #[test]
@@ -383,15 +386,15 @@ mod tests {
 
     #[test]
     fn a_syntax_error_names_the_line() {
-        let faults = read("version = 1\n[server\n").unwrap_err();
-        assert_eq!(faults.0.len(), 1);
-        assert!(faults.to_string().contains("line 2"), "{faults}");
+        let errors = read("version = 1\n[server\n").unwrap_err();
+        assert_eq!(errors.0.len(), 1);
+        assert!(errors.to_string().contains("line 2"), "{errors}");
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_a_fault() {
-        let faults = load(Path::new("/nonexistent/est.toml"), &|_| None).unwrap_err();
-        assert_eq!(faults.0.first().unwrap().code, "E-CONFIG-FILE");
+    fn a_file_that_is_not_there_is_a_error() {
+        let errors = load(Path::new("/nonexistent/est.toml"), &|_| None).unwrap_err();
+        assert_eq!(errors.0.first().unwrap().code, "E-CONFIG-FILE");
     }
 
     #[test]
@@ -428,7 +431,7 @@ mod tests {
         assert_eq!((postgres.connections, postgres.patience), (8, Duration::from_secs(5)));
         let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
         assert!(!format!("{with_password:?}").contains("secret"));
-        for (text, fault) in [
+        for (text, error) in [
             ("", "it is missing"),
             ("connection = \"nonsense\"", "connection"),
             ("connection = \"dbname=estd\"", "it names no host"),
@@ -446,9 +449,9 @@ mod tests {
             ("connection = \"host=/run\"\nconnections = 3", "out of range"),
             ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),
         ] {
-            let faults = with(text).unwrap_err().to_string();
-            assert!(faults.contains(fault), "{text}: {faults}");
-            assert!(!faults.contains("abc"), "{faults}");
+            let errors = with(text).unwrap_err().to_string();
+            assert!(errors.contains(error), "{text}: {errors}");
+            assert!(!errors.contains("abc"), "{errors}");
         }
         let sled = read("version = 1\n[store]\nconnection = \"host=/run\"").unwrap_err();
         assert!(sled.to_string().contains("means nothing with this backend"), "{sled}");
@@ -482,18 +485,18 @@ mod tests {
         let settings = with(&format!("a:{key}\n"), 0o600).unwrap();
         assert_eq!(settings.decrypt_keys.symmetric.len(), 1);
         assert!(!format!("{settings:?}").contains(&key));
-        for (keys, mode, fault) in [
+        for (keys, mode, error) in [
             (format!("a:{key}"), 0o640, "mode 640"),
             (format!("a:{key}\nb:{key}00"), 0o600, "line 2"),
             (format!("a:{key}\na:{key}"), 0o600, "twice"),
         ] {
-            let faults = with(&keys, mode).unwrap_err().to_string();
-            assert!(faults.contains(fault) && !faults.contains(&key), "{faults}");
+            let errors = with(&keys, mode).unwrap_err().to_string();
+            assert!(errors.contains(error) && !errors.contains(&key), "{errors}");
         }
         fs::remove_file(&path).unwrap();
-        assert_eq!(faults(&text), [("E-CONFIG-VALUE", "[serverkeygen] keys_file".to_owned())]);
+        assert_eq!(errors(&text), [("E-CONFIG-VALUE", "[serverkeygen] keys_file".to_owned())]);
         let recipients = "version = 1\n[serverkeygen]\nrecipients = [\"/nonexistent\"]";
-        assert_eq!(faults(recipients).len(), 1);
+        assert_eq!(errors(recipients).len(), 1);
         for word in ["off", "on", "encrypted"] {
             assert!(read(&format!("version = 1\n[est]\nserverkeygen = \"{word}\"")).is_ok());
         }
@@ -550,8 +553,8 @@ mod tests {
     }
 
     #[test]
-    fn what_no_csr_could_hold_is_a_fault() {
-        for (keys, fault) in [
+    fn what_no_csr_could_hold_is_a_error() {
+        for (keys, error) in [
             ("digests = []", "no hash function is left"),
             ("digests = [\"sha1\"]", "an unknown hash function"),
             ("digests = [\"sha256\", \"sha256\"]", "twice"),
@@ -570,9 +573,9 @@ mod tests {
         ] {
             let text = format!("version = 1\n[profile.p]\n{keys}");
             let told = read(&text).unwrap_err().to_string();
-            assert!(told.contains(fault), "{keys}: {told}");
+            assert!(told.contains(error), "{keys}: {told}");
         }
-        for (attribute, fault) in [
+        for (attribute, error) in [
             ("x", "not an OID"),
             ("1.2.3=0c0161", "neither hex: nor base64:"),
             ("1.2.3=hex:0c01", "not DER"),
@@ -589,7 +592,7 @@ mod tests {
         ] {
             let text = format!("version = 1\n[label.a.csrattrs]\nattributes = [\"{attribute}\"]");
             let told = read(&text).unwrap_err().to_string();
-            assert!(told.contains(fault) && told.contains("[label.a.csrattrs]"), "{told}");
+            assert!(told.contains(error) && told.contains("[label.a.csrattrs]"), "{told}");
         }
         let twice = "version = 1\n[est.csrattrs]\nattributes = [\"1.2.3\", \"1.2.3=hex:0500\"]";
         assert!(read(twice).is_err());

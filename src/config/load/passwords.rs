@@ -3,13 +3,13 @@
 use super::{DAY, MINUTE, SECOND};
 use crate::{config::section::Section, policy::Passwords};
 
-/// Octets of a realm at most: strongSwan reads no more than 1,024 of a header.
+/// Bytes of a realm at most: strongSwan reads no more than 1,024 of a header.
 const LONGEST_REALM: usize = 64;
 
 pub(super) fn passwords(section: Section<'_>) -> Passwords {
     let realm = section.string("realm").unwrap_or("estd").to_owned();
     let printable =
-        |octet: u8| (octet == b' ' || octet.is_ascii_graphic()) && !matches!(octet, b'"' | b'\\');
+        |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\');
     if realm.is_empty() || realm.len() > LONGEST_REALM || !realm.bytes().all(printable) {
         section.tell(
             "realm",

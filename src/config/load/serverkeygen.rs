@@ -13,11 +13,11 @@ pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
         Some(_) if section.report.secrets != Secrets::All => Vec::new(),
         Some(file) => {
             let read = private_text(&file)
-                .and_then(|text| DecryptKey::parse_all(&text).map_err(|fault| fault.to_string()));
-            read.unwrap_or_else(|fault| {
+                .and_then(|text| DecryptKey::parse_all(&text).map_err(|error| error.to_string()));
+            read.unwrap_or_else(|error| {
                 section.tell(
                     "keys_file",
-                    fault,
+                    error,
                     "name a file of this user, mode 0600, with a line IDENTIFIER:KEY for each key, the key as 32 or 64 hexadecimal digits",
                 );
                 Vec::new()
@@ -28,9 +28,9 @@ pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
     for file in section.strings("recipients").unwrap_or_default() {
         match certificates(&section.resolve(file)) {
             Ok(found) => recipients.extend(found),
-            Err(fault) => section.tell(
+            Err(error) => section.tell(
                 "recipients",
-                format!("{file}: {fault}"),
+                format!("{file}: {error}"),
                 "name a PEM file with one or more certificates and nothing else",
             ),
         }

@@ -33,7 +33,7 @@ pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<S
 const POSTGRES_KEYS: [&str; 6] =
     ["connection", "password_file", "password_env", "tls_ca", "connections", "patience"];
 
-/// The keys of PostgreSQL; faults that only matter if it is `wanted` are told only then.
+/// The keys of PostgreSQL; errors that only matter if it is `wanted` are told only then.
 fn postgres(
     section: &Section<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -44,16 +44,16 @@ fn postgres(
     let password = secret(section, "password", environment, read);
     let mut connection = tokio_postgres::Config::new();
     // Without the value: it may hold a password, also where it cannot be read.
-    let tell = |fault: &str, remedy: &str| {
+    let tell = |error: &str, remedy: &str| {
         let path = section.path("connection");
-        section.report.tell("E-CONFIG-VALUE", &path, None, fault, remedy);
+        section.report.tell("E-CONFIG-VALUE", &path, None, error, remedy);
     };
     let mut readable = true;
     match section.string("connection").map(str::parse::<tokio_postgres::Config>) {
         Some(Ok(parsed)) => connection = parsed,
-        Some(Err(fault)) => {
+        Some(Err(error)) => {
             readable = false;
-            tell(&std::error::Error::source(&fault).unwrap_or(&fault).to_string(), EXAMPLE);
+            tell(&std::error::Error::source(&error).unwrap_or(&error).to_string(), EXAMPLE);
         }
         None if wanted => section.tell("connection", "it is missing", EXAMPLE),
         None => {}
@@ -87,9 +87,9 @@ fn postgres(
     if let Some(file) = section.file("tls_ca") {
         match certificates(&file) {
             Ok(found) => anchors = found,
-            Err(fault) => section.tell(
+            Err(error) => section.tell(
                 "tls_ca",
-                fault,
+                error,
                 "name a PEM file with the certificates of the CA that issued the database's",
             ),
         }

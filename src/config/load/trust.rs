@@ -10,9 +10,9 @@ pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
         for file in files {
             match certificates(&section.resolve(file)) {
                 Ok(found) => anchors.extend(found),
-                Err(fault) => section.tell(
+                Err(error) => section.tell(
                     key,
-                    format!("{file}: {fault}"),
+                    format!("{file}: {error}"),
                     "name a PEM file with one or more CA certificates and nothing else",
                 ),
             }
@@ -30,9 +30,9 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     if text.windows(11).any(|part| part == b"PRIVATE KEY") {
         return Err("it holds a private key".to_owned());
     }
-    let chain = x509_cert::Certificate::load_pem_chain(&text).map_err(|fault| fault.to_string())?;
+    let chain = x509_cert::Certificate::load_pem_chain(&text).map_err(|error| error.to_string())?;
     if chain.is_empty() {
         return Err("it holds no certificate".to_owned());
     }
-    chain.iter().map(|one| one.to_der().map_err(|fault| fault.to_string())).collect()
+    chain.iter().map(|one| one.to_der().map_err(|error| error.to_string())).collect()
 }

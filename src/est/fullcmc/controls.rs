@@ -51,15 +51,13 @@ impl<'a> Controls<'a> {
             .controls
             .iter()
             .filter_map(|attribute| {
-                let octets = |value: AnyRef<'a>| value.to_der().ok();
+                let bytes = |value: AnyRef<'a>| value.to_der().ok();
                 match Control::parse(attribute).ok()? {
-                    Control::DataReturn(value) => Some((oid::CMC_DATA_RETURN, octets(value)?)),
-                    Control::TransactionId(value) => {
-                        Some((oid::CMC_TRANSACTION_ID, octets(value)?))
-                    }
+                    Control::DataReturn(value) => Some((oid::CMC_DATA_RETURN, bytes(value)?)),
+                    Control::TransactionId(value) => Some((oid::CMC_TRANSACTION_ID, bytes(value)?)),
                     Control::SenderNonce(value) => {
                         nonce = true;
-                        Some((oid::CMC_RECIPIENT_NONCE, octets(value)?))
+                        Some((oid::CMC_RECIPIENT_NONCE, bytes(value)?))
                     }
                     _ => None,
                 }

@@ -50,7 +50,7 @@ impl Service {
             };
             if let Some(certificate) = certificate {
                 let key = PublicKey::parse(certificate.spki())
-                    .map_err(|fault| Refused::whole(FailInfo::BadAlg, fault))?;
+                    .map_err(|rejection| Refused::whole(FailInfo::BadAlg, rejection))?;
                 signer.verify(&key)?;
                 known.push(certificate);
                 continue;

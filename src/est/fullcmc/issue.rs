@@ -42,10 +42,10 @@ impl Service {
                 let begun = open.map_or_else(|| self.now(), |open| open.intent.begun);
                 reply.statuses.push(pending(part, &serial, begun)?);
             }
-            Err(fault) => {
-                let fault = Error::from(fault);
-                reply.cause = Some(fault.to_string());
-                let refused = of_ours(&fault);
+            Err(rejection) => {
+                let rejection = Error::from(rejection);
+                reply.cause = Some(rejection.to_string());
+                let refused = of_ours(&rejection);
                 reply.statuses.push(StatusInfo::failed(refused.fail, vec![part], refused.reason));
             }
         }

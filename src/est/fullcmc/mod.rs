@@ -8,7 +8,7 @@
 //!
 //! | File | What is in it |
 //! |---|---|
-//! | `process` | a message from its octets to its answer, step by step |
+//! | `process` | a message from its bytes to its answer, step by step |
 //! | `batch` | messages within a message |
 //! | `issue` | what is granted, issued |
 //! | `requests` | what is asked for, changed as an RA wants it, and decided on |
@@ -172,7 +172,7 @@ impl Service {
 
     async fn finished(&self, endpoint: &Endpoint, reply: Reply) -> Result<FullAnswer, Error> {
         let outcome = reply.outcome();
-        let encoding = |fault: der::Error| Error::Internal(fault.to_string());
+        let encoding = |rejection: der::Error| Error::Internal(rejection.to_string());
         let bag: Vec<&[u8]> = reply.certificates.iter().map(Vec::as_slice).collect();
         if !reply.is_full() {
             let der = cms::certs_only(bag).map_err(encoding)?;

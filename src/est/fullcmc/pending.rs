@@ -49,8 +49,8 @@ impl Service {
         if issuance.state == State::Open {
             // The sweep would finish it, too; nobody loses if this comes first.
             let finished = endpoint.policy.ca.finish(intent, self.now()).await;
-            if let Err(ca::Error::Store(fault)) = finished {
-                return Err(fault.into());
+            if let Err(ca::Error::Store(rejection)) = finished {
+                return Err(rejection.into());
             }
         }
         match self.store.find(&intent.serial).await? {
@@ -69,7 +69,7 @@ impl Service {
 /// What is recorded and not signed yet: the token is its serial number; the time is the same
 /// whenever it is told.
 pub(super) fn pending(part: BodyPartId, serial: &Serial, begun: Time) -> Result<StatusInfo, Error> {
-    let encoding = |fault: der::Error| Error::Internal(fault.to_string());
+    let encoding = |rejection: der::Error| Error::Internal(rejection.to_string());
     let when = begun.plus(Duration::from_secs(u64::from(RETRY)));
     let when = GeneralizedTime::from_unix_duration(Duration::from_secs(when.unix()));
     Ok(StatusInfo {

@@ -1,4 +1,4 @@
-//! A message on its way from its octets to its answer (RFC 5272 §3.2.1): the steps, in their order.
+//! A message on its way from its bytes to its answer (RFC 5272 §3.2.1): the steps, in their order.
 
 use super::{
     FullRequest, Reply,
@@ -48,9 +48,9 @@ impl Service {
             if let Err(stop) = self.run(endpoint, identity, request, depth, &mut reply).await {
                 let refused = match stop {
                     Stop::Refused(refused) => refused,
-                    Stop::Fault(fault) => {
-                        reply.cause = Some(fault.to_string());
-                        of_ours(&fault)
+                    Stop::Rejection(rejection) => {
+                        reply.cause = Some(rejection.to_string());
+                        of_ours(&rejection)
                     }
                 };
                 reply.certificates.clear();
@@ -200,10 +200,10 @@ fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut Reply) -> Result<()
 
 /// A senderNonce of ours, DER.
 fn fresh_nonce(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
-    let mut octets = [0; 16];
-    endpoint.policy.ca.fill(&mut octets)?;
-    let nonce = OctetString::new(octets).and_then(|nonce| nonce.to_der());
-    nonce.map_err(|fault| Error::Internal(fault.to_string()))
+    let mut bytes = [0; 16];
+    endpoint.policy.ca.fill(&mut bytes)?;
+    let nonce = OctetString::new(bytes).and_then(|nonce| nonce.to_der());
+    nonce.map_err(|rejection| Error::Internal(rejection.to_string()))
 }
 
 /// What is told of requests of other kinds than PKCS#10 and CRMF, if there are any.

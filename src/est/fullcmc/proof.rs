@@ -110,7 +110,7 @@ impl Service {
             .await
         {
             Ok(keys) => Ok(keys),
-            Err(fault) => Err(later(fault)),
+            Err(rejection) => Err(later(rejection)),
         }
     }
 
@@ -137,10 +137,11 @@ impl Service {
         if csr.has_attribute(oid::CMC_POP_LINK_WITNESS) {
             return failed(FailInfo::BadAlg, "popLinkWitness is SHA-1: use popLinkWitnessV2");
         }
-        let malformed = |fault: String| Refused::part(FailInfo::BadRequest, wanted.part, fault);
+        let malformed =
+            |rejection: String| Refused::part(FailInfo::BadRequest, wanted.part, rejection);
         let value = csr
             .attribute(oid::CMC_POP_LINK_WITNESS_V2)
-            .map_err(|fault| malformed(fault.to_string()))?;
+            .map_err(|rejection| malformed(rejection.to_string()))?;
         match (value, controls.link_random) {
             (None, None) => Ok(()),
             (Some(_), None) => {
@@ -151,8 +152,8 @@ impl Service {
                 "with popLinkRandom, each request holds popLinkWitnessV2 (RFC 5272 section 6.3.1.1)",
             ),
             (Some(value), Some((part, random))) => {
-                let witness =
-                    Witness::from_der(value).map_err(|fault| malformed(fault.to_string()))?;
+                let witness = Witness::from_der(value)
+                    .map_err(|rejection| malformed(rejection.to_string()))?;
                 check_algorithms(&witness, wanted.part)?;
                 let Some((name, keys)) = &asker.keys else {
                     let reason =
@@ -173,12 +174,12 @@ impl Service {
 }
 
 /// Too many wrong passwords are told in the message; what else goes wrong is ours.
-fn later(fault: ra::Unauthenticated) -> Stop {
-    match fault {
-        ra::Unauthenticated::TooManyFailures { fault, .. } => {
-            Refused::whole(FailInfo::TryLater, fault).into()
+fn later(rejection: ra::Unauthenticated) -> Stop {
+    match rejection {
+        ra::Unauthenticated::TooManyFailures { rejection, .. } => {
+            Refused::whole(FailInfo::TryLater, rejection).into()
         }
-        fault => fault.into(),
+        rejection => rejection.into(),
     }
 }
 

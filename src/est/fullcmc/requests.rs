@@ -111,18 +111,18 @@ pub(super) fn decide(
 /// The CMC code of a refusal by the rules of enrolment.
 fn code_of(denial: &Denial) -> FailInfo {
     match denial {
-        Denial::Unacceptable(fault) | Denial::Denied(fault) | Denial::PasswordHelps(fault) => {
-            match fault.code {
-                Code::CsrUnsupportedExtension
-                | Code::CsrKeyUsage
-                | Code::CsrExtendedKeyUsage
-                | Code::CsrCa => FailInfo::UnsupportedExt,
-                Code::CsrKeyKind => FailInfo::BadAlg,
-                Code::ReenrollKeyReuse => FailInfo::NoKeyReuse,
-                Code::EnrollNames | Code::LabelCa => FailInfo::BadIdentity,
-                _ => FailInfo::BadRequest,
-            }
-        }
+        Denial::Unacceptable(rejection)
+        | Denial::Denied(rejection)
+        | Denial::PasswordHelps(rejection) => match rejection.code {
+            Code::CsrUnsupportedExtension
+            | Code::CsrKeyUsage
+            | Code::CsrExtendedKeyUsage
+            | Code::CsrCa => FailInfo::UnsupportedExt,
+            Code::CsrKeyKind => FailInfo::BadAlg,
+            Code::ReenrollKeyReuse => FailInfo::NoKeyReuse,
+            Code::EnrollNames | Code::LabelCa => FailInfo::BadIdentity,
+            _ => FailInfo::BadRequest,
+        },
         Denial::IdentityChanged(_) => FailInfo::BadIdentity,
         Denial::Linking(_) => FailInfo::PopFailed,
     }

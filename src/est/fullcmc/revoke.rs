@@ -17,7 +17,7 @@ use crate::{
 };
 use der::Encode;
 
-/// Octets of a secret that is sent in the clear, and of a comment that goes into the log.
+/// Bytes of a secret that is sent in the clear, and of a comment that goes into the log.
 const MAX_SECRET: usize = 1024;
 const MAX_COMMENT: usize = 200;
 

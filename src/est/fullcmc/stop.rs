@@ -5,10 +5,10 @@ use crate::{
     pki::cmc::{FailInfo, Refused},
 };
 
-/// Why a message is not taken: for the client, or a fault of ours.
+/// Why a message is not taken: for the client, or a rejection of ours.
 pub(super) enum Stop {
     Refused(Refused),
-    Fault(Error),
+    Rejection(Error),
 }
 
 impl From<Refused> for Stop {
@@ -18,14 +18,14 @@ impl From<Refused> for Stop {
 }
 
 impl<E: Into<Error>> From<E> for Stop {
-    fn from(fault: E) -> Self {
-        Self::Fault(fault.into())
+    fn from(rejection: E) -> Self {
+        Self::Rejection(rejection.into())
     }
 }
 
-/// The CMC code of a fault of ours; what it was goes into the log.
-pub(super) fn of_ours(fault: &Error) -> Refused {
-    match fault {
+/// The CMC code of a rejection of ours; what it was goes into the log.
+pub(super) fn of_ours(rejection: &Error) -> Refused {
+    match rejection {
         Error::Store(_) | Error::Signer(_) | Error::Busy(_) => Refused::whole(
             FailInfo::TryLater,
             "the server cannot record or sign at present; nothing was handed out",

@@ -12,8 +12,8 @@ use crate::{
 use hyper::header::{HeaderValue, RETRY_AFTER};
 
 pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
-    let Posted { service, endpoint, client, octets } = &posted;
-    let body = base64::decode(octets, false).map_err(est::Error::from)?;
+    let Posted { service, endpoint, client, bytes } = &posted;
+    let body = base64::decode(bytes, false).map_err(est::Error::from)?;
     let answered = service.full_cmc(endpoint, client, &body.der).await?;
 
     let (status, retry) = error::of_outcome(&answered.outcome);

@@ -21,8 +21,8 @@ use crate::{
     est::{self, Endpoint, Service},
     pki::base64::{self, Layout},
     policy::Base64Form,
-    ra::{self, Authenticated, Call, Rejection},
-    types::{Code, Fault, Label, Operation, Peer, RequestId},
+    ra::{self, Authenticated, Call, Cause},
+    types::{Code, Label, Operation, Peer, Rejection, RequestId},
 };
 use hyper::{
     HeaderMap, Method, Request, Version,
@@ -40,7 +40,7 @@ pub struct Context {
     pub peer: Arc<Peer>,
     /// For request ids.
     pub entropy: Arc<dyn Entropy>,
-    /// Octets of a body at most.
+    /// Bytes of a body at most.
     pub max_body: usize,
     /// Time for a body.
     pub body_timeout: Duration,
@@ -65,10 +65,10 @@ impl Head {
 }
 
 impl ra::Door for Head {
-    fn facts(&self, rejection: Rejection<'_>) -> Vec<(&'static str, String)> {
-        let status = match rejection {
-            Rejection::Error(error) => error::told(error).status,
-            Rejection::Cmc(fail) => error::of_failure(fail).0,
+    fn facts(&self, cause: Cause<'_>) -> Vec<(&'static str, String)> {
+        let status = match cause {
+            Cause::Error(error) => error::told(error).status,
+            Cause::Cmc(fail) => error::of_failure(fail).0,
         };
         self.facts_of(status.as_u16())
     }
@@ -94,16 +94,16 @@ where
     let mut body = Some(request);
     let outcome = match entropy {
         Ok(()) => answer(context, framing, &mut call, &mut body, limits).await,
-        Err(fault) => Err(internal(fault)),
+        Err(rejection) => Err(internal(rejection)),
     };
     let mut answer = match outcome {
         Ok(answer) => answer,
-        Err(fault) => {
+        Err(rejection) => {
             if let Some(unread) = body.filter(|_| !expects) {
                 framing.begins(Phase::Body);
                 body::drain(unread.into_body(), limits).await;
             }
-            refuse(framing, &call, &head, fault).await
+            refuse(framing, &call, &head, rejection).await
         }
     };
     // The connection's binding has served, and nothing else will be bound to it (D-05).
@@ -149,9 +149,9 @@ impl<'c> Exchange<'c, '_> {
         let client = call.authenticate(credentials.as_ref()).await?;
         let Some(request) = request.take() else { return Err(Error::NotFound) };
         framing.begins(Phase::Body);
-        let octets = body::read(request.into_body(), limits).await?;
+        let bytes = body::read(request.into_body(), limits).await?;
         framing.begins(Phase::Request);
-        Ok(Posted { service, endpoint, client, octets })
+        Ok(Posted { service, endpoint, client, bytes })
     }
 }
 
@@ -162,14 +162,14 @@ struct Posted<'a> {
     /// Who posts.
     client: Authenticated<'a>,
     /// The body.
-    octets: Bytes,
+    bytes: Bytes,
 }
 
 impl Posted<'_> {
     /// The CSR in the body, as the label takes it (D-19, D-20).
     fn csr(&self) -> Result<base64::Body, Error> {
         let rules = self.endpoint.rules();
-        Ok(base64::decode_csr(&self.octets, rules.pem, rules.der).map_err(est::Error::from)?)
+        Ok(base64::decode_csr(&self.bytes, rules.pem, rules.der).map_err(est::Error::from)?)
     }
 }
 
@@ -195,7 +195,7 @@ where
 {
     let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
     if framing.is_ambiguous() {
-        return Err(Error::Header(Fault::new(
+        return Err(Error::Header(Rejection::new(
             Code::HttpFraming,
             "a request has Content-Length or Transfer-Encoding, not both (RFC 9112 section 6.3)",
             "both",
@@ -208,10 +208,10 @@ where
     let operation = route.operation;
     let endpoint = match service.endpoint(route.label.as_ref()) {
         Ok(endpoint) => &**endpoint,
-        Err(fault) => {
+        Err(rejection) => {
             let label = route.label.as_ref().map_or("", Label::as_str);
             call.note("cause", format_args!("there is no label {label}"));
-            return Err(fault.into());
+            return Err(rejection.into());
         }
     };
     if !endpoint.offers(operation) {
@@ -241,9 +241,9 @@ where
     }
 }
 
-/// A fault of our own.
-fn internal(fault: impl fmt::Display) -> Error {
-    Error::Est(est::Error::Internal(fault.to_string()))
+/// A rejection of our own.
+fn internal(rejection: impl fmt::Display) -> Error {
+    Error::Est(est::Error::Internal(rejection.to_string()))
 }
 
 /// How a client that sent no body reads base64 (D-02). Those that cannot read line breaks
@@ -267,8 +267,8 @@ fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     }
 }
 
-async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, fault: Error) -> Answer {
-    let fault = match fault {
+async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, rejection: Error) -> Answer {
+    let rejection = match rejection {
         reported @ Error::Rejected(_) => reported,
         Error::Est(error) => Error::Rejected(call.reject(error).await),
         own => {
@@ -277,13 +277,13 @@ async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, fault: Error) -
             own
         }
     };
-    let told = fault.told();
-    let challenges: &[String] = match &fault {
+    let told = rejection.told();
+    let challenges: &[String] = match &rejection {
         Error::Rejected(rejected) => &rejected.challenges,
         _ => &[],
     };
     let mut answer = response::refusal(&told, challenges, call.id());
-    match &fault {
+    match &rejection {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
         Error::MediaType(_) => {
             if let Some(wanted) = call.operation().and_then(route::media_type) {
@@ -298,7 +298,7 @@ async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, fault: Error) -
         response::wordless(&mut answer, &told, call.id());
     }
     // After a body of unknown length nothing on this connection can be believed.
-    if told.cuts_the_body() || matches!(fault, Error::Header(_)) {
+    if told.cuts_the_body() || matches!(rejection, Error::Header(_)) {
         response::close(&mut answer);
     }
     if told.is_unauthorized() {

@@ -20,11 +20,11 @@ pub fn to_der(ber: &[u8]) -> Option<Vec<u8>> {
 
 /// Whether a value has an indefinite length: then it is BER.
 #[must_use]
-pub fn is_indefinite(octets: &[u8]) -> bool {
-    matches!(octets, [tag, 0x80, ..] if tag & CONSTRUCTED != 0)
+pub fn is_indefinite(bytes: &[u8]) -> bool {
+    matches!(bytes, [tag, 0x80, ..] if tag & CONSTRUCTED != 0)
 }
 
-/// Reads a value and writes it; the octets after it.
+/// Reads a value and writes it; the bytes after it.
 fn value<'a>(ber: &'a [u8], out: &mut Vec<u8>, depth: u8) -> Option<&'a [u8]> {
     if depth >= MAX_DEPTH {
         return None;
@@ -78,10 +78,10 @@ fn joined(pieces: &[u8]) -> Option<Vec<u8>> {
     Some(whole)
 }
 
-/// The tag's octets.
+/// The tag's bytes.
 fn tag(ber: &[u8]) -> Option<(&[u8], &[u8])> {
     let first = *ber.first()?;
-    // Numbers above 30 take more octets; nothing in a CMS has one (X.690 §8.1.2.4).
+    // Numbers above 30 take more bytes; nothing in a CMS has one (X.690 §8.1.2.4).
     (first & 0x1f != 0x1f).then(|| ber.split_at_checked(1)).flatten()
 }
 
@@ -92,8 +92,8 @@ fn length(ber: &[u8]) -> Option<(Option<usize>, &[u8])> {
         0x80 => Some((None, rest)),
         0..0x80 => Some((Some(usize::from(*first)), rest)),
         0x81..=0x84 => {
-            let (octets, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            let length = octets.iter().fold(0, |sum, octet| (sum << 8) | usize::from(*octet));
+            let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            let length = bytes.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
             Some((Some(length), rest))
         }
         0x85.. => None,
@@ -103,10 +103,10 @@ fn length(ber: &[u8]) -> Option<(Option<usize>, &[u8])> {
 fn write(out: &mut Vec<u8>, tag: &[u8], content: &[u8]) -> Option<()> {
     out.extend_from_slice(tag);
     let length = u32::try_from(content.len()).ok()?;
-    let octets = length.to_be_bytes();
-    let from = octets.iter().position(|octet| *octet != 0).unwrap_or(3);
-    let octets = octets.get(from..)?;
-    match octets {
+    let bytes = length.to_be_bytes();
+    let from = bytes.iter().position(|byte| *byte != 0).unwrap_or(3);
+    let bytes = bytes.get(from..)?;
+    match bytes {
         [short @ 0..0x80] => out.push(*short),
         more => {
             out.push(0x80 | u8::try_from(more.len()).ok()?);

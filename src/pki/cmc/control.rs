@@ -198,17 +198,17 @@ impl<'a> Control<'a> {
             _ => {}
         }
         let value = attribute.value()?;
-        Self::read(kind, value).map_err(|fault| {
+        Self::read(kind, value).map_err(|rejection| {
             Refused::part(
                 FailInfo::BadRequest,
                 attribute.body_part_id,
-                format!("the value of control {kind}: {fault}"),
+                format!("the value of control {kind}: {rejection}"),
             )
         })
     }
 
     fn read(kind: ObjectIdentifier, value: AnyRef<'a>) -> der::Result<Self> {
-        let octets = |value: AnyRef<'a>| value.decode_as::<&'a OctetStringRef>();
+        let bytes = |value: AnyRef<'a>| value.decode_as::<&'a OctetStringRef>();
         Ok(match kind {
             oid::CMC_STATUS_INFO | oid::CMC_STATUS_INFO_V2 => {
                 Self::Status(value.decode_as::<StatusRead<'a>>()?.status)
@@ -217,12 +217,12 @@ impl<'a> Control<'a> {
                 Self::Identification(value.decode_as::<Utf8StringRef<'a>>()?.as_str())
             }
             oid::CMC_IDENTITY_PROOF => {
-                octets(value)?;
+                bytes(value)?;
                 Self::IdentityProofV1
             }
             oid::CMC_IDENTITY_PROOF_V2 => Self::IdentityProofV2(value.decode_as()?),
             oid::CMC_DATA_RETURN => {
-                octets(value)?;
+                bytes(value)?;
                 Self::DataReturn(value)
             }
             oid::CMC_TRANSACTION_ID => {
@@ -230,11 +230,11 @@ impl<'a> Control<'a> {
                 Self::TransactionId(value)
             }
             oid::CMC_SENDER_NONCE => {
-                octets(value)?;
+                bytes(value)?;
                 Self::SenderNonce(value)
             }
             oid::CMC_RECIPIENT_NONCE => {
-                octets(value)?;
+                bytes(value)?;
                 Self::RecipientNonce
             }
             oid::CMC_DECRYPTED_POP => {
@@ -242,8 +242,8 @@ impl<'a> Control<'a> {
             }
             oid::CMC_LRA_POP_WITNESS => Self::LraPopWitness(value.decode_as()?),
             oid::CMC_REVOKE_REQUEST => Self::RevokeRequest(Box::new(value.decode_as()?)),
-            oid::CMC_QUERY_PENDING => Self::QueryPending(octets(value)?.as_bytes()),
-            oid::CMC_POP_LINK_RANDOM => Self::PopLinkRandom(octets(value)?.as_bytes()),
+            oid::CMC_QUERY_PENDING => Self::QueryPending(bytes(value)?.as_bytes()),
+            oid::CMC_POP_LINK_RANDOM => Self::PopLinkRandom(bytes(value)?.as_bytes()),
             oid::CMC_CONFIRM_CERT_ACCEPTANCE => Self::ConfirmCertAcceptance(value.decode_as()?),
             oid::CMC_BATCH_REQUESTS => Self::BatchRequests(value.decode_as()?),
             oid::CMC_MOD_CERT_TEMPLATE => Self::ModCertTemplate(Box::new(value.decode_as()?)),
@@ -286,15 +286,15 @@ mod tests {
 
     #[test]
     fn every_control_is_read_and_every_cut_is_refused() {
-        let octets = include_bytes!("../../../fuzz/seeds/cmc/every-control");
-        let data = PkiData::parse(octets).unwrap();
+        let bytes = include_bytes!("../../../fuzz/seeds/cmc/every-control");
+        let data = PkiData::parse(bytes).unwrap();
         assert_eq!((data.controls.len(), data.requests.len(), data.cms.len()), (15, 2, 1));
         for attribute in &data.controls {
             let control = Control::parse(attribute).unwrap();
             assert!(!matches!(control, Control::Unknown(_) | Control::Misplaced(_)), "{control:?}");
         }
-        for end in 0..octets.len() {
-            assert!(PkiData::parse(&octets[..end]).is_err(), "{end}");
+        for end in 0..bytes.len() {
+            assert!(PkiData::parse(&bytes[..end]).is_err(), "{end}");
         }
     }
 }

@@ -10,7 +10,7 @@ use der::{
 use spki::AlgorithmIdentifierRef;
 
 /// A certification request in CRMF (RFC 4211 §3). Its `certReq` is kept as it came, for the
-/// signature is over those octets.
+/// signature is over those bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertReqMsg<'a> {
     /// What is asked for.

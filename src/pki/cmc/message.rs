@@ -111,7 +111,7 @@ pub struct PkiData<'a> {
     pub controls: Vec<TaggedAttribute<'a>>,
     /// The certification requests.
     pub requests: Vec<TaggedRequest<'a>>,
-    /// The octets of the sequence of requests as they came: what an identity proof is made over.
+    /// The bytes of the sequence of requests as they came: what an identity proof is made over.
     pub requests_der: Vec<u8>,
     /// CMS objects that controls refer to.
     pub cms: Vec<TaggedContentInfo<'a>>,
@@ -133,8 +133,8 @@ impl<'a> PkiData<'a> {
     /// # Errors
     /// [`Refused`] with badRequest.
     pub fn parse(der: &'a [u8]) -> Result<Self, Refused> {
-        let bad = |fault: der::Error| {
-            Refused::whole(FailInfo::BadRequest, format!("no PKIData: {fault}"))
+        let bad = |rejection: der::Error| {
+            Refused::whole(FailInfo::BadRequest, format!("no PKIData: {rejection}"))
         };
         let Outer { controls, requests, cms, others } = Outer::from_der(der).map_err(bad)?;
         let requests_der = requests.to_der().map_err(bad)?;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn r_5272_6_1_1_a_the_vectors_are_written_octet_for_octet() {
+    fn r_5272_6_1_1_a_the_vectors_are_written_byte_for_byte() {
         for (fail, vector) in [
             (
                 FailInfo::PopFailed,

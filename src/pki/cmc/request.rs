@@ -17,7 +17,7 @@ use der::{
     asn1::{AnyRef, OctetStringRef},
 };
 
-/// Octets of a subject, and of all extensions, at most: a certificate with more is of no use, and no
+/// Bytes of a subject, and of all extensions, at most: a certificate with more is of no use, and no
 /// record is made for it.
 const MAX_SUBJECT: usize = 4096;
 const MAX_EXTENSIONS: usize = 32_768;
@@ -73,18 +73,21 @@ impl Wanted {
         }
         let subject = match (template.subject, replace) {
             (None, _) => None,
-            (Some(name), true) => Some(name.to_der().map_err(|fault| refused(fault.to_string()))?),
+            (Some(name), true) => {
+                Some(name.to_der().map_err(|rejection| refused(rejection.to_string()))?)
+            }
             (Some(_), false) => Some(EMPTY_NAME.to_vec()),
         };
         let subject = subject.map(|der| DistinguishedName::parse(&der)).transpose();
-        let subject = subject.map_err(|fault| refused(fault.to_string()))?;
+        let subject = subject.map_err(|rejection| refused(rejection.to_string()))?;
         let named = extensions(template)?;
         let mut all: Vec<Requested> = self.csr.extensions().to_vec();
         all.retain(|held| !named.iter().any(|named| named.oid == held.oid));
         if replace {
             all.extend(named);
         }
-        let csr = self.csr.changed(subject, all).map_err(|fault| refused(fault.to_string()))?;
+        let csr =
+            self.csr.changed(subject, all).map_err(|rejection| refused(rejection.to_string()))?;
         Ok(Self { part: self.part, csr: bounded(csr)? })
     }
 }
@@ -95,7 +98,7 @@ fn bounded(csr: Csr) -> Result<Csr, Refused> {
         return Ok(csr);
     }
     let reason = format!(
-        "a subject has at most {MAX_SUBJECT} octets, and all extensions together {MAX_EXTENSIONS}"
+        "a subject has at most {MAX_SUBJECT} bytes, and all extensions together {MAX_EXTENSIONS}"
     );
     Err(Refused::whole(FailInfo::BadRequest, reason))
 }
@@ -128,9 +131,9 @@ pub fn key_with_identifier(request: &TaggedRequest<'_>, identifier: &[u8]) -> Op
 const EMPTY_NAME: [u8; 2] = [0x30, 0];
 
 fn pkcs10(request: &AnyRef<'_>, witnessed: bool) -> Result<Csr, Refused> {
-    let der = request
-        .to_der()
-        .map_err(|fault| Refused::whole(FailInfo::BadRequest, format!("no PKCS#10: {fault}")))?;
+    let der = request.to_der().map_err(|rejection| {
+        Refused::whole(FailInfo::BadRequest, format!("no PKCS#10: {rejection}"))
+    })?;
     let unsigned = Csr::signature_algorithm(&der).map_err(told)? == oid::NO_SIGNATURE;
     if !unsigned {
         return Csr::verify(&der).map_err(told);
@@ -160,7 +163,7 @@ fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refuse
             "version 3; serialNumber, signingAlg, issuerUID and subjectUID are not asked for (RFC 4211 section 5)",
         ));
     }
-    let encoding = |fault: der::Error| Refused::whole(FailInfo::BadRequest, fault);
+    let encoding = |rejection: der::Error| Refused::whole(FailInfo::BadRequest, rejection);
     let key = PublicKey::parse(&key.to_sequence().map_err(encoding)?).map_err(told)?;
     let mut digest = None;
     match &message.popo {
@@ -206,8 +209,9 @@ fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refuse
 
 fn extensions(template: &CertTemplate<'_>) -> Result<Vec<Requested>, Refused> {
     let Some(extensions) = &template.extensions else { return Ok(Vec::new()) };
-    let der =
-        extensions.to_sequence().map_err(|fault| Refused::whole(FailInfo::BadRequest, fault))?;
+    let der = extensions
+        .to_sequence()
+        .map_err(|rejection| Refused::whole(FailInfo::BadRequest, rejection))?;
     extension::requested(&der).map_err(told)
 }
 
@@ -219,12 +223,12 @@ fn not_proved() -> Refused {
 }
 
 /// The CMC code of a request that was not accepted.
-fn told(fault: Error) -> Refused {
-    let fail = match &fault {
+fn told(rejection: Error) -> Refused {
+    let fail = match &rejection {
         Error::ProofOfPossession(_) => FailInfo::PopFailed,
         Error::Malformed(what) if what.code == Code::CsrSignatureAlgorithm => FailInfo::BadAlg,
         Error::Unacceptable(what) if what.code.is_about_the_key() => FailInfo::BadAlg,
         Error::Malformed(_) | Error::Unacceptable(_) => FailInfo::BadRequest,
     };
-    Refused::whole(fail, fault)
+    Refused::whole(fail, rejection)
 }

@@ -119,7 +119,7 @@ impl<'a> SignedMessage<'a> {
     /// badMessageCheck for a digest that is not the content's.
     pub fn parse(der: &'a [u8]) -> Result<Self, Refused> {
         let bad = |reason: String| Refused::whole(FailInfo::BadRequest, reason);
-        let fault = |fault: der::Error| bad(format!("no SignedData in DER: {fault}"));
+        let rejection = |rejection: der::Error| bad(format!("no SignedData in DER: {rejection}"));
         let info = match ContentInfo::from_der(der) {
             Ok(info) => info,
             // RFC 5272 §6.1.1: an error about a Simple PKI Request names part 1.
@@ -128,7 +128,7 @@ impl<'a> SignedMessage<'a> {
                     "a PKCS#10 request alone is a Simple PKI Request: send it to /simpleenroll";
                 return Err(Refused::part(FailInfo::BadRequest, 1, reason));
             }
-            Err(error) => return Err(fault(error)),
+            Err(error) => return Err(rejection(error)),
         };
         if info.content_type != oid::SIGNED_DATA {
             return Err(bad(format!(
@@ -136,7 +136,7 @@ impl<'a> SignedMessage<'a> {
                 info.content_type
             )));
         }
-        let signed: SignedData<'a> = info.content.decode_as().map_err(fault)?;
+        let signed: SignedData<'a> = info.content.decode_as().map_err(rejection)?;
         if signed.encap_content_info.content_type != oid::CCT_PKI_DATA {
             return Err(bad(format!(
                 "the content of a Full PKI Request is id-cct-PKIData, not {} (RFC 5272 section 3.2)",
@@ -156,7 +156,7 @@ impl<'a> SignedMessage<'a> {
         let signers = signed
             .signer_infos
             .iter()
-            .map(|info| Signer::read(info.decode_as().map_err(fault)?, content))
+            .map(|info| Signer::read(info.decode_as().map_err(rejection)?, content))
             .collect::<Result<_, Refused>>()?;
         let certificates = certificates
             .iter()
@@ -170,17 +170,17 @@ impl<'a> SignedMessage<'a> {
 impl Signer {
     fn read(info: SignerInfo<'_>, content: &[u8]) -> Result<Self, Refused> {
         let bad = |reason: &str| Refused::whole(FailInfo::BadRequest, reason);
-        let fault = |fault: der::Error| Refused::whole(FailInfo::BadRequest, fault);
+        let rejection = |rejection: der::Error| Refused::whole(FailInfo::BadRequest, rejection);
         let skid = Tag::ContextSpecific { constructed: false, number: TagNumber(0) };
         let id = if info.sid.tag() == skid {
             SignerId::KeyIdentifier(info.sid.value().to_vec())
         } else {
-            let sid: IssuerAndSerial<'_> = info.sid.decode_as().map_err(fault)?;
-            let issuer = DistinguishedName::parse(&sid.issuer.to_der().map_err(fault)?);
+            let sid: IssuerAndSerial<'_> = info.sid.decode_as().map_err(rejection)?;
+            let issuer = DistinguishedName::parse(&sid.issuer.to_der().map_err(rejection)?);
             SignerId::IssuerAndSerial(
-                issuer.map_err(|fault| Refused::whole(FailInfo::BadRequest, fault))?,
+                issuer.map_err(|rejection| Refused::whole(FailInfo::BadRequest, rejection))?,
                 Serial::parse(sid.serial_number.as_bytes())
-                    .map_err(|fault| Refused::whole(FailInfo::BadRequest, fault))?,
+                    .map_err(|rejection| Refused::whole(FailInfo::BadRequest, rejection))?,
             )
         };
         let version = if matches!(id, SignerId::KeyIdentifier(_)) { 3 } else { 1 };
@@ -198,7 +198,7 @@ impl Signer {
         let only = |kind| {
             let mut found = None;
             for attribute in attributes.iter() {
-                let attribute: Attribute<'_> = attribute.decode_as().map_err(fault)?;
+                let attribute: Attribute<'_> = attribute.decode_as().map_err(rejection)?;
                 if attribute.kind == kind {
                     let mut values = attribute.values.iter();
                     let one = values.next().copied().filter(|_| found.is_none());
@@ -214,9 +214,10 @@ impl Signer {
                 bad("the signed attributes hold contentType and messageDigest (RFC 5652 section 5.3)")
             })
         };
-        let content_type: ObjectIdentifier = only(oid::CONTENT_TYPE)?.decode_as().map_err(fault)?;
+        let content_type: ObjectIdentifier =
+            only(oid::CONTENT_TYPE)?.decode_as().map_err(rejection)?;
         let message_digest: &OctetStringRef =
-            only(oid::MESSAGE_DIGEST)?.decode_as().map_err(fault)?;
+            only(oid::MESSAGE_DIGEST)?.decode_as().map_err(rejection)?;
         if content_type != oid::CCT_PKI_DATA {
             return Err(Refused::whole(
                 FailInfo::BadMessageCheck,
@@ -242,8 +243,8 @@ impl Signer {
         };
         Ok(Self {
             id,
-            message: attributes.to_der().map_err(fault)?,
-            algorithm: algorithm.map_err(fault)?,
+            message: attributes.to_der().map_err(rejection)?,
+            algorithm: algorithm.map_err(rejection)?,
             signature: info.signature.as_bytes().to_vec(),
         })
     }
@@ -253,10 +254,10 @@ impl Signer {
     /// # Errors
     /// [`Refused`] about the message as a whole: badAlg, badMessageCheck.
     pub fn verify(&self, key: &PublicKey) -> Result<(), Refused> {
-        let fault = |fault: der::Error| Refused::whole(FailInfo::BadRequest, fault);
-        let algorithm = AlgorithmIdentifierRef::from_der(&self.algorithm).map_err(fault)?;
-        let signature = BitStringRef::from_bytes(&self.signature).map_err(fault)?;
-        key.verify(&algorithm, &self.message, &signature).map_err(|fault| match fault {
+        let rejection = |rejection: der::Error| Refused::whole(FailInfo::BadRequest, rejection);
+        let algorithm = AlgorithmIdentifierRef::from_der(&self.algorithm).map_err(rejection)?;
+        let signature = BitStringRef::from_bytes(&self.signature).map_err(rejection)?;
+        key.verify(&algorithm, &self.message, &signature).map_err(|rejection| match rejection {
             Error::ProofOfPossession(_) => Refused::whole(
                 FailInfo::BadMessageCheck,
                 "a signature of the message does not verify (RFC 5272 section 3.2.1.3.4)",

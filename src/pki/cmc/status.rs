@@ -44,7 +44,7 @@ pub enum FailInfo {
     PopFailed = 9,
     /// The key of the last certificate may not be used again.
     NoKeyReuse = 10,
-    /// A fault of this program.
+    /// A rejection of this program.
     InternalCaError = 11,
     /// Not now.
     TryLater = 12,

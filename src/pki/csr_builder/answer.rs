@@ -32,12 +32,12 @@ impl CsrBuilder {
         asked: &CsrAttrs,
         kind: KeyKind,
     ) -> Result<(Self, Vec<String>), CsrError> {
-        let fault = not_der("what the server asks for");
+        let rejection = not_der("what the server asks for");
         let mut missing = Vec::new();
-        self.answer_subject(&asked.subject, &mut missing).map_err(&fault)?;
+        self.answer_subject(&asked.subject, &mut missing).map_err(&rejection)?;
         for extension in &asked.extensions {
             if extension.oid == oid::SUBJECT_ALT_NAME {
-                self.answer_san(extension, &mut missing).map_err(&fault)?;
+                self.answer_san(extension, &mut missing).map_err(&rejection)?;
             } else if self.extensions.iter().any(|there| there.extn_id == extension.oid) {
             } else if let Some(value) = &extension.value {
                 self = self.extension(extension.oid, false, value)?;

@@ -98,9 +98,9 @@ pub(super) fn key_of_template(template: &KeyTemplate) -> der::Result<Key> {
         && let Some(bits) = template.public_key.as_ref().and_then(BitString::as_bytes)
     {
         let modulus = RsaPublicKey::<UintRef<'_>>::from_der(bits)?.modulus;
-        let octets = modulus.as_bytes();
-        let unused = octets.first().map_or(8, |octet| octet.leading_zeros() as usize);
-        let size = (octets.len() * 8).saturating_sub(unused);
+        let bytes = modulus.as_bytes();
+        let unused = bytes.first().map_or(8, |byte| byte.leading_zeros() as usize);
+        let size = (bytes.len() * 8).saturating_sub(unused);
         return Ok(
             u16::try_from(size).map_or(Key::Other(algorithm), |size| Key::Kind(KeyKind::Rsa(size)))
         );

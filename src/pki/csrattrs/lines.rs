@@ -72,6 +72,6 @@ fn extension_line(asked: &AskedExtension) -> String {
     format!("extension: {name} = {}", shown.unwrap_or_else(|| format!("{} (DER)", hex(value))))
 }
 
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

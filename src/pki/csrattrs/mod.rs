@@ -63,7 +63,7 @@ pub enum Key {
 pub struct AskedExtension {
     /// Which.
     pub oid: ObjectIdentifier,
-    /// The octets inside its OCTET STRING; none if the client chooses them.
+    /// The bytes inside its OCTET STRING; none if the client chooses them.
     pub value: Option<Vec<u8>>,
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     pki::{Error, algorithm, name, oid},
-    types::{Code, CsrAttribute, Fault, SubjectAttribute},
+    types::{Code, CsrAttribute, Rejection, SubjectAttribute},
 };
 use const_oid::ObjectIdentifier;
 use der::{
@@ -29,11 +29,11 @@ impl CsrAttrs {
     /// # Errors
     /// [`Error::Malformed`] if it is no CsrAttrs.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        read(der).map_err(|fault| {
-            Error::Malformed(Fault::new(
+        read(der).map_err(|rejection| {
+            Error::Malformed(Rejection::new(
                 Code::CsrattrsForm,
                 "CSR attributes are a SEQUENCE of OIDs and attributes (RFC 7030 section 4.5.2), with at most one template (RFC 9908 section 3.4)",
-                fault,
+                rejection,
                 "an answer such as MAsGCSqGSIb3DQEJBw==",
             ))
         })

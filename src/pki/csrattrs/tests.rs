@@ -62,7 +62,7 @@ fn everything() -> CsrAttrs {
 }
 
 #[test]
-fn r_7030_4_5_2_b_the_vectors_are_written_octet_for_octet() {
+fn r_7030_4_5_2_b_the_vectors_are_written_byte_for_byte() {
     let list = |asked: &CsrAttrs| asked.to_der(CsrAttrsForm::Rfc8951).unwrap();
     assert_eq!(list(&CsrAttrs::default()), vector!("empty"));
     assert!(CsrAttrs::parse(vector!("empty")).unwrap().is_empty());
@@ -133,7 +133,7 @@ fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
     let mut without = vector.to_vec();
     let at = without.windows(3).position(|part| part == [1, 1, 0xff]).unwrap();
     without.drain(at..at + 3);
-    // Every length around it: the outer ones have two octets, 0x81 and the length.
+    // Every length around it: the outer ones have two bytes, 0x81 and the length.
     for length in [2, 5, 21, 24, 98, 100, 115, 117, 150] {
         without[length] -= 3;
     }
@@ -312,7 +312,7 @@ fn what_is_no_csrattrs_is_refused() {
     assert!(CsrAttrs::parse(&one).is_ok() && CsrAttrs::parse(&newer).is_err());
 }
 
-/// An octet of each sample changed: what can still be read can be written in
+/// An byte of each sample changed: what can still be read can be written in
 /// each form and read again, and be said in words.
 #[test]
 fn what_was_read_can_be_written_and_read_again() {

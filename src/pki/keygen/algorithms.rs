@@ -2,7 +2,7 @@
 
 use crate::{
     pki::{Error, algorithm::described, oid},
-    types::{Code, Fault, KeyKind},
+    types::{Code, KeyKind, Rejection},
 };
 use aws_lc_rs::{
     agreement, cipher, digest, key_wrap,
@@ -36,16 +36,16 @@ impl Aes {
         }
     }
 
-    pub(super) const fn octets(self) -> usize {
+    pub(super) const fn bytes(self) -> usize {
         match self {
             Self::Aes128 => 16,
             Self::Aes256 => 32,
         }
     }
 
-    /// The cipher that takes a key of this many octets.
-    pub(super) fn of_key(octets: usize) -> Option<Self> {
-        Self::ALL.into_iter().find(|aes| aes.octets() == octets)
+    /// The cipher that takes a key of this many bytes.
+    pub(super) fn of_key(bytes: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|aes| aes.bytes() == bytes)
     }
 
     pub(super) const fn cbc(self) -> ObjectIdentifier {
@@ -240,11 +240,11 @@ impl Capabilities {
     /// # Errors
     /// [`Error::Malformed`] if there is not one value, or it is no list of capabilities.
     pub fn parse(values: &[u8]) -> Result<Self, Error> {
-        Vec::from_der(values).map(Self).map_err(|fault| {
-            Error::Malformed(Fault::new(
+        Vec::from_der(values).map(Self).map_err(|rejection| {
+            Error::Malformed(Rejection::new(
                 Code::KeygenCapabilities,
                 "SMIMECapabilities has one value, a list of algorithms (RFC 8551 section 2.5.2)",
-                fault,
+                rejection,
                 "a list of algorithm identifiers in DER",
             ))
         })
@@ -317,7 +317,7 @@ impl Capabilities {
 
     fn missing(&self, wanted: &'static str) -> Error {
         let listed: Vec<String> = self.0.iter().map(|listed| described(listed.oid)).collect();
-        Error::Unacceptable(Fault::new(
+        Error::Unacceptable(Rejection::new(
             Code::KeygenCapabilities,
             "a key is encrypted by algorithms of the CSR's SMIMECapabilities only, and none of it is weaker than the key (RFC 7030 section 4.4.1)",
             if listed.is_empty() { "an empty list".to_owned() } else { listed.join(", ") },
@@ -335,8 +335,8 @@ pub(super) fn x963_kdf(hash: Hash, secret: &[u8], shared_info: &[u8], key: &mut 
         context.update(secret);
         context.update(&counter.to_be_bytes());
         context.update(shared_info);
-        for (octet, derived) in part.iter_mut().zip(context.finish().as_ref()) {
-            *octet = *derived;
+        for (byte, derived) in part.iter_mut().zip(context.finish().as_ref()) {
+            *byte = *derived;
         }
     }
 }
@@ -349,7 +349,7 @@ pub(super) fn shared_info(wrap: Aes) -> der::Result<Vec<u8>> {
         #[asn1(context_specific = "2", tag_mode = "EXPLICIT")]
         supp_pub_info: AnyRef<'a>,
     }
-    let bits = u32::try_from(wrap.octets() * 8).unwrap_or_default().to_be_bytes();
+    let bits = u32::try_from(wrap.bytes() * 8).unwrap_or_default().to_be_bytes();
     SharedInfo {
         key_info: wrap.wrap_identifier(),
         supp_pub_info: AnyRef::new(Tag::OctetString, &bits)?,
@@ -404,8 +404,10 @@ mod tests {
         assert_eq!(both.content(Aes::Aes128).unwrap(), Aes::Aes128);
         assert_eq!(both.content(Aes::Aes256).unwrap(), Aes::Aes256);
         let weak = list(&[plain(oid::AES_128_CBC)]);
-        let fault = weak.content(Aes::Aes256).unwrap_err();
-        assert!(matches!(fault, Error::Unacceptable(fault) if fault.wanted.contains("aes256-CBC")));
+        let rejection = weak.content(Aes::Aes256).unwrap_err();
+        assert!(
+            matches!(rejection, Error::Unacceptable(rejection) if rejection.expected.contains("aes256-CBC"))
+        );
         assert!(list(&[]).content(Aes::Aes128).is_err());
     }
 

@@ -4,11 +4,11 @@
 use super::{
     Capabilities, SealError,
     algorithms::{Aes, Agreement, Transport, ecdh, shared_info, x963_kdf},
-    der_fault,
+    der_rejection,
 };
 use crate::{
     pki::{Certificate, Error, PublicKey, extension::KeyUsage, oid},
-    types::{Code, Fault, KeyKind, Time},
+    types::{Code, KeyKind, Rejection, Time},
 };
 use aws_lc_rs::{
     agreement::{self, UnparsedPublicKey},
@@ -39,9 +39,9 @@ use zeroize::Zeroizing;
 pub enum Recipient<'a> {
     /// The holder of a symmetric key.
     Symmetric {
-        /// The octets by which the device named it.
+        /// The bytes by which the device named it.
         id: &'a [u8],
-        /// The key: 16 or 32 octets.
+        /// The key: 16 or 32 bytes.
         key: &'a [u8],
     },
     /// The holder of the key in a certificate.
@@ -131,7 +131,7 @@ impl Plan {
     /// # Errors
     /// [`SealError`] if the library refuses the recipient's key, or has no randomness.
     pub fn seal(&self, signed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let mut content_key = Zeroizing::new(vec![0; self.content.octets()]);
+        let mut content_key = Zeroizing::new(vec![0; self.content.bytes()]);
         aws_lc_rs::rand::fill(&mut content_key)
             .map_err(|_| SealError::Library("give randomness for a content key"))?;
         let (iv, ciphertext) = encrypt(self.content, &content_key, signed)?;
@@ -154,11 +154,11 @@ impl Plan {
             let content = Any::encode_from(&enveloped)?;
             ContentInfo { content_type: oid::ENVELOPED_DATA, content }.to_der()
         };
-        assemble().map_err(der_fault("the EnvelopedData"))
+        assemble().map_err(der_rejection("the EnvelopedData"))
     }
 
     fn recipient(&self, content_key: &[u8]) -> Result<RecipientInfo, SealError> {
-        let fault = der_fault("the recipient");
+        let rejection = der_rejection("the recipient");
         match &self.way {
             Way::Wrapped { id, key, wrap } => {
                 let wrapped = wrap_key(*wrap, key, content_key)?;
@@ -174,7 +174,7 @@ impl Plan {
                         encrypted_key: OctetString::new(wrapped)?,
                     })
                 };
-                assemble().map(RecipientInfo::Kekri).map_err(fault)
+                assemble().map(RecipientInfo::Kekri).map_err(rejection)
             }
             Way::Transported { recipient, transport, identifier } => {
                 let encrypted = transport_key(recipient, *transport, content_key)?;
@@ -193,7 +193,7 @@ impl Plan {
                         enc_key: OctetString::new(encrypted)?,
                     })
                 };
-                assemble().map(RecipientInfo::Ktri).map_err(fault)
+                assemble().map(RecipientInfo::Ktri).map_err(rejection)
             }
             Way::Agreed { recipient, kind, agreement, wrap } => {
                 let (ephemeral, wrapped) = agree(recipient, *kind, *agreement, *wrap, content_key)?;
@@ -232,7 +232,7 @@ impl Plan {
                         }],
                     })
                 };
-                assemble().map(RecipientInfo::Kari).map_err(fault)
+                assemble().map(RecipientInfo::Kari).map_err(rejection)
             }
         }
     }
@@ -273,11 +273,11 @@ fn by_certificate(
         )),
         _ => Ok(()),
     };
-    let key = PublicKey::parse(certificate.spki()).map_err(|fault| {
+    let key = PublicKey::parse(certificate.spki()).map_err(|rejection| {
         unacceptable(
             Code::KeygenRecipientKind,
             "the key named in the CSR is one to which keys are encrypted here",
-            &fault.fault().seen,
+            &rejection.rejection().got,
             "RSA of 2048 to 4096 bits, or P-256, P-384, P-521",
         )
     })?;
@@ -308,7 +308,7 @@ fn unacceptable(
     seen: impl std::fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
-    Error::Unacceptable(Fault::new(code, rule, seen, wanted))
+    Error::Unacceptable(Rejection::new(code, rule, seen, wanted))
 }
 
 enum Named {
@@ -334,19 +334,19 @@ fn encrypt(content: Aes, key: &[u8], clear: &[u8]) -> Result<(Vec<u8>, Vec<u8>),
         .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
         .map_err(failed)?;
     // Room for the padding: it must not move, and leave a copy behind.
-    let mut octets = Zeroizing::new(Vec::with_capacity(clear.len() + 16));
-    octets.extend_from_slice(clear);
-    let DecryptionContext::Iv128(iv) = cipher.encrypt(&mut *octets).map_err(failed)? else {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(clear.len() + 16));
+    bytes.extend_from_slice(clear);
+    let DecryptionContext::Iv128(iv) = cipher.encrypt(&mut *bytes).map_err(failed)? else {
         return Err(SealError::Library("encrypt the key"));
     };
-    Ok((iv.as_ref().to_vec(), octets.to_vec()))
+    Ok((iv.as_ref().to_vec(), bytes.to_vec()))
 }
 
 fn wrap_key(wrap: Aes, kek: &[u8], key: &[u8]) -> Result<Vec<u8>, SealError> {
     let failed = |_| SealError::Library("wrap the content key");
     let mut wrapped = vec![0; key.len() + 8];
     AesKek::new(wrap.wrapper(), kek)
-        .and_then(|kek| kek.wrap(key, &mut wrapped).map(|octets| octets.len()))
+        .and_then(|kek| kek.wrap(key, &mut wrapped).map(|bytes| bytes.len()))
         .map_err(failed)?;
     Ok(wrapped)
 }
@@ -363,11 +363,11 @@ fn transport_key(
     let length = match transport {
         Transport::Oaep(hash) => OaepPublicEncryptingKey::new(public)
             .and_then(|public| {
-                public.encrypt(hash.oaep(), key, &mut encrypted, None).map(|octets| octets.len())
+                public.encrypt(hash.oaep(), key, &mut encrypted, None).map(|bytes| bytes.len())
             })
             .map_err(failed)?,
         Transport::Pkcs1 => Pkcs1PublicEncryptingKey::new(public)
-            .and_then(|public| public.encrypt(key, &mut encrypted).map(|octets| octets.len()))
+            .and_then(|public| public.encrypt(key, &mut encrypted).map(|bytes| bytes.len()))
             .map_err(failed)?,
     };
     encrypted.truncate(length);
@@ -386,12 +386,12 @@ fn agree(
     let algorithm = ecdh(kind).ok_or(SealError::Library("find the curve"))?;
     let ephemeral = agreement::PrivateKey::generate(algorithm).map_err(failed)?;
     let public = ephemeral.compute_public_key().map_err(failed)?;
-    let info = shared_info(wrap).map_err(der_fault("the KDF's input"))?;
+    let info = shared_info(wrap).map_err(der_rejection("the KDF's input"))?;
     // A SubjectPublicKeyInfo is one of the forms that the library reads; it checks the point.
     let peer = UnparsedPublicKey::new(algorithm, recipient.spki());
     let wrapped =
         agreement::agree(&ephemeral, peer, SealError::Library("agree on a key"), |secret| {
-            let mut kek = Zeroizing::new(vec![0; wrap.octets()]);
+            let mut kek = Zeroizing::new(vec![0; wrap.bytes()]);
             x963_kdf(scheme.0, secret, &info, &mut kek);
             wrap_key(wrap, &kek, key)
         })?;

@@ -41,18 +41,18 @@ pub enum SealError {
     #[error("the cryptographic library failed to {0}")]
     Library(&'static str),
     /// A structure could not be written or read.
-    #[error("{what}: {fault}")]
+    #[error("{what}: {rejection}")]
     Der {
         /// Which.
         what: &'static str,
         /// Where it breaks.
-        fault: String,
+        rejection: String,
     },
     /// What came from a server is not what it has to be.
     #[error("{0}")]
     Refused(String),
 }
 
-fn der_fault(what: &'static str) -> impl Fn(der::Error) -> SealError {
-    move |fault| SealError::Der { what, fault: fault.to_string() }
+fn der_rejection(what: &'static str) -> impl Fn(der::Error) -> SealError {
+    move |rejection| SealError::Der { what, rejection: rejection.to_string() }
 }

@@ -3,7 +3,7 @@
 use super::{
     SealError,
     algorithms::{Aes, Agreement, Transport, ecdh, shared_info, x963_kdf},
-    der_fault,
+    der_rejection,
 };
 use crate::{
     pki::{Certificate, PrivateKey, oid},
@@ -53,12 +53,12 @@ pub enum Decryption<'a> {
 /// the decryption is not told apart.
 pub fn decrypt(message: &[u8], with: Decryption<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let refused = |why: String| SealError::Refused(format!("the encrypted key: {why}"));
-    let fault = der_fault("the encrypted key");
-    let info = ContentInfo::from_der(message).map_err(&fault)?;
+    let rejection = der_rejection("the encrypted key");
+    let info = ContentInfo::from_der(message).map_err(&rejection)?;
     if info.content_type != oid::ENVELOPED_DATA {
         return Err(refused(format!("it is no EnvelopedData but {}", info.content_type)));
     }
-    let enveloped: EnvelopedData = info.content.decode_as().map_err(&fault)?;
+    let enveloped: EnvelopedData = info.content.decode_as().map_err(&rejection)?;
     let encrypted = enveloped.encrypted_content;
     if encrypted.content_type != oid::SIGNED_DATA {
         return Err(refused(format!("it holds no SignedData but {}", encrypted.content_type)));
@@ -75,7 +75,7 @@ pub fn decrypt(message: &[u8], with: Decryption<'_>) -> Result<Zeroizing<Vec<u8>
     let iv: [u8; 16] = iv
         .as_bytes()
         .try_into()
-        .map_err(|_| refused("its initialization vector is not of 16 octets".to_owned()))?;
+        .map_err(|_| refused("its initialization vector is not of 16 bytes".to_owned()))?;
     let ciphertext =
         encrypted.encrypted_content.ok_or_else(|| refused("it holds nothing".to_owned()))?;
 
@@ -89,15 +89,15 @@ pub fn decrypt(message: &[u8], with: Decryption<'_>) -> Result<Zeroizing<Vec<u8>
     let key = UnboundCipherKey::new(cipher.cipher(), &content_key)
         .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
         .map_err(failed)?;
-    let mut octets = Zeroizing::new(ciphertext.as_bytes().to_vec());
+    let mut bytes = Zeroizing::new(ciphertext.as_bytes().to_vec());
     let length =
-        key.decrypt(&mut octets, DecryptionContext::Iv128(iv.into())).map_err(failed)?.len();
-    octets.truncate(length);
-    match ContentInfo::from_der(&octets) {
+        key.decrypt(&mut bytes, DecryptionContext::Iv128(iv.into())).map_err(failed)?.len();
+    bytes.truncate(length);
+    match ContentInfo::from_der(&bytes) {
         Ok(wrapped) if wrapped.content_type == oid::SIGNED_DATA => {
-            wrapped.content.to_der().map(Zeroizing::new).map_err(fault)
+            wrapped.content.to_der().map(Zeroizing::new).map_err(rejection)
         }
-        _ => Ok(octets),
+        _ => Ok(bytes),
     }
 }
 
@@ -149,11 +149,11 @@ fn transported(
     let length = match transport {
         Transport::Oaep(hash) => OaepPrivateDecryptingKey::new(private)
             .and_then(|private| {
-                private.decrypt(hash.oaep(), encrypted, &mut clear, None).map(|octets| octets.len())
+                private.decrypt(hash.oaep(), encrypted, &mut clear, None).map(|bytes| bytes.len())
             })
             .map_err(failed)?,
         Transport::Pkcs1 => Pkcs1PrivateDecryptingKey::new(private)
-            .and_then(|private| private.decrypt(encrypted, &mut clear).map(|octets| octets.len()))
+            .and_then(|private| private.decrypt(encrypted, &mut clear).map(|bytes| bytes.len()))
             .map_err(failed)?,
     };
     clear.truncate(length);
@@ -201,13 +201,13 @@ fn agreed(
     let private = agreement::PrivateKey::from_private_key_der(algorithm, &pkcs8)
         .map_err(|_| SealError::Library("use the key"))?;
     let public = originator.public_key.as_bytes().unwrap_or_default();
-    let info = shared_info(wrap).map_err(der_fault("the KDF's input"))?;
+    let info = shared_info(wrap).map_err(der_rejection("the KDF's input"))?;
     agreement::agree(
         &private,
         UnparsedPublicKey::new(algorithm, public),
         SealError::Library("agree on a key"),
         |secret| {
-            let mut kek = Zeroizing::new(vec![0; wrap.octets()]);
+            let mut kek = Zeroizing::new(vec![0; wrap.bytes()]);
             x963_kdf(scheme.0, secret, &info, &mut kek);
             unwrap_key(wrap, &kek, ours.enc_key.as_bytes()).map(Some)
         },
@@ -223,9 +223,8 @@ fn is_certificate(
     serial: &[u8],
     certificate: &Certificate,
 ) -> bool {
-    let significant = |octets: &[u8]| {
-        octets.iter().skip_while(|octet| **octet == 0).copied().collect::<Vec<u8>>()
-    };
+    let significant =
+        |bytes: &[u8]| bytes.iter().skip_while(|byte| **byte == 0).copied().collect::<Vec<u8>>();
     significant(serial) == significant(certificate.serial().as_bytes())
         && issuer.to_der().is_ok_and(|issuer| issuer == certificate.issuer().der())
 }
@@ -243,7 +242,7 @@ fn unwrap_key(wrap: Aes, kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>
     let failed = |_| SealError::Library("unwrap the content key");
     let mut key = Zeroizing::new(vec![0; wrapped.len()]);
     let length = AesKek::new(wrap.wrapper(), kek)
-        .and_then(|kek| kek.unwrap(wrapped, &mut key).map(|octets| octets.len()))
+        .and_then(|kek| kek.unwrap(wrapped, &mut key).map(|bytes| bytes.len()))
         .map_err(failed)?;
     key.truncate(length);
     Ok(key)
@@ -354,17 +353,17 @@ mod tests {
             let verified = opened.and_then(|signed| verify(oid::KEY_PACKAGE, &signed));
             if let Ok((package, signer)) = verified {
                 // A version number, or what the signer's key does not sign: its own certificate.
-                assert_eq!(package, way.package, "octet {at}");
-                assert_eq!(signer.spki(), way.signer.spki(), "octet {at}");
+                assert_eq!(package, way.package, "byte {at}");
+                assert_eq!(signer.spki(), way.signer.spki(), "byte {at}");
             }
         }
         for at in 0..way.signed.len() {
             let mut altered = way.signed.to_vec();
             altered[at] ^= 1;
             let Ok((package, signer)) = verify(oid::KEY_PACKAGE, &altered) else { continue };
-            // As above. Whether the certificate is believed is decided by all of its octets.
-            assert_eq!(package, way.package, "octet {at}");
-            assert_eq!(signer.spki(), way.signer.spki(), "octet {at}");
+            // As above. Whether the certificate is believed is decided by all of its bytes.
+            assert_eq!(package, way.package, "byte {at}");
+            assert_eq!(signer.spki(), way.signer.spki(), "byte {at}");
         }
         assert!(verify(oid::DATA, &way.signed).is_err(), "another type");
         assert!(key_of_package(&way.package[1..]).is_err());

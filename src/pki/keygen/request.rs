@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     pki::{Csr, CsrBuilder, CsrError, Error, KeyError, algorithm::described, oid},
-    types::{Code, Fault, KeyKind},
+    types::{Code, KeyKind, Rejection},
 };
 use const_oid::ObjectIdentifier;
 use der::{
@@ -44,15 +44,15 @@ fn identifier(csr: &Csr, kind: ObjectIdentifier) -> Result<Option<Vec<u8>>, Erro
     let Some(values) = csr.attribute(kind)? else { return Ok(None) };
     let id = <&OctetStringRef>::from_der(values).map_err(malformed)?.as_bytes();
     if id.is_empty() || id.len() > 1024 {
-        return Err(malformed(format!("{} octets", id.len())));
+        return Err(malformed(format!("{} bytes", id.len())));
     }
     Ok(Some(id.to_vec()))
 }
 
 fn malformed(seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Fault::new(
+    Error::Malformed(Rejection::new(
         Code::KeygenIdentifier,
-        "a CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 octets (RFC 7030 section 4.4.1)",
+        "a CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 bytes (RFC 7030 section 4.4.1)",
         seen,
         "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier with one value",
     ))
@@ -71,7 +71,7 @@ pub fn ask_for_encryption(
     let (attribute, id, ways) = match with {
         Decryption::Symmetric { id, key } => {
             let wrap = Aes::of_key(key.len())
-                .ok_or_else(|| KeyError::Unsupported(format!("AES with {} octets", key.len())))?;
+                .ok_or_else(|| KeyError::Unsupported(format!("AES with {} bytes", key.len())))?;
             (oid::DECRYPT_KEY_IDENTIFIER, id.to_vec(), vec![wrap.wrap_identifier()])
         }
         Decryption::Certificate { certificate, key } => {
@@ -109,17 +109,17 @@ fn not_der(source: der::Error) -> CsrError {
 /// # Errors
 /// [`Error::Malformed`] if it is none; [`Error::Unacceptable`] if no such key is made.
 pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> {
-    let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|fault| {
-        Error::Malformed(Fault::new(
+    let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|rejection| {
+        Error::Malformed(Rejection::new(
             Code::CsrKeyForm,
             "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
-            fault,
+            rejection,
             "a CSR such as openssl req -new -outform DER makes",
         ))
     })?;
     let refuse = |seen: String| {
         let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
-        Error::Unacceptable(Fault::new(
+        Error::Unacceptable(Rejection::new(
             Code::KeygenKeyKind,
             "the algorithm of the CSR's key is one for which keys are made here",
             seen,

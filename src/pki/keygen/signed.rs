@@ -3,7 +3,7 @@
 //! Written with borrowed parts: the content is a private key, and the only copy made of it is the
 //! one that is returned and overwritten when it is dropped.
 
-use super::{SealError, der_fault};
+use super::{SealError, der_rejection};
 use crate::{
     pki::{Certificate, PrivateKey, PublicKey, algorithm, oid},
     types::KeyKind,
@@ -105,7 +105,7 @@ pub fn sign(
     content: &[u8],
     signer: Signer<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let fault = der_fault("the SignedData");
+    let rejection = der_rejection("the SignedData");
     let (hash_oid, hash) = hash(signer.key.kind());
     let hash_identifier = AlgorithmIdentifierOwned { oid: hash_oid, parameters: None };
     let digest = digest::digest(hash, content);
@@ -116,12 +116,12 @@ pub fn sign(
             attribute(oid::MESSAGE_DIGEST, Any::encode_from(&digest)?)?,
         ])?;
         // Signed as the SET OF that they are, not with the tag that they have below (§5.4).
-        let octets = attributes.to_der()?;
-        Ok::<_, der::Error>((attributes, octets))
+        let bytes = attributes.to_der()?;
+        Ok::<_, der::Error>((attributes, bytes))
     };
-    let (attributes, octets) = build().map_err(&fault)?;
+    let (attributes, bytes) = build().map_err(&rejection)?;
     let (signature, signature_algorithm) =
-        signer.key.sign(&octets).map_err(|_| SealError::Library("sign the key package"))?;
+        signer.key.sign(&bytes).map_err(|_| SealError::Library("sign the key package"))?;
     let assemble = || {
         let certificates: Vec<AnyRef<'_>> = std::iter::once(signer.certificate)
             .chain(signer.chain)
@@ -145,7 +145,7 @@ pub fn sign(
         }
         .to_der()
     };
-    assemble().map(Zeroizing::new).map_err(fault)
+    assemble().map(Zeroizing::new).map_err(rejection)
 }
 
 /// Verifies SignedData (DER) with one signer over a content of this type, and returns the content
@@ -158,14 +158,15 @@ pub fn verify(
     signed: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Certificate), SealError> {
     let refused = |why: &str| SealError::Refused(format!("the signed key: {why}"));
-    let signed = SignedData::from_der(signed).map_err(der_fault("the signed key"))?;
+    let signed = SignedData::from_der(signed).map_err(der_rejection("the signed key"))?;
     if signed.encap_content_info.econtent_type != content_type {
         return Err(refused("it is of another type than it has to be"));
     }
     let content = signed.encap_content_info.econtent.ok_or_else(|| refused("it holds nothing"))?;
     let content: Zeroizing<Vec<u8>> = {
-        let octets: &OctetStringRef = content.decode_as().map_err(der_fault("the signed key"))?;
-        Zeroizing::new(octets.as_bytes().to_vec())
+        let bytes: &OctetStringRef =
+            content.decode_as().map_err(der_rejection("the signed key"))?;
+        Zeroizing::new(bytes.as_bytes().to_vec())
     };
     let [info] = signed.signer_infos.0.as_slice() else {
         return Err(refused("it has not exactly one signer"));
@@ -215,13 +216,14 @@ pub fn verify(
     if said.as_ref().map(OctetString::as_bytes) != Some(digest::digest(hash, &content).as_ref()) {
         return Err(refused("messageDigest is missing among the signed attributes, or wrong"));
     }
-    let key = PublicKey::parse(certificate.spki()).map_err(|fault| refused(&fault.to_string()))?;
-    let message = attributes.to_der().map_err(der_fault("the signed key"))?;
-    let identifier = info.signature_algorithm.to_der().map_err(der_fault("the signed key"))?;
+    let key = PublicKey::parse(certificate.spki())
+        .map_err(|rejection| refused(&rejection.to_string()))?;
+    let message = attributes.to_der().map_err(der_rejection("the signed key"))?;
+    let identifier = info.signature_algorithm.to_der().map_err(der_rejection("the signed key"))?;
     let identifier =
-        AlgorithmIdentifierRef::from_der(&identifier).map_err(der_fault("the signed key"))?;
-    let signature =
-        BitStringRef::from_bytes(info.signature.as_bytes()).map_err(der_fault("the signed key"))?;
+        AlgorithmIdentifierRef::from_der(&identifier).map_err(der_rejection("the signed key"))?;
+    let signature = BitStringRef::from_bytes(info.signature.as_bytes())
+        .map_err(der_rejection("the signed key"))?;
     key.verify(&signed_with(&identifier, hash), &message, &signature)
         .map_err(|_| refused("its signature does not verify"))?;
     Ok((content, certificate))
@@ -255,7 +257,7 @@ fn identifies(sid: &SignerIdentifier, certificate: &Certificate) -> bool {
     }
 }
 
-/// Without the octet that DER puts in front of a number whose first bit is set.
+/// Without the byte that DER puts in front of a number whose first bit is set.
 fn significant(serial: &[u8]) -> &[u8] {
     match serial {
         [0, rest @ ..] if !rest.is_empty() => rest,

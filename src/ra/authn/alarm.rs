@@ -56,9 +56,9 @@ impl Alarms {
             .with("address", peer.address)
             .with_some("left_out", (left_out > 0).then_some(left_out))
             .with_all(facts.into_vec());
-        if let Err(fault) = store.append(event).await {
+        if let Err(rejection) = store.append(event).await {
             tracing::error!(
-                "CA {}: certificate {} is not on record, and the alarm cannot be recorded: {fault}",
+                "CA {}: certificate {} is not on record, and the alarm cannot be recorded: {rejection}",
                 unknown.ca,
                 unknown.serial
             );
@@ -96,8 +96,8 @@ mod tests {
         const NOW: Time = Time::from_unix(1_795_262_400);
         let alarms = Alarms::default();
         let due = |number: u32, now| {
-            let octets = [&[1][..], &number.to_be_bytes()].concat();
-            let serial = Serial::parse(&octets).unwrap();
+            let bytes = [&[1][..], &number.to_be_bytes()].concat();
+            let serial = Serial::parse(&bytes).unwrap();
             alarms.due(&Unknown { ca: "default".parse().unwrap(), serial, taken: false }, now)
         };
         let later = |seconds| NOW.plus(Duration::from_secs(seconds));

@@ -10,7 +10,7 @@ use crate::{
     pki::{Certificate, cert, sha256},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
-    types::{CaName, ClientCertificate, Code, Fault, Peer, Serial, Time, TrustClass, Verdict},
+    types::{CaName, ClientCertificate, Code, Peer, Rejection, Serial, Time, TrustClass, Verdict},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -101,8 +101,8 @@ pub(super) enum Shown {
     Trusted(Box<Certificate>, TrustClass, Option<CaName>),
     /// Trusted until it expired.
     Expired(Box<Certificate>, Option<CaName>),
-    NotYet(Fault),
-    Bad(Fault),
+    NotYet(Rejection),
+    Bad(Rejection),
 }
 
 /// What becomes of it.
@@ -110,16 +110,16 @@ pub(super) enum Judged {
     Nothing,
     /// It counts; when it expired, if it is accepted all the same, to be renewed.
     Accepted(Box<Presented>, Option<Time>),
-    NotYet(Fault),
-    Bad(Fault),
+    NotYet(Rejection),
+    Bad(Rejection),
 }
 
 impl Judged {
     /// The reason why it does not authenticate.
-    pub(super) fn fault(self) -> Fault {
+    pub(super) fn rejection(self) -> Rejection {
         match self {
-            Self::Bad(fault) | Self::NotYet(fault) => fault,
-            Self::Nothing | Self::Accepted(..) => Fault::new(
+            Self::Bad(rejection) | Self::NotYet(rejection) => rejection,
+            Self::Nothing | Self::Accepted(..) => Rejection::new(
                 Code::AuthNone,
                 "a client shows who it is before it enrols (RFC 7030 section 4.2)",
                 "neither a client certificate nor a password that is accepted here",
@@ -161,8 +161,8 @@ pub(super) async fn judge(
 ) -> Result<Judged, store::Error> {
     let (certificate, class, issuer, expired) = match shown {
         Shown::Nothing => return Ok(Judged::Nothing),
-        Shown::NotYet(fault) => return Ok(Judged::NotYet(fault)),
-        Shown::Bad(fault) => return Ok(Judged::Bad(fault)),
+        Shown::NotYet(rejection) => return Ok(Judged::NotYet(rejection)),
+        Shown::Bad(rejection) => return Ok(Judged::Bad(rejection)),
         Shown::Trusted(certificate, class, issuer) => (certificate, class, issuer, None),
         Shown::Expired(certificate, issuer) => {
             let end = certificate.not_after();
@@ -231,7 +231,7 @@ pub(super) fn shown(certificate: Option<&ClientCertificate>, now: Time) -> Shown
             // new connection finds it valid.
             None => Shown::Bad(bad("one whose chain has expired")),
         },
-        Err(fault) => Shown::Bad(bad(&fault.fault().seen)),
+        Err(rejection) => Shown::Bad(bad(&rejection.rejection().got)),
     }
 }
 
@@ -250,8 +250,8 @@ pub(super) fn describe_shown(peer: &Peer, facts: &mut Facts) {
     }
 }
 
-fn not_yet(moment: Time, now: Time) -> Fault {
-    Fault::new(
+fn not_yet(moment: Time, now: Time) -> Rejection {
+    Rejection::new(
         Code::AuthNotYetValid,
         "the client certificate is valid now (RFC 5280 section 4.1.2.5)",
         format!("one that is valid from {moment} only, and it is {now} on this server's clock"),
@@ -259,8 +259,8 @@ fn not_yet(moment: Time, now: Time) -> Fault {
     )
 }
 
-fn bad(seen: &str) -> Fault {
-    Fault::new(
+fn bad(seen: &str) -> Rejection {
+    Rejection::new(
         Code::AuthCertificate,
         "the client certificate leads to a trust anchor of this server and is valid now (RFC 7030 section 3.3.2)",
         seen,
@@ -269,8 +269,8 @@ fn bad(seen: &str) -> Fault {
 }
 
 /// D-36.
-fn unknown(taken: bool) -> Fault {
-    Fault::new(
+fn unknown(taken: bool) -> Rejection {
+    Rejection::new(
         Code::AuthUnknownCertificate,
         "a certificate of this server's CA is on record here",
         if taken { "one that differs from what is on record" } else { "one that is not on record" },
@@ -278,6 +278,6 @@ fn unknown(taken: bool) -> Fault {
     )
 }
 
-fn expired_at(moment: Time) -> Fault {
+fn expired_at(moment: Time) -> Rejection {
     bad(&format!("one that expired at {moment}"))
 }

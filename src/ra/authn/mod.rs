@@ -18,7 +18,7 @@ use crate::{
     policy::{self, Authentication, Passwords, Scheme, UnknownCertificates},
     store::{self, Issuance, Password, ProofKeys, Store},
     telemetry::audit::Facts,
-    types::{Actor, Fault, Label, Method, Operation, Origin, Peer, Time},
+    types::{Actor, Label, Method, Operation, Origin, Peer, Rejection, Time},
 };
 use alarm::Alarms;
 use certificate::{Judged, Renewal, Shown, judge, shown};
@@ -95,29 +95,29 @@ pub struct Identity {
 pub enum Unauthenticated {
     /// A password could help: 401 with a challenge (R-7030-3.2.3-d).
     #[error("{0}")]
-    Challenge(Fault),
+    Challenge(Rejection),
     /// The password is right, and the nonce that it was proved for is not ours, too old, or used:
     /// 401 with a new one (RFC 7616 §3.3).
     #[error("{0}")]
-    Stale(Fault),
+    Stale(Rejection),
     /// Too many passwords were wrong: 429.
-    #[error("{fault}")]
+    #[error("{rejection}")]
     TooManyFailures {
         /// What is limited.
-        fault: Fault,
+        rejection: Rejection,
         /// When to try again.
         seconds: u32,
     },
     /// Only a certificate could help, and none or a bad one was shown: 403 (D-24).
     #[error("{0}")]
-    CertificateNeeded(Fault),
+    CertificateNeeded(Rejection),
     /// The accounts cannot be read.
     #[error(transparent)]
     Store(#[from] store::Error),
     /// The certificate that would do becomes valid later: this server's clock is wrong, or was
     /// when it was issued.
     #[error("{0}")]
-    NotYetValid(Fault),
+    NotYetValid(Rejection),
     /// Too many passwords are being checked at once.
     #[error("too many passwords are being checked")]
     Busy,
@@ -252,7 +252,7 @@ impl Authenticator {
         now: Time,
     ) -> Result<Option<ProofKeys>, Unauthenticated> {
         if let Some(seconds) = self.failures.wait(origin, user, now) {
-            return Err(Unauthenticated::TooManyFailures { fault: too_many(), seconds });
+            return Err(Unauthenticated::TooManyFailures { rejection: too_many(), seconds });
         }
         let account = self.store.account(user).await?;
         let account = account.filter(|account| may_use(account, rules, label));
@@ -278,7 +278,7 @@ impl Authenticator {
         let attempt =
             self.failures.begin_now(origin, user, now).map_err(|blocked| match blocked {
                 Blocked::For(seconds) => {
-                    Unauthenticated::TooManyFailures { fault: too_many(), seconds }
+                    Unauthenticated::TooManyFailures { rejection: too_many(), seconds }
                 }
                 Blocked::ByOthers => Unauthenticated::Busy,
             })?;
@@ -291,9 +291,9 @@ impl Authenticator {
 
     async fn nonces(&self) -> Result<&Nonces, Unauthenticated> {
         let open = || Nonces::open(&*self.store, &*self.entropy, self.nonce_lifetime, self.started);
-        self.nonces.get_or_try_init(open).await.map_err(|fault| match fault {
-            NoKey::Store(fault) => Unauthenticated::Store(fault),
-            NoKey::Entropy(fault) => Unauthenticated::Entropy(fault),
+        self.nonces.get_or_try_init(open).await.map_err(|rejection| match rejection {
+            NoKey::Store(rejection) => Unauthenticated::Store(rejection),
+            NoKey::Entropy(rejection) => Unauthenticated::Entropy(rejection),
         })
     }
 
@@ -347,11 +347,11 @@ impl Authenticator {
         }
         let judged = judged?;
         let credentials = credentials.filter(|_| demand != ByCertificate);
-        if let (Both | ByCertificate, Judged::NotYet(fault)) = (demand, &judged) {
-            return Err(Unauthenticated::NotYetValid(fault.clone()));
+        if let (Both | ByCertificate, Judged::NotYet(rejection)) = (demand, &judged) {
+            return Err(Unauthenticated::NotYetValid(rejection.clone()));
         }
         if let (Both | ByCertificate, Judged::Nothing | Judged::Bad(_)) = (demand, &judged) {
-            return Err(Unauthenticated::CertificateNeeded(judged.fault()));
+            return Err(Unauthenticated::CertificateNeeded(judged.rejection()));
         }
         let scheme = credentials.map(Credentials::scheme);
         let account = match credentials {
@@ -390,9 +390,9 @@ impl Authenticator {
                 scheme,
                 expired: None,
             }),
-            (Judged::NotYet(fault), None) => Err(Unauthenticated::NotYetValid(fault)),
+            (Judged::NotYet(rejection), None) => Err(Unauthenticated::NotYetValid(rejection)),
             (judged, None) => Err(Unauthenticated::Challenge(match demand {
-                Either => judged.fault(),
+                Either => judged.rejection(),
                 _ => no_password(),
             })),
         }

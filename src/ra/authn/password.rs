@@ -7,7 +7,7 @@ use crate::{
     ra::{failures::Attempt, password},
     store::{Account, Password},
     telemetry::audit::Facts,
-    types::{Code, Fault, Label, Origin, Time},
+    types::{Code, Label, Origin, Rejection, Time},
 };
 use aws_lc_rs::hmac;
 use std::{
@@ -145,9 +145,9 @@ impl Authenticator {
         };
         match outcome {
             Ok(Ok(account)) => Ok(account),
-            Err(fault) => {
+            Err(rejection) => {
                 facts.add("account", self.names.unproved(user));
-                Err(fault)
+                Err(rejection)
             }
             Ok(Err(wrong_because)) => {
                 facts.add("account", wrong_because.account(user, &self.names));
@@ -170,10 +170,10 @@ impl Authenticator {
         }
         let account = match self.store.account(asked.user).await {
             Ok(account) => account,
-            Err(fault) => {
+            Err(rejection) => {
                 // No password was tried.
                 attempt.take_back();
-                return Err(fault.into());
+                return Err(rejection.into());
             }
         };
         let core = Arc::clone(&self.checks);
@@ -224,10 +224,10 @@ impl Authenticator {
         };
         let (nonces, account) = match found.await {
             Ok(found) => found,
-            Err(fault) => {
+            Err(rejection) => {
                 // No password was tried.
                 attempt.take_back();
-                return Err(fault);
+                return Err(rejection);
             }
         };
         let secret = account.as_ref().and_then(|account| match &account.password {
@@ -269,11 +269,11 @@ impl Authenticator {
     /// Begins an attempt to log in.
     async fn begin(&self, asked: Asked<'_>) -> Result<Attempt, Unauthenticated> {
         let begun = self.failures.begin(asked.origin, asked.user, asked.now).await;
-        begun.map_err(|seconds| Unauthenticated::TooManyFailures { fault: too_many(), seconds })
+        begun.map_err(|seconds| Unauthenticated::TooManyFailures { rejection: too_many(), seconds })
     }
 
-    fn other_realm(&self, seen: &str) -> Fault {
-        Fault::new(
+    fn other_realm(&self, seen: &str) -> Rejection {
+        Rejection::new(
             Code::AuthRealm,
             "the password is for the realm of the challenge (RFC 7616 section 3.4)",
             seen,
@@ -293,8 +293,8 @@ pub(super) fn may_use(account: &Account, rules: &policy::Policy, label: Option<&
     }
 }
 
-fn wrong() -> Fault {
-    Fault::new(
+fn wrong() -> Rejection {
+    Rejection::new(
         Code::AuthPassword,
         "user name and password are those of an enrolment account",
         "others",
@@ -302,9 +302,9 @@ fn wrong() -> Fault {
     )
 }
 
-fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Fault {
+fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Rejection {
     let wanted: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
-    Fault::new(
+    Rejection::new(
         Code::AuthScheme,
         "the password is proved by a scheme that is offered here (RFC 7030 section 3.2.3)",
         scheme,
@@ -312,8 +312,8 @@ fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Fault {
     )
 }
 
-pub(super) fn too_many() -> Fault {
-    Fault::new(
+pub(super) fn too_many() -> Rejection {
+    Rejection::new(
         Code::AuthFailures,
         "an account, and an address, may fail so often in a while",
         "too many wrong passwords of late",
@@ -321,8 +321,8 @@ pub(super) fn too_many() -> Fault {
     )
 }
 
-fn stale(count: u32) -> Fault {
-    Fault::new(
+fn stale(count: u32) -> Rejection {
+    Rejection::new(
         Code::AuthNonce,
         "a nonce is answered in time, and each count of it once (RFC 7616 section 3.4)",
         format!("one that is not ours or too old, or the count {count:08x} again"),
@@ -330,8 +330,8 @@ fn stale(count: u32) -> Fault {
     )
 }
 
-pub(super) fn no_password() -> Fault {
-    Fault::new(
+pub(super) fn no_password() -> Rejection {
+    Rejection::new(
         Code::AuthNoPassword,
         "a password is required here (RFC 7030 section 3.2.3)",
         "no HTTP Basic or Digest credentials",

@@ -94,8 +94,11 @@ async fn attack_5_many_at_once_are_no_more_than_the_limit() {
     let counted = |kind: fn(&Unauthenticated) -> bool| {
         outcomes.iter().filter(|outcome| outcome.as_ref().err().is_some_and(kind)).count()
     };
-    assert_eq!(counted(|fault| matches!(fault, Unauthenticated::Challenge(_))), 20);
-    assert_eq!(counted(|fault| matches!(fault, Unauthenticated::TooManyFailures { .. })), 10);
+    assert_eq!(counted(|rejection| matches!(rejection, Unauthenticated::Challenge(_))), 20);
+    assert_eq!(
+        counted(|rejection| matches!(rejection, Unauthenticated::TooManyFailures { .. })),
+        10
+    );
 }
 
 #[tokio::test]

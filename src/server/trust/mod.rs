@@ -159,7 +159,7 @@ impl Databases {
         let anchor = |der: &[u8]| {
             anchor_from_trusted_cert(&CertificateDer::from(der))
                 .map(|anchor| anchor.to_owned())
-                .map_err(|fault| Error::Tls(format!("a trust anchor cannot be read: {fault}")))
+                .map_err(|error| Error::Tls(format!("a trust anchor cannot be read: {error}")))
         };
         let (owners, ours): (Vec<_>, Vec<_>) =
             ours.into_iter().map(|(name, der)| (name.clone(), der)).unzip();
@@ -232,7 +232,7 @@ impl Judge<'_> {
             }
         }
         Verdict::Untrusted(match flaw {
-            Flaw::Path(fault) => reason(fault),
+            Flaw::Path(error) => reason(error),
             Flaw::Usage(what) => (*what).to_owned(),
             Flaw::Key(weakness) => format!("one whose key is {weakness}"),
         })
@@ -253,8 +253,8 @@ impl Judge<'_> {
             // No path, so no signature: finds what is wrong beside that.
             let flaw = self.validate_path(&leaf, &[], anchors, now);
             return match (flaw, paths.unreadable) {
-                (Err(Flaw::Path(webpki::Error::UnknownIssuer)), Some(fault)) => {
-                    Err(Flaw::Path(fault))
+                (Err(Flaw::Path(webpki::Error::UnknownIssuer)), Some(error)) => {
+                    Err(Flaw::Path(error))
                 }
                 (flaw, _) => flaw,
             };
@@ -319,7 +319,7 @@ impl Judge<'_> {
             Err(_) if no_issuer.get() => {
                 Err(Flaw::Usage("one of an issuer whose keyUsage lacks keyCertSign"))
             }
-            Err(fault) => Err(Flaw::Path(fault)),
+            Err(error) => Err(Flaw::Path(error)),
         }
     }
 }
@@ -331,8 +331,8 @@ fn allows(certificate: &[u8], usage: KeyUsage) -> bool {
         .is_ok_and(|found| found.is_none_or(|found| found.contains(usage)))
 }
 
-fn reason(fault: &webpki::Error) -> String {
-    match fault {
+fn reason(error: &webpki::Error) -> String {
+    match error {
         webpki::Error::CertExpired { not_after, .. } => {
             format!("one that expired at {}", Time::from_unix(not_after.as_secs()))
         }

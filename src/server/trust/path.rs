@@ -42,7 +42,7 @@ pub(super) fn by_name<'a>(
     for der in intermediates {
         match EndEntityCert::try_from(der) {
             Ok(certificate) => readable.push((der, certificate)),
-            Err(fault) => paths.unreadable = Some(fault),
+            Err(error) => paths.unreadable = Some(error),
         }
     }
     let at = |place: &usize| readable.get(*place);

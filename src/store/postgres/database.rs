@@ -32,7 +32,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Why a statement was not done.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum Rejection {
     /// It breaks a uniqueness that the tables keep.
     Taken,
     /// The connection, or the database behind it: another attempt may do better. Whether it was
@@ -42,29 +42,29 @@ pub(super) enum Fault {
     Store(Error),
 }
 
-impl From<tokio_postgres::Error> for Fault {
-    fn from(fault: tokio_postgres::Error) -> Self {
-        match fault.code() {
+impl From<tokio_postgres::Error> for Rejection {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
             Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
             // A value that it cannot hold: it answers, and will answer the same again.
             Some(code) if code.code().starts_with("22") => {
-                Self::Store(Error::Unavailable(format!("the database: {}", text(&fault))))
+                Self::Store(Error::Unavailable(format!("the database: {}", text(&error))))
             }
-            _ => Self::Lost(text(&fault)),
+            _ => Self::Lost(text(&error)),
         }
     }
 }
 
-impl From<Error> for Fault {
-    fn from(fault: Error) -> Self {
-        Self::Store(fault)
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
     }
 }
 
 /// With its causes: tokio-postgres keeps the database's own words there.
-fn text(fault: &dyn std::error::Error) -> String {
-    let mut text = fault.to_string();
-    let mut cause = fault.source();
+fn text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
     while let Some(next) = cause {
         let next_text = next.to_string();
         // Some libraries say what their cause says.
@@ -83,8 +83,8 @@ pub(super) struct Lease(Option<Object>);
 
 impl Lease {
     /// The connection; none cannot be, since only `back` and `drop` take it.
-    pub(super) fn client(&self) -> Result<&Object, Fault> {
-        self.0.as_ref().ok_or_else(|| Fault::Lost("the connection was given back".to_owned()))
+    pub(super) fn client(&self) -> Result<&Object, Rejection> {
+        self.0.as_ref().ok_or_else(|| Rejection::Lost("the connection was given back".to_owned()))
     }
 
     /// Gives it back to the pool.
@@ -102,7 +102,7 @@ impl Drop for Lease {
 }
 
 /// Does work on a connection: `attempt!(database, client => work)`, where `work` gives a
-/// `Result<T, Fault>`; gives a `Result<T, Error>`. While the database is away the work is tried
+/// `Result<T, Rejection>`; gives a `Result<T, Error>`. While the database is away the work is tried
 /// again, as [`Attempts`] says. It may have been done although it seemed to fail, and must allow
 /// for that.
 ///
@@ -123,7 +123,7 @@ macro_rules! attempt {
             match attempts.run(work).await {
                 Ok(Some(done)) => break Ok(done),
                 Ok(None) => {}
-                Err(fault) => break Err(fault),
+                Err(error) => break Err(error),
             }
         }
     }};
@@ -179,7 +179,7 @@ impl Database {
             .create_timeout(Some(patience / 2))
             .runtime(Runtime::Tokio1)
             .build()
-            .map_err(|fault| Error::Unavailable(text(&fault)))?;
+            .map_err(|error| Error::Unavailable(text(&error)))?;
         let database = Self { pool, patience, down: AtomicBool::new(false) };
         attempt!(database, client => migrate(client).await)?;
         attempt!(database, client => check_durability(client).await)?;
@@ -187,12 +187,12 @@ impl Database {
     }
 
     /// A connection of the pool.
-    pub(super) async fn lease(&self) -> Result<Lease, Fault> {
+    pub(super) async fn lease(&self) -> Result<Lease, Rejection> {
         match self.pool.get().await {
             Ok(object) => Ok(Lease(Some(object))),
-            Err(PoolError::Closed) => Err(Fault::Store(super::super::closed())),
-            Err(PoolError::Backend(fault)) => Err(fault.into()),
-            Err(other) => Err(Fault::Lost(text(&other))),
+            Err(PoolError::Closed) => Err(Rejection::Store(super::super::closed())),
+            Err(PoolError::Backend(error)) => Err(error.into()),
+            Err(other) => Err(Rejection::Lost(text(&other))),
         }
     }
 
@@ -226,7 +226,7 @@ impl Attempts<'_> {
     /// One attempt: its result, or none if it is to be made again.
     pub(super) async fn run<T>(
         &mut self,
-        work: impl Future<Output = Result<T, Fault>> + Send,
+        work: impl Future<Output = Result<T, Rejection>> + Send,
     ) -> Result<Option<T>, Error> {
         let down = &self.database.down;
         let why = match timeout_at(self.until, work).await {
@@ -236,9 +236,9 @@ impl Attempts<'_> {
                 }
                 return Ok(Some(done));
             }
-            Ok(Err(Fault::Store(fault))) => return Err(fault),
-            Ok(Err(Fault::Taken)) => "a row is there that should not be".to_owned(),
-            Ok(Err(Fault::Lost(why))) => why,
+            Ok(Err(Rejection::Store(error))) => return Err(error),
+            Ok(Err(Rejection::Taken)) => "a row is there that should not be".to_owned(),
+            Ok(Err(Rejection::Lost(why))) => why,
             // What was said before tells more than that the time was over.
             Err(_) => self.last.take().unwrap_or_else(|| {
                 format!("no answer within {} ms", self.database.patience.as_millis())
@@ -263,7 +263,7 @@ impl Attempts<'_> {
 /// TLS that always verifies the database's certificate and name, whatever `sslmode` says.
 fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
     let unusable =
-        |fault: rustls::Error| Error::Unavailable(format!("TLS to the database: {fault}"));
+        |error: rustls::Error| Error::Unavailable(format!("TLS to the database: {error}"));
     let mut roots = RootCertStore::empty();
     for anchor in anchors {
         roots.add(CertificateDer::from(anchor.clone())).map_err(unusable)?;
@@ -278,7 +278,7 @@ fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
 
 /// Brings the tables to this program's layout, one transaction a step. Of several nodes that
 /// start at once one does each step: the others wait for its row.
-async fn migrate(client: &Object) -> Result<(), Fault> {
+async fn migrate(client: &Object) -> Result<(), Rejection> {
     // Asked first: who may only read and write the tables may not even say IF NOT EXISTS.
     let there = "SELECT to_regclass('migration') IS NOT NULL";
     if !client.query_one(there, &[]).await?.get::<_, bool>(0) {
@@ -295,7 +295,7 @@ async fn migrate(client: &Object) -> Result<(), Fault> {
     let found: Option<i64> =
         client.query_one("SELECT max(number) FROM migration", &[]).await?.get(0);
     if found.is_some_and(|found| found > known) {
-        return Err(Fault::Store(Error::Corrupt(format!(
+        return Err(Rejection::Store(Error::Corrupt(format!(
             "the database has layout {}, and this estd reads layout {known}: run the version of \
              estd that made it, or a later one",
             found.unwrap_or_default()
@@ -316,7 +316,7 @@ async fn migrate(client: &Object) -> Result<(), Fault> {
 }
 
 /// Says so if the database is set up to lose what it acknowledged.
-async fn check_durability(client: &Object) -> Result<(), Fault> {
+async fn check_durability(client: &Object) -> Result<(), Rejection> {
     for (setting, bad) in
         [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]
     {

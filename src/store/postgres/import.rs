@@ -2,7 +2,7 @@
 
 use super::{
     super::{Account, Error, Issuance, Item, State, format},
-    database::Fault,
+    database::Rejection,
     sql::{IntentRow, column, find, query, seconds, signed, state_number},
 };
 use crate::telemetry::audit::{Event, EventId};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 ///
 /// # Errors
 /// [`Error::Conflict`] for what is there and differs, and for an event without its predecessor.
-pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Fault> {
+pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Rejection> {
     let sorted = Sorted::new(items);
     // If it is not committed, the connection is not used again, which rolls it back.
     client.batch_execute("BEGIN").await?;
@@ -30,8 +30,8 @@ pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Fault>
     Ok(())
 }
 
-fn conflict(item: &Item) -> Fault {
-    Fault::Store(Error::Conflict(item.to_string()))
+fn conflict(item: &Item) -> Rejection {
+    Rejection::Store(Error::Conflict(item.to_string()))
 }
 
 /// The items by table.
@@ -57,7 +57,7 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    async fn insert_issuances(&self, client: &Object) -> Result<(), Fault> {
+    async fn insert_issuances(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             INSERT INTO issuance (serial, state, label, names, not_after, begun, request_key,
                                   intent, tbs, certificate, ended, revoked, reason)
@@ -132,7 +132,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_issuances(&self, client: &Object) -> Result<(), Fault> {
+    async fn compare_issuances(&self, client: &Object) -> Result<(), Rejection> {
         let serials: Vec<&[u8]> =
             self.issuances.iter().map(|(one, _)| one.intent.serial.as_bytes()).collect();
         let kept = find(client, &serials).await?;
@@ -145,7 +145,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn insert_accounts(&self, client: &Object) -> Result<(), Fault> {
+    async fn insert_accounts(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             INSERT INTO account (name, record) SELECT * FROM unnest($1::text[], $2::bytea[])
             ON CONFLICT DO NOTHING";
@@ -156,7 +156,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_accounts(&self, client: &Object) -> Result<(), Fault> {
+    async fn compare_accounts(&self, client: &Object) -> Result<(), Rejection> {
         let names: Vec<&str> = self.accounts.iter().map(|(one, _)| one.name.as_str()).collect();
         let sql = "SELECT record FROM account WHERE name = ANY($1::text[])";
         let rows = query(client, sql, &[&names]).await?;
@@ -176,7 +176,7 @@ impl<'a> Sorted<'a> {
         self.events.iter().map(|(id, _, _)| (signed(id.writer), signed(id.number))).unzip()
     }
 
-    async fn insert_events(&self, client: &Object) -> Result<(), Fault> {
+    async fn insert_events(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             INSERT INTO event (writer, number, event)
             SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[]) ON CONFLICT DO NOTHING";
@@ -187,7 +187,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_events(&self, client: &Object) -> Result<(), Fault> {
+    async fn compare_events(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             SELECT e.writer, e.number, e.event,
                 EXISTS (SELECT FROM event b WHERE b.writer = e.writer AND b.number = e.number - 1)
@@ -213,7 +213,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn insert_decisions(&self, client: &Object) -> Result<(), Fault> {
+    async fn insert_decisions(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             INSERT INTO decision (matter, value) SELECT * FROM unnest($1::text[], $2::bytea[])
             ON CONFLICT DO NOTHING";
@@ -223,7 +223,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_decisions(&self, client: &Object) -> Result<(), Fault> {
+    async fn compare_decisions(&self, client: &Object) -> Result<(), Rejection> {
         let matters: Vec<&str> = self.decisions.iter().map(|(matter, _, _)| *matter).collect();
         let sql = "SELECT matter, value FROM decision WHERE matter = ANY($1::text[])";
         let rows = query(client, sql, &[&matters]).await?;

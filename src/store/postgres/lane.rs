@@ -101,10 +101,10 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
             again.extend(later);
             return again;
         }
-        Err(fault) => {
+        Err(error) => {
             now.append(&mut later);
             for each in now {
-                each.answer(Err(fault.clone()));
+                each.answer(Err(error.clone()));
             }
             return Vec::new();
         }
@@ -121,9 +121,9 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
     let found = attempt!(*database, client => sql::requests(client, &repeats).await);
     let mut found: HashMap<_, _> = match found {
         Ok(found) => found,
-        Err(fault) => {
+        Err(error) => {
             for each in repeats {
-                each.answer(Err(fault.clone()));
+                each.answer(Err(error.clone()));
             }
             return later;
         }
@@ -158,7 +158,7 @@ pub(super) async fn find(database: Arc<Database>, mut asked: mpsc::Receiver<Foun
         for Found { serial, reply } in batch.drain(..) {
             let answer = match &found {
                 Ok(found) => found.get(serial.as_bytes()).cloned().transpose(),
-                Err(fault) => Err(fault.clone()),
+                Err(error) => Err(error.clone()),
             };
             let _ = reply.send(answer);
         }

@@ -30,7 +30,7 @@ use crate::{
     types::Serial,
 };
 use async_trait::async_trait;
-use database::{Database, Fault, attempt};
+use database::{Database, Rejection, attempt};
 use lane::{Asked, Found};
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -235,7 +235,7 @@ impl Store for PostgresStore {
         attempt!(self.database, client => {
             if std::mem::replace(&mut tried, true) {
                 let why = "the connection was lost while a matter was decided";
-                Err(Fault::Store(Error::Unavailable(why.to_owned())))
+                Err(Rejection::Store(Error::Unavailable(why.to_owned())))
             } else {
                 sql::decide(client, matter, seen, value).await
             }

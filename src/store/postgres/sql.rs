@@ -4,7 +4,7 @@ use super::{
     super::{
         Account, Decided, Error, Filter, Intent, Issuance, RequestKey, Revocation, State, format,
     },
-    database::Fault,
+    database::Rejection,
     lane::Asked,
     writer::{Change, Outcome, Told},
 };
@@ -62,14 +62,14 @@ pub(super) async fn query(
     client: &Object,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Fault> {
+) -> Result<Vec<Row>, Rejection> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.query(&statement, parameters).await?)
 }
 
 /// Reads a column; one that is of another type is not ours.
 pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
-    row.try_get(index).map_err(|fault| Error::Corrupt(fault.to_string()))
+    row.try_get(index).map_err(|error| Error::Corrupt(error.to_string()))
 }
 
 /// What the tables hold of an intent.
@@ -101,7 +101,7 @@ impl IntentRow {
     }
 }
 
-/// What [`Filter::subject`] is looked for in: a line for each name. Octets, not text: text of
+/// What [`Filter::subject`] is looked for in: a line for each name. Bytes, not text: text of
 /// PostgreSQL cannot hold a zero, and names from a CSR may.
 fn names(intent: &Intent) -> Vec<u8> {
     let mut names = searched(&intent.subject);
@@ -156,7 +156,7 @@ fn issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
 /// # Errors
 /// [`Error::SerialTaken`] if a serial number was used before; if there is more than one, it may be
 /// any of them. Nothing is begun then.
-pub(super) async fn begin(client: &Object, asked: &[Asked]) -> Result<HashSet<Vec<u8>>, Fault> {
+pub(super) async fn begin(client: &Object, asked: &[Asked]) -> Result<HashSet<Vec<u8>>, Rejection> {
     // In the order of the keys, so that two nodes cannot wait for each other.
     const SQL: &str = "
         WITH asked AS (
@@ -195,19 +195,19 @@ pub(super) async fn begin(client: &Object, asked: &[Asked]) -> Result<HashSet<Ve
     .await;
     match (rows, asked) {
         (Ok(rows), _) => Ok(rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?),
-        (Err(Fault::Taken), [only]) => {
+        (Err(Rejection::Taken), [only]) => {
             let serial = only.row.serial.as_slice();
             let found = find(client, &[serial]).await?.remove(serial).transpose()?;
             match found {
                 // Its window was over at once.
                 Some(found) if only.is_own(&found) => Ok(HashSet::from([serial.to_vec()])),
-                _ => Err(Fault::Store(Error::SerialTaken(only.intent.serial.clone()))),
+                _ => Err(Rejection::Store(Error::SerialTaken(only.intent.serial.clone()))),
             }
         }
-        (Err(Fault::Taken), [first, ..]) => {
-            Err(Fault::Store(Error::SerialTaken(first.intent.serial.clone())))
+        (Err(Rejection::Taken), [first, ..]) => {
+            Err(Rejection::Store(Error::SerialTaken(first.intent.serial.clone())))
         }
-        (Err(fault), _) => Err(fault),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -219,7 +219,7 @@ fn each<'a, T>(asked: &'a [Asked], field: impl Fn(&'a IntentRow) -> T) -> Vec<T>
 pub(super) async fn requests(
     client: &Object,
     asked: &[Asked],
-) -> Result<HashMap<RequestKey, Arc<Issuance>>, Fault> {
+) -> Result<HashMap<RequestKey, Arc<Issuance>>, Rejection> {
     let sql = format!(
         "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
          WHERE r.request_key = ANY($1::bytea[])"
@@ -234,7 +234,7 @@ pub(super) async fn requests(
 pub(super) async fn find(
     client: &Object,
     serials: &[&[u8]],
-) -> Result<HashMap<Vec<u8>, Result<Arc<Issuance>, Error>>, Fault> {
+) -> Result<HashMap<Vec<u8>, Result<Arc<Issuance>, Error>>, Rejection> {
     let sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial = ANY($1::bytea[])");
     let rows = query(client, &sql, &[&serials]).await?;
     let found = rows.iter().map(|row| Ok((column(row, 0)?, issuance(row))));
@@ -247,7 +247,7 @@ pub(super) async fn list(
     filter: &Filter,
     after: Option<&Serial>,
     limit: usize,
-) -> Result<Vec<Arc<Issuance>>, Fault> {
+) -> Result<Vec<Arc<Issuance>>, Rejection> {
     let after: &[u8] = after.map_or(&[], Serial::as_bytes);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let label = filter.label.as_ref().map(|label| label.as_ref().map(ToString::to_string));
@@ -293,14 +293,14 @@ pub(super) struct Place {
 }
 
 /// Takes a number that no writer has had.
-pub(super) async fn register(client: &Object) -> Result<i64, Fault> {
+pub(super) async fn register(client: &Object) -> Result<i64, Rejection> {
     const SQL: &str = "
         INSERT INTO writer (id)
         SELECT 1 + greatest((SELECT coalesce(max(id), 0) FROM writer),
                             (SELECT coalesce(max(writer), 0) FROM event))
         RETURNING id";
     let rows = query(client, SQL, &[]).await?;
-    let row = rows.first().ok_or_else(|| Fault::Lost("no writer was registered".to_owned()))?;
+    let row = rows.first().ok_or_else(|| Rejection::Lost("no writer was registered".to_owned()))?;
     Ok(column(row, 0)?)
 }
 
@@ -309,7 +309,7 @@ pub(super) async fn own_events(
     client: &Object,
     writer: i64,
     after: i64,
-) -> Result<Vec<(i64, Event)>, Fault> {
+) -> Result<Vec<(i64, Event)>, Rejection> {
     const SQL: &str =
         "SELECT number, event FROM event WHERE writer = $1 AND number > $2 ORDER BY number";
     let rows = query(client, SQL, &[&writer, &after]).await?;
@@ -323,7 +323,7 @@ pub(super) async fn complete(
     client: &Object,
     place: Place,
     group: &[Told],
-) -> Result<Vec<Outcome>, Fault> {
+) -> Result<Vec<Outcome>, Rejection> {
     const SQL: &str = "
         WITH asked AS (
             SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[])
@@ -343,7 +343,7 @@ pub(super) async fn complete(
     for each in group {
         let Change::Complete { serial, certificate } = &each.change else {
             let why = "a group of changes holds one that is no completion";
-            return Err(Fault::Store(Error::Unavailable(why.to_owned())));
+            return Err(Rejection::Store(Error::Unavailable(why.to_owned())));
         };
         serials.push(serial.as_bytes());
         certificates.push(certificate.as_slice());
@@ -363,7 +363,7 @@ pub(super) async fn complete(
         let (Some(slot), Some(Told { change: Change::Complete { certificate, .. }, event, .. })) =
             (done.get_mut(index), group.get(index))
         else {
-            return Err(Fault::Store(Error::Corrupt(format!("row {number} of a statement"))));
+            return Err(Rejection::Store(Error::Corrupt(format!("row {number} of a statement"))));
         };
         *slot = Outcome::Ended(Arc::new(Issuance {
             intent: format::read_intent(column(row, 1)?)?,
@@ -383,7 +383,7 @@ pub(super) async fn void(
     serial: &Serial,
     at: Time,
     event: &[u8],
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, Rejection> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 3, tbs = NULL, ended = $2
@@ -406,7 +406,7 @@ pub(super) async fn revoke(
     serial: &Serial,
     revocation: Revocation,
     event: &[u8],
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, Rejection> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 4, revoked = $2, reason = $3
@@ -429,7 +429,7 @@ pub(super) async fn add_account(
     place: Place,
     account: &Account,
     event: &[u8],
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, Rejection> {
     const SQL: &str = "
         WITH done AS (
             INSERT INTO account (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name
@@ -447,7 +447,7 @@ pub(super) async fn remove_account(
     place: Place,
     name: &str,
     event: &[u8],
-) -> Result<Outcome, Fault> {
+) -> Result<Outcome, Rejection> {
     const SQL: &str = "
         WITH done AS (DELETE FROM account WHERE name = $1 RETURNING name)
         INSERT INTO event (writer, number, event) SELECT $2, $3, $4 FROM done RETURNING number";
@@ -456,7 +456,11 @@ pub(super) async fn remove_account(
 }
 
 /// Writes an event that changes nothing else.
-pub(super) async fn append(client: &Object, place: Place, event: &[u8]) -> Result<Outcome, Fault> {
+pub(super) async fn append(
+    client: &Object,
+    place: Place,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
     const SQL: &str =
         "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3) RETURNING number";
     let number = place.after + 1;
@@ -467,14 +471,14 @@ const fn done_or_not(rows: &[Row]) -> Outcome {
     if rows.is_empty() { Outcome::Not } else { Outcome::Done }
 }
 
-pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, Fault> {
+pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, Rejection> {
     let rows = query(client, "SELECT record FROM account WHERE name = $1", &[&name]).await?;
     let read = |row| format::read_account(column(row, 0)?);
     Ok(rows.first().map(read).transpose()?)
 }
 
-pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, Fault> {
-    // In the order of the octets, as everywhere, not in that of a language.
+pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, Rejection> {
+    // In the order of the bytes, as everywhere, not in that of a language.
     const SQL: &str = "SELECT record FROM account ORDER BY name COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
     let read = |row| format::read_account(column(row, 0)?);
@@ -485,7 +489,7 @@ pub(super) async fn events(
     client: &Object,
     from: EventId,
     limit: usize,
-) -> Result<Vec<(EventId, Event)>, Fault> {
+) -> Result<Vec<(EventId, Event)>, Rejection> {
     const SQL: &str = "
         SELECT writer, number, event FROM event WHERE (writer, number) >= ($1, $2)
         ORDER BY writer, number LIMIT $3";
@@ -503,7 +507,7 @@ pub(super) async fn decide(
     matter: &str,
     seen: Option<&[u8]>,
     value: &[u8],
-) -> Result<Decided, Fault> {
+) -> Result<Decided, Rejection> {
     const FIRST: &str = "
         INSERT INTO decision (matter, value) VALUES ($1, $2) ON CONFLICT DO NOTHING
         RETURNING matter";
@@ -519,12 +523,12 @@ pub(super) async fn decide(
     Ok(Decided::Otherwise(decision(client, matter).await?))
 }
 
-pub(super) async fn decision(client: &Object, matter: &str) -> Result<Option<Vec<u8>>, Fault> {
+pub(super) async fn decision(client: &Object, matter: &str) -> Result<Option<Vec<u8>>, Rejection> {
     let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&matter]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?)
 }
 
-pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Fault> {
+pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
     const SQL: &str = "SELECT matter, value FROM decision ORDER BY matter COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
     let read = |row| Ok((column(row, 0)?, column(row, 1)?));
@@ -533,7 +537,7 @@ pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>,
 
 /// Removes slots of requests whose repeats have not been answered since `before`: some at a time,
 /// so that nobody waits for it.
-pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Fault> {
+pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Rejection> {
     // What is looked at once may be renewed by a node before it is removed: only a row that is
     // locked, and over as it is then, goes. One that another node works on is for the next time.
     const SQL: &str = "

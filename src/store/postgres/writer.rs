@@ -6,7 +6,7 @@
 
 use super::{
     super::{Account, Error, Issuance, Revocation, format},
-    database::{Database, Fault, attempt},
+    database::{Database, Rejection, attempt},
     lane::BATCH,
     sql,
 };
@@ -113,9 +113,9 @@ impl Writer {
                     each.answer(Ok(done));
                 }
             }
-            Err(fault) => {
+            Err(error) => {
                 for each in group {
-                    each.answer(Err(fault.clone()));
+                    each.answer(Err(error.clone()));
                 }
             }
         }
@@ -123,7 +123,11 @@ impl Writer {
 
     /// Writes a group: completions, or one change of another kind. What an earlier attempt did
     /// is found and not done again.
-    async fn attempt(&mut self, client: &Object, group: &[Told]) -> Result<Vec<Outcome>, Fault> {
+    async fn attempt(
+        &mut self,
+        client: &Object,
+        group: &[Told],
+    ) -> Result<Vec<Outcome>, Rejection> {
         let id = match self.id {
             Some(id) => id,
             None => *self.id.insert(sql::register(client).await?),

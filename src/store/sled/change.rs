@@ -6,10 +6,10 @@ use ::sled::IVec;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// How many items are imported with one commit: what [`COMMIT`] holds, at some 1,000 octets each.
+/// How many items are imported with one commit: what [`COMMIT`] holds, at some 1,000 bytes each.
 pub(super) const IMPORT: usize = 64;
 
-/// How many octets of values are committed together, but for the last change.
+/// How many bytes of values are committed together, but for the last change.
 ///
 /// sled takes a segment of its log again, 512 KiB, when the log has gone on elsewhere by what it
 /// believes to be durable, and it believes so before the sync of the disk. A commit that filled
@@ -43,8 +43,8 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// How many octets it writes, about.
-    pub(super) fn octets(&self) -> usize {
+    /// How many bytes it writes, about.
+    pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Begin { item, .. } => item.len(),
             Self::End { value, recent, event, .. } => value.len() + recent.len() + event.item.len(),

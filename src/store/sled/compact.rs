@@ -27,9 +27,9 @@ use std::{
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compacted {
-    /// Octets on the disk before.
+    /// Bytes on the disk before.
     pub before: u64,
-    /// Octets on the disk after.
+    /// Bytes on the disk after.
     pub after: u64,
     /// What the store holds.
     pub summary: transfer::Summary,
@@ -54,8 +54,8 @@ impl SledStore {
         source.close().await;
         let closed = stamp(folder)?;
         let result = match copied {
-            Ok(summary) => replace(folder, &spare, closed).map(|octets| (octets, summary)),
-            Err(fault) => Err(fault),
+            Ok(summary) => replace(folder, &spare, closed).map(|bytes| (bytes, summary)),
+            Err(error) => Err(error),
         };
         // Either the old store or one that did not get whole.
         let removed = fs::remove_dir_all(&spare);
@@ -98,8 +98,8 @@ impl SledStore {
     }
 }
 
-fn failed(path: &Path, what: &str, fault: &io::Error) -> Error {
-    Error::Unavailable(format!("{}: cannot {what}: {fault}", path.display()))
+fn failed(path: &Path, what: &str, error: &io::Error) -> Error {
+    Error::Unavailable(format!("{}: cannot {what}: {error}", path.display()))
 }
 
 /// Whether a file was written to.
@@ -111,7 +111,7 @@ fn stamp(folder: &Path) -> Result<Stamp, Error> {
     Ok((data.len(), data.modified().ok()))
 }
 
-/// Puts the copy into the store's place and the store into the copy's. Answers the octets of both.
+/// Puts the copy into the store's place and the store into the copy's. Answers the bytes of both.
 fn replace(folder: &Path, spare: &Path, closed: Stamp) -> Result<(u64, u64), transfer::Error> {
     // As sled locks it: who wants to open the store has to wait until it is the new one.
     let path = folder.join("db");
@@ -171,7 +171,7 @@ fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
     Ok(found)
 }
 
-/// The octets of all files.
+/// The bytes of all files.
 fn size(folder: &Path) -> io::Result<u64> {
     let files = entries(folder)?.into_iter().filter(|(_, data)| data.is_file());
     Ok(files.map(|(_, data)| data.len()).sum())

@@ -25,7 +25,7 @@ pub(super) const USUAL: usize = 6 * 1024;
 /// The largest value at all.
 pub(super) const LARGEST: usize = 120 * 1024;
 
-/// How many octets must fit before a store whose disk was full is closed to be opened again. sled
+/// How many bytes must fit before a store whose disk was full is closed to be opened again. sled
 /// writes when it opens: a segment of 512 KiB, and a snapshot of some 4 MB with a million records.
 const ROOM: usize = 8 << 20;
 
@@ -54,7 +54,7 @@ pub(super) struct Trees {
 pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
     if value.len() > LARGEST {
         return Err(Error::Unavailable(format!(
-            "a record of {} octets is larger than the {LARGEST} it takes",
+            "a record of {} bytes is larger than the {LARGEST} it takes",
             value.len()
         )));
     }
@@ -62,17 +62,17 @@ pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
 }
 
 /// Translates what sled says while the store runs.
-pub(super) fn fault(fault: ::sled::Error) -> Error {
-    match fault {
+pub(super) fn store_error(error: ::sled::Error) -> Error {
+    match error {
         ::sled::Error::Corruption { .. } => {
-            Error::Corrupt(format!("{fault}; restore the store's folder from a backup"))
+            Error::Corrupt(format!("{error}; restore the store's folder from a backup"))
         }
-        _ => Error::Unavailable(fault.to_string()),
+        _ => Error::Unavailable(error.to_string()),
     }
 }
 
-fn io_fault(path: &Path, what: &str, fault: &io::Error) -> Error {
-    Error::Unavailable(format!("{}: cannot {what}: {fault}", path.display()))
+fn io_error(path: &Path, what: &str, error: &io::Error) -> Error {
+    Error::Unavailable(format!("{}: cannot {what}: {error}", path.display()))
 }
 
 /// Has the folder read from the disk. After a failed sync Linux keeps the pages that it could not
@@ -84,7 +84,7 @@ pub(super) fn forget_cached(folder: &Path) -> Result<(), Error> {
     // Only what is written can be forgotten.
     let synced = sync_files(folder);
     for folder in [folder, &folder.join("blobs")] {
-        let failed = |error| io_fault(folder, "read it afresh", &error);
+        let failed = |error| io_error(folder, "read it afresh", &error);
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries.map_err(failed)?,
@@ -116,7 +116,7 @@ pub(super) fn try_to_write(folder: &Path) -> Result<(), Error> {
     };
     let written = write();
     let removed = fs::remove_file(&path);
-    written.and(removed).map_err(|error| io_fault(folder, "write there", &error))
+    written.and(removed).map_err(|error| io_error(folder, "write there", &error))
 }
 
 /// Opens the folder, or makes it. Blocks.
@@ -126,7 +126,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         .recursive(true)
         .mode(0o700)
         .create(folder)
-        .map_err(|error| io_fault(folder, "make the folder", &error))?;
+        .map_err(|error| io_error(folder, "make the folder", &error))?;
     make_conf(folder)?;
     remove_leftovers(folder)?;
     // A killed process leaves writes that the kernel has and the disk has not. sled reads them
@@ -137,10 +137,10 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     // sled asserts what it believes of its files, and damaged ones are not what it believes.
     let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => db,
-        Ok(Err(error)) => return Err(open_fault(folder, &error)),
+        Ok(Err(error)) => return Err(open_error(folder, &error)),
         Err(_) => return Err(damaged(folder, "sled gave up reading it")),
     };
-    let tree = |name: &str| db.open_tree(name).map_err(|error| open_fault(folder, &error));
+    let tree = |name: &str| db.open_tree(name).map_err(|error| open_error(folder, &error));
     let trees = Trees {
         certificates: tree("certificates")?,
         open: tree("open")?,
@@ -151,7 +151,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         db: db.clone(),
     };
     check_version(folder, &trees, &tree("meta")?)?;
-    db.flush().map_err(|error| open_fault(folder, &error))?;
+    db.flush().map_err(|error| open_error(folder, &error))?;
     sync_files(folder)?;
     Ok(trees)
 }
@@ -160,7 +160,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
 /// there, it leaves a file of zeros, and never opens the folder again.
 fn make_conf(folder: &Path) -> Result<(), Error> {
     let path = folder.join("conf");
-    if path.try_exists().map_err(|error| io_fault(&path, "read it", &error))? {
+    if path.try_exists().map_err(|error| io_error(&path, "read it", &error))? {
         return Ok(());
     }
     let unfinished = folder.join("conf.unfinished");
@@ -168,30 +168,30 @@ fn make_conf(folder: &Path) -> Result<(), Error> {
         .and_then(|mut file| file.write_all(CONF).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&unfinished, &path))
         .and_then(|()| File::open(folder)?.sync_all())
-        .map_err(|error| io_fault(&path, "make it", &error))
+        .map_err(|error| io_error(&path, "make it", &error))
 }
 
 /// Removes what a failed or cut write has left: a probe, and the snapshots that sled was writing.
 /// It takes them for whole ones, reads the latest, and would never open the folder again; the one
 /// before, or the log, is there.
 fn remove_leftovers(folder: &Path) -> Result<(), Error> {
-    let failed = |error| io_fault(folder, "remove what a failed write has left", &error);
+    let failed = |error| io_error(folder, "remove what a failed write has left", &error);
     if leftovers(folder).map_err(failed)?.is_empty() {
         return Ok(());
     }
     let path = folder.join("db");
     let db = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-    let db = db.map_err(|error| io_fault(&path, "open it", &error))?;
+    let db = db.map_err(|error| io_error(&path, "open it", &error))?;
     // Another process may be writing one just now.
     match db.try_lock() {
         // sled will say so.
         Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(error)) => return Err(io_fault(&path, "lock it", &error)),
+        Err(TryLockError::Error(error)) => return Err(io_error(&path, "lock it", &error)),
         Ok(()) => {}
     }
     let removed = leftovers(folder).and_then(|found| found.iter().try_for_each(fs::remove_file));
     // Not left to the drop: a process that is just being forked may have the file for a while.
-    db.unlock().map_err(|error| io_fault(&path, "unlock it", &error))?;
+    db.unlock().map_err(|error| io_error(&path, "unlock it", &error))?;
     removed.map_err(failed)
 }
 
@@ -211,7 +211,7 @@ fn leftovers(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Refuses a folder of another version; makes a new one this version's.
 fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error> {
     const KEY: &str = "format";
-    match meta.get(KEY).map_err(fault)? {
+    match meta.get(KEY).map_err(store_error)? {
         Some(value) => match format::read_folder_version(&value)? {
             FOLDER_VERSION => Ok(()),
             found => Err(Error::Corrupt(format!(
@@ -226,7 +226,7 @@ fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error>
             && trees.events.is_empty() =>
         {
             let version = format::folder_version(FOLDER_VERSION)?;
-            meta.insert(KEY, version).map(|_| ()).map_err(fault)
+            meta.insert(KEY, version).map(|_| ()).map_err(store_error)
         }
         None => Err(damaged(folder, "it holds records and does not say of which layout")),
     }
@@ -236,7 +236,7 @@ fn damaged(folder: &Path, why: &str) -> Error {
     Error::Corrupt(format!("{}: {why}; restore the folder from a backup", folder.display()))
 }
 
-fn open_fault(folder: &Path, error: &::sled::Error) -> Error {
+fn open_error(folder: &Path, error: &::sled::Error) -> Error {
     use ::sled::Error as Sled;
     match error {
         // sled makes a text of what flock(2) said.
@@ -244,11 +244,11 @@ fn open_fault(folder: &Path, error: &::sled::Error) -> Error {
             if error.to_string().contains("WouldBlock") {
                 Error::InUse(folder.display().to_string())
             } else {
-                io_fault(folder, "lock it", error)
+                io_error(folder, "lock it", error)
             }
         }
         Sled::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
-            io_fault(folder, "open it", error)
+            io_error(folder, "open it", error)
         }
         Sled::Io(error) => damaged(folder, &error.to_string()),
         other => damaged(folder, &other.to_string()),
@@ -268,7 +268,7 @@ fn sync_files(folder: &Path) -> Result<(), Error> {
         let path = folder.join(name);
         match File::open(&path).and_then(|file| file.sync_all()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            result => result.map_err(|error| io_fault(&path, "sync", &error))?,
+            result => result.map_err(|error| io_error(&path, "sync", &error))?,
         }
     }
     // The folder's own name, if it is new.
@@ -280,7 +280,7 @@ pub(super) fn sync_parent(folder: &Path) -> Result<(), Error> {
     if let Ok(parent) = folder.join("..").canonicalize() {
         File::open(&parent)
             .and_then(|file| file.sync_all())
-            .map_err(|error| io_fault(&parent, "sync", &error))?;
+            .map_err(|error| io_error(&parent, "sync", &error))?;
     }
     Ok(())
 }
@@ -300,13 +300,13 @@ pub(super) struct Disk {
 impl Disk {
     pub(super) fn new(folder: &Path) -> Result<Self, Error> {
         let path = folder.join("db");
-        let db = File::open(&path).map_err(|error| io_fault(&path, "open it", &error))?;
+        let db = File::open(&path).map_err(|error| io_error(&path, "open it", &error))?;
         let path = folder.join("mark");
         let mark = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let mark = mark.map_err(|error| io_fault(&path, "open it", &error))?;
+        let mark = mark.map_err(|error| io_error(&path, "open it", &error))?;
         let mut disk = Self { db, blobs: folder.join("blobs"), synced: None, mark };
         let mut entries = fs::read_dir(&disk.blobs)
-            .map_err(|error| io_fault(&disk.blobs, "read the folder", &error))?;
+            .map_err(|error| io_error(&disk.blobs, "read the folder", &error))?;
         if entries.next().is_some() {
             disk.expect_blobs();
         }

@@ -1,4 +1,4 @@
-//! The life of the store's thread: open, serve until a fault, close, wait, open.
+//! The life of the store's thread: open, serve until a error, close, wait, open.
 //!
 //! After a failed write or sync nothing that is in memory can be relied upon, neither sled's nor
 //! ours nor the kernel's. So all of it is let go, and the folder is opened as at a start. Until then
@@ -25,7 +25,7 @@ use std::{
 };
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
-/// The first pause between a fault and the next attempt; each that follows is twice as long, until
+/// The first pause between a error and the next attempt; each that follows is twice as long, until
 /// something was written.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -46,14 +46,14 @@ const WORTH_A_SNAPSHOT: u64 = 50_000;
 const REMEDY: &str =
     "make room, make the folder writable, or repair the disk; the store tries again by itself";
 
-/// What callers are told of a fault.
+/// What callers are told of a error.
 fn told(why: &str) -> String {
     format!("{why}; it tries again by itself")
 }
 
 /// Why, without what the error for callers says in front of it anyway.
-fn reason(fault: Error) -> String {
-    match fault {
+fn reason(error: Error) -> String {
+    match error {
         Error::Unavailable(why) => why,
         other => other.to_string(),
     }
@@ -71,7 +71,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the folder: at the start, and after each fault.
+    /// Opens the folder: at the start, and after each error.
     pub(super) fn open(&self, now: Time) -> Result<Committer, Error> {
         let trees = Arc::new(disk::open(&self.folder, self.cache_bytes)?);
         let disk = Disk::new(&self.folder)?;
@@ -88,7 +88,7 @@ impl Keeper {
             self.shared.set(Slot::Serving(Arc::clone(&trees)));
             // sled asserts what it believes, and after a failed write that may not be so.
             let served = catch_unwind(AssertUnwindSafe(|| committer.serve(&mut commands)));
-            let fault = match served {
+            let error = match served {
                 Ok(Ok(())) => {
                     self.let_go(committer, trees, Slot::Closed, &mut commands);
                     if self.shared.events() - first >= WORTH_A_SNAPSHOT {
@@ -100,11 +100,11 @@ impl Keeper {
                 Err(_) => "sled gave up; what was not acknowledged may or may not be on the disk"
                     .to_owned(),
             };
-            tracing::error!(fault, "the store takes no changes; remedy: {REMEDY}");
+            tracing::error!(error, "the store takes no changes; remedy: {REMEDY}");
             if committer.has_written {
                 pause = FIRST_PAUSE;
             }
-            match self.resume(committer, trees, fault, &mut pause, &mut commands) {
+            match self.resume(committer, trees, error, &mut pause, &mut commands) {
                 Ok(next) => committer = next,
                 Err(Closed) => return self.shared.set(Slot::Closed),
             }
@@ -117,14 +117,14 @@ impl Keeper {
         &self,
         committer: Committer,
         trees: Arc<Trees>,
-        fault: String,
+        error: String,
         pause: &mut Duration,
         commands: &mut mpsc::Receiver<Command>,
     ) -> Result<Committer, Closed> {
         let now = committer.now();
         let acknowledged = self.shared.events();
         // While the disk is full, sled cannot be opened, and what is open can be read.
-        let mut why = fault;
+        let mut why = error;
         let closing = loop {
             self.shared.set(Slot::Reading(Arc::clone(&trees), told(&why)));
             if let Err(Closed) = self.pause(pause, commands) {
@@ -147,9 +147,9 @@ impl Keeper {
                     self.answer_queued(commands)?;
                     return Ok(committer);
                 }
-                Err(fault) => {
-                    tracing::error!("the store cannot be opened again: {fault}; remedy: {REMEDY}");
-                    why = reason(fault);
+                Err(error) => {
+                    tracing::error!("the store cannot be opened again: {error}; remedy: {REMEDY}");
+                    why = reason(error);
                     self.shared.set(Slot::Away(told(&why)));
                 }
             }
@@ -176,7 +176,7 @@ impl Keeper {
                 }
             }
             // They are in the store all the same.
-            Err(fault) => tracing::error!("events {first} to {last} are not told: {fault}"),
+            Err(error) => tracing::error!("events {first} to {last} are not told: {error}"),
         }
     }
 
@@ -208,8 +208,8 @@ impl Keeper {
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(trees)));
                 self.await_release(|| Ok(()));
             }
-            // All is written; the next start takes longer, or finds the same fault.
-            Err(fault) => tracing::warn!("the store was closed without a snapshot: {fault}"),
+            // All is written; the next start takes longer, or finds the same error.
+            Err(error) => tracing::warn!("the store was closed without a snapshot: {error}"),
         }
     }
 

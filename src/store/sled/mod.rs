@@ -2,7 +2,7 @@
 //!
 //! One thread writes ([`committer`]): it takes what callers have queued ([`change`]), commits it in
 //! one transaction, makes it durable ([`disk`]), shows it to those who read ([`shared`]), then
-//! answers. After a fault it opens the folder again ([`keeper`]). Reads go to the runtime's blocking
+//! answers. After a error it opens the folder again ([`keeper`]). Reads go to the runtime's blocking
 //! threads. What is stored, and how ([`pages`], [`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
@@ -17,7 +17,7 @@
 //!
 //! Beside sled's files stands `mark`: how many events there are at least.
 //!
-//! An insert into a tree costs far more than the octets it carries, so an issuance has one
+//! An insert into a tree costs far more than the bytes it carries, so an issuance has one
 //! insert of its own, and shares the others with its batch. Which issuances are open, and which
 //! requests are recent, is kept in memory and read back from `open` and `recent`.
 //!
@@ -45,7 +45,7 @@ use crate::{
 use async_trait::async_trait;
 use change::{Change, Command, Outcome, Told};
 pub use compact::Compacted;
-use disk::{Trees, fault, fitting};
+use disk::{Trees, fitting, store_error};
 use keeper::Keeper;
 use shared::{Shared, Slot};
 use std::{
@@ -162,7 +162,7 @@ impl SledStore {
         } else {
             let serial = serial.clone();
             let find =
-                move |trees: &Trees| trees.certificates.get(serial.as_bytes()).map_err(fault);
+                move |trees: &Trees| trees.certificates.get(serial.as_bytes()).map_err(store_error);
             self.read(find).await
         }
     }
@@ -318,7 +318,7 @@ impl Store for SledStore {
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         let name = name.to_owned();
         self.read(move |trees| {
-            let value = trees.accounts.get(name).map_err(fault)?;
+            let value = trees.accounts.get(name).map_err(store_error)?;
             value.map(|value| format::read_account(&value)).transpose()
         })
         .await
@@ -327,7 +327,7 @@ impl Store for SledStore {
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
         self.read(|trees| {
             let values = trees.accounts.iter().values();
-            values.map(|value| format::read_account(&value.map_err(fault)?)).collect()
+            values.map(|value| format::read_account(&value.map_err(store_error)?)).collect()
         })
         .await
     }
@@ -362,7 +362,7 @@ impl Store for SledStore {
     async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
         let matter = matter.to_owned();
         self.read(move |trees| {
-            let value = trees.decisions.get(matter).map_err(fault)?;
+            let value = trees.decisions.get(matter).map_err(store_error)?;
             Ok(value.map(|value| value.to_vec()))
         })
         .await
@@ -374,7 +374,7 @@ impl Store for SledStore {
                 let (matter, value): (::sled::IVec, ::sled::IVec) = entry;
                 (String::from_utf8_lossy(&matter).into_owned(), value.to_vec())
             };
-            trees.decisions.iter().map(|found| found.map(entry).map_err(fault)).collect()
+            trees.decisions.iter().map(|found| found.map(entry).map_err(store_error)).collect()
         })
         .await
     }
@@ -426,7 +426,7 @@ fn list(
             (Some(first), Some(Ok((key, _)))) => first.intent.serial.as_bytes().cmp(key.as_ref()),
             (Some(_), None) => std::cmp::Ordering::Less,
             (None, Some(Ok(_))) => std::cmp::Ordering::Greater,
-            (_, Some(Err(error))) => return Err(fault(error.clone())),
+            (_, Some(Err(error))) => return Err(store_error(error.clone())),
             (None, None) => break,
         };
         // One that is in both ends just now, and is open until that is durable.
@@ -436,7 +436,7 @@ fn list(
             }
             open.next()
         } else {
-            let entry = ended.next().transpose().map_err(fault)?;
+            let entry = ended.next().transpose().map_err(store_error)?;
             entry.map(|(_, value)| format::read_issuance(&value).map(Arc::new)).transpose()?
         };
         found.extend(record.filter(|record| filter.matches(record)));

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Error, format},
-    disk::{Trees, USUAL, fault},
+    disk::{Trees, USUAL, store_error},
 };
 use crate::telemetry::audit::{Event, EventId};
 use ::sled::IVec;
@@ -101,12 +101,12 @@ pub(super) fn events(
     let mut found = Vec::new();
     // The page that holds `from` begins at it or before it.
     let before = trees.events.range(..=event_key(from)).next_back();
-    let start = match before.transpose().map_err(fault)? {
+    let start = match before.transpose().map_err(store_error)? {
         Some((key, _)) => key,
         None => IVec::default(),
     };
     for entry in trees.events.range(start..) {
-        let (key, page) = entry.map_err(fault)?;
+        let (key, page) = entry.map_err(store_error)?;
         let first = event_id(&key)?;
         for (number, event) in (first.number..).zip(format::read_events(&page)?) {
             let id = EventId { number, ..first };

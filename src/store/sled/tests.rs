@@ -274,7 +274,7 @@ async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
     };
     let cases: [(Vec<u8>, &str); 4] = [
         ([&[3], &value[1..]].concat(), "an issuance has format 3, and this estd reads format 1"),
-        ([&value[..], &[0]].concat(), "1 octets too many"),
+        ([&value[..], &[0]].concat(), "1 bytes too many"),
         (value[..value.len() / 2].to_vec(), "an issuance: "),
         (Vec::new(), "an empty value"),
     ];
@@ -308,9 +308,9 @@ async fn damaged_files_are_refused_as_such() {
     }
     // The length of conf is right and its content is not.
     let conf = folder.path().join("conf");
-    let mut octets = fs::read(&conf).unwrap();
-    octets[0] ^= 0xff;
-    fs::write(&conf, octets).unwrap();
+    let mut bytes = fs::read(&conf).unwrap();
+    bytes[0] ^= 0xff;
+    fs::write(&conf, bytes).unwrap();
     let refused = open(folder.path()).err().unwrap();
     assert!(
         matches!(&refused, Error::Corrupt(text) if text.contains("from a backup")),
@@ -568,7 +568,7 @@ async fn write_testdata_v1() {
 
 #[tokio::test]
 async fn a_log_that_lost_what_was_acknowledged_is_refused() {
-    // One octet that the disk forgot, at the start and further on.
+    // One byte that the disk forgot, at the start and further on.
     for place in [600, 3000, 60_000, 90_000] {
         let folder = TempDir::new().unwrap();
         let store = open(folder.path()).unwrap();
@@ -577,9 +577,9 @@ async fn a_log_that_lost_what_was_acknowledged_is_refused() {
         }
         store.close().await;
         let db = folder.path().join("db");
-        let mut octets = fs::read(&db).unwrap();
-        octets[place] ^= 0xff;
-        fs::write(&db, octets).unwrap();
+        let mut bytes = fs::read(&db).unwrap();
+        bytes[place] ^= 0xff;
+        fs::write(&db, bytes).unwrap();
         for _ in 0..2 {
             let refused = open(folder.path()).err().unwrap();
             let expected = "50 events were committed and ";
@@ -592,7 +592,7 @@ async fn a_log_that_lost_what_was_acknowledged_is_refused() {
 }
 
 #[tokio::test]
-async fn a_mark_that_is_missing_torn_or_behind_is_no_fault() {
+async fn a_mark_that_is_missing_torn_or_behind_is_no_error() {
     let folder = TempDir::new().unwrap();
     let mark = folder.path().join("mark");
     let store = open(folder.path()).unwrap();

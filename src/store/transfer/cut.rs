@@ -55,7 +55,7 @@ impl Told {
             Name::CertificateRevoked => &mut self.revoked,
             _ => return,
         };
-        // One without is a fault that a check finds in the events.
+        // One without is a error that a check finds in the events.
         if let Some(Ok(serial)) = event.detail("serial").map(str::parse) {
             of.insert(serial);
         }

@@ -1,6 +1,6 @@
 //! The text of an item: one line of JSON, version 1 of the export.
 //!
-//! Octets are base64, digests and serial numbers hexadecimal, moments RFC 3339 in UTC. The fields
+//! Bytes are base64, digests and serial numbers hexadecimal, moments RFC 3339 in UTC. The fields
 //! stand in one order and none but `revocation` is left out, so that equal items have equal lines.
 
 use super::{Counts, Digest, Summary};
@@ -124,45 +124,45 @@ pub(super) enum Read {
 }
 
 /// Why a line is none of ours.
-type Fault = String;
+type Rejection = String;
 
-fn text(fault: impl Display) -> Fault {
-    fault.to_string()
+fn text(error: impl Display) -> Rejection {
+    error.to_string()
 }
 
 fn shown(value: impl ToString) -> String {
     value.to_string()
 }
 
-fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Fault> {
-    text.parse().map_err(|fault: T::Err| fault.to_string())
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Rejection> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn time(text: &str) -> Result<Time, Fault> {
-    let moment = humantime::parse_rfc3339(text).map_err(|fault| format!("{text:?}: {fault}"))?;
+fn time(text: &str) -> Result<Time, Rejection> {
+    let moment = humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"))?;
     Ok(Time::from(moment))
 }
 
-fn octets(text: &str) -> Result<Vec<u8>, Fault> {
-    STANDARD.decode(text).map_err(|fault| format!("base64: {fault}"))
+fn bytes(text: &str) -> Result<Vec<u8>, Rejection> {
+    STANDARD.decode(text).map_err(|error| format!("base64: {error}"))
 }
 
-fn digest(text: &str) -> Result<[u8; 32], Fault> {
-    let fault = || format!("{text:?} is not 64 hexadecimal digits");
+fn digest(text: &str) -> Result<[u8; 32], Rejection> {
+    let error = || format!("{text:?} is not 64 hexadecimal digits");
     let mut digest = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(fault());
+        return Err(error());
     }
-    for (octet, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| fault())?;
-        *octet = u8::from_str_radix(pair, 16).map_err(|_| fault())?;
+    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_| error())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
     }
     Ok(digest)
 }
 
-fn request_id(id: &str) -> Result<RequestId, Fault> {
+fn request_id(id: &str) -> Result<RequestId, Rejection> {
     RequestId::deserialize(id.into_deserializer())
-        .map_err(|fault: serde::de::value::Error| text(fault))
+        .map_err(|error: serde::de::value::Error| text(error))
 }
 
 impl From<&Actor> for ActorLine {
@@ -172,7 +172,7 @@ impl From<&Actor> for ActorLine {
 }
 
 impl ActorLine {
-    fn read(self) -> Result<Actor, Fault> {
+    fn read(self) -> Result<Actor, Rejection> {
         let method = format::by_text(&self.method, format::method_of, Method::to_string)?;
         Ok(Actor { name: self.name, method })
     }
@@ -211,14 +211,14 @@ impl From<&Issuance> for IssuanceLine {
 }
 
 impl IssuanceLine {
-    fn read(self) -> Result<Issuance, Fault> {
+    fn read(self) -> Result<Issuance, Rejection> {
         let operation =
             |name: &String| format::by_text(name, format::operation_of, Operation::to_string);
         let intent = Intent {
             serial: parsed::<Serial>(&self.serial)?,
             request_key: RequestKey(digest(&self.request_key)?),
             repeat_until: time(&self.repeat_until)?,
-            tbs: octets(&self.tbs)?,
+            tbs: bytes(&self.tbs)?,
             ca: parsed(&self.ca)?,
             profile: parsed(&self.profile)?,
             label: self.label.as_deref().map(parsed).transpose()?,
@@ -234,7 +234,7 @@ impl IssuanceLine {
             begun: time(&self.begun)?,
         };
         let revocation = self.revocation.map(|line| {
-            Ok::<_, Fault>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
+            Ok::<_, Rejection>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
         });
         let state = format::by_text(&self.state, format::state_of, State::to_string)?;
         if (state == State::Revoked) != revocation.is_some() {
@@ -243,7 +243,7 @@ impl IssuanceLine {
         Ok(Issuance {
             intent,
             state,
-            certificate: octets(&self.certificate)?,
+            certificate: bytes(&self.certificate)?,
             ended: self.ended.as_deref().map(time).transpose()?,
             revocation: revocation.transpose()?,
         })
@@ -278,7 +278,7 @@ impl From<&Item> for Line {
 }
 
 impl Line {
-    fn read(self) -> Result<Read, Fault> {
+    fn read(self) -> Result<Read, Rejection> {
         Ok(Read::Item(match self {
             Self::Issuance(line) => Item::Issuance(Arc::new(line.read()?)),
             Self::Account(line) => {
@@ -292,7 +292,7 @@ impl Line {
                     labels: labels.transpose()?,
                 })
             }
-            Self::Decision(line) => Item::Decision(line.matter, octets(&line.value)?),
+            Self::Decision(line) => Item::Decision(line.matter, bytes(&line.value)?),
             Self::Event(line) => Item::Event(
                 EventId { writer: line.writer, number: line.number },
                 Event {
@@ -312,9 +312,9 @@ impl Line {
 }
 
 fn written(line: &impl Serialize) -> io::Result<Vec<u8>> {
-    let mut octets = serde_json::to_vec(line)?;
-    octets.push(b'\n');
-    Ok(octets)
+    let mut bytes = serde_json::to_vec(line)?;
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// The first line.
@@ -353,7 +353,7 @@ pub(super) fn end(summary: &Summary) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the first line.
-pub(super) fn read_head(line: &[u8]) -> Result<(), Fault> {
+pub(super) fn read_head(line: &[u8]) -> Result<(), Rejection> {
     let head: HeadLine = serde_json::from_slice(line).map_err(|_| {
         format!("this is no export of estd: it begins with {{\"format\":\"{FORMAT}\"")
     })?;
@@ -371,7 +371,7 @@ pub(super) fn read_head(line: &[u8]) -> Result<(), Fault> {
 }
 
 /// Reads a line after the first.
-pub(super) fn read(line: &[u8]) -> Result<Read, Fault> {
+pub(super) fn read(line: &[u8]) -> Result<Read, Rejection> {
     serde_json::from_slice::<Line>(line).map_err(text)?.read()
 }
 
@@ -406,8 +406,8 @@ impl Sum {
 
     pub(super) fn finish(self) -> Summary {
         let mut digest = [0; 32];
-        for (octet, from) in digest.iter_mut().zip(self.context.finish().as_ref()) {
-            *octet = *from;
+        for (byte, from) in digest.iter_mut().zip(self.context.finish().as_ref()) {
+            *byte = *from;
         }
         Summary { counts: self.counts, digest: Digest(digest) }
     }

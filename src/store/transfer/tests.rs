@@ -191,8 +191,8 @@ async fn the_text_of_a_revocation_is_this_and_fits_the_state() {
         (left_out, "it is revoked and says otherwise"),
         (line.replace("keyCompromise", "certificateHold"), "no reason of a revocation"),
     ] {
-        let fault = line::read(line.as_bytes()).unwrap_err();
-        assert!(fault.contains(why), "{fault}");
+        let error = line::read(line.as_bytes()).unwrap_err();
+        assert!(error.contains(why), "{error}");
     }
 }
 
@@ -205,7 +205,7 @@ async fn a_damaged_export_is_refused_whatever_the_damage() {
     let (file, _) = exported(&store).await;
     let text = String::from_utf8(file.clone()).unwrap();
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let why = |octets: &[u8]| match verify(octets, &mut |_, _| {}) {
+    let why = |bytes: &[u8]| match verify(bytes, &mut |_, _| {}) {
         Err(Error::Damaged { line, why }) => (line, why),
         other => panic!("{other:?}"),
     };
@@ -220,7 +220,7 @@ async fn a_damaged_export_is_refused_whatever_the_damage() {
     }
     assert_eq!(why(&file[..file.len() - 1]).1, "it was cut short: the last line is missing");
     assert_eq!(why(without(7).as_bytes()).1, "it was cut short: the last line is missing");
-    // One octet altered, anywhere.
+    // One byte altered, anywhere.
     for place in 0..file.len() {
         let mut altered = file.clone();
         altered[place] ^= 1;

@@ -93,11 +93,11 @@ public class BcCmcCases {
             BcCmcMessage message = work.make();
             seen = judge.ask(via, message, raw.make(message));
         } catch (Throwable e) {
-            seen.faults.add("the case itself: " + e);
+            seen.errors.add("the case itself: " + e);
             if (System.getenv("EST_VERBOSE") != null) e.printStackTrace();
         }
-        boolean good = matches(want, seen.toString()) && seen.faults.isEmpty();
-        List<String> notes = new ArrayList<>(seen.faults);
+        boolean good = matches(want, seen.toString()) && seen.errors.isEmpty();
+        List<String> notes = new ArrayList<>(seen.errors);
         for (String text : seen.texts) notes.add("(" + text + ")");
         System.out.println(String.join("\t", good ? "ok" : "WRONG", name, rule, want, seen.toString(), seen.milliseconds + " ms",
             String.join("; ", notes).replaceAll("\\s+", " ")));
@@ -371,11 +371,11 @@ public class BcCmcCases {
                 answer.status = 200;
                 answer.type = good.answer.type;
                 answer.body = BcCmcJudge.base64(one.getValue());
-                List<String> faults = judge.read(answer).faults;
-                System.out.println(String.join("\t", faults.isEmpty() ? "WRONG" : "ok", "judge.sees-" + one.getKey(), "R-5272-3.2-a", "a fault", faults.isEmpty() ? "none" : "a fault", "0 ms", ""));
+                List<String> errors = judge.read(answer).errors;
+                System.out.println(String.join("\t", errors.isEmpty() ? "WRONG" : "ok", "judge.sees-" + one.getKey(), "R-5272-3.2-a", "a error", errors.isEmpty() ? "none" : "a error", "0 ms", ""));
             }
         } catch (Exception e) {
-            System.out.println(String.join("\t", "WRONG", "judge", "R-5272-3.2-a", "faults", e.toString(), "0 ms", ""));
+            System.out.println(String.join("\t", "WRONG", "judge", "R-5272-3.2-a", "errors", e.toString(), "0 ms", ""));
         }
     }
 
@@ -613,7 +613,7 @@ public class BcCmcCases {
         ASN1ObjectIdentifier data = CMCObjectIdentifiers.id_cmc_dataReturn;
         test("transaction-id.good", rule, ISSUED, basic, () -> self("tid").control(7, transaction, new ASN1Integer(4711)));
         test("transaction-id.negative", rule, ISSUED, basic, () -> self("tid-negative").control(7, transaction, new ASN1Integer(-4711)));
-        test("transaction-id.hundred-octets", rule, "200|4xx full success|failed -|badRequest * 0|1", basic, () -> self("tid-long").control(7, transaction, new ASN1Integer(new BigInteger(800, BcCmcMessage.RANDOM))));
+        test("transaction-id.hundred-bytes", rule, "200|4xx full success|failed -|badRequest * 0|1", basic, () -> self("tid-long").control(7, transaction, new ASN1Integer(new BigInteger(800, BcCmcMessage.RANDOM))));
         test("transaction-id.in-a-failure", rule, failed("popFailed", 1), viaRa(), () -> message().tracked().control(7, data, new DEROctetString(BcCmcMessage.random(9)))
             .request(1, BcCmcMessage.brokenCsr(ec(), "CN=x,O=Interop")).certifiedBy(ra));
         test("sender-nonce.good", rule, ISSUED, basic, () -> self("nonce").control(7, nonce, new DEROctetString(BcCmcMessage.random(32))));
@@ -1165,9 +1165,9 @@ public class BcCmcCases {
                 boolean covered = at >= from && at < from + content.length || at >= signers;
                 if (answer.status == 200 && covered) accepted++;
                 for (org.bouncycastle.cert.X509CertificateHolder cert : seen.all()) if (!judge.cas.contains(cert)) judge.issued.add(cert.getSerialNumber().toString(16));
-                if (answer.status >= 500 || !seen.faults.isEmpty() || answer.status == 200 && covered) {
+                if (answer.status >= 500 || !seen.errors.isEmpty() || answer.status == 200 && covered) {
                     bad++;
-                    first = answer.status + " at " + at + " " + seen + " " + seen.faults + " " + Base64.getEncoder().encodeToString(changed);
+                    first = answer.status + " at " + at + " " + seen + " " + seen.errors + " " + Base64.getEncoder().encodeToString(changed);
                 }
             }
             line("mutations-" + number++, "R-5272-3.2.1.3.4-a", "0 bad, 0 accepted", bad + " bad, " + accepted + " accepted");
@@ -1193,9 +1193,9 @@ public class BcCmcCases {
         if (length < 0x80) {
             out.write(length);
         } else {
-            int octets = length < 0x100 ? 1 : length < 0x10000 ? 2 : 3;
-            out.write(0x80 | octets);
-            for (int i = octets - 1; i >= 0; i--) out.write(length >> 8 * i);
+            int bytes = length < 0x100 ? 1 : length < 0x10000 ? 2 : 3;
+            out.write(0x80 | bytes);
+            for (int i = bytes - 1; i >= 0; i--) out.write(length >> 8 * i);
         }
         for (byte[] part : parts) out.writeBytes(part);
         return out.toByteArray();

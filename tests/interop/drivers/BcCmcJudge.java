@@ -24,7 +24,7 @@ class BcCmcJudge {
     static final String[] FAIL = {"badAlg", "badMessageCheck", "badRequest", "badTime", "badCertId", "unsupportedExt", "mustArchiveKeys",
         "badIdentity", "popRequired", "popFailed", "noKeyReuse", "internalCAError", "tryLater", "authDataFail"};
 
-    /** Octets of an answer, and milliseconds until it is there, at most. */
+    /** Bytes of an answer, and milliseconds until it is there, at most. */
     static final int MOST = 4000000, LONGEST = 30000;
 
     final String base;
@@ -89,7 +89,7 @@ class BcCmcJudge {
         final Map<String, List<ASN1Encodable>> controls = new LinkedHashMap<>();
         final List<X509CertificateHolder> certs = new ArrayList<>();
         final List<Seen> nested = new ArrayList<>();
-        final List<String> faults = new ArrayList<>();
+        final List<String> errors = new ArrayList<>();
         PendInfo pending;
         int got;
         Answer answer;
@@ -231,8 +231,8 @@ class BcCmcJudge {
     Seen ask(Via via, BcCmcMessage message, byte[] der) throws Exception {
         Answer answer = post(via, "fullcmc", base64(der));
         Seen seen = answer.body.length < MOST ? read(answer) : new Seen();
-        if (answer.body.length >= MOST) seen.faults.add("an answer of more than " + MOST + " octets");
-        if (answer.milliseconds > LONGEST) seen.faults.add("it took " + answer.milliseconds + " ms");
+        if (answer.body.length >= MOST) seen.errors.add("an answer of more than " + MOST + " bytes");
+        if (answer.milliseconds > LONGEST) seen.errors.add("it took " + answer.milliseconds + " ms");
         seen.milliseconds = answer.milliseconds;
         seen.answer = answer;
         hold(seen, answer, message);
@@ -248,11 +248,11 @@ class BcCmcJudge {
             byte[] der = Base64.getMimeDecoder().decode(answer.body);
             read(seen, der);
             if (!type.equals("application/pkcs7-mime;smime-type=" + (seen.kind.equals("simple") ? "certs-only" : "cmc-response")))
-                seen.faults.add("Content-Type is " + answer.type);
-            if (!Arrays.equals(ASN1Primitive.fromByteArray(der).getEncoded(ASN1Encoding.DER), der)) seen.faults.add("not DER");
+                seen.errors.add("Content-Type is " + answer.type);
+            if (!Arrays.equals(ASN1Primitive.fromByteArray(der).getEncoded(ASN1Encoding.DER), der)) seen.errors.add("not DER");
         } catch (Exception e) {
             seen.kind = "unreadable";
-            seen.faults.add(e.toString());
+            seen.errors.add(e.toString());
         }
         return seen;
     }
@@ -262,38 +262,38 @@ class BcCmcJudge {
         seen.certs.addAll(sd.getCertificates().getMatches(null));
         if (sd.getSignedContent() == null) {
             seen.kind = "simple";
-            if (!sd.getSignerInfos().getSigners().isEmpty()) seen.faults.add("a Simple PKI Response with a signature");
-            if (seen.certs.isEmpty()) seen.faults.add("nothing in it");
+            if (!sd.getSignerInfos().getSigners().isEmpty()) seen.errors.add("a Simple PKI Response with a signature");
+            if (seen.certs.isEmpty()) seen.errors.add("nothing in it");
             return;
         }
         seen.kind = "full";
         if (!sd.getSignedContentTypeOID().equals(CMCObjectIdentifiers.id_cct_PKIResponse.getId())) throw new Exception("content is " + sd.getSignedContentTypeOID());
-        if (sd.getVersion() != 3) seen.faults.add("SignedData version " + sd.getVersion());
+        if (sd.getVersion() != 3) seen.errors.add("SignedData version " + sd.getVersion());
         verify(seen, sd);
         byte[] content = (byte[]) sd.getSignedContent().getContent();
         PKIResponse response = PKIResponse.getInstance(ASN1Primitive.fromByteArray(content));
-        if (!Arrays.equals(response.getEncoded(ASN1Encoding.DER), content)) seen.faults.add("PKIResponse is not DER");
+        if (!Arrays.equals(response.getEncoded(ASN1Encoding.DER), content)) seen.errors.add("PKIResponse is not DER");
         Set<Long> ids = new HashSet<>();
         for (ASN1Encodable one : response.getControlSequence()) {
             TaggedAttribute control = TaggedAttribute.getInstance(one);
             unique(seen, ids, control.getBodyPartID());
             for (ASN1Encodable value : control.getAttrValues())
                 seen.controls.computeIfAbsent(control.getAttrType().getId(), any -> new ArrayList<>()).add(value);
-            if (control.getAttrValues().size() != 1) seen.faults.add("a control with " + control.getAttrValues().size() + " values");
+            if (control.getAttrValues().size() != 1) seen.errors.add("a control with " + control.getAttrValues().size() + " values");
         }
         for (ASN1Encodable one : response.getCmsSequence()) {
             TaggedContentInfo nested = TaggedContentInfo.getInstance(one);
             unique(seen, ids, nested.getBodyPartID());
             Seen inner = new Seen();
             read(inner, nested.getContentInfo().getEncoded(ASN1Encoding.DER));
-            seen.faults.addAll(inner.faults);
+            seen.errors.addAll(inner.errors);
             seen.nested.add(inner);
         }
         status(seen);
     }
 
     private static void unique(Seen seen, Set<Long> ids, BodyPartID id) {
-        if (id.getID() == 0 || !ids.add(id.getID())) seen.faults.add("bodyPartID " + id.getID() + " in the answer");
+        if (id.getID() == 0 || !ids.add(id.getID())) seen.errors.add("bodyPartID " + id.getID() + " in the answer");
     }
 
     private void status(Seen seen) throws Exception {
@@ -314,30 +314,30 @@ class BcCmcJudge {
                     list.add(ref.toString());
                 }
             }
-            if (list.isEmpty()) seen.faults.add("an empty bodyList");
+            if (list.isEmpty()) seen.errors.add("an empty bodyList");
             seen.lists.add("[" + String.join(",", list) + "]");
             if (info.getStatusStringUTF8() != null) seen.texts.add(info.getStatusStringUTF8().getString());
             String fail = null;
             if (info.hasOtherInfo()) {
                 OtherStatusInfo other = info.getOtherStatusInfo();
-                if (other.isExtendedFailInfo()) seen.faults.add("extendedFailInfo");
+                if (other.isExtendedFailInfo()) seen.errors.add("extendedFailInfo");
                 else if (other.isPendingInfo()) seen.pending = PendInfo.getInstance(other.toASN1Primitive());
                 else fail = FAIL[ASN1Integer.getInstance(other.toASN1Primitive()).intValueExact()];
             }
             if (fail != null) seen.fails.add(fail);
-            if ((fail != null) != status.equals("failed")) seen.faults.add("failInfo " + fail + " with status " + status);
-            if (seen.pending != null && !status.equals("pending") && !status.equals("partial")) seen.faults.add("pendInfo with status " + status);
+            if ((fail != null) != status.equals("failed")) seen.errors.add("failInfo " + fail + " with status " + status);
+            if (seen.pending != null && !status.equals("pending") && !status.equals("partial")) seen.errors.add("pendInfo with status " + status);
         }
         if (all.isEmpty()) {
-            if (seen.controls.containsKey(CMCObjectIdentifiers.id_cmc_statusInfo.getId())) seen.faults.add("only the old status control");
-            else if (seen.certs.isEmpty() && seen.nested.isEmpty()) seen.faults.add("no status and no certificate");
+            if (seen.controls.containsKey(CMCObjectIdentifiers.id_cmc_statusInfo.getId())) seen.errors.add("only the old status control");
+            else if (seen.certs.isEmpty() && seen.nested.isEmpty()) seen.errors.add("no status and no certificate");
             seen.statuses.add("success");
         }
     }
 
     /** Every signature, by a certificate that leads to the anchor. */
     private void verify(Seen seen, CMSSignedData sd) throws Exception {
-        if (sd.getSignerInfos().size() == 0) seen.faults.add("an answer without a signature");
+        if (sd.getSignerInfos().size() == 0) seen.errors.add("an answer without a signature");
         List<X509CertificateHolder> known = new ArrayList<>(seen.certs);
         known.addAll(cas);
         for (SignerInformation signer : sd.getSignerInfos()) {
@@ -349,11 +349,11 @@ class BcCmcJudge {
                     org.bouncycastle.asn1.x509.ExtendedKeyUsage usage = org.bouncycastle.asn1.x509.ExtendedKeyUsage.fromExtensions(cert.getExtensions());
                     boolean cmcCa = usage != null
                         && usage.hasKeyPurposeId(org.bouncycastle.asn1.x509.KeyPurposeId.getInstance(CMCObjectIdentifiers.id_kp_cmcCA));
-                    if (!cas.contains(cert) && !cmcCa) seen.faults.add("an answer signed by " + cert.getSubject());
+                    if (!cas.contains(cert) && !cmcCa) seen.errors.add("an answer signed by " + cert.getSubject());
                     break;
                 }
-            if (!good) seen.faults.add("the answer's signature");
-            if (signer.getSignedAttributes() == null) seen.faults.add("no signed attributes (RFC 5652 5.3)");
+            if (!good) seen.errors.add("the answer's signature");
+            if (signer.getSignedAttributes() == null) seen.errors.add("no signed attributes (RFC 5652 5.3)");
         }
     }
 
@@ -378,22 +378,22 @@ class BcCmcJudge {
             if (cas.contains(cert)) continue;
             issued.add(cert.getSerialNumber().toString(16));
             boolean asked = message.wanted.stream().anyMatch(key -> key.spki().equals(cert.getSubjectPublicKeyInfo()));
-            if (!asked) seen.faults.add("a certificate that was not asked for: " + cert.getSubject());
+            if (!asked) seen.errors.add("a certificate that was not asked for: " + cert.getSubject());
             trusted(cert, join(certs, cas));
             mine.add(cert);
         }
         seen.got = mine.size();
         boolean good = seen.statuses.stream().allMatch(s -> s.equals("success"));
-        if (seen.kind.equals("simple") && seen.http != 200) seen.faults.add("Simple PKI Response with " + seen.http);
+        if (seen.kind.equals("simple") && seen.http != 200) seen.errors.add("Simple PKI Response with " + seen.http);
         if (!seen.kind.equals("full")) return;
         boolean waits = seen.statuses.contains("pending");
-        if (good && seen.http != 200) seen.faults.add("success with " + seen.http);
-        if (!good && !waits && (seen.http < 400 || seen.http > 599)) seen.faults.add("failure with " + seen.http);
-        if (waits && (seen.http != 202 || answer.retryAfter == null || seen.pending == null)) seen.faults.add("pending without 202, Retry-After or pendInfo");
-        if (!good && seen.got > 0 && seen.nested.isEmpty()) seen.faults.add("a certificate beside a failure");
+        if (good && seen.http != 200) seen.errors.add("success with " + seen.http);
+        if (!good && !waits && (seen.http < 400 || seen.http > 599)) seen.errors.add("failure with " + seen.http);
+        if (waits && (seen.http != 202 || answer.retryAfter == null || seen.pending == null)) seen.errors.add("pending without 202, Retry-After or pendInfo");
+        if (!good && seen.got > 0 && seen.nested.isEmpty()) seen.errors.add("a certificate beside a failure");
         for (String list : seen.lists)
             for (String ref : list.substring(1, list.length() - 1).split(","))
-                if (!ref.equals("0") && !ref.contains(".") && !message.ids.containsKey(new BigInteger(ref))) seen.faults.add("no body part " + ref);
+                if (!ref.equals("0") && !ref.contains(".") && !message.ids.containsKey(new BigInteger(ref))) seen.errors.add("no body part " + ref);
         echoes(seen, message);
     }
 
@@ -402,17 +402,17 @@ class BcCmcJudge {
         if (message.ambiguous) return;
         boolean must = !message.unreadable && !seen.fails.contains("badMessageCheck") && !seen.lists.contains("[0]");
         List<ASN1Encodable> returned = seen.controls.getOrDefault(CMCObjectIdentifiers.id_cmc_dataReturn.getId(), List.of());
-        if (must && !returned.equals(message.dataReturn) || !message.dataReturn.containsAll(returned)) seen.faults.add("dataReturn " + returned);
+        if (must && !returned.equals(message.dataReturn) || !message.dataReturn.containsAll(returned)) seen.errors.add("dataReturn " + returned);
         List<ASN1Encodable> transaction = seen.controls.getOrDefault(CMCObjectIdentifiers.id_cmc_transactionId.getId(), List.of());
         List<ASN1Encodable> sent = message.transaction == null ? List.of() : List.of(message.transaction);
-        if (must && !transaction.equals(sent) || !sent.containsAll(transaction)) seen.faults.add("transactionId " + transaction);
+        if (must && !transaction.equals(sent) || !sent.containsAll(transaction)) seen.errors.add("transactionId " + transaction);
         List<ASN1Encodable> mine = seen.controls.getOrDefault(CMCObjectIdentifiers.id_cmc_recipientNonce.getId(), List.of());
         List<ASN1Encodable> nonce = message.nonce == null ? List.of() : List.of(new DEROctetString(message.nonce));
-        if (must && !mine.equals(nonce) || !nonce.containsAll(mine)) seen.faults.add("recipientNonce " + mine);
+        if (must && !mine.equals(nonce) || !nonce.containsAll(mine)) seen.errors.add("recipientNonce " + mine);
         List<ASN1Encodable> fresh = seen.controls.getOrDefault(CMCObjectIdentifiers.id_cmc_senderNonce.getId(), List.of());
-        if (must && message.nonce != null && fresh.size() != 1) seen.faults.add("senderNonce " + fresh);
+        if (must && message.nonce != null && fresh.size() != 1) seen.errors.add("senderNonce " + fresh);
         for (ASN1Encodable one : fresh)
-            if (ASN1OctetString.getInstance(one).getOctets().length < 16 || !nonces.add(one.toString())) seen.faults.add("senderNonce is not fresh");
+            if (ASN1OctetString.getInstance(one).getOctets().length < 16 || !nonces.add(one.toString())) seen.errors.add("senderNonce is not fresh");
     }
 
     private static <T> List<T> join(List<T> a, List<T> b) {

@@ -218,7 +218,7 @@ class BcCmcMessage {
         return new ContentInfo(PKCSObjectIdentifiers.signedData, other).getEncoded(ASN1Encoding.DER);
     }
 
-    /** With the last octet changed, which is one of the last signature. */
+    /** With the last byte changed, which is one of the last signature. */
     static byte[] flipped(byte[] message) {
         byte[] out = message.clone();
         out[out.length - 1] ^= 1;

@@ -40,8 +40,8 @@ def tlv(tag, content):
     length = len(content)
     if length < 128:
         return bytes([tag, length]) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(octets)]) + octets + content
+    bytes = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(bytes)]) + bytes + content
 
 
 def elements(content):

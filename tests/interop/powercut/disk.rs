@@ -4,7 +4,7 @@
 //!
 //! - Content and length of a file are kept as far as a completed `fsync` or `fdatasync` of it
 //!   covers them: it covers what had returned before it began.
-//! - Each later write is kept, dropped or torn at a multiple of 512 octets, one by one, in
+//! - Each later write is kept, dropped or torn at a multiple of 512 bytes, one by one, in
 //!   whatever combination; a dropped one may leave its length behind, filled with zeros. So is
 //!   each change of the length kept or dropped.
 //! - An entry of a folder (made, renamed, removed) is kept as far as a completed `fsync` of that
@@ -61,7 +61,7 @@ pub(super) enum Obeys {
 
 #[derive(Clone)]
 enum Change {
-    Write { at: u64, octets: Vec<u8> },
+    Write { at: u64, bytes: Vec<u8> },
     Length(u64),
     Entry { name: String, node: usize },
     Gone { name: String },
@@ -140,7 +140,7 @@ impl Disk {
                     }
                     descriptors.insert(*fd, Open { node, position: 0, append: *append });
                 }
-                Call::Write { fd, path, at, octets } => {
+                Call::Write { fd, path, at, bytes } => {
                     let open = descriptors.get_mut(fd).expect("it was opened");
                     let place = at.unwrap_or(if open.append {
                         self.nodes[open.node].length
@@ -148,11 +148,11 @@ impl Disk {
                         open.position
                     });
                     if at.is_none() {
-                        open.position = place + octets.len() as u64;
+                        open.position = place + bytes.len() as u64;
                     }
                     let node = open.node;
                     self.expect(path, node);
-                    self.step(node, when, Change::Write { at: place, octets: octets.clone() });
+                    self.step(node, when, Change::Write { at: place, bytes: bytes.clone() });
                 }
                 Call::Length { fd, path, length } => {
                     let node = descriptors[fd].node;
@@ -219,8 +219,8 @@ impl Disk {
     fn step(&mut self, node: usize, (start, end): (u64, u64), change: Change) {
         let node = &mut self.nodes[node];
         match &change {
-            Change::Write { at, octets } => {
-                node.length = node.length.max(at + octets.len() as u64);
+            Change::Write { at, bytes } => {
+                node.length = node.length.max(at + bytes.len() as u64);
             }
             Change::Length(length) => node.length = *length,
             _ => {}
@@ -286,13 +286,13 @@ impl Disk {
         let mut content = Vec::new();
         for step in self.survivors(node, cut, rules, dice, loss) {
             match step.change {
-                Change::Write { at, octets } => {
+                Change::Write { at, bytes } => {
                     let at = usize::try_from(at).unwrap();
-                    let end = at + octets.len();
+                    let end = at + bytes.len();
                     if content.len() < end {
                         content.resize(end, 0);
                     }
-                    content[at..end].copy_from_slice(&octets);
+                    content[at..end].copy_from_slice(&bytes);
                 }
                 Change::Length(length) => content.resize(usize::try_from(length).unwrap(), 0),
                 _ => unreachable!("a file"),
@@ -343,9 +343,9 @@ impl Disk {
                 let torn = tear(&mut step.change, dice);
                 loss.torn += usize::from(counts && torn);
             }
-            if let (true, Change::Write { at, octets }) = (lost, &step.change) {
+            if let (true, Change::Write { at, bytes }) = (lost, &step.change) {
                 // The length came through and the content did not.
-                let end = at + octets.len() as u64;
+                let end = at + bytes.len() as u64;
                 if fate == Fate::Mixed && end > length && dice.roll(2) == 0 {
                     step.change = Change::Length(end);
                 } else {
@@ -355,7 +355,7 @@ impl Disk {
                 continue;
             }
             match &step.change {
-                Change::Write { at, octets } => length = length.max(at + octets.len() as u64),
+                Change::Write { at, bytes } => length = length.max(at + bytes.len() as u64),
                 Change::Length(new) => length = *new,
                 _ => {}
             }
@@ -365,21 +365,21 @@ impl Disk {
     }
 }
 
-/// Keeps the front or the back of a write, up to or from a multiple of 512 octets. Answers
+/// Keeps the front or the back of a write, up to or from a multiple of 512 bytes. Answers
 /// whether there is one in it.
 fn tear(change: &mut Change, dice: &mut Dice) -> bool {
     const SECTOR: u64 = 512;
-    let Change::Write { at, octets } = change else { return false };
-    let (first, last) = (*at / SECTOR + 1, (*at + octets.len() as u64).div_ceil(SECTOR));
+    let Change::Write { at, bytes } = change else { return false };
+    let (first, last) = (*at / SECTOR + 1, (*at + bytes.len() as u64).div_ceil(SECTOR));
     if first >= last {
         return false;
     }
     let place = (first + dice.roll(last - first)) * SECTOR;
     let split = usize::try_from(place - *at).unwrap();
     if dice.roll(2) == 0 {
-        octets.truncate(split);
+        bytes.truncate(split);
     } else {
-        octets.drain(..split);
+        bytes.drain(..split);
         *at = place;
     }
     true

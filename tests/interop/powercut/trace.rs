@@ -27,7 +27,7 @@ pub(super) fn recorder(file: &Path) -> Vec<String> {
         "--seccomp-bpf",
         "-qq",
         "-y",  // each descriptor with its file
-        "-xx", // all octets in hexadecimal: no quoting to undo, nothing lossy
+        "-xx", // all bytes in hexadecimal: no quoting to undo, nothing lossy
         "-s",
         "16777216", // whole writes
         "-e",
@@ -56,7 +56,7 @@ pub(super) enum Call {
         fd: u32,
         path: PathBuf,
         at: Option<u64>,
-        octets: Vec<u8>,
+        bytes: Vec<u8>,
     },
     Length {
         fd: u32,
@@ -87,10 +87,10 @@ pub(super) enum Call {
         fd: u32,
         port: u16,
     },
-    /// So many octets went to it.
+    /// So many bytes went to it.
     Sent {
         fd: u32,
-        octets: usize,
+        bytes: usize,
     },
     /// Something on standard output.
     Said {
@@ -185,7 +185,7 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
     let ours =
         |path: PathBuf| (path == folder || path.starts_with(folder.join("data"))).then_some(path);
     let path = |at: usize| {
-        let path = PathBuf::from(String::from_utf8(octets(arguments[at]).remove(0)).unwrap());
+        let path = PathBuf::from(String::from_utf8(bytes(arguments[at]).remove(0)).unwrap());
         let from = match at.checked_sub(1).map(|before| arguments[before]) {
             Some(base) if base.contains('<') => described(base).unwrap(),
             _ => folder.to_owned(),
@@ -208,20 +208,20 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
         "write" | "writev" | "pwrite64" | "sendto" | "sendmsg" => {
             let whole = arguments.join(", ");
             if let Some(path) = file() {
-                let mut octets = octets(&whole).concat();
+                let mut bytes = bytes(&whole).concat();
                 if !killed {
-                    octets.truncate(leading(result).try_into().unwrap());
-                    assert_eq!(octets.len() as u64, leading(result), "all that was written");
+                    bytes.truncate(leading(result).try_into().unwrap());
+                    assert_eq!(bytes.len() as u64, leading(result), "all that was written");
                 }
                 let at = (name == "pwrite64").then(|| number(arguments[3]));
-                return Some(Call::Write { fd: fd(), path, at, octets });
+                return Some(Call::Write { fd: fd(), path, at, bytes });
             }
             if fd_number(arguments[0]) == 1 {
-                let text = String::from_utf8(octets(&whole).concat()).unwrap();
+                let text = String::from_utf8(bytes(&whole).concat()).unwrap();
                 return Some(Call::Said { text });
             }
-            let sent = octets(&whole).iter().map(Vec::len).sum();
-            Some(Call::Sent { fd: fd(), octets: sent })
+            let sent = bytes(&whole).iter().map(Vec::len).sum();
+            Some(Call::Sent { fd: fd(), bytes: sent })
         }
         "ftruncate" => {
             file().map(|path| Call::Length { fd: fd(), path, length: number(arguments[1]) })
@@ -245,7 +245,7 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
         other => {
             // What has no meaning here must not touch the folder.
             let folder: String =
-                folder.to_str().unwrap().bytes().map(|octet| format!("\\x{octet:02x}")).collect();
+                folder.to_str().unwrap().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
             let touched = arguments.iter().any(|argument| argument.contains(&folder));
             assert!(!touched, "the replay does not know {other}");
             assert!(!["sync", "syncfs", "io_uring_setup"].contains(&other), "nor {other}");
@@ -258,20 +258,20 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
 /// else writes, so the folder tells.
 fn settle(operation: &mut Operation) -> Option<()> {
     match &mut operation.call {
-        Call::Write { path, at, octets, .. } => {
+        Call::Write { path, at, bytes, .. } => {
             let content = fs::read(path).unwrap();
             let there = match at {
                 Some(at) => {
                     let there = content.get(usize::try_from(*at).unwrap()..).unwrap_or_default();
-                    there.iter().zip(&*octets).take_while(|(one, other)| one == other).count()
+                    there.iter().zip(&*bytes).take_while(|(one, other)| one == other).count()
                 }
                 // It was the last at its end.
-                None => (0..=octets.len())
+                None => (0..=bytes.len())
                     .rev()
-                    .find(|length| content.ends_with(&octets[..*length]))
+                    .find(|length| content.ends_with(&bytes[..*length]))
                     .unwrap(),
             };
-            octets.truncate(there);
+            bytes.truncate(there);
             Some(())
         }
         Call::Length { path, length, .. } => {
@@ -308,7 +308,7 @@ fn described(argument: &str) -> Option<PathBuf> {
 }
 
 /// Every quoted string.
-fn octets(text: &str) -> Vec<Vec<u8>> {
+fn bytes(text: &str) -> Vec<Vec<u8>> {
     assert!(!text.contains("\"..."), "strace has cut a string");
     text.split('"').skip(1).step_by(2).map(unescaped).collect()
 }

@@ -5,7 +5,7 @@ use super::{
     super::{
         super::{Error, Issuance, State},
         change::{Change, Outcome, Told},
-        disk::{USUAL, fault},
+        disk::{USUAL, store_error},
     },
     memory::Memory,
     plan::Plan,
@@ -27,7 +27,7 @@ impl Memory {
                 self.end(plan, &record, value, &recent, event)
             }
             Change::Revoke { serial, seen, value, event } => {
-                let now = self.trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+                let now = self.trees.certificates.get(serial.as_bytes()).map_err(store_error)?;
                 if plan.ended.contains(&serial) || now.is_none_or(|now| now != seen) {
                     // Somebody else was first: the caller reads what became of it.
                     return Ok(Outcome::Not);
@@ -85,7 +85,7 @@ impl Memory {
         }
         let taken = self.open.contains_key(serial)
             || plan.ended.contains(serial)
-            || self.trees.certificates.contains_key(serial.as_bytes()).map_err(fault)?;
+            || self.trees.certificates.contains_key(serial.as_bytes()).map_err(store_error)?;
         if taken {
             return Err(Error::SerialTaken(serial.clone()));
         }
@@ -117,7 +117,7 @@ impl Memory {
     fn has_account(&self, plan: &Plan, name: &str) -> Result<bool, Error> {
         match plan.accounts.get(name) {
             Some(change) => Ok(change.is_some()),
-            None => self.trees.accounts.contains_key(name).map_err(fault),
+            None => self.trees.accounts.contains_key(name).map_err(store_error),
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{
     super::{
         super::{Error, Issuance, Item, State, format},
         change::Outcome,
-        disk::{USUAL, fault, fitting},
+        disk::{USUAL, fitting, store_error},
         pages::{Pages, WRITER, events},
     },
     memory::Memory,
@@ -65,12 +65,12 @@ impl Memory {
                 if let Some(pending) = self.open.get(serial) {
                     return conflict(pending.record == *record);
                 }
-                let value = self.trees.certificates.get(serial.as_bytes()).map_err(fault)?;
+                let value = self.trees.certificates.get(serial.as_bytes()).map_err(store_error)?;
                 let Some(value) = value else { return Ok(false) };
                 conflict(format::read_issuance(&value)? == **record)
             }
             Item::Account(account) => {
-                let value = self.trees.accounts.get(&account.name).map_err(fault)?;
+                let value = self.trees.accounts.get(&account.name).map_err(store_error)?;
                 let Some(value) = value else { return Ok(false) };
                 conflict(format::read_account(&value)? == *account)
             }

@@ -4,7 +4,7 @@
 use super::{
     super::{
         super::{Error, Issuance, format, requests::Requests},
-        disk::{Trees, USUAL, fault},
+        disk::{Trees, USUAL, store_error},
         pages::{WRITER, event_id, event_key, number},
     },
     plan::{Next, Plan},
@@ -63,7 +63,7 @@ impl Memory {
 
     fn recover_recent(&mut self) -> Result<(), Error> {
         for entry in &self.trees.recent {
-            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = entry.map_err(store_error)?;
             let (first, page) = (number(&first)?, format::read_recent(&page)?);
             self.next.recent = first + page.len() as u64;
             let last = page.iter().map(|item| item.repeat_until).max();
@@ -79,12 +79,17 @@ impl Memory {
 
     fn recover_open(&mut self) -> Result<(), Error> {
         for entry in &self.trees.open {
-            let (first, page) = entry.map_err(fault)?;
+            let (first, page) = entry.map_err(store_error)?;
             let (first, page) = (number(&first)?, format::read_intents(&page)?);
             self.next.open = first + page.len() as u64;
             for intent in page {
                 // Others of the page may have ended; it stays until all have.
-                if self.trees.certificates.contains_key(intent.serial.as_bytes()).map_err(fault)? {
+                if self
+                    .trees
+                    .certificates
+                    .contains_key(intent.serial.as_bytes())
+                    .map_err(store_error)?
+                {
                     continue;
                 }
                 if intent.repeat_until > self.now {
@@ -104,7 +109,7 @@ impl Memory {
     pub(super) fn next_event_of(&self, writer: u64) -> Result<u64, Error> {
         let last = event_key(EventId { writer, number: u64::MAX });
         let page = self.trees.events.range(event_key(EventId::first_of(writer))..=last).next_back();
-        let Some((first, page)) = page.transpose().map_err(fault)? else { return Ok(1) };
+        let Some((first, page)) = page.transpose().map_err(store_error)? else { return Ok(1) };
         Ok(event_id(&first)?.number + format::read_events(&page)?.len() as u64)
     }
 
@@ -117,7 +122,7 @@ impl Memory {
     pub(super) fn decision(&self, plan: &Plan, matter: &str) -> Result<Option<IVec>, Error> {
         match plan.decisions.get(matter) {
             Some(value) => Ok(Some(value.clone())),
-            None => self.trees.decisions.get(matter).map_err(fault),
+            None => self.trees.decisions.get(matter).map_err(store_error),
         }
     }
 

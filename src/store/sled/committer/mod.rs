@@ -26,7 +26,7 @@ mod plan;
 use super::{
     super::Error,
     change::{COMMIT, Change, Command, Outcome, Reply},
-    disk::{Disk, Trees, fault},
+    disk::{Disk, Trees, store_error},
     pages::WRITER,
     shared::{Shared, Slot},
 };
@@ -98,7 +98,7 @@ impl Committer {
             self.answer_reads(&mut batch);
             let mut glances = 0;
             while crowd.is_worth_waiting_for(batch.len(), glances)
-                && batch.iter().map(|command| command.change.octets()).sum::<usize>() < COMMIT
+                && batch.iter().map(|command| command.change.bytes()).sum::<usize>() < COMMIT
             {
                 // Nobody unparks this thread: it is a pause.
                 std::thread::park_timeout(GLANCE);
@@ -132,7 +132,8 @@ impl Committer {
         let reads = |command: &mut Command| matches!(command.change, Change::Find(_));
         for Command { change, reply } in batch.extract_if(.., reads) {
             if let Change::Find(serial) = change {
-                let found = self.memory.trees.certificates.get(serial.as_bytes()).map_err(fault);
+                let found =
+                    self.memory.trees.certificates.get(serial.as_bytes()).map_err(store_error);
                 let _ = reply.send(found.map(Outcome::Found));
             }
         }
@@ -146,10 +147,10 @@ impl Committer {
     ) -> Result<(), String> {
         let mut plan = Plan::new(self.memory.next);
         let mut answers = Vec::with_capacity(BATCH);
-        let mut octets = 0;
-        while octets < COMMIT {
+        let mut bytes = 0;
+        while bytes < COMMIT {
             let Some(Command { change, reply }) = batch.next() else { break };
-            octets += change.octets();
+            bytes += change.bytes();
             if matches!(change, Change::Close) {
                 // What is queued behind is still taken; nothing new is.
                 commands.close();

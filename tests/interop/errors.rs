@@ -164,7 +164,7 @@ struct Fleet {
 impl Fleet {
     async fn new(estd: &Estd) -> Self {
         let key = PrivateKey::generate(KeyKind::P256).unwrap();
-        let csr = CsrBuilder::new().subject("CN=fault").unwrap().build(&key).unwrap();
+        let csr = CsrBuilder::new().subject("CN=error").unwrap().build(&key).unwrap();
         let headers =
             format!("Content-Type: application/pkcs10\r\n{}", basic("enroll", &estd.password));
         let request = post_body("simpleenroll", base64(&csr).as_bytes(), &headers);
@@ -180,7 +180,7 @@ impl Fleet {
     async fn enroll(&mut self, estd: &Estd, csr: Option<Vec<u8>>) -> bool {
         let csr = csr.unwrap_or_else(|| {
             let key = PrivateKey::generate(KeyKind::P256).unwrap();
-            CsrBuilder::new().subject("CN=fault").unwrap().build(&key).unwrap()
+            CsrBuilder::new().subject("CN=error").unwrap().build(&key).unwrap()
         });
         let request = post_body(
             "simpleenroll",
@@ -253,7 +253,7 @@ async fn survives<T>(
     for _ in 0..10 {
         assert!(fleet.enroll(&estd, None).await);
     }
-    let fault = fail(&room, &estd);
+    let error = fail(&room, &estd);
     // Refused for as long as it lasts, what is known stays known, and the process lives.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
@@ -265,7 +265,7 @@ async fn survives<T>(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    repair(&room, &estd, fault);
+    repair(&room, &estd, error);
     fleet.until_resumed(&estd).await;
     all_is_well(&room, estd, fleet).await;
 }

@@ -17,7 +17,7 @@ const MOST: usize = 16;
 
 /// A certificate for a key that the server made.
 #[derive(Clone, Debug)]
-pub struct IssuedForMadeKey {
+pub struct IssuedForGeneratedKey {
     /// The record.
     pub issuance: Arc<Issuance>,
     /// The certificate that the last equal request got within the window, and what later ones have
@@ -35,12 +35,12 @@ impl Ca {
     /// # Errors
     /// Those of [`Ca::issue`]; [`Error::Repeats`] if the same was asked for 16 times within its
     /// window. What is left open is voided by a sweep.
-    pub async fn issue_for_made_key(
+    pub async fn issue_for_generated_key(
         &self,
         mut order: Order,
         how: &str,
         now: Time,
-    ) -> Result<IssuedForMadeKey, Error> {
+    ) -> Result<IssuedForGeneratedKey, Error> {
         order.content.check_key().await?;
         let facts = order.facts.clone();
         let mut intent = self.intent(order, now)?;
@@ -61,7 +61,7 @@ impl Ca {
                     .with("key", how)
                     .with_some("repeats", (!named.is_empty()).then_some(named));
                 let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
-                return Ok(IssuedForMadeKey { issuance, repeats });
+                return Ok(IssuedForGeneratedKey { issuance, repeats });
             };
             // What a certificate has named is not named again.
             if earlier.state != State::Open {

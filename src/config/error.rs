@@ -2,9 +2,9 @@
 
 use std::{fmt, path::PathBuf};
 
-/// One fault: where, what was seen, what is wrong, what to do.
+/// One error: where, what was seen, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct SettingError {
     /// Stable code, `E-CONFIG-…`.
     pub code: &'static str,
     /// The file.
@@ -19,7 +19,7 @@ pub struct Fault {
     pub remedy: String,
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: ", self.code, self.file.display())?;
         match (self.key.is_empty(), self.value.is_empty()) {
@@ -31,19 +31,19 @@ impl fmt::Display for Fault {
     }
 }
 
-/// All faults of a configuration, in the order of the file's sections.
+/// All errors of a configuration, in the order of the file's sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Faults(pub Vec<Fault>);
+pub struct SettingErrors(pub Vec<SettingError>);
 
-impl fmt::Display for Faults {
+impl fmt::Display for SettingErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().enumerate().try_for_each(|(position, fault)| {
+        self.0.iter().enumerate().try_for_each(|(position, error)| {
             if position > 0 {
                 writeln!(f)?;
             }
-            write!(f, "{fault}")
+            write!(f, "{error}")
         })
     }
 }
 
-impl std::error::Error for Faults {}
+impl std::error::Error for SettingErrors {}
