@@ -3,7 +3,7 @@
 //! Events of several nodes are shown in the order of time. Each node's events are a stream in the
 //! order in which it committed them, and the streams are merged.
 
-use super::{Context, Failure, office::Office, operator::with_office, output::line};
+use super::{Context, Failure, admin_client::AdminClient, operator::with_client, output::line};
 use crate::{
     api::{EventEntry, EventQuery, ListWriters, WriterEntry},
     clock::{Clock, SystemClock},
@@ -122,14 +122,14 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<(), Failur
     match command {
         AuditCommand::List { filter, limit } => {
             let query = filter.query()?;
-            with_office(context, async |office| list(office, query, limit, as_json).await)
+            with_client(context, async |client| list(client, query, limit, as_json).await)
         }
         AuditCommand::Tail { filter, lines, follow } => {
             let query = filter.query()?;
-            with_office(context, async |office| tail(office, query, lines, follow, as_json).await)
+            with_client(context, async |client| tail(client, query, lines, follow, as_json).await)
         }
         AuditCommand::Export { file } => {
-            with_office(context, async |office| export(office, file.as_deref(), as_json).await)
+            with_client(context, async |client| export(client, file.as_deref(), as_json).await)
         }
     }
 }
@@ -160,9 +160,9 @@ impl Stream {
     }
 
     /// Has an event waiting, unless there is none.
-    async fn fill(&mut self, office: &Office) -> Result<(), Failure> {
+    async fn fill(&mut self, client: &AdminClient) -> Result<(), Failure> {
         while self.waiting.is_empty() && self.more {
-            let page = office.ask(self.query.clone()).await?;
+            let page = client.call(self.query.clone()).await?;
             self.waiting.extend(page.events);
             (self.query.from, self.more) = (Some(page.next), page.more);
         }
@@ -180,8 +180,12 @@ struct Merged {
 impl Merged {
     /// Starts with each writer's event of this number from its end; with its first one if there is
     /// none.
-    async fn open(office: &Office, query: &EventQuery, last: Option<u64>) -> Result<Self, Failure> {
-        let writers = office.ask(ListWriters::default()).await?.writers;
+    async fn open(
+        client: &AdminClient,
+        query: &EventQuery,
+        last: Option<u64>,
+    ) -> Result<Self, Failure> {
+        let writers = client.call(ListWriters::default()).await?.writers;
         let several = writers.len() > 1;
         let streams = writers.iter().filter(|writer| {
             // Times as they are written here sort as text does.
@@ -197,7 +201,7 @@ impl Merged {
     /// The next event and its node.
     async fn next(
         &mut self,
-        office: &Office,
+        client: &AdminClient,
     ) -> Result<Option<(EventEntry, Option<String>)>, Failure> {
         let mut best: Option<(usize, String)> = None;
         for (place, stream) in self.streams.iter_mut().enumerate() {
@@ -206,7 +210,7 @@ impl Merged {
             if is_later && stream.waiting.is_empty() {
                 continue;
             }
-            stream.fill(office).await?;
+            stream.fill(client).await?;
             let Some(event) = stream.waiting.front() else { continue };
             if best.as_ref().is_none_or(|(_, at)| event.at < *at) {
                 best = Some((place, event.at.clone()));
@@ -220,10 +224,14 @@ impl Merged {
     }
 
     /// Looks again for what came meanwhile, also from new writers.
-    async fn look_again(&mut self, office: &Office, query: &EventQuery) -> Result<(), Failure> {
+    async fn look_again(
+        &mut self,
+        client: &AdminClient,
+        query: &EventQuery,
+    ) -> Result<(), Failure> {
         let known = self.streams.iter().filter_map(|stream| stream.query.writer).max();
         let from = Some(known.map_or(0, |writer| writer + 1));
-        for writer in office.ask(ListWriters { from }).await?.writers {
+        for writer in client.call(ListWriters { from }).await?.writers {
             self.streams.push(Stream::new(query, &writer, 1));
             self.several = self.streams.len() > 1;
         }
@@ -235,27 +243,27 @@ impl Merged {
 }
 
 async fn list(
-    office: &Office,
+    client: &AdminClient,
     query: EventQuery,
     limit: Option<usize>,
     as_json: bool,
 ) -> Result<(), Failure> {
-    let mut merged = Merged::open(office, &query, None).await?;
+    let mut merged = Merged::open(client, &query, None).await?;
     for _ in 0..limit.unwrap_or(usize::MAX) {
-        let Some((event, node)) = merged.next(office).await? else { break };
+        let Some((event, node)) = merged.next(client).await? else { break };
         show(&event, node.as_deref(), merged.several, as_json)?;
     }
     Ok(())
 }
 
 async fn tail(
-    office: &Office,
+    client: &AdminClient,
     query: EventQuery,
     lines: usize,
     follow: bool,
     as_json: bool,
 ) -> Result<(), Failure> {
-    if follow && matches!(office, Office::Here { .. }) {
+    if follow && matches!(client, AdminClient::Local { .. }) {
         return Err(Failure::new(
             "no server is running: no event will come",
             "start estd serve, or leave out --follow",
@@ -264,9 +272,9 @@ async fn tail(
     let unfiltered = EventQuery { limit: Some(PAGE), ..EventQuery::default() };
     // Without a filter the last events of each writer are enough.
     let last = (query == unfiltered).then_some(lines as u64);
-    let mut merged = Merged::open(office, &query, last).await?;
+    let mut merged = Merged::open(client, &query, last).await?;
     let mut kept = VecDeque::new();
-    while let Some(found) = merged.next(office).await? {
+    while let Some(found) = merged.next(client).await? {
         kept.push_back(found);
         if kept.len() > lines {
             kept.pop_front();
@@ -280,8 +288,8 @@ async fn tail(
     }
     loop {
         tokio::time::sleep(LOOK).await;
-        merged.look_again(office, &query).await?;
-        while let Some((event, node)) = merged.next(office).await? {
+        merged.look_again(client, &query).await?;
+        while let Some((event, node)) = merged.next(client).await? {
             show(&event, node.as_deref(), merged.several, as_json)?;
         }
     }
@@ -334,16 +342,16 @@ fn text(event: &EventEntry, node: Option<&str>) -> String {
     out
 }
 
-async fn export(office: &Office, file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
+async fn export(client: &AdminClient, file: Option<&Path>, as_json: bool) -> Result<(), Failure> {
     let Some(path) = file else {
-        return write_all(office, io::stdout()).await.map(|_| ());
+        return write_all(client, io::stdout()).await.map(|_| ());
     };
     let failed = |cause: io::Error| {
         Failure::new(format!("{}: {cause}", path.display()), "name a file that does not exist yet")
     };
     let created = File::options().write(true).create_new(true).mode(0o600).open(path);
     let file = created.map_err(failed)?;
-    match write_all(office, file).await {
+    match write_all(client, file).await {
         Ok((file, events, digest)) => {
             file.sync_all().map_err(failed)?;
             if as_json {
@@ -361,7 +369,10 @@ async fn export(office: &Office, file: Option<&Path>, as_json: bool) -> Result<(
 }
 
 /// Writes every event and the last line. Returns the writer, the number of events and the digest.
-async fn write_all<W: io::Write>(office: &Office, out: W) -> Result<(W, u64, String), Failure> {
+async fn write_all<W: io::Write>(
+    client: &AdminClient,
+    out: W,
+) -> Result<(W, u64, String), Failure> {
     let failed = |cause: io::Error| match cause.kind() {
         io::ErrorKind::BrokenPipe => Failure::output(&cause),
         _ => Failure::new(format!("writing the export: {cause}"), "make room on the disk"),
@@ -370,7 +381,7 @@ async fn write_all<W: io::Write>(office: &Office, out: W) -> Result<(W, u64, Str
     let mut query = EventQuery { limit: Some(1000), ..EventQuery::default() };
     let (mut events, mut more) = (0u64, true);
     while more {
-        let page = office.ask(query.clone()).await?;
+        let page = client.call(query.clone()).await?;
         for event in &page.events {
             out.write_all(json(event, None)?.as_bytes()).map_err(failed)?;
             events += 1;
@@ -389,7 +400,7 @@ mod tests {
     use super::*;
 
     /// A store that two nodes have written, one started twice.
-    async fn office() -> Office {
+    async fn client() -> AdminClient {
         use crate::{
             admin::Admin,
             entropy::SystemEntropy,
@@ -419,15 +430,15 @@ mod tests {
         let (path, data) = (nowhere.clone(), nowhere);
         let options = FileOptions { path, max: 0, keep: 1, data, reserve: 0 };
         let trail = Arc::new(LateTrail::new(options, Arc::new(SystemClock)));
-        Office::Here { admin, store, trail, actor: Actor::server() }
+        AdminClient::Local { admin, store, trail, actor: Actor::server() }
     }
 
     /// The events that `list` shows, as time, node, writer and number.
     async fn merged(query: &EventQuery, last: Option<u64>) -> Vec<(String, String, u64, u64)> {
-        let office = office().await;
-        let mut merged = Merged::open(&office, query, last).await.unwrap();
+        let client = client().await;
+        let mut merged = Merged::open(&client, query, last).await.unwrap();
         let mut found = Vec::new();
-        while let Some((event, node)) = merged.next(&office).await.unwrap() {
+        while let Some((event, node)) = merged.next(&client).await.unwrap() {
             found.push((event.at, node.unwrap(), event.writer, event.number));
         }
         found
@@ -463,7 +474,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_export_has_every_event_and_the_digest_of_the_lines_before_its_last() {
-        let (out, events, digest) = write_all(&office().await, Vec::new()).await.unwrap();
+        let (out, events, digest) = write_all(&client().await, Vec::new()).await.unwrap();
         let text = String::from_utf8(out).unwrap();
         let (lines, end) = text.trim_end().rsplit_once('\n').unwrap();
         assert_eq!((lines.lines().count(), events), (358, 358));

@@ -1,12 +1,12 @@
 //! The commands `estd` and `est`: arguments in, text and an exit code out. The only modules that
 //! print.
 
+mod admin_client;
 mod audit;
 pub mod device;
 mod failure;
 mod first_password;
 mod init;
-mod office;
 mod operator;
 mod output;
 mod process;

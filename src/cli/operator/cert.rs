@@ -3,7 +3,7 @@
 use super::{
     args::ListArguments,
     choose::{renewed, walk},
-    revoke, with_office,
+    revoke, with_client,
 };
 use crate::{
     api,
@@ -24,7 +24,7 @@ pub(in crate::cli) fn cert(context: &Context, command: CertCommand) -> Result<()
         CertCommand::List(arguments) => list(context, *arguments),
         CertCommand::Show { serial } => {
             let call = api::ShowCertificate { serial };
-            let entry = with_office(context, async |office| office.ask(call).await)?;
+            let entry = with_client(context, async |client| client.call(call).await)?;
             if context.json { json(&entry) } else { show(&entry) }
         }
         CertCommand::Revoke(arguments) => revoke::revoke(context, *arguments),
@@ -56,15 +56,15 @@ fn list(context: &Context, arguments: ListArguments) -> Result<(), Failure> {
         after,
         ..conditions.query()?.unwrap_or_default()
     };
-    with_office(context, async |office| {
+    with_client(context, async |client| {
         // A walk of its own: the renewal of a certificate comes later in the list than it.
-        let renewed = if without_successor { renewed(office).await? } else { HashSet::new() };
+        let renewed = if without_successor { renewed(client).await? } else { HashSet::new() };
         let mut table = Table::new(TABLE);
         let (mut shown, mut last) = (0, None);
         let left = limit.unwrap_or(usize::MAX);
         // Where rows go to the terminal, they are the progress.
         let progress = (!stdout().is_terminal()).then(|| Progress::new("certificates", None));
-        let mut more = walk(office, query, left, progress, |mut page| {
+        let mut more = walk(client, query, left, progress, |mut page| {
             page.retain(|entry| !renewed.contains(&entry.serial));
             let count = page.len();
             if context.json {

@@ -2,7 +2,7 @@
 
 use crate::{
     api,
-    cli::{Failure, office::Office, operator::args::Conditions, progress::Progress},
+    cli::{Failure, admin_client::AdminClient, operator::args::Conditions, progress::Progress},
     pki::spki_sha256_of_pem,
 };
 use std::{
@@ -68,7 +68,7 @@ fn digest_of_key(text: &str) -> Result<String, Failure> {
 /// Walks through all pages of a query, and gives each to `take` until that has enough. Returns the
 /// cursor behind which there is more.
 pub(super) async fn walk(
-    office: &Office,
+    client: &AdminClient,
     mut query: api::CertificateQuery,
     mut left: usize,
     mut progress: Option<Progress>,
@@ -76,7 +76,7 @@ pub(super) async fn walk(
 ) -> Result<Option<String>, Failure> {
     while left > 0 {
         query.limit = Some(left.min(PAGE));
-        let page = office.ask(query.clone()).await?;
+        let page = client.call(query.clone()).await?;
         if let Some(progress) = &mut progress {
             progress.advance(page.certificates.len());
         }
@@ -90,12 +90,12 @@ pub(super) async fn walk(
 }
 
 /// Serial numbers of all certificates that another one renews or rekeys.
-pub(super) async fn renewed(office: &Office) -> Result<HashSet<String>, Failure> {
+pub(super) async fn renewed(client: &AdminClient) -> Result<HashSet<String>, Failure> {
     let mut progress = Progress::new("renewals found", None);
     let mut serials = HashSet::new();
     let mut call = api::ListRenewed::default();
     loop {
-        let page = office.ask(call).await?;
+        let page = client.call(call).await?;
         progress.advance(page.serials.len());
         serials.extend(page.serials);
         let Some(next) = page.next else { return Ok(serials) };

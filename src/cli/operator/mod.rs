@@ -8,7 +8,7 @@ mod user;
 
 use super::{
     Context, Failure,
-    office::Office,
+    admin_client::AdminClient,
     output::{json, line},
     process::running_cas,
 };
@@ -59,25 +59,25 @@ pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
     })
 }
 
-/// Runs an operator's question to its end, and lets go of the store whatever came of it.
-pub(super) fn with_office<T>(
+/// Opens the client of the operator's calls, runs `work` with it, and closes it whatever the outcome.
+pub(super) fn with_client<T>(
     context: &Context,
-    question: impl AsyncFnOnce(&Office) -> Result<T, Failure>,
+    work: impl AsyncFnOnce(&AdminClient) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
     runtime.block_on(async {
-        let office = Office::find(&context.settings).await?;
-        let outcome = question(&office).await;
-        office.close().await;
+        let client = AdminClient::open(&context.settings).await?;
+        let outcome = work(&client).await;
+        client.close().await;
         outcome
     })
 }
 
 pub(super) fn ca_show(context: &Context) -> Result<(), Failure> {
-    let all = with_office(context, async |office| office.ask(api::ShowCas {}).await)?;
+    let all = with_client(context, async |client| client.call(api::ShowCas {}).await)?;
     if context.json {
         return json(&all);
     }

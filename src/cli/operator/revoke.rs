@@ -4,13 +4,13 @@ use super::{
     args::RevokeArguments,
     cert::{TABLE, row},
     choose::{serials_from, walk},
-    with_office,
+    with_client,
 };
 use crate::{
     api,
     cli::{
         Context, Failure, Kind,
-        office::Office,
+        admin_client::AdminClient,
         output::{Table, json, line},
         progress::Progress,
     },
@@ -51,16 +51,16 @@ pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<()
             "give one of the two",
         ));
     }
-    with_office(context, async |office| {
+    with_client(context, async |client| {
         let chosen = match query {
-            Some(query) => by_conditions(office, query).await?,
+            Some(query) => by_conditions(client, query).await?,
             None if named.is_empty() && exact => {
                 return Err(Failure::arguments(
                     "nothing says which certificates are meant",
                     "give serial numbers, --file, or conditions such as --subject 'CN=gw-7*'",
                 ));
             }
-            None => by_serials(office, named, exact).await?,
+            None => by_serials(client, named, exact).await?,
         };
         if dry_run {
             return preview(context, &chosen);
@@ -81,17 +81,20 @@ pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<()
             reason: Some(reason.to_string()),
             comment: comment.clone(),
         };
-        carry_out(context, office, chosen, call).await
+        carry_out(context, client, chosen, call).await
     })
 }
 
 /// Finds certificates by the conditions that they meet. Those that are revoked already, or have no
 /// certificate yet, are left out.
-async fn by_conditions(office: &Office, query: api::CertificateQuery) -> Result<Chosen, Failure> {
+async fn by_conditions(
+    client: &AdminClient,
+    query: api::CertificateQuery,
+) -> Result<Chosen, Failure> {
     let query = api::CertificateQuery { state: Some("issued".to_owned()), ..query };
     let mut chosen = Chosen::default();
     let progress = Progress::new("certificates found", None);
-    walk(office, query, usize::MAX, Some(progress), |page| {
+    walk(client, query, usize::MAX, Some(progress), |page| {
         let count = page.len();
         chosen.entries.extend(page);
         Ok(count)
@@ -104,13 +107,17 @@ async fn by_conditions(office: &Office, query: api::CertificateQuery) -> Result<
 }
 
 /// Finds certificates by their serial numbers or the beginnings of those.
-async fn by_serials(office: &Office, named: Vec<String>, exact: bool) -> Result<Chosen, Failure> {
+async fn by_serials(
+    client: &AdminClient,
+    named: Vec<String>,
+    exact: bool,
+) -> Result<Chosen, Failure> {
     let mut chosen = Chosen { exact, ..Chosen::default() };
     let mut progress = Progress::new("serial numbers", Some(named.len()));
     let mut seen = HashSet::new();
     for serial in named {
         progress.advance(1);
-        match office.ask(api::ShowCertificate { serial: serial.clone() }).await {
+        match client.call(api::ShowCertificate { serial: serial.clone() }).await {
             Ok(entry) => {
                 let whole = serial.chars().filter(|c| *c != ':').count() == entry.serial.len();
                 chosen.exact &= whole;
@@ -178,7 +185,7 @@ fn confirm(chosen: &Chosen) -> Result<(), Failure> {
 /// Revokes the chosen certificates, by their serial numbers.
 async fn carry_out(
     context: &Context,
-    office: &Office,
+    client: &AdminClient,
     chosen: Chosen,
     call: impl Fn(Vec<String>) -> api::Revoke,
 ) -> Result<(), Failure> {
@@ -189,7 +196,7 @@ async fn carry_out(
     // What cannot be printed keeps no certificate from being revoked.
     let mut printed = Ok(());
     for batch in serials.chunks(BATCH) {
-        let answer = office.ask(call(batch.to_vec())).await.map_err(|failure| match failure {
+        let answer = client.call(call(batch.to_vec())).await.map_err(|failure| match failure {
             Failure::Failed { what, remedy, .. } if !done.revoked.is_empty() => {
                 let what =
                     format!("{what}; {} of {} are revoked", done.revoked.len(), serials.len());

@@ -1,6 +1,6 @@
 //! `estd user`.
 
-use super::with_office;
+use super::with_client;
 use crate::{
     admin, api,
     cli::{
@@ -52,7 +52,7 @@ pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<()
         }
         UserCommand::Remove { name } => {
             let call = api::RemoveUser { name: name.clone() };
-            with_office(context, async |office| office.ask(call).await)?;
+            with_client(context, async |client| client.call(call).await)?;
             if context.json {
                 return json(&serde_json::json!({ "name": name, "removed": true }));
             }
@@ -67,9 +67,9 @@ pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<()
 fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Failure> {
     let (name, digest) = (new.name.clone(), new.digest);
     let shown = escaped(&name);
-    with_office(context, async |office| {
+    with_client(context, async |client| {
         if generated {
-            office.ask(api::NewUser { dry_run: true, ..new.clone() }).await?;
+            client.call(api::NewUser { dry_run: true, ..new.clone() }).await?;
             let text = Zeroizing::new(if context.json {
                 serde_json::json!({ "name": name, "password": new.password }).to_string()
             } else {
@@ -83,7 +83,7 @@ fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Fail
                 )
             })?;
         }
-        office.ask(new).await.map_err(|failure| match failure {
+        client.call(new).await.map_err(|failure| match failure {
             Failure::Failed { kind, what, remedy } if generated => {
                 let what = format!("{what}; the password above is not in force");
                 Failure::Failed { kind, what, remedy }
@@ -108,7 +108,7 @@ fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Fail
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let all = with_office(context, async |office| office.ask(api::ListUsers {}).await)?;
+    let all = with_client(context, async |client| client.call(api::ListUsers {}).await)?;
     if context.json {
         return json(&all);
     }

@@ -1,7 +1,7 @@
-//! Where an operator's question goes: to the running server, or to the store itself.
+//! The client of operator's calls: sends them to the running server, or answers them here.
 //!
-//! sled allows one process. While the server runs, it is asked through its socket; when it does
-//! not, the store is opened here, and the same `admin` code answers.
+//! sled allows one process. While the server runs, calls go through its socket. Otherwise the store
+//! is opened here, and the same `admin` code answers.
 
 use super::{Failure, load_for, serve::audit_file};
 use crate::{
@@ -17,19 +17,21 @@ use crate::{
 };
 use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
-/// Who answers.
-pub(super) enum Office {
-    Server(PathBuf),
-    Here { admin: Admin, store: Arc<dyn store::Store>, trail: Arc<LateTrail>, actor: Actor },
+/// A client of the operator's calls.
+pub(super) enum AdminClient {
+    /// Calls the running server behind this socket.
+    Running(PathBuf),
+    /// Answers from the opened store.
+    Local { admin: Admin, store: Arc<dyn store::Store>, trail: Arc<LateTrail>, actor: Actor },
 }
 
-impl Office {
-    /// Finds out who answers.
-    pub(super) async fn find(settings: &Settings) -> Result<Self, Failure> {
+impl AdminClient {
+    /// Connects to the running server, or opens the store if none runs.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
         let socket = settings.data.join("estd.sock");
         // A socket that is left over from a server that was killed takes no connection.
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Self::Server(socket));
+            return Ok(Self::Running(socket));
         }
         // The password of a database is read only now: the running server has it, and no command
         // needs it beside that.
@@ -57,20 +59,20 @@ impl Office {
             Arc::new(clock),
             Arc::new(SystemEntropy::new()),
         );
-        Ok(Self::Here { admin, store, trail, actor: Actor::operator(owner.uid()) })
+        Ok(Self::Local { admin, store, trail, actor: Actor::operator(owner.uid()) })
     }
 
     /// Makes a call.
-    pub(super) async fn ask<C: Handle>(&self, call: C) -> Result<C::Answer, Failure> {
+    pub(super) async fn call<C: Handle>(&self, call: C) -> Result<C::Answer, Failure> {
         match self {
-            Self::Here { admin, actor, .. } => Ok(call.handle(admin, actor).await?),
-            Self::Server(socket) => ask(socket, &call).await.map_err(failed),
+            Self::Local { admin, actor, .. } => Ok(call.handle(admin, actor).await?),
+            Self::Running(socket) => ask(socket, &call).await.map_err(failed),
         }
     }
 
-    /// Lets go of the store.
+    /// Closes the store.
     pub(super) async fn close(self) {
-        if let Self::Here { store, trail, .. } = self {
+        if let Self::Local { store, trail, .. } = self {
             store.close().await;
             trail.close();
         }
