@@ -1,10 +1,10 @@
-//! Codes of rejections: one table, from which documents and tests are made.
+//! Codes of rejections: one table, the source of the reference page and of tests.
 
 use std::{fmt, str::FromStr};
 
-/// Makes [`Code`] from a table: each code with the rule that it stands for.
+/// Defines [`Code`] by a table: the rule of each code, its text, and what to do.
 macro_rules! codes {
-    ($($(#[doc = $rule:literal])+ $code:ident = $text:literal,)+) => {
+    ($($(#[doc = $rule:literal])+ $code:ident = $text:literal => $remedy:literal,)+) => {
         /// The stable code of a rejection: the rule that a request breaks.
         ///
         /// Code compares it as a value. Its text is made at the edge: in the answer to the client, the
@@ -33,6 +33,14 @@ macro_rules! codes {
                     $(Self::$code => concat!($($rule),+).trim_ascii(),)+
                 }
             }
+
+            /// Returns what the client or the operator does about a rejection by this rule, in Markdown.
+            #[must_use]
+            pub const fn remedy(self) -> &'static str {
+                match self {
+                    $(Self::$code => $remedy,)+
+                }
+            }
         }
     };
 }
@@ -40,192 +48,281 @@ macro_rules! codes {
 codes! {
     // Authentication.
     /// Basic credentials are base64 of user name, colon, password (RFC 7617 section 2).
-    AuthBasicForm = "auth.basic-form",
+    AuthBasicForm = "auth.basic-form" =>
+        "Send one Authorization field as `curl --user NAME:PASSWORD` does.",
     /// The client certificate leads to a trust anchor and is valid now (RFC 7030 section 3.3.2).
-    AuthCertificate = "auth.certificate",
+    AuthCertificate = "auth.certificate" =>
+        "Show a certificate that this server trusts. Operator: list the anchor of another CA under `[client_trust]`.",
     /// Digest credentials answer the challenge in its own terms (RFC 7616 section 3.4).
-    AuthDigestForm = "auth.digest-form",
+    AuthDigestForm = "auth.digest-form" =>
+        "Send one Authorization field as `curl --digest` does.",
     /// The uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6).
-    AuthDigestUri = "auth.digest-uri",
+    AuthDigestUri = "auth.digest-uri" =>
+        "Compute the answer for the target of the request that carries it. A proxy must not rewrite the path.",
     /// Failed logins are rate-limited per account and per address.
-    AuthFailures = "auth.failures",
+    AuthFailures = "auth.failures" =>
+        "Try again with the right password after the time in Retry-After. Operator: `[passwords]` has the limits.",
     /// The label requires a password (RFC 7030 section 3.2.3).
-    AuthNoPassword = "auth.no-password",
-    /// A nonce is answered in time, and each count of it once (RFC 7616 section 3.4).
-    AuthNonce = "auth.nonce",
+    AuthNoPassword = "auth.no-password" =>
+        "Send the name and password of an enrollment account. Operator: `estd user add`, or change `authentication` of the label.",
+    /// A nonce is answered within its lifetime, and each count of it once (RFC 7616 section 3.4).
+    AuthNonce = "auth.nonce" =>
+        "Answer the new challenge that comes with this rejection.",
     /// Clients must authenticate before enrolling (RFC 7030 section 4.2).
-    AuthNone = "auth.none",
-    /// The client certificate is valid now: it becomes valid later (RFC 5280 section 4.1.2.5).
-    AuthNotYetValid = "auth.not-yet-valid",
+    AuthNone = "auth.none" =>
+        "Show a client certificate or send a password, as the label accepts.",
+    /// The client certificate is valid already (RFC 5280 section 4.1.2.5).
+    AuthNotYetValid = "auth.not-yet-valid" =>
+        "Correct the clock of this server or of the client, then try again with the same certificate.",
     /// User name and password are those of an enrollment account.
-    AuthPassword = "auth.password",
+    AuthPassword = "auth.password" =>
+        "Check name and password. Operator: the cause is in the audit event; `estd user list` shows the accounts and their labels.",
     /// The password is for the realm of the challenge (RFC 7616 section 3.4).
-    AuthRealm = "auth.realm",
+    AuthRealm = "auth.realm" =>
+        "Use the realm of the challenge. Operator: a changed `realm` needs new Digest accounts.",
     /// The password is proved by a scheme that the label offers (RFC 7030 section 3.2.3).
-    AuthScheme = "auth.scheme",
-    /// A certificate that one of our CAs signed is on record here, unless the CA may accept it for a time.
-    AuthUnknownCertificate = "auth.unknown-certificate",
+    AuthScheme = "auth.scheme" =>
+        "Use a scheme of the challenge. Operator: add it to `schemes` of the label.",
+    /// A certificate of this server's CA is on record, unless the CA accepts unknown ones for a time.
+    AuthUnknownCertificate = "auth.unknown-certificate" =>
+        "Enroll again with a password. Operator: look for a lost record or a misused CA key; `unknown_certificates` of the CA allows renewals for a time.",
     // Bodies.
     /// The body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4).
-    BodyBase64 = "body.base64",
+    BodyBase64 = "body.base64" =>
+        "Send standard base64 with padding, such as `base64 request.der` prints.",
     /// The body is not empty (RFC 8951 section 3).
-    BodyEmpty = "body.empty",
+    BodyEmpty = "body.empty" =>
+        "Send the request in the body.",
     /// The body is base64 without PEM armor, unless the label accepts PEM (RFC 8951 section 3).
-    BodyPem = "body.pem",
+    BodyPem = "body.pem" =>
+        "Send base64 without the BEGIN and END lines. Operator: set `pem = true` for the label.",
     // Certificates and CMS that are read.
     /// A certificate is in DER and follows RFC 5280 section 4.1.
-    CertificateForm = "certificate.form",
+    CertificateForm = "certificate.form" =>
+        "Issue the certificate again with a CA that follows RFC 5280.",
     /// The answer is a certs-only CMS message (RFC 7030 section 4.1.3).
-    CmsCertsOnly = "cms.certs-only",
+    CmsCertsOnly = "cms.certs-only" =>
+        "Check that the address is that of an EST server; report the answer to its operator.",
     // What a CSR says.
     /// The CSR has the attributes that the label demands.
-    CsrAttributeDemanded = "csr.attribute-demanded",
+    CsrAttributeDemanded = "csr.attribute-demanded" =>
+        "Add the attributes that `/csrattrs` lists. Operator: they are `attributes` under `csrattrs` of the label.",
     /// A CSR has at most one attribute of each type (RFC 2986 section 4.1).
-    CsrAttributes = "csr.attributes",
+    CsrAttributes = "csr.attributes" =>
+        "Write each attribute once.",
     /// Enrollment issues no CA certificates.
-    CsrCa = "csr.ca",
+    CsrCa = "csr.ca" =>
+        "Leave basicConstraints with cA out of the CSR.",
     /// A challenge attribute has one value of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3).
-    CsrChallengeForm = "csr.challenge-form",
+    CsrChallengeForm = "csr.challenge-form" =>
+        "Write one value of 1 to 255 characters into the attribute.",
     /// changeSubjectName has one value with a subject, a subjectAltName, or both (RFC 6402 section 2.8).
-    CsrChangeSubjectName = "csr.change-subject-name",
+    CsrChangeSubjectName = "csr.change-subject-name" =>
+        "Write one ChangeSubjectName with the new names.",
     /// extKeyUsage requests nothing that the profile does not allow.
-    CsrExtendedKeyUsage = "csr.extended-key-usage",
+    CsrExtendedKeyUsage = "csr.extended-key-usage" =>
+        "Request only usages that the profile lists. Operator: `extended_key_usage` of the profile.",
     /// The CSR requests the extKeyUsage that the profile demands.
-    CsrExtendedKeyUsageDemanded = "csr.extended-key-usage-demanded",
+    CsrExtendedKeyUsageDemanded = "csr.extended-key-usage-demanded" =>
+        "Request the usages that the rejection lists. Operator: `require_extended_key_usage` of the profile.",
     /// The CSR requests extensions once, each of them once and well-formed (RFC 2985 section 5.4.2).
-    CsrExtensions = "csr.extensions",
+    CsrExtensions = "csr.extensions" =>
+        "Put all requested extensions into one extensionRequest attribute, each once.",
     /// The body is one PKCS#10 request in DER (RFC 2986 section 4).
-    CsrForm = "csr.form",
+    CsrForm = "csr.form" =>
+        "Send a CSR such as `openssl req -new -outform DER` writes, encoded as base64.",
     /// An elliptic-curve key is on a named curve that this server accepts (RFC 5480 section 2.1.1).
-    CsrKeyCurve = "csr.key-curve",
+    CsrKeyCurve = "csr.key-curve" =>
+        "Generate a key on P-256, P-384 or P-521.",
     /// The exponent of an RSA key is odd, at least 65537 and at most 32 bits long.
-    CsrKeyExponent = "csr.key-exponent",
+    CsrKeyExponent = "csr.key-exponent" =>
+        "Generate a new RSA key with the exponent 65537.",
     /// The key is a well-formed SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
-    CsrKeyForm = "csr.key-form",
+    CsrKeyForm = "csr.key-form" =>
+        "Generate a new key with a maintained library.",
     /// The key is of a kind that the profile accepts.
-    CsrKeyKind = "csr.key-kind",
+    CsrKeyKind = "csr.key-kind" =>
+        "Generate a key of a kind that the rejection lists. Operator: `keys` of the profile.",
     /// The parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1).
-    CsrKeyParameters = "csr.key-parameters",
+    CsrKeyParameters = "csr.key-parameters" =>
+        "Encode the parameters of rsaEncryption as NULL.",
     /// An elliptic-curve key is an uncompressed point on its curve (RFC 5480 section 2.2).
-    CsrKeyPoint = "csr.key-point",
+    CsrKeyPoint = "csr.key-point" =>
+        "Encode the public key as an uncompressed point.",
     /// An RSA key has a size that this server accepts.
-    CsrKeySize = "csr.key-size",
+    CsrKeySize = "csr.key-size" =>
+        "Generate an RSA key of a size that the rejection lists. Operator: `keys` of the profile.",
     /// keyUsage fits the kind of the key in the certificate of a device (RFC 5280 section 4.2.1.3).
-    CsrKeyUsage = "csr.key-usage",
+    CsrKeyUsage = "csr.key-usage" =>
+        "Request only usages that fit the key, or none.",
     /// The CSR requests the keyUsage that the profile demands.
-    CsrKeyUsageDemanded = "csr.key-usage-demanded",
+    CsrKeyUsageDemanded = "csr.key-usage-demanded" =>
+        "Request the usage that the rejection lists. Operator: `require_key_usage` of the profile.",
     /// The key is not known to be weak.
-    CsrKeyWeak = "csr.key-weak",
+    CsrKeyWeak = "csr.key-weak" =>
+        "Generate a new key with good randomness and a maintained library; do not use the old one anywhere.",
     /// Subject and subjectAltName together fit in a certificate.
-    CsrNamesSize = "csr.names-size",
+    CsrNamesSize = "csr.names-size" =>
+        "Request fewer or shorter names.",
     /// A certificate has a subject or a subjectAltName (RFC 5280 section 4.1.2.6).
-    CsrNoName = "csr.no-name",
+    CsrNoName = "csr.no-name" =>
+        "Add a subject or a subjectAltName. Operator: `empty_subject` of the profile decides whether a subjectAltName suffices.",
     /// The CSR is signed by the key in it (RFC 2986 section 4.2).
-    CsrProofOfPossession = "csr.proof-of-possession",
+    CsrProofOfPossession = "csr.proof-of-possession" =>
+        "Sign the CSR with the private key that belongs to its public key.",
     /// subjectAltName has the entries that the profile demands.
-    CsrSanDemanded = "csr.san-demanded",
+    CsrSanDemanded = "csr.san-demanded" =>
+        "Add a name of each kind that the rejection lists. Operator: `require_san` of the profile.",
     /// subjectAltName holds one or more GeneralNames (RFC 5280 section 4.2.1.6).
-    CsrSanForm = "csr.san-form",
+    CsrSanForm = "csr.san-form" =>
+        "Write subjectAltName as one or more GeneralNames, or leave it out.",
     /// Each entry of subjectAltName is of an accepted kind and well-formed (RFC 5280 section 4.2.1.6).
-    CsrSanValue = "csr.san-value",
+    CsrSanValue = "csr.san-value" =>
+        "Correct or remove the entry. Operator: `san` of the profile lists the accepted kinds.",
     /// The signature's algorithm fits the key and uses an accepted hash (RFC 2986 section 4).
-    CsrSignatureAlgorithm = "csr.signature-algorithm",
+    CsrSignatureAlgorithm = "csr.signature-algorithm" =>
+        "Sign the CSR with an algorithm that fits its key, such as ecdsa-with-SHA256.",
     /// The CSR is signed with a hash function that the profile accepts.
-    CsrSignatureDigest = "csr.signature-digest",
+    CsrSignatureDigest = "csr.signature-digest" =>
+        "Sign the CSR with a hash that the rejection lists. Operator: `digests` of the profile.",
     /// The subject has the attributes that the profile demands.
-    CsrSubjectDemanded = "csr.subject-demanded",
+    CsrSubjectDemanded = "csr.subject-demanded" =>
+        "Add the attributes that the rejection lists. Operator: `require_subject` of the profile.",
     /// The subject is a distinguished name (RFC 5280 section 4.1.2.4).
-    CsrSubjectForm = "csr.subject-form",
+    CsrSubjectForm = "csr.subject-form" =>
+        "Write the subject as a distinguished name.",
     /// Values in the subject follow RFC 5280 section 4.1.2.6 and X.520.
-    CsrSubjectValue = "csr.subject-value",
-    /// The CSR has no attribute that asks for something this server does not do.
-    CsrUnsupportedAttribute = "csr.unsupported-attribute",
+    CsrSubjectValue = "csr.subject-value" =>
+        "Correct the value that the rejection shows.",
+    /// The CSR has no attribute that requests an unsupported function.
+    CsrUnsupportedAttribute = "csr.unsupported-attribute" =>
+        "Remove the attribute from the CSR.",
     /// Each requested extension is one that the profile supports (RFC 5272 section 3.1).
-    CsrUnsupportedExtension = "csr.unsupported-extension",
+    CsrUnsupportedExtension = "csr.unsupported-extension" =>
+        "Remove the extension from the CSR. Operator: `ignore_extensions` of the profile drops it instead.",
     /// The version of a PKCS#10 request is 0 (RFC 2986 section 4.1).
-    CsrVersion = "csr.version",
+    CsrVersion = "csr.version" =>
+        "Write version 0 (\"v1\") into the CSR.",
     /// CSR attributes are a SEQUENCE of OIDs and attributes, with at most one template (RFC 7030 section 4.5.2, RFC 9908 section 3.4).
-    CsrattrsForm = "csrattrs.form",
+    CsrattrsForm = "csrattrs.form" =>
+        "Client: report the answer to the server's operator. Operator: correct `attributes` under `csrattrs`.",
     // Enrollment and re-enrollment.
     /// A client with a certificate and no password gets the names of that certificate only (RFC 6402 section 2.4).
-    EnrollNames = "enroll.names",
+    EnrollNames = "enroll.names" =>
+        "Request the names of the certificate shown, or send a password as well. Operator: `certificate_names` of the label.",
     /// A certificate of this server authenticates under labels of the CA that issued it.
-    LabelCa = "label.ca",
+    LabelCa = "label.ca" =>
+        "Use the label under which the certificate was issued, or a password.",
     /// changeSubjectName is allowed here, to this client, for these names (RFC 6402 section 2.8).
-    NamesChange = "names.change",
-    /// Re-enrollment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2).
-    ReenrollCertificate = "reenroll.certificate",
+    NamesChange = "names.change" =>
+        "Send a CSR without changeSubjectName. Operator: `change_names` of the label.",
+    /// Re-enrollment renews the certificate shown in TLS, issued by this server (RFC 7030 section 4.2.2).
+    ReenrollCertificate = "reenroll.certificate" =>
+        "Show the certificate to be renewed in TLS, or use simpleenroll.",
     /// Subject and subjectAltName equal those of the certificate to be renewed (RFC 7030 section 4.2.2).
-    ReenrollIdentity = "reenroll.identity",
+    ReenrollIdentity = "reenroll.identity" =>
+        "Copy subject and subjectAltName of the certificate to be renewed into the CSR; for other names use simpleenroll.",
     /// The label certifies no other key at re-enrollment.
-    ReenrollKeyChange = "reenroll.key-change",
+    ReenrollKeyChange = "reenroll.key-change" =>
+        "Sign the CSR with the key of the certificate to be renewed. Operator: `rekey` of the label.",
     /// The label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4).
-    ReenrollKeyReuse = "reenroll.key-reuse",
+    ReenrollKeyReuse = "reenroll.key-reuse" =>
+        "Generate a new key. Operator: `renew` of the label.",
     // HTTP.
     /// The body is complete and framed as its header says (RFC 9112 section 6).
-    HttpBody = "http.body",
+    HttpBody = "http.body" =>
+        "Send the whole body, as long as Content-Length says.",
     /// The body of a request is bounded.
-    HttpBodySize = "http.body-size",
+    HttpBodySize = "http.body-size" =>
+        "Send a smaller body. Operator: `max_body` under `[server]`.",
     /// The body arrives in time.
-    HttpBodyTime = "http.body-time",
+    HttpBodyTime = "http.body-time" =>
+        "Send the body without long pauses. Operator: `body_timeout` under `[server]`.",
     /// The body has no content coding.
-    HttpContentEncoding = "http.content-encoding",
+    HttpContentEncoding = "http.content-encoding" =>
+        "Send the body without Content-Encoding.",
     /// The body is of the type that the operation accepts (RFC 7030 section 3.2.4).
-    HttpContentType = "http.content-type",
+    HttpContentType = "http.content-type" =>
+        "Send the Content-Type that the rejection names.",
     /// A request has Content-Length or Transfer-Encoding, not both (RFC 9112 section 6.3).
-    HttpFraming = "http.framing",
+    HttpFraming = "http.framing" =>
+        "Send only Content-Length or only Transfer-Encoding. Look for a broken proxy or HTTP library.",
     /// An HTTP/1.1 request has one Host field (RFC 9112 section 3.2).
-    HttpHost = "http.host",
+    HttpHost = "http.host" =>
+        "Send exactly one Host field.",
     /// The path accepts the method (RFC 9110 section 15.5.6).
-    HttpMethod = "http.method",
+    HttpMethod = "http.method" =>
+        "Use a method that the field Allow lists.",
     /// The path names a label and an operation that this server offers (RFC 7030 section 3.2.2).
-    HttpPath = "http.path",
+    HttpPath = "http.path" =>
+        "Check label and operation of the URL. Operator: the cause in the audit event says which of the two does not exist.",
     /// The body is a Full PKI Request, and says so (RFC 7030 section 4.3.1).
-    HttpSmimeType = "http.smime-type",
+    HttpSmimeType = "http.smime-type" =>
+        "Send Content-Type `application/pkcs7-mime; smime-type=CMC-request`.",
     // Keys that the server generates.
     /// SMIMECapabilities lists the algorithms to encrypt with, none weaker than the key (RFC 7030 section 4.4.1).
-    KeygenCapabilities = "keygen.capabilities",
+    KeygenCapabilities = "keygen.capabilities" =>
+        "List in SMIMECapabilities an algorithm that the rejection names.",
     /// A key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1).
-    KeygenEncryptionRequired = "keygen.encryption-required",
+    KeygenEncryptionRequired = "keygen.encryption-required" =>
+        "Name a key to encrypt to in the CSR. Operator: `serverkeygen = \"on\"` lets keys leave protected by TLS alone.",
     /// A CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 bytes (RFC 7030 section 4.4.1).
-    KeygenIdentifier = "keygen.identifier",
+    KeygenIdentifier = "keygen.identifier" =>
+        "Name exactly one key in the CSR, by an OCTET STRING of 1 to 1024 bytes.",
     /// The algorithm of the CSR's key is one for which this server generates keys.
-    KeygenKeyKind = "keygen.key-kind",
+    KeygenKeyKind = "keygen.key-kind" =>
+        "Put a key of a kind that the profile accepts into the CSR: it selects the algorithm.",
     /// The key named in the CSR is of a kind that this server encrypts to.
-    KeygenRecipientKind = "keygen.recipient-kind",
-    /// The key named in the CSR is for key transport or agreement, or for everything (RFC 7030 section 4.4.1.2).
-    KeygenRecipientUsage = "keygen.recipient-usage",
+    KeygenRecipientKind = "keygen.recipient-kind" =>
+        "Name an RSA key, or one on a NIST curve, that decrypts.",
+    /// The key named in the CSR may be used for key transport or agreement (RFC 7030 section 4.4.1.2).
+    KeygenRecipientUsage = "keygen.recipient-usage" =>
+        "Name a key whose certificate allows keyEncipherment or keyAgreement.",
     /// The certificate of the key named in the CSR is valid.
-    KeygenRecipientValidity = "keygen.recipient-validity",
+    KeygenRecipientValidity = "keygen.recipient-validity" =>
+        "Renew the certificate of the key named in the CSR. Operator: replace it in `recipients`.",
     /// The session is no less confidential than the key that is sent over it (RFC 7030 section 4.4).
-    KeygenSession = "keygen.session",
+    KeygenSession = "keygen.session" =>
+        "Negotiate a cipher suite with 256-bit keys, or request a weaker kind of key, or have the key encrypted.",
     /// The key named in the CSR is registered here, or that of the TLS client certificate (RFC 7030 sections 4.4.1.1, 4.4.1.2).
-    KeygenUnknownKey = "keygen.unknown-key",
+    KeygenUnknownKey = "keygen.unknown-key" =>
+        "Name a registered key. Operator: register it under `[serverkeygen]`.",
     /// The key named in the CSR is no weaker than the requested key (RFC 7030 section 4.4).
-    KeygenWeakKey = "keygen.weak-key",
+    KeygenWeakKey = "keygen.weak-key" =>
+        "Name a stronger key to encrypt to, or request a weaker kind of key.",
     // Linking identity and proof-of-possession.
     /// The CSR holds the channel binding of the connection it is sent over (RFC 7030 section 3.5).
-    LinkingMismatch = "linking.mismatch",
+    LinkingMismatch = "linking.mismatch" =>
+        "Open a new connection and sign a CSR that holds its channel binding.",
     /// A CSR with a channel binding is sent over a connection that has one (RFC 7030 section 3.5).
-    LinkingNone = "linking.none",
+    LinkingNone = "linking.none" =>
+        "Connect with TLS 1.3, or TLS 1.2 with extended_master_secret, over HTTP/1.1.",
     /// Channel bindings are accepted only where they are verified (RFC 7030 section 3.5).
-    LinkingOff = "linking.off",
+    LinkingOff = "linking.off" =>
+        "Send a CSR without challengePassword and estIdentityLinking. Operator: `linking` of the label.",
     /// The CSR holds a channel binding (RFC 7030 section 3.5).
-    LinkingRequired = "linking.required",
+    LinkingRequired = "linking.required" =>
+        "Write the channel binding of the connection into challengePassword. Operator: `linking` of the label.",
     /// A connection's channel binding serves one accepted CSR (RFC 9266 section 4.1).
-    LinkingSpent = "linking.spent",
+    LinkingSpent = "linking.spent" =>
+        "Open a new connection for each CSR with a channel binding.",
     // Names in configuration and on the command line.
     /// A distinguished name is written as in RFC 4514.
-    NameForm = "name.form",
+    NameForm = "name.form" =>
+        "Write the name as in RFC 4514, such as `CN=device-1,O=Example`.",
     // Not the client's doing.
     /// The server has capacity for the request.
-    ServerBusy = "server.busy",
+    ServerBusy = "server.busy" =>
+        "Try again after the time in Retry-After.",
     /// The server has no internal error.
-    ServerInternal = "server.internal",
+    ServerInternal = "server.internal" =>
+        "Report the request id to the operator. Operator: find the cause in the audit event with this id.",
     /// The CA can sign.
-    ServerSigner = "server.signer",
+    ServerSigner = "server.signer" =>
+        "Try again later. Operator: check the CA's key and the end of its certificate (`estd ca show`).",
     /// The store can record what is issued.
-    ServerStore = "server.store",
+    ServerStore = "server.store" =>
+        "Try again later. Operator: check disk or database; the log names the error.",
 }
 
 impl Code {
@@ -283,6 +380,49 @@ mod tests {
             assert!(code.rule().ends_with('.'), "{code}: its rule is a sentence");
         }
         assert_eq!("csr.key-".parse::<Code>(), Err(UnknownCode));
+    }
+
+    /// The reference page, generated: `ESTD_BLESS=1 cargo test --lib codes_are_documented` writes it.
+    #[test]
+    fn codes_are_documented_with_rule_and_remedy() {
+        const AREAS: [(&str, &str); 15] = [
+            ("auth", "Authentication"),
+            ("body", "Bodies"),
+            ("certificate", "Certificates that are read"),
+            ("cms", "CMS messages that are read"),
+            ("csr", "Certificate signing requests"),
+            ("csrattrs", "CSR attributes"),
+            ("enroll", "Enrollment"),
+            ("label", "Labels"),
+            ("names", "Changes of names"),
+            ("reenroll", "Re-enrollment"),
+            ("http", "HTTP"),
+            ("keygen", "Keys that the server generates"),
+            ("linking", "Channel bindings"),
+            ("name", "Names in configuration and on the command line"),
+            ("server", "The server"),
+        ];
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference/rejections.md");
+        let mut page = "# Rejections\n\n\
+            Each rejection has a stable code: the rule that the request breaks. It begins the answer to the\n\
+            client and is the field `rule` of the audit event. `src/types/code.rs` is the source of this page.\n"
+            .to_owned();
+        let mut area = "";
+        for code in Code::ALL {
+            let (group, _) = code.as_str().split_once('.').unwrap();
+            if group != area {
+                let (_, title) = AREAS.iter().find(|(name, _)| *name == group).unwrap();
+                page += &format!("\n## {title}\n\n| Code | Rule | What to do |\n|---|---|---|\n");
+                area = group;
+            }
+            assert!(code.remedy().ends_with('.'), "{code}: its remedy is a sentence");
+            page += &format!("| `{code}` | {} | {} |\n", code.rule(), code.remedy());
+        }
+        if std::env::var_os("ESTD_BLESS").is_some() {
+            std::fs::write(file, &page).unwrap();
+        }
+        let found = std::fs::read_to_string(file).unwrap_or_default();
+        assert_eq!(found, page, "ESTD_BLESS=1 writes docs/reference/rejections.md");
     }
 
     #[test]
