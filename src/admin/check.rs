@@ -201,9 +201,9 @@ impl Check<'_> {
             Ok(accounts) => self.found.counts.accounts = accounts.len() as u64,
             Err(error) => self.error("the accounts", &error.to_string()),
         }
-        match store.decisions().await {
-            Ok(decisions) => self.found.counts.decisions = decisions.len() as u64,
-            Err(error) => self.error("the decisions", &error.to_string()),
+        match store.registers().await {
+            Ok(registers) => self.found.counts.registers = registers.len() as u64,
+            Err(error) => self.error("the registers", &error.to_string()),
         }
     }
 

@@ -45,11 +45,11 @@ impl Admin {
                 found.retain(|account| is_after(&account.name));
                 found.into_iter().take(limit).map(Item::Account).collect()
             }
-            "decisions" => {
-                let mut found = self.store.decisions().await?;
+            "registers" => {
+                let mut found = self.store.registers().await?;
                 found.sort();
-                found.retain(|(matter, _)| is_after(matter));
-                let item = |(matter, value)| Item::Decision(matter, value);
+                found.retain(|(name, _)| is_after(name));
+                let item = |(name, value)| Item::Register(name, value);
                 found.into_iter().take(limit).map(item).collect()
             }
             "events" => {
@@ -59,7 +59,7 @@ impl Admin {
                 found.into_iter().map(|(id, event)| Item::Event(id, event)).collect()
             }
             other => {
-                let parts = "the parts are issuances, accounts, decisions and events";
+                let parts = "the parts are issuances, accounts, registers and events";
                 return Err(invalid(other, parts));
             }
         };
@@ -94,15 +94,15 @@ mod tests {
     #[tokio::test]
     async fn parts_are_read_in_pages_and_other_values_are_rejected() {
         let store = Arc::new(MemoryStore::new(Arc::new(NoTrail)));
-        for matter in ["c", "a", "b"] {
-            store.decide(matter, None, &[1]).await.unwrap();
+        for name in ["c", "a", "b"] {
+            store.compare_and_set(name, None, &[1]).await.unwrap();
         }
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
         let admin = Admin::new(store, Vec::new(), "estd".to_owned(), clock, entropy);
         let read = async |from, limit| {
-            let page = admin.read_store(&query("decisions", from, Some(limit))).await.unwrap();
+            let page = admin.read_store(&query("registers", from, Some(limit))).await.unwrap();
             let items = page.lines.iter().map(|line| match from_line(line) {
-                Ok(Item::Decision(matter, value)) if value == [1] => matter,
+                Ok(Item::Register(name, value)) if value == [1] => name,
                 other => panic!("{other:?}"),
             });
             items.collect::<Vec<_>>()

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadStore {
-    /// `issuances`, `accounts`, `decisions` or `events`.
+    /// `issuances`, `accounts`, `registers` or `events`.
     pub part: String,
-    /// The place to start from: the last item's serial number, name or matter (exclusive); of events
+    /// The place to start from: the last item's serial number or name (exclusive); of events
     /// `WRITER.NUMBER` (inclusive). From the first without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,

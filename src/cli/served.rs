@@ -91,12 +91,12 @@ impl Source for Served {
         self.all("accounts", kind, |account| &account.name).await
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let kind = |item| match item {
-            Item::Decision(matter, value) => Some((matter, value)),
+            Item::Register(name, value) => Some((name, value)),
             _ => None,
         };
-        self.all("decisions", kind, |(matter, _)| matter).await
+        self.all("registers", kind, |(name, _)| name).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

@@ -142,11 +142,11 @@ fn said(context: &Context, done: &str, summary: &Summary) -> String {
 }
 
 fn counted(counts: Counts) -> serde_json::Map<String, serde_json::Value> {
-    let Counts { issuances, accounts, decisions, events } = counts;
+    let Counts { issuances, accounts, registers, events } = counts;
     let each = [
         ("issuances", issuances),
         ("accounts", accounts),
-        ("decisions", decisions),
+        ("registers", registers),
         ("events", events),
     ];
     each.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()

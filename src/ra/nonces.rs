@@ -12,7 +12,7 @@
 
 use crate::{
     entropy::{Entropy, NoEntropy},
-    store::{self, Decided, Store},
+    store::{self, CompareAndSet, Store},
     types::Time,
 };
 use aws_lc_rs::hmac;
@@ -25,7 +25,7 @@ use std::{
 use zeroize::Zeroizing;
 
 /// What is decided in the store: the key.
-const MATTER: &str = "digest nonces";
+const REGISTER: &str = "digest nonces";
 
 /// Nonces that are remembered at most. With more, the older half is too old at once.
 const MOST: usize = 1 << 16;
@@ -70,14 +70,14 @@ impl Nonces {
         lifetime: Duration,
         started: Time,
     ) -> Result<Self, NoKey> {
-        let kept = match store.decision(MATTER).await? {
+        let kept = match store.register(REGISTER).await? {
             Some(kept) => Zeroizing::new(kept),
             None => {
                 let mut fresh = Zeroizing::new(vec![0; 32]);
                 entropy.fill(&mut fresh)?;
-                match store.decide(MATTER, None, &fresh).await? {
-                    Decided::Now | Decided::Otherwise(None) => fresh,
-                    Decided::Otherwise(Some(other)) => Zeroizing::new(other),
+                match store.compare_and_set(REGISTER, None, &fresh).await? {
+                    CompareAndSet::Set | CompareAndSet::Differs(None) => fresh,
+                    CompareAndSet::Differs(Some(other)) => Zeroizing::new(other),
                 }
             }
         };

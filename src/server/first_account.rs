@@ -13,8 +13,8 @@ use crate::{
 };
 use zeroize::Zeroizing;
 
-/// What is decided in the store once the account was made.
-const MATTER: &str = "first account";
+/// The register that says that the account was generated once.
+const REGISTER: &str = "first account";
 
 /// An account with a password that nobody has seen yet, and that is not recorded yet.
 pub struct FirstAccount {
@@ -33,7 +33,7 @@ impl FirstAccount {
         store: &dyn Store,
         entropy: &dyn Entropy,
     ) -> Result<Option<Self>, Error> {
-        let made = store.decision(MATTER).await?.is_some();
+        let made = store.register(REGISTER).await?.is_some();
         if made || !store.accounts().await?.is_empty() {
             return Ok(None);
         }
@@ -78,7 +78,7 @@ impl FirstAccount {
                 true
             }
         };
-        store.decide(MATTER, None, Self::NAME.as_bytes()).await?;
+        store.compare_and_set(REGISTER, None, Self::NAME.as_bytes()).await?;
         Ok(added)
     }
 }

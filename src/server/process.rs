@@ -142,7 +142,7 @@ impl Core {
     /// disk that is full or a database that only reads is found by it.
     async fn refuses_changes(&self) -> Result<(), store::Error> {
         let (register, never) = ("first account", b"\0 no value is this".as_slice());
-        self.installation.store.decide(register, Some(never), never).await.map(|_| ())
+        self.installation.store.compare_and_set(register, Some(never), never).await.map(|_| ())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Settings},
     entropy::Entropy,
     policy,
-    store::{Decided, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
+    store::{CompareAndSet, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
     telemetry::audit::{Event, Name, NoTrail, Trail},
     types::{Actor, CaName, Time},
 };
@@ -247,21 +247,21 @@ async fn open_ca(
     now: Time,
 ) -> Result<Ca, Error> {
     let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
-    let matter = format!("ca {name}");
-    let decided = store.decision(&matter).await?;
+    let register = format!("ca {name}");
+    let known = store.register(&register).await?;
     let home = folder.join(name.as_str());
-    if decided.is_some() && !home.try_exists().unwrap_or(true) {
+    if known.is_some() && !home.try_exists().unwrap_or(true) {
         return Err(other_ca(home, "the store knows this CA, and its keys are not here"));
     }
     let (hierarchy, made) =
         Hierarchy::open_or_make(folder, name, rules, passphrase, &**entropy, now)?;
     // Several nodes over one store are one CA only if they have the same keys.
     let own = format!("{} {}", hierarchy.root.fingerprint(), hierarchy.issuing.fingerprint());
-    let known = match decided {
+    let known = match known {
         Some(value) => Some(value),
-        None => match store.decide(&matter, None, own.as_bytes()).await? {
-            Decided::Now => None,
-            Decided::Otherwise(value) => value,
+        None => match store.compare_and_set(&register, None, own.as_bytes()).await? {
+            CompareAndSet::Set => None,
+            CompareAndSet::Differs(value) => value,
         },
     };
     if known.is_some_and(|known| known != own.as_bytes()) {

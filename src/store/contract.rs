@@ -1,7 +1,7 @@
 //! What every backend does: each behaviour is a test of its own for each backend.
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, MemoryStore, Password,
+    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, MemoryStore, Password,
     PostgresOptions, PostgresStore, ProofKeys, Recomputable, RequestKey, Revocation, SledStore,
     State, Store,
 };
@@ -653,28 +653,34 @@ async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
 }
 
 async fn a_matter_is_decided_once(Trial { store, .. }: Trial) {
-    assert!(store.decisions().await.unwrap().is_empty());
-    assert_eq!(store.decide("ca/a", None, b"one").await.unwrap(), Decided::Now);
-    let otherwise = |now: &[u8]| Decided::Otherwise(Some(now.to_vec()));
-    assert_eq!(store.decide("ca/a", None, b"two").await.unwrap(), otherwise(b"one"));
-    assert_eq!(store.decide("ca/a", Some(b"two"), b"three").await.unwrap(), otherwise(b"one"));
-    assert_eq!(store.decide("ca/a", Some(b"one"), b"four").await.unwrap(), Decided::Now);
-    assert_eq!(store.decision("ca/a").await.unwrap().as_deref(), Some(&b"four"[..]));
-    assert_eq!(store.decision("b").await.unwrap(), None);
-    let none = store.decide("b", Some(b"one"), b"two").await.unwrap();
-    assert_eq!(none, Decided::Otherwise(None));
+    assert!(store.registers().await.unwrap().is_empty());
+    assert_eq!(store.compare_and_set("ca/a", None, b"one").await.unwrap(), CompareAndSet::Set);
+    let otherwise = |now: &[u8]| CompareAndSet::Differs(Some(now.to_vec()));
+    assert_eq!(store.compare_and_set("ca/a", None, b"two").await.unwrap(), otherwise(b"one"));
+    assert_eq!(
+        store.compare_and_set("ca/a", Some(b"two"), b"three").await.unwrap(),
+        otherwise(b"one")
+    );
+    assert_eq!(
+        store.compare_and_set("ca/a", Some(b"one"), b"four").await.unwrap(),
+        CompareAndSet::Set
+    );
+    assert_eq!(store.register("ca/a").await.unwrap().as_deref(), Some(&b"four"[..]));
+    assert_eq!(store.register("b").await.unwrap(), None);
+    let none = store.compare_and_set("b", Some(b"one"), b"two").await.unwrap();
+    assert_eq!(none, CompareAndSet::Differs(None));
 
     let mut rivals = JoinSet::new();
     for number in 0..20_u8 {
         let store = Arc::clone(&store);
-        rivals.spawn(async move { store.decide("lease", None, &[number]).await.unwrap() });
+        rivals.spawn(async move { store.compare_and_set("lease", None, &[number]).await.unwrap() });
     }
     let answers = rivals.join_all().await;
-    assert_eq!(answers.iter().filter(|answer| **answer == Decided::Now).count(), 1);
-    let decisions = store.decisions().await.unwrap();
-    let [(first, _), (lease, holder)] = &decisions[..] else { panic!("two: {decisions:?}") };
+    assert_eq!(answers.iter().filter(|answer| **answer == CompareAndSet::Set).count(), 1);
+    let registers = store.registers().await.unwrap();
+    let [(first, _), (lease, holder)] = &registers[..] else { panic!("two: {registers:?}") };
     assert_eq!((first.as_str(), lease.as_str()), ("ca/a", "lease"));
-    let others = answers.iter().filter(|answer| **answer != Decided::Now);
+    let others = answers.iter().filter(|answer| **answer != CompareAndSet::Set);
     assert!(others.into_iter().all(|answer| *answer == otherwise(holder)));
 }
 
@@ -685,8 +691,8 @@ async fn everything(store: &dyn Store) -> Vec<Item> {
     let mut items: Vec<Item> = issuances.into_iter().map(Item::Issuance).collect();
     items.extend(store.accounts().await.unwrap().into_iter().map(Item::Account));
     items.extend(events.into_iter().map(|(id, event)| Item::Event(id, event)));
-    let decisions = store.decisions().await.unwrap().into_iter();
-    items.extend(decisions.map(|(matter, value)| Item::Decision(matter, value)));
+    let registers = store.registers().await.unwrap().into_iter();
+    items.extend(registers.map(|(name, value)| Item::Register(name, value)));
     items
 }
 
@@ -702,7 +708,7 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
     issue(&other, 44).await;
     other.revoke(&serial(44), revocation(44), revoked(44)).await.unwrap();
     other.add_account(account("a"), event(Name::AccountAdded, 42)).await.unwrap();
-    other.decide("ca/a", None, b"one").await.unwrap();
+    other.compare_and_set("ca/a", None, b"one").await.unwrap();
     let mut items = everything(&other).await;
     let foreign = |number| {
         let id = EventId { writer: 1 << 40, number };
@@ -713,7 +719,7 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
         Item::Issuance(_) => (0, None),
         Item::Account(_) => (1, None),
         Item::Event(id, _) => (2, Some(*id)),
-        Item::Decision(..) => (3, None),
+        Item::Register(..) => (3, None),
     });
     store.import(items.clone()).await.unwrap();
     assert_eq!(everything(&*store).await, items);
@@ -744,7 +750,7 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
         (Item::Issuance(Arc::new(changed)), format!("issuance {}", serial(2))),
         (Item::Account(Account { added: at(9), ..account("a") }), "account \"a\"".to_owned()),
         (Item::Event(nth(3), event(Name::ServerStopped, 3)), "event 3 of writer 1".to_owned()),
-        (Item::Decision("ca/a".to_owned(), b"two".to_vec()), "decision \"ca/a\"".to_owned()),
+        (Item::Register("ca/a".to_owned(), b"two".to_vec()), "register \"ca/a\"".to_owned()),
     ];
     for (item, name) in differing {
         let refused = store.import(vec![item]).await;
@@ -806,9 +812,9 @@ async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
     check(store.account("a").await);
     check(store.accounts().await);
     check(store.append(issued(1)).await);
-    check(store.decide("a", None, b"").await);
-    check(store.decision("a").await);
-    check(store.decisions().await);
+    check(store.compare_and_set("a", None, b"").await);
+    check(store.register("a").await);
+    check(store.registers().await);
     check(store.import(vec![Item::Account(account("a"))]).await);
     check(store.events(nth(1), 1).await);
 }

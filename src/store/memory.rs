@@ -1,7 +1,7 @@
 //! A store that forgets: for tests and trials.
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
+    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
     requests::Requests,
 };
 use crate::{
@@ -31,7 +31,7 @@ struct Kept {
     requests: Requests,
     accounts: BTreeMap<String, Account>,
     events: BTreeMap<EventId, Event>,
-    decisions: BTreeMap<String, Vec<u8>>,
+    registers: BTreeMap<String, Vec<u8>>,
 }
 
 impl Kept {
@@ -192,28 +192,28 @@ impl Store for MemoryStore {
         Ok(kept.events.range(from..).take(limit).map(|(id, event)| (*id, event.clone())).collect())
     }
 
-    async fn decide(
+    async fn compare_and_set(
         &self,
-        matter: &str,
-        seen: Option<&[u8]>,
+        name: &str,
+        expected: Option<&[u8]>,
         value: &[u8],
-    ) -> Result<Decided, Error> {
+    ) -> Result<CompareAndSet, Error> {
         let mut kept = self.kept()?;
-        let now = kept.decisions.get(matter);
-        if now.map(Vec::as_slice) != seen {
-            return Ok(Decided::Otherwise(now.cloned()));
+        let now = kept.registers.get(name);
+        if now.map(Vec::as_slice) != expected {
+            return Ok(CompareAndSet::Differs(now.cloned()));
         }
-        kept.decisions.insert(matter.to_owned(), value.to_vec());
-        Ok(Decided::Now)
+        kept.registers.insert(name.to_owned(), value.to_vec());
+        Ok(CompareAndSet::Set)
     }
 
-    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.kept()?.decisions.get(matter).cloned())
+    async fn register(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.kept()?.registers.get(name).cloned())
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let kept = self.kept()?;
-        Ok(kept.decisions.iter().map(|(matter, value)| (matter.clone(), value.clone())).collect())
+        Ok(kept.registers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
@@ -230,8 +230,8 @@ impl Store for MemoryStore {
                     Some(there) => there != one,
                     None => kept.next_event(id.writer) != id.number,
                 },
-                Item::Decision(matter, one) => {
-                    kept.decisions.get(matter).is_some_and(|there| there != one)
+                Item::Register(name, one) => {
+                    kept.registers.get(name).is_some_and(|there| there != one)
                 }
             };
             if other {
@@ -248,7 +248,7 @@ impl Store for MemoryStore {
                 }
                 Item::Account(one) => drop(kept.accounts.insert(one.name.clone(), one)),
                 Item::Event(id, one) => drop(kept.events.insert(id, one)),
-                Item::Decision(matter, one) => drop(kept.decisions.insert(matter, one)),
+                Item::Register(name, one) => drop(kept.registers.insert(name, one)),
             }
         }
         Ok(())

@@ -47,13 +47,13 @@ pub enum Begun {
     Complete(Arc<Issuance>),
 }
 
-/// What [`Store::decide`] found.
+/// What [`Store::compare_and_set`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decided {
-    /// The matter stood as the caller had seen it, and is now as the caller wants it, durably.
-    Now,
-    /// It stands otherwise: this is how; none if it is not decided.
-    Otherwise(Option<Vec<u8>>),
+pub enum CompareAndSet {
+    /// The register held the expected value; it holds the new one now, durably.
+    Set,
+    /// The register holds another value, which is returned, or none: nothing was changed.
+    Differs(Option<Vec<u8>>),
 }
 
 /// Why the store did not do what was asked.
@@ -202,31 +202,30 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error>;
 
-    /// Decides a matter once for all nodes: if it still stands as `seen` (none: undecided), it is
-    /// `value` from now on. Of several that ask at once, one hears [`Decided::Now`]. For what must
-    /// not be decided twice and has no table of its own: which CA a name means, who holds a lease,
-    /// which number comes next.
+    /// Sets the register `name` to `value` if it holds `expected` (none: it was never set). Of several
+    /// callers at once, on whichever nodes, one succeeds. Registers hold what must be agreed on
+    /// once and has no table of its own: the keys of a CA, a lease, the next number.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn decide(
+    async fn compare_and_set(
         &self,
-        matter: &str,
-        seen: Option<&[u8]>,
+        name: &str,
+        expected: Option<&[u8]>,
         value: &[u8],
-    ) -> Result<Decided, Error>;
+    ) -> Result<CompareAndSet, Error>;
 
-    /// How a matter was decided; none if it is not.
+    /// Returns the value of a register; none if it was never set.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error>;
+    async fn register(&self, name: &str) -> Result<Option<Vec<u8>>, Error>;
 
-    /// Lists what was decided, by matter.
+    /// Lists the registers and their values, by name.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
 
     /// Adds what another store kept, as it was there; nothing is told to the trail. What is there
     /// already and equal is left alone, so that an import which was cut short can be done again.

@@ -254,8 +254,8 @@ pub enum Item {
     Account(Account),
     /// A committed event and its place.
     Event(EventId, Event),
-    /// A matter and how it was decided: [`super::Store::decide`].
-    Decision(String, Vec<u8>),
+    /// The name and value of a register: [`super::Store::compare_and_set`].
+    Register(String, Vec<u8>),
 }
 
 impl fmt::Display for Item {
@@ -264,7 +264,7 @@ impl fmt::Display for Item {
             Self::Issuance(issuance) => write!(f, "issuance {}", issuance.intent.serial),
             Self::Account(account) => write!(f, "account {:?}", account.name),
             Self::Event(id, _) => write!(f, "event {} of writer {}", id.number, id.writer),
-            Self::Decision(matter, _) => write!(f, "decision {matter:?}"),
+            Self::Register(name, _) => write!(f, "register {name:?}"),
         }
     }
 }

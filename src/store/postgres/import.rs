@@ -20,12 +20,12 @@ pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Reject
     sorted.insert_issuances(client).await?;
     sorted.insert_accounts(client).await?;
     sorted.insert_events(client).await?;
-    sorted.insert_decisions(client).await?;
+    sorted.insert_registers(client).await?;
     // What was there before was left alone: all of it has to be what is there now.
     sorted.compare_issuances(client).await?;
     sorted.compare_accounts(client).await?;
     sorted.compare_events(client).await?;
-    sorted.compare_decisions(client).await?;
+    sorted.compare_registers(client).await?;
     client.batch_execute("COMMIT").await?;
     Ok(())
 }
@@ -40,7 +40,7 @@ struct Sorted<'a> {
     issuances: Vec<(&'a Issuance, &'a Item)>,
     accounts: Vec<(&'a Account, &'a Item)>,
     events: Vec<(EventId, &'a Event, &'a Item)>,
-    decisions: Vec<(&'a str, &'a [u8], &'a Item)>,
+    registers: Vec<(&'a str, &'a [u8], &'a Item)>,
 }
 
 impl<'a> Sorted<'a> {
@@ -51,7 +51,7 @@ impl<'a> Sorted<'a> {
                 Item::Issuance(one) => sorted.issuances.push((one, item)),
                 Item::Account(one) => sorted.accounts.push((one, item)),
                 Item::Event(id, one) => sorted.events.push((*id, one, item)),
-                Item::Decision(matter, value) => sorted.decisions.push((matter, value, item)),
+                Item::Register(name, value) => sorted.registers.push((name, value, item)),
             }
         }
         sorted
@@ -213,26 +213,26 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn insert_decisions(&self, client: &Object) -> Result<(), Rejection> {
+    async fn insert_registers(&self, client: &Object) -> Result<(), Rejection> {
         const SQL: &str = "
             INSERT INTO decision (matter, value) SELECT * FROM unnest($1::text[], $2::bytea[])
             ON CONFLICT DO NOTHING";
-        let (matters, values): (Vec<&str>, Vec<&[u8]>) =
-            self.decisions.iter().map(|(matter, value, _)| (*matter, *value)).unzip();
-        query(client, SQL, &[&matters, &values]).await?;
+        let (names, values): (Vec<&str>, Vec<&[u8]>) =
+            self.registers.iter().map(|(name, value, _)| (*name, *value)).unzip();
+        query(client, SQL, &[&names, &values]).await?;
         Ok(())
     }
 
-    async fn compare_decisions(&self, client: &Object) -> Result<(), Rejection> {
-        let matters: Vec<&str> = self.decisions.iter().map(|(matter, _, _)| *matter).collect();
+    async fn compare_registers(&self, client: &Object) -> Result<(), Rejection> {
+        let names: Vec<&str> = self.registers.iter().map(|(name, _, _)| *name).collect();
         let sql = "SELECT matter, value FROM decision WHERE matter = ANY($1::text[])";
-        let rows = query(client, sql, &[&matters]).await?;
+        let rows = query(client, sql, &[&names]).await?;
         let mut kept: HashMap<String, Vec<u8>> = HashMap::new();
         for row in &rows {
             kept.insert(column(row, 0)?, column(row, 1)?);
         }
-        for (matter, value, item) in &self.decisions {
-            if kept.get(*matter).map(Vec::as_slice) != Some(*value) {
+        for (name, value, item) in &self.registers {
+            if kept.get(*name).map(Vec::as_slice) != Some(*value) {
                 return Err(conflict(item));
             }
         }

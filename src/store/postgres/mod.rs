@@ -22,7 +22,7 @@ mod tests;
 mod writer;
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
+    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
     closed,
 };
 use crate::{
@@ -223,33 +223,33 @@ impl Store for PostgresStore {
         attempt!(self.database, client => sql::events(client, from, limit).await)
     }
 
-    async fn decide(
+    async fn compare_and_set(
         &self,
-        matter: &str,
-        seen: Option<&[u8]>,
+        name: &str,
+        expected: Option<&[u8]>,
         value: &[u8],
-    ) -> Result<Decided, Error> {
+    ) -> Result<CompareAndSet, Error> {
         self.lanes()?;
-        // Tried once: who lost the answer could not tell its own decision from another's.
+        // Not retried: after a lost answer, the value could be that of this call or of another.
         let mut tried = false;
         attempt!(self.database, client => {
             if std::mem::replace(&mut tried, true) {
-                let why = "the connection was lost while a matter was decided";
-                Err(Rejection::Store(Error::Unavailable(why.to_owned())))
+                let why = format!("the connection was lost while register {name:?} was set");
+                Err(Rejection::Store(Error::Unavailable(why)))
             } else {
-                sql::decide(client, matter, seen, value).await
+                sql::compare_and_set(client, name, expected, value).await
             }
         })
     }
 
-    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
+    async fn register(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         self.lanes()?;
-        attempt!(self.database, client => sql::decision(client, matter).await)
+        attempt!(self.database, client => sql::register(client, name).await)
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.lanes()?;
-        attempt!(self.database, client => sql::decisions(client).await)
+        attempt!(self.database, client => sql::registers(client).await)
     }
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {

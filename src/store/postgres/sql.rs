@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        Account, Decided, Error, Filter, Intent, Issuance, RequestKey, Revocation, State, format,
+        Account, CompareAndSet, Error, Filter, Intent, Issuance, RequestKey, Revocation, State,
+        format,
     },
     database::Rejection,
     lane::Asked,
@@ -293,7 +294,7 @@ pub(super) struct Place {
 }
 
 /// Takes a number that no writer has had.
-pub(super) async fn register(client: &Object) -> Result<i64, Rejection> {
+pub(super) async fn new_writer(client: &Object) -> Result<i64, Rejection> {
     const SQL: &str = "
         INSERT INTO writer (id)
         SELECT 1 + greatest((SELECT coalesce(max(id), 0) FROM writer),
@@ -502,33 +503,33 @@ pub(super) async fn events(
     Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
 }
 
-pub(super) async fn decide(
+pub(super) async fn compare_and_set(
     client: &Object,
-    matter: &str,
-    seen: Option<&[u8]>,
+    name: &str,
+    expected: Option<&[u8]>,
     value: &[u8],
-) -> Result<Decided, Rejection> {
+) -> Result<CompareAndSet, Rejection> {
     const FIRST: &str = "
         INSERT INTO decision (matter, value) VALUES ($1, $2) ON CONFLICT DO NOTHING
         RETURNING matter";
     const AGAIN: &str =
         "UPDATE decision SET value = $2 WHERE matter = $1 AND value = $3 RETURNING matter";
-    let rows = match &seen {
-        None => query(client, FIRST, &[&matter, &value]).await?,
-        Some(seen) => query(client, AGAIN, &[&matter, &value, seen]).await?,
+    let rows = match &expected {
+        None => query(client, FIRST, &[&name, &value]).await?,
+        Some(expected) => query(client, AGAIN, &[&name, &value, expected]).await?,
     };
     if !rows.is_empty() {
-        return Ok(Decided::Now);
+        return Ok(CompareAndSet::Set);
     }
-    Ok(Decided::Otherwise(decision(client, matter).await?))
+    Ok(CompareAndSet::Differs(register(client, name).await?))
 }
 
-pub(super) async fn decision(client: &Object, matter: &str) -> Result<Option<Vec<u8>>, Rejection> {
-    let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&matter]).await?;
+pub(super) async fn register(client: &Object, name: &str) -> Result<Option<Vec<u8>>, Rejection> {
+    let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&name]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?)
 }
 
-pub(super) async fn decisions(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
+pub(super) async fn registers(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
     const SQL: &str = "SELECT matter, value FROM decision ORDER BY matter COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
     let read = |row| Ok((column(row, 0)?, column(row, 1)?));

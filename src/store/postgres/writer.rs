@@ -130,7 +130,7 @@ impl Writer {
     ) -> Result<Vec<Outcome>, Rejection> {
         let id = match self.id {
             Some(id) => id,
-            None => *self.id.insert(sql::register(client).await?),
+            None => *self.id.insert(sql::new_writer(client).await?),
         };
         if self.unsure {
             let found = sql::own_events(client, id, self.last).await?;

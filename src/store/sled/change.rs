@@ -32,8 +32,8 @@ pub(super) enum Change {
     RemoveAccount { name: String, event: Told },
     /// Appends an event.
     Append { event: Told },
-    /// Decides a matter if it stands as `seen`.
-    Decide { matter: String, seen: Option<Vec<u8>>, value: Vec<u8> },
+    /// Sets a register if it holds `expected`.
+    CompareAndSet { name: String, expected: Option<Vec<u8>>, value: Vec<u8> },
     /// Adds what another store kept.
     Import(Vec<Item>),
     /// Changes nothing: reads an issuance that has ended.
@@ -52,7 +52,7 @@ impl Change {
                 value.len() + event.item.len()
             }
             Self::RemoveAccount { event, .. } | Self::Append { event } => event.item.len(),
-            Self::Decide { value, .. } => value.len(),
+            Self::CompareAndSet { value, .. } => value.len(),
             // Alone in its commit.
             Self::Import(_) => COMMIT,
             Self::Find(_) | Self::Close => 0,
@@ -83,7 +83,7 @@ pub(super) enum Outcome {
     Complete(Serial),
     /// Not done: the account exists already or does not, the issuance has ended before.
     Not,
-    /// Not done: the matter stands like this.
+    /// Not done: the register holds this value.
     Otherwise(Option<Vec<u8>>),
     /// What is stored of the issuance, if it has ended.
     Found(Option<IVec>),

@@ -46,8 +46,8 @@ pub(super) struct Trees {
     pub(super) events: Tree,
     /// Name → account.
     pub(super) accounts: Tree,
-    /// Matter → decision.
-    pub(super) decisions: Tree,
+    /// Name → value of a register; the tree is called `decisions`.
+    pub(super) registers: Tree,
 }
 
 /// Refuses what sled would keep in a file of its own.
@@ -147,7 +147,7 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         recent: tree("recent")?,
         events: tree("events")?,
         accounts: tree("accounts")?,
-        decisions: tree("decisions")?,
+        registers: tree("decisions")?,
         db: db.clone(),
     };
     check_version(folder, &trees, &tree("meta")?)?;

@@ -12,7 +12,7 @@
 //! | `recent` | number of the first | a page of requests that have their certificate, removed when no repeat is answered any more |
 //! | `events` | writer and number of the first | a page of events |
 //! | `accounts` | name | an account |
-//! | `decisions` | matter | how it was decided |
+//! | `decisions` | name of a register | its value |
 //! | `meta` | `format` | the layout's version |
 //!
 //! Beside sled's files stands `mark`: how many events there are at least.
@@ -35,7 +35,7 @@ mod shared;
 mod tests;
 
 use super::{
-    Account, Begun, Decided, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
+    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
     closed, format,
 };
 use crate::{
@@ -342,39 +342,39 @@ impl Store for SledStore {
         self.read(move |trees| pages::events(trees, from, last, limit)).await
     }
 
-    async fn decide(
+    async fn compare_and_set(
         &self,
-        matter: &str,
-        seen: Option<&[u8]>,
+        name: &str,
+        expected: Option<&[u8]>,
         value: &[u8],
-    ) -> Result<Decided, Error> {
-        let change = Change::Decide {
-            matter: matter.to_owned(),
-            seen: seen.map(<[u8]>::to_vec),
+    ) -> Result<CompareAndSet, Error> {
+        let change = Change::CompareAndSet {
+            name: name.to_owned(),
+            expected: expected.map(<[u8]>::to_vec),
             value: fitting(value.to_vec())?,
         };
         match self.change(change).await? {
-            Outcome::Otherwise(now) => Ok(Decided::Otherwise(now)),
-            _ => Ok(Decided::Now),
+            Outcome::Otherwise(now) => Ok(CompareAndSet::Differs(now)),
+            _ => Ok(CompareAndSet::Set),
         }
     }
 
-    async fn decision(&self, matter: &str) -> Result<Option<Vec<u8>>, Error> {
-        let matter = matter.to_owned();
+    async fn register(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        let name = name.to_owned();
         self.read(move |trees| {
-            let value = trees.decisions.get(matter).map_err(store_error)?;
+            let value = trees.registers.get(name).map_err(store_error)?;
             Ok(value.map(|value| value.to_vec()))
         })
         .await
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.read(|trees| {
             let entry = |entry| {
-                let (matter, value): (::sled::IVec, ::sled::IVec) = entry;
-                (String::from_utf8_lossy(&matter).into_owned(), value.to_vec())
+                let (name, value): (::sled::IVec, ::sled::IVec) = entry;
+                (String::from_utf8_lossy(&name).into_owned(), value.to_vec())
             };
-            trees.decisions.iter().map(|found| found.map(entry).map_err(store_error)).collect()
+            trees.registers.iter().map(|found| found.map(entry).map_err(store_error)).collect()
         })
         .await
     }

@@ -110,7 +110,7 @@ pub struct Cut<S> {
     /// The highest serial number of which an event of the cut tells.
     highest: Option<Serial>,
     accounts: Vec<Account>,
-    decisions: Vec<(String, Vec<u8>)>,
+    registers: Vec<(String, Vec<u8>)>,
     later: Mutex<Later>,
     look: Duration,
 }
@@ -133,7 +133,7 @@ impl<S: Source> Cut<S> {
             }
         }
         for _ in 0..ATTEMPTS {
-            let (accounts, decisions) = (source.accounts().await?, source.decisions().await?);
+            let (accounts, registers) = (source.accounts().await?, source.registers().await?);
             // The cut comes after the accounts, and none of them changes between the two.
             let mut next = EventId::first_of(WRITER);
             next.number = last.get(&WRITER).map_or(1, |last| last + 1);
@@ -154,7 +154,7 @@ impl<S: Source> Cut<S> {
                     last,
                     told,
                     accounts,
-                    decisions,
+                    registers,
                     later,
                     look,
                 });
@@ -259,8 +259,8 @@ impl<S: Source> Source for Cut<S> {
         Ok(self.accounts.clone())
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        Ok(self.decisions.clone())
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        Ok(self.registers.clone())
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
@@ -384,8 +384,8 @@ mod tests {
             found
         }
 
-        async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-            self.store.decisions().await
+        async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+            self.store.registers().await
         }
 
         async fn events(
@@ -420,7 +420,7 @@ mod tests {
         }
         store.void(&serial(3005), told(Name::IssuanceVoided, 3005)).await.unwrap();
         store.begin(intent(3007, 3007)).await.unwrap();
-        store.decide("ca.default", None, &[7]).await.unwrap();
+        store.compare_and_set("ca.default", None, &[7]).await.unwrap();
         store.add_account(account("old"), event(Name::AccountAdded, 1)).await.unwrap();
         busy
     }

@@ -26,7 +26,8 @@ const VERSION: u32 = 1;
 enum Line {
     Issuance(Box<IssuanceLine>),
     Account(AccountLine),
-    Decision(DecisionLine),
+    #[serde(alias = "decision")]
+    Register(RegisterLine),
     Event(EventLine),
     End(EndLine),
 }
@@ -91,8 +92,9 @@ struct AccountLine {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DecisionLine {
-    matter: String,
+struct RegisterLine {
+    #[serde(alias = "matter")]
+    name: String,
     value: String,
 }
 
@@ -260,10 +262,9 @@ impl From<&Item> for Line {
                 added: shown(account.added),
                 labels: account.labels.as_ref().map(|labels| labels.iter().map(shown).collect()),
             }),
-            Item::Decision(matter, value) => Self::Decision(DecisionLine {
-                matter: matter.clone(),
-                value: STANDARD.encode(value),
-            }),
+            Item::Register(name, value) => {
+                Self::Register(RegisterLine { name: name.clone(), value: STANDARD.encode(value) })
+            }
             Item::Event(id, event) => Self::Event(EventLine {
                 writer: id.writer,
                 number: id.number,
@@ -292,7 +293,7 @@ impl Line {
                     labels: labels.transpose()?,
                 })
             }
-            Self::Decision(line) => Item::Decision(line.matter, bytes(&line.value)?),
+            Self::Register(line) => Item::Register(line.name, bytes(&line.value)?),
             Self::Event(line) => Item::Event(
                 EventId { writer: line.writer, number: line.number },
                 Event {

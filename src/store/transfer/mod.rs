@@ -2,7 +2,7 @@
 //! another store, and compared.
 //!
 //! Works on any [`Store`], a page at a time: a million certificates need no more memory than a
-//! thousand. The order is fixed (issuances by serial number, accounts, decisions, events), and so
+//! thousand. The order is fixed (issuances by serial number, accounts, registers, events), and so
 //! is the text of each item (`line.rs`): equal contents have equal digests, whichever backend
 //! they are in.
 
@@ -64,8 +64,9 @@ pub struct Counts {
     pub issuances: u64,
     /// Accounts.
     pub accounts: u64,
-    /// Decided matters.
-    pub decisions: u64,
+    /// Registers.
+    #[serde(alias = "decisions")]
+    pub registers: u64,
     /// Audit events.
     pub events: u64,
 }
@@ -75,7 +76,7 @@ impl Counts {
         match item {
             Item::Issuance(_) => self.issuances += 1,
             Item::Account(_) => self.accounts += 1,
-            Item::Decision(..) => self.decisions += 1,
+            Item::Register(..) => self.registers += 1,
             Item::Event(..) => self.events += 1,
         }
     }
@@ -83,19 +84,19 @@ impl Counts {
     /// How many in all.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.issuances + self.accounts + self.decisions + self.events
+        self.issuances + self.accounts + self.registers + self.events
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issuances, accounts, decisions, events } = self;
+        let Self { issuances, accounts, registers, events } = self;
         write!(
             f,
             "{}, {}, {}, {}",
             counted(*issuances, "issuance"),
             counted(*accounts, "account"),
-            counted(*decisions, "decision"),
+            counted(*registers, "register"),
             counted(*events, "event"),
         )
     }
@@ -139,7 +140,7 @@ pub type Progress<'a> = &'a mut (dyn FnMut(Step, u64) + Send);
 enum Place {
     Issuance(Serial),
     Account(String),
-    Decision(String),
+    Register(String),
     Event(EventId),
 }
 
@@ -148,7 +149,7 @@ impl From<&Item> for Place {
         match item {
             Item::Issuance(issuance) => Self::Issuance(issuance.intent.serial.clone()),
             Item::Account(account) => Self::Account(account.name.clone()),
-            Item::Decision(matter, _) => Self::Decision(matter.clone()),
+            Item::Register(name, _) => Self::Register(name.clone()),
             Item::Event(id, _) => Self::Event(*id),
         }
     }
@@ -169,7 +170,7 @@ enum Stand {
     /// The last issuance that was read.
     Issuances(Option<Serial>),
     Accounts,
-    Decisions,
+    Registers,
     /// The next event.
     Events(EventId),
     End,
@@ -217,12 +218,12 @@ impl<'a> Walk<'a> {
                     // A database may have an order of its own.
                     found.sort_by(|one, other| one.name.cmp(&other.name));
                     self.page.extend(found.into_iter().map(Item::Account));
-                    self.stand = Stand::Decisions;
+                    self.stand = Stand::Registers;
                 }
-                Stand::Decisions => {
-                    let mut found = self.source.decisions().await?;
+                Stand::Registers => {
+                    let mut found = self.source.registers().await?;
                     found.sort();
-                    let item = |(matter, value)| Item::Decision(matter, value);
+                    let item = |(name, value)| Item::Register(name, value);
                     self.page.extend(found.into_iter().map(item));
                     self.stand = Stand::Events(EventId { writer: 0, number: 0 });
                 }

@@ -27,11 +27,11 @@ pub trait Source: Send + Sync {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     async fn accounts(&self) -> Result<Vec<Account>, Error>;
 
-    /// Reads what was decided: matters and values.
+    /// Reads the registers: names and values.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
 
     /// Reads committed events in the order of their ids, from `from` (inclusive).
     ///
@@ -54,8 +54,8 @@ impl Source for &dyn Store {
         (**self).accounts().await
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        (**self).decisions().await
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        (**self).registers().await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
@@ -77,8 +77,8 @@ impl Source for &dyn Source {
         (**self).accounts().await
     }
 
-    async fn decisions(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        (**self).decisions().await
+    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        (**self).registers().await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

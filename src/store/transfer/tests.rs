@@ -41,12 +41,12 @@ async fn full(store: &dyn Store) {
     store.add_account(all_labels, event(Name::AccountAdded, 2)).await.unwrap();
     let bare = Event::new(at(9), Name::ServerStarted, Actor::anonymous());
     store.append(bare).await.unwrap();
-    store.decide("ca.default", None, &[0, 255, 10]).await.unwrap();
+    store.compare_and_set("ca.default", None, &[0, 255, 10]).await.unwrap();
     let other = EventId { writer: 7, number: 1 };
     store.import(vec![Item::Event(other, issued(1))]).await.unwrap();
 }
 
-const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, decisions: 1, events: 1208 };
+const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, registers: 1, events: 1208 };
 
 async fn exported(store: &dyn Store) -> (Vec<u8>, Summary) {
     let mut file = Vec::new();
@@ -132,17 +132,17 @@ async fn the_text_of_an_export_is_this() {
     store.begin(intent(2, 2)).await.unwrap();
     store.complete(&serial(2), vec![1, 2, 3], issued(2)).await.unwrap();
     store.add_account(account("zoe"), event(Name::AccountAdded, 1)).await.unwrap();
-    store.decide("a", None, b"xyz").await.unwrap();
+    store.compare_and_set("a", None, b"xyz").await.unwrap();
     let (file, summary) = exported(&store).await;
     let expected = [
         r#"{"format":"estd store","version":1}"#,
         r#"{"issuance":{"serial":"010000000000000002","state":"issued","request_key":"0000000000000002000000000000000000000000000000000000000000000000","repeat_until":"2026-11-21T12:01:00Z","tbs":"","ca":"fleet","profile":"device","label":"factory","operation":"simpleenroll","subject":"CN=device-2","san":["dns:device-2.example"],"spki_sha256":"0707070707070707070707070707070707070707070707070707070707070707","not_before":"2026-11-21T12:00:00Z","not_after":"2026-11-21T12:16:42Z","actor":{"name":"","method":"anonymous"},"predecessor":null,"request":"0000000000000002","begun":"2026-11-21T12:00:00Z","certificate":"AQID","ended":"2026-11-21T12:00:05Z"}}"#,
         r#"{"account":{"name":"zoe","password_hash":"$argon2id$v=19$…","added":"2026-11-21T12:00:00Z","labels":["factory"]}}"#,
-        r#"{"decision":{"matter":"a","value":"eHl6"}}"#,
+        r#"{"register":{"name":"a","value":"eHl6"}}"#,
         r#"{"event":{"writer":1,"number":1,"at":"2026-11-21T12:00:05Z","name":"certificate.issued","actor":{"name":"estd","method":"server"},"request":"0000000000000002","details":[["number","2"]]}}"#,
         r#"{"event":{"writer":1,"number":2,"at":"2026-11-21T12:00:05Z","name":"account.added","actor":{"name":"estd","method":"server"},"request":"0000000000000001","details":[["number","1"]]}}"#,
         &format!(
-            r#"{{"end":{{"counts":{{"issuances":1,"accounts":1,"decisions":1,"events":2}},"sha256":"{}"}}}}"#,
+            r#"{{"end":{{"counts":{{"issuances":1,"accounts":1,"registers":1,"events":2}},"sha256":"{}"}}}}"#,
             summary.digest
         ),
     ];
@@ -303,8 +303,8 @@ async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
     target.append(event(Name::ServerStarted, 1)).await.unwrap();
     assert_eq!(foreign(&target).await, "event 1 of writer 1");
     let target = memory();
-    target.decide("matter", None, b"1").await.unwrap();
-    assert_eq!(foreign(&target).await, "decision \"matter\"");
+    target.compare_and_set("numbers", None, b"1").await.unwrap();
+    assert_eq!(foreign(&target).await, "register \"numbers\"");
     let target = memory();
     target.import(vec![Item::Account(account("zoe"))]).await.unwrap();
     assert_eq!(foreign(&target).await, "account \"zoe\"");

@@ -21,10 +21,10 @@ pub(super) fn commit(plan: &Plan, trees: &Trees, disk: &mut Disk) -> Result<(), 
         &trees.recent,
         &trees.events,
         &trees.accounts,
-        &trees.decisions,
+        &trees.registers,
     );
     failpoint!("sled: before the transaction");
-    all.transaction(|(certificates, open, recent, events, accounts, decisions)| {
+    all.transaction(|(certificates, open, recent, events, accounts, registers)| {
         let inserts = [
             (certificates, &plan.certificates),
             (open, &plan.open.full),
@@ -44,8 +44,8 @@ pub(super) fn commit(plan: &Plan, trees: &Trees, disk: &mut Disk) -> Result<(), 
         for (key, page) in plan.others.values().flat_map(|pages| &pages.full) {
             events.insert(key, page)?;
         }
-        for (matter, value) in &plan.decisions {
-            decisions.insert(matter.as_bytes(), value)?;
+        for (name, value) in &plan.registers {
+            registers.insert(name.as_bytes(), value)?;
         }
         for (name, value) in &plan.accounts {
             match value {

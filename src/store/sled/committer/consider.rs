@@ -53,13 +53,13 @@ impl Memory {
                 plan.tell(event)
             }
             Change::Append { event } => plan.tell(event),
-            Change::Decide { matter, seen, value } => {
-                let now = self.decision(plan, &matter)?;
-                if now.as_deref() != seen.as_deref() {
+            Change::CompareAndSet { name, expected, value } => {
+                let now = self.register(plan, &name)?;
+                if now.as_deref() != expected.as_deref() {
                     return Ok(Outcome::Otherwise(now.map(|now| now.to_vec())));
                 }
                 plan.large |= value.len() > USUAL;
-                plan.decisions.insert(matter, value.into());
+                plan.registers.insert(name, value.into());
                 Ok(Outcome::Done)
             }
             Change::Import(items) => self.import(plan, items),

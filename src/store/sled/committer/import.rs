@@ -46,9 +46,9 @@ impl Memory {
                     plan.large |= item.len() > USUAL;
                     pages.push(&item)?;
                 }
-                Item::Decision(matter, value) => {
+                Item::Register(name, value) => {
                     plan.large |= value.len() > USUAL;
-                    plan.decisions.insert(matter, value.into());
+                    plan.registers.insert(name, value.into());
                 }
             }
         }
@@ -81,7 +81,7 @@ impl Memory {
                     _ => Ok(false),
                 }
             }
-            Item::Decision(matter, value) => match self.decision(plan, matter)? {
+            Item::Register(name, value) => match self.register(plan, name)? {
                 Some(known) => conflict(known == value.as_slice()),
                 None => Ok(false),
             },

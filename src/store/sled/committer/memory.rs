@@ -118,11 +118,11 @@ impl Memory {
         self.next.event - 1
     }
 
-    /// How a matter stands.
-    pub(super) fn decision(&self, plan: &Plan, matter: &str) -> Result<Option<IVec>, Error> {
-        match plan.decisions.get(matter) {
+    /// The value of a register.
+    pub(super) fn register(&self, plan: &Plan, name: &str) -> Result<Option<IVec>, Error> {
+        match plan.registers.get(name) {
             Some(value) => Ok(Some(value.clone())),
-            None => self.trees.decisions.get(matter).map_err(store_error),
+            None => self.trees.registers.get(name).map_err(store_error),
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) struct Plan {
     pub(super) events: Pages,
     /// None: it is removed.
     pub(super) accounts: HashMap<String, Option<IVec>>,
-    pub(super) decisions: HashMap<String, IVec>,
+    pub(super) registers: HashMap<String, IVec>,
     /// Imported events of other writers.
     pub(super) others: BTreeMap<u64, Pages>,
     pub(super) begun: Vec<Arc<Issuance>>,
@@ -63,7 +63,7 @@ impl Plan {
             recent_drops: Vec::new(),
             events: Pages::of_events(EventId { writer: WRITER, number: next.event }),
             accounts: HashMap::new(),
-            decisions: HashMap::new(),
+            registers: HashMap::new(),
             others: BTreeMap::new(),
             begun: Vec::new(),
             ended: HashSet::new(),
@@ -116,7 +116,7 @@ impl Plan {
             && self.events.full.is_empty()
             && self.others.is_empty()
             && self.accounts.is_empty()
-            && self.decisions.is_empty()
+            && self.registers.is_empty()
             && self.recent_drops.is_empty()
     }
 }
