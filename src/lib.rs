@@ -19,30 +19,53 @@
 //! | [`api`], [`admin`] | what an operator may ask for |
 //! | [`http`] | from a request's bytes to an operation, and back |
 //! | [`server`] | keys and folders at the start, TLS, listeners, reload |
-//! | [`client`], [`cli`] | the other end; the commands |
+//! | [`client`], [`device`] | the device's end; the commands of `est` |
+//! | [`cli`] | the commands of `estd` |
 //!
 //! An enrollment goes one way: [`http::est::handle`] finds the route and the label's endpoint,
 //! [`ra::Call::authenticate`] makes an [`ra::Authenticated`], only then the body is read,
 //! [`ra::Authenticated::enroll`] verifies the CSR and has [`ra::decide()`] decide, and
 //! [`ca::Ca::issue`] records, signs, records, and returns the certificate.
 
-pub mod admin;
-pub mod api;
-pub mod binding;
-pub mod ca;
-pub mod cli;
-pub mod client;
 pub mod clock;
-pub mod config;
 pub mod digest;
-pub mod entropy;
-pub mod est;
-mod failpoint;
-pub mod http;
 pub mod pki;
-pub mod policy;
-pub mod ra;
-pub mod server;
-pub mod store;
-pub mod telemetry;
 pub mod types;
+
+// `est` and the library that it is written with.
+#[cfg(feature = "client")]
+pub mod binding;
+#[cfg(feature = "client")]
+pub mod client;
+#[cfg(feature = "client")]
+pub mod device;
+
+// `estd`.
+#[cfg(feature = "server")]
+pub mod admin;
+#[cfg(feature = "server")]
+pub mod api;
+#[cfg(feature = "server")]
+pub mod ca;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
+#[cfg(feature = "server")]
+pub mod entropy;
+#[cfg(feature = "server")]
+pub mod est;
+#[cfg(feature = "server")]
+mod failpoint;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod policy;
+#[cfg(feature = "server")]
+pub mod ra;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod telemetry;

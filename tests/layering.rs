@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 21] = [
+const MODULES: [(&str, &[&str]); 22] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
@@ -72,6 +72,7 @@ const MODULES: [(&str, &[&str]); 21] = [
         ],
     ),
     ("client", &["types", "digest", "clock", "binding", "pki", "api"]),
+    ("device", &["types", "clock", "pki", "client"]),
     (
         "cli",
         &[
@@ -86,9 +87,10 @@ const MODULES: [(&str, &[&str]); 21] = [
             "admin",
             "server",
             "client",
+            "device",
         ],
     ),
-    ("bin", &["cli"]),
+    ("bin", &["cli", "device"]),
 ];
 
 /// Libraries that have a home, and the modules that may name them.
@@ -108,7 +110,7 @@ const LIBRARIES: [(&str, &[&str]); 28] = [
     ("deadpool_postgres", &["store"]),
     ("postcard", &["store"]),
     ("rustix", &["failpoint", "store", "telemetry", "server"]),
-    ("clap", &["cli"]),
+    ("clap", &["cli", "device"]),
     ("indicatif", &["cli"]),
     ("sd_notify", &["cli"]),
     ("toml", &["config"]),

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    estd::cli::device::est_main()
+    estd::device::main()
 }

@@ -2,10 +2,8 @@
 //!
 //! Standard output that is no terminal is often a journal, which others read and which is kept.
 
-use super::{
-    Failure,
-    device::files::{self, FileError},
-};
+use super::Failure;
+use crate::device::files::{self, FileError};
 use crate::server::{self, FirstAccount, Running};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;

@@ -3,7 +3,6 @@
 
 mod admin_client;
 mod audit;
-pub mod device;
 mod failure;
 mod first_password;
 mod init;

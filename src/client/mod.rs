@@ -16,6 +16,7 @@ mod connection;
 mod error;
 mod keygen;
 pub mod multipart;
+#[cfg(feature = "server")]
 pub mod operator;
 mod password;
 mod pem;

@@ -11,6 +11,7 @@ mod host;
 mod key_kind;
 mod key_usage;
 mod name;
+#[cfg(feature = "server")]
 mod peer;
 mod rejection;
 mod remedy;
@@ -31,6 +32,7 @@ pub use host::is_dns_name;
 pub use key_kind::KeyKind;
 pub use key_usage::KeyUsage;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
+#[cfg(feature = "server")]
 pub use peer::{ClientCertificate, ClientChain, Origin, Peer, Verdict};
 pub use rejection::Rejection;
 pub use remedy::file_remedy;

@@ -29,7 +29,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {}: {source}", path.display())]
-pub(in crate::cli) struct FileError {
+pub(crate) struct FileError {
     verb: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -86,7 +86,7 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 
 /// Writes a file so that it holds either what it held or all of `bytes`, and is durable when this
 /// returns: a temporary file in the same folder, fsync, rename, fsync of the folder.
-pub(in crate::cli) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
     make_folder(folder(path)).map_err(file_error("make the folder of", path))?;
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut name = std::ffi::OsString::from(".");
@@ -124,7 +124,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
 }
 
 /// Removes a file that may be absent, durably.
-pub(in crate::cli) fn remove(path: &Path) -> Result<(), FileError> {
+pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Ok(()) => sync_folder(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),

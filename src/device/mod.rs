@@ -8,7 +8,7 @@ mod anchors;
 mod cacerts;
 mod csrattrs;
 mod enroll;
-pub(super) mod files;
+pub(crate) mod files;
 mod lock;
 mod options;
 mod outcome;
@@ -69,7 +69,7 @@ enum Command {
 }
 
 /// Runs `est` with the arguments of the process.
-pub fn est_main() -> ExitCode {
+pub fn main() -> ExitCode {
     ExitCode::from(run(std::env::args_os(), Arc::new(SystemClock)))
 }
 
