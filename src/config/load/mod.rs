@@ -54,11 +54,10 @@ pub fn load_for(
     environment: &dyn Fn(&str) -> Option<String>,
     secrets: Secrets,
 ) -> Result<Settings, SettingErrors> {
-    match fs::read_to_string(file) {
-        Ok(_)
-            if secrets == Secrets::All
-                && let Some(mode) = open_to_others(file) =>
-        {
+    let open = || (secrets == Secrets::All).then(|| open_to_others(file)).flatten();
+    match fs::read_to_string(file).map(|text| (text, open())) {
+        Ok((text, None)) => parse_for(&text, file, environment, secrets),
+        Ok((_, Some(mode))) => {
             let report = Report::new(file);
             report.tell(
                 "E-CONFIG-FILE",
@@ -69,7 +68,6 @@ pub fn load_for(
             );
             Err(SettingErrors(report.errors.into_inner()))
         }
-        Ok(text) => parse_for(&text, file, environment, secrets),
         Err(cause) => {
             let report = Report::new(file);
             let (text, remedy) = unreadable(&cause);
