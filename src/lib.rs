@@ -1,6 +1,6 @@
 //! estd: an RFC 7030 (EST) enrollment server for device fleets, and the device's client.
 //!
-//! Each module names those above it in this list; `tests/layering.rs` holds the exact tables.
+//! Each module names those above it in this list; `tests/layering` holds the exact tables.
 //!
 //! | Module | What it is for |
 //! |---|---|

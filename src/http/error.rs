@@ -1,5 +1,5 @@
 //! The one file that chooses statuses, and an error's text for the client. No other file under `http`
-//! names `StatusCode` (`tests/layering.rs`).
+//! names `StatusCode` (`tests/layering`).
 
 use crate::{
     admin,

@@ -1,5 +1,5 @@
-//! Which module may name which, and which library lives where. docs/conventions.md has the map;
-//! these two tables are what holds.
+//! Which module may name which, which library lives where, and which names exist. ARCHITECTURE.md has the
+//! map; the two tables here are binding.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,10 +8,12 @@
     reason = "a test stops at the first surprise"
 )]
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod names;
+mod tokens;
+
+use std::{fs, path::Path};
+
+use tokens::{code, sources};
 
 /// Each module of `src/` and the modules that it may name.
 const MODULES: [(&str, &[&str]); 22] = [
@@ -131,118 +133,6 @@ fn module_of(path: &str) -> &str {
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
-/// The words and signs of a source with their line numbers, without comments, the contents of
-/// strings, lifetimes and what only tests are built with.
-fn code(source: &str) -> Vec<(usize, String)> {
-    let chars: Vec<char> = source.chars().collect();
-    let at = |i: usize| chars.get(i).copied().unwrap_or('\0');
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let (mut out, mut line, mut i) = (Vec::new(), 1, 0);
-    while i < chars.len() {
-        let start = i;
-        let mut token = None;
-        match at(i) {
-            '/' if at(i + 1) == '/' => {
-                while i < chars.len() && at(i) != '\n' {
-                    i += 1;
-                }
-            }
-            '/' if at(i + 1) == '*' => {
-                let mut depth = 0;
-                while i < chars.len() {
-                    match (at(i), at(i + 1)) {
-                        ('/', '*') => (depth, i) = (depth + 1, i + 2),
-                        ('*', '/') => (depth, i) = (depth - 1, i + 2),
-                        _ => i += 1,
-                    }
-                    if depth == 0 {
-                        break;
-                    }
-                }
-            }
-            '"' => {
-                i += 1;
-                while i < chars.len() && at(i) != '"' {
-                    i += if at(i) == '\\' { 2 } else { 1 };
-                }
-                i += 1;
-            }
-            '\'' if at(i + 1) == '\\' => {
-                i += 3;
-                while i < chars.len() && at(i) != '\'' {
-                    i += 1;
-                }
-                i += 1;
-            }
-            '\'' if at(i + 2) == '\'' => i += 3,
-            '\'' => {
-                i += 1;
-                while is_word(at(i)) {
-                    i += 1;
-                }
-            }
-            c if is_word(c) => {
-                while is_word(at(i)) {
-                    i += 1;
-                }
-                let word: String = chars[start..i].iter().collect();
-                let hashes = (i..).take_while(|j| at(*j) == '#').count();
-                if matches!(word.as_str(), "r" | "br" | "cr") && at(i + hashes) == '"' {
-                    i += hashes + 1;
-                    while i < chars.len()
-                        && !(at(i) == '"' && (1..=hashes).all(|ahead| at(i + ahead) == '#'))
-                    {
-                        i += 1;
-                    }
-                    i += hashes + 1;
-                } else {
-                    token = Some(word);
-                }
-            }
-            ':' if at(i + 1) == ':' => {
-                i += 2;
-                token = Some("::".to_owned());
-            }
-            c => {
-                i += 1;
-                token = (!c.is_whitespace()).then(|| c.to_string());
-            }
-        }
-        out.extend(token.map(|token| (line, token)));
-        line += chars[start..i.min(chars.len())].iter().filter(|c| **c == '\n').count();
-    }
-    without_tests(&out)
-}
-
-/// Leaves out each item that `#[cfg(test)]` stands before.
-fn without_tests(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
-    const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
-    let (mut out, mut i) = (Vec::new(), 0);
-    while let Some(token) = tokens.get(i) {
-        let rest = tokens.get(i..i + MARK.len()).unwrap_or_default();
-        if !rest.iter().map(|(_, word)| word.as_str()).eq(MARK) {
-            out.push(token.clone());
-            i += 1;
-            continue;
-        }
-        i += MARK.len();
-        // To the end of the item: its semicolon, or the bracket that closes its body.
-        let mut depth = 0_usize;
-        while let Some((_, word)) = tokens.get(i) {
-            i += 1;
-            match word.as_str() {
-                "(" | "[" | "{" => depth += 1,
-                ")" | "]" => depth = depth.saturating_sub(1),
-                "}" if depth <= 1 => break,
-                "}" => depth -= 1,
-                ";" if depth == 0 => break,
-                _ => {}
-            }
-        }
-    }
-    out
-}
-
 /// The names that follow `root::`, with their lines: one, or each first name of a `{…}` list.
 fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
     let Some((_, first)) = tokens.first() else { return Vec::new() };
@@ -275,7 +165,7 @@ fn errors(path: &str, source: &str) -> Vec<String> {
     }
     let Some((_, allowed)) = MODULES.iter().find(|(module, _)| *module == own) else {
         return vec![format!(
-            "src/{path}:1: module {own} is not on the map: add it to MODULES in tests/layering.rs"
+            "src/{path}:1: module {own} is not on the map: add it to MODULES in tests/layering/main.rs"
         )];
     };
     let tokens = code(source);
@@ -342,17 +232,6 @@ fn errors(path: &str, source: &str) -> Vec<String> {
         }
     }
     out
-}
-
-fn sources(folder: &Path, out: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, out);
-        } else if path.extension().is_some_and(|ending| ending == "rs") {
-            out.push(path);
-        }
-    }
 }
 
 #[test]
