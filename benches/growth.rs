@@ -21,7 +21,7 @@ mod postgres;
 
 use estd::{
     store::{
-        Filter, Intent, Issuance, Item, PostgresOptions, PostgresStore, RequestKey, SledStore,
+        Filter, IdempotencyKey, Intent, Issuance, Item, PostgresOptions, PostgresStore, SledStore,
         State, Store,
         transfer::{Step, Walk, summarize},
     },
@@ -80,8 +80,8 @@ fn serial(number: u64) -> Serial {
 fn intent(number: u64) -> Intent {
     Intent {
         serial: serial(number),
-        request_key: RequestKey(noise(number + 1, 32).try_into().unwrap()),
-        repeat_until: Time::from_unix(moment(number).unix() + 600),
+        idempotency_key: IdempotencyKey(noise(number + 1, 32).try_into().unwrap()),
+        retry_until: Time::from_unix(moment(number).unix() + 600),
         tbs: noise(number + 2, 610),
         ca: "default".parse().unwrap(),
         profile: "device".parse().unwrap(),

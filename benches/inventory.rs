@@ -17,7 +17,7 @@ use estd::{
     api::{CertificateQuery, ListRenewed},
     clock::SystemClock,
     entropy::SystemEntropy,
-    store::{Intent, Issuance, Item, RequestKey, SledStore, State, Store},
+    store::{IdempotencyKey, Intent, Issuance, Item, SledStore, State, Store},
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, Method, Operation, RequestId, Serial, Time},
 };
@@ -58,8 +58,8 @@ fn intent(number: u64) -> Intent {
     let begun = Time::from_unix(START + number / 100);
     Intent {
         serial: serial(number),
-        request_key: RequestKey(key),
-        repeat_until: begun,
+        idempotency_key: IdempotencyKey(key),
+        retry_until: begun,
         tbs: Vec::new(),
         ca: "default".parse().unwrap(),
         profile: "device".parse().unwrap(),

@@ -26,7 +26,7 @@ use estd::{
     config,
     entropy::{Entropy, SystemEntropy},
     pki::{Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
-    store::{MemoryStore, RequestKey, SledStore, Store},
+    store::{IdempotencyKey, MemoryStore, SledStore, Store},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RequestId, Time},
 };
@@ -70,8 +70,8 @@ fn order(content: &Content, number: u64) -> Order {
     key[..8].copy_from_slice(&number.to_be_bytes());
     Order {
         content: content.clone(),
-        request_key: RequestKey(key),
-        repeat_window: Duration::from_secs(600),
+        idempotency_key: IdempotencyKey(key),
+        retry_window: Duration::from_secs(600),
         label: None,
         operation: Some(Operation::SimpleEnroll),
         actor: Actor::server(),

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not the server")]
 
 use estd::{
-    store::{Intent, RequestKey, SledStore, Store},
+    store::{IdempotencyKey, Intent, SledStore, Store},
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, Operation, RequestId, Serial, Time},
 };
@@ -38,8 +38,8 @@ fn intent(number: u64) -> Intent {
     key.iter_mut().zip(mix(number).to_be_bytes()).for_each(|(byte, from)| *byte = from);
     Intent {
         serial: serial(number),
-        request_key: RequestKey(key),
-        repeat_until: Time::from_unix(NOW.unix() + 600),
+        idempotency_key: IdempotencyKey(key),
+        retry_until: Time::from_unix(NOW.unix() + 600),
         tbs: noise(number, 900),
         ca: "fleet".parse().unwrap(),
         profile: "device".parse().unwrap(),

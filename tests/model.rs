@@ -14,7 +14,8 @@
 
 use estd::{
     store::{
-        Begun, Error, Filter, Intent, MemoryStore, RequestKey, Revocation, SledStore, State, Store,
+        Begun, Error, Filter, IdempotencyKey, Intent, MemoryStore, Revocation, SledStore, State,
+        Store,
     },
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
@@ -1302,12 +1303,12 @@ impl Real<'_> {
 
     fn intent(&self, serial: u8, key: u8, ca: u8, window: Range<u8>) -> Intent {
         let Range { start: begun, end: until } = window;
-        let mut request_key = [key; 32];
-        request_key[..8].copy_from_slice(&self.run.to_be_bytes());
+        let mut idempotency_key = [key; 32];
+        idempotency_key[..8].copy_from_slice(&self.run.to_be_bytes());
         Intent {
             serial: self.serial(serial),
-            request_key: RequestKey(request_key),
-            repeat_until: self.time(until),
+            idempotency_key: IdempotencyKey(idempotency_key),
+            retry_until: self.time(until),
             tbs: vec![0x30, serial],
             ca: format!("ca-{ca}").parse().unwrap(),
             profile: "device".parse().unwrap(),

@@ -190,8 +190,8 @@ impl Check<'_> {
         // What answers no repeat stands in nobody's way.
         if matches!(issuance.state, State::Open | State::Issued) {
             let mut key = [0; 16];
-            key.iter_mut().zip(intent.request_key.0).for_each(|(place, byte)| *place = byte);
-            let (begun, until) = (intent.begun, intent.repeat_until);
+            key.iter_mut().zip(intent.idempotency_key.0).for_each(|(place, byte)| *place = byte);
+            let (begun, until) = (intent.begun, intent.retry_until);
             self.live.push(Live { key, begun, until, serial });
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     entropy::Entropy,
     failpoint::failpoint,
     pki::{Certificate, algorithm, cmc::signed, cms, extension::Extension, tbs, tbs::ToBeSigned},
-    store::{self, Begun, Intent, Issuance, RequestKey, Store},
+    store::{self, Begun, IdempotencyKey, Intent, Issuance, Store},
     telemetry::audit::{Event, Name},
     types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
 };
@@ -34,9 +34,9 @@ pub struct Order {
     /// What the certificate says.
     pub content: Content,
     /// What makes a later order a repeat of this one.
-    pub request_key: RequestKey,
+    pub idempotency_key: IdempotencyKey,
     /// How long a repeat gets the first answer.
-    pub repeat_window: Duration,
+    pub retry_window: Duration,
     /// The label it was asked for under.
     pub label: Option<Label>,
     /// The operation that asked; none if the server asks for itself.
@@ -311,8 +311,8 @@ impl Ca {
         let due = now.plus(not_after.since(now) / 3 * 2);
         Ok(Intent {
             serial,
-            request_key: order.request_key,
-            repeat_until: now.plus(order.repeat_window).min(due),
+            idempotency_key: order.idempotency_key,
+            retry_until: now.plus(order.retry_window).min(due),
             tbs,
             ca: self.name.clone(),
             profile: content.profile,

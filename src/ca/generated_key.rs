@@ -6,7 +6,7 @@ use super::{Ca, Error, Order};
 use crate::{
     failpoint::failpoint,
     pki::sha256,
-    store::{Begun, Issuance, RequestKey, State},
+    store::{Begun, IdempotencyKey, Issuance, State},
     telemetry::audit::Name,
     types::{Serial, Time},
 };
@@ -68,9 +68,9 @@ impl Ca {
                 repeats.clear();
             }
             repeats.push(earlier.intent.serial.clone());
-            intent.request_key = repeat_of(intent.request_key, &earlier.intent.serial);
+            intent.idempotency_key = repeat_of(intent.idempotency_key, &earlier.intent.serial);
             // One window for all of them: none is out of reach before the first.
-            intent.repeat_until = earlier.intent.repeat_until;
+            intent.retry_until = earlier.intent.retry_until;
         }
         Err(Error::Repeats(MOST))
     }
@@ -78,6 +78,6 @@ impl Ca {
 
 /// What makes a further request a repeat of the one that got this certificate: each repeat finds the
 /// one before it.
-fn repeat_of(key: RequestKey, serial: &Serial) -> RequestKey {
-    RequestKey(sha256(&[&key.0, serial.as_bytes()].concat()))
+fn repeat_of(key: IdempotencyKey, serial: &Serial) -> IdempotencyKey {
+    IdempotencyKey(sha256(&[&key.0, serial.as_bytes()].concat()))
 }

@@ -45,7 +45,7 @@ pub struct Policy {
     /// Whether `/cacerts` also holds the root of the CA that issued the server's certificate (D-38).
     pub server_root: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
-    pub repeat_window: Duration,
+    pub retry_window: Duration,
     /// What `/csrattrs` says.
     pub csrattrs: CsrAttrs,
     /// What a certificate of the CA may do that is not on record: from `[ca.NAME]`.

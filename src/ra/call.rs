@@ -394,8 +394,8 @@ impl Decision {
         Order {
             facts: facts(by, &self),
             content: self.content,
-            request_key: self.request_key,
-            repeat_window: policy.rules.repeat_window,
+            idempotency_key: self.idempotency_key,
+            retry_window: policy.rules.retry_window,
             label: policy.label.clone(),
             operation: Some(by.operation),
             actor: by.identity.actor.clone(),

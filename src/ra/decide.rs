@@ -5,7 +5,7 @@ use crate::{
     ca::{Ca, Content, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, Authentication, CertificateNames},
-    store::RequestKey,
+    store::IdempotencyKey,
     types::{BindingKind, CaName, Code, Label, Method, Operation, Peer, Rejection, Serial},
 };
 use aws_lc_rs::digest;
@@ -47,7 +47,7 @@ pub struct Decision {
     /// The certificate that it renews or rekeys.
     pub predecessor: Option<Serial>,
     /// What makes a later request a repeat of this one.
-    pub request_key: RequestKey,
+    pub idempotency_key: IdempotencyKey,
     /// By what the CSR was bound to its connection (RFC 7030 §3.5).
     pub linked: Option<BindingKind>,
     /// Further facts for its event.
@@ -168,9 +168,9 @@ pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial>
     facts.extend(content.dropped_extensions().map(|names| ("dropped_extensions", names)));
     facts.extend(identity.expired.map(|moment| ("expired", moment.to_string())));
     let predecessor = predecessor.map(|certificate| certificate.serial().clone());
-    let request_key = request_key(request, predecessor.as_ref());
+    let idempotency_key = idempotency_key(request, predecessor.as_ref());
     linking::spend(linked, request.peer)?;
-    Ok(Decision { content, request_key, predecessor, linked, facts })
+    Ok(Decision { content, idempotency_key, predecessor, linked, facts })
 }
 
 /// The names in the place of the CSR's own (RFC 6402 §2.8), if it asks for some and the label
@@ -422,7 +422,7 @@ fn allow_names(
     Err(or_password(policy, identity, denial))
 }
 
-fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey {
+fn idempotency_key(request: Request<'_>, predecessor: Option<&Serial>) -> IdempotencyKey {
     let mut key = digest::Context::new(&digest::SHA256);
     let mut part = |bytes: &[u8]| {
         // With its length in front, so that two parts cannot run into each other.
@@ -440,5 +440,5 @@ fn request_key(request: Request<'_>, predecessor: Option<&Serial>) -> RequestKey
     part(request.operation.as_str().as_bytes());
     part(predecessor.map_or(&[][..], Serial::as_bytes));
     part(&request.csr.content_sha256());
-    RequestKey(key.finish().as_ref().try_into().unwrap_or_default())
+    IdempotencyKey(key.finish().as_ref().try_into().unwrap_or_default())
 }

@@ -6,7 +6,7 @@ use crate::{
     config::Keys,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
     policy::ServerCertificate,
-    store::{RequestKey, Store},
+    store::{IdempotencyKey, Store},
     types::{Actor, ProfileName, RequestId, Time},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -169,8 +169,8 @@ impl OwnIdentity {
         let order = Order {
             content,
             // The key is new: no two orders of ours are the same.
-            request_key: RequestKey(sha256(&spki)),
-            repeat_window: Duration::ZERO,
+            idempotency_key: IdempotencyKey(sha256(&spki)),
+            retry_window: Duration::ZERO,
             label: None,
             operation: None,
             actor: actor.clone(),

@@ -93,7 +93,7 @@ pub(super) async fn sweep(
 
 /// Until when what cannot be finished is of use to anybody.
 fn needed_until(open: &Intent) -> Time {
-    if open.operation == Some(Operation::ServerKeyGen) { open.repeat_until } else { open.begun }
+    if open.operation == Some(Operation::ServerKeyGen) { open.retry_until } else { open.begun }
 }
 
 /// The CA that can finish it, or why none can.

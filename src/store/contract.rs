@@ -1,9 +1,9 @@
 //! What every backend does: each behaviour is a test of its own for each backend.
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, MemoryStore, Password,
-    PostgresOptions, PostgresStore, ProofKeys, Recomputable, RequestKey, Revocation, SledStore,
-    State, Store,
+    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
+    MemoryStore, Password, PostgresOptions, PostgresStore, ProofKeys, Recomputable, Revocation,
+    SledStore, State, Store,
 };
 use crate::{
     digest::{Algorithm, Secret},
@@ -57,18 +57,18 @@ pub(super) fn serial(number: u64) -> Serial {
     Serial::parse(&bytes).unwrap()
 }
 
-pub(super) fn key(number: u64) -> RequestKey {
+pub(super) fn key(number: u64) -> IdempotencyKey {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_be_bytes());
-    RequestKey(key)
+    IdempotencyKey(key)
 }
 
 /// Intent `number` by request `request`, begun at [`NOW`], repeated within a minute.
 pub(super) fn intent(number: u64, request: u64) -> Intent {
     Intent {
         serial: serial(number),
-        request_key: key(request),
-        repeat_until: at(60),
+        idempotency_key: key(request),
+        retry_until: at(60),
         tbs: vec![0x30; 700],
         ca: "fleet".parse().unwrap(),
         profile: "device".parse().unwrap(),
@@ -338,7 +338,7 @@ async fn a_repeat_leads_to_the_first_issuance_until_its_time_is_over(Trial { sto
     let repeat = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
     assert_eq!(store.begin(repeat(2, 59)).await.unwrap(), Begun::Complete(first));
     assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a repeat records nothing");
-    let at_the_end = Intent { repeat_until: at(120), ..repeat(3, 60) };
+    let at_the_end = Intent { retry_until: at(120), ..repeat(3, 60) };
     assert_eq!(store.begin(at_the_end).await.unwrap(), Begun::New);
     let third = store.complete(&serial(3), vec![3], issued(3)).await.unwrap();
     assert_eq!(store.begin(repeat(4, 61)).await.unwrap(), Begun::Complete(third));
@@ -441,7 +441,7 @@ async fn after_a_revocation_the_same_request_starts_afresh(Trial { store, .. }: 
     let second = store.complete(&serial(2), vec![2], issued(2)).await.unwrap();
     assert_eq!(store.begin(intent(3, 1)).await.unwrap(), Begun::Complete(second), "and is one");
     // A later request of that key is not touched by the revocation of an earlier one.
-    let later = |number| Intent { begun: at(70), repeat_until: at(130), ..intent(number, 1) };
+    let later = |number| Intent { begun: at(70), retry_until: at(130), ..intent(number, 1) };
     assert_eq!(store.begin(later(4)).await.unwrap(), Begun::New);
     let fourth = store.complete(&serial(4), vec![4], issued(4)).await.unwrap();
     store.revoke(&serial(2), revocation(2), revoked(2)).await.unwrap();
@@ -488,7 +488,7 @@ async fn an_old_issuance_that_completes_late_does_not_displace_the_new_one(
     Trial { store, .. }: Trial,
 ) {
     store.begin(intent(1, 1)).await.unwrap();
-    let second = Intent { begun: at(60), repeat_until: at(120), ..intent(2, 1) };
+    let second = Intent { begun: at(60), retry_until: at(120), ..intent(2, 1) };
     assert_eq!(store.begin(second).await.unwrap(), Begun::New);
     let late = Event { at: at(70), ..issued(1) };
     store.complete(&serial(1), vec![1], late).await.unwrap();
@@ -496,7 +496,7 @@ async fn an_old_issuance_that_completes_late_does_not_displace_the_new_one(
     let found = store.begin(third.clone()).await.unwrap();
     assert!(matches!(found, Begun::Open(record) if record.intent.serial == serial(2)));
     // Nor does voiding the old one free the key.
-    let fourth = Intent { begun: at(200), repeat_until: at(210), ..intent(4, 1) };
+    let fourth = Intent { begun: at(200), retry_until: at(210), ..intent(4, 1) };
     assert_eq!(store.begin(fourth).await.unwrap(), Begun::New);
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
     let found = store.begin(Intent { begun: at(201), ..third }).await.unwrap();

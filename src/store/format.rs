@@ -8,7 +8,7 @@
 //! Version 2 is that of a revoked certificate's record. All else is written in version 1, so that
 //! an older estd reads what it knows, and refuses what it would take for valid.
 
-use super::{Account, Error, Intent, Issuance, Password, RequestKey, Revocation, State};
+use super::{Account, Error, IdempotencyKey, Intent, Issuance, Password, Revocation, State};
 use crate::{
     telemetry::audit::{Event, Name},
     types::{
@@ -110,8 +110,8 @@ struct ActorV1<'a> {
 struct IntentV1<'a> {
     #[serde(serialize_with = "bytes")]
     serial: &'a [u8],
-    request_key: [u8; 32],
-    repeat_until: u64,
+    idempotency_key: [u8; 32],
+    retry_until: u64,
     #[serde(serialize_with = "bytes")]
     tbs: &'a [u8],
     ca: &'a str,
@@ -170,10 +170,10 @@ struct EventV1<'a> {
 
 #[derive(Serialize, Deserialize)]
 struct RecentV1<'a> {
-    request_key: [u8; 32],
+    idempotency_key: [u8; 32],
     #[serde(serialize_with = "bytes")]
     serial: &'a [u8],
-    repeat_until: u64,
+    retry_until: u64,
 }
 
 impl<'a> From<&'a Actor> for ActorV1<'a> {
@@ -186,8 +186,8 @@ impl<'a> From<&'a Intent> for IntentV1<'a> {
     fn from(intent: &'a Intent) -> Self {
         Self {
             serial: intent.serial.as_bytes(),
-            request_key: intent.request_key.0,
-            repeat_until: intent.repeat_until.unix(),
+            idempotency_key: intent.idempotency_key.0,
+            retry_until: intent.retry_until.unix(),
             tbs: &intent.tbs,
             ca: intent.ca.as_str(),
             profile: intent.profile.as_str(),
@@ -228,8 +228,8 @@ impl IntentV1<'_> {
     fn read(self) -> Result<Intent, Rejection> {
         Ok(Intent {
             serial: Serial::parse(self.serial).map_err(text)?,
-            request_key: RequestKey(self.request_key),
-            repeat_until: Time::from_unix(self.repeat_until),
+            idempotency_key: IdempotencyKey(self.idempotency_key),
+            retry_until: Time::from_unix(self.retry_until),
             tbs: self.tbs.to_vec(),
             ca: self.ca.parse().map_err(text)?,
             profile: self.profile.parse().map_err(text)?,
@@ -281,9 +281,9 @@ impl EventV1<'_> {
 /// A request that has its certificate, as it is kept for its repeats.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recent {
-    pub(super) request_key: RequestKey,
+    pub(super) idempotency_key: IdempotencyKey,
     pub(super) serial: Serial,
-    pub(super) repeat_until: Time,
+    pub(super) retry_until: Time,
 }
 
 fn encode(value: &impl Serialize, start: Vec<u8>) -> Result<Vec<u8>, Error> {
@@ -368,9 +368,9 @@ fn encode_event(event: &Event, start: Vec<u8>) -> Result<Vec<u8>, Error> {
 /// A request that has its certificate: an item of a page.
 pub(super) fn recent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
     let stored = RecentV1 {
-        request_key: intent.request_key.0,
+        idempotency_key: intent.idempotency_key.0,
         serial: intent.serial.as_bytes(),
-        repeat_until: intent.repeat_until.unix(),
+        retry_until: intent.retry_until.unix(),
     };
     encode(&stored, Vec::with_capacity(64))
 }
@@ -478,9 +478,9 @@ pub(super) fn read_recent(bytes: &[u8]) -> Result<Vec<Recent>, Error> {
     decode("a page of recent requests", bytes, |items: Vec<RecentV1<'_>>| {
         let read = |item: RecentV1<'_>| {
             Ok(Recent {
-                request_key: RequestKey(item.request_key),
+                idempotency_key: IdempotencyKey(item.idempotency_key),
                 serial: Serial::parse(item.serial).map_err(text)?,
-                repeat_until: Time::from_unix(item.repeat_until),
+                retry_until: Time::from_unix(item.retry_until),
             })
         };
         items.into_iter().map(read).collect()

@@ -79,7 +79,7 @@ impl MemoryStore {
         }
         let ended = Arc::new(record.end(state, certificate, event.at));
         if state == State::Void {
-            kept.requests.forget(&record.intent.request_key, serial);
+            kept.requests.forget(&record.intent.idempotency_key, serial);
         }
         kept.issuances.insert(serial.clone(), Arc::clone(&ended));
         self.commit(&mut kept, event);
@@ -92,7 +92,7 @@ impl Store for MemoryStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
         let mut kept = self.kept()?;
         kept.requests.purge(intent.begun);
-        let repeated = kept.requests.find(&intent.request_key, intent.begun);
+        let repeated = kept.requests.find(&intent.idempotency_key, intent.begun);
         if let Some(first) = repeated.and_then(|serial| kept.issuances.get(serial)) {
             let first = Arc::clone(first);
             return Ok(match first.state {
@@ -103,7 +103,7 @@ impl Store for MemoryStore {
         if kept.issuances.contains_key(&intent.serial) {
             return Err(Error::SerialTaken(intent.serial));
         }
-        kept.requests.remember(intent.request_key, intent.serial.clone(), intent.repeat_until);
+        kept.requests.remember(intent.idempotency_key, intent.serial.clone(), intent.retry_until);
         kept.issuances.insert(intent.serial.clone(), Arc::new(intent.into()));
         Ok(Begun::New)
     }
@@ -131,7 +131,7 @@ impl Store for MemoryStore {
         let record = kept.issuances.get(serial);
         let record = record.ok_or_else(|| Error::NoSuchIssuance(serial.clone()))?.clone();
         let Some(revoked) = record.revoke(revocation)?.map(Arc::new) else { return Ok(record) };
-        kept.requests.forget(&record.intent.request_key, serial);
+        kept.requests.forget(&record.intent.idempotency_key, serial);
         kept.issuances.insert(serial.clone(), Arc::clone(&revoked));
         self.commit(&mut kept, event);
         Ok(revoked)
@@ -241,8 +241,8 @@ impl Store for MemoryStore {
                 Item::Issuance(one) => {
                     let intent = &one.intent;
                     if one.state.answers_repeats() {
-                        let until = intent.repeat_until;
-                        kept.requests.restore(intent.request_key, intent.serial.clone(), until);
+                        let until = intent.retry_until;
+                        kept.requests.restore(intent.idempotency_key, intent.serial.clone(), until);
                     }
                     kept.issuances.insert(intent.serial.clone(), one);
                 }

@@ -23,7 +23,7 @@ pub mod transfer;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use record::{
-    Account, Filter, Intent, Issuance, Item, Password, ProofKeys, Recomputable, RequestKey,
+    Account, Filter, IdempotencyKey, Intent, Issuance, Item, Password, ProofKeys, Recomputable,
     Revocation, State,
 };
 pub use sled::{Compacted, SledStore};
@@ -105,9 +105,9 @@ fn closed() -> Error {
 /// that is committed with it. No method panics or blocks the caller's thread on a disk.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Records what will be signed, unless the same request (by [`RequestKey`]) was recorded
+    /// Records what will be signed, unless the same request (by [`IdempotencyKey`]) was recorded
     /// before and the moment [`Intent::begun`] is before that record's
-    /// [`Intent::repeat_until`].
+    /// [`Intent::retry_until`].
     ///
     /// # Errors
     /// [`Error::SerialTaken`]; [`Error::Unavailable`].

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 /// requested extensions (RFC 7030 §4.2.3 and D-10). Never the bytes of the CSR: a client may
 /// sign afresh at each retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct RequestKey(pub [u8; 32]);
+pub struct IdempotencyKey(pub [u8; 32]);
 
 /// Where an issuance stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -57,10 +57,10 @@ pub struct Intent {
     /// The certificate's serial number: the record's key.
     pub serial: Serial,
     /// What makes a later request a repeat of this one.
-    pub request_key: RequestKey,
+    pub idempotency_key: IdempotencyKey,
     /// Until when (exclusive) a request with the same key is a repeat: the label's window, and
     /// never past the moment at which the certificate falls due for renewal.
-    pub repeat_until: Time,
+    pub retry_until: Time,
     /// The TBSCertificate, DER (RFC 5280 §4.1).
     pub tbs: Vec<u8>,
     /// The CA that signs.
@@ -308,8 +308,8 @@ impl Issuance {
         // Field by field: a clone would copy the TBSCertificate only to drop it.
         let Intent {
             serial,
-            request_key,
-            repeat_until,
+            idempotency_key,
+            retry_until,
             tbs: _,
             ca,
             profile,
@@ -328,8 +328,8 @@ impl Issuance {
         Self {
             intent: Intent {
                 serial: serial.clone(),
-                request_key: *request_key,
-                repeat_until: *repeat_until,
+                idempotency_key: *idempotency_key,
+                retry_until: *retry_until,
                 tbs: Vec::new(),
                 ca: ca.clone(),
                 profile: profile.clone(),

@@ -1,7 +1,7 @@
-//! Which requests are repeats: an index from [`RequestKey`] to the issuance it led to, as large
+//! Which requests are repeats: an index from [`IdempotencyKey`] to the issuance it led to, as large
 //! as the windows in which repeats are answered.
 
-use super::RequestKey;
+use super::IdempotencyKey;
 use crate::types::{Serial, Time};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,33 +14,33 @@ const LATE: Duration = Duration::from_secs(60);
 /// The requests whose repeats are still answered with the first one's certificate.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
-    slots: HashMap<RequestKey, (Serial, Time)>,
+    slots: HashMap<IdempotencyKey, (Serial, Time)>,
     /// The keys by the moment they end, so that purging looks at nothing that stays.
-    ends: BTreeMap<Time, Vec<RequestKey>>,
+    ends: BTreeMap<Time, Vec<IdempotencyKey>>,
 }
 
 impl Requests {
     /// The issuance that a request at the moment `at` repeats.
-    pub(super) fn find(&self, key: &RequestKey, at: Time) -> Option<&Serial> {
+    pub(super) fn find(&self, key: &IdempotencyKey, at: Time) -> Option<&Serial> {
         self.slots.get(key).filter(|(_, until)| at < *until).map(|(serial, _)| serial)
     }
 
     /// Takes a request whose repeats before `until` lead to `serial`.
-    pub(super) fn remember(&mut self, key: RequestKey, serial: Serial, until: Time) {
+    pub(super) fn remember(&mut self, key: IdempotencyKey, serial: Serial, until: Time) {
         self.slots.insert(key, (serial, until));
         self.ends.entry(until).or_default().push(key);
     }
 
     /// Takes back a request of an earlier time, in whichever order they come. Of two with one key
     /// the later was begun when the first one's time was over, so it ends later.
-    pub(super) fn restore(&mut self, key: RequestKey, serial: Serial, until: Time) {
+    pub(super) fn restore(&mut self, key: IdempotencyKey, serial: Serial, until: Time) {
         if self.find(&key, until).is_none() {
             self.remember(key, serial, until);
         }
     }
 
     /// Lets go of a request whose issuance was voided: the next one starts afresh.
-    pub(super) fn forget(&mut self, key: &RequestKey, serial: &Serial) {
+    pub(super) fn forget(&mut self, key: &IdempotencyKey, serial: &Serial) {
         // A later request with the same key may have its own issuance by now.
         if self.slots.get(key).is_some_and(|(slot, _)| slot == serial) {
             self.slots.remove(key);
@@ -77,10 +77,10 @@ mod tests {
             let now = Time::from_unix(u64::from(n));
             requests.purge(now.plus(LATE));
             let until = Time::from_unix(u64::from(n) + 10);
-            requests.remember(RequestKey([n; 32]), serial(n), until);
+            requests.remember(IdempotencyKey([n; 32]), serial(n), until);
         }
         assert_eq!(requests.len(), (10, 10));
-        let last = RequestKey([99; 32]);
+        let last = IdempotencyKey([99; 32]);
         assert_eq!(requests.find(&last, Time::from_unix(108)), Some(&serial(99)));
         assert_eq!(requests.find(&last, Time::from_unix(109)), None, "the end is exclusive");
         requests.forget(&last, &serial(1));
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_later_request_with_the_same_key_outlives_the_first_ones_end() {
         let mut requests = Requests::default();
-        let key = RequestKey([7; 32]);
+        let key = IdempotencyKey([7; 32]);
         let (first, second) = (Serial::parse(&[1]).unwrap(), Serial::parse(&[2]).unwrap());
         requests.remember(key, first, Time::from_unix(10));
         requests.remember(key, second.clone(), Time::from_unix(30));

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// The label that offers it.
-pub(crate) const LABEL: &str = "[label.made]\nserverkeygen = \"on\"\nrepeat_window = \"1d\"\n";
+pub(crate) const LABEL: &str = "[label.made]\nserverkeygen = \"on\"\nretry_window = \"1d\"\n";
 
 /// How often one request is made: not so often that the server says it is enough.
 const AT_MOST: usize = 8;

@@ -110,10 +110,10 @@ impl Backend {
         };
         let path = folder.path().join("est.toml");
         let text = fs::read_to_string(&path).unwrap();
-        let window = "repeat_window = \"10m\"";
+        let window = "retry_window = \"10m\"";
         assert!(text.contains(window));
         // The long form is longer: a repeat after the window is a new request.
-        let text = text.replace(window, "repeat_window = \"1d\"");
+        let text = text.replace(window, "retry_window = \"1d\"");
         fs::write(&path, format!("{text}\n{}", made::LABEL)).unwrap();
         folder
     }

@@ -357,7 +357,7 @@ async fn leave_open(server: &TestServer, number: u8, account: &str) -> Intent {
     let tbs = <x509_cert::Certificate as der::Decode>::from_der(&done.certificate).unwrap();
     let serial = Serial::parse(&[number; 20]).unwrap();
     let intent = Intent {
-        request_key: estd::store::RequestKey([number; 32]),
+        idempotency_key: estd::store::IdempotencyKey([number; 32]),
         tbs: tbs.tbs_certificate().to_der().unwrap(),
         serial,
         ..done.intent.clone()

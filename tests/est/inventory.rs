@@ -7,7 +7,7 @@ use estd::{
     api::{CertificateEntry, CertificateQuery, ListRenewed, Revoke},
     entropy::SystemEntropy,
     pki::Certificate,
-    store::{Intent, MemoryStore, RequestKey, Store},
+    store::{IdempotencyKey, Intent, MemoryStore, Store},
     telemetry::audit::NoTrail,
     types::{Actor, Method, RequestId, Serial, Time},
 };
@@ -186,8 +186,8 @@ fn intent(number: u64, serial: &str) -> Intent {
     key[..8].copy_from_slice(&number.to_be_bytes());
     Intent {
         serial: serial.parse::<Serial>().unwrap(),
-        request_key: RequestKey(key),
-        repeat_until: Time::from_unix(NOW),
+        idempotency_key: IdempotencyKey(key),
+        retry_until: Time::from_unix(NOW),
         tbs: Vec::new(),
         ca: "default".parse().unwrap(),
         profile: "device".parse().unwrap(),

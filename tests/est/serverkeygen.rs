@@ -655,7 +655,7 @@ async fn what_was_left_open_for_a_generated_key_is_voided() {
     let now = maker.server.clock.now();
     let open = estd::store::Intent {
         serial: estd::types::Serial::parse(&[7; 20]).unwrap(),
-        request_key: estd::store::RequestKey([7; 32]),
+        idempotency_key: estd::store::IdempotencyKey([7; 32]),
         tbs: vec![0x30, 0],
         begun: now,
         ..record.intent.clone()

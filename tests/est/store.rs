@@ -68,11 +68,16 @@ async fn what_a_server_kept_is_good() {
     // One that is open is no error, and is listed with its age.
     let first = issuance(&mut items[0]).clone();
     let serial = Serial::parse(&[1, 2, 3]).unwrap();
-    let mut key = first.intent.request_key;
+    let mut key = first.intent.idempotency_key;
     key.0[0] ^= 1;
     let begun = Time::from_unix(now.unix() - 90);
-    let open =
-        Intent { serial: serial.clone(), request_key: key, begun, tbs: vec![1], ..first.intent };
+    let open = Intent {
+        serial: serial.clone(),
+        idempotency_key: key,
+        begun,
+        tbs: vec![1],
+        ..first.intent
+    };
     items.push(Item::Issuance(Arc::new(open.into())));
     let (found, errors) = checked(items, now).await;
     assert_eq!(errors, Vec::<String>::new());
@@ -130,18 +135,18 @@ async fn each_error_is_named() {
     let twice = one(&|items| {
         // Whichever comes first by its number: the server's own has no window.
         let first = &mut issuance(&mut items[0]).intent;
-        first.repeat_until = first.begun.plus(Duration::from_secs(60));
-        let key = first.request_key;
-        issuance(&mut items[1]).intent.request_key = key;
+        first.retry_until = first.begun.plus(Duration::from_secs(60));
+        let key = first.idempotency_key;
+        issuance(&mut items[1]).intent.idempotency_key = key;
     })
     .await;
     assert!(twice.contains(&format!("certificate of {}: two for one request", serials[0])));
     // Not once the first one's time is over.
     let after = errors(&|items| {
         let first = issuance(&mut items[0]);
-        first.intent.repeat_until = first.intent.begun;
-        let key = first.intent.request_key;
-        issuance(&mut items[1]).intent.request_key = key;
+        first.intent.retry_until = first.intent.begun;
+        let key = first.intent.idempotency_key;
+        issuance(&mut items[1]).intent.idempotency_key = key;
     })
     .await;
     assert_eq!(after, Vec::<String>::new());

@@ -5,7 +5,7 @@ use estd::{
     clock::Clock,
     pki::Certificate,
     server::Swept,
-    store::{Begun, Intent, Issuance, RequestKey, State, Store},
+    store::{Begun, IdempotencyKey, Intent, Issuance, State, Store},
     types::{Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
@@ -25,7 +25,7 @@ async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
     let intent = Intent {
         serial,
         tbs,
-        request_key: RequestKey([number; 32]),
+        idempotency_key: IdempotencyKey([number; 32]),
         begun: Time::from_unix(begun),
         ..record.intent.clone()
     };
@@ -70,7 +70,7 @@ async fn what_no_ca_can_finish_is_voided() {
     let expired = leave_open(&server, 1, NOW).await;
     let mut foreign = leave_open(&server, 2, NOW).await;
     foreign.serial = Serial::parse(&[3; 20]).unwrap();
-    foreign.request_key = RequestKey([3; 32]);
+    foreign.idempotency_key = IdempotencyKey([3; 32]);
     foreign.ca = "gone".parse().unwrap();
     server.running.store().begin(foreign.clone()).await.unwrap();
     server.clock.set(Time::from_unix(NOW + 60));

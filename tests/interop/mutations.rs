@@ -21,7 +21,7 @@ use estd::{
     config,
     entropy::{Entropy, SystemEntropy},
     pki::{Csr, PrivateKey},
-    store::{MemoryStore, RequestKey},
+    store::{IdempotencyKey, MemoryStore},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RequestId, Time},
 };
@@ -427,8 +427,8 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
         key[..8].copy_from_slice(&u64::try_from(count).unwrap().to_be_bytes());
         let order = Order {
             content,
-            request_key: RequestKey(key),
-            repeat_window: Duration::from_secs(600),
+            idempotency_key: IdempotencyKey(key),
+            retry_window: Duration::from_secs(600),
             label: None,
             operation: Some(Operation::SimpleEnroll),
             actor: Actor::server(),

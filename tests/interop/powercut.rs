@@ -17,7 +17,7 @@ use disk::{Dice, Disk, Fate, Loss, Obeys};
 use estd::{
     clock::{Clock, SystemClock},
     pki::{Certificate, CsrBuilder, PrivateKey},
-    store::{Begun, Filter, Intent, RequestKey, SledStore, State, Store},
+    store::{Begun, Filter, IdempotencyKey, Intent, SledStore, State, Store},
     telemetry::audit::{Event, EventId, Name, NoTrail},
     types::{Actor, KeyKind, RequestId, Serial},
 };
@@ -527,8 +527,8 @@ async fn drives_a_store() {
                 key[..16].copy_from_slice(&bytes);
                 let intent = Intent {
                     serial: serial.clone(),
-                    request_key: RequestKey(key),
-                    repeat_until: now.plus(Duration::from_secs(86_400)),
+                    idempotency_key: IdempotencyKey(key),
+                    retry_until: now.plus(Duration::from_secs(86_400)),
                     tbs: vec![0x30; 900],
                     ca: "default".parse().unwrap(),
                     profile: "device".parse().unwrap(),

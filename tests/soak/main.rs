@@ -62,16 +62,16 @@ fn length() -> Duration {
 }
 
 /// est.toml with another table `[store]`, a label under which a device may ask for any names, and
-/// this `repeat_window`.
+/// this `retry_window`.
 fn folder(store: &str, window: Duration) -> TempDir {
     let folder = Estd::folder("[\"localhost\"]");
     let path = folder.path().join("est.toml");
     let mut text = fs::read_to_string(&path).unwrap();
-    let window = format!("repeat_window = \"{}s\"", window.as_secs());
+    let window = format!("retry_window = \"{}s\"", window.as_secs());
     for (old, new) in [
         ("backend = \"sled\"", store),
         ("cache_mib = 64", ""),
-        ("repeat_window = \"10m\"", &window),
+        ("retry_window = \"10m\"", &window),
         // Every event is looked for in one file.
         ("max_mib = 32 ", "max_mib = 0 "),
         // All devices come from one address, and some of their passwords are wrong.

@@ -85,7 +85,7 @@ pub(super) fn policy(
         ),
         include_chain: section.boolean("include_chain", false),
         server_root: section.boolean("server_root", true),
-        repeat_window: section.duration("repeat_window", 10 * MINUTE, Duration::ZERO..=DAY),
+        retry_window: section.duration("retry_window", 10 * MINUTE, Duration::ZERO..=DAY),
         csrattrs: csrattrs(section.section("csrattrs")),
         // Set by the CA's section.
         unknown_certificates: UnknownCertificates::Reject,

@@ -99,7 +99,7 @@ impl<'a> Sorted<'a> {
                 &with().map(|(row, _)| &row.names[..]).collect::<Vec<_>>(),
                 &with().map(|(row, _)| row.not_after).collect::<Vec<_>>(),
                 &with().map(|(row, _)| row.begun).collect::<Vec<_>>(),
-                &with().map(|(row, _)| &row.request_key[..]).collect::<Vec<_>>(),
+                &with().map(|(row, _)| &row.idempotency_key[..]).collect::<Vec<_>>(),
                 &with().map(|(row, _)| &row.intent[..]).collect::<Vec<_>>(),
                 &tbs,
                 &certificates,
@@ -112,8 +112,8 @@ impl<'a> Sorted<'a> {
         // Of several with one key the last one counts: one statement cannot take a key twice.
         let mut slots: BTreeMap<&[u8], &IntentRow> = BTreeMap::new();
         for (row, _) in with().filter(|(_, one)| one.state.answers_repeats()) {
-            let slot = slots.entry(&row.request_key).or_insert(row);
-            if slot.repeat_until < row.repeat_until {
+            let slot = slots.entry(&row.idempotency_key).or_insert(row);
+            if slot.retry_until < row.retry_until {
                 *slot = row;
             }
         }
@@ -122,10 +122,10 @@ impl<'a> Sorted<'a> {
             client,
             SLOTS,
             &[
-                &slots.iter().map(|row| &row.request_key[..]).collect::<Vec<_>>(),
+                &slots.iter().map(|row| &row.idempotency_key[..]).collect::<Vec<_>>(),
                 &slots.iter().map(|row| &row.serial[..]).collect::<Vec<_>>(),
                 &slots.iter().map(|row| row.begun).collect::<Vec<_>>(),
-                &slots.iter().map(|row| row.repeat_until).collect::<Vec<_>>(),
+                &slots.iter().map(|row| row.retry_until).collect::<Vec<_>>(),
             ],
         )
         .await?;

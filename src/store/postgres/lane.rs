@@ -87,7 +87,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
     // One statement cannot take a key twice.
     let (mut keys, mut serials) = (HashSet::new(), HashSet::new());
     let (mut now, mut later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|each| {
-        keys.insert(each.intent.request_key) && serials.insert(each.intent.serial.clone())
+        keys.insert(each.intent.idempotency_key) && serials.insert(each.intent.serial.clone())
     });
     failpoint!("postgres: before begin");
     let taken = match attempt!(*database, client => sql::begin(client, &now).await) {
@@ -129,7 +129,7 @@ async fn round(database: &Database, waiting: Vec<Asked>) -> Vec<Asked> {
         }
     };
     for mut each in repeats {
-        match found.remove(&each.intent.request_key) {
+        match found.remove(&each.intent.idempotency_key) {
             Some(found) if each.is_own(&found) => {
                 each.answer(Ok(Begun::New));
             }

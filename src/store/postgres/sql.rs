@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Account, CompareAndSet, Error, Filter, Intent, Issuance, RequestKey, Revocation, State,
+        Account, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Revocation, State,
         format,
     },
     database::Rejection,
@@ -76,9 +76,9 @@ pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T
 /// What the tables hold of an intent.
 pub(super) struct IntentRow {
     pub(super) serial: Vec<u8>,
-    pub(super) request_key: [u8; 32],
+    pub(super) idempotency_key: [u8; 32],
     pub(super) begun: i64,
-    pub(super) repeat_until: i64,
+    pub(super) retry_until: i64,
     pub(super) not_after: i64,
     pub(super) label: Option<String>,
     pub(super) names: Vec<u8>,
@@ -90,9 +90,9 @@ impl IntentRow {
     pub(super) fn new(intent: &Intent) -> Result<Self, Error> {
         Ok(Self {
             serial: intent.serial.as_bytes().to_vec(),
-            request_key: intent.request_key.0,
+            idempotency_key: intent.idempotency_key.0,
             begun: seconds(intent.begun),
-            repeat_until: seconds(intent.repeat_until),
+            retry_until: seconds(intent.retry_until),
             not_after: seconds(intent.not_after),
             label: intent.label.as_ref().map(ToString::to_string),
             names: names(intent),
@@ -183,9 +183,9 @@ pub(super) async fn begin(client: &Object, asked: &[Asked]) -> Result<HashSet<Ve
         SQL,
         &[
             &each(asked, |row| row.serial.as_slice()),
-            &each(asked, |row| row.request_key.as_slice()),
+            &each(asked, |row| row.idempotency_key.as_slice()),
             &each(asked, |row| row.begun),
-            &each(asked, |row| row.repeat_until),
+            &each(asked, |row| row.retry_until),
             &each(asked, |row| row.not_after),
             &each(asked, |row| row.label.as_deref()),
             &each(asked, |row| row.names.as_slice()),
@@ -220,14 +220,15 @@ fn each<'a, T>(asked: &'a [Asked], field: impl Fn(&'a IntentRow) -> T) -> Vec<T>
 pub(super) async fn requests(
     client: &Object,
     asked: &[Asked],
-) -> Result<HashMap<RequestKey, Arc<Issuance>>, Rejection> {
+) -> Result<HashMap<IdempotencyKey, Arc<Issuance>>, Rejection> {
     let sql = format!(
         "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
          WHERE r.request_key = ANY($1::bytea[])"
     );
-    let keys = each(asked, |row| row.request_key.as_slice());
+    let keys = each(asked, |row| row.idempotency_key.as_slice());
     let rows = query(client, &sql, &[&keys]).await?;
-    let found = rows.iter().map(|row| issuance(row).map(|found| (found.intent.request_key, found)));
+    let found =
+        rows.iter().map(|row| issuance(row).map(|found| (found.intent.idempotency_key, found)));
     Ok(found.collect::<Result<_, _>>()?)
 }
 

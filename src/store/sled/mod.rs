@@ -183,7 +183,7 @@ impl SledStore {
             // if it is still open when its turn comes.
             let record = Arc::new(open.end(state, certificate, event.at));
             let value = fitting(format::issuance(&record)?)?;
-            let repeats = state == State::Issued && event.at < record.intent.repeat_until;
+            let repeats = state == State::Issued && event.at < record.intent.retry_until;
             let recent = if repeats { format::recent_item(&record.intent)? } else { Vec::new() };
             let change =
                 Change::End { record: Arc::clone(&record), value, recent, event: told(event)? };

@@ -170,7 +170,7 @@ async fn repeats_are_known_after_a_restart_and_forgotten_in_time() {
     store.close().await;
 
     let store = open(folder.path()).unwrap();
-    let late = Intent { begun: at(60), repeat_until: at(90), ..intent(11, 3) };
+    let late = Intent { begun: at(60), retry_until: at(90), ..intent(11, 3) };
     assert_eq!(store.begin(late).await.unwrap(), Begun::New);
     store.close().await;
     assert_eq!(count(folder.path(), "recent"), 0, "and the disk forgets as well");
@@ -181,7 +181,7 @@ async fn a_later_request_with_the_same_key_is_the_one_found_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     store.begin(intent(1, 1)).await.unwrap();
-    let second = Intent { begun: at(60), repeat_until: at(120), ..intent(2, 1) };
+    let second = Intent { begun: at(60), retry_until: at(120), ..intent(2, 1) };
     assert_eq!(store.begin(second.clone()).await.unwrap(), Begun::New);
     store.close().await;
     let store = open(folder.path()).unwrap();

@@ -5,7 +5,7 @@
 
 use super::{Counts, Digest, Summary};
 use crate::{
-    store::{Account, Intent, Issuance, Item, Password, RequestKey, Revocation, State, format},
+    store::{Account, IdempotencyKey, Intent, Issuance, Item, Password, Revocation, State, format},
     telemetry::audit::{Event, EventId, Name},
     types::{Actor, Label, Method, Operation, RequestId, Serial, Time},
 };
@@ -51,8 +51,10 @@ struct ActorLine {
 struct IssuanceLine {
     serial: String,
     state: String,
-    request_key: String,
-    repeat_until: String,
+    #[serde(alias = "request_key")]
+    idempotency_key: String,
+    #[serde(alias = "repeat_until")]
+    retry_until: String,
     tbs: String,
     ca: String,
     profile: String,
@@ -186,8 +188,8 @@ impl From<&Issuance> for IssuanceLine {
         Self {
             serial: shown(&intent.serial),
             state: shown(state),
-            request_key: shown(Digest(intent.request_key.0)),
-            repeat_until: shown(intent.repeat_until),
+            idempotency_key: shown(Digest(intent.idempotency_key.0)),
+            retry_until: shown(intent.retry_until),
             tbs: STANDARD.encode(&intent.tbs),
             ca: shown(&intent.ca),
             profile: shown(&intent.profile),
@@ -218,8 +220,8 @@ impl IssuanceLine {
             |name: &String| format::by_text(name, format::operation_of, Operation::to_string);
         let intent = Intent {
             serial: parsed::<Serial>(&self.serial)?,
-            request_key: RequestKey(digest(&self.request_key)?),
-            repeat_until: time(&self.repeat_until)?,
+            idempotency_key: IdempotencyKey(digest(&self.idempotency_key)?),
+            retry_until: time(&self.retry_until)?,
             tbs: bytes(&self.tbs)?,
             ca: parsed(&self.ca)?,
             profile: parsed(&self.profile)?,

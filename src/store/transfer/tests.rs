@@ -136,7 +136,7 @@ async fn the_text_of_an_export_is_this() {
     let (file, summary) = exported(&store).await;
     let expected = [
         r#"{"format":"estd store","version":1}"#,
-        r#"{"issuance":{"serial":"010000000000000002","state":"issued","request_key":"0000000000000002000000000000000000000000000000000000000000000000","repeat_until":"2026-11-21T12:01:00Z","tbs":"","ca":"fleet","profile":"device","label":"factory","operation":"simpleenroll","subject":"CN=device-2","san":["dns:device-2.example"],"spki_sha256":"0707070707070707070707070707070707070707070707070707070707070707","not_before":"2026-11-21T12:00:00Z","not_after":"2026-11-21T12:16:42Z","actor":{"name":"","method":"anonymous"},"predecessor":null,"request":"0000000000000002","begun":"2026-11-21T12:00:00Z","certificate":"AQID","ended":"2026-11-21T12:00:05Z"}}"#,
+        r#"{"issuance":{"serial":"010000000000000002","state":"issued","idempotency_key":"0000000000000002000000000000000000000000000000000000000000000000","retry_until":"2026-11-21T12:01:00Z","tbs":"","ca":"fleet","profile":"device","label":"factory","operation":"simpleenroll","subject":"CN=device-2","san":["dns:device-2.example"],"spki_sha256":"0707070707070707070707070707070707070707070707070707070707070707","not_before":"2026-11-21T12:00:00Z","not_after":"2026-11-21T12:16:42Z","actor":{"name":"","method":"anonymous"},"predecessor":null,"request":"0000000000000002","begun":"2026-11-21T12:00:00Z","certificate":"AQID","ended":"2026-11-21T12:00:05Z"}}"#,
         r#"{"account":{"name":"zoe","password_hash":"$argon2id$v=19$…","added":"2026-11-21T12:00:00Z","labels":["factory"]}}"#,
         r#"{"register":{"name":"a","value":"eHl6"}}"#,
         r#"{"event":{"writer":1,"number":1,"at":"2026-11-21T12:00:05Z","name":"certificate.issued","actor":{"name":"estd","method":"server"},"request":"0000000000000002","details":[["number","2"]]}}"#,
@@ -147,6 +147,34 @@ async fn the_text_of_an_export_is_this() {
         ),
     ];
     assert_eq!(String::from_utf8(file).unwrap(), expected.map(|line| format!("{line}\n")).concat());
+}
+
+/// Exports of the first versions call a register a decision, and a retry a repeat.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_with_the_names_of_the_first_versions_is_imported() {
+    let source = memory();
+    full(&source).await;
+    let (file, _) = exported(&source).await;
+    let text = String::from_utf8(file).unwrap();
+    let (lines, _) = text.trim_end().rsplit_once('\n').unwrap();
+    let lines = [
+        (r#"{"register":{"name""#, r#"{"decision":{"matter""#),
+        (r#""idempotency_key""#, r#""request_key""#),
+        (r#""retry_until""#, r#""repeat_until""#),
+    ]
+    .iter()
+    .fold(format!("{lines}\n"), |lines, (new, old)| {
+        assert!(lines.contains(new), "{new}");
+        lines.replace(new, old)
+    });
+    let digest = Digest(crate::pki::sha256(lines.as_bytes()));
+    let end = format!(
+        r#"{{"end":{{"counts":{{"issuances":1203,"accounts":4,"decisions":1,"events":1208}},"sha256":"{digest}"}}}}"#
+    );
+    let target = memory();
+    let summary = imported(format!("{lines}{end}\n").as_bytes(), &target).await.unwrap();
+    assert_eq!(summary.counts, COUNTS);
+    assert!(all(&target).await == all(&source).await);
 }
 
 /// Every value that has a number has a text that leads back to it.
@@ -369,7 +397,7 @@ async fn a_compacted_store_is_the_same_store() {
     issue(&store, 9000).await;
     let repeat = store.begin(intent(9001, 5)).await.unwrap();
     assert!(
-        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.request_key == key(5))
+        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.idempotency_key == key(5))
     );
     store.close().await;
     // The mark went with it: a loss of events is still found.

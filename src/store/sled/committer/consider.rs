@@ -19,7 +19,7 @@ impl Memory {
             Change::Begin { record, item, revoked } => {
                 // What is revoked stays so: nothing can have changed since it was seen.
                 if let Some(serial) = revoked {
-                    self.requests.forget(&record.intent.request_key, &serial);
+                    self.requests.forget(&record.intent.idempotency_key, &serial);
                 }
                 self.begin(plan, record, &item)
             }
@@ -77,7 +77,7 @@ impl Memory {
         let serial = &intent.serial;
         self.requests.purge(intent.begun);
         plan.now = plan.now.max(Some(intent.begun));
-        if let Some(first) = self.requests.find(&intent.request_key, intent.begun) {
+        if let Some(first) = self.requests.find(&intent.idempotency_key, intent.begun) {
             return Ok(match self.open.get(first) {
                 Some(pending) => Outcome::Open(Arc::clone(&pending.record)),
                 None => Outcome::Complete(first.clone()),
@@ -89,7 +89,7 @@ impl Memory {
         if taken {
             return Err(Error::SerialTaken(serial.clone()));
         }
-        self.requests.remember(intent.request_key, serial.clone(), intent.repeat_until);
+        self.requests.remember(intent.idempotency_key, serial.clone(), intent.retry_until);
         self.take_open(plan, record, item)?;
         Ok(Outcome::Done)
     }
@@ -108,7 +108,7 @@ impl Memory {
             return Ok(Outcome::Not);
         }
         if record.state == State::Void {
-            self.requests.forget(&intent.request_key, &intent.serial);
+            self.requests.forget(&intent.idempotency_key, &intent.serial);
         }
         plan.take_ended(intent, value, recent)?;
         plan.tell(event)

@@ -90,9 +90,9 @@ impl Memory {
 
     fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
         let intent = &record.intent;
-        let until = intent.repeat_until;
+        let until = intent.retry_until;
         if record.state.answers_repeats() && until > self.now {
-            self.requests.restore(intent.request_key, intent.serial.clone(), until);
+            self.requests.restore(intent.idempotency_key, intent.serial.clone(), until);
         }
         if record.state == State::Open {
             let item = fitting(format::intent_item(intent)?)?;

@@ -66,11 +66,11 @@ impl Memory {
             let (first, page) = entry.map_err(store_error)?;
             let (first, page) = (number(&first)?, format::read_recent(&page)?);
             self.next.recent = first + page.len() as u64;
-            let last = page.iter().map(|item| item.repeat_until).max();
+            let last = page.iter().map(|item| item.retry_until).max();
             self.recent.entry(last.unwrap_or(Time::MAX)).or_default().push(first);
             for item in page {
-                if item.repeat_until > self.now {
-                    self.requests.restore(item.request_key, item.serial, item.repeat_until);
+                if item.retry_until > self.now {
+                    self.requests.restore(item.idempotency_key, item.serial, item.retry_until);
                 }
             }
         }
@@ -92,9 +92,9 @@ impl Memory {
                 {
                     continue;
                 }
-                if intent.repeat_until > self.now {
+                if intent.retry_until > self.now {
                     let serial = intent.serial.clone();
-                    self.requests.restore(intent.request_key, serial, intent.repeat_until);
+                    self.requests.restore(intent.idempotency_key, serial, intent.retry_until);
                 }
                 let record = Arc::new(Issuance::from(intent));
                 let serial = record.intent.serial.clone();

@@ -86,8 +86,8 @@ impl Plan {
     ) -> Result<(), Error> {
         if !recent.is_empty() {
             let page = self.recent.push(recent)?;
-            let end = self.recent_ends.entry(page).or_insert(intent.repeat_until);
-            *end = intent.repeat_until.max(*end);
+            let end = self.recent_ends.entry(page).or_insert(intent.retry_until);
+            *end = intent.retry_until.max(*end);
         }
         self.large |= value.len() > USUAL;
         self.certificates.push((intent.serial.as_bytes().into(), value.into()));
