@@ -5,6 +5,7 @@
 //! | Module | What it is for |
 //! |---|---|
 //! | [`types`], [`clock`], [`entropy`] | small checked values; time and randomness, passed in |
+//! | [`durable`] | files that survive a power failure |
 //! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
 //! | [`digest`] | HTTP Digest: header fields and arithmetic |
@@ -29,6 +30,7 @@
 
 pub mod clock;
 pub mod digest;
+pub mod durable;
 pub mod pki;
 pub mod types;
 

@@ -6,6 +6,7 @@
 
 use super::{Error, keys::KeyFile, keys::write_private, serial};
 use crate::{
+    durable,
     entropy::Entropy,
     pki::{
         Certificate, DistinguishedName, PrivateKey, PublicKey,
@@ -17,8 +18,7 @@ use crate::{
     types::{CaName, Time, file_remedy},
 };
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -146,7 +146,7 @@ impl Hierarchy {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 return Err(file(&unfinished, cause));
             }
-            _ => private_folder(&unfinished)?,
+            _ => durable::create_folder(&unfinished).map_err(|cause| file(&unfinished, cause))?,
         }
         let generate = || {
             PrivateKey::generate(rules.key).map_err(|cause| Error::Signer {
@@ -177,20 +177,9 @@ impl Hierarchy {
         write_private(&unfinished.join(ROOT), root.to_pem().as_bytes())?;
         write_private(&unfinished.join(ISSUING), issuing.to_pem().as_bytes())?;
         let home = folder.join(name.as_str());
-        sync(&unfinished)?;
-        fs::rename(&unfinished, &home).map_err(|cause| file(&home, cause))?;
-        sync(folder)
+        durable::sync(&unfinished).map_err(|cause| file(&unfinished, cause))?;
+        durable::rename(&unfinished, &home).map_err(|cause| file(&home, cause))
     }
-}
-
-/// Makes a folder that only its owner may enter.
-pub(super) fn private_folder(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|cause| file(path, cause))
 }
 
 struct CaCertificate<'a> {
@@ -262,10 +251,6 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
         return Err(whole(format!("holds a {kind}, not a certificate")));
     }
     Certificate::parse(&der).map_err(|cause| whole(cause.to_string()))
-}
-
-fn sync(folder: &Path) -> Result<(), Error> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|cause| file(folder, cause))
 }
 
 fn file(path: &Path, cause: io::Error) -> Error {

@@ -1,13 +1,8 @@
 //! Private keys on disk: mode 0600, PKCS#8, encrypted if there is a passphrase.
 
 use super::Error;
-use crate::{pki::PrivateKey, types::file_remedy};
-use std::{
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
-};
+use crate::{durable, pki::PrivateKey, types::file_remedy};
+use std::{fs::File, io::ErrorKind, os::unix::fs::MetadataExt, path::Path};
 use zeroize::Zeroizing;
 
 /// A file that holds a private key.
@@ -79,12 +74,7 @@ impl KeyFile<'_> {
 /// # Errors
 /// [`Error::File`] if it exists or cannot be written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let write = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|cause| Error::File {
+    durable::create(path, bytes, 0o600).map_err(|cause| Error::File {
         path: path.to_owned(),
         error: cause.to_string(),
         remedy: match cause.kind() {

@@ -3,9 +3,14 @@
 //! Standard output that is no terminal is often a journal, which others read and which is kept.
 
 use super::Failure;
-use crate::device::files::{self, FileError};
-use crate::server::{self, FirstAccount, Running};
-use std::path::{Path, PathBuf};
+use crate::{
+    durable,
+    server::{self, FirstAccount, Running},
+};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 use zeroize::Zeroizing;
 
 /// The file's name in the data folder.
@@ -34,18 +39,18 @@ impl FirstPassword {
         terminal: bool,
     ) -> Result<Self, Failure> {
         let path = data.join(NAME);
-        let failed = |error: FileError| {
+        let failed = |error: io::Error| {
             let remedy = "make the data folder writable, with space left on the disk: the first account's \
                           password is stored there when standard output is no terminal";
-            Failure::new(error, remedy)
+            Failure::new(format!("{}: {error}", path.display()), remedy)
         };
         if terminal {
             // A start that was killed may have left the password of an account that it did not add.
-            files::remove(&path).map_err(failed)?;
+            durable::remove(&path).map_err(failed)?;
             return Ok(Self::Shown(account.password().clone()));
         }
         let line = Zeroizing::new(format!("{}\n", account.password().as_str()));
-        files::write(&path, line.as_bytes(), 0o600).map_err(failed)?;
+        durable::replace(&path, line.as_bytes(), 0o600).map_err(failed)?;
         Ok(Self::InFile(path))
     }
 
@@ -65,9 +70,12 @@ impl FirstPassword {
     /// Removes the file, if any: the password in it belongs to no account.
     pub(super) fn discard(&self) {
         if let Self::InFile(path) = self
-            && let Err(error) = files::remove(path)
+            && let Err(error) = durable::remove(path)
         {
-            tracing::warn!("{error}; remedy: remove it, its password belongs to no account");
+            tracing::warn!(
+                "{}: {error}; remedy: remove it, its password belongs to no account",
+                path.display()
+            );
         }
     }
 }

@@ -6,15 +6,14 @@ use super::{
 };
 use crate::{
     config::{self, Example},
+    durable,
     types::escaped_line,
 };
 use clap::Args;
 use serde::Serialize;
 use std::{
-    fs::OpenOptions,
-    io::{self, Write},
+    io,
     net::IpAddr,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -45,13 +44,7 @@ pub(super) fn run(arguments: InitArguments, as_json: bool) -> Result<(), Failure
     let InitArguments { names, addresses, data, file } = arguments;
     let text = Example { names, addresses, data }.text();
     config::parse(&text, &file, &|_| None).map_err(Failure::Config)?;
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&file).and_then(
-        |mut new| {
-            new.write_all(text.as_bytes())?;
-            new.sync_all()
-        },
-    );
-    written.map_err(|cause| {
+    durable::create(&file, text.as_bytes(), 0o644).map_err(|cause| {
         let remedy = match cause.kind() {
             io::ErrorKind::AlreadyExists => "name another file, or move this one away",
             io::ErrorKind::NotFound => "create its folder first",

@@ -15,13 +15,16 @@
 //! key beside the old certificate, and `cert.pem.new` that fits it. In each case the next run of
 //! `est` finishes the change without asking the server for anything.
 
-use crate::pki::CertificateFields;
-use crate::pki::PrivateKey;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::{
+    durable,
+    pki::{CertificateFields, PrivateKey},
+};
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
 
 /// The most that is read from a file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -29,7 +32,7 @@ const MAX_FILE: u64 = 1024 * 1024;
 /// A file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {}: {source}", path.display())]
-pub(crate) struct FileError {
+pub(super) struct FileError {
     verb: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -84,35 +87,15 @@ pub(super) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     }
 }
 
-/// Writes a file so that it holds either what it held or all of `bytes`, and is durable when this
-/// returns: a temporary file in the same folder, fsync, rename, fsync of the folder.
-pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    make_folder(folder(path)).map_err(file_error("make the folder of", path))?;
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    name.push(format!(".{}-{count}.tmp", std::process::id()));
-    let temporary = folder(path).join(name);
-    let written = (|| {
-        // A file left by a process of the same number that crashed would keep its mode.
-        let _ = fs::remove_file(&temporary);
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(file_error("write", path))?;
-    sync_folder(path)
+/// Writes a file in one step, durably. Creates its folder if need be.
+pub(super) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    create_folder_of(path)?;
+    durable::replace(path, bytes, mode).map_err(file_error("write", path))
 }
 
 /// Opens the lock file of a folder, which is created if need be.
 pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
-    make_folder(folder(path)).map_err(file_error("make the folder of", path))?;
+    create_folder_of(path)?;
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -124,35 +107,18 @@ pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
 }
 
 /// Removes a file that may be absent, durably.
-pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_folder(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(file_error("remove", path)(error)),
-    }
+pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+    durable::remove(path).map_err(file_error("remove", path))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
-    fs::rename(from, to).map_err(file_error("replace", to))?;
-    sync_folder(to)
+    durable::rename(from, to).map_err(file_error("replace", to))
 }
 
-/// Makes the folder that `--out` names, for its owner only: it will hold a private key.
-fn make_folder(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-fn sync_folder(path: &Path) -> Result<(), FileError> {
-    let folder = folder(path);
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(file_error("sync", folder))
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
+/// Creates the folder of a file, such as that of `--out`, for its owner only: it will hold a
+/// private key.
+fn create_folder_of(path: &Path) -> Result<(), FileError> {
+    durable::create_folder(durable::folder(path)).map_err(file_error("create the folder of", path))
 }
 
 /// `path` with `.new` after it.
@@ -241,8 +207,7 @@ fn certificate_fits(certificate: &[u8], key: &[u8], passphrase: Option<&str>) ->
 mod tests {
     use super::*;
     use crate::types::KeyKind;
-    use std::os::unix::fs::PermissionsExt;
-    use std::process::Command;
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
     /// A key and a self-signed certificate for it, as PEM.
     fn pair_of_pem(folder: &Path) -> (Vec<u8>, Vec<u8>) {
@@ -264,20 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn writes_whole_files_with_their_mode_and_leaves_nothing_else() {
+    fn creates_a_missing_folder_for_its_owner_only() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key.pem");
-        write(&path, b"one", 0o600).unwrap();
-        write(&path, b"two", 0o600).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        // A folder that is missing is made; a file in its place stays what it is.
-        let made = folder.path().join("made");
-        write(&made.join("key"), b"x", 0o600).unwrap();
-        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
-        fs::remove_dir_all(&made).unwrap();
-        assert!(write(&path.join("below-a-file"), b"", 0o600).is_err());
+        let new = folder.path().join("new");
+        let key = new.join("key.pem");
+        write(&key, b"x", 0o600).unwrap();
+        assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o777, 0o700);
+        assert!(write(&key.join("below-a-file"), b"", 0o600).is_err());
+        assert_eq!(fs::read(&key).unwrap(), b"x");
     }
 
     /// Stops the change after each of its steps; the next start must leave a pair that fits.

@@ -8,7 +8,7 @@ mod anchors;
 mod cacerts;
 mod csrattrs;
 mod enroll;
-pub(crate) mod files;
+mod files;
 mod lock;
 mod options;
 mod outcome;

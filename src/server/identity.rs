@@ -4,6 +4,7 @@ use super::Error;
 use crate::{
     ca::{self, Ca, KeyFile, Order, Profile, write_private},
     config::Keys,
+    durable,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
     policy::ServerCertificate,
     store::{IdempotencyKey, Store},
@@ -11,8 +12,7 @@ use crate::{
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -196,14 +196,9 @@ impl OwnIdentity {
             self.key.to_pem(passphrase).map_err(|error| Error::Internal(error.to_string()))?;
         text.push_str(&self.leaf.to_pem());
         text.push_str(&self.issuing.to_pem());
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause| Error::File { path, cause }
-        };
         let (unfinished, path) = (unfinished(folder)?, folder.join(FILE));
         write_private(&unfinished, text.as_bytes())?;
-        fs::rename(&unfinished, &path).map_err(failed(&path))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
+        durable::rename(&unfinished, &path).map_err(|cause| Error::File { path, cause })
     }
 
     /// Chain and key as rustls takes them.

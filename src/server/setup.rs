@@ -9,6 +9,7 @@ use super::{Error, place::check_private};
 use crate::{
     ca::{Ca, CaCertificates, Hierarchy, Made, signer::SoftSigner},
     config::{self, Settings},
+    durable,
     entropy::Entropy,
     policy,
     store::{CompareAndSet, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
@@ -19,7 +20,6 @@ use std::{
     collections::BTreeMap,
     fs,
     io::ErrorKind,
-    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -309,11 +309,11 @@ pub fn private_folder(path: &Path) -> Result<(), Error> {
     check_private(path)?;
     let whole = std::path::absolute(path).map_err(failed)?;
     let missing: Vec<_> = whole.ancestors().take_while(|folder| !folder.exists()).collect();
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    durable::create_folder(path).map_err(failed)?;
     // One that is there as well: a start that was killed may have made it, and not synced.
     for folder in missing.iter().copied().chain(missing.is_empty().then_some(&*whole)) {
         let Some(parent) = folder.parent() else { continue };
-        match fs::File::open(parent).and_then(|parent| parent.sync_all()) {
+        match durable::sync(parent) {
             // Somebody else's, who also made what is in it.
             Err(cause) if missing.is_empty() && cause.kind() == ErrorKind::PermissionDenied => {}
             result => result.map_err(|cause| Error::File { path: parent.to_owned(), cause })?,

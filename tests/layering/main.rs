@@ -16,19 +16,20 @@ use std::{fs, path::Path};
 use tokens::{code, sources};
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 22] = [
+const MODULES: [(&str, &[&str]); 23] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
     ("failpoint", &[]),
     ("digest", &[]),
+    ("durable", &[]),
     ("telemetry", &["types", "clock"]),
     ("policy", &["types"]),
     ("config", &["types", "policy"]),
     ("binding", &["types"]),
     ("pki", &["types"]),
-    ("store", &["types", "digest", "failpoint", "telemetry"]),
-    ("ca", &["types", "entropy", "failpoint", "telemetry", "policy", "pki", "store"]),
+    ("store", &["types", "digest", "durable", "failpoint", "telemetry"]),
+    ("ca", &["types", "durable", "entropy", "failpoint", "telemetry", "policy", "pki", "store"]),
     ("ra", &["types", "digest", "clock", "entropy", "telemetry", "policy", "pki", "store", "ca"]),
     ("est", &["types", "clock", "entropy", "telemetry", "policy", "pki", "store", "ca", "ra"]),
     ("api", &[]),
@@ -57,6 +58,7 @@ const MODULES: [(&str, &[&str]); 22] = [
         "server",
         &[
             "types",
+            "durable",
             "clock",
             "entropy",
             "telemetry",
@@ -74,11 +76,12 @@ const MODULES: [(&str, &[&str]); 22] = [
         ],
     ),
     ("client", &["types", "digest", "clock", "binding", "pki", "api"]),
-    ("device", &["types", "clock", "pki", "client"]),
+    ("device", &["types", "clock", "durable", "pki", "client"]),
     (
         "cli",
         &[
             "types",
+            "durable",
             "clock",
             "entropy",
             "telemetry",

@@ -7,6 +7,7 @@
 
 use super::{super::transfer, SledStore, disk};
 use crate::{
+    durable,
     store::{Error, Store, transfer::Progress},
     telemetry::audit::NoTrail,
     types::Time,
@@ -180,7 +181,7 @@ fn size(folder: &Path) -> io::Result<u64> {
 /// Makes durable all that a folder holds.
 fn sync_all(folder: &Path) -> io::Result<()> {
     for (path, _) in entries(folder)? {
-        File::open(path)?.sync_all()?;
+        durable::sync(&path)?;
     }
-    File::open(folder)?.sync_all()
+    durable::sync(folder)
 }

@@ -1,14 +1,14 @@
 //! The folder: opening it, making it durable, and what sled says when it cannot.
 
 use super::super::{Error, format};
-use crate::failpoint::failpoint;
+use crate::{durable, failpoint::failpoint};
 use ::sled::{Config, Db, Tree};
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs::{self, DirBuilder, File, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, FileExt},
+    os::unix::fs::FileExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
@@ -122,11 +122,7 @@ pub(super) fn try_to_write(folder: &Path) -> Result<(), Error> {
 /// Opens the folder, or makes it. Blocks.
 pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     // 0700: the folder holds password hashes.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(|error| io_error(folder, "make the folder", &error))?;
+    durable::create_folder(folder).map_err(|error| io_error(folder, "make the folder", &error))?;
     make_conf(folder)?;
     remove_leftovers(folder)?;
     // A killed process leaves writes that the kernel has and the disk has not. sled reads them
@@ -166,8 +162,7 @@ fn make_conf(folder: &Path) -> Result<(), Error> {
     let unfinished = folder.join("conf.unfinished");
     File::create(&unfinished)
         .and_then(|mut file| file.write_all(CONF).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&unfinished, &path))
-        .and_then(|()| File::open(folder)?.sync_all())
+        .and_then(|()| durable::rename(&unfinished, &path))
         .map_err(|error| io_error(&path, "make it", &error))
 }
 
@@ -266,7 +261,7 @@ pub(super) fn is_released(folder: &Path) -> bool {
 fn sync_files(folder: &Path) -> Result<(), Error> {
     for name in ["conf", "db", "blobs", "."] {
         let path = folder.join(name);
-        match File::open(&path).and_then(|file| file.sync_all()) {
+        match durable::sync(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             result => result.map_err(|error| io_error(&path, "sync", &error))?,
         }
@@ -278,9 +273,7 @@ fn sync_files(folder: &Path) -> Result<(), Error> {
 /// Makes durable the name of a folder.
 pub(super) fn sync_parent(folder: &Path) -> Result<(), Error> {
     if let Ok(parent) = folder.join("..").canonicalize() {
-        File::open(&parent)
-            .and_then(|file| file.sync_all())
-            .map_err(|error| io_error(&parent, "sync", &error))?;
+        durable::sync(&parent).map_err(|error| io_error(&parent, "sync", &error))?;
     }
     Ok(())
 }
@@ -365,7 +358,7 @@ impl Disk {
             let entry = entry?;
             let name = entry.file_name();
             if !synced.contains(&name) {
-                match File::open(entry.path()).and_then(|file| file.sync_all()) {
+                match durable::sync(&entry.path()) {
                     // sled removes what it no longer needs.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     result => result?,
@@ -375,7 +368,7 @@ impl Disk {
             present.insert(name);
         }
         if new {
-            File::open(&self.blobs)?.sync_all()?;
+            durable::sync(&self.blobs)?;
         }
         *synced = present;
         Ok(())
