@@ -55,7 +55,7 @@ fn row(name: &str, times: usize, mut step: impl FnMut()) -> f64 {
 }
 
 fn ca(folder: &Path, store: Arc<dyn Store>, settings: &config::Settings) -> Arc<Ca> {
-    let (name, rules) = settings.cas.iter().next().unwrap();
+    let (name, rules) = settings.boot.cas.iter().next().unwrap();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let (hierarchy, _) =
         Hierarchy::open_or_make(folder, name, rules, None, &*entropy, NOW).unwrap();
@@ -93,7 +93,7 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings =
         config::parse("version = 1", &folder.path().join("est.toml"), &|_| None).unwrap();
-    let (name, rules) = settings.policies.profiles.iter().next().unwrap();
+    let (name, rules) = settings.live.policies.profiles.iter().next().unwrap();
     let profile = Profile::new(name.clone(), rules.clone(), &[]);
 
     println!("primitives (aws-lc-rs)");

@@ -262,8 +262,10 @@ mod tests {
     fn asked(toml: &str, label: &str) -> CsrAttrs {
         let text =
             if toml.contains("version") { toml.to_owned() } else { format!("version = 1\n{toml}") };
-        let policies =
-            config::parse(&text, std::path::Path::new("est.toml"), &|_| None).unwrap().policies;
+        let policies = config::parse(&text, std::path::Path::new("est.toml"), &|_| None)
+            .unwrap()
+            .live
+            .policies;
         let policy = policies
             .labels
             .iter()

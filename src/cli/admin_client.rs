@@ -28,21 +28,21 @@ pub(super) enum AdminClient {
 impl AdminClient {
     /// Connects to the running server, or opens the store if none runs.
     pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
-        let socket = settings.data.join("estd.sock");
+        let socket = settings.boot.data.join("estd.sock");
         // A socket that is left over from a server that was killed takes no connection.
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Running(socket));
         }
         // The password of a database is read only now: the running server has it, and no command
         // needs it beside that.
-        let with_password = match &settings.store {
+        let with_password = match &settings.boot.store {
             Store::Postgres(_) => Some(load_for(&settings.file, Secrets::Store)?),
             Store::Sled { .. } | Store::Memory => None,
         };
         let settings = with_password.as_ref().unwrap_or(settings);
-        let owner = std::fs::metadata(&settings.data).map_err(|cause| {
+        let owner = std::fs::metadata(&settings.boot.data).map_err(|cause| {
             Failure::new(
-                format!("{}: {cause}", settings.data.display()),
+                format!("{}: {cause}", settings.boot.data.display()),
                 "start estd serve once: it makes the data folder; or name the right configuration with --config",
             )
         })?;
@@ -55,7 +55,7 @@ impl AdminClient {
         let admin = Admin::new(
             Arc::clone(&store),
             cas,
-            settings.passwords.realm.clone(),
+            settings.boot.passwords.realm.clone(),
             Arc::new(clock),
             Arc::new(SystemEntropy::new()),
         );

@@ -19,10 +19,10 @@ fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
         .enable_all()
         .build()
         .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
-    let socket = settings.data.join("estd.sock");
+    let socket = settings.boot.data.join("estd.sock");
     runtime.block_on(ask(&socket, call)).map_err(|error| match error {
         Error::NoServer(cause) => Failure::new(
-            format!("no estd serves with {}: {cause}", settings.data.display()),
+            format!("no estd serves with {}: {cause}", settings.boot.data.display()),
             "start estd serve, run this as the user that it runs as, or name its configuration: \
              --config FILE",
         ),

@@ -49,11 +49,11 @@ pub(super) fn run(settings: Settings) -> Result<(), Failure> {
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
     server::check_place(&settings).map_err(Failure::Config)?;
-    private_folder(&settings.data)?;
+    private_folder(&settings.boot.data)?;
     let clock = Arc::new(SystemClock);
-    let terminal = settings.audit.terminal == Terminal::Text;
+    let terminal = settings.boot.audit.terminal == Terminal::Text;
     let trail = FileTrail::open(audit_file(&settings), terminal, Arc::clone(&clock) as _)
-        .map_err(|cause| server::Error::File { path: settings.audit.file.clone(), cause })?;
+        .map_err(|cause| server::Error::File { path: settings.boot.audit.file.clone(), cause })?;
     let trail = Arc::new(trail);
     let limited = Arc::new(LimitedTrail::new(Arc::clone(&trail) as _, Arc::clone(&clock) as _));
     let environment = Environment {
@@ -136,12 +136,12 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 
 /// Where the audit file is, and how large it may grow.
 pub(super) fn audit_file(settings: &Settings) -> FileOptions {
-    let audit = &settings.audit;
+    let audit = &settings.boot.audit;
     FileOptions {
         path: audit.file.clone(),
         max: audit.max,
         keep: audit.keep,
-        data: settings.data.clone(),
+        data: settings.boot.data.clone(),
         reserve: audit.reserve,
     }
 }

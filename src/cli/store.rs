@@ -120,8 +120,8 @@ async fn read<T>(
 ) -> Result<T, Failure> {
     let settings = &context.settings;
     // A database is open to several, and read directly.
-    let has_one_user = !matches!(settings.store, config::Store::Postgres(_));
-    if has_one_user && let Some(served) = Served::find(&settings.data).await {
+    let has_one_user = !matches!(settings.boot.store, config::Store::Postgres(_));
+    if has_one_user && let Some(served) = Served::find(&settings.boot.data).await {
         let cut = Cut::new(served, now).await.map_err(transfer::Error::from)?;
         return work(&cut).await;
     }
@@ -278,7 +278,7 @@ async fn import(context: &Context, file: &Path) -> Result<(), Failure> {
     // All of it, before anything is changed.
     let expected = transfer::verify(open().map_err(of_file)?, &mut progress)?;
 
-    private_folder(&context.settings.data)?;
+    private_folder(&context.settings.boot.data)?;
     let store = setup::open_or_make(Backend::of(&context.settings)?, SystemClock.now()).await?;
     let summary = with(store, async |store| {
         let mut again =
@@ -308,7 +308,7 @@ async fn copy(context: &Context, arguments: CopyArguments) -> Result<(), Failure
     let now = SystemClock.now();
     let source = setup::open_existing(from, now).await?;
     let summary = with(source, async |source| {
-        private_folder(&target.data)?;
+        private_folder(&target.boot.data)?;
         let target = setup::open_or_make(to, now).await?;
         with(target, async |target| {
             let mut meter = Meter::new();

@@ -20,7 +20,7 @@ pub(super) struct Welcome {
 
 impl Welcome {
     pub(super) fn new(settings: &Settings) -> Self {
-        let own = &settings.server_certificate;
+        let own = &settings.boot.server_certificate;
         let host = own.names.first().cloned().or_else(|| {
             own.addresses.first().map(|address| {
                 if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
@@ -28,8 +28,9 @@ impl Welcome {
         });
         Self {
             // Commands are pasted anywhere.
-            data: std::path::absolute(&settings.data).unwrap_or_else(|_| settings.data.clone()),
-            ca: settings.policies.unlabelled.ca.to_string(),
+            data: std::path::absolute(&settings.boot.data)
+                .unwrap_or_else(|_| settings.boot.data.clone()),
+            ca: settings.live.policies.unlabelled.ca.to_string(),
             local: own.names.iter().all(|name| name == "localhost")
                 && own.addresses.iter().all(std::net::IpAddr::is_loopback),
             host: host.unwrap_or_else(|| "localhost".to_owned()),

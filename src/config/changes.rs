@@ -1,36 +1,66 @@
-//! What differs between two configurations, section by section.
+//! Names the sections that a reload changes, and those that wait for a restart.
 
-use super::Settings;
+use super::{BootSettings, LiveSettings};
+use crate::policy::Policies;
 use std::{collections::BTreeMap, fmt::Display};
 
-impl Settings {
-    /// The sections in which `new` differs, labels and profiles by name.
+// Both patterns name every field: a new one does not compile until it has a name here.
+
+impl BootSettings {
+    /// Returns the sections and keys in which `new` differs.
+    #[must_use]
+    pub fn differences(&self, new: &Self) -> Vec<&'static str> {
+        let Self {
+            data,
+            listen,
+            max_connections,
+            server_certificate,
+            keys,
+            passwords,
+            audit,
+            store,
+            cas,
+        } = self;
+        differing([
+            ("data", *data != new.data),
+            ("[server] listen", *listen != new.listen),
+            ("[server] max_connections", *max_connections != new.max_connections),
+            ("[server.certificate]", *server_certificate != new.server_certificate),
+            ("[keys]", *keys != new.keys),
+            ("[passwords]", *passwords != new.passwords),
+            ("[audit]", *audit != new.audit),
+            ("[store]", *store != new.store),
+            ("[ca]", *cas != new.cas),
+        ])
+    }
+}
+
+impl LiveSettings {
+    /// Returns the sections in which `new` differs, labels and profiles by name.
     #[must_use]
     pub fn differences(&self, new: &Self) -> Vec<String> {
-        let (old, now) = (&self.policies, &new.policies);
-        let sections = [
-            ("data", self.data != new.data),
-            ("[server]", self.server != new.server),
-            ("[server.certificate]", self.server_certificate != new.server_certificate),
-            ("[client_trust]", self.client_trust != new.client_trust),
-            ("[serverkeygen]", self.decrypt_keys != new.decrypt_keys),
-            ("[keys]", self.keys != new.keys),
-            ("[passwords]", self.passwords != new.passwords),
-            ("[audit]", self.audit != new.audit),
-            ("[store]", self.store != new.store),
-            ("[ca]", self.cas != new.cas),
-            ("[est]", old.unlabelled != now.unlabelled),
-        ];
-        let sections = sections.into_iter().filter(|(_, differs)| *differs);
+        let Self { server, client_trust, decrypt_keys, policies } = self;
+        let Policies { profiles, unlabelled, labels } = policies;
+        let sections = differing([
+            ("[server]", *server != new.server),
+            ("[client_trust]", *client_trust != new.client_trust),
+            ("[serverkeygen]", *decrypt_keys != new.decrypt_keys),
+            ("[est]", *unlabelled != new.policies.unlabelled),
+        ]);
         sections
-            .map(|(name, _)| name.to_owned())
-            .chain(named("profile", &old.profiles, &now.profiles))
-            .chain(named("label", &old.labels, &now.labels))
+            .into_iter()
+            .map(str::to_owned)
+            .chain(named("profile", profiles, &new.policies.profiles))
+            .chain(named("label", labels, &new.policies.labels))
             .collect()
     }
 }
 
-/// The names of what was added, removed or changed.
+fn differing<const N: usize>(sections: [(&'static str, bool); N]) -> Vec<&'static str> {
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+}
+
+/// Returns the names that were added, removed or changed.
 fn named<N: Ord + Display, V: PartialEq>(
     section: &str,
     old: &BTreeMap<N, V>,
@@ -56,14 +86,26 @@ mod tests {
     }
 
     #[test]
-    fn each_difference_is_named() {
+    fn names_each_section_that_takes_a_restart() {
+        let (old, new) = (
+            read(""),
+            read(
+                "[server]\nlisten = [\"127.0.0.1:1\"]\nmax_body = 2048\n[store]\nbackend = \"memory\"",
+            ),
+        );
+        assert_eq!(old.boot.differences(&new.boot), ["[server] listen", "[store]"]);
+    }
+
+    #[test]
+    fn names_each_section_that_a_reload_changes() {
         let old = read("[label.a]\n[label.b]\n[profile.p]\n");
-        assert!(old.differences(&old).is_empty());
+        assert!(old.live.differences(&old.live).is_empty());
+        assert!(old.boot.differences(&old.boot).is_empty());
         let new = read(
             "[server]\nmax_body = 2048\n[est]\nrenew = false\n[label.a]\nrekey = false\n[label.c]\n[profile.p]\nvalidity = \"3d\"\n",
         );
         assert_eq!(
-            old.differences(&new),
+            old.live.differences(&new.live),
             [
                 "[server]",
                 "[est]",
@@ -73,5 +115,6 @@ mod tests {
                 "[label.c] (added)"
             ]
         );
+        assert!(old.boot.differences(&new.boot).is_empty());
     }
 }

@@ -68,10 +68,10 @@ mod tests {
             data: Some("/var/lib/with \"quotes\" # and a sign".to_owned()),
         };
         let settings = parse(&example.text(), Path::new("/etc/estd/est.toml"), &|_| None).unwrap();
-        let certificate = &settings.server_certificate;
+        let certificate = &settings.boot.server_certificate;
         assert_eq!(certificate.names, example.names);
         assert_eq!(certificate.addresses, example.addresses);
-        assert_eq!(settings.data, Path::new("/var/lib/with \"quotes\" # and a sign"));
+        assert_eq!(settings.boot.data, Path::new("/var/lib/with \"quotes\" # and a sign"));
         // Three lines changed, and their comments are still there.
         let text = example.text();
         let changed: Vec<_> =

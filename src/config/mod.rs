@@ -37,93 +37,68 @@ pub enum Secrets {
 /// The whole configuration, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Where it is read from again at a reload.
+    /// Where a reload reads it from.
     pub source: Source,
-    /// The file it came from; where none was found, the one that would be read first.
+    /// The file that was read; without one, the first that the search looks for.
     pub file: PathBuf,
-    /// The folder of keys, certificates, store and socket. Restart.
+    /// Settings that take a restart.
+    pub boot: BootSettings,
+    /// Settings that a reload replaces.
+    pub live: LiveSettings,
+}
+
+/// Settings that a running server keeps until it restarts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootSettings {
+    /// The folder of keys, certificates, store and socket.
     pub data: PathBuf,
-    /// Listeners and limits.
-    pub server: Server,
-    /// The server's own certificate. Restart.
+    /// `[server]`: addresses to listen on; the system chooses a free port for port 0.
+    pub listen: Vec<SocketAddr>,
+    /// `[server]`: concurrent connections; for more, those that wait longest for their client are closed.
+    pub max_connections: usize,
+    /// The server's own certificate.
     pub server_certificate: ServerCertificate,
-    /// Which client certificates are believed. Reload.
-    pub client_trust: ClientTrust,
-    /// The keys by which devices decrypt what is made for them. Reload.
-    pub decrypt_keys: DecryptKeys,
-    /// How private keys are kept. Restart.
+    /// How private keys are stored.
     pub keys: Keys,
-    /// What guards passwords. Restart.
+    /// What guards passwords.
     pub passwords: Passwords,
-    /// Where audit events go. Restart.
+    /// Where audit events go.
     pub audit: Audit,
-    /// Where the state is kept. Restart.
+    /// Where the state is stored.
     pub store: Store,
-    /// The CAs, by name. Restart.
+    /// The CAs, by name.
     pub cas: BTreeMap<CaName, Ca>,
-    /// The policies of all labels, and the profiles that they name. Reload.
+}
+
+/// Settings that a reload replaces, all at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveSettings {
+    /// Limits of connections and requests.
+    pub server: Server,
+    /// Trust anchors for client certificates.
+    pub client_trust: ClientTrust,
+    /// The keys to which keys generated for devices are encrypted.
+    pub decrypt_keys: DecryptKeys,
+    /// The policies of all labels, and the profiles that they name.
     pub policies: Policies,
 }
 
-impl Settings {
-    /// The sections in which `new` differs and that only a restart can put in force.
-    #[must_use]
-    pub fn restart_needed(&self, new: &Self) -> Vec<&'static str> {
-        let changed = [
-            ("data", self.data != new.data),
-            ("[server] listen", self.server.listen != new.server.listen),
-            ("[server] max_connections", self.server.max_connections != new.server.max_connections),
-            ("[server.certificate]", self.server_certificate != new.server_certificate),
-            ("[keys]", self.keys != new.keys),
-            ("[passwords]", self.passwords != new.passwords),
-            ("[audit]", self.audit != new.audit),
-            ("[store]", self.store != new.store),
-            ("[ca]", self.cas != new.cas),
-        ];
-        changed.into_iter().filter(|(_, changed)| *changed).map(|(section, _)| section).collect()
-    }
-
-    /// These settings with everything that needs a restart as it is in `running`.
-    #[must_use]
-    pub fn with_restart_only_from(self, running: &Self) -> Self {
-        Self {
-            data: running.data.clone(),
-            server: Server {
-                listen: running.server.listen.clone(),
-                max_connections: running.server.max_connections,
-                ..self.server
-            },
-            server_certificate: running.server_certificate.clone(),
-            keys: running.keys.clone(),
-            passwords: running.passwords.clone(),
-            audit: running.audit.clone(),
-            store: running.store.clone(),
-            cas: running.cas.clone(),
-            ..self
-        }
-    }
-}
-
-/// `[server]`: listeners and limits.
+/// `[server]`: limits of connections and requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
-    /// Addresses to listen on; port 0 takes a free one. Restart.
-    pub listen: Vec<SocketAddr>,
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
     /// Time for a request's header, from its first byte.
     pub header_timeout: Duration,
     /// Time for a request's body.
     pub body_timeout: Duration,
-    /// How long a connection is kept that waits for a request.
+    /// How long an idle connection stays open.
     pub idle_timeout: Duration,
     /// Whether clients may resume a TLS session (RFC 7030 §3.3).
     pub session_tickets: bool,
-    /// Whether HTTP/2 is offered beside HTTP/1.1 (D-17).
+    /// Whether HTTP/2 is offered besides HTTP/1.1 (D-17).
     pub http2: bool,
-    /// Connections at once; for more, those that wait longest for their client are ended. Restart.
-    pub max_connections: usize,
-    /// Connections at once of one IPv4 address or IPv6 /64; more are closed.
+    /// Concurrent connections of one IPv4 address or IPv6 /64; more are closed.
     pub max_connections_per_address: usize,
     /// Bytes of a request's body.
     pub max_body: usize,

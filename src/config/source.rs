@@ -62,17 +62,17 @@ pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::BootSettings;
 
     #[test]
     fn without_a_file_only_this_machine_is_served() {
         let settings = built_in(&|_| None).unwrap();
-        assert!(settings.server.listen.iter().all(|address| address.ip().is_loopback()));
-        assert_eq!(settings.data, Path::new("data"));
+        assert!(settings.boot.listen.iter().all(|address| address.ip().is_loopback()));
+        assert_eq!(settings.boot.data, Path::new("data"));
         let file = parse("version = 1", Path::new("est.toml"), &|_| None).unwrap();
-        let server =
-            super::super::Server { listen: file.server.listen.clone(), ..settings.server.clone() };
+        let boot = BootSettings { listen: file.boot.listen.clone(), ..settings.boot.clone() };
         assert_eq!(
-            Settings { source: file.source.clone(), server, ..settings },
+            Settings { source: file.source.clone(), boot, ..settings },
             file,
             "nothing else differs"
         );

@@ -101,11 +101,11 @@ fn in_words(time: Duration) -> String {
 
 /// The longest life of what the configuration has this CA issue.
 fn longest(settings: &Settings, name: &CaName) -> Duration {
-    let server = &settings.server_certificate;
+    let server = &settings.boot.server_certificate;
     let own = (server.ca == *name).then_some(server.validity);
-    let policies = settings.policies.all().filter(|policy| policy.ca == *name);
+    let policies = settings.live.policies.all().filter(|policy| policy.ca == *name);
     policies
-        .filter_map(|policy| settings.policies.profiles.get(&policy.profile))
+        .filter_map(|policy| settings.live.policies.profiles.get(&policy.profile))
         .map(|profile| profile.validity)
         .chain(own)
         .max()
@@ -142,7 +142,7 @@ fn of_server(
     own: &Own<'_>,
     now: Time,
 ) -> Option<Warning> {
-    let (wanted, end) = (&settings.server_certificate, own.leaf.not_after());
+    let (wanted, end) = (&settings.boot.server_certificate, own.leaf.not_after());
     let due = renewal(own.leaf);
     let life = end.since(own.leaf.not_before());
     let cut = cas.get(&wanted.ca).is_some_and(|ca| ca.issuing == end) && life < wanted.validity;
@@ -195,10 +195,10 @@ fn of_roots<'a>(
     settings: &'a Settings,
     cas: &'a BTreeMap<CaName, Ends>,
 ) -> impl Iterator<Item = Warning> + 'a {
-    let labels = settings.policies.labels.iter();
+    let labels = settings.live.policies.labels.iter();
     let all = labels.map(|(label, policy)| (format!("[label.{label}]"), policy));
-    let all = std::iter::once(("[est]".to_owned(), &settings.policies.unlabelled)).chain(all);
-    let server = &settings.server_certificate.ca;
+    let all = std::iter::once(("[est]".to_owned(), &settings.live.policies.unlabelled)).chain(all);
+    let server = &settings.boot.server_certificate.ca;
     all.filter(move |(_, policy)| policy.server_root && policy.ca != *server).filter_map(
         move |(about, policy)| {
             let (own, other) = (cas.get(&policy.ca)?.root, cas.get(server)?.root);

@@ -52,12 +52,14 @@ fn all(settings: &Settings, found: impl Iterator<Item = Found>) -> Result<(), Se
 }
 
 fn data(settings: &Settings) -> Option<Found> {
-    check_private(&settings.data).err().map(|error| ("data".to_owned(), error))
+    check_private(&settings.boot.data).err().map(|error| ("data".to_owned(), error))
 }
 
 fn audit(settings: &Settings) -> Option<Found> {
-    let file = &settings.audit.file;
-    check_appendable(file, &settings.data).err().map(|error| ("[audit] file".to_owned(), error))
+    let file = &settings.boot.audit.file;
+    check_appendable(file, &settings.boot.data)
+        .err()
+        .map(|error| ("[audit] file".to_owned(), error))
 }
 
 /// What an earlier start has made; what is missing is made by the next one.
@@ -66,13 +68,13 @@ fn made(settings: &Settings) -> Vec<Found> {
     let mut note = |key: String, result: Result<(), Error>| {
         found.extend(result.err().map(|error| (key, error)));
     };
-    let sled = matches!(settings.store, config::Store::Sled { .. });
+    let sled = matches!(settings.boot.store, config::Store::Sled { .. });
     for part in ["ca", "server", "store"].iter().filter(|part| sled || **part != "store") {
-        note("data".to_owned(), check_private(&settings.data.join(part)));
+        note("data".to_owned(), check_private(&settings.boot.data.join(part)));
     }
-    let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
-    for name in settings.cas.keys() {
-        let home = settings.data.join("ca").join(name.as_str());
+    let passphrase = settings.boot.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    for name in settings.boot.cas.keys() {
+        let home = settings.boot.data.join("ca").join(name.as_str());
         let opened = match home.try_exists() {
             Ok(true) => Hierarchy::open(&home, passphrase).map(|_| ()).map_err(Error::from),
             Ok(false) => Ok(()),
@@ -80,7 +82,7 @@ fn made(settings: &Settings) -> Vec<Found> {
         };
         note(format!("[ca.{name}]"), opened);
     }
-    let own = OwnIdentity::read(&settings.data.join("server"), &settings.keys);
+    let own = OwnIdentity::read(&settings.boot.data.join("server"), &settings.boot.keys);
     note("[server.certificate]".to_owned(), own.map(|_| ()));
     found
 }

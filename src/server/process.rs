@@ -51,13 +51,13 @@ impl Process for Core {
                 Source::BuiltIn => None,
                 _ => Some(settings.file.display().to_string()),
             },
-            data: settings.data.display().to_string(),
+            data: settings.boot.data.display().to_string(),
             listen: self.addresses.iter().map(ToString::to_string).collect(),
             connections: connections.open(),
             max_connections: connections.room(),
             cas: cas.collect(),
             server_certificate: described(&self.own.lock().await.leaf, &settings),
-            store: api::StoreStatus { backend: backend(&settings.store).to_owned(), error },
+            store: api::StoreStatus { backend: backend(&settings.boot.store).to_owned(), error },
             accounts: accounts.ok().map(|all| all.len()),
             left_out: {
                 let left_out = self.environment.trail.left_out();
@@ -175,7 +175,7 @@ fn error_of(error: &config::SettingError) -> api::ConfigError {
 fn described(leaf: &Certificate, settings: &config::Settings) -> api::ServerCertificate {
     api::ServerCertificate {
         serial: leaf.serial().to_string(),
-        ca: settings.server_certificate.ca.to_string(),
+        ca: settings.boot.server_certificate.ca.to_string(),
         names: leaf.san().map(|names| names.texts()).unwrap_or_default(),
         not_before: leaf.not_before().to_string(),
         not_after: leaf.not_after().to_string(),

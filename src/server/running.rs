@@ -113,7 +113,7 @@ pub(super) struct Core {
 /// # Errors
 /// [`Error`]; nothing is left running.
 pub async fn start(settings: Settings, environment: Environment) -> Result<Running, Error> {
-    let kind = Backend::kind(&settings.store);
+    let kind = Backend::kind(&settings.boot.store);
     let started = open_and_serve(settings, environment).await;
     started.map_err(|error| match kind {
         Some(kind) => error.in_store(kind),
@@ -154,13 +154,13 @@ async fn serve(
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&installation.store),
         Arc::clone(&environment.entropy),
-        &settings.passwords,
+        &settings.boot.passwords,
         now,
     ));
     let live = live(&settings, &environment, &installation, &authenticator, &own.identity)?;
-    let (data, realm) = (settings.data.clone(), settings.passwords.realm.clone());
-    let node = settings.audit.node.clone().unwrap_or_else(host_name);
-    let room = descriptors::room(settings.server.max_connections, descriptors::raise_limit());
+    let (data, realm) = (settings.boot.data.clone(), settings.boot.passwords.realm.clone());
+    let node = settings.boot.audit.node.clone().unwrap_or_else(host_name);
+    let room = descriptors::room(settings.boot.max_connections, descriptors::raise_limit());
     let shared = Shared {
         live: Arc::new(ArcSwap::from_pointee(live)),
         connections: Arc::new(Connections::new(room, Instant::now())),
@@ -170,7 +170,7 @@ async fn serve(
         tasks: TaskTracker::new(),
     };
     let mut listeners = Vec::new();
-    for address in &settings.server.listen {
+    for address in &settings.boot.listen {
         let failed = |cause| Error::Listen { address: *address, cause };
         let listener = listener::bind(*address).map_err(failed)?;
         listeners.push((listener.local_addr().map_err(failed)?, listener));
@@ -231,18 +231,18 @@ fn live(
     let ours = cas()
         .map(|ca| (ca.name(), ca.issuing().der()))
         .chain(cas().map(|ca| (ca.name(), ca.root().der())));
-    let listed = settings.client_trust.explicit.iter().map(Vec::as_slice);
-    let implicit = settings.client_trust.implicit.iter().map(Vec::as_slice);
+    let listed = settings.live.client_trust.explicit.iter().map(Vec::as_slice);
+    let implicit = settings.live.client_trust.implicit.iter().map(Vec::as_slice);
     let key_maker = KeyMaker::new(
         Arc::clone(&own.key),
         own.leaf.clone(),
         vec![own.issuing.clone()],
-        &settings.decrypt_keys,
+        &settings.live.decrypt_keys,
     )
     .map_err(Error::Missing)?;
     let service = Service::new(
-        &settings.policies,
-        &settings.server_certificate.ca,
+        &settings.live.policies,
+        &settings.boot.server_certificate.ca,
         &installation.cas,
         key_maker,
         Authority::new(
@@ -254,16 +254,21 @@ fn live(
     )
     .map_err(Error::Missing)?;
     Ok(Live {
-        tls: tls::config(chain, key, settings.server.session_tickets, settings.server.http2)?,
-        binds: settings.policies.all().any(|policy| policy.linking != Linking::Off),
+        tls: tls::config(
+            chain,
+            key,
+            settings.live.server.session_tickets,
+            settings.live.server.http2,
+        )?,
+        binds: settings.live.policies.all().any(|policy| policy.linking != Linking::Off),
         databases: Arc::new(Databases::new(ours, listed, implicit)?),
         clock: Arc::clone(&environment.clock),
         limits: Limits {
-            handshake: settings.server.handshake_timeout,
-            idle: settings.server.idle_timeout,
-            header: settings.server.header_timeout,
+            handshake: settings.live.server.handshake_timeout,
+            idle: settings.live.server.idle_timeout,
+            header: settings.live.server.header_timeout,
         },
-        max_connections_per_address: settings.server.max_connections_per_address,
+        max_connections_per_address: settings.live.server.max_connections_per_address,
         context: Context {
             service: Arc::new(service),
             // Exchanged for each connection's own.
@@ -275,8 +280,8 @@ fn live(
                 spent: Arc::default(),
             }),
             entropy: Arc::clone(&environment.entropy),
-            max_body: settings.server.max_body,
-            body_timeout: settings.server.body_timeout,
+            max_body: settings.live.server.max_body,
+            body_timeout: settings.live.server.body_timeout,
         },
     })
 }
@@ -287,15 +292,15 @@ async fn own_identity(
     installation: &Installation,
     now: Time,
 ) -> Result<Current, Error> {
-    let folder = settings.data.join("server");
+    let folder = settings.boot.data.join("server");
     private_folder(&folder)?;
     let ca = own_ca(settings, installation)?;
     let mut random = [0u8; 8];
     environment.entropy.fill(&mut random).map_err(|error| Error::Internal(error.to_string()))?;
     let needed = Needed {
         folder: &folder,
-        wanted: &settings.server_certificate,
-        keys: &settings.keys,
+        wanted: &settings.boot.server_certificate,
+        keys: &settings.boot.keys,
         ca,
         request_id: RequestId::new(random),
     };
@@ -304,7 +309,7 @@ async fn own_identity(
 
 /// The CA that issues the server's certificate.
 fn own_ca<'a>(settings: &Settings, installation: &'a Installation) -> Result<&'a Arc<Ca>, Error> {
-    let name = &settings.server_certificate.ca;
+    let name = &settings.boot.server_certificate.ca;
     installation.cas.get(name).ok_or_else(|| Error::Missing(format!("CA {name}")))
 }
 
@@ -317,13 +322,13 @@ impl Core {
     pub(super) async fn put_in_force(&self, new: Settings, actor: Actor) -> Result<Changes, Error> {
         let now = self.environment.clock.now();
         let mut settings = self.settings.lock().await;
-        let needs_restart = settings.restart_needed(&new);
-        let new = new.with_restart_only_from(&settings);
+        let needs_restart = settings.boot.differences(&new.boot);
+        let new = Settings { boot: settings.boot.clone(), ..new };
         let cas = &self.installation.cas;
-        if let Some(policy) = new.policies.all().find(|policy| !cas.contains_key(&policy.ca)) {
+        if let Some(policy) = new.live.policies.all().find(|policy| !cas.contains_key(&policy.ca)) {
             return Err(Error::NewCa(policy.ca.clone()));
         }
-        let in_force = settings.differences(&new);
+        let in_force = settings.live.differences(&new.live);
         let own = self.own.lock().await;
         let live = live(&new, &self.environment, &self.installation, &self.authenticator, &own)?;
         let event = Event::new(now, Name::ServerReloaded, actor)
@@ -393,13 +398,13 @@ async fn renewed(
     actor: &Actor,
     now: Time,
 ) -> Result<Current, Error> {
-    let folder = settings.data.join("server");
+    let folder = settings.boot.data.join("server");
     let mut random = [0u8; 8];
     environment.entropy.fill(&mut random).map_err(|error| Error::Internal(error.to_string()))?;
     let needed = Needed {
         folder: &folder,
-        wanted: &settings.server_certificate,
-        keys: &settings.keys,
+        wanted: &settings.boot.server_certificate,
+        keys: &settings.boot.keys,
         ca: own_ca(settings, installation)?,
         request_id: RequestId::new(random),
     };
@@ -529,7 +534,7 @@ impl Running {
     /// Accepts no more connections, lets running requests finish within the grace of the
     /// configuration, and closes the store.
     pub async fn stop(self) {
-        let grace = self.core.settings.lock().await.server.shutdown_grace;
+        let grace = self.core.settings.lock().await.live.server.shutdown_grace;
         self.core.shared.stop.cancel();
         self.core.shared.tasks.close();
         if tokio::time::timeout(grace, self.core.shared.tasks.wait()).await.is_err() {

@@ -44,13 +44,13 @@ impl Installation {
         trail: Arc<dyn Trail>,
         now: Time,
     ) -> Result<(Arc<dyn Store>, Vec<CaCertificates>), Error> {
-        let folder = settings.data.join("store");
-        if matches!(settings.store, config::Store::Sled { .. }) {
+        let folder = settings.boot.data.join("store");
+        if matches!(settings.boot.store, config::Store::Sled { .. }) {
             fs::metadata(&folder).map_err(|cause| Error::File { path: folder, cause })?;
         }
         let store = open_store(settings, trail, now).await?;
-        let folder = settings.data.join("ca");
-        let cas = settings.cas.keys().map(|name| CaCertificates::read(&folder, name));
+        let folder = settings.boot.data.join("ca");
+        let cas = settings.boot.cas.keys().map(|name| CaCertificates::read(&folder, name));
         Ok((store, cas.collect::<Result<_, _>>()?))
     }
 
@@ -64,7 +64,7 @@ impl Installation {
         trail: Arc<dyn Trail>,
         now: Time,
     ) -> Result<Self, Error> {
-        private_folder(&settings.data)?;
+        private_folder(&settings.boot.data)?;
         let store = open_store(settings, trail, now).await?;
         let opened = Self::complete(settings, Arc::clone(&store), entropy, now).await;
         if opened.is_err() {
@@ -79,14 +79,14 @@ impl Installation {
         entropy: Arc<dyn Entropy>,
         now: Time,
     ) -> Result<Self, Error> {
-        let folder = settings.data.join("ca");
+        let folder = settings.boot.data.join("ca");
         private_folder(&folder)?;
         let mut cas = BTreeMap::new();
         let sequence = Arc::default();
-        for (name, rules) in &settings.cas {
+        for (name, rules) in &settings.boot.cas {
             // A client picks its label's anchor by the latest notAfter (RFC 7030 §4.1.3). CAs that are
             // made together with equal lifetimes must not end together with the server's.
-            let serves = *name == settings.server_certificate.ca;
+            let serves = *name == settings.boot.server_certificate.ca;
             let begins = if serves { now } else { now.plus(Duration::from_secs(1)) };
             let ca = open_ca(settings, &folder, name, rules, &store, &entropy, begins).await?;
             let ca = ca.with_sequence(Arc::clone(&sequence));
@@ -129,7 +129,7 @@ impl Backend {
     /// # Errors
     /// [`Error::OtherStore`] if that is in memory.
     pub fn of(settings: &Settings) -> Result<Self, Error> {
-        match &settings.store {
+        match &settings.boot.store {
             config::Store::Sled { .. } => Self::named(settings, BackendKind::Sled),
             config::Store::Postgres(_) => Self::named(settings, BackendKind::Postgres),
             config::Store::Memory => Err(Error::OtherStore(
@@ -156,13 +156,13 @@ impl Backend {
     pub fn named(settings: &Settings, kind: BackendKind) -> Result<Self, Error> {
         match kind {
             BackendKind::Sled => {
-                let cache = match settings.store {
+                let cache = match settings.boot.store {
                     config::Store::Sled { cache } => cache,
                     _ => CACHE,
                 };
-                Ok(Self::Sled { folder: settings.data.join("store"), cache })
+                Ok(Self::Sled { folder: settings.boot.data.join("store"), cache })
             }
-            BackendKind::Postgres => match &settings.store {
+            BackendKind::Postgres => match &settings.boot.store {
                 config::Store::Postgres(postgres) => Ok(Self::Postgres(postgres.clone())),
                 _ => Err(Error::OtherStore(format!(
                     "{} describes no store in PostgreSQL",
@@ -231,7 +231,7 @@ async fn open_store(
     trail: Arc<dyn Trail>,
     now: Time,
 ) -> Result<Arc<dyn Store>, Error> {
-    match &settings.store {
+    match &settings.boot.store {
         config::Store::Memory => Ok(Arc::new(MemoryStore::new(trail))),
         _ => open_backend(Backend::of(settings)?, trail, now).await,
     }
@@ -246,7 +246,7 @@ async fn open_ca(
     entropy: &Arc<dyn Entropy>,
     now: Time,
 ) -> Result<Ca, Error> {
-    let passphrase = settings.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
+    let passphrase = settings.boot.keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
     let register = format!("ca {name}");
     let known = store.register(&register).await?;
     let home = folder.join(name.as_str());

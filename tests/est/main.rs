@@ -27,6 +27,7 @@ mod cacerts;
 mod certificate;
 mod chains;
 mod clock;
+mod configuration;
 mod connections;
 mod csrattrs;
 mod digest;

@@ -99,17 +99,17 @@ impl Sick {
         let own = Arc::new(PrivateKey::generate(KeyKind::P256).unwrap());
         let leaf = server.running.certificate().await;
         let chain = vec![hierarchy.issuing];
-        let key_maker = KeyMaker::new(own, leaf, chain, &settings.decrypt_keys).unwrap();
+        let key_maker = KeyMaker::new(own, leaf, chain, &settings.live.decrypt_keys).unwrap();
         let authenticator = Arc::new(Authenticator::new(
             Arc::clone(&store),
             Arc::clone(&entropy) as _,
-            &settings.passwords,
+            &settings.boot.passwords,
             now,
         ));
         let clock = Arc::clone(&server.clock) as Arc<dyn Clock>;
         let service = Service::new(
-            &settings.policies,
-            &settings.server_certificate.ca,
+            &settings.live.policies,
+            &settings.boot.server_certificate.ca,
             &cas,
             key_maker,
             Authority::new(authenticator, Arc::clone(&server.events) as _, clock),
@@ -125,8 +125,8 @@ impl Sick {
                 spent: Arc::default(),
             }),
             entropy,
-            max_body: settings.server.max_body,
-            body_timeout: settings.server.body_timeout,
+            max_body: settings.live.server.max_body,
+            body_timeout: settings.live.server.body_timeout,
         };
         Self { server, signer, context }
     }

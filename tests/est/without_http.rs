@@ -38,14 +38,14 @@ impl Direct {
     async fn start() -> Self {
         let server = TestServer::start().await;
         let settings = server.settings("").unwrap();
-        let rules = settings.policies.unlabelled.clone();
-        let profile = settings.policies.profiles[&rules.profile].clone();
+        let rules = settings.live.policies.unlabelled.clone();
+        let profile = settings.live.policies.profiles[&rules.profile].clone();
         let profile = Profile::new(rules.profile.clone(), profile, &rules.csrattrs.attributes);
         let ca = Arc::clone(&server.running.cas()[&rules.ca]);
         let authenticator = Authenticator::new(
             Arc::clone(server.running.store()),
             Arc::new(SystemEntropy::new()),
-            &settings.passwords,
+            &settings.boot.passwords,
             server.clock.now(),
         );
         let clock = Arc::clone(&server.clock) as Arc<dyn Clock>;

@@ -374,9 +374,9 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let text = "version = 1\n[profile.device]\nsan = [\"dns\", \"ip\", \"uri\", \"email\", \"other\"]\nextended_key_usage = [\"clientAuth\", \"serverAuth\"]\n";
     let settings = config::parse(text, &folder.path().join("est.toml"), &|_| None).unwrap();
-    let (name, rules) = settings.policies.profiles.iter().next().unwrap();
+    let (name, rules) = settings.live.policies.profiles.iter().next().unwrap();
     let profile = Profile::new(name.clone(), rules.clone(), &[]);
-    let (ca_name, ca_rules) = settings.cas.iter().next().unwrap();
+    let (ca_name, ca_rules) = settings.boot.cas.iter().next().unwrap();
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let hierarchy =
         || Hierarchy::open_or_make(folder.path(), ca_name, ca_rules, None, &*entropy, NOW);

@@ -23,11 +23,12 @@ pub(super) use user::user;
 pub(super) fn config_is_good(context: &Context) -> Result<(), Failure> {
     let settings = &context.settings;
     server::check_disk(settings).map_err(Failure::Config)?;
-    let (cas, profiles) = (settings.cas.len(), settings.policies.profiles.len());
-    let labels = settings.policies.labels.len();
+    let (cas, profiles) = (settings.boot.cas.len(), settings.live.policies.profiles.len());
+    let labels = settings.live.policies.labels.len();
     let new: BTreeSet<_> = running_cas(settings)
         .map(|known| {
             settings
+                .live
                 .policies
                 .all()
                 .map(|policy| policy.ca.to_string())

@@ -26,7 +26,7 @@ pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<()
         } => {
             let file = context.settings.file.display();
             let known = |label: &String| {
-                context.settings.policies.labels.keys().any(|known| known.as_str() == label)
+                context.settings.live.policies.labels.keys().any(|known| known.as_str() == label)
             };
             for label in labels.iter().filter(|label| !known(label)) {
                 eprintln!("note: {file} has no [label.{}] yet", escaped(label));

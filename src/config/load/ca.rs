@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn names(text: &str) -> Vec<String> {
-        read(text).unwrap().cas.keys().map(ToString::to_string).collect()
+        read(text).unwrap().boot.cas.keys().map(ToString::to_string).collect()
     }
 
     #[test]

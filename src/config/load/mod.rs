@@ -1,5 +1,6 @@
 //! From the file to checked settings: a file for each section.
 
+mod audit;
 mod ca;
 mod csrattrs;
 mod keys;
@@ -9,10 +10,12 @@ mod profile;
 mod server;
 mod serverkeygen;
 mod store;
+#[cfg(test)]
+mod tests;
 mod trust;
 
 use super::{
-    Audit, Secrets, SettingErrors, Settings, Source, Terminal,
+    BootSettings, LiveSettings, Secrets, SettingErrors, Settings, Source,
     section::{Report, Section},
 };
 use crate::{
@@ -161,12 +164,12 @@ fn settings(
         ),
     }
     let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
-    let (server, server_certificate) = server::server(top.section("server"));
+    let server = server::server(top.section("server"));
     let client_trust = trust::client_trust(top.section("client_trust"));
     let decrypt_keys = serverkeygen::serverkeygen(top.section("serverkeygen"));
     let keys = keys::keys(top.section("keys"), environment);
     let passwords = passwords::passwords(top.section("passwords"));
-    let audit = audit(top.section("audit"), &data);
+    let audit = audit::audit(top.section("audit"), &data);
     let store = store::store(top.section("store"), environment);
 
     let (mut cas, mut unknown): (BTreeMap<CaName, Ca>, BTreeMap<CaName, _>) = Default::default();
@@ -205,17 +208,17 @@ fn settings(
         .collect();
     if let Some(name) = implied {
         let policies = std::iter::once(&unlabelled).chain(labels.values());
-        if server_certificate.ca != name && policies.into_iter().all(|policy| policy.ca != name) {
+        if server.certificate.ca != name && policies.into_iter().all(|policy| policy.ca != name) {
             cas.remove(&name);
         }
     }
-    if !cas.contains_key(&server_certificate.ca) {
+    if !cas.contains_key(&server.certificate.ca) {
         let names: Vec<_> = cas.keys().map(ToString::to_string).collect();
         report.tell(
             "E-CONFIG-REFERENCE",
             "[server.certificate] ca",
             None,
-            format!("there is no [ca.{}]", server_certificate.ca),
+            format!("there is no [ca.{}]", server.certificate.ca),
             format!("name one of: {}", names.join(", ")),
         );
     }
@@ -224,411 +227,22 @@ fn settings(
     Settings {
         source: Source::File(report.file.to_owned()),
         file: report.file.to_owned(),
-        data,
-        server,
-        server_certificate,
-        client_trust,
-        decrypt_keys,
-        keys,
-        passwords,
-        audit,
-        store,
-        cas,
-        policies: Policies { profiles, unlabelled, labels },
-    }
-}
-
-/// A name that a list of events can show.
-fn node(section: &Section<'_>) -> Option<String> {
-    let name = section.string("node")?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        section.tell("node", "no name of a node", "use 1 to 64 of A-Z a-z 0-9 . _ -");
-    }
-    Some(name.to_owned())
-}
-
-fn audit(section: Section<'_>, data: &Path) -> Audit {
-    let mebibytes =
-        |key: &str, default, most| (section.number(key, default, 0..=most) as u64) << 20;
-    let audit = Audit {
-        file: section.file("file").unwrap_or_else(|| data.join("audit.jsonl")),
-        terminal: section.one_of(
-            "terminal",
-            &[("text", Terminal::Text), ("quiet", Terminal::Quiet)],
-            Terminal::Text,
-        ),
-        node: node(&section),
-        max: mebibytes("max_mib", 32, 1 << 20),
-        keep: u32::try_from(section.number("keep", 4, 1..=1000)).unwrap_or(4),
-        reserve: mebibytes("reserve_mib", 64, 1 << 20),
-    };
-    section.finish();
-    audit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Store;
-
-    fn read(text: &str) -> Result<Settings, SettingErrors> {
-        parse(text, Path::new("/etc/estd/est.toml"), &|name| {
-            (name == "SET").then(|| "secret".to_owned())
-        })
-    }
-
-    fn errors(text: &str) -> Vec<(&'static str, String)> {
-        read(text).unwrap_err().0.into_iter().map(|error| (error.code, error.key)).collect()
-    }
-
-    #[test]
-    fn the_annotated_example_works_and_shows_the_defaults() {
-        let text = include_str!("../../../est.toml");
-        let example = read(text).unwrap();
-        assert_eq!(example, read("version = 1").unwrap());
-    }
-
-    #[test]
-    fn paths_start_from_the_folder_of_the_file() {
-        let settings = read("version = 1").unwrap();
-        assert_eq!(settings.data, Path::new("/etc/estd/data"));
-        assert_eq!(settings.audit.file, Path::new("/etc/estd/data/audit.jsonl"));
-        assert_eq!(
-            read("version = 1\ndata = \"/var/lib/estd\"").unwrap().data,
-            Path::new("/var/lib/estd")
-        );
-    }
-
-    #[test]
-    fn all_errors_are_told_at_once() {
-        let text = r#"
-            version = 2
-            dta = "x"
-            [server]
-            listen = ["nowhere"]
-            max_body = 3
-            header_timeout = 30
-            [est]
-            ca = "other"
-            authentication = "none"
-            [profile.device]
-            validity = "soon"
-            extended_key_usage = ["anyExtendedKeyUsage"]
-            [label.cacerts]
-        "#;
-        let seen = errors(text);
-        for wanted in [
-            ("E-CONFIG-VERSION", "version"),
-            ("E-CONFIG-UNKNOWN-KEY", "dta"),
-            ("E-CONFIG-VALUE", "[server] listen"),
-            ("E-CONFIG-VALUE", "[server] max_body"),
-            ("E-CONFIG-TYPE", "[server] header_timeout"),
-            ("E-CONFIG-REFERENCE", "[est] ca"),
-            ("E-CONFIG-VALUE", "[est] authentication"),
-            ("E-CONFIG-VALUE", "[profile.device] validity"),
-            ("E-CONFIG-VALUE", "[profile.device] extended_key_usage"),
-            ("E-CONFIG-VALUE", "[label.cacerts]"),
-        ] {
-            assert!(seen.contains(&(wanted.0, wanted.1.to_owned())), "{wanted:?} in {seen:?}");
-        }
-    }
-
-    #[test]
-    fn a_error_names_file_key_value_and_remedy() {
-        let errors = read("version = 1\n[server]\nlisen = 1").unwrap_err();
-        assert_eq!(
-            errors.to_string(),
-            "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: an unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
-        );
-        // What is like nothing is not guessed at.
-        let errors = read("version = 1\nzzz = 1").unwrap_err().to_string();
-        assert!(
-            errors.contains("zzz: an unknown key\n  remedy: remove it; known here: "),
-            "{errors}"
-        );
-        for path in ["", "a\\u0000b"] {
-            let errors = read(&format!("version = 1\n[audit]\nfile = \"{path}\"")).unwrap_err();
-            assert!(errors.to_string().contains("no path"), "{errors}");
-        }
-        let errors = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
-        assert_eq!(
-            errors.0.first().unwrap().to_string(),
-            "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: \"x\": not an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
-        );
-    }
-
-    #[test]
-    fn the_page_shows_what_the_program_says() {
-        let page = include_str!("../../../docs/configuration.md");
-        let block = |kind: &str, number: usize| {
-            let start =
-                page.match_indices(&format!("```{kind}\n")).nth(number).unwrap().0 + kind.len() + 4;
-            page[start..].split("```").next().unwrap()
-        };
-        let errors = parse(block("toml", 1), Path::new("est.toml"), &|_| None).unwrap_err();
-        assert_eq!(errors.to_string().trim(), block("text", 0).trim());
-    }
-
-    #[test]
-    fn an_audit_file_has_limits_that_can_be_switched_off_and_a_node_has_a_plain_name() {
-        let audit = |more: &str| read(&format!("version = 1\n[audit]\n{more}")).map(|s| s.audit);
-        let off = audit("max_mib = 0\nreserve_mib = 0\nnode = \"est-1.example\"").unwrap();
-        assert_eq!((off.max, off.reserve, off.node.as_deref()), (0, 0, Some("est-1.example")));
-        let usual = audit("").unwrap();
-        assert_eq!((usual.max, usual.keep, usual.reserve), (32 << 20, 4, 64 << 20));
-        for wrong in ["keep = 0", "max_mib = -1", "node = \"\"", "node = \"a b\"", "node = 1"] {
-            assert_eq!(audit(wrong).unwrap_err().0.len(), 1, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_syntax_error_names_the_line() {
-        let errors = read("version = 1\n[server\n").unwrap_err();
-        assert_eq!(errors.0.len(), 1);
-        assert!(errors.to_string().contains("line 2"), "{errors}");
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_a_error() {
-        let errors = load(Path::new("/nonexistent/est.toml"), &|_| None).unwrap_err();
-        assert_eq!(errors.0.first().unwrap().code, "E-CONFIG-FILE");
-    }
-
-    #[test]
-    fn a_profile_that_makes_an_ra_needs_a_label_with_a_password() {
-        let ra = "version = 1\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
-        assert!(
-            read(&format!("{ra}[label.ra]\nprofile = \"ra\"\nauthentication = \"password\""))
-                .is_ok()
-        );
-        assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"")).is_err());
-        assert!(
-            read(&format!("{ra}[est]\nprofile = \"ra\"\nauthentication = \"password\"")).is_err()
-        );
-    }
-
-    #[test]
-    fn a_passphrase_comes_from_one_place_and_is_never_shown() {
-        let settings = read("version = 1\n[keys]\npassphrase_env = \"SET\"").unwrap();
-        assert_eq!(settings.keys.passphrase.as_ref().unwrap().as_str(), "secret");
-        assert!(!format!("{settings:?}").contains("secret"));
-        assert!(read("version = 1\n[keys]\npassphrase_env = \"UNSET\"").is_err());
-        assert!(
-            read("version = 1\n[keys]\npassphrase_env = \"SET\"\npassphrase_file = \"x\"").is_err()
-        );
-    }
-
-    #[test]
-    fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
-        let with =
-            |more: &str| read(&format!("version = 1\n[store]\nbackend = \"postgres\"\n{more}"));
-        let local = "connection = \"host=/run/postgresql dbname=estd user=estd\"";
-        let Store::Postgres(postgres) = with(local).unwrap().store else { panic!("postgres") };
-        assert_eq!(postgres.connection.get_dbname(), Some("estd"));
-        assert_eq!((postgres.connections, postgres.patience), (8, Duration::from_secs(5)));
-        let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
-        assert!(!format!("{with_password:?}").contains("secret"));
-        for (text, error) in [
-            ("", "it is missing"),
-            ("connection = \"nonsense\"", "connection"),
-            ("connection = \"dbname=estd\"", "it names no host"),
-            ("connection = \"host=db dbname=estd\"", "does not say whether TLS"),
-            ("connection = \"host=db dbname=estd sslmode=require\"", "trusts nobody"),
-            ("connection = \"host=/run password=abc\"", "it holds a password"),
-            ("connection = \"dbname=estd password=abc\"", "it names no host"),
-            ("connection = \"host=db password=abc\"", "does not say whether TLS"),
-            ("connection = \"host=db pasword=abc\"", "unknown option `pasword`"),
-            (
-                "connection = \"postgres://estd:abc@db:port/estd\"",
-                "invalid value for option `port`",
-            ),
-            ("connection = \"host=/run\"\ncache_mib = 5", "means nothing with this backend"),
-            ("connection = \"host=/run\"\nconnections = 3", "out of range"),
-            ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),
-        ] {
-            let errors = with(text).unwrap_err().to_string();
-            assert!(errors.contains(error), "{text}: {errors}");
-            assert!(!errors.contains("abc"), "{errors}");
-        }
-        let sled = read("version = 1\n[store]\nconnection = \"host=/run\"").unwrap_err();
-        assert!(sled.to_string().contains("means nothing with this backend"), "{sled}");
-    }
-
-    #[test]
-    fn a_passphrase_file_that_others_may_read_is_refused() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("passphrase");
-        fs::write(&path, "secret\n").unwrap();
-        let text = format!("version = 1\n[keys]\npassphrase_file = {path:?}");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(read(&text).is_err());
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(read(&text).unwrap().keys.passphrase.unwrap().as_str(), "secret");
-    }
-
-    #[test]
-    fn decryption_keys_come_from_files_that_nobody_else_reads() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keys");
-        let text = format!("version = 1\n[serverkeygen]\nkeys_file = {path:?}");
-        let with = |keys: &str, mode: u32| {
-            fs::write(&path, keys).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            read(&text)
-        };
-        let key = "0f".repeat(16);
-        let settings = with(&format!("a:{key}\n"), 0o600).unwrap();
-        assert_eq!(settings.decrypt_keys.symmetric.len(), 1);
-        assert!(!format!("{settings:?}").contains(&key));
-        for (keys, mode, error) in [
-            (format!("a:{key}"), 0o640, "mode 640"),
-            (format!("a:{key}\nb:{key}00"), 0o600, "line 2"),
-            (format!("a:{key}\na:{key}"), 0o600, "twice"),
-        ] {
-            let errors = with(&keys, mode).unwrap_err().to_string();
-            assert!(errors.contains(error) && !errors.contains(&key), "{errors}");
-        }
-        fs::remove_file(&path).unwrap();
-        assert_eq!(errors(&text), [("E-CONFIG-VALUE", "[serverkeygen] keys_file".to_owned())]);
-        let recipients = "version = 1\n[serverkeygen]\nrecipients = [\"/nonexistent\"]";
-        assert_eq!(errors(recipients).len(), 1);
-        for word in ["off", "on", "encrypted"] {
-            assert!(read(&format!("version = 1\n[est]\nserverkeygen = \"{word}\"")).is_ok());
-        }
-        assert!(read("version = 1\n[est]\nserverkeygen = \"yes\"").is_err());
-    }
-
-    #[test]
-    fn what_a_csr_has_to_hold_is_read() {
-        let settings = read(
-            r#"
-            version = 1
-            [profile.p]
-            keys = ["p-256", "p-384"]
-            digests = ["sha512"]
-            require_subject = ["O=Example = 1", "cn", "2.5.4.5=a-1", "OU=a", "OU=b"]
-            require_san = ["dns"]
-            require_key_usage = ["digitalSignature", "keyAgreement"]
-            require_extended_key_usage = ["clientAuth"]
-            [est.csrattrs]
-            form = "rfc9908"
-            attributes = ["1.3.6.1.1.1.1.22", "1.2.3=hex:0C0161", "1.2.4=base64:DAFh"]
-            "#,
-        )
-        .unwrap();
-        let profile =
-            settings.policies.profiles.values().find(|one| one.require_key_usage.is_some());
-        let profile = profile.unwrap();
-        let subject: Vec<(String, Option<&str>)> = profile
-            .require_subject
-            .iter()
-            .map(|one| (one.kind.to_string(), one.value.as_deref()))
-            .collect();
-        let wanted = [
-            ("2.5.4.10", Some("Example = 1")),
-            ("2.5.4.3", None),
-            ("2.5.4.5", Some("a-1")),
-            ("2.5.4.11", Some("a")),
-            ("2.5.4.11", Some("b")),
-        ];
-        assert_eq!(subject, wanted.map(|(kind, value)| (kind.to_owned(), value)));
-        assert_eq!(
-            profile.require_key_usage.unwrap().names(),
-            ["digitalSignature", "keyAgreement"]
-        );
-        let values: Vec<_> = settings
-            .policies
-            .unlabelled
-            .csrattrs
-            .attributes
-            .iter()
-            .map(|one| one.value.clone())
-            .collect();
-        assert_eq!(values, [None, Some(vec![12, 1, 97]), Some(vec![12, 1, 97])]);
-    }
-
-    #[test]
-    fn what_no_csr_could_hold_is_a_error() {
-        for (keys, error) in [
-            ("digests = []", "no hash function is left"),
-            ("digests = [\"sha1\"]", "an unknown hash function"),
-            ("digests = [\"sha256\", \"sha256\"]", "twice"),
-            ("require_subject = [\"XX\"]", "an unknown type"),
-            ("require_subject = [\"C=Germany\"]", "two capital letters"),
-            ("require_subject = [\"serialNumber=a_b\"]", "cannot have"),
-            ("require_subject = [\"O=\"]", "cannot have"),
-            ("require_subject = [\"O=a\", \"O=a\"]", "twice"),
-            ("require_san = [\"dns\"]\nsan = [\"ip\"]", "not accepted"),
-            ("require_san = [\"other\"]\nsan = [\"other\"]", "which otherName"),
-            ("require_san = [\"dns\", \"dns\"]", "twice"),
-            ("require_key_usage = [\"keyCertSign\"]", "for digitalSignature"),
-            ("require_key_usage = [\"keyEncipherment\"]", "a key of kind p-256"),
-            ("require_key_usage = [\"signing\"]", "an unknown usage"),
-            ("require_extended_key_usage = [\"serverAuth\"]", "not given"),
-        ] {
-            let text = format!("version = 1\n[profile.p]\n{keys}");
-            let told = read(&text).unwrap_err().to_string();
-            assert!(told.contains(error), "{keys}: {told}");
-        }
-        for (attribute, error) in [
-            ("x", "not an OID"),
-            ("1.2.3=0c0161", "neither hex: nor base64:"),
-            ("1.2.3=hex:0c01", "not DER"),
-            ("1.2.3=hex:0c016161", "not DER"),
-            ("1.2.3=hex:0c1", "not hexadecimal"),
-            ("1.2.3=base64:%", "not base64"),
-            ("1.2.840.113549.1.9.14", "require_*"),
-            ("1.2.840.113549.1.9.7", "linking"),
-            ("1.2.840.113549.1.9.16.2.61", "form"),
-            ("2.5.29.17", "require_*"),
-            ("2.5.4.3", "require_subject"),
-            ("1.2.840.10045.4.3.3", "digests"),
-            ("1.3.132.0.34", "keys"),
-        ] {
-            let text = format!("version = 1\n[label.a.csrattrs]\nattributes = [\"{attribute}\"]");
-            let told = read(&text).unwrap_err().to_string();
-            assert!(told.contains(error) && told.contains("[label.a.csrattrs]"), "{told}");
-        }
-        let twice = "version = 1\n[est.csrattrs]\nattributes = [\"1.2.3\", \"1.2.3=hex:0500\"]";
-        assert!(read(twice).is_err());
-        assert!(read("version = 1\n[est.csrattrs]\nform = \"both \"").is_err());
-        assert!(read("version = 1\n[est.csrattrs]\nofer = true").is_err());
-    }
-
-    #[test]
-    fn two_cas_have_two_names() {
-        assert!(read("version = 1\n[ca.default]\n[ca.other]").is_err());
-        assert!(read("version = 1\n[ca.default]\n[ca.other]\nroot_subject = \"CN=a\"\nissuing_subject = \"CN=b\"").is_ok());
-        assert!(
-            read("version = 1\n[ca.default]\nroot_subject = \"CN=a\"\nissuing_subject = \"CN=a\"")
-                .is_err()
-        );
-    }
-
-    #[test]
-    fn what_needs_a_restart_is_named_and_kept() {
-        let old = read("version = 1").unwrap();
-        let new = read("version = 1\n[server]\nlisten = [\"127.0.0.1:1\"]\nmax_body = 2048\n[store]\nbackend = \"memory\"").unwrap();
-        assert_eq!(old.restart_needed(&new), ["[server] listen", "[store]"]);
-        let merged = new.with_restart_only_from(&old);
-        assert_eq!(merged.server.listen, old.server.listen);
-        assert_eq!(merged.store, old.store);
-        assert_eq!(merged.server.max_body, 2048);
-    }
-
-    #[test]
-    fn each_key_stands_in_the_example() {
-        let example = include_str!("../../../est.toml");
-        let report = Report::new(Path::new("est.toml"));
-        settings(&report, example.parse().unwrap(), &|_| None);
-        let known = report.known.into_inner();
-        assert!(known.len() > 40, "{known:?}");
-        for key in known {
-            let written = [format!("{key} ="), format!("[{key}"), format!(".{key}]")];
-            assert!(written.iter().any(|text| example.contains(text)), "{key} is not in est.toml");
-        }
+        boot: BootSettings {
+            data,
+            listen: server.listen,
+            max_connections: server.max_connections,
+            server_certificate: server.certificate,
+            keys,
+            passwords,
+            audit,
+            store,
+            cas,
+        },
+        live: LiveSettings {
+            server: server.live,
+            client_trust,
+            decrypt_keys,
+            policies: Policies { profiles, unlabelled, labels },
+        },
     }
 }

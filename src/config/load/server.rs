@@ -8,7 +8,15 @@ use crate::{
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub(super) fn server(section: Section<'_>) -> (Server, ServerCertificate) {
+/// `[server]` with the section inside it: its keys that take a restart, and the others.
+pub(super) struct Sections {
+    pub(super) listen: Vec<SocketAddr>,
+    pub(super) max_connections: usize,
+    pub(super) certificate: ServerCertificate,
+    pub(super) live: Server,
+}
+
+pub(super) fn server(section: Section<'_>) -> Sections {
     let timeout = SECOND..=(10 * MINUTE);
     let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 8443));
     let listen = section.list(
@@ -30,15 +38,14 @@ pub(super) fn server(section: Section<'_>) -> (Server, ServerCertificate) {
         );
     }
     let certificate = section.section("certificate");
-    let server = Server {
-        listen,
+    let max_connections = section.number("max_connections", 10_000, 1..=1_000_000);
+    let live = Server {
         handshake_timeout: section.duration("handshake_timeout", 10 * SECOND, timeout.clone()),
         header_timeout: section.duration("header_timeout", 30 * SECOND, timeout.clone()),
         body_timeout: section.duration("body_timeout", 30 * SECOND, timeout.clone()),
         idle_timeout: section.duration("idle_timeout", 30 * SECOND, timeout.clone()),
         session_tickets: section.boolean("session_tickets", false),
         http2: section.boolean("http2", false),
-        max_connections: section.number("max_connections", 10_000, 1..=1_000_000),
         max_connections_per_address: section.number(
             "max_connections_per_address",
             1000,
@@ -90,5 +97,5 @@ pub(super) fn server(section: Section<'_>) -> (Server, ServerCertificate) {
     }
     certificate.finish();
     section.finish();
-    (server, own)
+    Sections { listen, max_connections, certificate: own, live }
 }

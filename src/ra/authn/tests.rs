@@ -35,8 +35,8 @@ impl Bench {
         let settings = crate::config::parse(text, file, &|_| None).unwrap();
         let entropy = Arc::new(SystemEntropy::new());
         Self {
-            authenticator: Authenticator::new(store, entropy, &settings.passwords, NOW),
-            rules: settings.policies.unlabelled,
+            authenticator: Authenticator::new(store, entropy, &settings.boot.passwords, NOW),
+            rules: settings.live.policies.unlabelled,
             peer: Peer {
                 address: SocketAddr::from(([192, 0, 2, 1], 4711)),
                 cipher_bits: 256,
