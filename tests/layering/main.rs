@@ -8,6 +8,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod circles;
 mod names;
 mod tokens;
 
@@ -137,7 +138,7 @@ fn module_of(path: &str) -> &str {
 }
 
 /// The names that follow `root::`, with their lines: one, or each first name of a `{…}` list.
-fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
+pub(crate) fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
     let Some((_, first)) = tokens.first() else { return Vec::new() };
     if first != "{" {
         return tokens[..1].to_vec();
