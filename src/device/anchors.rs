@@ -92,7 +92,7 @@ impl Anchors {
         let CaCertificates { bag, server, pinned } = answer;
         if server.leads_to(bag) {
             write(&self.ca, bag)?;
-            files::remove(&self.server)?;
+            files::remove_file(&self.server)?;
             return Ok(None);
         }
         // The anchors of the server first: power may fail between the two files.

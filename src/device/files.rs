@@ -107,7 +107,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
 }
 
 /// Removes a file that may be absent, durably.
-pub(super) fn remove(path: &Path) -> Result<(), FileError> {
+pub(super) fn remove_file(path: &Path) -> Result<(), FileError> {
     durable::remove(path).map_err(file_error("remove", path))
 }
 
