@@ -13,7 +13,7 @@
 )]
 
 use estd::{
-    admin::Admin,
+    admin::{Admin, Handle},
     api::{CertificateQuery, ListRenewed},
     clock::SystemClock,
     entropy::SystemEntropy,
@@ -103,7 +103,7 @@ async fn walk(admin: &Admin, name: &str, mut query: CertificateQuery) {
     let (start, mut found, mut calls, mut longest) = (Instant::now(), 0, 0, Duration::ZERO);
     loop {
         let call = Instant::now();
-        let page = admin.certificates(&query).await.unwrap();
+        let page = query.clone().handle(admin, &Actor::server()).await.unwrap();
         (calls, longest) = (calls + 1, longest.max(call.elapsed()));
         found += page.certificates.len();
         query.after = page.next;
@@ -122,7 +122,7 @@ async fn walk(admin: &Admin, name: &str, mut query: CertificateQuery) {
 async fn renewed(admin: &Admin) {
     let (start, mut found, mut call) = (Instant::now(), 0, ListRenewed::default());
     loop {
-        let page = admin.renewed(&call).await.unwrap();
+        let page = call.clone().handle(admin, &Actor::server()).await.unwrap();
         found += page.serials.len();
         call.after = page.next;
         if call.after.is_none() {
@@ -200,7 +200,7 @@ fn main() {
                     while !stop.load(Ordering::Relaxed) {
                         let subject = Some("CN=x*".to_owned());
                         let query = CertificateQuery { subject, ..CertificateQuery::default() };
-                        admin.certificates(&query).await.unwrap();
+                        query.clone().handle(&admin, &Actor::server()).await.unwrap();
                     }
                 })
             });

@@ -1,6 +1,11 @@
 //! The audit trail for operators: events by filter and page, and who wrote them.
 
-use super::{Admin, Error, Handle, invalid};
+use super::{
+    error::Error,
+    handle::Handle,
+    service::Admin,
+    values::{self, PAGE, limit, place},
+};
 use crate::{
     api,
     store::Store,
@@ -10,31 +15,12 @@ use crate::{
     },
     types::{Actor, Time},
 };
-use async_trait::async_trait;
-use std::time::SystemTime;
 
 /// Events that one call looks at, at most: a filter that matches nothing must not hold up others.
 const LOOK: usize = 4000;
 
-/// Events read at once.
-const PAGE: usize = 1000;
-
 /// Events at the beginning of a writer among which its start is looked for.
 const START: usize = 16;
-
-#[async_trait]
-impl Handle for api::EventQuery {
-    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
-        admin.events(&self).await
-    }
-}
-
-#[async_trait]
-impl Handle for api::ListWriters {
-    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
-        admin.writers(self.from.unwrap_or(0)).await
-    }
-}
 
 /// What an event must be.
 #[derive(Debug, Default)]
@@ -50,7 +36,7 @@ struct Conditions<'a> {
 
 impl<'a> Conditions<'a> {
     fn read(query: &'a api::EventQuery) -> Result<Self, Error> {
-        let time = |text: &Option<String>| text.as_deref().map(time).transpose();
+        let time = |text: &Option<String>| text.as_deref().map(values::parse_time).transpose();
         let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_ascii_lowercase());
         Ok(Self {
             since: time(&query.since)?,
@@ -90,17 +76,11 @@ impl<'a> Conditions<'a> {
     }
 }
 
-impl Admin {
-    /// Lists events, a page at a time.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a parameter; [`Error::Store`].
-    pub async fn events(&self, query: &api::EventQuery) -> Result<api::Events, Error> {
-        let conditions = Conditions::read(query)?;
-        let limit = query.limit.unwrap_or(100);
-        if !(1..=1000).contains(&limit) {
-            return Err(invalid(limit, "the limit is 1 to 1000"));
-        }
+impl Handle for api::EventQuery {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        let query = self;
+        let conditions = Conditions::read(&query)?;
+        let limit = limit(query.limit, 100)?;
         let first = EventId::first_of(query.writer.unwrap_or(0));
         let mut next = match query.from.as_deref() {
             Some(text) => place(text)?.max(first),
@@ -109,7 +89,7 @@ impl Admin {
         let mut found = Vec::new();
         let (mut looked, mut more) = (0, true);
         'pages: while looked < LOOK && found.len() < limit {
-            let page = self.store.events(next, PAGE).await?;
+            let page = admin.store.events(next, PAGE).await?;
             let is_last = page.len() < PAGE;
             for (id, event) in page {
                 if query.writer.is_some_and(|writer| writer != id.writer) {
@@ -133,16 +113,14 @@ impl Admin {
         let next = format!("{}.{}", next.writer, next.number);
         Ok(api::Events { events: found, next, more })
     }
+}
 
-    /// Lists the writers of events, from this one on.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn writers(&self, from: u64) -> Result<api::Writers, Error> {
+impl Handle for api::ListWriters {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let mut writers = Vec::new();
-        let mut next = EventId::first_of(from);
-        while let Some((id, _)) = self.store.events(next, 1).await?.into_iter().next() {
-            writers.push(writer(&*self.store, id.writer).await?);
+        let mut next = EventId::first_of(self.from.unwrap_or(0));
+        while let Some((id, _)) = admin.store.events(next, 1).await?.into_iter().next() {
+            writers.push(writer(&*admin.store, id.writer).await?);
             let Some(after) = id.writer.checked_add(1) else { break };
             next = EventId::first_of(after);
         }
@@ -196,20 +174,6 @@ fn entry(id: EventId, event: Event) -> api::EventEntry {
         request: event.request_id.map(|id| id.to_string()),
         writer: id.writer,
     }
-}
-
-fn time(text: &str) -> Result<Time, Error> {
-    let time: SystemTime = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| invalid(text, "a time is written as 2026-11-21T12:00:00Z"))?;
-    Ok(time.into())
-}
-
-/// Reads a place in the trail.
-pub(super) fn place(text: &str) -> Result<EventId, Error> {
-    let parts = text.split_once('.').and_then(|(writer, number)| {
-        Some(EventId { writer: writer.parse().ok()?, number: number.parse().ok()? })
-    });
-    parts.ok_or_else(|| invalid(text, "a place in the trail is written as WRITER.NUMBER"))
 }
 
 #[cfg(test)]
@@ -266,13 +230,18 @@ mod tests {
     async fn all(admin: &Admin, mut query: api::EventQuery) -> Vec<(u64, u64)> {
         let mut found = Vec::new();
         loop {
-            let page = admin.events(&query).await.unwrap();
+            let page = query.clone().handle(admin, &Actor::server()).await.unwrap();
             found.extend(page.events.iter().map(|event| (event.writer, event.number)));
             query.from = Some(page.next);
             if !page.more {
                 return found;
             }
         }
+    }
+
+    async fn writers_from(admin: &Admin, from: u64) -> Vec<api::WriterEntry> {
+        let call = api::ListWriters { from: Some(from) };
+        call.handle(admin, &Actor::server()).await.unwrap().writers
     }
 
     #[tokio::test]
@@ -310,7 +279,10 @@ mod tests {
             |q| q.from = Some("3".into()),
             |q| q.limit = Some(0),
         ] {
-            assert!(matches!(admin.events(&with(change)).await, Err(Error::Invalid { .. })));
+            assert!(matches!(
+                with(change).handle(&admin, &Actor::server()).await,
+                Err(Error::Invalid { .. })
+            ));
         }
     }
 
@@ -318,7 +290,7 @@ mod tests {
     async fn a_filter_that_matches_nothing_ends_each_call_early() {
         let admin = admin(&[(1, 9001)]).await;
         let query = api::EventQuery { actor: Some("nobody".into()), ..Default::default() };
-        let page = admin.events(&query).await.unwrap();
+        let page = query.clone().handle(&admin, &Actor::server()).await.unwrap();
         assert_eq!((page.events.len(), page.more, page.next.as_str()), (0, true, "1.4001"));
         assert_eq!(all(&admin, query).await, []);
     }
@@ -328,13 +300,13 @@ mod tests {
     async fn writers_have_their_node_and_their_number_of_events() {
         for events in [1, 2, 3, 4, 7, 8, 9, 1000] {
             let admin = admin(&[(2, events), (5, 30)]).await;
-            let writers = admin.writers(0).await.unwrap().writers;
+            let writers = writers_from(&admin, 0).await;
             assert_eq!(writers.len(), 2);
             assert_eq!((writers[0].writer, writers[0].events), (2, events));
             assert_eq!(writers[0].last, NOW.plus(Duration::from_secs(events)).to_string());
             assert_eq!(writers[1].node.as_deref(), Some("node-5"));
-            assert_eq!(admin.writers(3).await.unwrap().writers.len(), 1);
+            assert_eq!(writers_from(&admin, 3).await.len(), 1);
         }
-        assert!(admin(&[]).await.writers(0).await.unwrap().writers.is_empty());
+        assert!(writers_from(&admin(&[]).await, 0).await.is_empty());
     }
 }

@@ -1,17 +1,20 @@
 //! Listing and showing certificates. By a walk through the store, in the order of issuance; each
 //! call looks at so many records at most, so that none takes long or holds many.
 
-use super::{Admin, Error, invalid, select::Selection, serial};
+use super::{
+    error::{Error, invalid},
+    handle::Handle,
+    select::Selection,
+    service::Admin,
+    values::{PAGE, limit, serial},
+};
 use crate::{
     api,
     pki::Certificate,
     store::{Filter, Issuance, State},
-    types::{Serial, Time},
+    types::{Actor, Serial, Time},
 };
 use std::sync::Arc;
-
-/// Records that a call reads from the store at once.
-const PAGE: usize = 1000;
 
 /// Records that a call looks at before it answers with what it has.
 const LOOKED_AT: usize = 20_000;
@@ -22,23 +25,14 @@ const PREFIX: usize = 4;
 /// Candidates that are named for a beginning that several serial numbers have.
 const CANDIDATES: usize = 10;
 
-impl Admin {
-    /// Lists certificates, a page at a time. A page may hold fewer than asked for, or none, and
-    /// still have a next one: the call has looked at enough records by then.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a condition; [`Error::Store`].
-    pub async fn certificates(
-        &self,
-        query: &api::CertificateQuery,
-    ) -> Result<api::Certificates, Error> {
-        let now = self.clock.now();
-        let selection = Selection::parse(query, now)?;
-        let limit = query.limit.unwrap_or(100);
-        if !(1..=PAGE).contains(&limit) {
-            return Err(invalid(limit, format!("the limit is 1 to {PAGE}")));
-        }
-        let mut walk = self.walk(selection.filter.clone(), query.after.as_deref())?;
+impl Handle for api::CertificateQuery {
+    /// Lists certificates, a page at a time. A page may have fewer than its limit, or none, and a
+    /// next page follows: a call reads a limited number of records.
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        let now = admin.clock.now();
+        let selection = Selection::parse(&self, now)?;
+        let limit = limit(self.limit, 100)?;
+        let mut walk = Walk::new(admin, selection.filter.clone(), self.after.as_deref())?;
         let mut found: Vec<Arc<Issuance>> = Vec::new();
         while let Some(page) = walk.page().await? {
             for issuance in page {
@@ -54,15 +48,14 @@ impl Admin {
         }
         Ok(answer(&found, now, walk.cursor()))
     }
+}
 
+impl Handle for api::ListRenewed {
     /// Lists the certificates that another one renews or rekeys: serial numbers, a page at a time.
     /// A renewal counts if it is issued and not revoked.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for the cursor; [`Error::Store`].
-    pub async fn renewed(&self, call: &api::ListRenewed) -> Result<api::Renewed, Error> {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let filter = Filter { state: Some(State::Issued), ..Filter::default() };
-        let mut walk = self.walk(filter, call.after.as_deref())?;
+        let mut walk = Walk::new(admin, filter, self.after.as_deref())?;
         let mut serials = Vec::new();
         while let Some(page) = walk.page().await? {
             let renewed = page.iter().filter_map(|issuance| issuance.intent.predecessor.as_ref());
@@ -70,63 +63,53 @@ impl Admin {
         }
         Ok(api::Renewed { serials, next: walk.cursor() })
     }
+}
 
-    fn walk(&self, filter: Filter, after: Option<&str>) -> Result<Walk<'_>, Error> {
-        let after = after.map(serial).transpose()?;
-        Ok(Walk { admin: self, filter, after, left: LOOKED_AT, ended: false })
+impl Handle for api::ShowCertificate {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
+        let issuance = find(admin, &self.serial).await?;
+        Ok(entry(&issuance, admin.clock.now(), true))
     }
+}
 
-    /// Shows one certificate, by its serial number or the beginning of it.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the text is no serial number; [`Error::NotFound`];
-    /// [`Error::Ambiguous`]; [`Error::Store`].
-    pub async fn certificate(&self, text: &str) -> Result<api::CertificateEntry, Error> {
-        Ok(entry(&*self.find(text).await?, self.clock.now(), true))
+/// Finds an issuance by its serial number or a prefix of it.
+async fn find(admin: &Admin, text: &str) -> Result<Arc<Issuance>, Error> {
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    let digits = digits.to_ascii_lowercase();
+    let readable = digits.chars().all(|c| c.is_ascii_hexdigit()) && digits.len() <= 40;
+    if !readable || digits.is_empty() {
+        let got: String = text.chars().take(64).collect();
+        let expected = "2 to 40 hexadecimal digits, or 4 and more from its beginning";
+        return Err(invalid("serial number", got, expected));
     }
-
-    async fn find(&self, text: &str) -> Result<Arc<Issuance>, Error> {
-        let digits: String = text.chars().filter(|c| *c != ':').collect();
-        let digits = digits.to_ascii_lowercase();
-        let readable = digits.chars().all(|c| c.is_ascii_hexdigit()) && digits.len() <= 40;
-        if !readable || digits.is_empty() {
-            let shown: String = text.chars().take(64).collect();
-            return Err(invalid(
-                shown,
-                "it is no serial number; accepted: 2 to 40 hexadecimal digits, or 4 and more from \
-                 its beginning",
-            ));
-        }
-        // The least serial number with these digits at its beginning. If it is none, no other is.
-        let least =
-            if digits.len().is_multiple_of(2) { digits.clone() } else { digits.clone() + "0" };
-        let not_found = || Error::NotFound(format!("certificate {digits}"));
-        let Ok(least) = least.parse::<Serial>() else { return Err(not_found()) };
-        let mut found: Vec<_> = self.store.find(&least).await?.into_iter().collect();
-        if let [exact] = &found[..]
-            && digits.len().is_multiple_of(2)
-        {
-            return Ok(Arc::clone(exact));
-        }
-        if digits.len() < PREFIX {
-            return Err(not_found());
-        }
-        found.extend(self.store.list(&Filter::default(), Some(&least), CANDIDATES + 1).await?);
-        found.retain(|issuance| issuance.intent.serial.to_string().starts_with(&digits));
-        match &found[..] {
-            [] => Err(not_found()),
-            [one] => Ok(Arc::clone(one)),
-            several => {
-                let shown = several.iter().take(CANDIDATES).map(|one| {
-                    let intent = &one.intent;
-                    format!("{} ({})", intent.serial, intent.subject)
-                });
-                let mut candidates: Vec<String> = shown.collect();
-                if several.len() > CANDIDATES {
-                    candidates.push("more".to_owned());
-                }
-                Err(Error::Ambiguous { prefix: digits, candidates: candidates.join(", ") })
+    // The least serial number with these digits at its beginning. If it is none, no other is.
+    let least = if digits.len().is_multiple_of(2) { digits.clone() } else { digits.clone() + "0" };
+    let not_found = || Error::NotFound(format!("certificate {digits}"));
+    let Ok(least) = least.parse::<Serial>() else { return Err(not_found()) };
+    let mut found: Vec<_> = admin.store.find(&least).await?.into_iter().collect();
+    if let [exact] = &found[..]
+        && digits.len().is_multiple_of(2)
+    {
+        return Ok(Arc::clone(exact));
+    }
+    if digits.len() < PREFIX {
+        return Err(not_found());
+    }
+    found.extend(admin.store.list(&Filter::default(), Some(&least), CANDIDATES + 1).await?);
+    found.retain(|issuance| issuance.intent.serial.to_string().starts_with(&digits));
+    match &found[..] {
+        [] => Err(not_found()),
+        [one] => Ok(Arc::clone(one)),
+        several => {
+            let shown = several.iter().take(CANDIDATES).map(|one| {
+                let intent = &one.intent;
+                format!("{} ({})", intent.serial, intent.subject)
+            });
+            let mut candidates: Vec<String> = shown.collect();
+            if several.len() > CANDIDATES {
+                candidates.push("more".to_owned());
             }
+            Err(Error::Ambiguous { prefix: digits, candidates: candidates.join(", ") })
         }
     }
 }
@@ -140,7 +123,12 @@ struct Walk<'a> {
     ended: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(admin: &'a Admin, filter: Filter, after: Option<&str>) -> Result<Self, Error> {
+        let after = after.map(serial).transpose()?;
+        Ok(Self { admin, filter, after, left: LOOKED_AT, ended: false })
+    }
+
     /// The next records, or none: then [`Walk::cursor`] says whether there are more.
     async fn page(&mut self) -> Result<Option<Vec<Arc<Issuance>>>, Error> {
         if self.ended || self.left == 0 {

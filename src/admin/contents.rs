@@ -1,52 +1,42 @@
-//! What the store holds, page by page, for an export and a check while the server runs.
+//! The contents of the store, page by page, for an export and a check while the server runs.
 
-use super::{Admin, Error, Handle, audit::place, invalid, serial};
+use super::{
+    error::{Error, invalid},
+    handle::Handle,
+    service::Admin,
+    values::{limit, place, serial},
+};
 use crate::{
     api,
     store::{Filter, Item, transfer::to_line},
     telemetry::audit::EventId,
     types::Actor,
 };
-use async_trait::async_trait;
 
-/// Bytes of lines after which a page ends: far below what a client reads.
+/// Bytes of lines after which a page ends: far below the limit of a client.
 const FULL: usize = 4 << 20;
 
-#[async_trait]
 impl Handle for api::ReadStore {
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
-        admin.read_store(&self).await
-    }
-}
-
-impl Admin {
-    /// Reads a page of one part of the store.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a parameter; [`Error::Store`].
-    pub async fn read_store(&self, query: &api::ReadStore) -> Result<api::StoreItems, Error> {
-        let limit = query.limit.unwrap_or(500);
-        if !(1..=1000).contains(&limit) {
-            return Err(invalid(limit, "the limit is 1 to 1000"));
-        }
-        let from = query.from.as_deref();
+        let limit = limit(self.limit, 500)?;
+        let from = self.from.as_deref();
         let is_after = |key: &str| from.is_none_or(|from| key > from);
-        let items: Vec<Item> = match query.part.as_str() {
+        let items: Vec<Item> = match self.part.as_str() {
             "issuances" => {
                 let after = from.map(serial).transpose()?;
                 let all = Filter::default();
-                let found = self.store.list(&all, after.as_ref(), limit).await?;
+                let found = admin.store.list(&all, after.as_ref(), limit).await?;
                 found.into_iter().map(Item::Issuance).collect()
             }
             "accounts" => {
-                let mut found = self.store.accounts().await?;
+                let mut found = admin.store.accounts().await?;
                 // A database may have an order of its own.
                 found.sort_by(|one, other| one.name.cmp(&other.name));
                 found.retain(|account| is_after(&account.name));
                 found.into_iter().take(limit).map(Item::Account).collect()
             }
             "registers" => {
-                let mut found = self.store.registers().await?;
+                let mut found = admin.store.registers().await?;
                 found.sort();
                 found.retain(|(name, _)| is_after(name));
                 let item = |(name, value)| Item::Register(name, value);
@@ -55,12 +45,12 @@ impl Admin {
             "events" => {
                 let first = EventId { writer: 0, number: 0 };
                 let from = from.map(place).transpose()?.unwrap_or(first);
-                let found = self.store.events(from, limit).await?;
+                let found = admin.store.events(from, limit).await?;
                 found.into_iter().map(|(id, event)| Item::Event(id, event)).collect()
             }
             other => {
-                let parts = "the parts are issuances, accounts, registers and events";
-                return Err(invalid(other, parts));
+                let parts = "issuances, accounts, registers or events";
+                return Err(invalid("part of the store", other, parts));
             }
         };
         let (mut lines, mut size) = (Vec::with_capacity(items.len()), 0);
@@ -99,8 +89,9 @@ mod tests {
         }
         let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
         let admin = Admin::new(store, Vec::new(), "estd".to_owned(), clock, entropy);
+        let actor = Actor::server();
         let read = async |from, limit| {
-            let page = admin.read_store(&query("registers", from, Some(limit))).await.unwrap();
+            let page = query("registers", from, Some(limit)).handle(&admin, &actor).await.unwrap();
             let items = page.lines.iter().map(|line| match from_line(line) {
                 Ok(Item::Register(name, value)) if value == [1] => name,
                 other => panic!("{other:?}"),
@@ -110,15 +101,15 @@ mod tests {
         assert_eq!(read(None, 2).await, ["a", "b"]);
         assert_eq!(read(Some("b"), 2).await, ["c"]);
         assert!(read(Some("c"), 2).await.is_empty());
-        for (bad, seen) in [
+        for (bad, got) in [
             (query("keys", None, None), "keys"),
             (query("issuances", Some("x"), None), "x"),
             (query("events", Some("7"), None), "7"),
             (query("accounts", None, Some(0)), "0"),
             (query("accounts", None, Some(1001)), "1001"),
         ] {
-            match admin.read_store(&bad).await {
-                Err(Error::Invalid { seen: got, .. }) => assert_eq!(got, seen),
+            match bad.clone().handle(&admin, &actor).await {
+                Err(Error::Invalid { got: shown, .. }) => assert_eq!(shown, got),
                 other => panic!("{bad:?}: {other:?}"),
             }
         }

@@ -2,7 +2,7 @@
 //! its characters, the kind of a SAN entry and its content. Text that a name is shown as is never
 //! matched, so a comma or an equals sign in a value cannot imitate another attribute.
 
-use super::{Error, invalid};
+use super::error::{Error, invalid};
 use crate::{
     pki::{Certificate, DistinguishedName},
     store::Issuance,
@@ -145,9 +145,10 @@ fn attributes(text: &str) -> Result<Vec<(ObjectIdentifier, Pattern)>, Error> {
         });
         kind.ok_or_else(|| {
             invalid(
-                format!("the condition {text:?} on the subject"),
-                "it is no TYPE=VALUE; accepted: CN=gw-7*, or several as CN=gw-7*,O=Example, a type \
-                 by its name or OID. A part of any name is found by --search",
+                "subject",
+                text,
+                "TYPE=VALUE, such as CN=gw-7* or CN=gw-7*,O=Example, a type by its name or OID; or \
+                 --search for a part of any name",
             )
         })
     };
@@ -164,8 +165,9 @@ fn entry(text: &str) -> Result<(SanKind, Pattern), Error> {
     });
     found.ok_or_else(|| {
         invalid(
-            format!("the condition {text:?} on the subjectAltName"),
-            "it is no KIND:VALUE; accepted: dns:*.lab.example, ip:192.0.2.*, uri:urn:uuid:*, \
+            "subjectAltName",
+            text,
+            "KIND:VALUE, such as dns:*.lab.example, ip:192.0.2.*, uri:urn:uuid:* or \
              email:*@example.com",
         )
     })
@@ -233,11 +235,11 @@ mod tests {
     fn what_is_no_condition_is_rejected() {
         for bad in ["device", "", "CN=a,b", "=a", "nonsense=a", "CN=a,"] {
             let error = NamePatterns::parse(Some(bad), None).unwrap_err().to_string();
-            assert!(error.contains("accepted: CN="), "{bad}: {error}");
+            assert!(error.contains("expected: TYPE=VALUE"), "{bad}: {error}");
         }
         for bad in ["lab.example", "other:x", "DNS", "host:a"] {
             let error = NamePatterns::parse(None, Some(bad)).unwrap_err().to_string();
-            assert!(error.contains("accepted: dns:"), "{bad}: {error}");
+            assert!(error.contains("expected: KIND:VALUE"), "{bad}: {error}");
         }
     }
 }

@@ -1,6 +1,11 @@
 //! Revoking certificates that an operator names by their serial numbers.
 
-use super::{Admin, Error, invalid, serial};
+use super::{
+    error::{Error, invalid},
+    handle::Handle,
+    service::Admin,
+    values::serial,
+};
 use crate::{
     api,
     ca::{self, Withdrawal, Withdrawn},
@@ -17,27 +22,23 @@ const LARGEST: usize = 1000;
 /// left to enrollment.
 const AT_ONCE: usize = 64;
 
-impl Admin {
+impl Handle for api::Revoke {
     /// Revokes certificates, for good. For one that was revoked before, the first revocation stays.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if there are no serial numbers or too many, or the reason is none. What
-    /// goes wrong with one certificate is in the answer, and does not keep the others.
-    pub async fn revoke(
-        &self,
-        call: api::Revoke,
-        actor: &Actor,
-    ) -> Result<api::Revocations, Error> {
-        let api::Revoke { serials, reason, comment } = call;
+    /// [`Error::Invalid`] for no serial numbers or too many, and for an unknown reason. An error
+    /// about one certificate is in the answer and does not stop the others.
+    async fn handle(self, admin: &Admin, actor: &Actor) -> Result<Self::Answer, Error> {
+        let Self { serials, reason, comment } = self;
         if !(1..=LARGEST).contains(&serials.len()) {
-            let error = format!("a call revokes 1 to {LARGEST} certificates");
-            return Err(invalid(format!("{} serial numbers", serials.len()), error));
+            let expected = format!("1 to {LARGEST} in a call");
+            return Err(invalid("serial numbers", serials.len(), expected));
         }
         let reason = match reason {
             None => RevocationReason::Unspecified,
-            Some(reason) => reason.parse().map_err(|error| invalid("the reason", error))?,
+            Some(text) => text.parse().map_err(|error| invalid("reason", text, error))?,
         };
-        let now = self.clock.now();
+        let now = admin.clock.now();
         let mut left = serials.iter().cloned().enumerate();
         let mut running = JoinSet::new();
         let mut done = Vec::with_capacity(serials.len());
@@ -45,7 +46,7 @@ impl Admin {
             while running.len() < AT_ONCE
                 && let Some((place, text)) = left.next()
             {
-                let (store, actor) = (Arc::clone(&self.store), actor.clone());
+                let (store, actor) = (Arc::clone(&admin.store), actor.clone());
                 let comment = comment.clone();
                 running.spawn(async move {
                     (place, revoke(&*store, &text, reason, comment, actor, now).await)
@@ -63,7 +64,7 @@ impl Admin {
             match outcome {
                 Ok(revoked) => answer.revoked.push(revoked),
                 Err(error) => {
-                    answer.failed.push(api::NotRevoked { serial, reason: error.refusal() });
+                    answer.failed.push(api::NotRevoked { serial, reason: error.response() });
                 }
             }
         }
@@ -85,7 +86,8 @@ async fn revoke(
     let Withdrawn { issuance, before } = done.map_err(|error| match error {
         store::Error::NoSuchIssuance(serial) => Error::NotFound(format!("certificate {serial}")),
         store::Error::WrongState { serial, state } => {
-            invalid(serial, format!("it is {state}: there is no certificate to revoke"))
+            let got = format!("one that is {state}");
+            invalid(&format!("certificate {serial}"), got, "an issued one")
         }
         other => other.into(),
     })?;

@@ -1,12 +1,15 @@
-//! Which certificates a call means: the conditions of a query, checked.
+//! The conditions of a query for certificates, checked.
 
-use super::{Error, invalid, parse_label, pattern::NamePatterns};
+use super::{
+    error::{Error, invalid},
+    pattern::NamePatterns,
+    values::{label, parse_digest, parse_time, span},
+};
 use crate::{
     api, pki,
     store::{Filter, Issuance, State},
     types::{CaName, Method, ProfileName, Time},
 };
-use std::time::{Duration, SystemTime};
 
 /// The conditions of a query. All must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,45 +46,43 @@ impl Selection {
             }
             Some(other) => {
                 return Err(invalid(
+                    "state",
                     other,
-                    "the state is open, issued, void, revoked, valid or expired",
+                    "open, issued, void, revoked, valid or expired",
                 ));
             }
         }
         filter.label = match query.label.as_deref() {
             None => None,
             Some("-") => Some(None),
-            Some(label) => Some(Some(parse_label(label)?)),
+            Some(text) => Some(Some(label(text)?)),
         };
         let mut expires_before = |end: Time| {
             filter.expires_before = Some(filter.expires_before.map_or(end, |other| other.min(end)));
         };
         if let Some(text) = &query.expires_before {
-            expires_before(moment(text)?);
+            expires_before(parse_time(text)?);
         }
         if let Some(text) = &query.expires_within {
             expires_before(now.plus(span(text)?));
             filter.expires_from = Some(now);
             filter.state = Some(filter.state.unwrap_or(State::Issued));
         }
-        let name = |text: &String| text.parse().map_err(|error| invalid(text, error));
+        let ca = |text: &String| text.parse().map_err(|error| invalid("CA", text, error));
+        let profile = |text: &String| text.parse().map_err(|error| invalid("profile", text, error));
         let since = |text: &String| Ok::<_, Error>(now.minus(span(text)?));
-        let begun_from = query.issued_after.as_deref().map(moment).transpose()?;
+        let begun_from = query.issued_after.as_deref().map(parse_time).transpose()?;
         Ok(Self {
             filter,
             names: NamePatterns::parse(query.subject.as_deref(), query.san.as_deref())?,
-            ca: query.ca.as_ref().map(name).transpose()?,
-            profile: query
-                .profile
-                .as_ref()
-                .map(|text| text.parse().map_err(|error| invalid(text, error)))
-                .transpose()?,
+            ca: query.ca.as_ref().map(ca).transpose()?,
+            profile: query.profile.as_ref().map(profile).transpose()?,
             account: query.account.clone(),
             request: query.request.clone(),
-            fingerprint: query.fingerprint.as_deref().map(digest).transpose()?,
-            key: query.key.as_deref().map(digest).transpose()?,
+            fingerprint: query.fingerprint.as_deref().map(parse_digest).transpose()?,
+            key: query.key.as_deref().map(parse_digest).transpose()?,
             begun_from: begun_from.max(query.issued_within.as_ref().map(since).transpose()?),
-            begun_before: query.issued_before.as_deref().map(moment).transpose()?,
+            begun_before: query.issued_before.as_deref().map(parse_time).transpose()?,
         })
     }
 
@@ -113,64 +114,5 @@ fn is_of_account(issuance: &Issuance, account: &str) -> bool {
             .and_then(|name| name.strip_suffix(account))
             .is_some_and(|subject| subject.ends_with(" [")),
         _ => false,
-    }
-}
-
-/// Reads a time: RFC 3339, or a date, which means its first second in UTC.
-fn moment(text: &str) -> Result<Time, Error> {
-    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
-    let moment: SystemTime = humantime::parse_rfc3339_weak(&whole).map_err(|_| {
-        invalid(text, "it is no time; accepted: 2026-12-31 or 2026-11-21T12:00:00Z, in UTC")
-    })?;
-    Ok(moment.into())
-}
-
-fn span(text: &str) -> Result<Duration, Error> {
-    humantime::parse_duration(text)
-        .map_err(|_| invalid(text, "it is no length of time; accepted: 30d, 12h, 90min"))
-}
-
-/// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
-fn digest(text: &str) -> Result<[u8; 32], Error> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    let mut digest = [0; 32];
-    let read = |(byte, pair): (&mut u8, &[u8])| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-        Some(())
-    };
-    let whole = digits.len() == 64
-        && digest.iter_mut().zip(digits.chunks(2)).map(read).all(|read| read.is_some());
-    if !whole {
-        let shown: String = text.chars().take(100).collect();
-        return Err(invalid(shown, "it is no SHA-256; accepted: 64 hexadecimal digits"));
-    }
-    Ok(digest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_and_without_an_hour() {
-        assert_eq!(moment("2026-12-31").unwrap().to_string(), "2026-12-31T00:00:00Z");
-        assert_eq!(moment("2026-12-31T12:00:00Z").unwrap().to_string(), "2026-12-31T12:00:00Z");
-        for bad in ["", "tomorrow", "2026-13-01", "2026-12-3x", "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}"] {
-            assert!(moment(bad).is_err(), "{bad}");
-        }
-        assert_eq!(span("30d").unwrap(), Duration::from_secs(30 * 86_400));
-        assert!(span("30").is_err() && span("-1d").is_err());
-    }
-
-    #[test]
-    fn a_digest_is_read_with_and_without_colons() {
-        let plain = "0a".repeat(32);
-        let colons = ["0A"; 32].join(":");
-        assert_eq!(digest(&plain).unwrap(), [10; 32]);
-        assert_eq!(digest(&colons).unwrap(), [10; 32]);
-        for bad in [&plain[1..], "", &"+a".repeat(32), &"zz".repeat(32), &"0a".repeat(33)] {
-            assert!(digest(bad).is_err(), "{bad}");
-        }
     }
 }

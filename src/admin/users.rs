@@ -1,6 +1,11 @@
 //! Enrollment accounts.
 
-use super::{Admin, Error, invalid, parse_label};
+use super::{
+    error::{Error, invalid},
+    handle::Handle,
+    service::Admin,
+    values::label,
+};
 use crate::{
     api,
     entropy::Entropy,
@@ -12,26 +17,23 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 use zeroize::Zeroizing;
 
-/// Characters of a password at least (NIST SP 800-63B section 3.1.1.2, with a limit on failures).
+/// Least number of characters of a password (NIST SP 800-63B section 3.1.1.2, with rate-limited
+/// failures).
 const SHORTEST: usize = 8;
 
-/// Different characters in it at least.
+/// Least number of different characters in it.
 const DIFFERENT: usize = 4;
 
 /// Generates a password for an account.
 ///
 /// # Errors
-/// [`Error::Internal`] if there is no randomness.
+/// [`Error::Internal`] if the system has no randomness.
 pub fn new_password(entropy: &dyn Entropy) -> Result<Zeroizing<String>, Error> {
     ra::generate(entropy).map_err(|error| Error::Internal(error.to_string()))
 }
 
-impl Admin {
-    /// Lists the enrollment accounts.
-    ///
-    /// # Errors
-    /// [`Error::Store`].
-    pub async fn users(&self) -> Result<api::Users, Error> {
+impl Handle for api::ListUsers {
+    async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let entry = |account: Account| api::UserEntry {
             name: account.name,
             added: account.added.to_string(),
@@ -42,61 +44,62 @@ impl Admin {
             },
             labels: account.labels.map(|labels| labels.iter().map(ToString::to_string).collect()),
         };
-        Ok(api::Users { users: self.store.accounts().await?.into_iter().map(entry).collect() })
+        Ok(api::Users { users: admin.store.accounts().await?.into_iter().map(entry).collect() })
     }
+}
 
+impl Handle for api::NewUser {
     /// Adds an enrollment account; with `dry_run` only checks whether it can be added.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a name, password or label; [`Error::Exists`]; [`Error::Store`].
-    pub async fn add_user(&self, new: api::NewUser, actor: Actor) -> Result<(), Error> {
+    async fn handle(self, admin: &Admin, actor: &Actor) -> Result<Self::Answer, Error> {
+        let new = self;
         let given = Zeroizing::new(new.password);
         check_name(&new.name, new.allow_empty_name)?;
         check_password(&given, &new.name)?;
         let labels = new
             .labels
-            .map(|labels| {
-                labels.iter().map(|label| parse_label(label)).collect::<Result<Vec<_>, _>>()
-            })
+            .map(|labels| labels.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>())
             .transpose()?;
-        if self.store.account(&new.name).await?.is_some() {
+        if admin.store.account(&new.name).await?.is_some() {
             return Err(store::Error::AccountExists(new.name).into());
         }
         let digest = new.digest || new.digest_md5 || new.identity_proof;
         let password = if digest {
             let kinds = ra::Recomputed { md5: new.digest_md5, identity_proof: new.identity_proof };
-            ra::recomputable(&new.name, &self.realm, &given, kinds)
+            ra::recomputable(&new.name, &admin.realm, &given, kinds)
                 .map(|kept| Password::Recomputable(Box::new(kept)))
         } else {
-            let entropy = Arc::clone(&self.entropy);
+            let entropy = Arc::clone(&admin.entropy);
             tokio::task::spawn_blocking(move || ra::hash(&given, &*entropy))
                 .await
                 .map_err(|error| Error::Internal(error.to_string()))?
                 .map(Password::Hash)
         };
-        let password = password.map_err(|error| invalid("the account", error))?;
+        let password =
+            password.map_err(|error| invalid("account", escaped(&new.name).at_most(64), error))?;
         if new.dry_run {
             return Ok(());
         }
-        let now = self.clock.now();
-        let event = Event::new(now, Name::AccountAdded, actor)
+        let now = admin.clock.now();
+        let event = Event::new(now, Name::AccountAdded, actor.clone())
             .with("account", &new.name)
             .with("kept", kept(&password).join(", "));
         let account = Account { name: new.name, password, added: now, labels };
-        Ok(self.store.add_account(account, event).await?)
-    }
-
-    /// Removes an enrollment account.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Store`].
-    pub async fn remove_user(&self, name: &str, actor: Actor) -> Result<(), Error> {
-        let event = Event::new(self.clock.now(), Name::AccountRemoved, actor).with("account", name);
-        Ok(self.store.remove_account(name, event).await?)
+        Ok(admin.store.add_account(account, event).await?)
     }
 }
 
-/// What is kept of a password, in words.
+impl Handle for api::RemoveUser {
+    async fn handle(self, admin: &Admin, actor: &Actor) -> Result<Self::Answer, Error> {
+        let event = Event::new(admin.clock.now(), Name::AccountRemoved, actor.clone())
+            .with("account", &self.name);
+        Ok(admin.store.remove_account(&self.name, event).await?)
+    }
+}
+
+/// Names the secrets that are stored for a password.
 fn kept(password: &Password) -> Vec<String> {
     let kinds = match password {
         Password::Hash(_) => vec!["argon2id"],
@@ -109,37 +112,35 @@ fn kept(password: &Password) -> Vec<String> {
     kinds.into_iter().map(str::to_owned).collect()
 }
 
-/// Checks that HTTP Basic can carry the name (RFC 7617 §2: no colon, no control characters) and a
-/// terminal show it. An empty one (RFC 7030 §3.2.3) is mostly a mistake, and has to be allowed.
+/// Checks that HTTP Basic can carry the name (RFC 7617 §2: no colon, no control characters). An
+/// empty name (RFC 7030 §3.2.3) is mostly a mistake, so it needs a flag.
 fn check_name(name: &str, allow_empty: bool) -> Result<(), Error> {
     if name.is_empty() && !allow_empty {
-        let error = "it is empty; accepted: 1 to 128 bytes. An account without a name, for clients \
-                     that send a password only, needs --allow-empty-name";
-        return Err(invalid("the user name", error));
+        let expected =
+            "1 to 128 bytes, or --allow-empty-name for clients that send a password only";
+        return Err(invalid("user name", "", expected));
     }
     if name.len() > 128 || name.contains(':') || name.chars().any(char::is_control) {
-        return Err(invalid(
-            escaped(name).at_most(64),
-            "a user name has at most 128 bytes, no colon and no control characters",
-        ));
+        let expected = "at most 128 bytes, without colon and control characters";
+        return Err(invalid("user name", escaped(name).at_most(64), expected));
     }
     Ok(())
 }
 
-/// Checks that a password cannot be guessed in a few tries.
+/// Checks that a password cannot be guessed in a few attempts.
 fn check_password(password: &str, name: &str) -> Result<(), Error> {
-    let got = password.chars().count();
+    let length = password.chars().count();
     let different = password.chars().collect::<BTreeSet<_>>().len();
-    let error = if got < SHORTEST {
-        format!("it has {got} characters; accepted: {SHORTEST} or more")
+    let (got, expected) = if length < SHORTEST {
+        (format!("{length} characters"), format!("{SHORTEST} or more"))
     } else if different < DIFFERENT {
-        format!("it has {different} different characters; accepted: {DIFFERENT} or more")
+        (format!("{different} different characters"), format!("{DIFFERENT} or more"))
     } else if password.eq_ignore_ascii_case(name) {
-        "it is the user name; accepted: anything else".to_owned()
+        ("the user name".to_owned(), "another word".to_owned())
     } else {
         return Ok(());
     };
-    Err(invalid("the password", error))
+    Err(invalid("password", got, expected))
 }
 
 #[cfg(test)]
@@ -149,11 +150,11 @@ mod tests {
     #[test]
     fn a_weak_password_is_rejected_with_what_is_accepted() {
         for (password, text) in [
-            ("", "the password: it has 0 characters; accepted: 8 or more"),
-            ("abcde", "the password: it has 5 characters; accepted: 8 or more"),
-            ("\u{e4}\u{e4}\u{e4}\u{e4}", "it has 4 characters"),
-            ("12121212", "it has 2 different characters; accepted: 4 or more"),
-            ("Gateway-1", "it is the user name"),
+            ("", "password: got 0 characters; expected: 8 or more"),
+            ("abcde", "password: got 5 characters; expected: 8 or more"),
+            ("\u{e4}\u{e4}\u{e4}\u{e4}", "got 4 characters"),
+            ("12121212", "got 2 different characters; expected: 4 or more"),
+            ("Gateway-1", "got the user name"),
         ] {
             let error = check_password(password, "gateway-1").unwrap_err().to_string();
             assert!(error.contains(text), "{password}: {error}");

@@ -1,6 +1,5 @@
 //! The audit trail: the committed events of all nodes over one store.
 
-use super::call::{Call, Method};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -38,12 +37,6 @@ pub struct EventQuery {
     /// At most so many: 1 to 1000, 100 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-}
-
-impl Call for EventQuery {
-    const METHOD: Method = Method::Get;
-    const PATH: &'static str = "/v1/events";
-    type Answer = Events;
 }
 
 /// A page of events.
@@ -86,12 +79,6 @@ pub struct ListWriters {
     /// Writers with this number or a higher one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
-}
-
-impl Call for ListWriters {
-    const METHOD: Method = Method::Get;
-    const PATH: &'static str = "/v1/events/writers";
-    type Answer = Writers;
 }
 
 /// The writers of events: 1 in a store that one node has to itself; on a shared one each start of

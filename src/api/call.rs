@@ -1,8 +1,8 @@
 //! The operator's calls: one type for each, with its method, its path and its answer.
 //!
-//! Both ends read them from here. [`Request::of`] writes a call for the client, [`parse`] reads it
-//! on the server, so a path is typed once. A new call is a type with [`Call`], a handler in `admin`
-//! and a line in the table of `http::admin`.
+//! Both ends use the same types. [`Request::of`] encodes a call for the client, [`parse`] decodes it
+//! on the server. A new call is a type and a line of the table in `api`, a handler in `admin`,
+//! and a line of the table in `http::admin`.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,9 +36,21 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     const METHOD: Method;
     /// The path. A segment `{name}` holds the field of that name; [`Method::Post`] has none.
     const PATH: &'static str;
-    /// The answer if the call succeeds. If not, it is a [`super::Refusal`].
+    /// The answer if the call succeeds. If not, it is a [`super::ErrorResponse`].
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 }
+
+/// Implements [`Call`] for each line `METHOD "PATH": CALL => ANSWER;`.
+macro_rules! calls {
+    ($($method:ident $path:literal: $call:ty => $answer:ty;)+) => {
+        $(impl $crate::api::call::Call for $call {
+            const METHOD: $crate::api::call::Method = $crate::api::call::Method::$method;
+            const PATH: &'static str = $path;
+            type Answer = $answer;
+        })+
+    };
+}
+pub(super) use calls;
 
 /// A call as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,21 +163,14 @@ mod tests {
         all: bool,
     }
 
-    impl Call for Look {
-        const METHOD: Method = Method::Get;
-        const PATH: &'static str = "/v1/things/{name}/parts";
-        type Answer = ();
-    }
-
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Change {
         names: Vec<String>,
     }
 
-    impl Call for Change {
-        const METHOD: Method = Method::Post;
-        const PATH: &'static str = "/v1/things";
-        type Answer = ();
+    calls! {
+        Get "/v1/things/{name}/parts": Look => ();
+        Post "/v1/things": Change => ();
     }
 
     #[test]

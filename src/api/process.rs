@@ -1,6 +1,5 @@
 //! Calls about the process that serves: its state, its configuration, its own certificate.
 
-use super::call::{Call, Method};
 use serde::{Deserialize, Serialize};
 
 /// Asks for the state of the server.
@@ -8,33 +7,15 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct ShowStatus {}
 
-impl Call for ShowStatus {
-    const METHOD: Method = Method::Get;
-    const PATH: &'static str = "/v1/status";
-    type Answer = Status;
-}
-
 /// Has the server read its configuration again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {}
 
-impl Call for Reload {
-    const METHOD: Method = Method::Post;
-    const PATH: &'static str = "/v1/reload";
-    type Answer = Reloaded;
-}
-
 /// Has the server renew its own certificate, due or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenewServerCertificate {}
-
-impl Call for RenewServerCertificate {
-    const METHOD: Method = Method::Post;
-    const PATH: &'static str = "/v1/server-certificate";
-    type Answer = ServerCertificate;
-}
 
 /// The state of a running server. All times are RFC 3339.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,5 @@
 //! The store as a whole, a page at a time: for an export and a check while the server runs.
 
-use super::call::{Call, Method};
 use serde::{Deserialize, Serialize};
 
 /// Reads a page of what the store holds, as lines of an export. Among them are the secrets of
@@ -17,12 +16,6 @@ pub struct ReadStore {
     /// At most so many: 1 to 1000, 500 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-}
-
-impl Call for ReadStore {
-    const METHOD: Method = Method::Get;
-    const PATH: &'static str = "/v1/store/{part}";
-    type Answer = StoreItems;
 }
 
 /// The answer to [`ReadStore`].

@@ -81,7 +81,7 @@ impl AdminClient {
 
 fn failed(error: operator::Error) -> Failure {
     match error {
-        operator::Error::Refused(refusal) => refusal.into(),
+        operator::Error::Response(response) => response.into(),
         other => Failure::new(other, "see whether estd runs, and its log"),
     }
 }

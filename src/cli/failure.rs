@@ -1,7 +1,7 @@
 //! Why a command ends without success, its exit code, and how it is reported.
 
 use crate::{
-    api::{Refusal, RefusalKind},
+    api::{ErrorKind, ErrorResponse},
     config, server,
     types::{escaped_json, escaped_line},
 };
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     /// The reader of standard output closed it, as `head` does. It has seen enough.
     ReaderGone,
     /// As the server says.
-    Refused(RefusalKind),
+    Server(ErrorKind),
     /// Anything else.
     Failed,
 }
@@ -37,11 +37,11 @@ impl Kind {
     fn exit_code(self) -> ExitCode {
         match self {
             Self::ReaderGone => ExitCode::SUCCESS,
-            Self::Arguments | Self::Refused(RefusalKind::Invalid | RefusalKind::Ambiguous) => {
+            Self::Arguments | Self::Server(ErrorKind::Invalid | ErrorKind::Ambiguous) => {
                 ExitCode::from(2)
             }
             Self::Partly => ExitCode::from(3),
-            Self::Failed | Self::Refused(_) => ExitCode::FAILURE,
+            Self::Failed | Self::Server(_) => ExitCode::FAILURE,
         }
     }
 
@@ -50,7 +50,7 @@ impl Kind {
             Self::Arguments => "arguments",
             Self::Partly => "partly",
             Self::ReaderGone => "reader-gone",
-            Self::Refused(kind) => kind.as_str(),
+            Self::Server(kind) => kind.as_str(),
             Self::Failed => "failed",
         }
     }
@@ -145,12 +145,12 @@ impl From<server::Error> for Failure {
 
 impl From<crate::admin::Error> for Failure {
     fn from(error: crate::admin::Error) -> Self {
-        error.refusal().into()
+        error.response().into()
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        Self::of(Kind::Refused(refusal.kind), refusal.error, refusal.remedy)
+impl From<ErrorResponse> for Failure {
+    fn from(response: ErrorResponse) -> Self {
+        Self::of(Kind::Server(response.kind), response.error, response.remedy)
     }
 }

@@ -26,7 +26,7 @@ fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
             "start estd serve, run this as the user that it runs as, or name its configuration: \
              --config FILE",
         ),
-        Error::Refused(refusal) => refusal.into(),
+        Error::Response(response) => response.into(),
         other => Failure::new(other, "see the log of estd"),
     })
 }

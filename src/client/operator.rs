@@ -1,7 +1,7 @@
 //! The operator's end of the Unix socket: HTTP with JSON under `/v1/`.
 
 use crate::api::{
-    Refusal,
+    ErrorResponse,
     call::{Call, Request},
 };
 use http_body_util::{BodyExt, Full, Limited};
@@ -21,9 +21,9 @@ pub enum Error {
     /// Nobody listens there.
     #[error("no server listens at the socket: {0}")]
     NoServer(io::Error),
-    /// The server refused.
+    /// The server answered with an error.
     #[error(transparent)]
-    Refused(Refusal),
+    Response(ErrorResponse),
     /// The conversation failed.
     #[error("the server's answer cannot be read: {0}")]
     Broken(String),
@@ -64,6 +64,6 @@ pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A
     if status.is_success() {
         serde_json::from_slice(&bytes).map_err(|error| broken(&error))
     } else {
-        Err(Error::Refused(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
+        Err(Error::Response(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
     }
 }

@@ -69,7 +69,7 @@ async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: Fields<'_>) -> 
     let Fields { captured, query, body } = fields;
     match call::parse::<C>(captured, query, &body) {
         Ok(call) => reply(call.handle(admin, actor).await),
-        Err(error) => reply::<()>(Err(Error::Invalid { seen: C::PATH.to_owned(), error })),
+        Err(error) => reply::<()>(Err(Error::Unreadable { path: C::PATH, error })),
     }
 }
 
@@ -91,9 +91,9 @@ where
         let body = if endpoint.method == Method::Post {
             match body::read(body, LIMITS).await {
                 Ok(body) => body,
-                Err(rejection) => {
-                    let (seen, rejection) = ("the body".to_owned(), rejection.to_string());
-                    return reply::<()>(Err(Error::Invalid { seen, error: rejection }));
+                Err(error) => {
+                    let (path, error) = (endpoint.path, error.to_string());
+                    return reply::<()>(Err(Error::Unreadable { path, error }));
                 }
             }
         } else {
@@ -112,7 +112,7 @@ fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
     match outcome {
         Ok(value) => json(&value),
         Err(rejection) => {
-            let mut answer = json(&rejection.refusal());
+            let mut answer = json(&rejection.response());
             *answer.status_mut() = error::of_call(&rejection);
             answer
         }
@@ -120,12 +120,12 @@ fn reply<T: Serialize>(outcome: Result<T, Error>) -> Answer {
 }
 
 fn not_allowed(methods: &str) -> Answer {
-    let refusal = api::Refusal {
+    let response = api::ErrorResponse {
         error: "method not allowed".to_owned(),
         remedy: format!("use {methods}"),
-        kind: api::RefusalKind::Invalid,
+        kind: api::ErrorKind::Invalid,
     };
-    let mut answer = json(&refusal);
+    let mut answer = json(&response);
     *answer.status_mut() = error::NO_SUCH_METHOD;
     if let Ok(methods) = HeaderValue::from_str(methods) {
         answer.headers_mut().insert(ALLOW, methods);

@@ -145,7 +145,7 @@ fn a_weak_password_and_an_empty_name_are_rejected() {
     };
     let (code, text) = add(&["user", "add", "line-1", "--password-stdin"], "short");
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("the password: it has 5 characters; accepted: 8 or more"), "{text}");
+    assert!(text.contains("password: got 5 characters; expected: 8 or more"), "{text}");
     let (code, text) = add(&["user", "add", "", "--password-stdin"], "correct horse");
     assert_eq!((code, text.contains("--allow-empty-name")), (Some(2), true), "{text}");
     let allowed = ["user", "add", "", "--password-stdin", "--allow-empty-name"];

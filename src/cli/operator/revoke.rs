@@ -125,8 +125,8 @@ async fn by_serials(
                     chosen.entries.push(entry);
                 }
             }
-            Err(Failure::Failed { kind: Kind::Refused(kind), what: error, remedy }) => {
-                let reason = api::Refusal { error, remedy, kind };
+            Err(Failure::Failed { kind: Kind::Server(kind), what: error, remedy }) => {
+                let reason = api::ErrorResponse { error, remedy, kind };
                 chosen.failed.push(api::NotRevoked { serial, reason });
             }
             // The server or the store, not this one.

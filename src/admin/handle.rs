@@ -1,0 +1,17 @@
+//! The trait of a call's handler.
+
+use super::{error::Error, service::Admin};
+use crate::{api::call::Call, types::Actor};
+
+/// A call that this server answers.
+pub trait Handle: Call {
+    /// Does what the call asks for, on behalf of `actor`.
+    ///
+    /// # Errors
+    /// [`Error`].
+    fn handle(
+        self,
+        admin: &Admin,
+        actor: &Actor,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+}
