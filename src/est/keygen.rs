@@ -14,9 +14,9 @@ use crate::{
         oid,
     },
     policy::{DecryptKeys, ServerKeyGen},
-    ra::{Authenticated, Rejected},
+    ra::{Authenticated, Peer, Rejected},
     store::Issuance,
-    types::{Code, DecryptKey, KeyKind, Peer, Rejection, Serial, Time},
+    types::{Code, DecryptKey, KeyKind, Rejection, Serial, Time},
 };
 use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;

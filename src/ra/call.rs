@@ -13,13 +13,13 @@
 //!
 //! Every step that can fail returns [`Rejected`], which exists only after the rejection is on the trail.
 
-use super::{Authenticator, Credentials, Decision, Error, Identity, Policy, Request, decide};
+use super::{Authenticator, Credentials, Decision, Error, Identity, Peer, Policy, Request, decide};
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
     pki::{self, Csr, DistinguishedName, cmc::FailInfo},
     telemetry::audit::{Event, Facts, Name, Stranger, Trail},
-    types::{Actor, Code, Operation, Origin, Peer, RequestId, Serial, Time},
+    types::{Actor, Code, Operation, Origin, RequestId, Serial, Time},
 };
 use std::{fmt, sync::Arc};
 

@@ -1,12 +1,12 @@
 //! Whether a client may have what it asks for, and what its request continues.
 
-use super::{Identity, Presented, Standing, linking};
+use super::{Identity, Peer, Presented, Standing, linking};
 use crate::{
     ca::{Ca, Content, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, Authentication, CertificateNames},
     store::IdempotencyKey,
-    types::{BindingKind, CaName, Code, Label, Method, Operation, Peer, Rejection, Serial},
+    types::{BindingKind, CaName, Code, Label, Method, Operation, Rejection, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;

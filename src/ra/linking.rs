@@ -5,11 +5,11 @@
 //! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same;
 //! each that is there has to be right. How long the value is tells which binding is meant.
 
-use super::Denial;
+use super::{Denial, Peer};
 use crate::{
     pki::{self, Csr, oid},
     policy::Linking,
-    types::{Binding, BindingKind, Code, Peer, Rejection, Unbound},
+    types::{Binding, BindingKind, Code, Rejection, Unbound},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::STANDARD};

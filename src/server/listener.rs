@@ -16,8 +16,8 @@ use crate::{
         framing::{Framing, Watched},
         progress::{Stream, Streams},
     },
-    ra::Authenticator,
-    types::{Binding, ClientChain, Origin, Peer, Unbound},
+    ra::{Authenticator, ClientChain, Peer},
+    types::{Binding, Origin, Unbound},
 };
 use arc_swap::ArcSwap;
 use hyper::{

@@ -25,13 +25,13 @@ use crate::{
     http::est::Context,
     pki::Certificate,
     policy::Linking,
-    ra::{Authenticator, Authority},
+    ra::{Authenticator, Authority, Peer},
     store::Store,
     telemetry::{
         audit::{Event, Name, Trail},
         host_name,
     },
-    types::{Actor, Binding, CaName, Peer, RequestId, Time, Unbound},
+    types::{Actor, Binding, CaName, RequestId, Time, Unbound},
 };
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;

@@ -3,7 +3,10 @@
 //! once, and half of it for one address.
 
 use super::trust::{Chain, Databases};
-use crate::types::{ClientCertificate, ClientChain, Origin, Time, Verdict};
+use crate::{
+    ra::{ClientCertificate, ClientChain, Verdict},
+    types::{Origin, Time},
+};
 use rustls::pki_types::CertificateDer;
 use std::{
     collections::HashMap,
@@ -233,7 +236,7 @@ impl<L: InForce> ClientChain for LazyChain<L> {
         }
         // The thread has failed.
         let verdict = Verdict::Untrusted("one that could not be validated".to_owned());
-        Arc::new(ClientCertificate { der: self.chain.end_entity().to_vec(), verdict })
+        Arc::new(ClientCertificate { certificate: None, verdict })
     }
 }
 
@@ -292,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_chain_is_validated_once_also_if_its_requests_are_canceled() {
+    async fn a_chain_is_validated_and_parsed_once_also_if_its_requests_are_canceled() {
         let (root, ca) = (Party::new("CN=Root"), Party::new("CN=CA"));
         let device = Party::new("CN=device");
         let of_root = root.certify_ca(&root);
@@ -324,6 +327,7 @@ mod tests {
         let certificate = presented.validate().await;
         let trusted = Verdict::Trusted { class: TrustClass::Implicit, issuer: None };
         assert_eq!(certificate.verdict, trusted);
+        assert!(certificate.certificate.is_some(), "parsed with it, once for all requests");
         for _ in 0..100 {
             assert!(Arc::ptr_eq(&presented.validate().await, &certificate));
         }

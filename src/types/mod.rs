@@ -12,7 +12,7 @@ mod key_kind;
 mod key_usage;
 mod name;
 #[cfg(feature = "server")]
-mod peer;
+mod origin;
 mod rejection;
 mod remedy;
 mod revocation;
@@ -33,7 +33,7 @@ pub use key_kind::KeyKind;
 pub use key_usage::KeyUsage;
 pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
 #[cfg(feature = "server")]
-pub use peer::{ClientCertificate, ClientChain, Origin, Peer, Verdict};
+pub use origin::Origin;
 pub use rejection::Rejection;
 pub use remedy::file_remedy;
 pub use revocation::{InvalidReason, RevocationReason};

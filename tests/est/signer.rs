@@ -22,10 +22,10 @@ use estd::{
         progress::Progress,
     },
     pki::{self, PrivateKey},
-    ra::{Authenticator, Authority},
+    ra::{Authenticator, Authority, Peer},
     server::Swept,
     store::{Issuance, State},
-    types::{Binding, KeyKind, Operation, Peer, Unbound},
+    types::{Binding, KeyKind, Operation, Unbound},
 };
 use http_body_util::{BodyExt, Full};
 use hyper::{Request, body::Bytes};

@@ -6,9 +6,9 @@ use estd::{
     ca::Profile,
     clock::Clock,
     entropy::SystemEntropy,
-    ra::{Authenticated, Authenticator, Authority, Cause, Credentials, Door, Policy},
+    ra::{Authenticated, Authenticator, Authority, Cause, Credentials, Door, Peer, Policy},
     telemetry::audit::Event,
-    types::{Binding, Operation, Peer, RequestId, Unbound},
+    types::{Binding, Operation, RequestId, Unbound},
 };
 use std::sync::{
     Arc,

@@ -11,6 +11,7 @@ use crate::{
     store::{ProofKeys, State},
     types::{Actor, Method, TrustClass},
 };
+use std::sync::Arc;
 
 /// Whose signature one is.
 pub(super) enum Signed {
@@ -126,6 +127,7 @@ impl Service {
             ));
         }
         let (class, standing) = (TrustClass::Explicit, Standing::Ours(record));
+        let certificate = Arc::new(certificate);
         Ok(Signed::By(Box::new(Presented { certificate, class, standing })))
     }
 

@@ -40,9 +40,9 @@ use crate::{
         cmc::{BodyPartId, CmcStatus, FailInfo, PkiResponse, StatusInfo},
         cms, oid,
     },
-    ra::{Authenticated, Rejected},
+    ra::{Authenticated, Peer, Rejected},
     telemetry::audit::Facts,
-    types::{Origin, Peer, RequestId, Serial},
+    types::{Origin, RequestId, Serial},
 };
 use const_oid::ObjectIdentifier;
 use der::Encode;

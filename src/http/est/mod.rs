@@ -21,8 +21,8 @@ use crate::{
     est::{self, Endpoint, Service},
     pki::base64::{self, Layout},
     policy::Base64Form,
-    ra::{self, Authenticated, Call, Cause},
-    types::{Code, Label, Operation, Peer, Rejection, RequestId},
+    ra::{self, Authenticated, Call, Cause, Peer},
+    types::{Code, Label, Operation, Rejection, RequestId},
 };
 use hyper::{
     HeaderMap, Method, Request, Version,

@@ -3,9 +3,10 @@
 
 use super::certificate::Unknown;
 use crate::{
+    ra::Peer,
     store::Store,
     telemetry::audit::{Event, Facts, Name},
-    types::{Actor, CaName, Label, Peer, Serial, Time},
+    types::{Actor, CaName, Label, Serial, Time},
 };
 use std::{
     collections::HashMap,

@@ -8,9 +8,10 @@
 
 use crate::{
     pki::{Certificate, cert, sha256},
+    ra::{ClientCertificate, Peer, Verdict},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
-    types::{CaName, ClientCertificate, Code, Peer, Rejection, Serial, Time, TrustClass, Verdict},
+    types::{CaName, Code, Rejection, Serial, Time, TrustClass},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 #[derive(Clone, Debug)]
 pub struct Presented {
     /// The certificate.
-    pub certificate: Certificate,
+    pub certificate: Arc<Certificate>,
     /// The database of trust anchors that vouches for it.
     pub class: TrustClass,
     /// How it stands to this server.
@@ -98,9 +99,9 @@ impl Recorded {
 pub(super) enum Shown {
     Nothing,
     /// Trusted; the CA of ours that its path ends in.
-    Trusted(Box<Certificate>, TrustClass, Option<CaName>),
+    Trusted(Arc<Certificate>, TrustClass, Option<CaName>),
     /// Trusted until it expired.
-    Expired(Box<Certificate>, Option<CaName>),
+    Expired(Arc<Certificate>, Option<CaName>),
     NotYet(Rejection),
     Bad(Rejection),
 }
@@ -203,7 +204,7 @@ pub(super) async fn judge(
             }
         }
     };
-    let presented = Presented { certificate: *certificate, class, standing };
+    let presented = Presented { certificate, class, standing };
     Ok(Judged::Accepted(Box::new(presented), expired))
 }
 
@@ -215,23 +216,25 @@ pub(super) fn shown(certificate: Option<&ClientCertificate>, now: Time) -> Shown
         Verdict::NotYet(moment) => return Shown::NotYet(not_yet(*moment, now)),
         Verdict::Untrusted(reason) => return Shown::Bad(bad(reason)),
     };
-    match Certificate::parse(&shown.der) {
-        // A connection may outlive the certificate that opened it.
-        Ok(certificate) if now > certificate.not_after() => match class {
+    let Some(certificate) = &shown.certificate else {
+        return Shown::Bad(bad("one that cannot be read"));
+    };
+    // A connection may outlive the certificate that opened it.
+    if now > certificate.not_after() {
+        return match class {
             Some(TrustClass::Implicit) => Shown::Bad(expired_at(certificate.not_after())),
-            Some(TrustClass::Explicit) | None => Shown::Expired(Box::new(certificate), issuer),
-        },
-        // Nor does the clock go forward only.
-        Ok(certificate) if now < certificate.not_before() => {
-            Shown::NotYet(not_yet(certificate.not_before(), now))
-        }
-        Ok(certificate) => match class {
-            Some(class) => Shown::Trusted(Box::new(certificate), class, issuer),
-            // What has expired is an intermediate certificate, or the clock was set back: then a
-            // new connection finds it valid.
-            None => Shown::Bad(bad("one whose chain has expired")),
-        },
-        Err(rejection) => Shown::Bad(bad(&rejection.rejection().got)),
+            Some(TrustClass::Explicit) | None => Shown::Expired(Arc::clone(certificate), issuer),
+        };
+    }
+    // Nor does the clock go forward only.
+    if now < certificate.not_before() {
+        return Shown::NotYet(not_yet(certificate.not_before(), now));
+    }
+    match class {
+        Some(class) => Shown::Trusted(Arc::clone(certificate), class, issuer),
+        // What has expired is an intermediate certificate, or the clock was set back: then a
+        // new connection finds it valid.
+        None => Shown::Bad(bad("one whose chain has expired")),
     }
 }
 
@@ -245,8 +248,8 @@ pub(super) fn describe(certificate: &Certificate, facts: &mut Facts) {
 /// Describes the certificate that a client showed, whether or not it counts.
 pub(super) fn describe_shown(peer: &Peer, facts: &mut Facts) {
     let shown = peer.chain.as_ref().and_then(|chain| chain.validated());
-    if let Some(certificate) = shown.and_then(|shown| Certificate::parse(&shown.der).ok()) {
-        describe(&certificate, facts);
+    if let Some(certificate) = shown.as_ref().and_then(|shown| shown.certificate.as_ref()) {
+        describe(certificate, facts);
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     failures::{Blocked, Failures},
     nonces::{NoKey, Nonces},
     password::Memories,
+    peer::Peer,
 };
 use crate::{
     digest::{Algorithm, Answer, Challenge},
@@ -18,7 +19,7 @@ use crate::{
     policy::{self, Authentication, Passwords, Scheme, UnknownCertificates},
     store::{self, Issuance, Password, ProofKeys, Store},
     telemetry::audit::Facts,
-    types::{Actor, Label, Method, Operation, Origin, Peer, Rejection, Time},
+    types::{Actor, Label, Method, Operation, Origin, Rejection, Time},
 };
 use alarm::Alarms;
 use certificate::{Judged, Renewal, Shown, judge, shown};
@@ -156,7 +157,7 @@ impl Identity {
     /// The certificate that it showed, if that was accepted.
     #[must_use]
     pub fn certificate(&self) -> Option<&Certificate> {
-        self.presented.as_ref().map(|presented| &presented.certificate)
+        self.presented.as_ref().map(|presented| &*presented.certificate)
     }
 
     /// Adds what the event of a request says of the client beside its actor.

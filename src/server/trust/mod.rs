@@ -23,7 +23,8 @@ use self::{
 use super::Error;
 use crate::{
     pki::{Certificate, PublicKey, extension::KeyUsage},
-    types::{CaName, ClientCertificate, Time, TrustClass, Verdict},
+    ra::{ClientCertificate, Verdict},
+    types::{CaName, Time, TrustClass},
 };
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
@@ -182,13 +183,22 @@ impl Databases {
     /// together: takes up to some milliseconds, so call it where blocking is allowed.
     pub(super) fn judge(&self, chain: &Chain, now: Time) -> Judgment {
         let budget = Budget::default();
-        let verdict = match chain.excess() {
+        let mut verdict = match chain.excess() {
             Some(excess) => Verdict::Untrusted(excess.to_owned()),
             None => budget.counting(|algorithms| {
                 Judge { databases: self, chain, algorithms, budget: &budget }.verdict(now)
             }),
         };
-        let certificate = ClientCertificate { der: chain.end_entity().to_vec(), verdict };
+        let certificate = match Certificate::parse(chain.end_entity()) {
+            Ok(certificate) => Some(Arc::new(certificate)),
+            Err(error) => {
+                if !matches!(verdict, Verdict::Untrusted(_)) {
+                    verdict = Verdict::Untrusted(error.rejection().got.clone());
+                }
+                None
+            }
+        };
+        let certificate = ClientCertificate { certificate, verdict };
         Judgment { certificate, signatures: budget.spent() }
     }
 }

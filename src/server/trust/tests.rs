@@ -2,7 +2,10 @@ use super::{
     Chain, Databases, Judgment,
     made::{NOW, Party, day},
 };
-use crate::types::{CaName, TrustClass, Verdict};
+use crate::{
+    ra::Verdict,
+    types::{CaName, TrustClass},
+};
 use rustls::pki_types::CertificateDer;
 
 fn judge(databases: &Databases, chain: &[CertificateDer<'static>]) -> Judgment {
