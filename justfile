@@ -1,6 +1,6 @@
 # What continuous integration runs.
 check:
-    tests/run
+    .ci/run
 
 # The requirements that have a test.
 coverage:
