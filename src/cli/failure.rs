@@ -33,7 +33,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 done in part. They are
-    /// documented in docs/operator.md.
+    /// documented in docs/reference/commands.md.
     fn exit_code(self) -> ExitCode {
         match self {
             Self::ReaderGone => ExitCode::SUCCESS,

@@ -71,7 +71,7 @@ pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> 
                 Some(location) => format!("redirected to {}; not followed", printable(location)),
                 // An error page of some other server is no explanation.
                 None if body.trim_start().starts_with('<') => String::new(),
-                // A 401 of estd has no body, and its line there (docs/operator.md).
+                // A 401 of estd has no body, and its line there (docs/operator/rejections.md).
                 None if body.trim().is_empty() => {
                     response.header("x-reason").map(printable).unwrap_or_default()
                 }

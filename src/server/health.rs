@@ -121,7 +121,7 @@ fn of_ca(settings: &Settings, name: &CaName, ends: Ends, now: Time) -> Option<Wa
     let about = format!("[ca.{name}]");
     let remedy = format!(
         "add a [ca.NAME] with other subjects, give devices its root beside that of {name}, let labels \
-         and [server.certificate] name it, and restart; see docs/operator.md, \"When a CA ends\""
+         and [server.certificate] name it, and restart; see docs/operator/ca.md"
     );
     let text = if now >= end {
         format!("CA {name} ended at {end}: it issues nothing any more")

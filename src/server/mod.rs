@@ -143,7 +143,7 @@ impl Error {
             Self::Ca(Ca::NotValid { .. }) => {
                 "check the machine's clock; if it is right, this CA has come to its end: add a [ca.NAME] with \
                  other subjects, and name it in [server.certificate] ca and in the labels; see \
-                 docs/operator.md, \"When a CA ends\""
+                 docs/operator/ca.md"
                     .to_owned()
             }
             Self::Folder(_) => {

@@ -105,7 +105,7 @@ fn pasted(client: &str) {
     let work = workplace();
     let text = section(PAGE, &format!("## {client}"));
     let mut commands = before_you_start(&estd);
-    for (heading, copy) in [("### Enrol", "first"), ("### Re-enrol", "second")] {
+    for (heading, copy) in [("### Enroll", "first"), ("### Re-enroll", "second")] {
         let part = blocks(section(text, heading));
         assert!(part.lines().count() > 0, "{client}: nothing to run under {heading}");
         let copy = work.path().join(copy);
@@ -210,7 +210,7 @@ fn the_page_has_no_command_that_is_not_run() {
     for client in &clients {
         assert!(this.contains(&format!("    pasted({client:?});\n")), "no test for {client}");
         let parts = headings(section(PAGE, &format!("## {client}")), "###");
-        assert_eq!(parts, ["Enrol", "Re-enrol"], "{client}");
+        assert_eq!(parts, ["Enroll", "Re-enroll"], "{client}");
     }
     // Errexit does not see what fails before "&&", nor in "||" and in conditions.
     let run = blocks(PAGE);
@@ -300,7 +300,7 @@ fn a_command_that_fails_is_noticed() {
     }
     // And the commands of the page are such: with a name mistyped the section does not pass.
     let estd = Estd::start();
-    let enrol = section(section(PAGE, "## curl and OpenSSL"), "### Enrol");
+    let enrol = section(section(PAGE, "## curl and OpenSSL"), "### Enroll");
     let commands = before_you_start(&estd) + &blocks(enrol);
     assert!(paste(&commands, work.path()).status.success());
     let mistyped = commands.replace("/simpleenroll", "/simpleenrol");

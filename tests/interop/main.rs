@@ -20,6 +20,7 @@ mod boot;
 mod check;
 mod client_pages;
 mod clients;
+mod commands;
 mod csrattrs;
 mod database;
 mod digest;

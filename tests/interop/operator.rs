@@ -18,7 +18,7 @@ fn add_with_password(folder: &std::path::Path, arguments: &[&str], password: &st
     child.wait_with_output().unwrap()
 }
 
-/// First-user findings 28 and 32: the table of docs/operator.md, with and without a server.
+/// First-user findings 28 and 32: the table of docs/reference/commands.md, with and without a server.
 #[test]
 fn exit_codes_are_those_of_the_documents_and_errors_are_json_too() {
     let server = Estd::start();
