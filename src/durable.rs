@@ -57,7 +57,7 @@ pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// Those of the file system.
-pub fn remove(path: &Path) -> io::Result<()> {
+pub fn remove_if_exists(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Ok(()) => sync(folder(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -107,8 +107,8 @@ mod tests {
         assert!(replace(&path.join("below-a-file"), b"", 0o600).is_err());
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        remove(&path).unwrap();
-        remove(&path).unwrap();
+        remove_if_exists(&path).unwrap();
+        remove_if_exists(&path).unwrap();
         assert!(!path.exists());
     }
 }

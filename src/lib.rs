@@ -10,9 +10,9 @@
 //! | [`telemetry`] | audit events and where they go |
 //! | [`digest`] | HTTP Digest: header fields and arithmetic |
 //! | [`policy`] | the words of the rules: what labels, profiles, CAs and passwords are subject to |
-//! | [`config`] | reads est.toml into checked settings |
 //! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
+//! | [`config`] | reads est.toml into checked settings |
 //! | [`store`] | every certificate's record: memory, sled |
 //! | [`ca`] | the certification authority: profile, serial number, signature, record |
 //! | [`ra`] | the registration authority: who asks, and whether they may |

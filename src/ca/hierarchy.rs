@@ -11,7 +11,7 @@ use crate::{
     pki::{
         Certificate, DistinguishedName, PrivateKey, PublicKey,
         extension::{Extension, KeyUsage},
-        oid, tbs,
+        oid, pem, tbs,
         tbs::ToBeSigned,
     },
     policy,
@@ -245,12 +245,9 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
         error,
         remedy: "restore it from your backup".to_owned(),
     };
-    let (kind, der) = der::pem::decode_vec(&bytes)
-        .map_err(|_| whole("it holds no PEM certificate, or a damaged one".to_owned()))?;
-    if kind != "CERTIFICATE" {
-        return Err(whole(format!("holds a {kind}, not a certificate")));
-    }
-    Certificate::parse(&der).map_err(|cause| whole(cause.to_string()))
+    let certificates = pem::certificates(&bytes).map_err(|error| whole(error.to_string()))?;
+    let first = certificates.first().map(Vec::as_slice).unwrap_or_default();
+    Certificate::parse(first).map_err(|cause| whole(cause.to_string()))
 }
 
 fn file(path: &Path, cause: io::Error) -> Error {

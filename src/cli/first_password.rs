@@ -46,7 +46,7 @@ impl FirstPassword {
         };
         if terminal {
             // A start that was killed may have left the password of an account that it did not add.
-            durable::remove(&path).map_err(failed)?;
+            durable::remove_if_exists(&path).map_err(failed)?;
             return Ok(Self::Shown(account.password().clone()));
         }
         let line = Zeroizing::new(format!("{}\n", account.password().as_str()));
@@ -70,7 +70,7 @@ impl FirstPassword {
     /// Removes the file, if any: the password in it belongs to no account.
     pub(super) fn discard(&self) {
         if let Self::InFile(path) = self
-            && let Err(error) = durable::remove(path)
+            && let Err(error) = durable::remove_if_exists(path)
         {
             tracing::warn!(
                 "{}: {error}; remedy: remove it, its password belongs to no account",

@@ -19,7 +19,6 @@ pub mod multipart;
 #[cfg(feature = "server")]
 pub mod operator;
 mod password;
-mod pem;
 mod tolerant;
 mod trust;
 
@@ -34,7 +33,6 @@ pub use connection::{Connection, MAX_ANSWER, Response};
 pub use error::{Error, Refusal, TlsError};
 pub use hyper::HeaderMap;
 pub use keygen::GeneratedKey;
-pub use pem::{certificates_from_pem, certificates_to_pem, request_from_file};
 pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
 use crate::clock::Clock;

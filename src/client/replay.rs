@@ -158,10 +158,8 @@ async fn request(stream: &mut TlsStream<TcpStream>) -> Option<(String, String)> 
 
 mod tests {
     use super::*;
-    use crate::client::{
-        Account, Client, ClientConfig, Error, Identity, Trust, certificates_from_pem,
-    };
-    use crate::pki::{CertificateFields, CsrAttrs, CsrBuilder, PrivateKey};
+    use crate::client::{Account, Client, ClientConfig, Error, Identity, Trust};
+    use crate::pki::{CertificateFields, CsrAttrs, CsrBuilder, PrivateKey, pem};
     use std::time::Duration;
     use zeroize::Zeroizing;
 
@@ -172,7 +170,7 @@ mod tests {
 
     fn config(server: &ReplayServer, label: Option<&str>) -> ClientConfig {
         let root = std::fs::read(server.folder.path().join("root.pem")).unwrap();
-        let trust = Trust::Anchors(certificates_from_pem(&root).unwrap());
+        let trust = Trust::Anchors(pem::certificates(&root).unwrap());
         let address = format!("localhost:{}", server.port).parse().unwrap();
         let mut config = ClientConfig::new(address, trust);
         config.label = label.map(|label| label.parse().unwrap());

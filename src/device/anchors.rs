@@ -12,9 +12,9 @@ use super::{
     files::{self, FileError},
     options::Common,
 };
-use crate::client::{
-    CaCertificates, Client, Connection, ServerChain, Trust, certificates_from_pem,
-    certificates_to_pem,
+use crate::{
+    client::{CaCertificates, Client, Connection, ServerChain, Trust},
+    pki::pem,
 };
 use std::path::{Path, PathBuf};
 
@@ -130,16 +130,15 @@ impl Anchors {
 /// Reads anchors that can verify a server.
 fn usable(path: &Path, pem: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let remedy = "give the CA certificates of the server in PEM form";
-    let unusable = |error| Failure::from(error).about(path).with_remedy(remedy);
-    let anchors = certificates_from_pem(pem).map_err(unusable)?;
-    Trust::check(&anchors).map_err(unusable)?;
+    let anchors = pem::certificates(pem).map_err(|error| Failure::file(path, error, remedy))?;
+    Trust::check(&anchors).map_err(|error| Failure::file(path, error, remedy))?;
     Ok(anchors)
 }
 
 /// Writes certificates unless the file holds just them: a device checks its anchors often, and its
 /// flash need not wear.
 fn write(path: &Path, certificates: &[Vec<u8>]) -> Result<(), FileError> {
-    let pem = certificates_to_pem(certificates.iter().map(Vec::as_slice));
+    let pem = pem::encode_certificates(certificates.iter().map(Vec::as_slice));
     if files::read_if_there(path)?.as_deref() == Some(pem.as_bytes()) {
         return Ok(());
     }

@@ -8,9 +8,9 @@ use super::{
     patience::Patience,
 };
 use crate::{
-    client::{certificates_to_pem, fingerprint, show_fingerprint},
+    client::{fingerprint, show_fingerprint},
     clock::Clock,
-    pki::CertificateFields,
+    pki::{CertificateFields, pem},
 };
 use clap::Args;
 use serde_json::json;
@@ -51,7 +51,7 @@ pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<R
             "not_after": fields.not_after.to_string(),
         }));
     }
-    let pem = certificates_to_pem(answer.bag.iter().map(Vec::as_slice));
+    let pem = pem::encode_certificates(answer.bag.iter().map(Vec::as_slice));
     if command.print {
         let json = json!({ "command": "cacerts", "certificates": listed, "pem": pem });
         return Ok(Report::new(pem, json));

@@ -12,9 +12,8 @@ use super::{
     request::{Wish, ask, finished, new_key, put, report},
 };
 use crate::{
-    client::request_from_file,
     clock::Clock,
-    pki::{CsrAttrs, PrivateKey, request_public_key_spki},
+    pki::{CsrAttrs, PrivateKey, pem, request_public_key_spki},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -141,7 +140,12 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
     }
     let remedy = "give a CSR (PKCS#10) in PEM or DER";
     let unusable = |why: String| Failure::file(path, why, remedy);
-    let csr = request_from_file(&files::read(path)?).map_err(unusable)?;
+    let bytes = files::read(path)?;
+    let csr = match bytes.first() {
+        // A SEQUENCE: DER.
+        Some(0x30) => bytes,
+        _ => pem::request(&bytes).map_err(|error| unusable(error.to_string()))?,
+    };
     let spki = request_public_key_spki(&csr).map_err(|error| unusable(error.to_string()))?;
     // A certificate beside another key would be of no use to the next renewal.
     let beside = files::read_if_there(&pair.key)?

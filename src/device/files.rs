@@ -17,7 +17,7 @@
 
 use crate::{
     durable,
-    pki::{CertificateFields, PrivateKey},
+    pki::{CertificateFields, PrivateKey, pem},
 };
 use std::{
     fs::{File, OpenOptions},
@@ -108,7 +108,7 @@ pub(super) fn open_lock(path: &Path) -> Result<File, FileError> {
 
 /// Removes a file that may be absent, durably.
 pub(super) fn remove_file(path: &Path) -> Result<(), FileError> {
-    durable::remove(path).map_err(file_error("remove", path))
+    durable::remove_if_exists(path).map_err(file_error("remove", path))
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
@@ -193,7 +193,7 @@ impl Pair {
 
 /// Whether a certificate (PEM) is for a key (PEM).
 fn certificate_fits(certificate: &[u8], key: &[u8], passphrase: Option<&str>) -> bool {
-    let Ok(certificates) = crate::client::certificates_from_pem(certificate) else { return false };
+    let Ok(certificates) = pem::certificates(certificate) else { return false };
     let Some(fields) = certificates.first().and_then(|first| CertificateFields::parse(first).ok())
     else {
         return false;

@@ -4,10 +4,10 @@ use super::{Failure, anchors::Anchors, files, outcome::WRONG_CALL};
 use crate::{
     client::{
         Account, Client, ClientConfig, Identity, PasswordScheme, ServerAddress, TlsVersions,
-        certificates_from_pem, parse_fingerprint,
+        parse_fingerprint,
     },
     clock::Clock,
-    pki::{AltName, CertificateFields, CsrBuilder, PrivateKey},
+    pki::{AltName, CertificateFields, CsrBuilder, PrivateKey, pem},
     types::Label,
 };
 use clap::{Args, ValueEnum};
@@ -179,8 +179,7 @@ pub(super) fn client(config: ClientConfig) -> Result<Client, Failure> {
 /// One that names the file.
 pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let remedy = "give a certificate in PEM form";
-    certificates_from_pem(&files::read(path)?)
-        .map_err(|error| Failure::from(error).about(path).with_remedy(remedy))
+    pem::certificates(&files::read(path)?).map_err(|error| Failure::file(path, error, remedy))
 }
 
 /// Reads a private key.

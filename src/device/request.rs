@@ -4,16 +4,13 @@ use super::{
     Failure, Report,
     anchors::Anchors,
     files::{self, FileError, Pair, Recovered},
-    options::Link,
+    options::{Link, certificates},
     outcome::note,
     patience::Patience,
 };
 use crate::{
-    client::{
-        Client, Connection, Error, certificates_from_pem, certificates_to_pem, fingerprint,
-        show_fingerprint,
-    },
-    pki::{CertificateFields, CsrBuilder, PrivateKey},
+    client::{Client, Connection, Error, fingerprint, show_fingerprint},
+    pki::{CertificateFields, CsrBuilder, PrivateKey, pem},
     types::{Binding, KeyKind, Operation},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -156,10 +153,8 @@ pub(super) fn finished(
     if pair.recover(passphrase)? != Recovered::Finished {
         return Ok(None);
     }
-    let pem = files::read(&pair.certificate)?;
-    let certificate = certificates_from_pem(&pem)
-        .map_err(|error| Failure::from(error).about(&pair.certificate))?;
-    let certificate = certificate.first().map(Vec::as_slice).unwrap_or_default();
+    let certificates = certificates(&pair.certificate)?;
+    let certificate = certificates.first().map(Vec::as_slice).unwrap_or_default();
     let what = "finished the change that was interrupted; ";
     report(command, what, pair, Some(&pair.key), certificate).map(Some)
 }
@@ -172,7 +167,7 @@ pub(super) fn put(
     waiting: bool,
     passphrase: Option<&str>,
 ) -> Result<Report, Failure> {
-    let pem = certificates_to_pem([certificate]);
+    let pem = pem::encode_certificates([certificate]);
     if waiting {
         pair.replace_both(pem.as_bytes(), passphrase)?;
     } else {

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    client::{certificates_from_pem, fingerprint, show_fingerprint, tests::CannedServer},
+    client::{fingerprint, show_fingerprint, tests::CannedServer},
     clock::SetClock,
-    pki::{CertificateFields, CsrBuilder, PrivateKey},
+    pki::{CertificateFields, CsrBuilder, PrivateKey, pem},
     types::{KeyKind, RenewalPoint, Time},
 };
 use clap::CommandFactory;
@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn certificate(&self) -> CertificateFields {
-        let certificate = certificates_from_pem(&self.read("cert.pem")).unwrap().remove(0);
+        let certificate = pem::certificates(&self.read("cert.pem")).unwrap().remove(0);
         CertificateFields::parse(&certificate).unwrap()
     }
 }
@@ -110,7 +110,7 @@ fn enrolls_by_fingerprint_and_reenrolls_with_what_it_wrote() {
     assert_eq!(read("key.pem"), waiting, "the key that was waiting");
     server.verify(&folder.path().join("cert.pem"));
     let names = |pem: &[u8]| {
-        let fields = CertificateFields::parse(&certificates_from_pem(pem).unwrap()[0]).unwrap();
+        let fields = CertificateFields::parse(&pem::certificates(pem).unwrap()[0]).unwrap();
         (fields.subject.clone(), fields.subject_alt_name().cloned())
     };
     assert_eq!(names(&first), names(&read("cert.pem")));
@@ -148,7 +148,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
     let holds = |folder: &tempfile::TempDir, name: &str, expected: &[&str]| {
         let pem = std::fs::read(folder.path().join(name)).unwrap();
         let mut expected: Vec<_> = expected.iter().map(|ca| server.der(ca)).collect();
-        let mut seen = certificates_from_pem(&pem).unwrap();
+        let mut seen = pem::certificates(&pem).unwrap();
         expected.sort();
         seen.sort();
         assert!(seen == expected, "{name}");
@@ -169,7 +169,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
             good(&folder, &["reenroll", "--label", "factory"]);
             holds(&folder, "ca.pem", &["factory"]);
             let server_ca = std::fs::read(folder.path().join("server-ca.pem")).unwrap();
-            let server_ca = certificates_from_pem(&server_ca).unwrap();
+            let server_ca = pem::certificates(&server_ca).unwrap();
             assert!(server_ca.contains(&server.der("root")));
         }
         // A label whose CA certificates verify the server, too, replaces all anchors.
@@ -331,9 +331,9 @@ fn enrolls_a_csr_whose_key_is_elsewhere() {
     let bench = Bench::new();
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
     let csr = CsrBuilder::new().subject("CN=elsewhere").unwrap().build(&key).unwrap();
-    let pem = der::pem::encode_string("NEW CERTIFICATE REQUEST", der::pem::LineEnding::LF, &csr);
+    let pem = pem::encode_block("NEW CERTIFICATE REQUEST", &csr);
     for (name, bytes) in
-        [("csr.der", csr), ("csr.pem", format!("Certificate Request:\n{}", pem.unwrap()).into())]
+        [("csr.der", csr), ("csr.pem", format!("Certificate Request:\n{}", *pem).into())]
     {
         std::fs::write(bench.path(name), bytes).unwrap();
         let file = bench.path(name);

@@ -87,8 +87,7 @@ impl Certificate {
     /// PEM (RFC 7468).
     #[must_use]
     pub fn to_pem(&self) -> String {
-        der::pem::encode_string("CERTIFICATE", der::pem::LineEnding::LF, &self.der)
-            .unwrap_or_default()
+        super::pem::encode_certificates([self.der.as_slice()])
     }
 
     /// The serial number.

@@ -20,6 +20,7 @@ mod key_file;
 pub mod keygen;
 pub mod name;
 pub mod oid;
+pub mod pem;
 mod private_key;
 pub mod san;
 pub mod tbs;
@@ -34,6 +35,7 @@ pub use csrattrs::CsrAttrs;
 pub use key::PublicKey;
 pub use key_file::spki_sha256_of_pem;
 pub use name::DistinguishedName;
+pub use pem::PemError;
 pub use private_key::{KeyError, PrivateKey};
 pub use san::SubjectAltName;
 

@@ -180,7 +180,7 @@ mod tests {
 
     fn csr(name: &str) -> Csr {
         let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
-        let (_, der) = der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap();
+        let der = crate::pki::pem::request(&std::fs::read(path).unwrap()).unwrap();
         Csr::verify(&der).unwrap()
     }
 
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(ed25519(&[&[0x58][..], &[0x66; 31]].concat()), None);
         for name in ["small-order", "not-canonical"] {
             let path = format!("{}/testdata/weak-keys/{name}.pem", env!("CARGO_MANIFEST_DIR"));
-            let (_, der) = der::pem::decode_vec(&std::fs::read(path).unwrap()).unwrap();
+            let der = crate::pki::pem::request(&std::fs::read(path).unwrap()).unwrap();
             let error = Csr::verify(&der).unwrap_err();
             assert_eq!(error.rejection().code, Code::CsrKeyWeak);
         }

@@ -5,7 +5,7 @@ use crate::{
     ca::{self, Ca, KeyFile, Order, Profile, write_private},
     config::Keys,
     durable,
-    pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, sha256},
+    pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, pem, sha256},
     policy::ServerCertificate,
     store::{IdempotencyKey, Store},
     types::{Actor, ProfileName, RequestId, Time},
@@ -124,17 +124,8 @@ impl OwnIdentity {
         };
         let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
         let key = KeyFile { path: &path, passphrase }.read()?;
-        let text = std::str::from_utf8(&text).unwrap_or_default();
-        let mut certificates = text
-            .split_inclusive("-----END CERTIFICATE-----")
-            .filter_map(|block| {
-                block.find("-----BEGIN CERTIFICATE-----").and_then(|start| block.get(start..))
-            })
-            .map(|pem| {
-                let (_, der) =
-                    der::pem::decode_vec(pem.as_bytes()).map_err(|error| error.to_string())?;
-                Certificate::parse(&der).map_err(|error| error.to_string())
-            });
+        let certificates = pem::certificates(&text).unwrap_or_default();
+        let mut certificates = certificates.iter().map(|der| Certificate::parse(der));
         match (certificates.next(), certificates.next()) {
             (Some(Ok(leaf)), Some(Ok(issuing))) => {
                 Ok(Some(Self { key: Arc::new(key), leaf, issuing }))
@@ -205,10 +196,8 @@ impl OwnIdentity {
     pub(super) fn for_tls(
         &self,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
-        let pem = self.key.to_pem(None).map_err(|error| Error::Internal(error.to_string()))?;
-        let (_, der) = der::pem::decode_vec(pem.as_bytes())
-            .map_err(|error| Error::Internal(error.to_string()))?;
+        let key = self.key.to_pkcs8_der().map_err(|error| Error::Internal(error.to_string()))?;
         let chain = [&self.leaf, &self.issuing].map(|one| CertificateDer::from(one.der().to_vec()));
-        Ok((chain.to_vec(), PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(der))))
+        Ok((chain.to_vec(), PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_vec()))))
     }
 }

@@ -104,9 +104,15 @@ fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
 
     for name in ["issuing.pem", "root.pem"] {
         let kept = fs::read(ca.join(name)).unwrap();
-        for junk in [&b"junk\n"[..], b"", b"\0\0", &kept[..kept.len() / 2]] {
+        let missing = "got no PEM block; expected: CERTIFICATE";
+        for (junk, error) in [
+            (&b"junk\n"[..], missing),
+            (b"", missing),
+            (b"\0\0", missing),
+            (&kept[..kept.len() / 2], "got a PEM block CERTIFICATE without its end"),
+        ] {
             fs::write(ca.join(name), junk).unwrap();
-            let error = format!("{name}: it holds no PEM certificate, or a damaged one");
+            let error = format!("{name}: {error}");
             both_reject(folder, &error, "restore it from your backup");
         }
         fs::write(ca.join(name), kept).unwrap();

@@ -1,6 +1,9 @@
 //! `[client_trust]`, and trust anchors in files.
 
-use crate::config::{ClientTrust, section::Section};
+use crate::{
+    config::{ClientTrust, section::Section},
+    pki::{CertificateFields, pem},
+};
 use std::{fs, path::Path};
 
 pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
@@ -25,14 +28,13 @@ pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
 }
 
 pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
-    use der::Encode;
     let text = fs::read(path).map_err(|cause| cause.to_string())?;
     if text.windows(11).any(|part| part == b"PRIVATE KEY") {
         return Err("it holds a private key".to_owned());
     }
-    let chain = x509_cert::Certificate::load_pem_chain(&text).map_err(|error| error.to_string())?;
-    if chain.is_empty() {
-        return Err("it holds no certificate".to_owned());
+    let chain = pem::certificates(&text).map_err(|error| error.to_string())?;
+    match chain.iter().find_map(|one| CertificateFields::parse(one).err()) {
+        Some(error) => Err(error.to_string()),
+        None => Ok(chain),
     }
-    chain.iter().map(|one| one.to_der().map_err(|error| error.to_string())).collect()
 }
