@@ -211,15 +211,15 @@ async fn measure() {
     for (name, tls) in &clients {
         let mut times = Vec::new();
         for _ in 0..BURSTS {
-            let mut crowd = JoinSet::new();
+            let mut clients = JoinSet::new();
             for _ in 0..CROWD {
                 let (tls, posts) = (Arc::clone(tls), posts.clone());
-                crowd.spawn(async move { visit(address, &tls, &posts).await });
+                clients.spawn(async move { visit(address, &tls, &posts).await });
             }
             let start = Instant::now();
             assert_eq!(visit(address, good, &cacerts).await, ["200"]);
             times.push(start.elapsed());
-            while let Some(done) = crowd.join_next().await {
+            while let Some(done) = clients.join_next().await {
                 assert_eq!(done.unwrap(), ["401"; 4]);
             }
         }

@@ -299,12 +299,12 @@ async fn slow() {
     let (mut alone, mut beside, mut fewest) = (Vec::new(), Vec::new(), SLOW);
     for _ in 0..ROUNDS {
         alone.append(&mut good(address, &tls).await);
-        let mut crowd = JoinSet::new();
+        let mut clients = JoinSet::new();
         for number in 0..SLOW {
             let tls = Arc::clone(&tls);
             let kind = [Kind::Hello, Kind::Header, Kind::Body][number % 3];
-            crowd.spawn(async move {
-                // Spread over five seconds: a crowd, not a drum.
+            clients.spawn(async move {
+                // Spread over five seconds instead of all at once.
                 sleep(Duration::from_millis(number as u64 * 5000 / SLOW as u64)).await;
                 loop {
                     play(kind, address, &tls, stuck).await;
@@ -316,7 +316,7 @@ async fn slow() {
         fewest = fewest.min(stuck.load(Ordering::Relaxed));
         beside.append(&mut good(address, &tls).await);
         fewest = fewest.min(stuck.load(Ordering::Relaxed));
-        crowd.shutdown().await;
+        clients.shutdown().await;
         sleep(Duration::from_secs(1)).await;
     }
     let (alone, beside) =

@@ -80,7 +80,7 @@ const SLED: [&str; 5] = [
     "sled: told",
 ];
 
-/// Those of the lanes to PostgreSQL.
+/// Steps of the queues to PostgreSQL.
 const POSTGRES: [&str; 5] = [
     "postgres: before begin",
     "postgres: begun",

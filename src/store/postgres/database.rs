@@ -1,6 +1,6 @@
 //! Connections: a pool, TLS, the layout of the tables, and how long a statement is tried again.
 
-use super::{super::Error, PostgresOptions};
+use super::super::{Error, closed};
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -29,6 +29,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long TCP may take to connect to a host. Several are tried one after the other, in any order.
 const CONNECT: Duration = Duration::from_secs(2);
+
+/// How to reach and use the database.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// Hosts, name, user, password, `sslmode`: with `disable` there is no TLS, otherwise it is
+    /// required, and certificate and name are always verified. Of several hosts the first that
+    /// accepts writes is used.
+    pub connection: tokio_postgres::Config,
+    /// Trust anchors of TLS: certificates, DER.
+    pub anchors: Vec<Vec<u8>>,
+    /// The most connections; at least 4.
+    pub connections: usize,
+    /// How long a call tries while the database is unreachable, and how long a statement may run.
+    pub patience: Duration,
+}
 
 /// Why a statement was not done.
 #[derive(Debug)]
@@ -190,7 +205,7 @@ impl Database {
     pub(super) async fn lease(&self) -> Result<Lease, Rejection> {
         match self.pool.get().await {
             Ok(object) => Ok(Lease(Some(object))),
-            Err(PoolError::Closed) => Err(Rejection::Store(super::super::closed())),
+            Err(PoolError::Closed) => Err(Rejection::Store(closed())),
             Err(PoolError::Backend(error)) => Err(error.into()),
             Err(other) => Err(Rejection::Lost(text(&other))),
         }
@@ -207,7 +222,7 @@ impl Database {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// Ends all connections; later work gets [`super::super::closed`].
+    /// Ends all connections; later work gets [`Error::Unavailable`].
     pub(super) fn close(&self) {
         self.pool.close();
     }

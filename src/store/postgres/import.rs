@@ -3,7 +3,8 @@
 use super::{
     super::{Account, Error, Issuance, Item, State, format},
     database::Rejection,
-    sql::{IntentRow, column, find, query, seconds, signed, state_number},
+    issuances::find,
+    row::{IntentRow, column, query, seconds, signed, state_number},
 };
 use crate::telemetry::audit::{Event, EventId};
 use deadpool_postgres::Object;

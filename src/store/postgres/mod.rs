@@ -1,25 +1,28 @@
 //! The store in PostgreSQL: for several nodes over one database.
 //!
-//! All that must be decided once is decided by the database: a request key and a serial number are
-//! primary keys, and a step of an issuance is one statement, so that it happens whole or not at
-//! all ([`mod@sql`]). Nothing is locked from one statement to the next, and no number comes from a
-//! sequence.
+//! The database serializes the nodes: an idempotency key and a serial number are primary keys, and
+//! each step of an issuance is one statement, so that it is atomic ([`issuances`], [`writes`]). No
+//! lock outlives a statement, and no number is drawn from a sequence.
 //!
-//! What many callers ask for at the same time goes in one statement ([`lane`]): one lane begins
-//! issuances, one reads them, one writes all that comes with an event ([`writer`]). A lane is a
-//! task, which takes what has come meanwhile whenever the database has answered.
+//! Commands that arrive together go into one statement. One queue begins issuances and one finds
+//! them ([`queue`]); one writes changes with their events ([`writer`]). A queue is a task: after
+//! each statement it reads all commands that arrived meanwhile.
 //!
-//! When the connection is lost while a statement runs, nobody knows whether it was done. So every
-//! statement can be done again: who begins finds its own issuance, who completes finds its own
-//! certificate, and the writer reads which of its events are there.
+//! When the connection is lost during a statement, its outcome is unknown. So every statement can
+//! be retried: beginning finds its own issuance, completing its own certificate, and the writer
+//! reads which of its events are stored.
 
+mod change;
 mod database;
 mod import;
-mod lane;
-mod sql;
+mod issuances;
+mod queue;
+mod reads;
+mod row;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod writes;
 
 use super::{
     Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
@@ -30,54 +33,36 @@ use crate::{
     types::Serial,
 };
 use async_trait::async_trait;
+use change::{Begin, Change, Find, Outcome, Write};
+pub use database::PostgresOptions;
 use database::{Database, Rejection, attempt};
-use lane::{Asked, Found};
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
-use writer::{Change, Outcome, Told};
 
-/// How many commands wait in a lane before callers wait to get in: two batches.
+/// Capacity of a queue in commands: two batches. Callers wait while it is full.
 const QUEUE: usize = 1024;
-
-/// Where the database is, and how it is used.
-#[derive(Clone, Debug)]
-pub struct PostgresOptions {
-    /// Hosts, name, user, password, `sslmode`: with `disable` there is no TLS, otherwise it is
-    /// required and always verifies certificate and name. Of several hosts the first that takes
-    /// writes is used.
-    pub connection: tokio_postgres::Config,
-    /// Whom TLS trusts: certificates, DER.
-    pub anchors: Vec<Vec<u8>>,
-    /// Connections at most; at least 4.
-    pub connections: usize,
-    /// How long a call tries while the database is away, and how long a statement may run.
-    pub patience: Duration,
-}
 
 /// Keeps the state in PostgreSQL.
 pub struct PostgresStore {
     database: Arc<Database>,
     /// None once closed.
-    lanes: Mutex<Option<Lanes>>,
+    queues: Mutex<Option<Queues>>,
     tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
 
 #[derive(Clone)]
-struct Lanes {
-    begin: mpsc::Sender<Asked>,
-    find: mpsc::Sender<Found>,
-    write: mpsc::Sender<Told>,
+struct Queues {
+    begin: mpsc::Sender<Begin>,
+    find: mpsc::Sender<Find>,
+    write: mpsc::Sender<Write>,
 }
 
 impl PostgresStore {
-    /// Connects, makes or brings up to date the tables, and starts. Committed events are told to
-    /// `trail`.
+    /// Connects, creates or migrates the tables, and starts the queues. Committed events are
+    /// published to `trail`.
     ///
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Corrupt`] if the tables are those of a later version.
@@ -87,25 +72,25 @@ impl PostgresStore {
         let (find, found) = mpsc::channel(QUEUE);
         let (write, told) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(lane::begin(Arc::clone(&database), asked));
-        tasks.spawn(lane::find(Arc::clone(&database), found));
+        tasks.spawn(queue::begin(Arc::clone(&database), asked));
+        tasks.spawn(queue::find(Arc::clone(&database), found));
         tasks.spawn(writer::run(Arc::clone(&database), trail, told));
         Ok(Self {
             database,
-            lanes: Mutex::new(Some(Lanes { begin, find, write })),
+            queues: Mutex::new(Some(Queues { begin, find, write })),
             tasks: tokio::sync::Mutex::new(tasks),
         })
     }
 
-    fn lanes(&self) -> Result<Lanes, Error> {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.clone().ok_or_else(closed)
+    fn queues(&self) -> Result<Queues, Error> {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.clone().ok_or_else(closed)
     }
 
     async fn write(&self, change: Change, event: Event) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let told = Told::new(change, event, reply)?;
-        send(&self.lanes()?.write, told).await?;
+        let told = Write::new(change, event, reply)?;
+        send(&self.queues()?.write, told).await?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -118,7 +103,7 @@ impl PostgresStore {
     ) -> Result<Arc<Issuance>, Error> {
         match self.write(change, event).await? {
             Outcome::Ended(issuance) => Ok(issuance),
-            // Somebody else was first, or this one in an attempt that seemed to fail.
+            // Another node was first, or this one in an attempt that seemed to fail.
             _ => match self.find(serial).await? {
                 Some(ended) => ended.expect_state(state),
                 None => Err(Error::NoSuchIssuance(serial.clone())),
@@ -127,19 +112,19 @@ impl PostgresStore {
     }
 }
 
-async fn send<T>(lane: &mpsc::Sender<T>, command: T) -> Result<(), Error> {
-    lane.send(command).await.map_err(|_| gone())
+async fn send<T>(queue: &mpsc::Sender<T>, command: T) -> Result<(), Error> {
+    queue.send(command).await.map_err(|_| gone())
 }
 
 fn gone() -> Error {
-    Error::Unavailable("a lane to the database has ended: a restart is needed".to_owned())
+    Error::Unavailable("a queue to the database has ended; restart the server".to_owned())
 }
 
 #[async_trait]
 impl Store for PostgresStore {
     async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
         let (reply, answer) = oneshot::channel();
-        send(&self.lanes()?.begin, Asked::new(intent, reply)?).await?;
+        send(&self.queues()?.begin, Begin::new(intent, reply)?).await?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -165,13 +150,13 @@ impl Store for PostgresStore {
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
         let change = Change::Revoke { serial: serial.clone(), revocation };
-        // Whoever did it: here, in an attempt that seemed to fail, or elsewhere.
+        // Another node may have been first, or this one in an attempt that seemed to fail.
         self.end(serial, State::Revoked, change, event).await
     }
 
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
         let (reply, answer) = oneshot::channel();
-        send(&self.lanes()?.find, Found { serial: serial.clone(), reply }).await?;
+        send(&self.queues()?.find, Find { serial: serial.clone(), reply }).await?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -181,8 +166,8 @@ impl Store for PostgresStore {
         after: Option<&Serial>,
         limit: usize,
     ) -> Result<Vec<Arc<Issuance>>, Error> {
-        self.lanes()?;
-        attempt!(self.database, client => sql::list(client, filter, after, limit).await)
+        self.queues()?;
+        attempt!(self.database, client => issuances::list(client, filter, after, limit).await)
     }
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
@@ -201,17 +186,17 @@ impl Store for PostgresStore {
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
-        self.lanes()?;
-        // Text of PostgreSQL cannot hold a zero: no account has such a name.
+        self.queues()?;
+        // Text of PostgreSQL cannot contain a zero: no account has such a name.
         if name.contains('\0') {
             return Ok(None);
         }
-        attempt!(self.database, client => sql::account(client, name).await)
+        attempt!(self.database, client => reads::account(client, name).await)
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        self.lanes()?;
-        attempt!(self.database, client => sql::accounts(client).await)
+        self.queues()?;
+        attempt!(self.database, client => reads::accounts(client).await)
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
@@ -219,8 +204,8 @@ impl Store for PostgresStore {
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
-        self.lanes()?;
-        attempt!(self.database, client => sql::events(client, from, limit).await)
+        self.queues()?;
+        attempt!(self.database, client => reads::events(client, from, limit).await)
     }
 
     async fn compare_and_set(
@@ -229,7 +214,7 @@ impl Store for PostgresStore {
         expected: Option<&[u8]>,
         value: &[u8],
     ) -> Result<CompareAndSet, Error> {
-        self.lanes()?;
+        self.queues()?;
         // Not retried: after a lost answer, the value could be that of this call or of another.
         let mut tried = false;
         attempt!(self.database, client => {
@@ -237,29 +222,29 @@ impl Store for PostgresStore {
                 let why = format!("the connection was lost while register {name:?} was set");
                 Err(Rejection::Store(Error::Unavailable(why)))
             } else {
-                sql::compare_and_set(client, name, expected, value).await
+                reads::compare_and_set(client, name, expected, value).await
             }
         })
     }
 
     async fn register(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.lanes()?;
-        attempt!(self.database, client => sql::register(client, name).await)
+        self.queues()?;
+        attempt!(self.database, client => reads::register(client, name).await)
     }
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        self.lanes()?;
-        attempt!(self.database, client => sql::registers(client).await)
+        self.queues()?;
+        attempt!(self.database, client => reads::registers(client).await)
     }
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
-        self.lanes()?;
+        self.queues()?;
         attempt!(self.database, client => import::import(client, &items).await)
     }
 
     async fn close(&self) {
-        // What is queued is finished: the lanes end when nobody can send any more.
-        drop(self.lanes.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // The queues finish their commands, and end when their senders are dropped.
+        drop(self.queues.lock().unwrap_or_else(PoisonError::into_inner).take());
         while self.tasks.lock().await.join_next().await.is_some() {}
         self.database.close();
     }

@@ -10,7 +10,7 @@ use super::{
     },
     PostgresOptions, PostgresStore,
     database::{Database, attempt},
-    sql,
+    issuances, reads,
 };
 use std::{
     sync::Arc,
@@ -35,7 +35,9 @@ async fn a_slot_that_another_node_renews_is_not_purged() {
 
     let (other, deadline) = (Arc::clone(&database), Instant::now() + Duration::from_secs(10));
     let purge =
-        tokio::spawn(async move { attempt!(*other, client => sql::purge(client, at(90)).await) });
+        tokio::spawn(
+            async move { attempt!(*other, client => issuances::purge(client, at(90)).await) },
+        );
     // Until it is done, or waits for the other node.
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
     while !purge.is_finished() && Instant::now() < deadline {
@@ -66,7 +68,7 @@ async fn a_value_that_the_database_cannot_hold_does_not_look_like_a_database_tha
     let mut attempts = 0;
     let asked: Result<_, Error> = attempt!(database, client => {
         attempts += 1;
-        sql::account(client, "a\0b").await
+        reads::account(client, "a\0b").await
     });
     assert!(matches!(&asked, Err(Error::Unavailable(why)) if why.contains("0x00")), "{asked:?}");
     assert_eq!(attempts, 1, "the same again would be refused again");

@@ -5,76 +5,24 @@
 //! reads which of its events are there before it goes on.
 
 use super::{
-    super::{Account, Error, Issuance, Revocation, format},
+    change::{BATCH, Change, Outcome, Write},
     database::{Database, Rejection, attempt},
-    lane::BATCH,
-    sql,
+    row::unsigned,
+    writes,
 };
 use crate::{
     failpoint::failpoint,
     telemetry::audit::{Event, EventId, Trail},
-    types::Serial,
 };
 use deadpool_postgres::Object;
 use std::{collections::HashSet, sync::Arc};
-use tokio::sync::{mpsc, oneshot};
-
-/// A change that comes with an event.
-pub(super) enum Change {
-    /// An open issuance gets its certificate.
-    Complete { serial: Serial, certificate: Vec<u8> },
-    /// An open issuance ends without one.
-    Void { serial: Serial },
-    /// An issued certificate is revoked.
-    Revoke { serial: Serial, revocation: Revocation },
-    /// A new account.
-    AddAccount(Account),
-    /// An account goes.
-    RemoveAccount(String),
-    /// Nothing but the event.
-    Append,
-}
-
-/// What became of it.
-#[derive(Clone)]
-pub(super) enum Outcome {
-    /// The issuance as it ended.
-    Ended(Arc<Issuance>),
-    /// It is done.
-    Done,
-    /// Not done, and no event written: the issuance is not open, the account is there or is not.
-    Not,
-}
-
-/// A change, its event, and who waits for it.
-pub(super) struct Told {
-    pub(super) change: Change,
-    pub(super) event: Event,
-    /// The event as it is stored.
-    pub(super) item: Vec<u8>,
-    reply: oneshot::Sender<Result<Outcome, Error>>,
-}
-
-impl Told {
-    pub(super) fn new(
-        change: Change,
-        event: Event,
-        reply: oneshot::Sender<Result<Outcome, Error>>,
-    ) -> Result<Self, Error> {
-        Ok(Self { change, item: format::event(&event)?, event, reply })
-    }
-
-    fn answer(self, answer: Result<Outcome, Error>) {
-        // The caller may have gone: its request was cut.
-        let _ = self.reply.send(answer);
-    }
-}
+use tokio::sync::mpsc;
 
 /// Writes until nobody can ask any more.
 pub(super) async fn run(
     database: Arc<Database>,
     trail: Arc<dyn Trail>,
-    mut changes: mpsc::Receiver<Told>,
+    mut changes: mpsc::Receiver<Write>,
 ) {
     let mut writer = Writer { trail, id: None, last: 0, unsure: false };
     let mut batch = Vec::with_capacity(BATCH);
@@ -82,7 +30,7 @@ pub(super) async fn run(
         // One statement ends all issuances of the batch; a serial number that is there twice
         // waits for the outcome of the first.
         let mut serials = HashSet::new();
-        let (together, alone): (Vec<_>, Vec<_>) = batch.drain(..).partition(|each: &Told| {
+        let (together, alone): (Vec<_>, Vec<_>) = batch.drain(..).partition(|each: &Write| {
             matches!(&each.change, Change::Complete { serial, .. } if serials.insert(serial.clone()))
         });
         if !together.is_empty() {
@@ -105,17 +53,17 @@ struct Writer {
 }
 
 impl Writer {
-    async fn write(&mut self, database: &Database, group: Vec<Told>) {
+    async fn write(&mut self, database: &Database, group: Vec<Write>) {
         match attempt!(*database, client => self.attempt(client, &group).await) {
             Ok(done) => {
                 failpoint!("postgres: told");
                 for (each, done) in group.into_iter().zip(done) {
-                    each.answer(Ok(done));
+                    let _ = each.reply.send(Ok(done));
                 }
             }
             Err(error) => {
                 for each in group {
-                    each.answer(Err(error.clone()));
+                    let _ = each.reply.send(Err(error.clone()));
                 }
             }
         }
@@ -126,14 +74,14 @@ impl Writer {
     async fn attempt(
         &mut self,
         client: &Object,
-        group: &[Told],
+        group: &[Write],
     ) -> Result<Vec<Outcome>, Rejection> {
         let id = match self.id {
             Some(id) => id,
-            None => *self.id.insert(sql::new_writer(client).await?),
+            None => *self.id.insert(writes::new_writer(client).await?),
         };
         if self.unsure {
-            let found = sql::own_events(client, id, self.last).await?;
+            let found = writes::own_events(client, id, self.last).await?;
             for (number, event) in &found {
                 self.tell(*number, event);
             }
@@ -149,29 +97,29 @@ impl Writer {
             }
         }
         self.unsure = true;
-        let place = sql::Place { writer: id, after: self.last };
+        let place = writes::Place { writer: id, after: self.last };
         failpoint!("postgres: before a write");
         let done = match group {
-            [Told { change: Change::Void { serial }, event, item, .. }] => {
-                vec![sql::void(client, place, serial, event.at, item).await?]
+            [Write { change: Change::Void { serial }, event, item, .. }] => {
+                vec![writes::void(client, place, serial, event.at, item).await?]
             }
-            [Told { change: Change::Revoke { serial, revocation }, item, .. }] => {
-                vec![sql::revoke(client, place, serial, *revocation, item).await?]
+            [Write { change: Change::Revoke { serial, revocation }, item, .. }] => {
+                vec![writes::revoke(client, place, serial, *revocation, item).await?]
             }
-            [Told { change: Change::AddAccount(account), item, .. }] => {
-                vec![sql::add_account(client, place, account, item).await?]
+            [Write { change: Change::AddAccount(account), item, .. }] => {
+                vec![writes::add_account(client, place, account, item).await?]
             }
-            [Told { change: Change::RemoveAccount(name), item, .. }] => {
-                vec![sql::remove_account(client, place, name, item).await?]
+            [Write { change: Change::RemoveAccount(name), item, .. }] => {
+                vec![writes::remove_account(client, place, name, item).await?]
             }
-            [Told { change: Change::Append, item, .. }] => {
-                vec![sql::append(client, place, item).await?]
+            [Write { change: Change::Append, item, .. }] => {
+                vec![writes::append(client, place, item).await?]
             }
-            completions => sql::complete(client, place, completions).await?,
+            completions => writes::complete(client, place, completions).await?,
         };
         self.unsure = false;
         failpoint!("postgres: written");
-        // Told before it is answered: who has an answer finds its event in the trail.
+        // Write before it is answered: who has an answer finds its event in the trail.
         for (each, done) in group.iter().zip(&done) {
             if !matches!(done, Outcome::Not) {
                 self.tell(self.last + 1, &each.event);
@@ -182,10 +130,8 @@ impl Writer {
 
     fn tell(&mut self, number: i64, event: &Event) {
         self.last = number;
-        let id = EventId {
-            writer: sql::unsigned(self.id.unwrap_or_default()),
-            number: sql::unsigned(number),
-        };
+        let id =
+            EventId { writer: unsigned(self.id.unwrap_or_default()), number: unsigned(number) };
         self.trail.tell(Some(id), event);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One thread writes ([`committer`]): it takes what callers have queued ([`change`]), commits it in
 //! one transaction, makes it durable ([`disk`]), shows it to those who read ([`shared`]), then
-//! answers. After a error it opens the folder again ([`keeper`]). Reads go to the runtime's blocking
+//! answers. After a error it opens the folder again ([`supervisor`]). Reads go to the runtime's blocking
 //! threads. What is stored, and how ([`pages`], [`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
@@ -28,9 +28,9 @@ mod change;
 mod committer;
 mod compact;
 mod disk;
-mod keeper;
 mod pages;
 mod shared;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 
@@ -46,7 +46,6 @@ use async_trait::async_trait;
 use change::{Change, Command, Outcome, Told};
 pub use compact::Compacted;
 use disk::{Trees, fitting, store_error};
-use keeper::Keeper;
 use shared::{Shared, Slot};
 use std::{
     ops::Bound,
@@ -54,6 +53,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
+use supervisor::Supervisor;
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
@@ -90,14 +90,18 @@ impl SledStore {
         trail: Arc<dyn Trail>,
     ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let keeper =
-            Keeper { folder: folder.to_owned(), cache_bytes, shared: Arc::clone(&shared), trail };
-        let committer = keeper.open(now)?;
-        keeper.shared.set(Slot::Serving(Arc::clone(committer.trees())));
+        let supervisor = Supervisor {
+            folder: folder.to_owned(),
+            cache_bytes,
+            shared: Arc::clone(&shared),
+            trail,
+        };
+        let committer = supervisor.open(now)?;
+        supervisor.shared.set(Slot::Serving(Arc::clone(committer.trees())));
         let (commands, queue) = mpsc::channel(QUEUE);
         let writer = thread::Builder::new()
             .name("store".to_owned())
-            .spawn(move || keeper.keep(committer, queue))
+            .spawn(move || supervisor.run(committer, queue))
             .map_err(|error| Error::Unavailable(format!("cannot start its thread: {error}")))?;
         Ok(Self {
             commands,

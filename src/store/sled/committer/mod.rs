@@ -1,24 +1,23 @@
-//! The one thread that writes: takes what is queued, commits it together, answers.
+//! The writing thread: commits queued changes together, then replies to their callers.
 //!
-//! Only this thread changes the trees, so what it decides on (which serial numbers are taken,
-//! which requests are repeats) cannot change under it, and a sync of the disk serves as many
-//! callers as have come meanwhile.
+//! Only this thread changes the trees. So its view of them (serial numbers in use, requests that
+//! are retries) cannot change under it, and one sync of the disk serves all callers of a batch.
 //!
 //! Each file names only those below it:
 //!
-//! | File | What is in it |
+//! | File | Content |
 //! |---|---|
-//! | here | the loop: a batch of changes, its commit, its answers |
-//! | `crowd` | how long a batch waits for company |
-//! | `consider` | what becomes of a change |
-//! | `import` | the same for what another store kept |
-//! | `memory` | what is known without the disk, and read back from it at the start |
+//! | here | the loop: a batch of changes, its commit, its replies |
+//! | `group_commit` | the delay that gathers a batch |
+//! | `consider` | evaluates a change |
+//! | `import` | evaluates an import |
+//! | `memory` | state in memory, and its recovery from the disk |
 //! | `commit` | the transaction and the sync |
-//! | `plan` | what a batch writes |
+//! | `plan` | everything that a batch writes |
 
 mod commit;
 mod consider;
-mod crowd;
+mod group_commit;
 mod import;
 mod memory;
 mod plan;
@@ -35,20 +34,20 @@ use crate::{
     telemetry::audit::{EventId, Trail},
     types::Time,
 };
-use crowd::{Crowd, GLANCE};
+use group_commit::{GroupCommit, TICK};
 use memory::Memory;
 use plan::Plan;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// How many commands are committed together at most: measured, docs/adr/0001.
+/// The most commands of one commit: measured, docs/adr/0001.
 const BATCH: usize = 512;
 
-/// What became of a change, and who waits for it.
+/// The outcome of a change, and where to send it.
 type Answer = (Reply, Result<Outcome, Error>);
 
-/// What the thread works with. If a commit fails, it is never used again: [`super::keeper`] makes
-/// another.
+/// The state of the writing thread. After a failed commit it is discarded, and
+/// [`super::supervisor`] recovers another.
 pub(super) struct Committer {
     memory: Memory,
     disk: Disk,
@@ -59,8 +58,8 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Reads back what is needed in memory. `acknowledged` is how many events this process has
-    /// seen durable.
+    /// Recovers the state from the disk. `acknowledged` is the number of events that this process
+    /// knows to be durable.
     pub(super) fn recover(
         trees: Arc<Trees>,
         disk: Disk,
@@ -77,32 +76,32 @@ impl Committer {
         Ok(Self { memory, disk, shared, trail, has_written: false })
     }
 
-    /// What is open.
+    /// The trees that it writes.
     pub(super) const fn trees(&self) -> &Arc<Trees> {
         &self.memory.trees
     }
 
-    /// The latest moment that it knows of.
+    /// The latest time that it knows of.
     pub(super) const fn now(&self) -> Time {
         self.memory.now
     }
 
-    /// Commits until the store is closed or forgotten.
+    /// Commits until the store is closed or dropped.
     ///
     /// # Errors
-    /// Why a commit failed. Whoever waited for it has been told; what is queued has not.
+    /// The reason why a commit failed. Its callers have their replies; queued ones have not.
     pub(super) fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), String> {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut crowd = Crowd::default();
+        let mut group = GroupCommit::default();
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
             self.answer_reads(&mut batch);
-            let mut glances = 0;
-            while crowd.is_worth_waiting_for(batch.len(), glances)
+            let mut ticks = 0;
+            while group.should_wait(batch.len(), ticks)
                 && batch.iter().map(|command| command.change.bytes()).sum::<usize>() < COMMIT
             {
-                // Nobody unparks this thread: it is a pause.
-                std::thread::park_timeout(GLANCE);
-                glances += 1;
+                // No other thread unparks this one: it sleeps.
+                std::thread::park_timeout(TICK);
+                ticks += 1;
                 while batch.len() < BATCH
                     && let Ok(command) = commands.try_recv()
                 {
@@ -110,7 +109,7 @@ impl Committer {
                 }
                 self.answer_reads(&mut batch);
             }
-            crowd.note(batch.len());
+            group.record(batch.len());
             let mut batch = batch.drain(..);
             while batch.len() > 0 {
                 let settled = self.commit_some(&mut batch, commands);
@@ -122,12 +121,12 @@ impl Committer {
                 }
             }
         }
-        // Nothing acknowledged depends on this: it only leaves sled less to do when it is opened.
+        // No acknowledged change depends on this: it only shortens the next start of sled.
         let _ = self.disk.sync(&self.memory.trees.db);
         Ok(())
     }
 
-    /// Answers those who only read: none of them waits for a commit.
+    /// Replies to reads at once: they need no commit.
     fn answer_reads(&self, batch: &mut Vec<Command>) {
         let reads = |command: &mut Command| matches!(command.change, Change::Find(_));
         for Command { change, reply } in batch.extract_if(.., reads) {
@@ -139,7 +138,7 @@ impl Committer {
         }
     }
 
-    /// Commits the first of these commands, as many as one commit may hold.
+    /// Commits as many of these commands as one commit may hold.
     fn commit_some(
         &mut self,
         batch: &mut std::vec::Drain<'_, Command>,
@@ -152,7 +151,7 @@ impl Committer {
             let Some(Command { change, reply }) = batch.next() else { break };
             bytes += change.bytes();
             if matches!(change, Change::Close) {
-                // What is queued behind is still taken; nothing new is.
+                // Commands already queued are still committed; no new ones are accepted.
                 commands.close();
             }
             let outcome = self.memory.consider(&mut plan, change);
@@ -161,20 +160,20 @@ impl Committer {
         self.settle(plan, answers)
     }
 
-    /// Commits the plan, and tells everybody how it went.
+    /// Commits the plan, and replies to its callers.
     fn settle(&mut self, mut plan: Plan, answers: Vec<Answer>) -> Result<(), String> {
         self.memory.drop_recent(&mut plan);
         if let Err(why) = self.write(&mut plan) {
-            // After a failed write or sync nobody knows what the disk holds: Linux drops the
-            // pages it could not write and reports success the next time. So this is never used
-            // again; what is really there is read back.
+            // After a failed write or sync the content of the disk is unknown: Linux drops the
+            // pages that it could not write, and reports success the next time. So this state is
+            // discarded, and the folder is read again.
             let why = format!(
                 "writing failed ({why}); what was not acknowledged may or may not be on the disk"
             );
-            // Before the answers: who has one and asks again is refused at once.
+            // Before the replies: a caller that retries at once must fail.
             self.shared.set(Slot::Reading(Arc::clone(&self.memory.trees), why.clone()));
             for (reply, _) in answers {
-                // The caller may have gone: its request was cut.
+                // The caller may be gone: its request was canceled.
                 let _ = reply.send(Err(Error::Unavailable(why.clone())));
             }
             return Err(why);
@@ -184,7 +183,7 @@ impl Committer {
         self.memory.advance(&plan);
         self.shared.replace(&plan.ended, plan.begun);
         failpoint!("sled: synced");
-        // Told before it is answered: who has an answer finds its event in the trail.
+        // Before the replies: a caller that has one must find its event in the trail.
         self.shared.set_events(self.memory.last_event());
         if self.memory.next.event != first {
             self.disk.mark(self.memory.last_event());

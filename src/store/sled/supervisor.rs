@@ -1,8 +1,8 @@
-//! The life of the store's thread: open, serve until a error, close, wait, open.
+//! Supervises the writing thread: opens the folder, and opens it again after an error.
 //!
-//! After a failed write or sync nothing that is in memory can be relied upon, neither sled's nor
-//! ours nor the kernel's. So all of it is let go, and the folder is opened as at a start. Until then
-//! callers are told that the store is not available: at once, and never anything else.
+//! After a failed write or sync no copy in memory can be trusted: neither sled's, ours nor the
+//! kernel's. All of them are dropped, and the folder is opened as at a start. Until then each call
+//! fails at once with [`Error::Unavailable`].
 
 use super::{
     super::{Error, closed},
@@ -25,33 +25,33 @@ use std::{
 };
 use tokio::sync::mpsc::{self, error::TryRecvError};
 
-/// The first pause between a error and the next attempt; each that follows is twice as long, until
-/// something was written.
+/// The pause between an error and the first attempt. It doubles with each attempt, until a write
+/// succeeds.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest pause: what clients are told to wait.
+/// The longest pause; `Retry-After` asks clients to wait as long.
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often a pause looks for callers that wait.
-const GLANCE: Duration = Duration::from_millis(10);
+/// How often queued calls are replied to during a pause.
+const TICK: Duration = Duration::from_millis(10);
 
-/// How long sled's threads get to let go of the folder.
+/// How long sled's threads may take to release the folder.
 const RELEASE: Duration = Duration::from_secs(5);
 
-/// After how many events a clean end leaves a snapshot: some 150 MB of log, or a quarter of a second
-/// of the next start, and many seconds of it when the machine was started anew.
+/// Number of events after which a clean end leaves a snapshot: some 150 MB of log. Without it the
+/// next start takes a quarter of a second more, and many seconds after a reboot.
 const WORTH_A_SNAPSHOT: u64 = 50_000;
 
-/// What an operator can do meanwhile.
+/// The remedy for operators.
 const REMEDY: &str =
     "make room, make the folder writable, or repair the disk; the store tries again by itself";
 
-/// What callers are told of a error.
-fn told(why: &str) -> String {
+/// The reason that callers receive.
+fn with_retry(why: &str) -> String {
     format!("{why}; it tries again by itself")
 }
 
-/// Why, without what the error for callers says in front of it anyway.
+/// The reason alone: [`Error::Unavailable`] puts its own text in front of it.
 fn reason(error: Error) -> String {
     match error {
         Error::Unavailable(why) => why,
@@ -59,19 +59,19 @@ fn reason(error: Error) -> String {
     }
 }
 
-/// The store was closed: there is nothing more to do.
+/// The store was closed.
 struct Closed;
 
-/// Opens the folder, and keeps it open until the store is closed.
-pub(super) struct Keeper {
+/// Keeps the folder open until the store is closed.
+pub(super) struct Supervisor {
     pub(super) folder: PathBuf,
     pub(super) cache_bytes: u64,
     pub(super) shared: Arc<Shared>,
     pub(super) trail: Arc<dyn Trail>,
 }
 
-impl Keeper {
-    /// Opens the folder: at the start, and after each error.
+impl Supervisor {
+    /// Opens the folder, at the start and after each error.
     pub(super) fn open(&self, now: Time) -> Result<Committer, Error> {
         let trees = Arc::new(disk::open(&self.folder, self.cache_bytes)?);
         let disk = Disk::new(&self.folder)?;
@@ -79,18 +79,18 @@ impl Keeper {
         Committer::recover(trees, disk, shared, trail, self.shared.events(), now)
     }
 
-    /// The thread.
-    pub(super) fn keep(self, mut committer: Committer, mut commands: mpsc::Receiver<Command>) {
+    /// Runs the writing thread.
+    pub(super) fn run(self, mut committer: Committer, mut commands: mpsc::Receiver<Command>) {
         let mut pause = FIRST_PAUSE;
         let first = self.shared.events();
         loop {
             let trees = Arc::clone(committer.trees());
             self.shared.set(Slot::Serving(Arc::clone(&trees)));
-            // sled asserts what it believes, and after a failed write that may not be so.
+            // sled asserts its invariants, and a failed write may break them.
             let served = catch_unwind(AssertUnwindSafe(|| committer.serve(&mut commands)));
             let error = match served {
                 Ok(Ok(())) => {
-                    self.let_go(committer, trees, Slot::Closed, &mut commands);
+                    self.release(committer, trees, Slot::Closed, &mut commands);
                     if self.shared.events() - first >= WORTH_A_SNAPSHOT {
                         self.leave_snapshot();
                     }
@@ -123,10 +123,10 @@ impl Keeper {
     ) -> Result<Committer, Closed> {
         let now = committer.now();
         let acknowledged = self.shared.events();
-        // While the disk is full, sled cannot be opened, and what is open can be read.
+        // While the disk is full, sled cannot be opened again, but the open trees can be read.
         let mut why = error;
         let closing = loop {
-            self.shared.set(Slot::Reading(Arc::clone(&trees), told(&why)));
+            self.shared.set(Slot::Reading(Arc::clone(&trees), with_retry(&why)));
             if let Err(Closed) = self.pause(pause, commands) {
                 break true;
             }
@@ -135,30 +135,30 @@ impl Keeper {
                 Err(still) => why = reason(still),
             }
         };
-        self.let_go(committer, trees, Slot::Away(told(&why)), commands);
+        self.release(committer, trees, Slot::Away(with_retry(&why)), commands);
         if closing {
             return Err(Closed);
         }
         loop {
             match disk::forget_cached(&self.folder).and_then(|()| self.open(now)) {
                 Ok(committer) => {
-                    self.tell_from(&committer, acknowledged + 1);
-                    // Those that waited for the old one.
+                    self.publish_from(&committer, acknowledged + 1);
+                    // Calls queued for the old one.
                     self.answer_queued(commands)?;
                     return Ok(committer);
                 }
                 Err(error) => {
                     tracing::error!("the store cannot be opened again: {error}; remedy: {REMEDY}");
                     why = reason(error);
-                    self.shared.set(Slot::Away(told(&why)));
+                    self.shared.set(Slot::Away(with_retry(&why)));
                 }
             }
             self.pause(pause, commands)?;
         }
     }
 
-    /// Tells the events that nobody was told to be durable, and that are.
-    fn tell_from(&self, committer: &Committer, first: u64) {
+    /// Publishes events found durable after a failed commit.
+    fn publish_from(&self, committer: &Committer, first: u64) {
         let last = self.shared.events();
         let missing = usize::try_from((last + 1).saturating_sub(first)).unwrap_or(usize::MAX);
         if missing == 0 {
@@ -176,12 +176,14 @@ impl Keeper {
                 }
             }
             // They are in the store all the same.
-            Err(error) => tracing::error!("events {first} to {last} are not told: {error}"),
+            Err(error) => tracing::error!(
+                "events {first} to {last} are in the store and not in the audit file: {error}"
+            ),
         }
     }
 
-    /// Closes the files. `slot` is what others see from now on.
-    fn let_go(
+    /// Closes the files; `slot` is the state that callers see from now on.
+    fn release(
         &self,
         committer: Committer,
         trees: Arc<Trees>,
@@ -190,30 +192,30 @@ impl Keeper {
     ) {
         self.shared.set(slot);
         drop(committer);
-        // Reads that run end first: the last handle is this one.
+        // Running reads hold handles: wait until this one is the last.
         while Arc::strong_count(&trees) > 1 {
             let _ = self.answer_queued(commands);
             thread::park_timeout(Duration::from_millis(1));
         }
-        // sled writes what it has left, and may find that its beliefs do not hold.
+        // sled writes its remaining pages, and may panic on a broken invariant.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(trees)));
         self.await_release(|| self.answer_queued(commands));
     }
 
-    /// Opens the folder once more: sled notes where its pages are when it is opened, and only then.
-    /// Now the kernel has the files in memory; at the next start it may not.
+    /// Opens the folder once more: sled writes a snapshot of its page table only then. The files
+    /// are in the kernel's memory now; at the next start they may not be.
     fn leave_snapshot(&self) {
         match disk::open(&self.folder, self.cache_bytes) {
             Ok(trees) => {
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(trees)));
                 self.await_release(|| Ok(()));
             }
-            // All is written; the next start takes longer, or finds the same error.
+            // All records are written; the next start takes longer, or finds the same error.
             Err(error) => tracing::warn!("the store was closed without a snapshot: {error}"),
         }
     }
 
-    /// Waits for sled's own threads, which may hold the files for some moments more.
+    /// Waits until sled's own threads have closed the files.
     fn await_release(&self, mut meanwhile: impl FnMut() -> Result<(), Closed>) {
         let end = Instant::now() + RELEASE;
         while !disk::is_released(&self.folder) {
@@ -226,7 +228,7 @@ impl Keeper {
         }
     }
 
-    /// Waits, and answers those who come.
+    /// Waits, and replies to queued calls meanwhile.
     fn pause(
         &self,
         pause: &mut Duration,
@@ -236,12 +238,12 @@ impl Keeper {
         *pause = LAST_PAUSE.min(*pause * 2);
         while Instant::now() < end {
             self.answer_queued(commands)?;
-            thread::park_timeout(GLANCE);
+            thread::park_timeout(TICK);
         }
         Ok(())
     }
 
-    /// Tells all that wait why the store is not available.
+    /// Replies to all queued calls that the store is unavailable.
     fn answer_queued(&self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Closed> {
         loop {
             match commands.try_recv() {

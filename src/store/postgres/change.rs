@@ -1,0 +1,84 @@
+//! Commands: what callers ask the queues for, and the outcomes.
+
+use super::{
+    super::{Account, Begun, Error, Intent, Issuance, Revocation, State, format},
+    row::IntentRow,
+};
+use crate::{telemetry::audit::Event, types::Serial};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// The most commands of one statement.
+pub(super) const BATCH: usize = 512;
+
+/// Receives the outcome of a command. The caller may be gone: its request was canceled.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// An issuance to begin, encoded by the caller.
+pub(super) struct Begin {
+    pub(super) intent: Intent,
+    pub(super) row: IntentRow,
+    /// How often it was tried again.
+    pub(super) retries: u8,
+    pub(super) reply: Reply<Begun>,
+}
+
+impl Begin {
+    pub(super) fn new(intent: Intent, reply: Reply<Begun>) -> Result<Self, Error> {
+        Ok(Self { row: IntentRow::new(&intent)?, intent, retries: 0, reply })
+    }
+
+    /// Whether `found` was begun by this command, in an attempt that seemed to fail.
+    pub(super) fn is_own(&self, found: &Issuance) -> bool {
+        found.state == State::Open && found.intent == self.intent
+    }
+}
+
+/// An issuance to find.
+pub(super) struct Find {
+    pub(super) serial: Serial,
+    pub(super) reply: Reply<Option<Arc<Issuance>>>,
+}
+
+/// A change that is written together with its event.
+pub(super) enum Change {
+    /// Adds the certificate to an open issuance.
+    Complete { serial: Serial, certificate: Vec<u8> },
+    /// Ends an open issuance without a certificate.
+    Void { serial: Serial },
+    /// Revokes an issued certificate.
+    Revoke { serial: Serial, revocation: Revocation },
+    /// Adds an account.
+    AddAccount(Account),
+    /// Removes an account.
+    RemoveAccount(String),
+    /// Writes the event alone.
+    Append,
+}
+
+/// The outcome of a change.
+#[derive(Clone)]
+pub(super) enum Outcome {
+    /// The issuance has ended, as returned.
+    Ended(Arc<Issuance>),
+    /// Done.
+    Done,
+    /// Not done, and no event written: the issuance is not in the right state, the account exists
+    /// or does not.
+    Not,
+}
+
+/// A change and its event.
+pub(super) struct Write {
+    pub(super) change: Change,
+    pub(super) event: Event,
+    /// The event as it is stored.
+    pub(super) item: Vec<u8>,
+    pub(super) reply: Reply<Outcome>,
+}
+
+impl Write {
+    pub(super) fn new(change: Change, event: Event, reply: Reply<Outcome>) -> Result<Self, Error> {
+        Ok(Self { change, item: format::event(&event)?, event, reply })
+    }
+}

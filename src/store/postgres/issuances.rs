@@ -1,0 +1,164 @@
+//! Statements that begin issuances and read them. Each is one transaction, handles a group of
+//! commands, and can be retried.
+
+use super::{
+    super::{Error, Filter, IdempotencyKey, Issuance},
+    change::Begin,
+    database::Rejection,
+    row::{ISSUANCE, IntentRow, column, query, searchable, seconds, state_number, to_issuance},
+};
+use crate::types::{Serial, Time};
+use deadpool_postgres::Object;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+use tokio_postgres::types::ToSql;
+
+/// Begins issuances: those whose serial numbers are returned are new, the others repeat a request.
+///
+/// # Errors
+/// [`Error::SerialTaken`] if a serial number was used before; if there is more than one, it may be
+/// any of them. Nothing is begun then.
+pub(super) async fn begin(client: &Object, asked: &[Begin]) -> Result<HashSet<Vec<u8>>, Rejection> {
+    // In the order of the keys, so that two nodes cannot wait for each other.
+    const SQL: &str = "
+        WITH asked AS (
+            SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::int8[], $5::int8[],
+                                 $6::text[], $7::bytea[], $8::bytea[], $9::bytea[])
+                AS a (serial, request_key, begun, repeat_until, not_after, label, names, intent, tbs)
+        ), slot AS (
+            INSERT INTO request AS r (request_key, serial, begun, repeat_until)
+            SELECT request_key, serial, begun, repeat_until FROM asked ORDER BY request_key
+            ON CONFLICT (request_key) DO UPDATE
+                SET serial = excluded.serial, begun = excluded.begun,
+                    repeat_until = excluded.repeat_until
+                WHERE r.repeat_until <= excluded.begun
+            RETURNING serial
+        )
+        INSERT INTO issuance
+            (serial, state, label, names, not_after, begun, request_key, intent, tbs)
+        SELECT serial, 1, label, names, not_after, begun, request_key, intent, tbs
+        FROM asked JOIN slot USING (serial)
+        RETURNING serial";
+    let rows = query(
+        client,
+        SQL,
+        &[
+            &each(asked, |row| row.serial.as_slice()),
+            &each(asked, |row| row.idempotency_key.as_slice()),
+            &each(asked, |row| row.begun),
+            &each(asked, |row| row.retry_until),
+            &each(asked, |row| row.not_after),
+            &each(asked, |row| row.label.as_deref()),
+            &each(asked, |row| row.names.as_slice()),
+            &each(asked, |row| row.intent.as_slice()),
+            &each(asked, |row| row.tbs.as_slice()),
+        ],
+    )
+    .await;
+    match (rows, asked) {
+        (Ok(rows), _) => Ok(rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?),
+        (Err(Rejection::Taken), [only]) => {
+            let serial = only.row.serial.as_slice();
+            let found = find(client, &[serial]).await?.remove(serial).transpose()?;
+            match found {
+                // Its window was over at once.
+                Some(found) if only.is_own(&found) => Ok(HashSet::from([serial.to_vec()])),
+                _ => Err(Rejection::Store(Error::SerialTaken(only.intent.serial.clone()))),
+            }
+        }
+        (Err(Rejection::Taken), [first, ..]) => {
+            Err(Rejection::Store(Error::SerialTaken(first.intent.serial.clone())))
+        }
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn each<'a, T>(asked: &'a [Begin], field: impl Fn(&'a IntentRow) -> T) -> Vec<T> {
+    asked.iter().map(|each| field(&each.row)).collect()
+}
+
+/// The issuances that requests lead to now.
+pub(super) async fn requests(
+    client: &Object,
+    asked: &[Begin],
+) -> Result<HashMap<IdempotencyKey, Arc<Issuance>>, Rejection> {
+    let sql = format!(
+        "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
+         WHERE r.request_key = ANY($1::bytea[])"
+    );
+    let keys = each(asked, |row| row.idempotency_key.as_slice());
+    let rows = query(client, &sql, &[&keys]).await?;
+    let found =
+        rows.iter().map(|row| to_issuance(row).map(|found| (found.intent.idempotency_key, found)));
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Finds issuances by their serial numbers; one that cannot be read is an error of its own.
+pub(super) async fn find(
+    client: &Object,
+    serials: &[&[u8]],
+) -> Result<HashMap<Vec<u8>, Result<Arc<Issuance>, Error>>, Rejection> {
+    let sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial = ANY($1::bytea[])");
+    let rows = query(client, &sql, &[&serials]).await?;
+    let found = rows.iter().map(|row| Ok((column(row, 0)?, to_issuance(row))));
+    Ok(found.collect::<Result<_, Error>>()?)
+}
+
+/// Lists issuances in the order of their serial numbers.
+pub(super) async fn list(
+    client: &Object,
+    filter: &Filter,
+    after: Option<&Serial>,
+    limit: usize,
+) -> Result<Vec<Arc<Issuance>>, Rejection> {
+    let after: &[u8] = after.map_or(&[], Serial::as_bytes);
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let label = filter.label.as_ref().map(|label| label.as_ref().map(ToString::to_string));
+    let part = filter.subject.as_deref().map(searchable);
+    let before = filter.expires_before.map(seconds);
+    let from = filter.expires_from.map(seconds);
+    let mut sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial > $1");
+    let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
+    // A number that stands in the text lets the index of its state be used.
+    if let Some(state) = filter.state {
+        sql.push_str(&format!(" AND i.state = {}", state_number(state)));
+    }
+    match &label {
+        None => {}
+        Some(None) => sql.push_str(" AND i.label IS NULL"),
+        Some(Some(label)) => {
+            parameters.push(label);
+            sql.push_str(&format!(" AND i.label = ${}", parameters.len()));
+        }
+    }
+    if let Some(part) = &part {
+        parameters.push(part);
+        sql.push_str(&format!(" AND position(${}::bytea in i.names) > 0", parameters.len()));
+    }
+    if let Some(before) = &before {
+        parameters.push(before);
+        sql.push_str(&format!(" AND i.not_after < ${}", parameters.len()));
+    }
+    if let Some(from) = &from {
+        parameters.push(from);
+        sql.push_str(&format!(" AND i.not_after >= ${}", parameters.len()));
+    }
+    sql.push_str(" ORDER BY i.serial LIMIT $2");
+    let rows = query(client, &sql, &parameters).await?;
+    Ok(rows.iter().map(to_issuance).collect::<Result<_, _>>()?)
+}
+
+/// Removes slots of requests whose repeats have not been answered since `before`: some at a time,
+/// so that nobody waits for it.
+pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Rejection> {
+    // What is looked at once may be renewed by a node before it is removed: only a row that is
+    // locked, and over as it is then, goes. One that another node works on is for the next time.
+    const SQL: &str = "
+        DELETE FROM request WHERE repeat_until < $1 AND request_key IN
+            (SELECT request_key FROM request WHERE repeat_until < $1 LIMIT 50000
+             FOR UPDATE SKIP LOCKED)";
+    query(client, SQL, &[&seconds(before)]).await?;
+    Ok(())
+}

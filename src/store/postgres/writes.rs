@@ -1,0 +1,202 @@
+//! Statements that write a change together with its event. Each is one transaction and can be
+//! retried.
+
+use super::{
+    super::{Account, Error, Issuance, Revocation, State, format},
+    change::{Change, Outcome, Write},
+    database::Rejection,
+    row::{column, query, seconds},
+};
+use crate::{
+    telemetry::audit::Event,
+    types::{Serial, Time},
+};
+use deadpool_postgres::Object;
+use std::sync::Arc;
+use tokio_postgres::Row;
+
+/// Where events are written: the writer, and its last number.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) writer: i64,
+    pub(super) after: i64,
+}
+
+/// Takes a number that no writer has had.
+pub(super) async fn new_writer(client: &Object) -> Result<i64, Rejection> {
+    const SQL: &str = "
+        INSERT INTO writer (id)
+        SELECT 1 + greatest((SELECT coalesce(max(id), 0) FROM writer),
+                            (SELECT coalesce(max(writer), 0) FROM event))
+        RETURNING id";
+    let rows = query(client, SQL, &[]).await?;
+    let row = rows.first().ok_or_else(|| Rejection::Lost("no writer was registered".to_owned()))?;
+    Ok(column(row, 0)?)
+}
+
+/// The events of a writer after one of them.
+pub(super) async fn own_events(
+    client: &Object,
+    writer: i64,
+    after: i64,
+) -> Result<Vec<(i64, Event)>, Rejection> {
+    const SQL: &str =
+        "SELECT number, event FROM event WHERE writer = $1 AND number > $2 ORDER BY number";
+    let rows = query(client, SQL, &[&writer, &after]).await?;
+    let read = |row: &Row| Ok((column(row, 0)?, format::read_event(column(row, 1)?)?));
+    Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
+}
+
+/// Ends open issuances with their certificates, each with its event. All changes are completions,
+/// and no serial number is there twice.
+pub(super) async fn complete(
+    client: &Object,
+    place: Place,
+    group: &[Write],
+) -> Result<Vec<Outcome>, Rejection> {
+    const SQL: &str = "
+        WITH asked AS (
+            SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[])
+                WITH ORDINALITY AS a (serial, certificate, ended, event, n)
+        ), done AS (
+            UPDATE issuance i
+            SET state = 2, tbs = NULL, certificate = a.certificate, ended = a.ended
+            FROM asked a
+            WHERE i.serial = a.serial AND i.state = 1
+            RETURNING a.n, a.event, i.intent
+        ), told AS (
+            INSERT INTO event (writer, number, event)
+            SELECT $5::int8, $6::int8 + row_number() OVER (ORDER BY n), event FROM done
+        )
+        SELECT n, intent FROM done";
+    let (mut serials, mut certificates) = (Vec::new(), Vec::new());
+    for each in group {
+        let Change::Complete { serial, certificate } = &each.change else {
+            let why = "a group of changes holds one that is no completion";
+            return Err(Rejection::Store(Error::Unavailable(why.to_owned())));
+        };
+        serials.push(serial.as_bytes());
+        certificates.push(certificate.as_slice());
+    }
+    let ended: Vec<i64> = group.iter().map(|each| seconds(each.event.at)).collect();
+    let events: Vec<&[u8]> = group.iter().map(|each| each.item.as_slice()).collect();
+    let rows = query(
+        client,
+        SQL,
+        &[&serials, &certificates, &ended, &events, &place.writer, &place.after],
+    )
+    .await?;
+    let mut done = vec![Outcome::Not; group.len()];
+    for row in &rows {
+        let number: i64 = column(row, 0)?;
+        let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
+        let (Some(slot), Some(Write { change: Change::Complete { certificate, .. }, event, .. })) =
+            (done.get_mut(index), group.get(index))
+        else {
+            return Err(Rejection::Store(Error::Corrupt(format!("row {number} of a statement"))));
+        };
+        *slot = Outcome::Ended(Arc::new(Issuance {
+            intent: format::read_intent(column(row, 1)?)?,
+            state: State::Issued,
+            certificate: certificate.clone(),
+            ended: Some(event.at),
+            revocation: None,
+        }));
+    }
+    Ok(done)
+}
+
+/// Ends an open issuance without a certificate, and frees its slot.
+pub(super) async fn void(
+    client: &Object,
+    place: Place,
+    serial: &Serial,
+    at: Time,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
+    const SQL: &str = "
+        WITH done AS (
+            UPDATE issuance SET state = 3, tbs = NULL, ended = $2
+            WHERE serial = $1 AND state = 1
+            RETURNING serial, request_key
+        ), freed AS (
+            DELETE FROM request r USING done d
+            WHERE r.request_key = d.request_key AND r.serial = d.serial
+        )
+        INSERT INTO event (writer, number, event) SELECT $3, $4, $5 FROM done RETURNING number";
+    let (serial, number) = (serial.as_bytes(), place.after + 1);
+    let rows = query(client, SQL, &[&serial, &seconds(at), &place.writer, &number, &event]).await?;
+    Ok(done_or_not(&rows))
+}
+
+/// Revokes an issued certificate, and frees its slot.
+pub(super) async fn revoke(
+    client: &Object,
+    place: Place,
+    serial: &Serial,
+    revocation: Revocation,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
+    const SQL: &str = "
+        WITH done AS (
+            UPDATE issuance SET state = 4, revoked = $2, reason = $3
+            WHERE serial = $1 AND state = 2
+            RETURNING serial, request_key
+        ), freed AS (
+            DELETE FROM request r USING done d
+            WHERE r.request_key = d.request_key AND r.serial = d.serial
+        )
+        INSERT INTO event (writer, number, event) SELECT $4, $5, $6 FROM done RETURNING number";
+    let (serial, number) = (serial.as_bytes(), place.after + 1);
+    let (at, reason) = (seconds(revocation.at), i16::from(revocation.reason.code()));
+    let rows = query(client, SQL, &[&serial, &at, &reason, &place.writer, &number, &event]).await?;
+    Ok(done_or_not(&rows))
+}
+
+/// Adds an account unless there is one of that name.
+pub(super) async fn add_account(
+    client: &Object,
+    place: Place,
+    account: &Account,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
+    const SQL: &str = "
+        WITH done AS (
+            INSERT INTO account (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name
+        )
+        INSERT INTO event (writer, number, event) SELECT $3, $4, $5 FROM done RETURNING number";
+    let (record, number) = (format::account(account)?, place.after + 1);
+    let rows =
+        query(client, SQL, &[&account.name, &record, &place.writer, &number, &event]).await?;
+    Ok(done_or_not(&rows))
+}
+
+/// Removes an account.
+pub(super) async fn remove_account(
+    client: &Object,
+    place: Place,
+    name: &str,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
+    const SQL: &str = "
+        WITH done AS (DELETE FROM account WHERE name = $1 RETURNING name)
+        INSERT INTO event (writer, number, event) SELECT $2, $3, $4 FROM done RETURNING number";
+    let number = place.after + 1;
+    Ok(done_or_not(&query(client, SQL, &[&name, &place.writer, &number, &event]).await?))
+}
+
+/// Writes an event that changes nothing else.
+pub(super) async fn append(
+    client: &Object,
+    place: Place,
+    event: &[u8],
+) -> Result<Outcome, Rejection> {
+    const SQL: &str =
+        "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3) RETURNING number";
+    let number = place.after + 1;
+    Ok(done_or_not(&query(client, SQL, &[&place.writer, &number, &event]).await?))
+}
+
+const fn done_or_not(rows: &[Row]) -> Outcome {
+    if rows.is_empty() { Outcome::Not } else { Outcome::Done }
+}
