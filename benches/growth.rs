@@ -1,4 +1,4 @@
-//! What a store of many certificates costs: disk, start, memory, and whether an enrolment gets
+//! What a store of many certificates costs: disk, start, memory, and whether an enrollment gets
 //! dearer with them.
 //!
 //! `cargo bench --bench growth -- [CERTIFICATES]` (1,000,000 without it), with TMPDIR on the disk in

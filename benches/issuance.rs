@@ -123,7 +123,7 @@ fn main() {
         row(&format!("  PublicKey::check_strength of {kind}"), 5, || key.check_strength().unwrap());
     }
 
-    println!("steps of an enrolment");
+    println!("steps of an enrollment");
     let csr = CsrBuilder::new().subject("CN=device-000001").unwrap().build(&key).unwrap();
     let body = base64::encode(&csr, base64::Layout::Wrapped);
     row("  base64 of the body", 5000, || drop(black_box(base64::decode(&body, true).unwrap())));
