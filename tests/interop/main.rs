@@ -25,6 +25,7 @@ mod csrattrs;
 mod database;
 mod digest;
 mod errors;
+mod examples;
 mod fullcmc;
 mod labels;
 mod linking;

@@ -9,6 +9,7 @@
 )]
 
 mod circles;
+mod documents;
 mod names;
 mod tokens;
 
@@ -161,7 +162,7 @@ pub(crate) fn first_names(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
     out
 }
 
-/// What breaks the tables in one file, as `path:line: …`.
+/// Returns what breaks the tables in one file, as `path:line: …`.
 fn errors(path: &str, source: &str) -> Vec<String> {
     let own = module_of(path);
     if own == "lib" {
@@ -178,7 +179,7 @@ fn errors(path: &str, source: &str) -> Vec<String> {
     // So many times `super` leads out of the top-level module that this file belongs to.
     let depth = path.split('/').count() - usize::from(path.ends_with("/mod.rs"));
     let mut out = Vec::new();
-    // Names of libraries that stand for a module of ours in this file.
+    // Names of libraries that stand for a module of this crate in this file.
     let mut local: Vec<&str> = Vec::new();
     let mut inside_own_use = false;
     for i in 0..tokens.len() {
