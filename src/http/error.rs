@@ -105,7 +105,7 @@ pub(super) fn told(error: &est::Error) -> Told {
         Est::TooManyFailures(rejection, seconds) => {
             Told { retry_after: Some(*seconds), ..Told::of(StatusCode::TOO_MANY_REQUESTS, rejection) }
         }
-        Est::CertificateNeeded(rejection) | Est::Denied(rejection) | Est::IdentityChanged(rejection) => {
+        Est::CertificateNeeded(rejection) | Est::Forbidden(rejection) | Est::IdentityChanged(rejection) => {
             Told::of(StatusCode::FORBIDDEN, rejection)
         }
         // No 401: the device has the right certificate, and would give up.

@@ -13,7 +13,9 @@
 //!
 //! Every step that can fail returns [`Rejected`], which exists only after the rejection is on the trail.
 
-use super::{Authenticator, Credentials, Decision, Error, Identity, Peer, Policy, Request, decide};
+use super::{
+    Authenticator, AuthnContext, Credentials, Error, Identity, Peer, Policy, Requester, decide,
+};
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
@@ -162,15 +164,18 @@ impl<'a> Call<'a> {
         let Some((operation, policy)) = self.purpose else {
             return Err(self.reject(Error::UnknownPath).await);
         };
-        let (authenticator, now) = (&self.authority.authenticator, self.authority.now());
-        let (rules, label) = (&policy.rules, policy.label.as_ref());
-        let facts = &mut self.facts;
-        let outcome = authenticator
-            .authenticate(rules, label, self.peer, credentials, operation, now, facts)
-            .await;
-        let identity = match outcome {
+        let context = AuthnContext {
+            rules: &policy.rules,
+            label: policy.label.as_ref(),
+            peer: self.peer,
+            operation,
+            now: self.authority.now(),
+        };
+        let authenticator = &self.authority.authenticator;
+        let identity = match authenticator.authenticate(context, credentials, &mut self.facts).await
+        {
             Ok(identity) => identity,
-            Err(rejection) => return Err(self.reject(rejection.into()).await),
+            Err(error) => return Err(self.reject(error).await),
         };
         self.authority.trail.authenticated(self.origin());
         self.identity = Some(identity);
@@ -265,7 +270,7 @@ impl<'a> Call<'a> {
         };
         let Some((_, policy)) = self.purpose else { return Ok(Vec::new()) };
         let now = self.authority.now();
-        Ok(self.authority.authenticator.challenges(&policy.rules, stale, now).await?)
+        self.authority.authenticator.challenges(&policy.rules, stale, now).await
     }
 
     fn origin(&self) -> Origin {
@@ -320,24 +325,14 @@ impl Authenticated<'_> {
     /// # Errors
     /// Why not.
     pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
-        let request = Request {
+        let requester = Requester {
             identity: self.identity,
-            peer: self.call.peer,
-            label: self.policy.label.as_ref(),
             operation: self.operation,
-            csr,
+            peer: self.call.peer,
+            request_id: self.call.id,
+            adapted,
         };
-        let decision = decide(self.policy, request)?;
-        Ok(decision.into_order(
-            self.policy,
-            By {
-                identity: self.identity,
-                operation: self.operation,
-                peer: self.call.peer,
-                request_id: self.call.id,
-                adapted,
-            },
-        ))
+        decide(self.policy, requester, csr)
     }
 
     /// Puts on the trail that the request was answered with a certificate of an earlier, equal one.
@@ -370,58 +365,4 @@ impl Authenticated<'_> {
         facts.extend(more.into_vec());
         self.call.report(rule, reason, cause, false, facts);
     }
-}
-
-/// Who asked for what was decided on, and how.
-#[derive(Clone, Copy)]
-pub struct By<'a> {
-    /// The client.
-    pub identity: &'a Identity,
-    /// The operation.
-    pub operation: Operation,
-    /// The connection.
-    pub peer: &'a Peer,
-    /// The request.
-    pub request_id: &'a RequestId,
-    /// What was adapted to the client before the decision.
-    pub adapted: &'a [&'static str],
-}
-
-impl Decision {
-    /// Builds the issuance order from a policy decision.
-    #[must_use]
-    pub fn into_order(self, policy: &Policy, by: By<'_>) -> Order {
-        Order {
-            facts: facts(by, &self),
-            content: self.content,
-            idempotency_key: self.idempotency_key,
-            retry_window: policy.rules.retry_window,
-            label: policy.label.clone(),
-            operation: Some(by.operation),
-            actor: by.identity.actor.clone(),
-            predecessor: self.predecessor,
-            request_id: by.request_id.clone(),
-        }
-    }
-}
-
-/// For the event: from where and with which certificate the client asked; by what scheme a password
-/// was proved; by what the CSR was bound to its connection (R-7030-3.5-e); what the server made of a request that another client would have sent otherwise;
-/// and what was decided. None of it relaxes a check.
-fn facts(by: By<'_>, decision: &Decision) -> Vec<(&'static str, String)> {
-    let By { identity, operation, peer, .. } = by;
-    let mut client = Facts::default();
-    client.add("address", peer.address);
-    identity.describe(&mut client);
-    let mut adapted = by.adapted.to_vec();
-    if operation == Operation::SimpleEnroll && decision.predecessor.is_some() {
-        adapted.push("simpleenroll taken as renewal of the certificate shown");
-    }
-    let scheme = identity.scheme.map(|scheme| ("scheme", scheme.to_string()));
-    let adapted = (!adapted.is_empty()).then(|| ("adapted", adapted.join(", ")));
-    let linked = decision.linked.map(|kind| ("linked", kind.to_string()));
-    let mut facts = client.into_vec();
-    facts.extend(scheme.into_iter().chain(linked).chain(adapted));
-    facts.extend(decision.facts.iter().cloned());
-    facts
 }

@@ -1,104 +1,67 @@
-//! Whether a client may have what it asks for, and what its request continues.
+//! The decision on a CSR: what to issue to this client, and which certificate that renews.
 
-use super::{Identity, Peer, Presented, Standing, linking};
+use super::{Error, Identity, Peer, Presented, Standing, linking};
 use crate::{
-    ca::{Ca, Content, Profile, Refusal},
+    ca::{Ca, Order, Profile, Refusal},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, Authentication, CertificateNames},
     store::IdempotencyKey,
-    types::{BindingKind, CaName, Code, Label, Method, Operation, Rejection, Serial},
+    telemetry::audit::Facts,
+    types::{BindingKind, CaName, Code, Label, Method, Operation, Rejection, RequestId, Serial},
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
 
-/// The rules of a label.
+/// The rules of a label, with its CA and profile.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The label; none for requests without one.
     pub label: Option<Label>,
     /// The CA that issues.
     pub ca: Arc<Ca>,
-    /// What the operator wrote.
+    /// The rules that the operator wrote.
     pub rules: policy::Policy,
-    /// The profile that it names.
+    /// The profile that they name.
     pub profile: Arc<Profile>,
 }
 
-/// An enrolment request of an authenticated client.
-#[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
-    /// Who asks.
+/// The client of a CSR and its request.
+#[derive(Clone, Copy)]
+pub struct Requester<'a> {
+    /// The client.
     pub identity: &'a Identity,
-    /// Over which connection.
-    pub peer: &'a Peer,
-    /// Under which label.
-    pub label: Option<&'a Label>,
-    /// By which operation.
+    /// The operation.
     pub operation: Operation,
-    /// For what.
-    pub csr: &'a Csr,
+    /// The connection.
+    pub peer: &'a Peer,
+    /// The request.
+    pub request_id: &'a RequestId,
+    /// What the protocol adapted to the client before the decision.
+    pub adapted: &'a [&'static str],
 }
 
-/// The request may be granted.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    /// What the certificate says.
-    pub content: Content,
-    /// The certificate that it renews or rekeys.
-    pub predecessor: Option<Serial>,
-    /// What makes a later request a repeat of this one.
-    pub idempotency_key: IdempotencyKey,
-    /// By what the CSR was bound to its connection (RFC 7030 §3.5).
-    pub linked: Option<BindingKind>,
-    /// Further facts for its event.
-    pub facts: Vec<(&'static str, String)>,
+/// Errors of the CSR's attributes: another CSR would be accepted.
+fn unacceptable(error: &pki::Error) -> Error {
+    Error::Unacceptable(error.rejection().clone())
 }
 
-/// Why the request is not granted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Denial {
-    /// The CSR has to be another one.
-    #[error("{0}")]
-    Unacceptable(Rejection),
-    /// The CSR is not bound to the connection that it came over, and should be (RFC 7030 §3.5).
-    #[error("{0}")]
-    Linking(Rejection),
-    /// The client may not have this.
-    #[error("{0}")]
-    Denied(Rejection),
-    /// The client may not have this by its certificate alone. It sent no password, and the label
-    /// accepts one, to which the rule does not apply (D-41).
-    #[error("{0}")]
-    PasswordHelps(Rejection),
-    /// The names are not those of the certificate that is to be renewed (RFC 7030 §4.2.2).
-    #[error("{0}")]
-    IdentityChanged(Rejection),
-}
-
-impl From<Refusal> for Denial {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
+impl From<Refusal> for Error {
+    fn from(rejection: Refusal) -> Self {
+        match rejection {
             Refusal::Unacceptable(rejection) => Self::Unacceptable(rejection),
-            Refusal::Denied(rejection) => Self::Denied(rejection),
+            Refusal::Denied(rejection) => Self::Forbidden(rejection),
         }
     }
 }
 
-impl From<pki::Error> for Denial {
-    fn from(rejection: pki::Error) -> Self {
-        Self::Unacceptable(rejection.rejection().clone())
-    }
-}
-
-/// The names that a certificate is to have.
+/// Subject and subjectAltName of a CSR or certificate.
 #[derive(Clone, Copy)]
-struct Names<'a> {
+struct EntityNames<'a> {
     subject: &'a DistinguishedName,
     san: Option<&'a SubjectAltName>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> EntityNames<'a> {
     const fn of_csr(csr: &'a Csr) -> Self {
         Self { subject: csr.subject(), san: csr.san() }
     }
@@ -107,9 +70,9 @@ impl<'a> Names<'a> {
         Self { subject: certificate.subject(), san: certificate.san() }
     }
 
-    /// D-08: subject by value in order, subjectAltName as a set; both absent is equal, one absent
-    /// is not.
-    fn same_as(self, other: Names<'_>) -> bool {
+    /// Compares subjects by value in order, subjectAltNames as sets; an absent one equals only an
+    /// absent one (D-08).
+    fn same_as(self, other: EntityNames<'_>) -> bool {
         let san = match (self.san, other.san) {
             (Some(one), Some(other)) => one.same_as(other),
             (None, None) => true,
@@ -117,9 +80,15 @@ impl<'a> Names<'a> {
         };
         san && self.subject.same_as(other.subject)
     }
+
+    /// Whether these names are among those of the certificate.
+    fn are_of(self, certificate: &Certificate) -> bool {
+        let own = |san: &SubjectAltName| certificate.san().is_some_and(|own| san.is_part_of(own));
+        self.subject.same_as(certificate.subject()) && self.san.is_none_or(own)
+    }
 }
 
-impl std::fmt::Display for Names<'_> {
+impl std::fmt::Display for EntityNames<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.subject.is_empty() {
             f.write_str("an empty subject")?;
@@ -133,312 +102,337 @@ impl std::fmt::Display for Names<'_> {
     }
 }
 
-/// Decides on an enrolment or re-enrolment.
+/// Decides on a CSR, for enrollment or re-enrollment. Returns the order to issue for it.
 ///
 /// # Errors
-/// [`Denial`] naming the first rule that is broken.
-pub fn decide(policy: &Policy, request: Request<'_>) -> Result<Decision, Denial> {
-    let linked = match linking::judge(policy.rules.linking, request.csr, request.peer) {
+/// [`Error::Unacceptable`], [`Error::Linking`], [`Error::Forbidden`], [`Error::IdentityChanged`] for the
+/// first rule that is broken; [`Error::Unauthenticated`] if that rule does not apply to a client with a
+/// password, and the label accepts one (D-41).
+pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Order, Error> {
+    let case = Case { policy, identity: requester.identity, csr };
+    let linked = match linking::check(policy.rules.linking, csr, requester.peer) {
         // An RA passes on what a device has signed for another connection (R-7030-3.7-c).
-        Err(Denial::Linking(_)) if is_ra(policy, request.identity) => None,
+        Err(Error::Linking(_)) if is_ra(policy, requester.identity) => None,
         outcome => outcome?,
     };
-    let Request { identity, csr, .. } = request;
-    let change = change(policy, request)?;
-    let asked = change
-        .as_ref()
-        .map_or_else(|| Names::of_csr(csr), |new| Names { subject: new.subject(), san: new.san() });
-    let predecessor = match request.operation {
-        Operation::SimpleReenroll => Some(re_enrolment(policy, request, asked)?),
+    let change = case.change_of_names()?;
+    let names = change.as_ref().map_or_else(
+        || EntityNames::of_csr(csr),
+        |new| EntityNames { subject: new.subject(), san: new.san() },
+    );
+    let predecessor = match requester.operation {
+        Operation::SimpleReenroll => Some(case.reenrollment(names)?),
         Operation::SimpleEnroll
         | Operation::CaCerts
         | Operation::FullCmc
         | Operation::ServerKeyGen
-        | Operation::CsrAttrs => enrolment(policy, request, asked, change.is_some())?,
+        | Operation::CsrAttrs => case.enrollment(names, change.is_some())?,
     };
-    let content = policy.profile.content_with_names(csr, asked.subject, asked.san)?;
-    let mut facts = Vec::new();
+    let content = policy.profile.content_with_names(csr, names.subject, names.san)?;
+    let mut facts = facts(requester, predecessor.is_some(), linked);
     if let Some(predecessor) = predecessor {
-        let kept = has_same_key(csr, predecessor);
-        facts.push(("renewal", if kept { "renew" } else { "rekey" }.to_owned()));
+        let same_key = case.has_key_of(predecessor);
+        facts.push(("renewal", if same_key { "renew" } else { "rekey" }.to_owned()));
     }
     if change.is_some() {
-        facts.push(("former_names", Names::of_csr(csr).to_string()));
+        facts.push(("former_names", EntityNames::of_csr(csr).to_string()));
     }
     facts.extend(content.dropped_extensions().map(|names| ("dropped_extensions", names)));
-    facts.extend(identity.expired.map(|moment| ("expired", moment.to_string())));
+    facts.extend(requester.identity.expired.map(|end| ("expired", end.to_string())));
     let predecessor = predecessor.map(|certificate| certificate.serial().clone());
-    let idempotency_key = idempotency_key(request, predecessor.as_ref());
-    linking::spend(linked, request.peer)?;
-    Ok(Decision { content, idempotency_key, predecessor, linked, facts })
+    linking::spend(linked, requester.peer)?;
+    Ok(Order {
+        facts,
+        content,
+        idempotency_key: idempotency_key(policy, requester, csr, predecessor.as_ref()),
+        retry_window: policy.rules.retry_window,
+        label: policy.label.clone(),
+        operation: Some(requester.operation),
+        actor: requester.identity.actor.clone(),
+        predecessor,
+        request_id: requester.request_id.clone(),
+    })
 }
 
-/// The names in the place of the CSR's own (RFC 6402 §2.8), if it asks for some and the label
-/// changes names at all. Who may have them is another question.
-fn change(policy: &Policy, request: Request<'_>) -> Result<Option<ChangeSubjectName>, Denial> {
-    let Some(values) = request.csr.attribute(oid::CHANGE_SUBJECT_NAME)? else { return Ok(None) };
-    let refused = |rule: &'static str, seen: &'static str, wanted: &'static str| {
-        Err(Denial::Denied(Rejection::new(Code::NamesChange, rule, seen, wanted)))
-    };
-    if !policy.rules.change_names {
-        return refused(
-            "this label changes no names",
-            "changeSubjectName (RFC 6402)",
-            "a CSR without this attribute; or the operator sets change_names = true",
-        );
-    }
-    if request.identity.presented.is_none() {
-        return refused(
-            "changeSubjectName changes the names of the certificate that is shown in TLS",
-            "none that is trusted",
-            "the certificate with the present names; or a CSR with the new names and without this attribute",
-        );
-    }
-    Ok(Some(ChangeSubjectName::parse(values)?))
+/// A CSR of a client under the rules of a label.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    policy: &'a Policy,
+    identity: &'a Identity,
+    csr: &'a Csr,
 }
 
-/// First enrolment, or a further certificate; a renewal all the same if a client asks for the
-/// names of the certificate of ours that it shows, as aziot-certd does.
-fn enrolment<'a>(
-    policy: &Policy,
-    request: Request<'a>,
-    asked: Names<'_>,
-    changes: bool,
-) -> Result<Option<&'a Certificate>, Denial> {
-    let Some(certificate) = request.identity.certificate() else { return Ok(None) };
-    let place = place(policy, request.identity);
-    if by_certificate_alone(request.identity) {
-        refuse_other_ca(policy, request.identity, certificate)
-            .map_err(|denial| or_password(policy, request.identity, denial))?;
-    }
-    let present = Names::of_certificate(certificate);
-    if place == Place::OurUnknown {
-        return renewal_of_unknown(policy, request, asked, certificate).map(Some);
-    }
-    allow_names(policy, request.identity, certificate, asked)?;
-    let same = Names::of_csr(request.csr).same_as(present);
-    // An RA passes on the CSRs of others, who have other names than it.
-    if changes && !same && !is_ra(policy, request.identity) {
-        return Err(identity_changed(request.csr, present));
-    }
-    if place == Place::OurCa && same {
-        allow_key(policy, request.csr, certificate)?;
-        return Ok(Some(certificate));
-    }
-    Ok(None)
-}
-
-/// Re-enrolment: the certificate to be renewed is the one shown in TLS (RFC 7030 §4.2.2).
-fn re_enrolment<'a>(
-    policy: &Policy,
-    request: Request<'a>,
-    asked: Names<'_>,
-) -> Result<&'a Certificate, Denial> {
-    let needed = |seen: String| {
-        Denial::Denied(Rejection::new(
-            Code::ReenrollCertificate,
-            "re-enrolment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
-            seen,
-            "the certificate to be renewed as TLS client certificate; or simpleenroll",
-        ))
-    };
-    let Some(certificate) = request.identity.certificate() else {
-        return Err(needed("none that is trusted".to_owned()));
-    };
-    let place = place(policy, request.identity);
-    refuse_other_ca(policy, request.identity, certificate)?;
-    if place == Place::OurUnknown {
-        return renewal_of_unknown(policy, request, asked, certificate);
-    }
-    if place == Place::ThirdParty {
-        return Err(needed(format!("one issued by {}, not on record here", certificate.issuer())));
-    }
-    let present = Names::of_certificate(certificate);
-    if !Names::of_csr(request.csr).same_as(present) {
-        return Err(identity_changed(request.csr, present));
-    }
-    allow_names(policy, request.identity, certificate, asked)?;
-    allow_key(policy, request.csr, certificate)?;
-    Ok(certificate)
-}
-
-/// A certificate of ours that is not on record renews itself with its own names, and that is all: no
-/// setting of the label and no password gives it others (D-36).
-fn renewal_of_unknown<'a>(
-    policy: &Policy,
-    request: Request<'_>,
-    asked: Names<'_>,
-    certificate: &'a Certificate,
-) -> Result<&'a Certificate, Denial> {
-    let present = Names::of_certificate(certificate);
-    if !asked.same_as(present) || !Names::of_csr(request.csr).same_as(present) {
-        return Err(identity_changed(request.csr, present));
-    }
-    allow_key(policy, request.csr, certificate)?;
-    Ok(certificate)
-}
-
-/// Says of a denial to a certificate alone whether a password would help (D-41). Only for rules that
-/// do not apply to a client with a password.
-fn or_password(policy: &Policy, identity: &Identity, denial: Denial) -> Denial {
-    match denial {
-        Denial::Denied(rejection)
-            if by_certificate_alone(identity)
-                && policy.rules.authentication == Authentication::Either =>
-        {
-            Denial::PasswordHelps(rejection)
+impl<'a> Case<'a> {
+    /// Returns the names that replace those of the CSR (changeSubjectName, RFC 6402 §2.8), if it
+    /// requests any and the label changes names. Whether the client may have them is checked later.
+    fn change_of_names(self) -> Result<Option<ChangeSubjectName>, Error> {
+        let values = self.csr.attribute(oid::CHANGE_SUBJECT_NAME);
+        let Some(values) = values.map_err(|error| unacceptable(&error))? else { return Ok(None) };
+        let rejected = |rule: &'static str, got: &'static str, expected: &'static str| {
+            Err(Error::Forbidden(Rejection::new(Code::NamesChange, rule, got, expected)))
+        };
+        if !self.policy.rules.change_names {
+            return rejected(
+                "this label changes no names",
+                "changeSubjectName (RFC 6402)",
+                "a CSR without this attribute; or the operator sets change_names = true",
+            );
         }
-        other => other,
+        if self.identity.presented.is_none() {
+            return rejected(
+                "changeSubjectName changes the names of the certificate that is shown in TLS",
+                "none that is trusted",
+                "the certificate with the present names; or a CSR with the new names and without this attribute",
+            );
+        }
+        ChangeSubjectName::parse(values).map(Some).map_err(|error| unacceptable(&error))
+    }
+
+    /// Checks a first enrollment or a further certificate. It is a renewal all the same if a client
+    /// requests the names of the certificate of this server that it shows, as aziot-certd does: then
+    /// returns that certificate.
+    fn enrollment(
+        self,
+        names: EntityNames<'_>,
+        changes: bool,
+    ) -> Result<Option<&'a Certificate>, Error> {
+        let Some(certificate) = self.identity.certificate() else { return Ok(None) };
+        let provenance = provenance(self.policy, self.identity);
+        if self.by_certificate_alone() {
+            self.reject_other_ca(certificate).map_err(|error| self.or_password(error))?;
+        }
+        let present = EntityNames::of_certificate(certificate);
+        if provenance == Provenance::OurUnknown {
+            return self.renewal_of_unknown(names, certificate).map(Some);
+        }
+        self.allow_names(names, certificate)?;
+        let same = EntityNames::of_csr(self.csr).same_as(present);
+        // An RA passes on the CSRs of others, which have other names.
+        if changes && !same && !is_ra(self.policy, self.identity) {
+            return Err(self.identity_changed(present));
+        }
+        if provenance == Provenance::OurCa && same {
+            self.allow_key(certificate)?;
+            return Ok(Some(certificate));
+        }
+        Ok(None)
+    }
+
+    /// Checks a re-enrollment. Returns the certificate to be renewed: the one that is shown in TLS
+    /// (RFC 7030 §4.2.2).
+    fn reenrollment(self, names: EntityNames<'_>) -> Result<&'a Certificate, Error> {
+        let needed = |got: String| {
+            Error::Forbidden(Rejection::new(
+                Code::ReenrollCertificate,
+                "re-enrollment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
+                got,
+                "the certificate to be renewed as TLS client certificate; or simpleenroll",
+            ))
+        };
+        let Some(certificate) = self.identity.certificate() else {
+            return Err(needed("none that is trusted".to_owned()));
+        };
+        self.reject_other_ca(certificate)?;
+        match provenance(self.policy, self.identity) {
+            Provenance::OurUnknown => return self.renewal_of_unknown(names, certificate),
+            Provenance::ThirdParty => {
+                let got = format!("one issued by {}, not on record here", certificate.issuer());
+                return Err(needed(got));
+            }
+            Provenance::OurCa | Provenance::OtherCa => {}
+        }
+        let present = EntityNames::of_certificate(certificate);
+        if !EntityNames::of_csr(self.csr).same_as(present) {
+            return Err(self.identity_changed(present));
+        }
+        self.allow_names(names, certificate)?;
+        self.allow_key(certificate)?;
+        Ok(certificate)
+    }
+
+    /// Checks the renewal of a certificate of this server that is not on record. It gets its own names
+    /// only: no setting of the label and no password gives it others (D-36).
+    fn renewal_of_unknown(
+        self,
+        names: EntityNames<'_>,
+        certificate: &'a Certificate,
+    ) -> Result<&'a Certificate, Error> {
+        let present = EntityNames::of_certificate(certificate);
+        if !names.same_as(present) || !EntityNames::of_csr(self.csr).same_as(present) {
+            return Err(self.identity_changed(present));
+        }
+        self.allow_key(certificate)?;
+        Ok(certificate)
+    }
+
+    /// Turns a rejection of a certificate alone into a challenge if a password would help (D-41). Only
+    /// for rules that do not apply to a client with a password.
+    fn or_password(self, error: Error) -> Error {
+        match error {
+            Error::Forbidden(rejection)
+                if self.by_certificate_alone()
+                    && self.policy.rules.authentication == Authentication::Either =>
+            {
+                Error::Unauthenticated(rejection)
+            }
+            other => other,
+        }
+    }
+
+    fn identity_changed(self, present: EntityNames<'_>) -> Error {
+        Error::IdentityChanged(Rejection::new(
+            Code::ReenrollIdentity,
+            "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
+            EntityNames::of_csr(self.csr),
+            present.to_string(),
+        ))
+    }
+
+    const fn by_certificate_alone(self) -> bool {
+        matches!(self.identity.actor.method, Method::Certificate(_))
+    }
+
+    /// Rejects a certificate of another CA of this server: the rules by which it was issued were not
+    /// those of this CA.
+    ///
+    /// The rejection names the label under which the certificate was issued: the client may have
+    /// mistyped it.
+    fn reject_other_ca(self, certificate: &Certificate) -> Result<(), Error> {
+        if provenance(self.policy, self.identity) != Provenance::OtherCa {
+            return Ok(());
+        }
+        let label = match self.identity.record().map(|record| &record.intent.label) {
+            Some(Some(label)) => format!(", under label {label}"),
+            Some(None) => ", without a label".to_owned(),
+            None => String::new(),
+        };
+        Err(Error::Forbidden(Rejection::new(
+            Code::LabelCa,
+            "a certificate of this server authenticates under labels of the CA that issued it",
+            format!("one issued by {}{label}", certificate.issuer()),
+            format!(
+                "one issued by CA {}; or the label under which this one was issued; or a password, where the label accepts it",
+                self.policy.rules.ca
+            ),
+        )))
+    }
+
+    fn has_key_of(self, certificate: &Certificate) -> bool {
+        self.csr.key().spki() == certificate.spki()
+    }
+
+    fn allow_key(self, certificate: &Certificate) -> Result<(), Error> {
+        const OLD: &str = "the key of the certificate to be renewed";
+        const NEW: &str = "a new key";
+        let rules = &self.policy.rules;
+        let (allowed, code, rule, got, expected) = if self.has_key_of(certificate) {
+            let rule = "this label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4)";
+            (rules.renew, Code::ReenrollKeyReuse, rule, OLD, NEW)
+        } else {
+            let rule = "this label certifies no other key at re-enrollment";
+            (rules.rekey, Code::ReenrollKeyChange, rule, NEW, OLD)
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::Forbidden(Rejection::new(code, rule, got, expected)))
+    }
+
+    /// Checks that a client with a certificate and no password requests only the names of that
+    /// certificate, those of changeSubjectName included (RFC 6402 §2.4, R-7030-4.2.2-f). An RA may
+    /// request any names; the label may allow that to all clients.
+    fn allow_names(self, names: EntityNames<'_>, certificate: &Certificate) -> Result<(), Error> {
+        let any = self.policy.rules.certificate_names == CertificateNames::Any
+            || is_ra(self.policy, self.identity);
+        if any || !self.by_certificate_alone() || names.are_of(certificate) {
+            return Ok(());
+        }
+        let own = EntityNames::of_certificate(certificate);
+        Err(self.or_password(Error::Forbidden(Rejection::new(
+            Code::EnrollNames,
+            "a client that shows a certificate and no password may have the names of that certificate only",
+            names,
+            format!("{own}; or a password; or certificate_names = \"any\""),
+        ))))
     }
 }
 
-fn identity_changed(csr: &Csr, present: Names<'_>) -> Denial {
-    Denial::IdentityChanged(Rejection::new(
-        Code::ReenrollIdentity,
-        "subject and subjectAltName are those of the certificate to be renewed (RFC 7030 section 4.2.2)",
-        Names::of_csr(csr),
-        present.to_string(),
-    ))
-}
-
-const fn by_certificate_alone(identity: &Identity) -> bool {
-    matches!(identity.actor.method, Method::Certificate(_))
-}
-
-/// Whether it is a registration authority: the label's CA issued its certificate, which has
+/// Whether the client is a registration authority: the label's CA issued its certificate, which has
 /// id-kp-cmcRA (RFC 7030 §3.7). The same usage under a third party's CA means nothing.
 #[must_use]
 pub fn is_ra(policy: &Policy, identity: &Identity) -> bool {
-    place(policy, identity) == Place::OurCa
+    provenance(policy, identity) == Provenance::OurCa
         && identity.certificate().is_some_and(|one| one.extended_key_usage().contains(&oid::CMC_RA))
 }
 
-/// Where a trusted certificate comes from, as seen from a label.
+/// The source of a trusted certificate, as a label sees it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// This certificate is on record as issued by the label's CA.
+enum Provenance {
+    /// On record as issued by the label's CA.
     OurCa,
-    /// It is on record as issued by another CA of this server.
+    /// On record as issued by another CA of this server.
     OtherCa,
-    /// The label's CA vouches for it, and it is not on record.
+    /// Signed by the label's CA, and not on record.
     OurUnknown,
     /// Another anchor vouches for it.
     ThirdParty,
 }
 
-fn place(policy: &Policy, identity: &Identity) -> Place {
+fn provenance(policy: &Policy, identity: &Identity) -> Provenance {
     let ours = |ca: &CaName| *ca == policy.rules.ca;
     match identity.presented.as_ref().map(|presented| &presented.standing) {
-        None | Some(Standing::ThirdParty) => Place::ThirdParty,
-        Some(Standing::Ours(record)) if ours(&record.intent.ca) => Place::OurCa,
-        Some(Standing::OursUnknown(ca)) if ours(ca) => Place::OurUnknown,
-        Some(Standing::Ours(_) | Standing::OursUnknown(_)) => Place::OtherCa,
+        None | Some(Standing::ThirdParty) => Provenance::ThirdParty,
+        Some(Standing::Ours(record)) if ours(&record.intent.ca) => Provenance::OurCa,
+        Some(Standing::OursUnknown(ca)) if ours(ca) => Provenance::OurUnknown,
+        Some(Standing::Ours(_) | Standing::OursUnknown(_)) => Provenance::OtherCa,
     }
 }
 
-/// What a client got under one label opens no other one: the rules by which it got it were not
-/// those of this CA.
-///
-/// The client is told the label under which it got its certificate: it may be a typing error.
-fn refuse_other_ca(
+/// Returns the facts of the client for the event: address, certificate, scheme of the password, kind of
+/// the channel binding (R-7030-3.5-e), and what was adapted to it. None of them relaxes a check.
+fn facts(
+    requester: Requester<'_>,
+    renews: bool,
+    linked: Option<BindingKind>,
+) -> Vec<(&'static str, String)> {
+    let Requester { identity, operation, peer, .. } = requester;
+    let mut client = Facts::default();
+    client.add("address", peer.address);
+    identity.describe(&mut client);
+    let mut adapted = requester.adapted.to_vec();
+    if operation == Operation::SimpleEnroll && renews {
+        adapted.push("simpleenroll accepted as renewal of the certificate shown");
+    }
+    let mut facts = client.into_vec();
+    facts.extend(identity.scheme.map(|scheme| ("scheme", scheme.to_string())));
+    facts.extend(linked.map(|kind| ("linked", kind.to_string())));
+    facts.extend((!adapted.is_empty()).then(|| ("adapted", adapted.join(", "))));
+    facts
+}
+
+/// Hashes everything that identifies a request: equal keys mean a retry.
+fn idempotency_key(
     policy: &Policy,
-    identity: &Identity,
-    certificate: &Certificate,
-) -> Result<(), Denial> {
-    if place(policy, identity) != Place::OtherCa {
-        return Ok(());
-    }
-    let label = match identity.record().map(|record| &record.intent.label) {
-        Some(Some(label)) => format!(", under label {label}"),
-        Some(None) => ", without a label".to_owned(),
-        None => String::new(),
-    };
-    Err(Denial::Denied(Rejection::new(
-        Code::LabelCa,
-        "a certificate of this server authenticates under labels of the CA that issued it",
-        format!("one issued by {}{label}", certificate.issuer()),
-        format!(
-            "one issued by CA {}; or the label under which this one was issued; or a password, where the label accepts it",
-            policy.rules.ca
-        ),
-    )))
-}
-
-fn has_same_key(csr: &Csr, certificate: &Certificate) -> bool {
-    csr.key().spki() == certificate.spki()
-}
-
-fn allow_key(policy: &Policy, csr: &Csr, certificate: &Certificate) -> Result<(), Denial> {
-    let (allowed, code, rule, seen, wanted) = if has_same_key(csr, certificate) {
-        (
-            policy.rules.renew,
-            Code::ReenrollKeyReuse,
-            "this label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4)",
-            "the key of the certificate to be renewed",
-            "a new key",
-        )
-    } else {
-        (
-            policy.rules.rekey,
-            Code::ReenrollKeyChange,
-            "this label certifies no other key at re-enrolment",
-            "a new key",
-            "the key of the certificate to be renewed",
-        )
-    };
-    if allowed {
-        return Ok(());
-    }
-    Err(Denial::Denied(Rejection::new(code, rule, seen, wanted)))
-}
-
-/// RFC 6402 §2.4: a client that is known by its certificate alone gets its own names only, unless
-/// it is an RA, or the label trusts every such client with any name. The same holds for names that
-/// changeSubjectName asks for (R-7030-4.2.2-f).
-fn allow_names(
-    policy: &Policy,
-    identity: &Identity,
-    certificate: &Certificate,
-    asked: Names<'_>,
-) -> Result<(), Denial> {
-    let any = policy.rules.certificate_names == CertificateNames::Any || is_ra(policy, identity);
-    if any || !by_certificate_alone(identity) {
-        return Ok(());
-    }
-    let subject = asked.subject.same_as(certificate.subject());
-    let own = |san: &SubjectAltName| certificate.san().is_some_and(|own| san.is_part_of(own));
-    if subject && asked.san.is_none_or(own) {
-        return Ok(());
-    }
-    let denial = Denial::Denied(Rejection::new(
-        Code::EnrollNames,
-        "a client that shows a certificate and no password may have the names of that certificate only",
-        asked,
-        format!(
-            "{}; or a password; or certificate_names = \"any\"",
-            Names::of_certificate(certificate)
-        ),
-    ));
-    Err(or_password(policy, identity, denial))
-}
-
-fn idempotency_key(request: Request<'_>, predecessor: Option<&Serial>) -> IdempotencyKey {
+    requester: Requester<'_>,
+    csr: &Csr,
+    predecessor: Option<&Serial>,
+) -> IdempotencyKey {
     let mut key = digest::Context::new(&digest::SHA256);
     let mut part = |bytes: &[u8]| {
-        // With its length in front, so that two parts cannot run into each other.
+        // Prefixed with its length, so that two parts cannot run into each other.
         key.update(&(bytes.len() as u64).to_be_bytes());
         key.update(bytes);
     };
-    let actor = &request.identity.actor;
-    part(actor.method.to_string().as_bytes());
-    part(actor.name.as_bytes());
+    let identity = requester.identity;
+    part(identity.actor.method.to_string().as_bytes());
+    part(identity.actor.name.as_bytes());
     let (ca, certificate) =
-        request.identity.presented.as_ref().map_or_else(Default::default, Presented::identity);
+        identity.presented.as_ref().map_or_else(Default::default, Presented::identity);
     part(ca.as_bytes());
     part(&certificate);
-    part(request.label.map_or("", Label::as_str).as_bytes());
-    part(request.operation.as_str().as_bytes());
+    part(policy.label.as_ref().map_or("", Label::as_str).as_bytes());
+    part(requester.operation.as_str().as_bytes());
     part(predecessor.map_or(&[][..], Serial::as_bytes));
-    part(&request.csr.content_sha256());
+    part(&csr.content_sha256());
     IdempotencyKey(key.finish().as_ref().try_into().unwrap_or_default())
 }

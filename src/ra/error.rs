@@ -1,49 +1,51 @@
-//! Why a request did not get what it asked for.
+//! Errors of the way through the registration authority.
 
-use super::{Denial, Unauthenticated};
 use crate::{
-    ca, pki, store,
+    ca,
+    entropy::NoEntropy,
+    pki, store,
     types::{Code, Rejection},
 };
 
-/// Why a request did not get what it asked for. Each protocol gives each a status.
+/// Why a request ends without a certificate. Each protocol chooses a status for each.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are not what the operation takes.
+    /// The body has not the form that the operation accepts.
     #[error("{0}")]
     Malformed(Rejection),
     /// The CSR is not signed by the key in it.
     #[error("{0}")]
     ProofOfPossession(Rejection),
-    /// The CSR breaks a rule that another one could keep.
+    /// The CSR breaks a rule. Another CSR of the same client can be accepted.
     #[error("{0}")]
     Unacceptable(Rejection),
-    /// The CSR is not bound to the connection that it came over, and should be.
+    /// The CSR is not bound to its connection as it should be (RFC 7030 §3.5).
     #[error("{0}")]
     Linking(Rejection),
-    /// Nobody is authenticated, or not for this, and a password could help (D-24, D-41).
+    /// The client is not authenticated, or not for this request, and a password could help (D-24, D-41).
     #[error("{0}")]
     Unauthenticated(Rejection),
-    /// The password was right, and has to be proved again with a new nonce.
+    /// The password is right, and its nonce is unknown, too old, or used: the client answers a new one
+    /// (RFC 7616 §3.3).
     #[error("{0}")]
     Stale(Rejection),
-    /// Too many wrong passwords of late; again after so many seconds.
+    /// Too many failed logins; the next is allowed after this number of seconds.
     #[error("{0}")]
     TooManyFailures(Rejection, u32),
-    /// Nobody is authenticated, and only a certificate could help.
+    /// The client is not authenticated, and only a certificate could help (D-24).
     #[error("{0}")]
     CertificateNeeded(Rejection),
-    /// The client may not have this.
+    /// Policy does not allow this to the client.
     #[error("{0}")]
-    Denied(Rejection),
-    /// The names are not those of the certificate to be renewed.
+    Forbidden(Rejection),
+    /// The names are not those of the certificate to be renewed (RFC 7030 §4.2.2).
     #[error("{0}")]
     IdentityChanged(Rejection),
-    /// No such label or operation; which of the two is not told (R-7030-3.2.2-g).
+    /// The label or the operation does not exist; the client does not learn which (R-7030-3.2.2-g).
     #[error("no such path")]
     UnknownPath,
-    /// The store does not answer or does not take what must be recorded.
+    /// The store does not answer, or cannot record.
     #[error("store: {0}")]
     Store(#[source] store::Error),
     /// The CA's key cannot be used, or its certificate is not valid now.
@@ -52,10 +54,10 @@ pub enum Error {
     /// The client's certificate becomes valid later: a clock is wrong, or was.
     #[error("{0}")]
     NotYetValid(Rejection),
-    /// More asks for work than is taken on at once.
+    /// The server has no capacity for the request now.
     #[error("busy: {0}")]
     Busy(&'static str),
-    /// A rejection of this program.
+    /// An error of this program.
     #[error("internal: {0}")]
     Internal(String),
 }
@@ -74,7 +76,7 @@ impl Error {
             | Self::Stale(rejection)
             | Self::TooManyFailures(rejection, _)
             | Self::CertificateNeeded(rejection)
-            | Self::Denied(rejection)
+            | Self::Forbidden(rejection)
             | Self::IdentityChanged(rejection)
             | Self::NotYetValid(rejection) => rejection.code,
             Self::UnknownPath => Code::HttpPath,
@@ -87,60 +89,35 @@ impl Error {
 }
 
 impl From<store::Error> for Error {
-    fn from(rejection: store::Error) -> Self {
-        Self::Store(rejection)
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
     }
 }
 
-impl From<Unauthenticated> for Error {
-    fn from(rejection: Unauthenticated) -> Self {
-        use Unauthenticated as Ra;
-        match rejection {
-            Ra::Challenge(rejection) => Self::Unauthenticated(rejection),
-            Ra::Stale(rejection) => Self::Stale(rejection),
-            Ra::TooManyFailures { rejection, seconds } => Self::TooManyFailures(rejection, seconds),
-            Ra::Entropy(rejection) => Self::Internal(rejection.to_string()),
-            Ra::CertificateNeeded(rejection) => Self::CertificateNeeded(rejection),
-            Ra::Store(rejection) => Self::Store(rejection),
-            Ra::NotYetValid(rejection) => Self::NotYetValid(rejection),
-            Ra::Busy => Self::Busy("passwords are being checked"),
-        }
-    }
-}
-
-impl From<Denial> for Error {
-    fn from(denial: Denial) -> Self {
-        use Denial as Ra;
-        match denial {
-            Ra::Unacceptable(rejection) => Self::Unacceptable(rejection),
-            Ra::Linking(rejection) => Self::Linking(rejection),
-            Ra::Denied(rejection) => Self::Denied(rejection),
-            Ra::IdentityChanged(rejection) => Self::IdentityChanged(rejection),
-            Ra::PasswordHelps(rejection) => Self::Unauthenticated(rejection),
-        }
+impl From<NoEntropy> for Error {
+    fn from(error: NoEntropy) -> Self {
+        Self::Internal(error.to_string())
     }
 }
 
 impl From<ca::Error> for Error {
-    fn from(rejection: ca::Error) -> Self {
-        match rejection {
-            ca::Error::Store(rejection) => Self::Store(rejection),
+    fn from(error: ca::Error) -> Self {
+        match error {
+            ca::Error::Store(error) => Self::Store(error),
             ca::Error::WeakKey(rejection) => Self::Unacceptable(rejection),
             ca::Error::Repeats(_) => Self::Busy("keys were made for this request again and again"),
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
-                Self::Signer(rejection)
+                Self::Signer(error)
             }
-            ca::Error::Encoding(_) | ca::Error::File { .. } => {
-                Self::Internal(rejection.to_string())
-            }
+            ca::Error::Encoding(_) | ca::Error::File { .. } => Self::Internal(error.to_string()),
         }
     }
 }
 
 impl From<pki::Error> for Error {
-    fn from(rejection: pki::Error) -> Self {
+    fn from(error: pki::Error) -> Self {
         use pki::Error as Pki;
-        match rejection {
+        match error {
             Pki::Malformed(rejection) => Self::Malformed(rejection),
             Pki::ProofOfPossession(rejection) => Self::ProofOfPossession(rejection),
             Pki::Unacceptable(rejection) => Self::Unacceptable(rejection),
@@ -148,7 +125,7 @@ impl From<pki::Error> for Error {
     }
 }
 
-/// A rejection of the request that only the transport can see.
+/// A body that the transport rejects.
 impl From<Rejection> for Error {
     fn from(rejection: Rejection) -> Self {
         Self::Malformed(rejection)

@@ -5,7 +5,7 @@
 //! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same;
 //! each that is there has to be right. How long the value is tells which binding is meant.
 
-use super::{Denial, Peer};
+use super::{Error, Peer};
 use crate::{
     pki::{self, Csr, oid},
     policy::Linking,
@@ -33,16 +33,16 @@ const OTHERS: [(const_oid::ObjectIdentifier, &str); 2] = [
 /// and none has to be.
 ///
 /// # Errors
-/// [`Denial::Linking`]; an RA may be forgiven (R-7030-3.7-c).
-/// [`Denial::Unacceptable`] if the attributes are not what they should be.
-pub(super) fn judge(
+/// [`Error::Linking`]; an RA may be forgiven (R-7030-3.7-c).
+/// [`Error::Unacceptable`] if the attributes are not what they should be.
+pub(super) fn check(
     linking: Linking,
     csr: &Csr,
     peer: &Peer,
-) -> Result<Option<BindingKind>, Denial> {
+) -> Result<Option<BindingKind>, Error> {
     for (oid, name) in OTHERS {
         if csr.has_attribute(oid) {
-            return Err(Denial::Unacceptable(Rejection::new(
+            return Err(Error::Unacceptable(Rejection::new(
                 Code::CsrUnsupportedAttribute,
                 "the CSR asks for nothing that this server does not do",
                 name,
@@ -52,16 +52,16 @@ pub(super) fn judge(
     }
     let mut linked = None;
     for (oid, name) in BINDINGS {
-        let unacceptable = |rejection: Rejection| Denial::Unacceptable(rejection);
+        let unacceptable = |rejection: Rejection| Error::Unacceptable(rejection);
         let values = csr
             .attribute(oid)
             .map_err(|rejection: pki::Error| unacceptable(rejection.rejection().clone()))?;
         let Some(values) = values else { continue };
         let text = pki::challenge(values).map_err(unacceptable)?;
-        linked = Some(verify(linking, &text, name, peer).map_err(Denial::Linking)?);
+        linked = Some(verify(linking, &text, name, peer).map_err(Error::Linking)?);
     }
     if linked.is_none() && linking == Linking::Required {
-        return Err(Denial::Linking(Rejection::new(
+        return Err(Error::Linking(Rejection::new(
             Code::LinkingRequired,
             "here the CSR is linked to its TLS connection: it holds the channel binding (RFC 7030 section 3.5)",
             "neither challengePassword nor estIdentityLinking",
@@ -130,12 +130,12 @@ const fn without(why: Unbound) -> &'static str {
 /// Spends the connection's binding for a CSR that is accepted.
 ///
 /// # Errors
-/// [`Denial::Linking`] if it has served before (RFC 9266 §4.1, D-05).
-pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Denial> {
+/// [`Error::Linking`] if it has served before (RFC 9266 §4.1, D-05).
+pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Error> {
     if linked.is_none() || peer.spent.spend() {
         return Ok(());
     }
-    Err(Denial::Linking(Rejection::new(
+    Err(Error::Linking(Rejection::new(
         Code::LinkingSpent,
         "a TLS connection's channel binding serves for one CSR that is accepted (RFC 9266 section 4.1)",
         "a second one",

@@ -1,4 +1,4 @@
-//! The registration authority: who asks, and whether they may have what they ask for.
+//! The registration authority: authenticates clients and decides on their requests.
 
 mod authn;
 mod call;
@@ -11,10 +11,10 @@ mod password;
 mod peer;
 
 pub use authn::{
-    Authenticator, Credentials, Identity, Presented, Recorded, Standing, Unauthenticated,
+    Authenticator, AuthnContext, Credentials, Identity, Presented, RecordLookup, Standing,
 };
-pub use call::{Authenticated, Authority, By, Call, Cause, Door, Rejected};
-pub use decide::{Decision, Denial, Policy, Request, decide, is_ra};
+pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
+pub use decide::{Policy, Requester, decide, is_ra};
 pub use error::Error;
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};
 pub use peer::{ClientCertificate, ClientChain, Peer, Verdict};

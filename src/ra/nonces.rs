@@ -10,9 +10,10 @@
 //! another node within the lifetime of its nonce remains possible for whoever reads what is inside
 //! TLS; it yields the certificate that the first one got.
 
+use super::Error;
 use crate::{
     entropy::{Entropy, NoEntropy},
-    store::{self, CompareAndSet, Store},
+    store::{CompareAndSet, Store},
     types::Time,
 };
 use aws_lc_rs::hmac;
@@ -37,15 +38,6 @@ const AHEAD: Duration = Duration::from_secs(60);
 const BODY: usize = 16;
 const TAG: usize = 16;
 
-/// Why there is no key.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NoKey {
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Entropy(#[from] NoEntropy),
-}
-
 /// Makes nonces and knows them again.
 #[derive(Debug)]
 pub(super) struct Nonces {
@@ -69,7 +61,7 @@ impl Nonces {
         entropy: &dyn Entropy,
         lifetime: Duration,
         started: Time,
-    ) -> Result<Self, NoKey> {
+    ) -> Result<Self, Error> {
         let kept = match store.register(REGISTER).await? {
             Some(kept) => Zeroizing::new(kept),
             None => {
@@ -93,7 +85,7 @@ impl Nonces {
     }
 
     /// Makes one: 43 characters.
-    pub(super) fn make(&self, entropy: &dyn Entropy, now: Time) -> Result<String, NoEntropy> {
+    pub(super) fn generate(&self, entropy: &dyn Entropy, now: Time) -> Result<String, NoEntropy> {
         let mut random = [0; 8];
         entropy.fill(&mut random)?;
         let mut bytes = now.unix().to_be_bytes().to_vec();
@@ -105,7 +97,7 @@ impl Nonces {
 
     /// Takes the `count`th request with this nonce, whose password was right. False if the nonce is
     /// not ours or too old, or had that count already: the client gets a new one.
-    pub(super) fn take(&self, nonce: &str, count: u32, now: Time) -> bool {
+    pub(super) fn accept(&self, nonce: &str, count: u32, now: Time) -> bool {
         let Some((body, made)) = self.open_up(nonce) else { return false };
         if made.plus(self.lifetime) < now || now.plus(AHEAD) < made {
             return false;
@@ -173,40 +165,40 @@ mod tests {
     #[test]
     fn r_7616_3_4_a_a_count_is_taken_once_and_only_upwards() {
         let nonces = nonces();
-        let nonce = nonces.make(&SystemEntropy::new(), NOW).unwrap();
-        assert!(nonces.take(&nonce, 1, NOW));
-        assert!(!nonces.take(&nonce, 1, NOW), "replayed");
-        assert!(nonces.take(&nonce, 5, NOW));
-        assert!(!nonces.take(&nonce, 4, NOW), "from before");
-        assert!(nonces.take(&nonce, u32::MAX, NOW));
-        let other = nonces.make(&SystemEntropy::new(), NOW).unwrap();
-        assert!(!nonces.take(&other, 0, NOW), "counts begin with 1");
-        assert!(nonces.take(&other, 1, NOW));
+        let nonce = nonces.generate(&SystemEntropy::new(), NOW).unwrap();
+        assert!(nonces.accept(&nonce, 1, NOW));
+        assert!(!nonces.accept(&nonce, 1, NOW), "replayed");
+        assert!(nonces.accept(&nonce, 5, NOW));
+        assert!(!nonces.accept(&nonce, 4, NOW), "from before");
+        assert!(nonces.accept(&nonce, u32::MAX, NOW));
+        let other = nonces.generate(&SystemEntropy::new(), NOW).unwrap();
+        assert!(!nonces.accept(&other, 0, NOW), "counts begin with 1");
+        assert!(nonces.accept(&other, 1, NOW));
     }
 
     #[test]
     fn r_7616_3_4_a_a_nonce_is_ours_and_fresh() {
         let nonces = nonces();
-        let make = |now| nonces.make(&SystemEntropy::new(), now).unwrap();
+        let make = |now| nonces.generate(&SystemEntropy::new(), now).unwrap();
         let nonce = make(NOW);
         assert_eq!(nonce.len(), 43);
-        assert!(nonces.take(&nonce, 1, after(300)));
-        assert!(!nonces.take(&nonce, 2, after(301)), "too old");
-        assert!(nonces.take(&make(after(60)), 1, NOW), "of a node whose clock is ahead");
-        assert!(!nonces.take(&make(after(61)), 1, NOW), "from the future");
+        assert!(nonces.accept(&nonce, 1, after(300)));
+        assert!(!nonces.accept(&nonce, 2, after(301)), "too old");
+        assert!(nonces.accept(&make(after(60)), 1, NOW), "of a node whose clock is ahead");
+        assert!(!nonces.accept(&make(after(61)), 1, NOW), "from the future");
         assert!(
-            !nonces.take(&make(NOW.minus(Duration::from_secs(1))), 1, NOW),
+            !nonces.accept(&make(NOW.minus(Duration::from_secs(1))), 1, NOW),
             "of before the start"
         );
         let strangers = Nonces::new(&[8; 32], LIFETIME, NOW);
-        assert!(!strangers.take(&make(NOW), 1, NOW), "of another key");
+        assert!(!strangers.accept(&make(NOW), 1, NOW), "of another key");
         for at in 0..nonce.len() {
             let mut bent = make(NOW).into_bytes();
             bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
-            assert!(!nonces.take(std::str::from_utf8(&bent).unwrap(), 1, NOW), "bent at {at}");
+            assert!(!nonces.accept(std::str::from_utf8(&bent).unwrap(), 1, NOW), "bent at {at}");
         }
         for bad in ["", "AAAA", "%", &format!("{}A", make(NOW)), &make(NOW)[..42]] {
-            assert!(!nonces.take(bad, 1, NOW), "{bad:?}");
+            assert!(!nonces.accept(bad, 1, NOW), "{bad:?}");
         }
     }
 
@@ -214,18 +206,18 @@ mod tests {
     fn memory_has_an_end_and_nothing_that_is_forgotten_can_be_replayed() {
         let nonces = nonces();
         let entropy = SystemEntropy::new();
-        let first = nonces.make(&entropy, NOW).unwrap();
-        assert!(nonces.take(&first, 1, NOW));
+        let first = nonces.generate(&entropy, NOW).unwrap();
+        assert!(nonces.accept(&first, 1, NOW));
         for number in 0..MOST as u64 + 1 {
             let made = after(number * 100 / MOST as u64);
-            let nonce = nonces.make(&entropy, made).unwrap();
-            assert!(nonces.take(&nonce, 1, made), "{number}");
+            let nonce = nonces.generate(&entropy, made).unwrap();
+            assert!(nonces.accept(&nonce, 1, made), "{number}");
         }
         let used = nonces.used.lock().unwrap();
         assert!(used.counts.len() <= MOST / 2 + 1, "{}", used.counts.len());
         drop(used);
-        assert!(!nonces.take(&first, 1, after(100)));
-        assert!(!nonces.take(&first, 2, after(100)), "too old now");
+        assert!(!nonces.accept(&first, 1, after(100)));
+        assert!(!nonces.accept(&first, 2, after(100)), "too old now");
     }
 
     #[tokio::test]
@@ -234,7 +226,7 @@ mod tests {
         let entropy = SystemEntropy::new();
         let open = async || Nonces::open(&store, &entropy, LIFETIME, NOW).await.unwrap();
         let (one, other) = (open().await, open().await);
-        let nonce = one.make(&entropy, NOW).unwrap();
-        assert!(other.take(&nonce, 1, NOW));
+        let nonce = one.generate(&entropy, NOW).unwrap();
+        assert!(other.accept(&nonce, 1, NOW));
     }
 }

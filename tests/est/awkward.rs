@@ -84,7 +84,7 @@ async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals
     let reply = connection.send(post("simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let told = adapted(&server, "certificate.issued");
-    assert_eq!(told.as_deref(), Some("simpleenroll taken as renewal of the certificate shown"));
+    assert_eq!(told.as_deref(), Some("simpleenroll accepted as renewal of the certificate shown"));
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "predecessor"));
     // A rule of re-enrolment holds for it as well, and other names are none of its own.

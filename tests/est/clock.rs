@@ -49,7 +49,7 @@ fn is_not_yet_valid(reply: &Reply, from: u64, now: u64) {
     assert_eq!(reply.header("Retry-After"), Some("300"));
     let expected = format!(
         "auth.not-yet-valid: the client certificate is valid now (RFC 5280 section 4.1.2.5); got \
-         one that is valid from {} only, and it is {} on this server's clock; expected: ",
+         one that is valid from {}, while this server's clock has {}; expected: ",
         Time::from_unix(from),
         Time::from_unix(now)
     );

@@ -18,6 +18,10 @@ const RENEWS: &str = "unknown_certificates = \"renew-own-names\"\n\
 
 /// A certificate that the CA's key signed without this server's knowledge.
 fn signed_elsewhere(server: &TestServer, subject: &str, serial: &str) -> Identity {
+    signed_until(server, subject, serial, "491231235959Z")
+}
+
+fn signed_until(server: &TestServer, subject: &str, serial: &str, end: &str) -> Identity {
     let key = new_key("EC");
     let csr = server.write("elsewhere.csr", csr_with(&key, &["-subj", subject]));
     let extensions =
@@ -41,7 +45,7 @@ fn signed_elsewhere(server: &TestServer, subject: &str, serial: &str) -> Identit
         "-extfile",
         &extensions,
     ]);
-    let pem = backdated(&pem, &ca("issuing.key"));
+    let pem = dated(&pem, &ca("issuing.key"), "260101000000Z", end);
     Identity { pem: String::from_utf8(pem).unwrap(), key }
 }
 
@@ -87,6 +91,25 @@ async fn d_36_what_is_not_on_record_is_rejected_with_an_alarm_an_hour() {
     let reply =
         send(&server, &lost, &post("simplereenroll", &csr, &basic("tester", PASSWORD))).await;
     assert_eq!(reply.status, 403);
+}
+
+#[tokio::test]
+async fn d_36_an_expired_one_raises_the_alarm_too() {
+    let server = TestServer::start_with("[label.grace]\nexpired_grace = \"30d\"\n").await;
+    for (serial, label) in [("0x1234567890", ""), ("0x1234567891", "grace/")] {
+        let expired = signed_until(&server, "/CN=lost-1", serial, "261120000000Z");
+        let (_, request) = requests(label, "/CN=lost-1").swap_remove(1);
+        for _ in 0..2 {
+            let reply = send(&server, &expired, &request).await;
+            assert_eq!(reply.status, 401, "{}", reply.text());
+            let reason = last_reason(&server);
+            assert!(reason.contains("one that expired at 2026-11-20T"), "{reason}");
+        }
+        let alarm = server.events_named("certificate.unknown").pop().unwrap();
+        assert_eq!(detail(&alarm, "certificate_serial"), &serial[2..]);
+        assert_eq!(detail(&alarm, "cause"), "nothing is on record under its serial number");
+    }
+    assert_eq!(server.events_named("certificate.unknown").len(), 2);
 }
 
 #[tokio::test]

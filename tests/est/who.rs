@@ -1,7 +1,7 @@
 //! The audit trail says of each rejection and issuance who asked, with what, and why it was rejected.
 //! The client learns no more than before (first-user findings 3, 4, 5, 23, 25).
 
-use crate::common::*;
+use crate::{common::*, fullcmc, fullcmc_message::*};
 use estd::telemetry::audit::Event;
 
 fn last(server: &TestServer, name: &str) -> Event {
@@ -28,7 +28,13 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
         ("simpleenroll", "line-1", PASSWORD, "line-1", "bound to label line"),
         ("simpleenroll", "tester", "", "tester", "empty password"),
         ("simpleenroll", "tester", &long, "tester", "password of 2000 bytes"),
-        ("ra/simpleenroll", "tester", PASSWORD, "tester", "makes registration authorities"),
+        (
+            "ra/simpleenroll",
+            "tester",
+            PASSWORD,
+            "tester",
+            "issues certificates of registration authorities",
+        ),
     ] {
         let reply = server.send(post(path, &csr, &basic(user, password))).await;
         assert_eq!(reply.status, 401);
@@ -82,6 +88,48 @@ async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
     server.connect_as(&device).await.send(post("simplereenroll", &long, "")).await;
     let event = last(&server, "enrollment.refused");
     assert_eq!(detail(&event, "csr_subject").len(), 303);
+}
+
+/// Findings 4 and 5 for CMC: its signer counts, not only the client that TLS or HTTP authenticates.
+#[tokio::test]
+async fn a_cmc_event_names_the_signers_certificate_the_account_and_all_subjects() {
+    let server = fullcmc::server().await;
+    server.add_digest_account("line-1", "sixteen letters!", "estd").await;
+    let device = server.device("/CN=device-1").await;
+    let serial = estd::pki::Certificate::parse(&device.der()).unwrap().serial().to_string();
+    let signed = |subjects: &[&str]| {
+        let signer = Message::by(Signer::certificate(&device));
+        subjects.iter().zip(1..).fold(signer, |message, (subject, part)| {
+            message.request(tcr(part, &fullcmc::csr(subject).0))
+        })
+    };
+    let send = async |message: &Message| {
+        let request = fullcmc::request(&message.der(), &fullcmc::password());
+        server.send(request).await.status
+    };
+    let check = |event: &Event, actor: &str| {
+        assert_eq!(event.actor.name, actor);
+        assert_eq!(detail(event, "certificate_serial"), serial);
+        assert_eq!(detail(event, "certificate_issuer"), "CN=estd issuing CA");
+        assert_eq!(detail(event, "certificate_subject"), "CN=device-1");
+        assert!(detail(event, "address").starts_with("127.0.0.1:"));
+    };
+    assert_eq!(send(&signed(&["/CN=device-1"])).await, 200);
+    check(&last(&server, "certificate.issued"), "CN=device-1 [tester]");
+
+    assert_eq!(send(&signed(&["/CN=device-1", "/CN=device-2"])).await, 403);
+    let event = last(&server, "enrollment.refused");
+    assert_eq!(detail(&event, "rule"), "cmc.badIdentity");
+    assert_eq!(detail(&event, "csr_subject"), "CN=device-1; CN=device-2");
+    assert!(detail(&event, "reason").starts_with("enroll.names"), "{event:?}");
+
+    // A wrong proof of identity: the account that it names, and the one of HTTP.
+    let message = signed(&["/CN=device-1"]).control(control(3, 2, utf8("line-1")));
+    let hash = seq(&[algorithm(SHA256), algorithm(HMAC_SHA256), oct(&[1; 32])]);
+    assert_eq!(send(&message.control(control(4, 34, hash))).await, 403);
+    let event = last(&server, "enrollment.refused");
+    check(&event, "tester");
+    assert_eq!(detail(&event, "account"), "line-1");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::{
         Certificate, PublicKey,
         cmc::{FailInfo, PkiData, Refused, SignedMessage, Signer, request},
     },
-    ra::{self, Identity, Presented, Recorded, Standing},
+    ra::{self, Identity, Presented, RecordLookup, Standing},
     store::{ProofKeys, State},
     types::{Actor, Method, TrustClass},
 };
@@ -102,9 +102,9 @@ impl Service {
             return Ok(Signed::By(Box::new(own.clone())));
         }
         let refuse = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
-        let record = match Recorded::of(&*self.store, &certificate).await? {
-            Recorded::This(record) => Some(record),
-            Recorded::Another | Recorded::Nothing => None,
+        let record = match RecordLookup::of(&*self.store, &certificate).await? {
+            RecordLookup::This(record) => Some(record),
+            RecordLookup::Another | RecordLookup::Nothing => None,
         };
         let ours = record.filter(|record| record.intent.ca == endpoint.policy.rules.ca);
         let Some(record) = ours else {

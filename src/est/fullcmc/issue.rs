@@ -2,18 +2,15 @@
 
 use super::{
     Reply,
-    identity::Asker,
     pending::pending,
     requests::Granted,
     stop::{Stop, of_ours},
 };
 use crate::{
-    ca::{self, Issued},
+    ca::{self, Issued, Order},
     est::{Endpoint, Error, Service},
     pki::cmc::StatusInfo,
-    ra::By,
     store,
-    types::Operation,
 };
 use std::sync::Arc;
 
@@ -23,12 +20,11 @@ impl Service {
     pub(super) async fn answer_request(
         &self,
         endpoint: &Endpoint,
-        asker: &Asker<'_>,
         grant: Granted,
         reply: &mut Reply,
     ) -> Result<bool, Stop> {
         let part = grant.part;
-        match self.issue(endpoint, asker, grant).await {
+        match self.issue(endpoint, grant.order).await {
             Ok(Issued { issuance, repeated }) => {
                 let intent = &issuance.intent;
                 if repeated {
@@ -52,20 +48,7 @@ impl Service {
         Ok(false)
     }
 
-    async fn issue(
-        &self,
-        endpoint: &Endpoint,
-        asker: &Asker<'_>,
-        grant: Granted,
-    ) -> Result<Issued, ca::Error> {
-        let by = By {
-            identity: &asker.identity,
-            operation: Operation::FullCmc,
-            peer: asker.request.peer,
-            request_id: asker.request.request_id,
-            adapted: &[],
-        };
-        let order = grant.decision.into_order(&endpoint.policy, by);
+    async fn issue(&self, endpoint: &Endpoint, order: Order) -> Result<Issued, ca::Error> {
         let (ca, now) = (Arc::clone(&endpoint.policy.ca), self.now());
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         match tokio::spawn(async move { ca.issue(order, now).await }).await {

@@ -42,7 +42,7 @@ use crate::{
     },
     ra::{Authenticated, Peer, Rejected},
     telemetry::audit::Facts,
-    types::{Origin, RequestId, Serial},
+    types::{RequestId, Serial},
 };
 use const_oid::ObjectIdentifier;
 use der::Encode;
@@ -59,12 +59,6 @@ struct FullRequest<'a> {
     request_id: &'a RequestId,
     /// The connection that it came over.
     peer: &'a Peer,
-}
-
-impl FullRequest<'_> {
-    fn origin(&self) -> Origin {
-        Origin::of(self.peer.address.ip())
-    }
 }
 
 /// A PKI Response.

@@ -85,10 +85,11 @@ impl Service {
         }
         let asker = self.asker(endpoint, identity, signed, request)?;
         asker.identity.describe(&mut reply.facts);
-        let asker = self.prove(endpoint, asker, identity, &data, &controls).await?;
-        if let Some((account, _)) = &asker.keys {
+        let keys = self.named_keys(endpoint, identity, &controls, request).await?;
+        if let Some((account, _)) = &keys {
             reply.facts.add("account", account);
         }
+        let asker = self.prove(endpoint, Asker { keys, ..asker }, identity, &data, &controls)?;
 
         // Whether it may be done.
         controls.check(asker.is_ra)?;
@@ -130,9 +131,9 @@ impl Service {
             reply.facts.add("csr_subject", subjects.join("; "));
         }
         for wanted in all {
-            self.check_link(&wanted, controls, asker)?;
+            self.check_link(endpoint, &wanted, controls, asker)?;
             let mut grant = decide(endpoint, asker, wanted)?;
-            let checked = grant.decision.content.check_key().await;
+            let checked = grant.order.content.check_key().await;
             checked.map_err(|weak| Refused::part(FailInfo::BadAlg, grant.part, weak))?;
             granted.push(grant);
         }
@@ -158,7 +159,7 @@ impl Service {
         let mut done = allowed.confirmed;
         for grant in allowed.granted {
             let part = grant.part;
-            if self.answer_request(endpoint, asker, grant, reply).await? {
+            if self.answer_request(endpoint, grant, reply).await? {
                 done.push(part);
             }
         }

@@ -8,21 +8,21 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    est::{Endpoint, Service},
+    est::{Endpoint, Error, Service},
     pki::{
         cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::Witness},
         oid, same_mac,
     },
-    ra::{self, Identity},
+    ra::{AuthnContext, Identity},
     store::ProofKeys,
-    types::{Actor, Method},
+    types::{Actor, Method, Operation},
 };
 use der::Decode;
 
 impl Service {
     /// Verifies the proof of identity by a shared secret, and finds out who asks by it (RFC 5272
     /// §6.2). A certificate that signs, or that TLS shows, says more than a secret and stays.
-    pub(super) async fn prove<'a>(
+    pub(super) fn prove<'a>(
         &self,
         endpoint: &Endpoint,
         asker: Asker<'a>,
@@ -30,8 +30,6 @@ impl Service {
         data: &PkiData<'_>,
         controls: &Controls<'_>,
     ) -> Result<Asker<'a>, Stop> {
-        let keys = self.named_keys(endpoint, authenticated, controls, asker.request).await?;
-        let asker = Asker { keys, ..asker };
         let Some((part, proof)) = &controls.proof else { return Ok(asker) };
         let bad = |fail, reason: &str| Stop::Refused(Refused::part(fail, *part, reason));
         let Proof::V2(witness) = proof else {
@@ -54,7 +52,9 @@ impl Service {
         };
         let key = if controls.identification.is_some() { &keys.named } else { &keys.alone };
         let mac = witness.witness.as_bytes();
-        if !self.holds(name, asker.request, || same_mac(&**key, &data.requests_der, mac))? {
+        if !self
+            .holds(endpoint, name, asker.request, || same_mac(&**key, &data.requests_der, mac))?
+        {
             return Err(bad(
                 FailInfo::BadIdentity,
                 "the identity proof is not made with the account's secret over the requests",
@@ -75,7 +75,7 @@ impl Service {
     }
 
     /// The account that a message names, and the keys of its secret, if something is proved by it.
-    async fn named_keys(
+    pub(super) async fn named_keys(
         &self,
         endpoint: &Endpoint,
         authenticated: &Identity,
@@ -101,33 +101,36 @@ impl Service {
         name: &str,
         request: FullRequest<'_>,
     ) -> Result<Option<ProofKeys>, Stop> {
-        let (rules, label) = (endpoint.rules(), endpoint.policy.label.as_ref());
-        let (origin, now) = (request.origin(), self.now());
-        match self
-            .authority
-            .authenticator()
-            .identity_proof_keys(rules, label, name, origin, now)
-            .await
-        {
-            Ok(keys) => Ok(keys),
-            Err(rejection) => Err(later(rejection)),
-        }
+        let context = self.context(endpoint, request);
+        self.authority.authenticator().identity_proof_keys(context, name).await.map_err(later)
     }
 
     /// Checks a proof by the secret of an account.
     pub(super) fn holds(
         &self,
+        endpoint: &Endpoint,
         name: &str,
         request: FullRequest<'_>,
         proof: impl FnOnce() -> bool,
     ) -> Result<bool, Stop> {
-        let (origin, now) = (request.origin(), self.now());
-        self.authority.authenticator().check_proof(name, origin, now, proof).map_err(later)
+        let context = self.context(endpoint, request);
+        self.authority.authenticator().check_proof(context, name, proof).map_err(later)
+    }
+
+    fn context<'a>(&self, endpoint: &'a Endpoint, request: FullRequest<'a>) -> AuthnContext<'a> {
+        AuthnContext {
+            rules: endpoint.rules(),
+            label: endpoint.policy.label.as_ref(),
+            peer: request.peer,
+            operation: Operation::FullCmc,
+            now: self.now(),
+        }
     }
 
     /// Verifies that each request holds the witness that links it to the secret (RFC 5272 §6.3.1.1).
     pub(super) fn check_link(
         &self,
+        endpoint: &Endpoint,
         wanted: &Wanted,
         controls: &Controls<'_>,
         asker: &Asker<'_>,
@@ -161,7 +164,9 @@ impl Service {
                     return Err(Refused::part(FailInfo::BadIdentity, part, reason).into());
                 };
                 let mac = witness.witness.as_bytes();
-                if self.holds(name, asker.request, || same_mac(&*keys.alone, random, mac))? {
+                if self
+                    .holds(endpoint, name, asker.request, || same_mac(&*keys.alone, random, mac))?
+                {
                     return Ok(());
                 }
                 failed(
@@ -173,13 +178,13 @@ impl Service {
     }
 }
 
-/// Too many wrong passwords are told in the message; what else goes wrong is ours.
-fn later(rejection: ra::Unauthenticated) -> Stop {
-    match rejection {
-        ra::Unauthenticated::TooManyFailures { rejection, .. } => {
+/// Reports too many failed logins in the message; other errors are the server's.
+fn later(error: Error) -> Stop {
+    match error {
+        Error::TooManyFailures(rejection, _) => {
             Refused::whole(FailInfo::TryLater, rejection).into()
         }
-        rejection => rejection.into(),
+        error => error.into(),
     }
 }
 

@@ -5,16 +5,17 @@ use super::{
     identity::Asker,
 };
 use crate::{
+    ca::Order,
     est::Endpoint,
     pki::cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::ModCertTemplate},
-    ra::{self, Decision, Denial},
+    ra::{self, Error, Requester},
     types::{Code, Operation},
 };
 
 /// One request that may be granted.
 pub(super) struct Granted {
     pub(super) part: BodyPartId,
-    pub(super) decision: Decision,
+    pub(super) order: Order,
 }
 
 /// The requests of a message with their proofs of possession verified, changed as an RA wants them.
@@ -95,25 +96,25 @@ pub(super) fn decide(
     asker: &Asker<'_>,
     wanted: Wanted,
 ) -> Result<Granted, Refused> {
-    let request = ra::Request {
+    let requester = Requester {
         identity: &asker.identity,
-        peer: asker.request.peer,
-        label: endpoint.policy.label.as_ref(),
         operation: Operation::FullCmc,
-        csr: &wanted.csr,
+        peer: asker.request.peer,
+        request_id: asker.request.request_id,
+        adapted: &[],
     };
-    match ra::decide(&endpoint.policy, request) {
-        Ok(decision) => Ok(Granted { part: wanted.part, decision }),
-        Err(denial) => Err(Refused::part(code_of(&denial), wanted.part, denial)),
+    match ra::decide(&endpoint.policy, requester, &wanted.csr) {
+        Ok(order) => Ok(Granted { part: wanted.part, order }),
+        Err(error) => Err(Refused::part(code_of(&error), wanted.part, error)),
     }
 }
 
-/// The CMC code of a refusal by the rules of enrolment.
-fn code_of(denial: &Denial) -> FailInfo {
-    match denial {
-        Denial::Unacceptable(rejection)
-        | Denial::Denied(rejection)
-        | Denial::PasswordHelps(rejection) => match rejection.code {
+/// The CMC code of a rejection by the rules of enrollment.
+fn code_of(error: &Error) -> FailInfo {
+    match error {
+        Error::IdentityChanged(_) => FailInfo::BadIdentity,
+        Error::Linking(_) => FailInfo::PopFailed,
+        other => match other.code() {
             Code::CsrUnsupportedExtension
             | Code::CsrKeyUsage
             | Code::CsrExtendedKeyUsage
@@ -123,7 +124,5 @@ fn code_of(denial: &Denial) -> FailInfo {
             Code::EnrollNames | Code::LabelCa => FailInfo::BadIdentity,
             _ => FailInfo::BadRequest,
         },
-        Denial::IdentityChanged(_) => FailInfo::BadIdentity,
-        Denial::Linking(_) => FailInfo::PopFailed,
     }
 }

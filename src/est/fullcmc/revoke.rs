@@ -111,7 +111,7 @@ impl Service {
         let name = &record.intent.actor.name;
         let keys = self.secret(endpoint, name, request).await?;
         let right = || keys.is_some_and(|keys| same_secret(&*keys.alone, secret.as_bytes()));
-        self.holds(name, request, right)
+        self.holds(endpoint, name, request, right)
     }
 }
 

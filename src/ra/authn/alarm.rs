@@ -1,12 +1,11 @@
-//! The alarm about certificates that a CA of ours signed and that are not on record (D-36): a record
-//! was lost, or the CA's key was used behind this server's back.
+//! The alarm about a certificate that a CA of this server signed and that is not on record (D-36): the
+//! record was lost, or the CA's key was misused.
 
-use super::certificate::Unknown;
+use super::AuthnContext;
 use crate::{
-    ra::Peer,
     store::Store,
     telemetry::audit::{Event, Facts, Name},
-    types::{Actor, CaName, Label, Serial, Time},
+    types::{Actor, CaName, Serial, Time},
 };
 use std::{
     collections::HashMap,
@@ -14,36 +13,44 @@ use std::{
     time::Duration,
 };
 
-/// An alarm about one certificate is not repeated within this time.
+/// Minimum time between two alarms about one certificate.
 const QUIET: Duration = Duration::from_secs(3600);
 /// Certificates that are remembered at most.
 const MOST: usize = 4096;
 
-/// When there was an alarm about which certificate.
+/// A certificate of a CA of this server that is not on record.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    pub(super) ca: CaName,
+    pub(super) serial: Serial,
+    /// Whether another certificate is on record under its serial number.
+    pub(super) taken: bool,
+}
+
+/// The recent alarms.
 #[derive(Debug, Default)]
-pub(super) struct Alarms(Mutex<Recent>);
+pub(super) struct Alarms(Mutex<RecentAlarms>);
 
 #[derive(Debug, Default)]
-struct Recent {
+struct RecentAlarms {
+    /// The time of the last alarm about each certificate.
     at: HashMap<(CaName, Serial), Time>,
     /// Alarms that were not raised because too many certificates are remembered.
     left_out: u64,
 }
 
 impl Alarms {
-    /// Commits the alarm to the store, unless there was one about this certificate within the hour.
+    /// Commits the alarm to the store, at most one per certificate and hour. `facts`: describe the
+    /// certificate.
     pub(super) async fn raise(
         &self,
         store: &dyn Store,
         unknown: Unknown,
-        peer: &Peer,
-        label: Option<&Label>,
-        now: Time,
+        facts: Facts,
+        context: AuthnContext<'_>,
     ) {
-        let Some(left_out) = self.due(&unknown, now) else { return };
-        let mut facts = Facts::default();
-        super::certificate::describe_shown(peer, &mut facts);
-        let event = Event::new(now, Name::CertificateUnknown, Actor::anonymous())
+        let Some(left_out) = self.due(&unknown, context.now) else { return };
+        let event = Event::new(context.now, Name::CertificateUnknown, Actor::anonymous())
             .with("ca", &unknown.ca)
             .with(
                 "cause",
@@ -53,13 +60,13 @@ impl Alarms {
                     "nothing is on record under its serial number"
                 },
             )
-            .with_some("label", label)
-            .with("address", peer.address)
+            .with_some("label", context.label)
+            .with("address", context.peer.address)
             .with_some("left_out", (left_out > 0).then_some(left_out))
             .with_all(facts.into_vec());
-        if let Err(rejection) = store.append(event).await {
+        if let Err(error) = store.append(event).await {
             tracing::error!(
-                "CA {}: certificate {} is not on record, and the alarm cannot be recorded: {rejection}",
+                "CA {}: certificate {} is not on record, and the alarm cannot be recorded: {error}",
                 unknown.ca,
                 unknown.serial
             );
@@ -69,9 +76,9 @@ impl Alarms {
     /// Whether an alarm is due, and how many were left out before it.
     fn due(&self, unknown: &Unknown, now: Time) -> Option<u64> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Recent { at, left_out } = &mut *recent;
+        let RecentAlarms { at, left_out } = &mut *recent;
         let key = (unknown.ca.clone(), unknown.serial.clone());
-        // A clock that was set back does not silence it.
+        // A clock that was set back must not silence the alarm.
         let quiet = |last: &Time| *last <= now && now < last.plus(QUIET);
         if at.get(&key).is_some_and(quiet) {
             return None;

@@ -1,13 +1,14 @@
-//! What counts as a failed login, whatever the client does meanwhile.
+//! A failed login is counted, whatever the client does meanwhile.
 
 use super::*;
 use crate::{
     entropy::SystemEntropy,
-    store::{Account, MemoryStore},
+    store::{Account, MemoryStore, Password},
     telemetry::audit::{Event, Name, NoTrail},
     types::{Binding, Unbound},
 };
 use std::{net::SocketAddr, pin::pin, task::Poll};
+use zeroize::Zeroizing;
 
 const NOW: Time = Time::from_unix(1_795_262_400);
 
@@ -47,18 +48,20 @@ impl Bench {
         }
     }
 
-    async fn try_password(&self, password: &str) -> Result<Identity, Unauthenticated> {
+    async fn try_password(&self, password: &str) -> Result<Identity, Error> {
         let password = Zeroizing::new(password.to_owned());
         let credentials = Credentials::Basic { user: "a".to_owned(), password };
         let mut facts = Facts::default();
         self.authenticator
             .authenticate(
-                &self.rules,
-                None,
-                &self.peer,
+                AuthnContext {
+                    rules: &self.rules,
+                    label: None,
+                    peer: &self.peer,
+                    operation: Operation::SimpleEnroll,
+                    now: NOW,
+                },
                 Some(&credentials),
-                Operation::SimpleEnroll,
-                NOW,
                 &mut facts,
             )
             .await
@@ -82,23 +85,20 @@ async fn attack_5_a_client_that_hangs_up_has_failed() {
         bench.hang_up("wrong").await;
     }
     let outcome = bench.try_password("wrong").await;
-    assert!(matches!(outcome, Err(Unauthenticated::TooManyFailures { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::TooManyFailures(..))), "{outcome:?}");
     let outcome = bench.try_password("right").await;
-    assert!(matches!(outcome, Err(Unauthenticated::TooManyFailures { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::TooManyFailures(..))), "{outcome:?}");
 }
 
 #[tokio::test]
 async fn attack_5_many_at_once_are_no_more_than_the_limit() {
     let bench = Bench::new().await;
     let outcomes = futures(30, || bench.try_password("wrong")).await;
-    let counted = |kind: fn(&Unauthenticated) -> bool| {
+    let counted = |kind: fn(&Error) -> bool| {
         outcomes.iter().filter(|outcome| outcome.as_ref().err().is_some_and(kind)).count()
     };
-    assert_eq!(counted(|rejection| matches!(rejection, Unauthenticated::Challenge(_))), 20);
-    assert_eq!(
-        counted(|rejection| matches!(rejection, Unauthenticated::TooManyFailures { .. })),
-        10
-    );
+    assert_eq!(counted(|rejection| matches!(rejection, Error::Unauthenticated(_))), 20);
+    assert_eq!(counted(|error| matches!(error, Error::TooManyFailures(..))), 10);
 }
 
 #[tokio::test]

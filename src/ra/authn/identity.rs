@@ -1,0 +1,142 @@
+//! The identity of an authenticated client, and the credentials that it may send.
+
+use crate::{
+    digest::{Algorithm, Answer},
+    pki::{Certificate, sha256},
+    policy::Scheme,
+    store::Issuance,
+    telemetry::audit::Facts,
+    types::{Actor, CaName, Time, TrustClass},
+};
+use std::{fmt, sync::Arc};
+use zeroize::Zeroizing;
+
+/// Credentials of HTTP authentication.
+#[derive(Clone)]
+pub enum Credentials {
+    /// HTTP Basic (RFC 7617 §2).
+    Basic {
+        /// The user name; may be empty (RFC 7030 §3.2.3).
+        user: String,
+        /// The password.
+        password: Zeroizing<String>,
+    },
+    /// HTTP Digest (RFC 7616 §3.4), whose `uri` is the request's target.
+    Digest {
+        /// The client's answer to the challenge.
+        answer: Box<Answer>,
+        /// The request's method.
+        method: String,
+    },
+}
+
+impl Credentials {
+    pub(super) fn user(&self) -> &str {
+        match self {
+            Self::Basic { user, .. } => user,
+            Self::Digest { answer, .. } => &answer.user,
+        }
+    }
+
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::Basic { .. } => Scheme::Basic,
+            Self::Digest { answer, .. } => match answer.algorithm {
+                Algorithm::Sha256 => Scheme::Digest,
+                Algorithm::Md5 => Scheme::DigestMd5,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user())
+            .field("scheme", &self.scheme())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An authenticated client.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The client, and the method that authenticated it.
+    pub actor: Actor,
+    /// The certificate that it presented, if that was accepted.
+    pub presented: Option<Presented>,
+    /// The scheme that proved its password, if it sent one.
+    pub scheme: Option<Scheme>,
+    /// When the certificate expired, if it was accepted for its renewal only.
+    pub expired: Option<Time>,
+}
+
+impl Identity {
+    /// Returns the certificate that the client presented, if that was accepted.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&Certificate> {
+        self.presented.as_ref().map(|presented| &*presented.certificate)
+    }
+
+    /// Adds the facts about the client that are not in its actor to those of an event.
+    pub fn describe(&self, facts: &mut Facts) {
+        if let Some(certificate) = self.certificate() {
+            super::certificate::describe(certificate, facts);
+        }
+    }
+
+    /// Returns the record of that certificate, if this server issued it and an explicit anchor
+    /// vouches for it. It is not revoked.
+    #[must_use]
+    pub fn record(&self) -> Option<&Arc<Issuance>> {
+        self.presented.as_ref().and_then(Presented::record)
+    }
+}
+
+/// A client certificate that was accepted.
+#[derive(Clone, Debug)]
+pub struct Presented {
+    /// The certificate.
+    pub certificate: Arc<Certificate>,
+    /// The database of trust anchors that vouches for it.
+    pub class: TrustClass,
+    /// Its relation to this server.
+    pub standing: Standing,
+}
+
+/// The relation of an accepted certificate to this server.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// On record here, and not revoked.
+    Ours(Arc<Issuance>),
+    /// Signed by this CA of this server, and not on record (D-36). It may renew its own names only.
+    OursUnknown(CaName),
+    /// Another anchor vouches for it.
+    ThirdParty,
+}
+
+impl Presented {
+    /// Whether this is the same certificate: its issuer signed the same TBSCertificate.
+    #[must_use]
+    pub fn is(&self, other: &Certificate) -> bool {
+        self.certificate.tbs() == other.tbs()
+    }
+
+    const fn record(&self) -> Option<&Arc<Issuance>> {
+        match &self.standing {
+            Standing::Ours(record) => Some(record),
+            Standing::OursUnknown(_) | Standing::ThirdParty => None,
+        }
+    }
+
+    /// Identifies the certificate, however its signature is encoded: CA and serial number of one of
+    /// this server, the digest of the TBSCertificate of a third party's.
+    pub(crate) fn identity(&self) -> (&str, Vec<u8>) {
+        let serial = || self.certificate.serial().as_bytes().to_vec();
+        match &self.standing {
+            Standing::Ours(record) => (record.intent.ca.as_str(), serial()),
+            Standing::OursUnknown(ca) => (ca.as_str(), serial()),
+            Standing::ThirdParty => ("", sha256(self.certificate.tbs()).to_vec()),
+        }
+    }
+}
