@@ -377,7 +377,7 @@ async fn whole(folder: &Path) {
     let store = open(folder, u64::MAX / 2 / RATE);
     let start = Instant::now();
     let mut tell = |_: Step, _: u64| {};
-    let summary = summarize(&mut Walk::new(&store), &mut tell).await.unwrap();
+    let summary = summarize(&mut Walk::new(&(&store as &dyn Store)), &mut tell).await.unwrap();
     println!(
         "read in {:.1} s: {}, SHA-256 {}; {}",
         start.elapsed().as_secs_f64(),

@@ -21,7 +21,7 @@ mod sled;
 pub mod transfer;
 
 pub use memory::MemoryStore;
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{PostgresOptions, PostgresStore, Snapshot};
 pub use record::{
     Account, Filter, IdempotencyKey, Intent, Issuance, Item, Password, ProofKeys, Recomputable,
     Revocation, State,

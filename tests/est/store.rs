@@ -24,7 +24,7 @@ impl Inspector for Told {
 }
 
 pub(crate) async fn items(store: &dyn Store) -> Vec<Item> {
-    let (mut walk, mut items) = (Walk::new(store), Vec::new());
+    let (mut walk, mut items) = (Walk::new(&store), Vec::new());
     while let Some(item) = walk.next().await.unwrap() {
         items.push(item);
     }

@@ -19,6 +19,7 @@ mod issuances;
 mod queue;
 mod reads;
 mod row;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -36,6 +37,7 @@ use async_trait::async_trait;
 use change::{Begin, Change, Find, Outcome, Write};
 pub use database::PostgresOptions;
 use database::{Database, Rejection, attempt};
+pub use snapshot::Snapshot;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
     sync::{mpsc, oneshot},

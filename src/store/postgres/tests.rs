@@ -2,18 +2,24 @@
 
 use super::{
     super::{
-        Begun, Error, Store,
+        Begun, Error, Intent, Issuance, Item, State, Store,
         contract::{
-            Backend, Postgres, Recorder, at, intent, issue, key, revocation, revoked, serial,
-            server,
+            Backend, Postgres, Recorder, account, at, event, intent, issue, key, revocation,
+            revoked, serial, server,
         },
+        transfer::{Items, Walk},
     },
-    PostgresOptions, PostgresStore,
+    PostgresOptions, PostgresStore, Snapshot,
     database::{Database, attempt},
     issuances, reads,
 };
+use crate::{telemetry::audit::Name, types::Serial};
 use std::{
-    sync::Arc,
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -172,4 +178,112 @@ async fn a_user_who_may_only_read_and_write_the_tables_is_enough_once_they_are_m
     let store = PostgresStore::open(options, Arc::new(Recorder::default())).await.unwrap();
     issue(&store, 1).await;
     store.close().await;
+}
+
+/// A snapshot holds all that was acknowledged before it was taken, and nothing by halves,
+/// whatever other nodes write while it is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_the_database_at_one_time_while_several_nodes_write() {
+    let backend = Postgres::new();
+    let mut nodes = Vec::new();
+    for _ in 0..3 {
+        nodes.push(backend.open(Arc::new(Recorder::default())).await);
+    }
+    for number in 0..1100 {
+        issue_as(&*nodes[0], number, None).await;
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for (writer, node) in (1..).zip(nodes.clone()) {
+        let (stop, acknowledged) = (Arc::clone(&stop), Arc::clone(&acknowledged));
+        tasks.spawn(async move {
+            for number in 10_000 * writer.. {
+                if stop.load(Ordering::SeqCst) {
+                    return number;
+                }
+                let first = issue_as(&*node, number, None).await;
+                // Renewed, and the old certificate revoked: before the page that is read and behind.
+                issue_as(&*node, 50_000 + number, Some(first.intent.serial.clone())).await;
+                let revoked = revoked(number).with("serial", serial(number));
+                node.revoke(&serial(number), revocation(number), revoked).await.unwrap();
+                let name = format!("account-{number}");
+                let added = event(Name::AccountAdded, number).with("account", &name);
+                node.add_account(account(&name), added).await.unwrap();
+                acknowledged.lock().unwrap().push(number);
+            }
+            unreachable!()
+        });
+    }
+    while acknowledged.lock().unwrap().len() < 30 {
+        tokio::task::yield_now().await;
+    }
+    let before = acknowledged.lock().unwrap().clone();
+    let snapshot = Snapshot::open(backend.options()).await.unwrap();
+    let taken = acknowledged.lock().unwrap().len();
+    let first = items_of(&snapshot).await;
+    while acknowledged.lock().unwrap().len() < taken + 30 {
+        tokio::task::yield_now().await;
+    }
+    assert!(items_of(&snapshot).await == first, "read twice, with writes between");
+    stop.store(true, Ordering::SeqCst);
+    tasks.join_all().await;
+
+    let (mut issuances, mut accounts) = (HashMap::new(), HashSet::new());
+    let (mut issued, mut revoked, mut added, mut last) =
+        (HashSet::new(), HashSet::new(), HashSet::new(), HashMap::new());
+    for item in first {
+        match item {
+            Item::Issuance(one) => drop(issuances.insert(one.intent.serial.to_string(), one)),
+            Item::Account(one) => drop(accounts.insert(one.name)),
+            Item::Register(..) => {}
+            Item::Event(id, event) => {
+                let previous = last.insert(id.writer, id.number).unwrap_or_default();
+                assert_eq!(
+                    id.number,
+                    previous + 1,
+                    "no gaps in the events of writer {}",
+                    id.writer
+                );
+                let detail = |name| event.detail(name).unwrap_or_default().to_owned();
+                match event.name {
+                    Name::CertificateIssued => drop(issued.insert(detail("serial"))),
+                    Name::CertificateRevoked => drop(revoked.insert(detail("serial"))),
+                    Name::AccountAdded => drop(added.insert(detail("account"))),
+                    _ => {}
+                }
+            }
+        }
+    }
+    assert_eq!(accounts, added, "each account with its event");
+    for (serial, one) in &issuances {
+        assert_eq!(one.state != State::Open, issued.remove(serial), "{serial}");
+        assert_eq!(one.state == State::Revoked, revoked.remove(serial), "{serial}");
+        if let Some(predecessor) = &one.intent.predecessor {
+            assert!(issuances.contains_key(&predecessor.to_string()), "{serial}");
+        }
+    }
+    assert!(issued.is_empty() && revoked.is_empty(), "events without records");
+    for number in before {
+        assert_eq!(issuances[&serial(number).to_string()].state, State::Revoked);
+        assert!(issuances.contains_key(&serial(50_000 + number).to_string()));
+        assert!(accounts.contains(&format!("account-{number}")));
+    }
+    for node in nodes {
+        node.close().await;
+    }
+}
+
+async fn issue_as(store: &dyn Store, number: u64, predecessor: Option<Serial>) -> Arc<Issuance> {
+    store.begin(Intent { predecessor, ..intent(number, number) }).await.unwrap();
+    let event = event(Name::CertificateIssued, number).with("serial", serial(number));
+    store.complete(&serial(number), vec![0x31; 80], event).await.unwrap()
+}
+
+async fn items_of(snapshot: &Snapshot) -> Vec<Item> {
+    let (mut walk, mut items) = (Walk::new(snapshot), Vec::new());
+    while let Some(item) = walk.next().await.unwrap() {
+        items.push(item);
+    }
+    items
 }

@@ -467,7 +467,7 @@ mod tests {
         let busy = busy().await;
         let then = all(busy.store()).await;
         let cut = cut(busy).await;
-        let (mut walk, mut items) = (Walk::of(&cut), Vec::new());
+        let (mut walk, mut items) = (Walk::new(&cut), Vec::new());
         while let Some(item) = crate::store::transfer::Items::next(&mut walk).await.unwrap() {
             items.push(item);
         }

@@ -179,7 +179,7 @@ enum Stand {
 /// Reads a store from its first item to its last. Nobody may change it meanwhile, unless it is
 /// read as a [`Cut`].
 pub struct Walk<'a> {
-    source: Box<dyn Source + 'a>,
+    source: &'a dyn Source,
     stand: Stand,
     page: VecDeque<Item>,
 }
@@ -187,17 +187,7 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Begins at the first item.
     #[must_use]
-    pub fn new(store: &'a dyn Store) -> Self {
-        Self::over(Box::new(store))
-    }
-
-    /// Begins at the first item of what somebody else has open.
-    #[must_use]
-    pub fn of(source: &'a dyn Source) -> Self {
-        Self::over(Box::new(source))
-    }
-
-    fn over(source: Box<dyn Source + 'a>) -> Self {
+    pub const fn new(source: &'a dyn Source) -> Self {
         Self { source, stand: Stand::Issuances(None), page: VecDeque::new() }
     }
 
@@ -277,7 +267,7 @@ pub async fn export(
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
     let mut export = file::Writer::new(to)?;
-    let mut walk = Walk::of(source);
+    let mut walk = Walk::new(source);
     let mut count = 0;
     while let Some(item) = walk.next().await? {
         export.write(&item)?;
@@ -301,7 +291,7 @@ pub async fn import<'a>(
     to: &dyn Store,
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
-    if Walk::new(to).next().await?.is_some() {
+    if Walk::new(&to).next().await?.is_some() {
         expect_part(&mut *again()?, to).await?;
     }
 
@@ -332,12 +322,12 @@ pub async fn copy(
     to: &dyn Store,
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
-    import(&mut || Ok(Box::new(Walk::new(from))), to, progress).await
+    import(&mut || Ok(Box::new(Walk::new(&from))), to, progress).await
 }
 
 /// Checks that all that `target` holds is among the items, as it is there.
 async fn expect_part(items: &mut dyn Items, target: &dyn Store) -> Result<(), Error> {
-    let mut held = Walk::new(target);
+    let mut held = Walk::new(&target);
     while let Some(there) = held.next().await? {
         loop {
             let Some(item) = items.next().await? else {
@@ -359,7 +349,7 @@ async fn compare(
     target: &dyn Store,
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
-    let mut held = Walk::new(target);
+    let mut held = Walk::new(&target);
     let mut sum = line::Sum::new();
     loop {
         match (items.next().await?, held.next().await?) {

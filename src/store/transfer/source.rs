@@ -62,26 +62,3 @@ impl Source for &dyn Store {
         (**self).events(from, limit).await
     }
 }
-
-#[async_trait]
-impl Source for &dyn Source {
-    async fn issuances(
-        &self,
-        after: Option<&Serial>,
-        limit: usize,
-    ) -> Result<Vec<Arc<Issuance>>, Error> {
-        (**self).issuances(after, limit).await
-    }
-
-    async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        (**self).accounts().await
-    }
-
-    async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        (**self).registers().await
-    }
-
-    async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
-        (**self).events(from, limit).await
-    }
-}

@@ -58,8 +58,12 @@ async fn imported(file: &[u8], to: &dyn Store) -> Result<Summary, Error> {
     import(&mut || Ok(Box::new(Export::new(file)?)), to, &mut |_, _| {}).await
 }
 
+fn as_store(store: &dyn Store) -> &dyn Store {
+    store
+}
+
 pub(super) async fn all(store: &dyn Store) -> Vec<Item> {
-    let (mut walk, mut items) = (Walk::new(store), Vec::new());
+    let (mut walk, mut items) = (Walk::new(&store), Vec::new());
     while let Some(item) = walk.next().await.unwrap() {
         items.push(item);
     }
@@ -350,7 +354,7 @@ async fn the_comparison_names_what_differs() {
         alter(&mut items);
         let target = memory();
         target.import(items).await.unwrap();
-        match compare(&mut Walk::new(&source), &target, &mut |_, _| {}).await {
+        match compare(&mut Walk::new(&as_store(&source)), &target, &mut |_, _| {}).await {
             Err(Error::Differs(why)) => why,
             other => panic!("{other:?}"),
         }
