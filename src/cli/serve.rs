@@ -171,7 +171,7 @@ async fn sweep_each_minute(running: &Running) {
     loop {
         minute.tick().await;
         match running.renew_if_revoked().await {
-            Err(error) if error.is_store_away() => {}
+            Err(error) if error.is_store_unavailable() => {}
             renewed => tell_renewal(renewed),
         }
         match running.sweep().await {
@@ -179,7 +179,7 @@ async fn sweep_each_minute(running: &Running) {
             Ok(Swept { finished, voided }) => tracing::warn!(
                 "{finished} issuances whose request was cut are finished, {voided} voided"
             ),
-            Err(error) if error.is_store_away() => {
+            Err(error) if error.is_store_unavailable() => {
                 tracing::debug!("open issuances were not ended: {error}");
             }
             Err(error) => tracing::error!(

@@ -240,8 +240,8 @@ impl Connection {
         &self.entry.progress
     }
 
-    /// Waits until it is told to end.
-    pub(super) async fn told_to_end(&self) -> End {
+    /// Waits until the server ends it, and returns why.
+    pub(super) async fn ended(&self) -> End {
         loop {
             if let Some(end) = self.entry.end.get() {
                 return *end;
@@ -363,7 +363,7 @@ mod tests {
         let enter = || connections.enter([192, 0, 2, 1].into(), 10, Instant::now()).unwrap();
         let mut stuck = enter();
         stuck.take_place().await;
-        let holder = tokio::spawn(async move { stuck.told_to_end().await });
+        let holder = tokio::spawn(async move { stuck.ended().await });
         let mut new = enter();
         new.take_place().await;
         assert_eq!(holder.await.unwrap(), End::Crowded(Phase::Handshake));

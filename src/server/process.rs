@@ -1,8 +1,8 @@
 //! The running server as its operator sees it: state, reload, renewal of its own certificate.
 
 use super::{
+    core::Core,
     health::{self, Warning},
-    running::Core,
 };
 use crate::{
     admin::{self, Process},

@@ -138,16 +138,6 @@ impl Backend {
         }
     }
 
-    /// The kind of a store, if it outlasts the process.
-    #[must_use]
-    pub const fn kind(store: &config::Store) -> Option<BackendKind> {
-        match store {
-            config::Store::Sled { .. } => Some(BackendKind::Sled),
-            config::Store::Postgres(_) => Some(BackendKind::Postgres),
-            config::Store::Memory => None,
-        }
-    }
-
     /// The store of this kind that the configuration describes. The one in the data folder is there
     /// whatever `[store]` names.
     ///
@@ -211,7 +201,7 @@ async fn open_backend(
         Backend::Sled { folder, cache } => {
             private_folder(&folder)?;
             let opened = SledStore::open(&folder, cache, now, trail);
-            Arc::new(opened.map_err(|error| Error::from(error).in_store(BackendKind::Sled))?)
+            Arc::new(opened.map_err(|error| Error::from(error).in_store(Error::Folder))?)
         }
         Backend::Postgres(postgres) => {
             let options = PostgresOptions {
@@ -221,7 +211,7 @@ async fn open_backend(
                 patience: postgres.patience,
             };
             let opened = PostgresStore::open(options, trail).await;
-            Arc::new(opened.map_err(|error| Error::from(error).in_store(BackendKind::Postgres))?)
+            Arc::new(opened.map_err(|error| Error::from(error).in_store(Error::Database))?)
         }
     })
 }

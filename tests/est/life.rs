@@ -261,7 +261,7 @@ async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     let refused = server.running.reload(named).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
-        "CA third is new: it is made or read at a start, not at a reload"
+        "CA third is new: a start creates or reads it, a reload does not"
     );
     assert_eq!(refused.remedy(), "restart the server");
     assert_eq!(server.get("/.well-known/est/third/cacerts").await.status, 404);

@@ -84,9 +84,6 @@ fn no_two_files_name_each_other() {
     let known = [
         "cli/operator/cert.rs <-> cli/operator/revoke.rs",
         "device/anchors.rs <-> device/options.rs",
-        "server/listener.rs <-> server/running.rs",
-        "server/listener.rs <-> server/socket.rs",
-        "server/running.rs <-> server/socket.rs",
         "store/postgres/lane.rs <-> store/postgres/sql.rs",
         "store/postgres/lane.rs <-> store/postgres/writer.rs",
         "store/postgres/sql.rs <-> store/postgres/writer.rs",

@@ -1,0 +1,128 @@
+//! The state that a reload or a renewal of the server's certificate replaces, all at once.
+
+use super::{
+    Error, connections::Limits, identity::OwnIdentity, setup::Installation, tls, trust::Databases,
+    validation::InForce,
+};
+use crate::{
+    clock::Clock,
+    config::Settings,
+    entropy::Entropy,
+    est::{KeyMaker, Service},
+    http::est::Context,
+    policy::Linking,
+    ra::{Authenticator, Authority, Peer},
+    telemetry::audit::Trail,
+    types::Time,
+};
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use std::{sync::Arc, time::Duration};
+
+/// The server's sources of time and randomness, and its audit trail.
+#[derive(Clone)]
+pub struct Environment {
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The source of randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The trail that receives audit events.
+    pub trail: Arc<dyn Trail>,
+}
+
+/// The settings in force, built for the connections and requests that use them.
+pub(super) struct Snapshot {
+    pub(super) tls: Arc<ServerConfig>,
+    /// Whether a label verifies channel bindings: new connections compute theirs only then.
+    pub(super) binds: bool,
+    pub(super) limits: Limits,
+    pub(super) max_connections_per_address: usize,
+    databases: Arc<Databases>,
+    clock: Arc<dyn Clock>,
+    service: Arc<Service>,
+    entropy: Arc<dyn Entropy>,
+    max_body: usize,
+    body_timeout: Duration,
+}
+
+impl Snapshot {
+    /// Builds the state from settings and the server's certificate.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if the settings name a CA that does not exist; [`Error::Tls`].
+    pub(super) fn new(
+        settings: &Settings,
+        environment: &Environment,
+        installation: &Installation,
+        authenticator: &Arc<Authenticator>,
+        own: &OwnIdentity,
+    ) -> Result<Self, Error> {
+        let (boot, live) = (&settings.boot, &settings.live);
+        let (chain, key) = own.for_tls()?;
+        // Each issuing CA is an anchor itself: one signature less to verify for each client.
+        // All of them precede the roots, which two CAs may share.
+        let cas = || installation.cas.values();
+        let ours = cas()
+            .map(|ca| (ca.name(), ca.issuing().der()))
+            .chain(cas().map(|ca| (ca.name(), ca.root().der())));
+        let listed = live.client_trust.explicit.iter().map(Vec::as_slice);
+        let implicit = live.client_trust.implicit.iter().map(Vec::as_slice);
+        let key_maker = KeyMaker::new(
+            Arc::clone(&own.key),
+            own.leaf.clone(),
+            vec![own.issuing.clone()],
+            &live.decrypt_keys,
+        )
+        .map_err(Error::Missing)?;
+        let service = Service::new(
+            &live.policies,
+            &boot.server_certificate.ca,
+            &installation.cas,
+            key_maker,
+            Authority::new(
+                Arc::clone(authenticator),
+                Arc::clone(&environment.trail),
+                Arc::clone(&environment.clock),
+            ),
+            Arc::clone(&installation.store),
+        )
+        .map_err(Error::Missing)?;
+        Ok(Self {
+            tls: tls::config(chain, key, live.server.session_tickets, live.server.http2)?,
+            binds: live.policies.all().any(|policy| policy.linking != Linking::Off),
+            limits: Limits {
+                handshake: live.server.handshake_timeout,
+                idle: live.server.idle_timeout,
+                header: live.server.header_timeout,
+            },
+            max_connections_per_address: live.server.max_connections_per_address,
+            databases: Arc::new(Databases::new(ours, listed, implicit)?),
+            clock: Arc::clone(&environment.clock),
+            service: Arc::new(service),
+            entropy: Arc::clone(&environment.entropy),
+            max_body: live.server.max_body,
+            body_timeout: live.server.body_timeout,
+        })
+    }
+
+    /// Returns the context for a request of this peer.
+    pub(super) fn context(&self, peer: Arc<Peer>) -> Context {
+        Context {
+            service: Arc::clone(&self.service),
+            peer,
+            entropy: Arc::clone(&self.entropy),
+            max_body: self.max_body,
+            body_timeout: self.body_timeout,
+        }
+    }
+}
+
+impl InForce for ArcSwap<Snapshot> {
+    fn databases(&self) -> Arc<Databases> {
+        Arc::clone(&self.load().databases)
+    }
+
+    fn now(&self) -> Time {
+        self.load().clock.now()
+    }
+}
