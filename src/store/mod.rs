@@ -21,7 +21,7 @@ mod sled;
 pub mod transfer;
 
 pub use memory::MemoryStore;
-pub use postgres::{PostgresOptions, PostgresStore, Snapshot};
+pub use postgres::{PostgresOptions, PostgresSnapshot, PostgresStore};
 pub use record::{
     Account, Filter, IdempotencyKey, Intent, Issuance, Item, Password, ProofKeys, Recomputable,
     Revocation, State,

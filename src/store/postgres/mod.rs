@@ -37,7 +37,7 @@ use async_trait::async_trait;
 use change::{Begin, Change, Find, Outcome, Write};
 pub use database::PostgresOptions;
 use database::{Database, Rejection, attempt};
-pub use snapshot::Snapshot;
+pub use snapshot::PostgresSnapshot;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
     sync::{mpsc, oneshot},

@@ -18,12 +18,12 @@ use std::sync::Arc;
 /// A record and its event are committed by one statement, and a commit is visible before it is
 /// acknowledged. So a snapshot contains everything acknowledged before it was taken, and nothing
 /// without its event, account or predecessor.
-pub struct Snapshot {
+pub struct PostgresSnapshot {
     database: Database,
     lease: Lease,
 }
 
-impl Snapshot {
+impl PostgresSnapshot {
     /// Connects, creates or migrates the tables, and takes a snapshot.
     ///
     /// # Errors
@@ -66,7 +66,7 @@ async fn begin(database: &Database) -> Result<Lease, Rejection> {
 }
 
 #[async_trait]
-impl Source for Snapshot {
+impl Source for PostgresSnapshot {
     async fn issuances(
         &self,
         after: Option<&Serial>,

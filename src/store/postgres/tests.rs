@@ -9,7 +9,7 @@ use super::{
         },
         transfer::{Items, Walk},
     },
-    PostgresOptions, PostgresStore, Snapshot,
+    PostgresOptions, PostgresSnapshot, PostgresStore,
     database::{Database, attempt},
     issuances, reads,
 };
@@ -219,7 +219,7 @@ async fn a_snapshot_is_the_database_at_one_time_while_several_nodes_write() {
         tokio::task::yield_now().await;
     }
     let before = acknowledged.lock().unwrap().clone();
-    let snapshot = Snapshot::open(backend.options()).await.unwrap();
+    let snapshot = PostgresSnapshot::open(backend.options()).await.unwrap();
     let taken = acknowledged.lock().unwrap().len();
     let first = items_of(&snapshot).await;
     while acknowledged.lock().unwrap().len() < taken + 30 {
@@ -280,7 +280,7 @@ async fn issue_as(store: &dyn Store, number: u64, predecessor: Option<Serial>) -
     store.complete(&serial(number), vec![0x31; 80], event).await.unwrap()
 }
 
-async fn items_of(snapshot: &Snapshot) -> Vec<Item> {
+async fn items_of(snapshot: &PostgresSnapshot) -> Vec<Item> {
     let (mut walk, mut items) = (Walk::new(snapshot), Vec::new());
     while let Some(item) = walk.next().await.unwrap() {
         items.push(item);
