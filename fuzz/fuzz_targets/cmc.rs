@@ -1,7 +1,7 @@
 //! Any bytes as a Full PKI Request, as a PKIData, and as BER.
 #![no_main]
 
-use estd::pki::cmc::{Control, PkiData, SignedMessage, Wanted, ber, request};
+use estd::pki::cmc::{Control, PkiData, Wanted, ber, request, signed};
 use libfuzzer_sys::fuzz_target;
 
 fn pki_data(bytes: &[u8]) {
@@ -19,13 +19,13 @@ fn pki_data(bytes: &[u8]) {
 
 fuzz_target!(|bytes: &[u8]| {
     pki_data(bytes);
-    if let Ok(message) = SignedMessage::parse(bytes) {
+    if let Ok(message) = signed::parse(bytes) {
         pki_data(message.content);
     }
     if let Some(der) = ber::to_der(bytes) {
         // What is DER stays as it is.
         assert_eq!(ber::to_der(&der).as_deref(), Some(der.as_slice()));
-        if let Ok(message) = SignedMessage::parse(&der) {
+        if let Ok(message) = signed::parse(&der) {
             pki_data(message.content);
         }
     }

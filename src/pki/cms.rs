@@ -1,49 +1,23 @@
 //! Certs-only CMS SignedData (RFC 5652 §5, RFC 5272 §4.1), the Simple PKI Response.
 
-use super::Error;
+use super::{Error, oid, signed_data};
 use crate::types::{Code, Rejection};
-use cms::{
-    content_info::{CmsVersion, ContentInfo},
-    signed_data::EncapsulatedContentInfo,
-};
 use const_oid::ObjectIdentifier;
 use der::{
-    Any, Decode, Encode, EncodingRules, Reader, Sequence, SliceReader, Tag, TagNumber, Tagged,
-    asn1::AnyRef,
+    Decode, Encode, EncodingRules, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef,
 };
 
-/// SignedData whose certificates are bytes that we already hold: nothing is decoded to be
-/// encoded again.
-#[derive(Sequence)]
-struct CertsOnly<'a> {
-    version: CmsVersion,
-    digest_algorithms: der::asn1::SetOfVec<AnyRef<'a>>,
-    encap_content_info: EncapsulatedContentInfo,
-    #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]
-    certificates: der::asn1::SetOfVec<AnyRef<'a>>,
-    signer_infos: der::asn1::SetOfVec<AnyRef<'a>>,
-}
-
-/// Writes certificates (DER) as certs-only CMS, in the order that DER gives a SET OF; `crls` is
-/// absent (D-29).
+/// Writes certificates (DER) as certs-only CMS, in the order that DER gives a SET OF.
 ///
 /// # Errors
-/// Those of the encoder: a certificate that is no DER.
+/// Those of the encoder: a certificate that is not DER.
 pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::Result<Vec<u8>> {
-    let certificates: Vec<AnyRef<'a>> =
-        certificates.into_iter().map(AnyRef::from_der).collect::<der::Result<_>>()?;
-    let signed = CertsOnly {
-        version: CmsVersion::V1,
-        digest_algorithms: der::asn1::SetOfVec::new(),
-        encap_content_info: EncapsulatedContentInfo {
-            econtent_type: super::oid::DATA,
-            econtent: None,
-        },
-        certificates: certificates.try_into()?,
-        signer_infos: der::asn1::SetOfVec::new(),
-    };
-    ContentInfo { content_type: super::oid::SIGNED_DATA, content: Any::encode_from(&signed)? }
-        .to_der()
+    signed_data::content_info(&signed_data::encode_signed_data(
+        oid::DATA,
+        None,
+        certificates,
+        None,
+    )?)
 }
 
 /// Reads the certificates of a certs-only CMS, in DER or in BER with indefinite lengths, as Bouncy
@@ -70,7 +44,7 @@ fn read_certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         return Err("no ContentInfo".to_owned());
     };
     let content_type: ObjectIdentifier = content_type.decode_as().map_err(text)?;
-    if content_type != super::oid::SIGNED_DATA {
+    if content_type != oid::SIGNED_DATA {
         return Err(super::algorithm::described(content_type));
     }
     let content = elements(*content).map_err(text)?;

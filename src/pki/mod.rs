@@ -23,6 +23,7 @@ pub mod oid;
 pub mod pem;
 mod private_key;
 pub mod san;
+pub mod signed_data;
 pub mod tbs;
 mod weak_key;
 

@@ -5,7 +5,8 @@ use crate::{
     est::Service,
     pki::{
         Certificate,
-        cmc::{BodyPartId, FailInfo, Refused, control::IssuerAndSerial},
+        cmc::{BodyPartId, FailInfo, Refused},
+        signed_data::IssuerAndSerial,
     },
     store::State,
 };

@@ -3,12 +3,10 @@
 use crate::pki::{
     cmc::{
         BodyPartId, Control, FailInfo, PkiData, Refused,
-        control::{
-            BodyPartReference, IssuerAndSerial, LraPopWitness, ModCertTemplate, RevokeRequest,
-            Witness,
-        },
+        control::{BodyPartReference, LraPopWitness, ModCertTemplate, RevokeRequest, Witness},
     },
     oid,
+    signed_data::IssuerAndSerial,
 };
 use const_oid::ObjectIdentifier;
 use der::{Encode, asn1::AnyRef};

@@ -5,7 +5,8 @@ use crate::{
     est::{Endpoint, Service},
     pki::{
         Certificate, PublicKey,
-        cmc::{FailInfo, PkiData, Refused, SignedMessage, Signer, request},
+        cmc::{FailInfo, PkiData, Refused, request},
+        signed_data::{SignedMessage, Signer, SignerId},
     },
     ra::{self, Identity, Presented, RecordLookup, Standing},
     store::{ProofKeys, State},
@@ -52,11 +53,11 @@ impl Service {
             if let Some(certificate) = certificate {
                 let key = PublicKey::parse(certificate.spki())
                     .map_err(|rejection| Refused::whole(FailInfo::BadAlg, rejection))?;
-                signer.verify(&key)?;
+                signer.verify(&key).map_err(Refused::from)?;
                 known.push(certificate);
                 continue;
             }
-            let crate::pki::cmc::SignerId::KeyIdentifier(identifier) = &signer.id else {
+            let SignerId::KeyIdentifier(identifier) = &signer.id else {
                 return Err(unknown_signer().into());
             };
             let key = data
@@ -69,7 +70,7 @@ impl Service {
                     "a message that a requested key signs has one signature (RFC 5272 section 3.2)";
                 return Err(Refused::whole(FailInfo::BadRequest, reason).into());
             }
-            signer.verify(&key)?;
+            signer.verify(&key).map_err(Refused::from)?;
             out.push(Signed::ByRequestedKey);
         }
         // Only when every signature holds does it matter who they are.
@@ -81,7 +82,7 @@ impl Service {
 
     /// A signer's certificate that the message does not bring along.
     async fn recorded(&self, signer: &Signer) -> Result<Option<Certificate>, Stop> {
-        let crate::pki::cmc::SignerId::IssuerAndSerial(_, serial) = &signer.id else {
+        let SignerId::IssuerAndSerial(_, serial) = &signer.id else {
             return Ok(None);
         };
         let Some(record) = self.store.find(serial).await? else { return Ok(None) };

@@ -14,8 +14,8 @@ use crate::{
     est::{Endpoint, Error, Service},
     pki::{
         cmc::{
-            BodyPartId, CmcStatus, FailInfo, PkiData, Refused, SignedMessage, StatusInfo,
-            TaggedRequest, ber,
+            BodyPartId, CmcStatus, FailInfo, PkiData, Refused, StatusInfo, TaggedRequest, ber,
+            signed,
         },
         oid,
     },
@@ -73,7 +73,7 @@ impl Service {
     ) -> Result<(), Stop> {
         // What is asked, and what goes back to the client whatever becomes of it.
         let der = to_der(request.message)?;
-        let message = SignedMessage::parse(&der)?;
+        let message = signed::parse(&der)?;
         let data = PkiData::parse(message.content)?;
         echo(endpoint, &data, reply)?;
 

@@ -1,7 +1,7 @@
 //! The values of controls (RFC 5272 §6).
 
 use super::{BodyPartId, FailInfo, Refused, crmf::CertTemplate, message::TaggedAttribute};
-use crate::pki::oid;
+use crate::pki::{oid, signed_data::IssuerAndSerial};
 use const_oid::ObjectIdentifier;
 use der::{
     Choice, Enumerated, Sequence,
@@ -118,15 +118,6 @@ pub struct RevokeRequest<'a> {
     /// For people.
     #[asn1(optional = "true")]
     pub comment: Option<Utf8StringRef<'a>>,
-}
-
-/// IssuerAndSerialNumber (RFC 5652 §10.2.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
-pub struct IssuerAndSerial<'a> {
-    /// The issuer.
-    pub issuer: AnyRef<'a>,
-    /// The serial number.
-    pub serial_number: IntRef<'a>,
 }
 
 /// ModCertTemplate (RFC 5272 §6.5.1).

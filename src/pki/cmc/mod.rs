@@ -11,7 +11,7 @@
 //! | `status` | CMCStatusInfoV2 |
 //! | `crmf` | CertReqMsg and CertTemplate |
 //! | `request` | a certification request of either form, and how its possession is proved |
-//! | `signed` | the SignedData around it: read and verified, or written |
+//! | `signed` | the SignedData around it |
 
 pub mod ber;
 pub mod control;
@@ -24,7 +24,6 @@ pub mod status;
 pub use control::Control;
 pub use message::{PkiData, PkiResponse, TaggedAttribute, TaggedContentInfo, TaggedRequest};
 pub use request::Wanted;
-pub use signed::{SignedMessage, Signer, SignerId};
 pub use status::{CmcStatus, FailInfo, PendInfo, StatusInfo};
 
 /// Names an element of a PKIData; 0 is the PKIData itself (RFC 5272 §3.2.2).
