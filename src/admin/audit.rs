@@ -1,9 +1,10 @@
-//! The audit trail for operators: events by filter and page, and who wrote them.
+//! The audit trail: events by condition and page, and their writers.
 
 use super::{
     error::Error,
     handle::Handle,
     service::Admin,
+    trail::{first_number, next_writer},
     values::{self, PAGE, limit, place},
 };
 use crate::{
@@ -16,15 +17,15 @@ use crate::{
     types::{Actor, Time},
 };
 
-/// Events that one call looks at, at most: a filter that matches nothing must not hold up others.
+/// Largest number of events that a call reads: a condition that matches none must not delay others.
 const LOOK: usize = 4000;
 
-/// Events at the beginning of a writer among which its start is looked for.
+/// Number of a writer's first events that are searched for its start.
 const START: usize = 16;
 
-/// What an event must be.
+/// Conditions on an event; all given ones must hold.
 #[derive(Debug, Default)]
-struct Conditions<'a> {
+struct EventConditions<'a> {
     since: Option<Time>,
     until: Option<Time>,
     event: Option<&'a str>,
@@ -34,7 +35,7 @@ struct Conditions<'a> {
     label: Option<&'a str>,
 }
 
-impl<'a> Conditions<'a> {
+impl<'a> EventConditions<'a> {
     fn read(query: &'a api::EventQuery) -> Result<Self, Error> {
         let time = |text: &Option<String>| text.as_deref().map(values::parse_time).transpose();
         let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_ascii_lowercase());
@@ -79,7 +80,7 @@ impl<'a> Conditions<'a> {
 impl Handle for api::EventQuery {
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let query = self;
-        let conditions = Conditions::read(&query)?;
+        let conditions = EventConditions::read(&query)?;
         let limit = limit(query.limit, 100)?;
         let first = EventId::first_of(query.writer.unwrap_or(0));
         let mut next = match query.from.as_deref() {
@@ -102,7 +103,7 @@ impl Handle for api::EventQuery {
                 looked += 1;
                 next = EventId { number: id.number + 1, ..id };
                 if conditions.hold(&event) {
-                    found.push(entry(id, event));
+                    found.push(event_entry(id, event));
                 }
             }
             if is_last {
@@ -118,52 +119,37 @@ impl Handle for api::EventQuery {
 impl Handle for api::ListWriters {
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let mut writers = Vec::new();
-        let mut next = EventId::first_of(self.from.unwrap_or(0));
-        while let Some((id, _)) = admin.store.events(next, 1).await?.into_iter().next() {
+        let mut next = self.from.unwrap_or(0);
+        while let Some((id, _)) = next_writer(&*admin.store, next).await? {
             writers.push(writer(&*admin.store, id.writer).await?);
             let Some(after) = id.writer.checked_add(1) else { break };
-            next = EventId::first_of(after);
+            next = after;
         }
         Ok(api::Writers { writers })
     }
 }
 
-/// Describes one writer. Its numbers begin with 1 and have no gaps, so the last one is found by
-/// halving.
+/// Describes one writer.
 async fn writer(store: &dyn Store, writer: u64) -> Result<api::WriterEntry, Error> {
     let start = store.events(EventId::first_of(writer), START).await?;
     let own = |(id, event): (EventId, Event)| (id.writer == writer).then_some(event);
     let start: Vec<Event> = start.into_iter().filter_map(own).collect();
     let started = start.iter().find(|event| event.name == Name::ServerStarted);
     let node = started.and_then(|event| event.detail("node")).map(str::to_owned);
-    let exists = async |number: u64| -> Result<Option<Time>, Error> {
-        let id = EventId { writer, number };
-        let found = store.events(id, 1).await?.into_iter().next();
-        Ok(found.filter(|(found, _)| *found == id).map(|(_, event)| event.at))
-    };
     let first = start.first().map_or(Time::from_unix(0), |event| event.at);
-    // `low` exists, `high` does not.
-    let (mut low, mut high, mut last) = (1u64, 2u64, first);
-    while let Some(at) = exists(high).await? {
-        (low, last, high) = (high, at, high.saturating_mul(2));
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        match exists(middle).await? {
-            Some(at) => (low, last) = (middle, at),
-            None => high = middle,
-        }
-    }
+    let events = first_number(store, writer, |_| true).await? - 1;
+    let last = store.events(EventId { writer, number: events }, 1).await?;
     Ok(api::WriterEntry {
         writer,
         node,
-        events: low,
+        events,
         first: first.to_string(),
-        last: last.to_string(),
+        last: last.first().map_or(first, |(_, event)| event.at).to_string(),
     })
 }
 
-fn entry(id: EventId, event: Event) -> api::EventEntry {
+/// Returns an event as JSON.
+pub(super) fn event_entry(id: EventId, event: Event) -> api::EventEntry {
     api::EventEntry {
         details: details(&event),
         actor: event.actor.name,

@@ -1,11 +1,13 @@
-//! Listing and showing certificates. By a walk through the store, in the order of issuance; each
-//! call looks at so many records at most, so that none takes long or holds many.
+//! Lists and shows certificates by a walk through the store, in the order of issuance. A call reads
+//! a limited number of records, so that it ends soon and needs little memory.
 
 use super::{
+    audit::event_entry,
     error::{Error, invalid},
     handle::Handle,
     select::Selection,
     service::Admin,
+    trail::event_of,
     values::{PAGE, limit, serial},
 };
 use crate::{
@@ -16,13 +18,13 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Records that a call looks at before it answers with what it has.
+/// Records that a call reads before it answers with the matches so far.
 const LOOKED_AT: usize = 20_000;
 
-/// Digits of a beginning of a serial number at least.
+/// Least number of digits of a prefix of a serial number.
 const PREFIX: usize = 4;
 
-/// Candidates that are named for a beginning that several serial numbers have.
+/// Candidates that are named for an ambiguous prefix.
 const CANDIDATES: usize = 10;
 
 impl Handle for api::CertificateQuery {
@@ -37,7 +39,7 @@ impl Handle for api::CertificateQuery {
         while let Some(page) = walk.page().await? {
             for issuance in page {
                 if found.len() == limit {
-                    // There is more: the next page begins behind the last one found.
+                    // The next page begins after the last match.
                     let next = found.last().map(|last| last.intent.serial.to_string());
                     return Ok(answer(&found, now, next));
                 }
@@ -68,7 +70,9 @@ impl Handle for api::ListRenewed {
 impl Handle for api::ShowCertificate {
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let issuance = find(admin, &self.serial).await?;
-        Ok(entry(&issuance, admin.clock.now(), true))
+        let event = event_of(&*admin.store, &issuance).await?;
+        let event = event.map(|(id, event)| event_entry(id, event));
+        Ok(api::CertificateEntry { event, ..entry(&issuance, admin.clock.now(), true) })
     }
 }
 
@@ -82,7 +86,7 @@ async fn find(admin: &Admin, text: &str) -> Result<Arc<Issuance>, Error> {
         let expected = "2 to 40 hexadecimal digits, or 4 and more from its beginning";
         return Err(invalid("serial number", got, expected));
     }
-    // The least serial number with these digits at its beginning. If it is none, no other is.
+    // The least serial number with this prefix: if it is not valid, no other is.
     let least = if digits.len().is_multiple_of(2) { digits.clone() } else { digits.clone() + "0" };
     let not_found = || Error::NotFound(format!("certificate {digits}"));
     let Ok(least) = least.parse::<Serial>() else { return Err(not_found()) };
@@ -129,7 +133,7 @@ impl<'a> Walk<'a> {
         Ok(Self { admin, filter, after, left: LOOKED_AT, ended: false })
     }
 
-    /// The next records, or none: then [`Walk::cursor`] says whether there are more.
+    /// Returns the next records, or none at the end of the walk; [`Walk::cursor`] is then its place.
     async fn page(&mut self) -> Result<Option<Vec<Arc<Issuance>>>, Error> {
         if self.ended || self.left == 0 {
             return Ok(None);
@@ -182,9 +186,10 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
         spki_sha256: intent.spki_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
         request: intent.request_id.to_string(),
         begun: intent.begun.to_string(),
-        ended: issuance.ended.map(|moment| moment.to_string()),
+        ended: issuance.ended.map(|time| time.to_string()),
         revoked: issuance.revocation.map(|one| one.at.to_string()),
         revocation_reason: issuance.revocation.map(|one| one.reason.to_string()),
         pem,
+        event: None,
     }
 }

@@ -1,13 +1,12 @@
-//! Whether a store holds what it should: each record readable, each certificate the one that its
-//! record says, each issuance with its event and each event with its issuance.
+//! Checks a store: each record is readable, each certificate is that of its record, each ended
+//! issuance has its event and each event its issuance.
 //!
-//! Reads everything once. What has to be held against each other afterwards is kept in memory:
-//! about 120 bytes for each certificate.
+//! Reads everything once, and notes about 120 bytes per certificate to compare afterwards.
 
 use crate::{
     pki::{self, Certificate},
     store::{
-        Issuance, State, Store,
+        Issuance, State,
         transfer::{Counts, Source},
     },
     telemetry::audit::{Event, EventId, Name},
@@ -15,36 +14,35 @@ use crate::{
 };
 use std::time::Duration;
 
-/// How many records are read at once.
+/// Records that are read at once.
 const PAGE: usize = 500;
 
-/// What a check found. SettingErrors are told while they are found.
+/// Result of a check. The inspector has received each error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
-    /// How many items were read.
+    /// Items that were read.
     pub counts: Counts,
-    /// Of the issuances: those with a certificate, those that never get one, and those whose
-    /// certificate was revoked.
+    /// Issuances with a certificate that is not revoked.
     pub issued: u64,
-    /// See `issued`.
+    /// Issuances that never get a certificate.
     pub void: u64,
-    /// See `issued`.
+    /// Issuances whose certificate is revoked.
     pub revoked: u64,
-    /// Those that are open: serial number, and how long.
+    /// Open issuances: serial number and age.
     pub open: Vec<(Serial, Duration)>,
-    /// How many errors were told.
+    /// Number of errors.
     pub errors: u64,
 }
 
-/// Is told each error, and after each page how many items were read.
+/// Receives each error, and after each page the number of items read.
 pub trait Inspector: Send {
-    /// Something is wrong: with what, and how.
-    fn error(&mut self, what: &str, why: &str);
-    /// So many items were read.
+    /// Receives an error: the item, and its error.
+    fn error(&mut self, item: &str, error: &str);
+    /// Receives the number of items read.
     fn read(&mut self, count: u64);
 }
 
-/// A serial number in a fixed place, as the number that it is.
+/// A serial number as a number of fixed length.
 type Number = [u8; 20];
 
 fn number(serial: &Serial) -> Number {
@@ -57,56 +55,52 @@ fn number(serial: &Serial) -> Number {
 fn shown(number: &Number) -> String {
     let start = number.iter().position(|byte| *byte != 0).unwrap_or_default();
     let rest = number.get(start..).unwrap_or_default();
-    // The byte that DER needs before one that would make the number negative.
+    // The zero byte that DER needs before a byte of 0x80 or more.
     let sign = rest.first().filter(|byte| **byte >= 0x80).map(|_| &0);
     sign.into_iter().chain(rest).map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What is kept of an issuance that has or may get a certificate.
+/// Notes about an issuance that has or may get a certificate.
 struct Live {
-    /// The request key's first half: as good as random.
+    /// First half of the idempotency key: as good as random.
     key: [u8; 16],
     begun: Time,
     until: Time,
     serial: Number,
 }
 
+/// Serial numbers of records in one state, and those of the events that record it.
+#[derive(Default)]
+struct Pairs {
+    records: Vec<Number>,
+    events: Vec<Number>,
+}
+
 struct Check<'a> {
     inspector: &'a mut dyn Inspector,
     found: Checked,
     live: Vec<Live>,
-    issued: Vec<Number>,
-    voided: Vec<Number>,
-    revoked: Vec<Number>,
-    told_issued: Vec<Number>,
-    told_voided: Vec<Number>,
-    told_revoked: Vec<Number>,
+    issued: Pairs,
+    voided: Pairs,
+    revoked: Pairs,
 }
 
-/// Reads a whole store, which nobody changes meanwhile, and tells what is wrong with it.
-pub async fn check(store: &dyn Store, now: Time, inspector: &mut dyn Inspector) -> Checked {
-    check_source(&store, now, inspector).await
-}
-
-/// Reads what a store holds and tells what is wrong with it. A store that is served is read as a
-/// [`crate::store::transfer::Cut`].
+/// Reads the contents of a store and passes each error to `inspector`. The store must not change
+/// meanwhile: a served one is read as a [`crate::store::transfer::Cut`].
 pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Inspector) -> Checked {
     let mut check = Check {
         inspector,
         found: Checked::default(),
         live: Vec::new(),
-        issued: Vec::new(),
-        voided: Vec::new(),
-        revoked: Vec::new(),
-        told_issued: Vec::new(),
-        told_voided: Vec::new(),
-        told_revoked: Vec::new(),
+        issued: Pairs::default(),
+        voided: Pairs::default(),
+        revoked: Pairs::default(),
     };
     let issuances_read = check.issuances(store, now).await;
     check.others(store).await;
     let events_read = check.events(store).await;
     check.requests();
-    // What could not be read is a error already, not many more.
+    // An unreadable part is one error, not one for each missing pair.
     if issuances_read && events_read {
         check.pairs();
     }
@@ -114,17 +108,17 @@ pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Ins
 }
 
 impl Check<'_> {
-    fn error(&mut self, what: &str, why: &str) {
+    fn error(&mut self, item: &str, error: &str) {
         self.found.errors += 1;
-        self.inspector.error(what, why);
+        self.inspector.error(item, error);
     }
 
-    /// Answers whether all could be read.
+    /// Returns whether all could be read.
     async fn issuances(&mut self, store: &dyn Source, now: Time) -> bool {
         let (mut after, mut limit) = (None::<Serial>, PAGE);
         loop {
             let page = match store.issuances(after.as_ref(), limit).await {
-                // One by one, to find out which it is.
+                // One by one, to find the unreadable one.
                 Err(_) if limit > 1 => {
                     limit = 1;
                     continue;
@@ -134,7 +128,7 @@ impl Check<'_> {
                         || "the first issuance".to_owned(),
                         |last| format!("the issuance after {last}"),
                     );
-                    self.error(&place, &format!("{error}; those behind it were not read"));
+                    self.error(&place, &format!("{error}; the following ones were not read"));
                     return false;
                 }
                 Ok(page) => page,
@@ -156,38 +150,41 @@ impl Check<'_> {
             State::Open => {
                 self.found.open.push((intent.serial.clone(), now.since(intent.begun)));
                 if intent.tbs.is_empty() || !issuance.certificate.is_empty() {
-                    self.error(&name(&intent.serial), "is open, and holds what an ended one does");
+                    self.error(
+                        &name(&intent.serial),
+                        "is open, but has the contents of an ended one",
+                    );
                 }
             }
             State::Issued | State::Revoked => {
                 if issuance.state == State::Revoked {
                     self.found.revoked += 1;
-                    self.revoked.push(serial);
+                    self.revoked.records.push(serial);
                 } else {
                     self.found.issued += 1;
                 }
-                self.issued.push(serial);
-                if let Err(why) = certificate_fits(issuance) {
-                    self.error(&name(&intent.serial), &why);
+                self.issued.records.push(serial);
+                if let Err(error) = certificate_fits(issuance) {
+                    self.error(&name(&intent.serial), &error);
                 }
             }
             State::Void => {
                 self.found.void += 1;
-                self.voided.push(serial);
+                self.voided.records.push(serial);
                 if !issuance.certificate.is_empty() {
-                    self.error(&name(&intent.serial), "is void and has a certificate");
+                    self.error(&name(&intent.serial), "is void, but has a certificate");
                 }
             }
         }
         if (issuance.state == State::Open) != issuance.ended.is_none() {
-            let why = format!("is {} and says otherwise of its end", issuance.state);
-            self.error(&name(&intent.serial), &why);
+            let error = format!("is {}, but its end does not match", issuance.state);
+            self.error(&name(&intent.serial), &error);
         }
         if (issuance.state == State::Revoked) != issuance.revocation.is_some() {
-            let why = format!("is {} and says otherwise of its revocation", issuance.state);
-            self.error(&name(&intent.serial), &why);
+            let error = format!("is {}, but its revocation does not match", issuance.state);
+            self.error(&name(&intent.serial), &error);
         }
-        // What answers no repeat stands in nobody's way.
+        // Only these answer retries.
         if matches!(issuance.state, State::Open | State::Issued) {
             let mut key = [0; 16];
             key.iter_mut().zip(intent.idempotency_key.0).for_each(|(place, byte)| *place = byte);
@@ -207,7 +204,7 @@ impl Check<'_> {
         }
     }
 
-    /// Answers whether all could be read.
+    /// Returns whether all could be read.
     async fn events(&mut self, store: &dyn Source) -> bool {
         let mut next = EventId { writer: 0, number: 0 };
         let mut last = None::<EventId>;
@@ -215,7 +212,10 @@ impl Check<'_> {
             let page = match store.events(next, PAGE).await {
                 Err(error) => {
                     let place = format!("event {} of writer {}", next.number, next.writer);
-                    self.error(&place, &format!("{error}; it and later ones were not read"));
+                    self.error(
+                        &place,
+                        &format!("{error}; it and the following ones were not read"),
+                    );
                     return false;
                 }
                 Ok(page) if page.is_empty() => return true,
@@ -228,7 +228,7 @@ impl Check<'_> {
                 };
                 if id.number != expected {
                     let place = format!("event {} of writer {}", id.number, id.writer);
-                    self.error(&place, &format!("comes where {expected} should"));
+                    self.error(&place, &format!("got this number; expected: {expected}"));
                 }
                 last = Some(id);
                 next = EventId { number: id.number + 1, ..id };
@@ -240,15 +240,14 @@ impl Check<'_> {
 
     fn event(&mut self, id: EventId, event: &Event) {
         self.found.counts.events += 1;
-        let told = match event.name {
-            Name::CertificateIssued => &mut self.told_issued,
-            Name::IssuanceVoided => &mut self.told_voided,
-            Name::CertificateRevoked => &mut self.told_revoked,
+        let events = match event.name {
+            Name::CertificateIssued => &mut self.issued.events,
+            Name::IssuanceVoided => &mut self.voided.events,
+            Name::CertificateRevoked => &mut self.revoked.events,
             _ => return,
         };
-        let serial = event.details.iter().find(|(name, _)| name == "serial");
-        match serial.map(|(_, serial)| serial.parse::<Serial>()) {
-            Some(Ok(serial)) => told.push(number(&serial)),
+        match event.detail("serial").map(str::parse::<Serial>) {
+            Some(Ok(serial)) => events.push(number(&serial)),
             _ => {
                 let place = format!("event {} of writer {}", id.number, id.writer);
                 self.error(&place, &format!("{} without a serial number", event.name.as_str()));
@@ -256,7 +255,7 @@ impl Check<'_> {
         }
     }
 
-    /// No two issuances of one request while repeats of the first get the first one's certificate.
+    /// Finds two issuances of one request within the retry window of the first.
     fn requests(&mut self) {
         let mut live = std::mem::take(&mut self.live);
         live.sort_unstable_by(|one, other| {
@@ -266,12 +265,12 @@ impl Check<'_> {
         for one in &live {
             let earlier = longest.filter(|earlier| earlier.key == one.key);
             if let Some(earlier) = earlier.filter(|earlier| one.begun < earlier.until) {
-                let why = format!(
-                    "was begun while a repeat of its request was to get the certificate of {}: two \
-                     for one request, or a clock that was set back",
+                let error = format!(
+                    "was begun within the retry window of {}: two certificates for one request, or \
+                     a clock that was set back",
                     shown(&earlier.serial)
                 );
-                self.error(&format!("issuance {}", shown(&one.serial)), &why);
+                self.error(&format!("issuance {}", shown(&one.serial)), &error);
             }
             if earlier.is_none_or(|earlier| earlier.until < one.until) {
                 longest = Some(one);
@@ -279,50 +278,48 @@ impl Check<'_> {
         }
     }
 
-    /// Each ended issuance has its event, once, and each event its issuance.
+    /// Finds ended issuances without their event, and events without their issuance.
     fn pairs(&mut self) {
-        let issued = (std::mem::take(&mut self.issued), std::mem::take(&mut self.told_issued));
-        let voided = (std::mem::take(&mut self.voided), std::mem::take(&mut self.told_voided));
-        let revoked = (std::mem::take(&mut self.revoked), std::mem::take(&mut self.told_revoked));
-        for ((mut records, mut events), event) in [
-            (issued, Name::CertificateIssued),
-            (voided, Name::IssuanceVoided),
-            (revoked, Name::CertificateRevoked),
+        for (pairs, event) in [
+            (std::mem::take(&mut self.issued), Name::CertificateIssued),
+            (std::mem::take(&mut self.voided), Name::IssuanceVoided),
+            (std::mem::take(&mut self.revoked), Name::CertificateRevoked),
         ] {
+            let (event, Pairs { mut records, mut events }) = (event.as_str(), pairs);
             records.sort_unstable();
             events.sort_unstable();
-            let (mut records, mut events) = (records.iter().peekable(), events.iter().peekable());
-            loop {
-                let order = match (records.peek(), events.peek()) {
-                    (Some(record), Some(told)) => record.cmp(told),
-                    (Some(_), None) => std::cmp::Ordering::Less,
-                    (None, Some(_)) => std::cmp::Ordering::Greater,
-                    (None, None) => break,
-                };
-                let record = if order.is_le() { records.next() } else { None };
-                let told = if order.is_ge() { events.next() } else { None };
-                match (record, told) {
-                    (Some(record), None) => {
-                        let why = format!("no event {} tells of it", event.as_str());
-                        self.error(&format!("issuance {}", shown(record)), &why);
-                    }
-                    (None, Some(told)) => {
-                        let why =
-                            format!("an event {} tells of it, and it is not so", event.as_str());
-                        self.error(&format!("issuance {}", shown(told)), &why);
-                    }
-                    _ => {}
-                }
+            for serial in surplus(&records, &events) {
+                let error = format!("has no event {event}");
+                self.error(&format!("issuance {}", shown(serial)), &error);
+            }
+            for serial in surplus(&events, &records) {
+                let error = format!("has an event {event}, which does not match its state");
+                self.error(&format!("issuance {}", shown(serial)), &error);
             }
         }
     }
+}
+
+/// Returns the elements of `these` without a counterpart in `others`; both are sorted.
+fn surplus<'a>(these: &'a [Number], mut others: &'a [Number]) -> impl Iterator<Item = &'a Number> {
+    these.iter().filter(move |one| {
+        let skipped = others.partition_point(|other| other < *one);
+        others = others.get(skipped..).unwrap_or_default();
+        match others.split_first() {
+            Some((first, rest)) if first == *one => {
+                others = rest;
+                false
+            }
+            _ => true,
+        }
+    })
 }
 
 fn name(serial: &Serial) -> String {
     format!("issuance {serial}")
 }
 
-/// Whether the certificate is the one of its record.
+/// Checks that the certificate is that of its record.
 fn certificate_fits(issuance: &Issuance) -> Result<(), String> {
     let intent = &issuance.intent;
     let certificate = Certificate::parse(&issuance.certificate)
@@ -336,12 +333,12 @@ fn certificate_fits(issuance: &Issuance) -> Result<(), String> {
     let validity = (certificate.not_before(), certificate.not_after());
     if validity != (intent.not_before, intent.not_after) {
         return Err(format!(
-            "its certificate is valid from {} to {}, and its record says otherwise",
+            "its certificate is valid from {} to {}, but its record has other times",
             validity.0, validity.1
         ));
     }
     if !intent.tbs.is_empty() {
-        return Err("is issued, and still holds what was to be signed".to_owned());
+        return Err("is issued, but still has a TBSCertificate to sign".to_owned());
     }
     Ok(())
 }

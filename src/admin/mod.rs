@@ -13,6 +13,7 @@ mod process;
 mod revoke;
 mod select;
 mod service;
+mod trail;
 mod users;
 mod values;
 

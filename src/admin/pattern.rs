@@ -1,6 +1,6 @@
-//! Patterns for the names in certificates. They match values as parsed: the type of an attribute and
-//! its characters, the kind of a SAN entry and its content. Text that a name is shown as is never
-//! matched, so a comma or an equals sign in a value cannot imitate another attribute.
+//! Patterns for the names in certificates. They match parsed values: type and value of an attribute,
+//! kind and value of a SAN entry. They never match the text of a whole name, so a comma or an equals
+//! sign in a value cannot imitate another attribute.
 
 use super::error::{Error, invalid};
 use crate::{
@@ -10,13 +10,12 @@ use crate::{
 };
 use const_oid::ObjectIdentifier;
 
-/// A value with `*` for any number of characters. `\*` is an asterisk, `\\` a backslash, `\,` a
-/// comma.
+/// A pattern: `*` matches any characters, `\*` an asterisk, `\\` a backslash, `\,` a comma.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Pattern {
     /// The parts between the asterisks.
     parts: Vec<String>,
-    /// Whether case counts.
+    /// Whether it is case-sensitive.
     case: bool,
 }
 
@@ -86,8 +85,8 @@ impl NamePatterns {
         self.subject.is_empty() && self.san.is_none()
     }
 
-    /// Whether an issuance has such names. A record without a certificate is judged by the names in
-    /// the record.
+    /// Returns whether an issuance has such names; without a certificate, the names in its record
+    /// count.
     pub(super) fn match_issuance(&self, issuance: &Issuance) -> bool {
         if self.is_empty() {
             return true;
@@ -116,7 +115,7 @@ impl NamePatterns {
             })
         };
         let in_san = |(wanted, pattern): &(SanKind, Pattern)| {
-            // Kind and content, split where the kind ends: content may hold colons.
+            // Splits at the first colon: the value may contain others.
             san.any(|entry| {
                 entry.split_once(':').is_some_and(|(kind, value)| {
                     kind == wanted.to_string() && pattern.matches(value)
@@ -211,7 +210,7 @@ mod tests {
             ("CN=a*a", "CN=a"),
             ("CN=\\*", "CN=a"),
             ("CN=gw*,O=Other", "CN=gw-1,O=Example"),
-            // What reads like another attribute is a value.
+            // A value that reads like another attribute.
             ("O=Example", "CN=x\\,O=Example"),
             ("CN=gw-7", "OU=y\\,CN=gw-7"),
         ] {

@@ -1,4 +1,4 @@
-//! Revoking certificates that an operator names by their serial numbers.
+//! Revokes certificates by their serial numbers.
 
 use super::{
     error::{Error, invalid},
@@ -15,15 +15,15 @@ use crate::{
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// Serial numbers in one call: its events fit in a batch or two of the store.
+/// Largest number of serial numbers in a call: its events fit in a batch or two of the store.
 const LARGEST: usize = 1000;
 
-/// Revocations that wait for the store at once. They share its commits; the rest of its queue is
-/// left to enrollment.
+/// Revocations that wait for the store at once. They share its commits, and leave the rest of its
+/// queue to enrollment.
 const AT_ONCE: usize = 64;
 
 impl Handle for api::Revoke {
-    /// Revokes certificates, for good. For one that was revoked before, the first revocation stays.
+    /// Revokes certificates permanently. Of a revoked certificate the first revocation stays.
     ///
     /// # Errors
     /// [`Error::Invalid`] for no serial numbers or too many, and for an unknown reason. An error

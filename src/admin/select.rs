@@ -14,7 +14,7 @@ use crate::{
 /// The conditions of a query. All must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
-    /// The part that a store can apply.
+    /// The conditions that a store can apply.
     pub(super) filter: Filter,
     names: NamePatterns,
     ca: Option<CaName>,
@@ -86,7 +86,7 @@ impl Selection {
         })
     }
 
-    /// Whether an issuance that passes the filter meets the other conditions, too.
+    /// Returns whether an issuance that passes the filter meets the other conditions, too.
     pub(super) fn matches(&self, issuance: &Issuance) -> bool {
         let intent = &issuance.intent;
         let is_fingerprint = |wanted: &[u8; 32]| pki::sha256(&issuance.certificate) == *wanted;
@@ -102,7 +102,7 @@ impl Selection {
     }
 }
 
-/// Whether the request was authenticated by this account, alone or beside a certificate.
+/// Returns whether this account authenticated the request, alone or beside a certificate.
 fn is_of_account(issuance: &Issuance, account: &str) -> bool {
     let actor = &issuance.intent.actor;
     match actor.method {

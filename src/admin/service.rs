@@ -46,7 +46,7 @@ impl Admin {
     }
 }
 
-/// The process that serves, as an operator sees it.
+/// The serving process, for the operator's calls.
 #[async_trait]
 pub trait Process: Send + Sync + 'static {
     /// Describes the state of the server.
@@ -55,8 +55,7 @@ pub trait Process: Send + Sync + 'static {
     /// [`Error::Internal`]. A store that does not answer is part of the answer.
     async fn status(&self) -> Result<api::Status, Error>;
 
-    /// Reads the configuration again and puts it in force unless it has errors, which are part of
-    /// the answer.
+    /// Reloads the configuration. Errors, with which it is not put in force, are part of the answer.
     async fn reload(&self, actor: &Actor) -> api::Reloaded;
 
     /// Renews the server's own certificate now.

@@ -1,4 +1,4 @@
-//! The operator's calls: one type for each, with its method, its path and its answer.
+//! An operator's call: a type with its method, path and answer.
 //!
 //! Both ends use the same types. [`Request::of`] encodes a call for the client, [`parse`] decodes it
 //! on the server. A new call is a type and a line of the table in `api`, a handler in `admin`,
@@ -7,7 +7,7 @@
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The method of a call, as HTTP names it.
+/// HTTP method of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Changes nothing. The fields are in the path and the query.
@@ -30,7 +30,7 @@ impl Method {
     }
 }
 
-/// One call that an operator can make.
+/// A call of an operator.
 pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The method.
     const METHOD: Method;
@@ -52,7 +52,7 @@ macro_rules! calls {
 }
 pub(super) use calls;
 
-/// A call as it is sent.
+/// An encoded call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The method.
@@ -64,10 +64,10 @@ pub struct Request {
 }
 
 impl Request {
-    /// Writes a call.
+    /// Encodes a call.
     ///
     /// # Errors
-    /// The reason why it cannot be written: a field of a query is neither text nor a number.
+    /// A field of a query is neither text nor a number.
     pub fn of<C: Call>(call: &C) -> Result<Self, String> {
         if C::METHOD == Method::Post {
             let body = serde_json::to_vec(call).map_err(|error| error.to_string())?;
@@ -98,7 +98,7 @@ impl Request {
     }
 }
 
-/// The fields that stand in `path`, if it is one of `template`'s: names and values.
+/// Returns the fields in `path`, as names and values, if it matches `template`.
 #[must_use]
 pub fn captures(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     let mut found = Vec::new();
@@ -119,10 +119,10 @@ pub fn captures(template: &str, path: &str) -> Option<Vec<(String, String)>> {
     }
 }
 
-/// Reads a call whose path and method are those of `C`.
+/// Decodes a call whose path and method are those of `C`.
 ///
 /// # Errors
-/// What is wrong with query or body.
+/// The error in query or body.
 pub fn parse<C: Call>(
     mut captured: Vec<(String, String)>,
     query: &str,
@@ -134,7 +134,7 @@ pub fn parse<C: Call>(
     let fields: Vec<(String, String)> =
         serde_urlencoded::from_str(query).map_err(|error| format!("{query}: {error}"))?;
     captured.extend(fields);
-    // The form knows numbers by the type of the field, where the list of pairs has text only.
+    // Encodes the pairs again: only a form converts text to the number type of a field.
     let form =
         serde_urlencoded::to_string(captured).map_err(|error| format!("{query}: {error}"))?;
     serde_urlencoded::from_str(&form).map_err(|error| format!("{query}: {error}"))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Asks for the CAs.
+/// Shows the CAs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShowCas {}
@@ -10,18 +10,18 @@ pub struct ShowCas {}
 /// The CAs of this server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cas {
-    /// By name.
+    /// CAs, by name.
     pub cas: Vec<CaEntry>,
 }
 
 /// One CA.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaEntry {
-    /// Its name in the configuration.
+    /// Name in the configuration.
     pub name: String,
-    /// The root: the trust anchor.
+    /// Root certificate: the trust anchor.
     pub root: CaCertificate,
-    /// The certificate of the key that signs.
+    /// Certificate of the signing key.
     pub issuing: CaCertificate,
 }
 
@@ -30,12 +30,12 @@ pub struct CaEntry {
 pub struct CaCertificate {
     /// Subject, RFC 4514.
     pub subject: String,
-    /// SHA-256 of the whole certificate, `AB:CD:…`: compare it out of band (RFC 7030 §4.1.1).
+    /// SHA-256 of the certificate, `AB:CD:…`, to compare out of band (RFC 7030 §4.1.1).
     pub sha256: String,
     /// Serial number, hexadecimal.
     pub serial: String,
-    /// Last moment of validity, RFC 3339.
+    /// End of validity, inclusive, RFC 3339.
     pub not_after: String,
-    /// The certificate.
+    /// Certificate, PEM.
     pub pem: String,
 }

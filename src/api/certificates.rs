@@ -1,27 +1,27 @@
-//! Certificates: lists, one with its record, revocation.
+//! Certificates: lists, details, revocation.
 
-use super::error::ErrorResponse;
+use super::{audit::EventEntry, error::ErrorResponse};
 use serde::{Deserialize, Serialize};
 
-/// Lists certificates: every condition that is set must hold.
+/// Lists certificates in the order of issuance; all given conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {
-    /// Part of the subject or of a SAN entry as they are shown, in either case.
+    /// Part of the subject or of a SAN entry as shown, not case-sensitive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
-    /// Patterns for values in the subject: `CN=gw-7*`, several with commas between them. `*` stands
-    /// for any characters, `\*` for itself.
+    /// Patterns for values in the subject, separated by commas: `CN=gw-7*`. `*` matches any
+    /// characters, `\*` an asterisk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// A pattern for a SAN entry: `dns:*.lab.example`.
+    /// Pattern for a SAN entry: `dns:*.lab.example`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub san: Option<String>,
-    /// `open`, `issued`, `void`, `revoked`, `valid` (issued and not expired) or `expired`. One that
-    /// is revoked is neither `issued` nor `expired`.
+    /// `open`, `issued`, `void`, `revoked`, `valid` (issued and not expired) or `expired`. A
+    /// revoked certificate is neither `issued` nor `expired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// The label; `-` for those without one.
+    /// Label; `-` for certificates without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The CA.
@@ -30,7 +30,7 @@ pub struct CertificateQuery {
     /// The profile.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
-    /// The account whose password authenticated the request.
+    /// Account whose password authenticated the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The id of the request.
@@ -39,37 +39,37 @@ pub struct CertificateQuery {
     /// SHA-256 of the certificate, hexadecimal, with or without colons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
-    /// SHA-256 of the SubjectPublicKeyInfo, the same way.
+    /// SHA-256 of the SubjectPublicKeyInfo, in the same form.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// Those recorded at this time or later: RFC 3339 or a date.
+    /// Recorded at or after this time: RFC 3339 or a date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_after: Option<String>,
-    /// Those recorded before this time.
+    /// Recorded before this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_before: Option<String>,
-    /// Those recorded within this length of time, such as `24h`.
+    /// Recorded within the last `24h`, `30d`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_within: Option<String>,
-    /// Those that expire before this time: RFC 3339 or a date.
+    /// Expires before this time: RFC 3339 or a date.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_before: Option<String>,
-    /// Those that are valid and expire within this length of time, such as `30d`.
+    /// Valid, and expires within `30d`, `12h`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_within: Option<String>,
-    /// Those after this cursor: the serial number of the last one seen.
+    /// Cursor: the serial number of the last certificate of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// How many at most: 1 to 1000, 100 by default.
+    /// Largest number of certificates: 1 to 1000. Default: 100.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
-/// Asks for one certificate and its record.
+/// Shows one certificate, its record and the event of its issuance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShowCertificate {
-    /// Serial number, hexadecimal, or 4 and more digits from its beginning.
+    /// Serial number, hexadecimal, or a prefix of at least 4 digits.
     pub serial: String,
 }
 
@@ -77,7 +77,7 @@ pub struct ShowCertificate {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ListRenewed {
-    /// The cursor of the page before.
+    /// Cursor of the previous page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
@@ -87,16 +87,16 @@ pub struct ListRenewed {
 pub struct Renewed {
     /// Serial numbers, hexadecimal.
     pub serials: Vec<String>,
-    /// Pass this as `after` for the next page; none if this is the last.
+    /// Value of `after` for the next page; none if this is the last.
     pub next: Option<String>,
 }
 
 /// A page of certificates.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificates {
-    /// In the order in which they were issued. There may be none although there is a next page.
+    /// Certificates in the order of issuance. A page may be empty although a next one exists.
     pub certificates: Vec<CertificateEntry>,
-    /// Pass this as `after` for the next page; none if this is the last.
+    /// Value of `after` for the next page; none if this is the last.
     pub next: Option<String>,
 }
 
@@ -111,9 +111,9 @@ pub struct CertificateEntry {
     pub subject: String,
     /// SAN entries.
     pub san: Vec<String>,
-    /// First moment of validity, RFC 3339.
+    /// Start of validity, RFC 3339.
     pub not_before: String,
-    /// Last moment of validity, RFC 3339.
+    /// End of validity, inclusive, RFC 3339.
     pub not_after: String,
     /// Label.
     pub label: Option<String>,
@@ -121,40 +121,43 @@ pub struct CertificateEntry {
     pub profile: String,
     /// CA.
     pub ca: String,
-    /// The operation that asked.
+    /// Operation of the request.
     pub operation: Option<String>,
-    /// Who asked.
+    /// Name of the requester.
     pub actor: String,
-    /// How that is known.
+    /// How the requester was authenticated.
     pub authenticated_by: String,
     /// Serial number of the certificate that it renews or rekeys.
     pub predecessor: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
     pub spki_sha256: String,
-    /// The request that asked.
+    /// Id of the request.
     pub request: String,
-    /// When it was recorded, RFC 3339.
+    /// Time at which it was recorded, RFC 3339.
     pub begun: String,
-    /// When it was issued or voided, RFC 3339.
+    /// Time at which it was issued or voided, RFC 3339.
     pub ended: Option<String>,
-    /// When it was revoked, RFC 3339.
+    /// Time of revocation, RFC 3339.
     #[serde(default)]
     pub revoked: Option<String>,
-    /// Why it was revoked: a CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`.
+    /// Reason of revocation: a CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`.
     #[serde(default)]
     pub revocation_reason: Option<String>,
-    /// The certificate; none unless it was issued, or in a list.
+    /// Certificate, PEM; none in a list, and unless it was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pem: Option<String>,
+    /// Event that recorded the end of the issuance, with the client's address; none in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventEntry>,
 }
 
-/// Revokes exactly these certificates, for good.
+/// Revokes exactly these certificates, permanently.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Revoke {
     /// Serial numbers, hexadecimal: 1 to 1000.
     pub serials: Vec<String>,
-    /// A CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`; `unspecified` without one.
+    /// A CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`; `unspecified` by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Text for the audit events.
@@ -165,9 +168,9 @@ pub struct Revoke {
 /// The answer to [`Revoke`]: each serial number is in one of the lists, in the order of the call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocations {
-    /// Those that are revoked now.
+    /// Certificates that are revoked now.
     pub revoked: Vec<Revoked>,
-    /// Those that are not.
+    /// Certificates that could not be revoked.
     pub failed: Vec<NotRevoked>,
 }
 
@@ -178,20 +181,20 @@ pub struct Revoked {
     pub serial: String,
     /// Subject, RFC 4514.
     pub subject: String,
-    /// When it was revoked, RFC 3339.
+    /// Time of revocation, RFC 3339.
     pub revoked: String,
-    /// Why.
+    /// Reason of revocation.
     pub reason: String,
-    /// Whether it was revoked before: then `revoked` and `reason` are those of that time.
+    /// Whether it was revoked before: `revoked` and `reason` are then of the first revocation.
     pub before: bool,
 }
 
 /// A certificate that could not be revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotRevoked {
-    /// The serial number as the call gave it.
+    /// Serial number as given in the call.
     pub serial: String,
-    /// Why.
+    /// Error.
     #[serde(flatten)]
     pub reason: ErrorResponse,
 }

@@ -1,42 +1,42 @@
-//! The answer to a call that did not succeed.
+//! The answer to a call that failed.
 
 use serde::{Deserialize, Serialize};
 
-/// The answer to a call that did not succeed.
+/// Answer to a call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{error}")]
 pub struct ErrorResponse {
-    /// What is wrong.
+    /// Error.
     pub error: String,
-    /// What to do.
+    /// Remedy for the operator.
     pub remedy: String,
-    /// What kind of error it is.
+    /// Kind of the error.
     #[serde(default)]
     pub kind: ErrorKind,
 }
 
-/// What kind of error keeps a call from succeeding.
+/// Kind of an error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorKind {
-    /// The call has a value that is not accepted.
+    /// A value of the call is not accepted.
     Invalid,
-    /// The thing that the call names does not exist.
+    /// The named thing does not exist.
     NotFound,
-    /// The thing that the call adds exists.
+    /// The thing to add exists already.
     Exists,
-    /// The call names several things where one is meant.
+    /// The call matches several things instead of one.
     Ambiguous,
     /// The store does not answer.
     Unavailable,
-    /// Anything else.
+    /// Any other.
     #[default]
     #[serde(other)]
     Failed,
 }
 
 impl ErrorKind {
-    /// The name in JSON.
+    /// Returns the name in JSON.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,18 +1,18 @@
-//! Calls about the process that serves: its state, its configuration, its own certificate.
+//! Calls to the serving process: its state, configuration and own certificate.
 
 use serde::{Deserialize, Serialize};
 
-/// Asks for the state of the server.
+/// Shows the state of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShowStatus {}
 
-/// Has the server read its configuration again.
+/// Reloads the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {}
 
-/// Has the server renew its own certificate, due or not.
+/// Renews the server's own certificate, even if it is not due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RenewServerCertificate {}
@@ -34,7 +34,7 @@ pub struct Status {
     pub listen: Vec<String>,
     /// Open connections of clients.
     pub connections: usize,
-    /// Connections for which there is room.
+    /// Largest number of connections.
     pub max_connections: usize,
     /// The CAs, by name.
     pub cas: Vec<CaStatus>,
@@ -48,7 +48,7 @@ pub struct Status {
     pub left_out: LeftOut,
     /// The last reload; none since the start.
     pub reload: Option<Reloaded>,
-    /// What needs attention, the most pressing first.
+    /// Warnings, the most urgent first.
     pub warnings: Vec<Warning>,
 }
 
@@ -59,14 +59,14 @@ pub struct LeftOut {
     pub rejections: u64,
     /// Challenges (401) that clients answered.
     pub challenges: u64,
-    /// Events that the disk did not take, counted in `audit.incomplete`.
+    /// Events that could not be written, counted in `audit.incomplete`.
     pub lost: u64,
 }
 
-/// When a CA ends.
+/// When a CA expires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaStatus {
-    /// Its name in the configuration.
+    /// Name in the configuration.
     pub name: String,
     /// Last second of its root.
     pub root_not_after: String,
@@ -87,33 +87,33 @@ pub struct ServerCertificate {
     pub not_before: String,
     /// Last second of its validity.
     pub not_after: String,
-    /// When it is renewed.
+    /// Time of its renewal.
     pub renewal: String,
 }
 
-/// Where the state is stored, and whether that works.
+/// The store and its condition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
     /// `sled`, `postgres` or `memory`.
     pub backend: String,
-    /// Why it does not take changes or cannot be read; none if all is well.
+    /// Why it cannot be changed or read; none if it works.
     pub error: Option<String>,
 }
 
-/// The verdict on a reload.
+/// Outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// When it was.
+    /// Time of the reload.
     pub at: String,
     /// Whether the file is in force, except for `needs_restart`.
     pub in_force: bool,
     /// Sections that changed and are in force.
     pub changed: Vec<String>,
-    /// Sections that changed and wait for a restart.
+    /// Sections that changed and need a restart.
     pub needs_restart: Vec<String>,
-    /// Why it is not in force.
+    /// Errors because of which it is not in force.
     pub errors: Vec<ConfigError>,
-    /// What needs attention.
+    /// Warnings.
     pub warnings: Vec<Warning>,
 }
 
@@ -124,23 +124,23 @@ pub struct ConfigError {
     pub code: String,
     /// The file.
     pub file: String,
-    /// Section and key; empty if the whole file is meant.
+    /// Section and key; empty for the whole file.
     pub key: String,
-    /// The value as TOML; empty if there is none.
+    /// Value as TOML; empty without one.
     pub value: String,
-    /// What is wrong.
+    /// Error.
     pub error: String,
-    /// What to do.
+    /// Remedy.
     pub remedy: String,
 }
 
-/// Something that needs attention.
+/// A condition that needs the operator's attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// The section of the configuration that it is about.
+    /// Section of the configuration that it concerns.
     pub about: String,
-    /// What is wrong, or will be.
+    /// The condition, present or expected.
     pub warning: String,
-    /// What to do.
+    /// Remedy.
     pub remedy: String,
 }

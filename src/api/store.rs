@@ -2,18 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Reads a page of what the store holds, as lines of an export. Among them are the secrets of
-/// accounts, as in an export.
+/// Reads a page of the store's contents, as lines of an export, with the secrets of accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadStore {
     /// `issuances`, `accounts`, `registers` or `events`.
     pub part: String,
-    /// The place to start from: the last item's serial number or name (exclusive); of events
-    /// `WRITER.NUMBER` (inclusive). From the first without it.
+    /// Place to start from: the last item's serial number or name (exclusive); for events
+    /// `WRITER.NUMBER` (inclusive). Default: the first item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// At most so many: 1 to 1000, 500 by default.
+    /// Largest number of items: 1 to 1000. Default: 500.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
@@ -21,7 +20,7 @@ pub struct ReadStore {
 /// The answer to [`ReadStore`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreItems {
-    /// Items in the order of an export. A page may be shorter than its limit; there are no more
-    /// items only if it is empty.
+    /// Items in the order of an export. A page may be shorter than its limit; only an empty one is
+    /// the end.
     pub lines: Vec<String>,
 }

@@ -3,7 +3,11 @@
 //! sled allows one process. While the server runs, calls go through its socket. Otherwise the store
 //! is opened here, and the same `admin` code answers.
 
-use super::{Failure, load_for, serve::audit_file};
+use super::{
+    context::{Context, block_on, read_settings},
+    failure::Failure,
+    serve::audit_file,
+};
 use crate::{
     admin::{Admin, Handle},
     client::operator::{self, ask},
@@ -15,7 +19,7 @@ use crate::{
     telemetry::LateTrail,
     types::Actor,
 };
-use std::{os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
+use std::{io, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 /// A client of the operator's calls.
 pub(super) enum AdminClient {
@@ -26,24 +30,43 @@ pub(super) enum AdminClient {
 }
 
 impl AdminClient {
+    /// Runs `work` with the client of a command's configuration, and closes the client whatever the
+    /// outcome.
+    pub(super) fn with<T>(
+        context: &Context,
+        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        block_on(async {
+            let client = Self::open(&context.settings).await?;
+            let outcome = work(&client).await;
+            if let Err(error) = client.close().await {
+                context.warn(
+                    format!("{error}; the event is in the store only"),
+                    "run this command as the user that estd runs as",
+                );
+            }
+            outcome
+        })
+    }
+
     /// Connects to the running server, or opens the store if none runs.
-    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+    async fn open(settings: &Settings) -> Result<Self, Failure> {
         let socket = settings.boot.data.join("estd.sock");
-        // A socket that is left over from a server that was killed takes no connection.
+        // The socket of a server that was killed is left over and accepts no connection.
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Running(socket));
         }
-        // The password of a database is read only now: the running server has it, and no command
-        // needs it beside that.
+        // Reads the password of a database only now: beside a running server no command needs it.
         let with_password = match &settings.boot.store {
-            Store::Postgres(_) => Some(load_for(&settings.file, Secrets::Store)?),
+            Store::Postgres(_) => Some(read_settings(&settings.file, Secrets::Store)?),
             Store::Sled { .. } | Store::Memory => None,
         };
         let settings = with_password.as_ref().unwrap_or(settings);
         let owner = std::fs::metadata(&settings.boot.data).map_err(|cause| {
             Failure::new(
                 format!("{}: {cause}", settings.boot.data.display()),
-                "start estd serve once: it makes the data folder; or name the right configuration with --config",
+                "start estd serve once, which creates the data folder, or name the right configuration \
+                 with --config",
             )
         })?;
         // A command that changes nothing needs no audit file.
@@ -70,11 +93,17 @@ impl AdminClient {
         }
     }
 
-    /// Closes the store.
-    pub(super) async fn close(self) {
-        if let Self::Local { store, trail, .. } = self {
-            store.close().await;
-            trail.close();
+    /// Closes the store and the audit file.
+    ///
+    /// # Errors
+    /// The reason why the audit file does not have the command's events.
+    async fn close(self) -> io::Result<()> {
+        match self {
+            Self::Running(_) => Ok(()),
+            Self::Local { store, trail, .. } => {
+                store.close().await;
+                trail.close()
+            }
         }
     }
 }
@@ -82,6 +111,6 @@ impl AdminClient {
 fn failed(error: operator::Error) -> Failure {
     match error {
         operator::Error::Response(response) => response.into(),
-        other => Failure::new(other, "see whether estd runs, and its log"),
+        other => Failure::new(other, "see whether estd runs, and read its log"),
     }
 }

@@ -1,31 +1,32 @@
-//! Why a command ends without success, its exit code, and how it is reported.
+//! A command's failure: its cause, exit code and report.
 
 use crate::{
     api::{ErrorKind, ErrorResponse},
     config, server,
+    store::{self, transfer},
     types::{escaped_json, escaped_line},
 };
 use std::{io, process::ExitCode};
 
-/// The reason why a command ends without success.
+/// Reason why a command fails.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// The configuration has errors: exit code 2.
     Config(config::SettingErrors),
-    /// Something else: the exit code follows from its kind.
+    /// Any other; the exit code depends on the kind.
     Failed { kind: Kind, what: String, remedy: String },
 }
 
-/// What kind of failure it is.
+/// Kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The arguments are wrong, alone or for what the server has.
+    /// The arguments are wrong.
     Arguments,
-    /// Some of the work is done, some is not.
+    /// The work is partly done.
     Partly,
-    /// The reader of standard output closed it, as `head` does. It has seen enough.
+    /// The reader of standard output closed it, as `head` does.
     ReaderGone,
-    /// As the server says.
+    /// The server answered with an error of this kind.
     Server(ErrorKind),
     /// Anything else.
     Failed,
@@ -76,7 +77,7 @@ impl Failure {
             io::ErrorKind::BrokenPipe => Kind::ReaderGone,
             _ => Kind::Failed,
         };
-        Self::of(kind, format!("standard output: {cause}"), "give it a place that can be written")
+        Self::of(kind, format!("standard output: {cause}"), "redirect it to a place with room")
     }
 
     pub(super) fn is_reader_gone(&self) -> bool {
@@ -152,5 +153,32 @@ impl From<crate::admin::Error> for Failure {
 impl From<ErrorResponse> for Failure {
     fn from(response: ErrorResponse) -> Self {
         Self::of(Kind::Server(response.kind), response.error, response.remedy)
+    }
+}
+
+impl From<transfer::Error> for Failure {
+    fn from(error: transfer::Error) -> Self {
+        use transfer::Error;
+        let remedy = match &error {
+            Error::Store(store::Error::Conflict(_)) | Error::Foreign(_) => {
+                "the target must be empty, or the rest of an interrupted run of this command: name \
+                 another, or move the old one away"
+            }
+            Error::Store(store::Error::InUse(_)) => {
+                "stop the estd that uses this data folder, then try again"
+            }
+            Error::Store(store::Error::Corrupt(_)) => {
+                "run estd store check; restore the store from your backup"
+            }
+            Error::Store(_) => {
+                "read the log of estd, if it runs; make room on the disk or repair it, then try again"
+            }
+            Error::File(_) => "check that the file can be read or written, with room on its disk",
+            Error::Damaged { .. } => "use another copy of the export; nothing was imported from it",
+            Error::Differs(_) => {
+                "stop all users of both stores and try again; the source was not changed"
+            }
+        };
+        Self::new(&error, remedy)
     }
 }

@@ -1,8 +1,8 @@
-//! Where the password of the first account goes: to the terminal, or to a file for its owner only.
+//! The password of the first account: shown on a terminal, or stored in a file for its owner.
 //!
-//! Standard output that is no terminal is often a journal, which others read and which is kept.
+//! Standard output that is no terminal is often a journal, which is stored and has other readers.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::{
     durable,
     server::{self, FirstAccount, Running},
@@ -16,15 +16,15 @@ use zeroize::Zeroizing;
 /// The file's name in the data folder.
 const NAME: &str = "first-password";
 
-/// What a start can say about the first account's password.
+/// The first account's password, as known at a start.
 pub(super) enum FirstPassword {
-    /// This start generated it, and a terminal shows it.
+    /// This start generated it and shows it on a terminal.
     Shown(Zeroizing<String>),
-    /// It is in this file.
+    /// This file has it.
     InFile(PathBuf),
     /// The account exists; an earlier start showed its password.
     ShownBefore,
-    /// The account does not exist: it was removed, or never added.
+    /// The account was removed, or never added.
     NoAccount,
 }
 
@@ -40,12 +40,12 @@ impl FirstPassword {
     ) -> Result<Self, Failure> {
         let path = data.join(NAME);
         let failed = |error: io::Error| {
-            let remedy = "make the data folder writable, with space left on the disk: the first account's \
-                          password is stored there when standard output is no terminal";
+            let remedy = "make the data folder writable, with room on its disk: the first account's password \
+                          is stored there if standard output is no terminal";
             Failure::new(format!("{}: {error}", path.display()), remedy)
         };
         if terminal {
-            // A start that was killed may have left the password of an account that it did not add.
+            // A killed start may have left the password of an account that it did not add.
             durable::remove_if_exists(&path).map_err(failed)?;
             return Ok(Self::Shown(account.password().clone()));
         }
@@ -67,13 +67,13 @@ impl FirstPassword {
         })
     }
 
-    /// Removes the file, if any: the password in it belongs to no account.
+    /// Removes the file, if any: its password belongs to no account.
     pub(super) fn discard(&self) {
         if let Self::InFile(path) = self
             && let Err(error) = durable::remove_if_exists(path)
         {
             tracing::warn!(
-                "{}: {error}; remedy: remove it, its password belongs to no account",
+                "{}: {error}; remedy: remove it: its password belongs to no account",
                 path.display()
             );
         }

@@ -1,7 +1,7 @@
 //! `estd init`: writes a configuration for a new server.
 
 use super::{
-    Failure,
+    failure::Failure,
     output::{json, line},
 };
 use crate::{
@@ -19,16 +19,16 @@ use std::{
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
-    /// A host name by which devices reach the server; may be repeated. Without it: localhost.
+    /// Host name by which devices reach the server; can be repeated. Default: localhost.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
-    /// An address by which they do; may be repeated. Without it: those of this machine alone.
+    /// Address by which devices reach the server; can be repeated. Default: loopback addresses.
     #[arg(long = "address", value_name = "IP")]
     addresses: Vec<IpAddr>,
-    /// The folder of keys, certificates and store, from the file's folder. Without it: data.
+    /// Folder of keys, certificates and store, relative to the file's folder. Default: data.
     #[arg(long, value_name = "DIR")]
     data: Option<String>,
-    /// The file to write. It must not exist.
+    /// File to create; it must not exist.
     #[arg(default_value = "est.toml")]
     file: PathBuf,
 }
@@ -39,8 +39,9 @@ struct Written<'a> {
     next: [String; 2],
 }
 
-/// Checks the new file as `estd check-config` does and writes it, mode 0644. It never replaces one.
-pub(super) fn run(arguments: InitArguments, as_json: bool) -> Result<(), Failure> {
+/// Checks the new file as `estd check-config` does and creates it with mode 0644. It never replaces
+/// a file.
+pub(super) fn init(arguments: InitArguments, as_json: bool) -> Result<(), Failure> {
     let InitArguments { names, addresses, data, file } = arguments;
     let text = Example { names, addresses, data }.text();
     config::parse(&text, &file, &|_| None).map_err(Failure::Config)?;

@@ -1,13 +1,13 @@
 //! Standard output of the operator's commands: lines, tables, JSON.
 
-use super::Failure;
+use super::failure::Failure;
 use crate::types::{escaped_json, escaped_line};
 use std::io::Write;
 
 /// Prints a line.
 ///
 /// # Errors
-/// [`Failure::output`]: of a reader that is gone (`| head`) nothing more is said.
+/// [`Failure::output`]; a closed pipe (`| head`) is reported as success.
 pub(super) fn line(text: &str) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}").map_err(|cause| Failure::output(&cause))
 }
@@ -18,8 +18,7 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     line(&escaped_json(&text))
 }
 
-/// Rows in columns that do not shift: the widths follow from the first rows, which are given
-/// together.
+/// Rows in columns of fixed width, which the first page of rows sets.
 pub(super) struct Table<const N: usize> {
     head: [&'static str; N],
     /// None until the head is printed.
@@ -31,14 +30,14 @@ impl<const N: usize> Table<N> {
         Self { head, widths: None }
     }
 
-    /// Prints rows. The first ones set the widths, the last column aside.
+    /// Prints rows; the first ones set the widths of all columns but the last.
     pub(super) fn rows(&mut self, rows: Vec<[String; N]>) -> Result<(), Failure> {
         self.lines(rows).iter().try_for_each(|text| line(text))
     }
 
-    /// The lines of rows, with the head before the first ones.
+    /// Returns the lines of rows, with the head before the first ones.
     pub(super) fn lines(&mut self, rows: Vec<[String; N]>) -> Vec<String> {
-        // Subjects keep the backslashes of RFC 4514: the text can be pasted into a filter.
+        // Keeps the backslashes of RFC 4514: a subject can be pasted into a filter.
         let rows: Vec<[String; N]> =
             rows.into_iter().map(|row| row.map(|cell| escaped_line(cell).to_string())).collect();
         if rows.is_empty() {

@@ -1,8 +1,8 @@
-//! `estd status`, `estd reload`, `estd server-certificate renew`: calls that only the running server
-//! answers.
+//! `estd status`, `estd reload`, `estd server-certificate renew`: only a running server answers.
 
 use super::{
-    Context, Failure,
+    context::{Context, block_on},
+    failure::Failure,
     output::{json, line},
 };
 use crate::{
@@ -15,23 +15,21 @@ use std::time::Duration;
 
 /// Calls the running server.
 fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
     let socket = settings.boot.data.join("estd.sock");
-    runtime.block_on(ask(&socket, call)).map_err(|error| match error {
-        Error::NoServer(cause) => Failure::new(
-            format!("no estd serves with {}: {cause}", settings.boot.data.display()),
-            "start estd serve, run this as the user that it runs as, or name its configuration: \
-             --config FILE",
-        ),
-        Error::Response(response) => response.into(),
-        other => Failure::new(other, "see the log of estd"),
+    block_on(async {
+        ask(&socket, call).await.map_err(|error| match error {
+            Error::NoServer(cause) => Failure::new(
+                format!("no estd serves with {}: {cause}", settings.boot.data.display()),
+                "start estd serve, run this as the user that it runs as, or name its \
+                 configuration: --config FILE",
+            ),
+            Error::Response(response) => response.into(),
+            other => Failure::new(other, "read the log of estd"),
+        })
     })
 }
 
-/// The CAs that a running server has; none if no server runs with this data folder.
+/// Returns the CAs of the running server, or none if no server runs with this data folder.
 pub(super) fn running_cas(settings: &Settings) -> Option<Vec<String>> {
     let status = call(settings, &ShowStatus {}).ok()?;
     Some(status.cas.into_iter().map(|ca| ca.name).collect())
@@ -119,8 +117,8 @@ pub(super) fn reload(context: &Context) -> Result<(), Failure> {
             ))?;
         }
         return Err(Failure::new(
-            "the configuration was not put in force: the old settings stay",
-            "correct the errors above, then estd reload",
+            "the configuration is not in force: the old settings stay",
+            "correct the errors above, then run estd reload",
         ));
     }
     if context.json {

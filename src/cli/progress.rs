@@ -1,5 +1,6 @@
-//! A progress bar for what takes longer than two seconds, if standard error is a terminal.
+//! A progress bar for a command that takes longer than two seconds, if standard error is a terminal.
 
+use crate::store::transfer::Step;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::{
     io::IsTerminal,
@@ -20,19 +21,51 @@ pub(super) struct Progress {
 
 impl Progress {
     /// Counts steps; `what` names them in the plural. Without a total the end is not known.
-    pub(super) fn new(what: &'static str, total: Option<usize>) -> Self {
-        let total = total.and_then(|total| u64::try_from(total).ok());
+    pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
         Self { begun: Instant::now(), what, total, done: 0, bar: None }
     }
 
-    /// So many more steps are done.
+    /// Adds steps that are done.
     pub(super) fn advance(&mut self, steps: usize) {
-        self.done = self.done.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX));
+        self.reach(self.done.saturating_add(u64::try_from(steps).unwrap_or(u64::MAX)));
+    }
+
+    /// Sets the number of steps that are done.
+    pub(super) fn reach(&mut self, done: u64) {
+        self.done = done;
         if self.bar.is_none() && self.begun.elapsed() >= QUIET && std::io::stderr().is_terminal() {
             self.bar = Some(self.start());
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
+            bar.set_position(done);
+        }
+    }
+
+    /// Sets the number of items that a step of a transfer has handled.
+    pub(super) fn step(&mut self, step: Step, done: u64) {
+        self.what = match step {
+            Step::Reading => "items read",
+            Step::Importing => "items imported",
+            Step::Comparing => "items compared",
+        };
+        if let Some(bar) = &self.bar {
+            bar.set_message(self.what);
+        }
+        self.reach(done);
+    }
+
+    /// Sets the total once it is known.
+    pub(super) fn expect(&mut self, total: u64) {
+        self.total = Some(total);
+        // The next step draws a bar with an end.
+        self.clear();
+    }
+
+    /// Prints something that the bar must not overwrite.
+    pub(super) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
         }
     }
 
@@ -48,12 +81,16 @@ impl Progress {
         }
         bar.with_message(self.what).with_elapsed(self.begun.elapsed())
     }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.clear();
     }
 }

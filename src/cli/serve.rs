@@ -1,6 +1,6 @@
 //! `estd serve`: the process around the server.
 
-use super::{Failure, first_password::FirstPassword, welcome::Welcome};
+use super::{failure::Failure, first_password::FirstPassword, welcome::Welcome};
 use crate::{
     clock::SystemClock,
     config::{PLACES, Settings, Source, Terminal},
@@ -19,24 +19,27 @@ use tokio::{
     time::Instant,
 };
 
-/// How often the server looks whether its own certificate is due.
+/// Interval of checks whether the server's own certificate is due.
 const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
 
-/// How often it looks whether a summary of left-out events is due.
+/// Interval of checks whether a summary of omitted events is due.
 const SUMMARIES: Duration = Duration::from_secs(5);
 
-/// How often it ends issuances whose request was cut.
+/// Interval of sweeps, which end issuances of interrupted requests.
 const SWEEP: Duration = Duration::from_secs(60);
 
-pub(super) fn run(settings: Settings) -> Result<(), Failure> {
+pub(super) fn start_server(settings: Settings) -> Result<(), Failure> {
     let filter = std::env::var("ESTD_LOG").unwrap_or_else(|_| "info".to_owned());
     start_terminal(&filter).map_err(|error| {
-        Failure::new(format!("ESTD_LOG={filter:?}: {error}"), "such as info, debug or estd=debug")
+        Failure::new(
+            format!("ESTD_LOG={filter:?}: {error}"),
+            "set it to info, debug or estd=debug, for example",
+        )
     })?;
     if settings.source == Source::BuiltIn {
         tracing::warn!(
-            "there is no configuration file (looked for {}): the built-in defaults serve this machine \
-             only; remedy: write one, with [server] listen and [server.certificate] names",
+            "no configuration file (searched {}): the built-in settings serve this machine only; \
+             remedy: estd init",
             PLACES.join(", ")
         );
     }
@@ -61,7 +64,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         entropy: Arc::new(SystemEntropy::new()),
         trail: Arc::clone(&limited) as _,
     };
-    // Handlers first: a signal while the server starts must not kill it half-way.
+    // Handlers first: a signal during the start must not kill the server.
     let failed = |cause| Failure::new(format!("signals: {cause}"), "report it");
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -84,11 +87,11 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     };
     let mut shown = show(&welcome.text(&running, &password));
     if let Some(first) = first {
-        // No account is added whose password nobody can know: the next start generates another one.
+        // Adds no account with an unknown password: the next start generates another one.
         if let (Err(error), FirstPassword::Shown(_)) = (&shown, &password) {
             let error = format!("standard output: {error}");
             running.stop().await;
-            let remedy = "give it a place to write to: the password of the first account is shown there, once";
+            let remedy = "redirect it to a terminal or a file with room: the first account's password is printed once";
             return Err(Failure::new(error, remedy));
         }
         if !running.record_first_account(first).await? {
@@ -97,13 +100,13 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     }
     shown = shown.and_then(|()| show(&format!("{}\n", welcome.ready_line(&running))));
     if let Err(error) = shown {
-        tracing::warn!("standard output: {error}; it serves all the same");
+        tracing::warn!("standard output: {error}; estd serves nevertheless");
     }
     notify(&[NotifyState::Ready]);
 
     let mut check = tokio::time::interval(RENEWAL_CHECK);
     let mut summaries = tokio::time::interval(SUMMARIES);
-    // Beside the signals, which do not wait until a slow store has answered it.
+    // A separate future: signals do not wait for a slow store.
     let mut sweeping = Box::pin(sweep_each_minute(&running));
     loop {
         tokio::select! {
@@ -119,7 +122,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
                 summarize_terminal();
             }
             _ = check.tick() => {
-                tell_renewal(running.renew_if_due().await);
+                log_renewal(running.renew_if_due().await);
                 for one in running.reminders().await {
                     tracing::warn!("{}: {}; remedy: {}", one.about, one.text, one.remedy);
                 }
@@ -134,7 +137,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where the audit file is, and how large it may grow.
+/// Returns the place and the limits of the audit file.
 pub(super) fn audit_file(settings: &Settings) -> FileOptions {
     let audit = &settings.boot.audit;
     FileOptions {
@@ -146,15 +149,15 @@ pub(super) fn audit_file(settings: &Settings) -> FileOptions {
     }
 }
 
-/// Writes to standard output, which may be a file on a full disk, or a pipe that nobody reads.
+/// Writes to standard output, which may be a file on a full disk or a closed pipe.
 fn show(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// Logs what came of a renewal of the server's certificate.
-fn tell_renewal(renewed: Result<bool, server::Error>) {
+/// Logs the outcome of a renewal of the server's certificate.
+fn log_renewal(renewed: Result<bool, server::Error>) {
     match renewed {
         Ok(true) => tracing::info!("the server's certificate was renewed"),
         Ok(false) => {}
@@ -165,19 +168,19 @@ fn tell_renewal(renewed: Result<bool, server::Error>) {
     }
 }
 
-/// Ends what cut requests have left open, for as long as it is polled.
+/// Ends the open issuances of interrupted requests, as long as it is polled.
 async fn sweep_each_minute(running: &Running) {
     let mut minute = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
         minute.tick().await;
         match running.renew_if_revoked().await {
             Err(error) if error.is_store_unavailable() => {}
-            renewed => tell_renewal(renewed),
+            renewed => log_renewal(renewed),
         }
         match running.sweep().await {
             Ok(Swept { finished: 0, voided: 0 }) => {}
             Ok(Swept { finished, voided }) => tracing::warn!(
-                "{finished} issuances whose request was cut are finished, {voided} voided"
+                "{finished} issuances of interrupted requests were completed, {voided} voided"
             ),
             Err(error) if error.is_store_unavailable() => {
                 tracing::debug!("open issuances were not ended: {error}");
@@ -192,6 +195,6 @@ async fn sweep_each_minute(running: &Running) {
 
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        tracing::warn!("telling systemd: {error}");
+        tracing::warn!("cannot notify systemd: {error}; remedy: check NOTIFY_SOCKET");
     }
 }

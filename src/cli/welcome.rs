@@ -1,4 +1,4 @@
-//! What a start tells the person in front of it: where, which anchor, and commands to paste.
+//! The text that a start prints: URL, trust anchor, and commands to paste.
 
 use super::first_password::FirstPassword;
 use crate::{
@@ -14,7 +14,7 @@ pub(super) struct Welcome {
     data: PathBuf,
     ca: String,
     host: String,
-    /// The server's certificate has names and addresses of this machine only.
+    /// Whether the server's certificate has only names and addresses of this machine.
     local: bool,
 }
 
@@ -27,7 +27,7 @@ impl Welcome {
             })
         });
         Self {
-            // Commands are pasted anywhere.
+            // Absolute, as commands are pasted in any folder.
             data: std::path::absolute(&settings.boot.data)
                 .unwrap_or_else(|_| settings.boot.data.clone()),
             ca: settings.live.policies.unlabelled.ca.to_string(),
@@ -46,7 +46,7 @@ impl Welcome {
         &self.data
     }
 
-    /// The readable text.
+    /// Returns the text.
     pub(super) fn text(&self, running: &Running, password: &FirstPassword) -> String {
         let port = running.addresses().first().map_or(8443, std::net::SocketAddr::port);
         let Some(ca) = running.cas().values().find(|ca| ca.name().as_str() == self.ca) else {
@@ -60,7 +60,7 @@ impl Welcome {
         let user = FirstAccount::NAME;
         let (account, secret) = match password {
             FirstPassword::Shown(secret) => (
-                format!("{user}; its password is below (shown this once; only a hash is kept)"),
+                format!("{user}; its password is below (shown once; only a hash is stored)"),
                 Some(secret.as_str().to_owned()),
             ),
             FirstPassword::InFile(path) => (
@@ -89,7 +89,7 @@ estd {version} serves EST (RFC 7030)
         );
         if self.local {
             out.push_str(
-                "Devices on other machines, or that use another name, need that name in the server's certificate:
+                "Devices on other machines need the server's name or address in its certificate:
 set [server.certificate] names and addresses in est.toml, and restart.
 
 ",
@@ -98,7 +98,7 @@ set [server.certificate] names and addresses in est.toml, and restart.
         let Some(secret) = secret else {
             return out;
         };
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(
             out,
             r#"A first certificate with curl and openssl:
@@ -122,7 +122,7 @@ A first certificate with est, with the same EST_PASSWORD:
         out
     }
 
-    /// One line of JSON that says that the server is ready.
+    /// Returns the line of JSON that reports readiness.
     pub(super) fn ready_line(&self, running: &Running) -> String {
         let listen: Vec<String> = running.addresses().iter().map(ToString::to_string).collect();
         let root = running
@@ -140,7 +140,7 @@ A first certificate with est, with the same EST_PASSWORD:
     }
 }
 
-/// How to call `est` from here: the binary beside this one, or cargo if that has built only this.
+/// Returns the command of `est`: the binary beside this one, or cargo if only this one is built.
 fn est_command() -> String {
     let beside = std::env::current_exe()
         .ok()
@@ -159,7 +159,7 @@ fn est_command() -> String {
     }
 }
 
-/// A path as a shell takes it.
+/// Returns a path as a shell accepts it.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@".contains(c);

@@ -147,12 +147,12 @@ fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &
     lines.end();
 }
 
-/// A trail to a file that is opened by the first event: a command that only reads needs no audit
-/// file that it may write.
+/// A trail to a file that the first event opens: a command that only reads needs no audit file that
+/// it may write.
 pub struct LateTrail {
     options: FileOptions,
     clock: Arc<dyn Clock>,
-    opened: OnceLock<Option<FileTrail>>,
+    opened: OnceLock<io::Result<FileTrail>>,
 }
 
 impl LateTrail {
@@ -162,28 +162,31 @@ impl LateTrail {
         Self { options, clock, opened: OnceLock::new() }
     }
 
-    /// Writes what waits.
-    pub fn close(&self) {
-        if let Some(Some(trail)) = self.opened.get() {
-            trail.close();
+    /// Writes the waiting events.
+    ///
+    /// # Errors
+    /// If events could not be written because the file cannot be opened.
+    pub fn close(&self) -> io::Result<()> {
+        match self.opened.get() {
+            None => Ok(()),
+            Some(Ok(trail)) => {
+                trail.close();
+                Ok(())
+            }
+            Some(Err(error)) => {
+                let text = format!("audit file {}: {error}", self.options.path.display());
+                Err(io::Error::new(error.kind(), text))
+            }
         }
     }
 }
 
 impl Trail for LateTrail {
     fn tell(&self, id: Option<EventId>, event: &Event) {
-        let opened = self.opened.get_or_init(|| {
-            let path = self.options.path.display().to_string();
-            let trail = FileTrail::open(self.options.clone(), false, Arc::clone(&self.clock));
-            let error = |error| {
-                tracing::warn!(
-                    "audit file {path}: {error}: the event is in the store only; remedy: run this \
-                     as the user that estd runs as"
-                );
-            };
-            trail.map_err(error).ok()
-        });
-        if let Some(trail) = opened {
+        let opened = self
+            .opened
+            .get_or_init(|| FileTrail::open(self.options.clone(), false, Arc::clone(&self.clock)));
+        if let Ok(trail) = opened {
             trail.tell(id, event);
         }
     }
@@ -253,14 +256,15 @@ mod tests {
     fn a_file_is_needed_only_by_an_event() {
         let folder = tempfile::tempdir().unwrap();
         let nowhere = FileOptions { path: folder.path().join("no/such"), ..options(folder.path()) };
-        LateTrail::new(nowhere.clone(), clock()).close();
+        LateTrail::new(nowhere.clone(), clock()).close().unwrap();
         let trail = LateTrail::new(nowhere, clock());
         trail.tell(None, &event("one"));
-        trail.close();
+        let error = trail.close().unwrap_err().to_string();
+        assert!(error.starts_with("audit file ") && error.contains("no/such"), "{error}");
         let trail = LateTrail::new(options(folder.path()), clock());
         assert!(!folder.path().join("audit.jsonl").exists());
         trail.tell(None, &event("one"));
-        trail.close();
+        trail.close().unwrap();
         let text = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 1);
     }

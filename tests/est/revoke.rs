@@ -5,7 +5,7 @@ use crate::{
     store::{Told, items},
 };
 use estd::{
-    admin::{Admin, Error, Handle, check::check},
+    admin::{Admin, Error, Handle, check::check_source},
     api::{CertificateEntry, CertificateQuery, Revocations, Revoke, Revoked, ShowCertificate},
     entropy::SystemEntropy,
     pki::Certificate,
@@ -204,19 +204,20 @@ async fn a_store_with_revoked_certificates_is_good_and_its_errors_are_named() {
         let store = MemoryStore::new(Arc::new(estd::telemetry::audit::NoTrail));
         store.import(items).await.unwrap();
         let mut told = Told::default();
-        let found = check(&store, server.clock.now(), &mut told).await;
+        let found = check_source(&(&store as &dyn Store), server.clock.now(), &mut told).await;
         ((found.issued, found.revoked), told.0)
     };
     use estd::clock::Clock;
     assert_eq!(checked(&|_| {}).await, ((2, 1), Vec::new()));
     let name = format!("issuance {}", serial(&device));
     let (_, errors) = checked(&|one| one.revocation = None).await;
-    assert_eq!(errors, [format!("{name}: is revoked and says otherwise of its revocation")]);
+    assert_eq!(errors, [format!("{name}: is revoked, but its revocation does not match")]);
     let (_, errors) = checked(&|one| {
         one.revocation = None;
         one.state = State::Issued;
     })
     .await;
-    let untold = format!("{name}: an event certificate.revoked tells of it, and it is not so");
+    let untold =
+        format!("{name}: has an event certificate.revoked, which does not match its state");
     assert!(errors.contains(&untold), "{errors:?}");
 }

@@ -2,7 +2,7 @@
 
 use crate::common::TestServer;
 use estd::{
-    admin::check::{Checked, Inspector, check},
+    admin::check::{Checked, Inspector, check_source},
     store::{
         Intent, Issuance, Item, MemoryStore, State, Store,
         transfer::{Counts, Items, Walk},
@@ -45,7 +45,7 @@ async fn checked(items: Vec<Item>, now: Time) -> (Checked, Vec<String>) {
     let store = MemoryStore::new(Arc::new(NoTrail));
     store.import(items).await.unwrap();
     let mut told = Told::default();
-    let found = check(&store, now, &mut told).await;
+    let found = check_source(&(&store as &dyn Store), now, &mut told).await;
     assert_eq!(found.errors, told.0.len() as u64);
     (found, told.0)
 }
@@ -118,9 +118,9 @@ async fn each_error_is_named() {
     let key = one(&|items| issuance(&mut items[1]).intent.spki_sha256[0] ^= 1).await;
     assert_eq!(key, "its certificate has another key");
     let validity = one(&|items| issuance(&mut items[1]).intent.not_after = now).await;
-    assert!(validity.contains("and its record says otherwise"), "{validity}");
+    assert!(validity.contains("but its record has other times"), "{validity}");
     let tbs = one(&|items| issuance(&mut items[1]).intent.tbs = vec![1]).await;
-    assert_eq!(tbs, "is issued, and still holds what was to be signed");
+    assert_eq!(tbs, "is issued, but still has a TBSCertificate to sign");
     let exchanged = one(&|items| {
         let other = issuance(&mut items[2]).clone();
         let place = issuance(&mut items[1]);
@@ -129,7 +129,7 @@ async fn each_error_is_named() {
     .await;
     assert_eq!(exchanged, format!("its certificate has serial number {}", serials[2]));
     let endless = one(&|items| issuance(&mut items[1]).ended = None).await;
-    assert_eq!(endless, "is issued and says otherwise of its end");
+    assert_eq!(endless, "is issued, but its end does not match");
 
     // One request, two certificates.
     let twice = one(&|items| {
@@ -140,7 +140,7 @@ async fn each_error_is_named() {
         issuance(&mut items[1]).intent.idempotency_key = key;
     })
     .await;
-    assert!(twice.contains(&format!("certificate of {}: two for one request", serials[0])));
+    assert!(twice.contains(&format!("window of {}: two certificates for one request", serials[0])));
     // Not once the first one's time is over.
     let after = errors(&|items| {
         let first = issuance(&mut items[0]);
@@ -162,9 +162,9 @@ async fn each_error_is_named() {
         event.name = Name::EnrollmentRepeated;
     })
     .await;
-    assert_eq!(untold, "no event certificate.issued tells of it");
+    assert_eq!(untold, "has no event certificate.issued");
     let unknown = one(&|items| drop(items.remove(1))).await;
-    assert_eq!(unknown, "an event certificate.issued tells of it, and it is not so");
+    assert_eq!(unknown, "has an event certificate.issued, which does not match its state");
     // A void one has an event, and of its own kind.
     let void = errors(&|items| {
         let record = issuance(&mut items[1]);
@@ -176,10 +176,10 @@ async fn each_error_is_named() {
         void,
         [
             format!(
-                "issuance {}: an event certificate.issued tells of it, and it is not so",
+                "issuance {}: has an event certificate.issued, which does not match its state",
                 serials[1]
             ),
-            format!("issuance {}: no event issuance.voided tells of it", serials[1]),
+            format!("issuance {}: has no event issuance.voided", serials[1]),
         ]
     );
     let nameless = errors(&|items| {

@@ -1,4 +1,4 @@
-//! A store that a running server has open, read through its socket.
+//! The store of a running server, read through its socket.
 
 use crate::{
     api::ReadStore,
@@ -24,7 +24,7 @@ impl Served {
     /// Finds the server that uses the data folder; none if none answers.
     pub(super) async fn find(data: &Path) -> Option<Self> {
         let socket = data.join("estd.sock");
-        // A socket that is left over from a server that was killed takes no connection.
+        // The socket of a server that was killed is left over and accepts no connection.
         UnixStream::connect(&socket).await.is_ok().then_some(Self(socket))
     }
 

@@ -1,19 +1,55 @@
 //! `estd user`.
 
-use super::with_client;
-use crate::{
-    admin, api,
-    cli::{
-        Context, Failure, UserCommand,
-        output::{Table, json, line},
-    },
-    entropy::SystemEntropy,
-    types::escaped,
+use super::{
+    admin_client::AdminClient,
+    context::Context,
+    failure::Failure,
+    output::{Table, json, line},
 };
+use crate::{admin, api, entropy::SystemEntropy, types::escaped};
+use clap::Subcommand;
 use std::io::{BufRead, Write};
 use zeroize::Zeroizing;
 
-pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<(), Failure> {
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Adds an account, generates its password and shows it once. A given password is read from
+    /// standard input, as every user of the machine can read arguments.
+    Add {
+        /// User name.
+        name: String,
+        /// Label under which it may enroll; can be repeated. Default: all labels, except those whose
+        /// profile issues certificates of registration authorities.
+        #[arg(long = "label", value_name = "LABEL")]
+        labels: Vec<String>,
+        /// Reads the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+        /// Accepts HTTP Digest with SHA-256, and Basic. The store then has a password-equivalent
+        /// secret instead of a hash: see docs/configuration.md.
+        #[arg(long)]
+        digest: bool,
+        /// Accepts HTTP Digest with MD5, too: only for clients without SHA-256, such as libest.
+        #[arg(long)]
+        digest_md5: bool,
+        /// Accepts the identity proof of CMC with SHA-256, too: the store then has the SHA-256 of the
+        /// password.
+        #[arg(long)]
+        identity_proof: bool,
+        /// Accepts an empty user name, for clients that send only a password (RFC 7030).
+        #[arg(long)]
+        allow_empty_name: bool,
+    },
+    /// Removes an account.
+    Remove {
+        /// User name.
+        name: String,
+    },
+    /// Lists the accounts.
+    List,
+}
+
+pub(super) fn user_command(context: &Context, command: UserCommand) -> Result<(), Failure> {
     match command {
         UserCommand::Add {
             name,
@@ -52,7 +88,7 @@ pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<()
         }
         UserCommand::Remove { name } => {
             let call = api::RemoveUser { name: name.clone() };
-            with_client(context, async |client| client.call(call).await)?;
+            AdminClient::with(context, async |client| client.call(call).await)?;
             if context.json {
                 return json(&serde_json::json!({ "name": name, "removed": true }));
             }
@@ -62,12 +98,12 @@ pub(in crate::cli) fn user(context: &Context, command: UserCommand) -> Result<()
     }
 }
 
-/// Adds an account. A generated password is shown before the account is recorded, as that of the
-/// first start is: an account whose password nobody has seen would be of no use.
+/// Adds an account. A generated password is printed before the account is recorded: an account with
+/// an unknown password would be useless.
 fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Failure> {
     let (name, digest) = (new.name.clone(), new.digest);
     let shown = escaped(&name);
-    with_client(context, async |client| {
+    AdminClient::with(context, async |client| {
         if generated {
             client.call(api::NewUser { dry_run: true, ..new.clone() }).await?;
             let text = Zeroizing::new(if context.json {
@@ -79,42 +115,42 @@ fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Fail
             writeln!(out, "{}", *text).and_then(|()| out.flush()).map_err(|cause| {
                 Failure::new(
                     format!("standard output: {cause}; user {shown} was not added"),
-                    "give it a place that can be written: the password is shown there, once",
+                    "redirect it to a terminal or a file with room: the password is printed once",
                 )
             })?;
         }
         client.call(new).await.map_err(|failure| match failure {
             Failure::Failed { kind, what, remedy } if generated => {
-                let what = format!("{what}; the password above is not in force");
+                let what = format!("{what}; the password above is not valid");
                 Failure::Failed { kind, what, remedy }
             }
             other => other,
         })
     })?;
-    // The account is there: what is said about it from now on may be lost.
-    let said = match (context.json, generated) {
+    // The account exists: an error in printing from now on does not fail the command.
+    let printed = match (context.json, generated) {
         (true, true) => Ok(()),
         (true, false) => json(&serde_json::json!({ "name": name, "password": null })),
         (false, false) => line(&format!("user {shown} added")),
-        (false, true) if digest => line(
-            "The password is shown this once; a secret that is as good as the password is stored.",
-        ),
-        (false, true) => line("The password is shown this once; only a hash of it is stored."),
+        (false, true) if digest => {
+            line("The password is shown once; a password-equivalent secret is stored.")
+        }
+        (false, true) => line("The password is shown once; only a hash of it is stored."),
     };
-    if let Err(Failure::Failed { what, .. }) = said {
-        eprintln!("estd: {what}; user {shown} was added all the same");
+    if let Err(Failure::Failed { what, .. }) = printed {
+        eprintln!("estd: {what}; user {shown} was added nevertheless");
     }
     Ok(())
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let all = with_client(context, async |client| client.call(api::ListUsers {}).await)?;
+    let all = AdminClient::with(context, async |client| client.call(api::ListUsers {}).await)?;
     if context.json {
         return json(&all);
     }
     let row = |user: &api::UserEntry| {
         let labels = user.labels.as_ref().map_or_else(|| "all".to_owned(), |all| all.join(","));
-        // An account without a name is shown as one.
+        // Shows an account without a name.
         let name =
             if user.name.is_empty() { "\"\"".to_owned() } else { escaped(&user.name).to_string() };
         [user.added.clone(), user.kept.join(","), labels, name]

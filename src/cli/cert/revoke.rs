@@ -1,45 +1,76 @@
 //! `estd cert revoke`: finds the certificates, shows them, and revokes exactly those.
 
 use super::{
-    args::RevokeArguments,
-    cert::{TABLE, row},
-    choose::{serials_from, walk},
-    with_client,
+    filter::{CertFilter, walk},
+    table::{COLUMNS, row},
 };
 use crate::{
     api,
     cli::{
-        Context, Failure, Kind,
         admin_client::AdminClient,
+        context::Context,
+        failure::{Failure, Kind},
         output::{Table, json, line},
         progress::Progress,
     },
-    types::{counted, escaped_line},
+    types::{RevocationReason, counted, escaped_line},
 };
+use clap::Args;
 use std::{
     collections::HashSet,
-    io::{BufRead, IsTerminal, stderr, stdin},
+    fs,
+    io::{BufRead, BufReader, IsTerminal, Read, stderr, stdin},
+    path::{Path, PathBuf},
 };
 
-/// Serial numbers in a call: as many as the server revokes in well under a second.
+/// Serial numbers in a call: the server revokes them in well under a second.
 const BATCH: usize = 100;
 
-/// Lines that are shown before the question. The rest is for `--dry-run`.
+/// Rows that are shown before the confirmation. `--dry-run` shows all.
 const SHOWN: usize = 100;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RevokeArguments {
+    /// Serial numbers, hexadecimal, or prefixes of at least 4 digits.
+    #[arg(value_name = "SERIAL")]
+    serials: Vec<String>,
+    /// File with a serial number at the start of each line, as --dry-run prints them; "-" for
+    /// standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Reason of RFC 5280: unspecified, keyCompromise, cACompromise, affiliationChanged,
+    /// superseded, cessationOfOperation, privilegeWithdrawn or aACompromise.
+    #[arg(long, default_value_t = RevocationReason::Unspecified)]
+    reason: RevocationReason,
+    /// Text for the audit events.
+    #[arg(long)]
+    comment: Option<String>,
+    /// Lists the certificates and revokes none.
+    #[arg(long)]
+    dry_run: bool,
+    /// Revokes without a confirmation. Certificates named by whole serial numbers need none.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    #[command(flatten)]
+    filter: CertFilter,
+}
 
 /// The certificates that a command means.
 #[derive(Default)]
 struct Chosen {
     entries: Vec<api::CertificateEntry>,
-    /// What was named and cannot be revoked.
+    /// Serial numbers that were given and cannot be revoked.
     failed: Vec<api::NotRevoked>,
-    /// Whether every one was named by its whole serial number, in an argument.
+    /// Whether each was given as a whole serial number, in an argument.
     exact: bool,
 }
 
-pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<(), Failure> {
-    let RevokeArguments { serials, file, conditions, reason, comment, dry_run, yes } = arguments;
-    let query = conditions.query()?;
+pub(super) fn revoke_certificates(
+    context: &Context,
+    arguments: RevokeArguments,
+) -> Result<(), Failure> {
+    let RevokeArguments { serials, file, filter, reason, comment, dry_run, yes } = arguments;
+    let query = filter.query()?;
     let exact = file.is_none();
     let mut named = serials;
     if let Some(file) = &file {
@@ -47,17 +78,17 @@ pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<()
     }
     if query.is_some() && !(named.is_empty() && exact) {
         return Err(Failure::arguments(
-            "serial numbers and conditions are given together",
-            "give one of the two",
+            "got serial numbers and conditions; expected: one of the two",
+            "leave out the serial numbers or the conditions",
         ));
     }
-    with_client(context, async |client| {
+    AdminClient::with(context, async |client| {
         let chosen = match query {
             Some(query) => by_conditions(client, query).await?,
             None if named.is_empty() && exact => {
                 return Err(Failure::arguments(
-                    "nothing says which certificates are meant",
-                    "give serial numbers, --file, or conditions such as --subject 'CN=gw-7*'",
+                    "got no certificates; expected: serial numbers, --file or conditions",
+                    "add them, such as --subject 'CN=gw-7*'",
                 ));
             }
             None => by_serials(client, named, exact).await?,
@@ -66,11 +97,13 @@ pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<()
             return preview(context, &chosen);
         }
         for entry in chosen.entries.iter().filter(|entry| entry.authenticated_by == "server") {
-            eprintln!(
-                "warning: {} is a certificate of this server itself. Clients do not learn that it \
-                 is revoked, and the server goes on using it: replace it with \
-                 \"estd server-certificate renew\"",
-                entry.serial
+            context.warn(
+                format!(
+                    "{} is this server's own certificate. The server uses it until it is renewed, \
+                     and clients cannot see that it is revoked",
+                    entry.serial
+                ),
+                "run estd server-certificate renew",
             );
         }
         if !chosen.exact && !yes && !chosen.entries.is_empty() {
@@ -85,8 +118,7 @@ pub(super) fn revoke(context: &Context, arguments: RevokeArguments) -> Result<()
     })
 }
 
-/// Finds certificates by the conditions that they meet. Those that are revoked already, or have no
-/// certificate yet, are left out.
+/// Finds certificates by conditions, without those that are revoked already or not issued.
 async fn by_conditions(
     client: &AdminClient,
     query: api::CertificateQuery,
@@ -101,19 +133,19 @@ async fn by_conditions(
     })
     .await?;
     if chosen.entries.is_empty() {
-        eprintln!("no certificate matches that is not revoked already");
+        eprintln!("no certificate matches, beside revoked ones");
     }
     Ok(chosen)
 }
 
-/// Finds certificates by their serial numbers or the beginnings of those.
+/// Finds certificates by their serial numbers or prefixes of them.
 async fn by_serials(
     client: &AdminClient,
     named: Vec<String>,
     exact: bool,
 ) -> Result<Chosen, Failure> {
     let mut chosen = Chosen { exact, ..Chosen::default() };
-    let mut progress = Progress::new("serial numbers", Some(named.len()));
+    let mut progress = Progress::new("serial numbers", Some(named.len() as u64));
     let mut seen = HashSet::new();
     for serial in named {
         progress.advance(1);
@@ -129,14 +161,14 @@ async fn by_serials(
                 let reason = api::ErrorResponse { error, remedy, kind };
                 chosen.failed.push(api::NotRevoked { serial, reason });
             }
-            // The server or the store, not this one.
+            // An error of the server or the store, not of this serial number.
             Err(other) => return Err(other),
         }
     }
     Ok(chosen)
 }
 
-/// Prints what would be revoked. The text can be given to `--file`.
+/// Prints the certificates. `--file` accepts the text.
 fn preview(context: &Context, chosen: &Chosen) -> Result<(), Failure> {
     if context.json {
         json(&serde_json::json!({
@@ -145,26 +177,26 @@ fn preview(context: &Context, chosen: &Chosen) -> Result<(), Failure> {
             "failed": chosen.failed,
         }))?;
     } else {
-        Table::new(TABLE).rows(chosen.entries.iter().map(row).collect())?;
+        Table::new(COLUMNS).rows(chosen.entries.iter().map(row).collect())?;
         eprintln!("{} would be revoked", counted(chosen.entries.len(), "certificate"));
     }
     finish(context, chosen.entries.len(), &chosen.failed)
 }
 
-/// Shows what will be revoked and asks for it.
+/// Shows the certificates and asks for a confirmation.
 fn confirm(chosen: &Chosen) -> Result<(), Failure> {
     let count = chosen.entries.len();
     if !(stdin().is_terminal() && stderr().is_terminal()) {
         return Err(Failure::arguments(
             format!(
-                "{} would be revoked, and nobody is there to confirm it",
+                "{} to revoke, and no terminal for the confirmation",
                 counted(count, "certificate")
             ),
-            "look at them with --dry-run, then add --yes",
+            "list them with --dry-run, then add --yes",
         ));
     }
     let rows = chosen.entries.iter().take(SHOWN).map(row).collect();
-    for text in Table::new(TABLE).lines(rows) {
+    for text in Table::new(COLUMNS).lines(rows) {
         eprintln!("{text}");
     }
     if count > SHOWN {
@@ -173,11 +205,11 @@ fn confirm(chosen: &Chosen) -> Result<(), Failure> {
     for failed in &chosen.failed {
         eprintln!("{}", escaped_line(&failed.reason.error));
     }
-    eprint!("Revocation is for good. Type {count} to revoke {}: ", counted(count, "certificate"));
+    eprint!("Revocation is permanent. Type {count} to revoke {}: ", counted(count, "certificate"));
     let mut answer = String::new();
     let read = stdin().lock().read_line(&mut answer);
     if read.is_err() || answer.trim() != count.to_string() {
-        return Err(Failure::new("not confirmed: nothing was revoked", "type the number"));
+        return Err(Failure::new("not confirmed: no certificate was revoked", "type the number"));
     }
     Ok(())
 }
@@ -190,30 +222,31 @@ async fn carry_out(
     call: impl Fn(Vec<String>) -> api::Revoke,
 ) -> Result<(), Failure> {
     let serials: Vec<String> = chosen.entries.into_iter().map(|entry| entry.serial).collect();
-    let mut progress = Progress::new("certificates", Some(serials.len()));
+    let mut progress = Progress::new("certificates", Some(serials.len() as u64));
     let mut done =
         api::Revocations { revoked: Vec::with_capacity(serials.len()), failed: chosen.failed };
-    // What cannot be printed keeps no certificate from being revoked.
+    // An error in printing does not stop the revocations.
     let mut printed = Ok(());
     for batch in serials.chunks(BATCH) {
         let answer = client.call(call(batch.to_vec())).await.map_err(|failure| match failure {
             Failure::Failed { what, remedy, .. } if !done.revoked.is_empty() => {
                 let what =
                     format!("{what}; {} of {} are revoked", done.revoked.len(), serials.len());
-                let remedy = format!("{remedy}; then run it again: those stay as they are");
+                let remedy =
+                    format!("{remedy}; then run it again: revoked certificates stay as they are");
                 Failure::of(Kind::Partly, what, remedy)
             }
             other => other,
         })?;
         progress.advance(batch.len());
         if !context.json && printed.is_ok() {
-            printed = answer.revoked.iter().try_for_each(|one| line(&said(one)));
+            printed = answer.revoked.iter().try_for_each(|one| line(&describe(one)));
         }
         done.revoked.extend(answer.revoked);
         done.failed.extend(answer.failed);
     }
     drop(progress);
-    // One that fails alone is the error of the command.
+    // A single failure is the error of the command.
     if context.json && !(done.revoked.is_empty() && done.failed.len() == 1) {
         printed = json(&done);
     }
@@ -221,13 +254,13 @@ async fn carry_out(
     printed
 }
 
-fn said(done: &api::Revoked) -> String {
+fn describe(done: &api::Revoked) -> String {
     let api::Revoked { serial, subject, revoked, reason, before } = done;
     let before = if *before { " before" } else { "" };
     format!("{serial} ({}) was revoked{before} at {revoked}: {reason}", escaped_line(subject))
 }
 
-/// Reports what failed; the exit code says so.
+/// Reports failures; the exit code depends on them.
 fn finish(context: &Context, done: usize, failed: &[api::NotRevoked]) -> Result<(), Failure> {
     match failed {
         [] => Ok(()),
@@ -243,4 +276,27 @@ fn finish(context: &Context, done: usize, failed: &[api::NotRevoked]) -> Result<
             Err(Failure::of(kind, what, "correct those that failed and run it again"))
         }
     }
+}
+
+/// Reads serial numbers from a file, or from standard input for `-`: the first word of each line.
+/// Skips empty lines, the head of a table, and lines that begin with `#`.
+fn serials_from(file: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |cause: std::io::Error| {
+        let what = format!("{}: {cause}", file.display());
+        Failure::arguments(what, "name a file with a serial number at the start of each line")
+    };
+    let input: Box<dyn Read> = if file == Path::new("-") {
+        Box::new(stdin())
+    } else {
+        Box::new(fs::File::open(file).map_err(failed)?)
+    };
+    let mut serials = Vec::new();
+    for line in BufReader::new(input).lines() {
+        let line = line.map_err(failed)?;
+        let first = line.split_whitespace().next().unwrap_or_default();
+        if !first.is_empty() && !first.starts_with('#') && first != "SERIAL" {
+            serials.push(first.to_owned());
+        }
+    }
+    Ok(serials)
 }
