@@ -147,7 +147,7 @@ fn a_ca_that_only_a_restart_makes_is_named() {
     let new = "\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
     fs::write(&config, format!("{text}{new}[label.third]\nca = \"third\"\n")).unwrap();
     let told = server.operator(&["check-config"]);
-    assert!(told.contains("note: CA third is new to the running estd"), "{told}");
+    assert!(told.contains("note: the running estd does not have CA third"), "{told}");
     let json = server.operator(&["check-config", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["restart_for_cas"], serde_json::json!(["third"]));

@@ -27,6 +27,7 @@ mod digest;
 mod errors;
 mod examples;
 mod fullcmc;
+mod handshakes;
 mod labels;
 mod linking;
 mod mutations;

@@ -218,7 +218,7 @@ fn lists_have_pages_and_columns_that_do_not_shift() {
     let page = output(server.folder.path(), &["cert", "list", "--limit", "2"]);
     let (out, err) = page;
     assert_eq!(serials(&out), all[..2]);
-    assert_eq!(err.trim(), format!("there may be more: --after {}", all[1]));
+    assert_eq!(err.trim(), format!("more may follow: --after {}", all[1]));
     let rest = server.operator(&["cert", "list", "--limit", "2", "--after", all[1]]);
     assert_eq!(serials(&rest), all[2..]);
     let json = server.operator(&["cert", "list", "--limit", "3", "--json"]);
@@ -236,6 +236,19 @@ fn lists_have_pages_and_columns_that_do_not_shift() {
     // A beginning is enough; one that several have names them.
     let shown = server.operator(&["cert", "show", &all[3][..14]]);
     assert!(shown.contains(all[3]), "{shown}");
+    // With the requester and the address, from the event of the issuance.
+    let line = |name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim();
+    assert_eq!(line("requester"), "enroll (password)");
+    assert!(line("address").starts_with("127.0.0.1:"), "{shown}");
+    let json = server.operator(&["cert", "show", all[3], "--json"]);
+    let entry: Value = serde_json::from_str(&json).unwrap();
+    let event = &entry["event"];
+    assert_eq!(
+        (&event["event"], &event["details"]["serial"]),
+        (&"certificate.issued".into(), &all[3].into())
+    );
+    assert_eq!((&event["request"], &event["at"]), (&entry["request"], &entry["ended"]));
+    assert_eq!(event["details"]["address"], line("address"));
     let (code, text) = try_operator(server.folder.path(), &["cert", "show", &all[3][..4]]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains(all[3]) && text.contains(all[2]) && text.contains("CN=ccc"), "{text}");
@@ -332,7 +345,7 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     assert_eq!(left.lines().count(), 2, "{left}");
     let (out, err) = output(folder, &["cert", "revoke", "--account", "enroll", "--yes"]);
     assert_eq!(out, "");
-    assert!(err.contains("no certificate matches that is not revoked already"), "{err}");
+    assert!(err.contains("no certificate matches, beside revoked ones"), "{err}");
 
     // The server's own is no device's.
     let own = server.operator(&["cert", "list", "--state", "valid"]);
