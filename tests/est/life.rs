@@ -320,11 +320,11 @@ async fn the_socket_answers_its_owner_in_json() {
     assert_eq!(get("/v1/cas").await.unwrap()["cas"][0]["name"], "default");
     assert_eq!(get("/v1/users").await.unwrap()["users"][0]["name"], "tester");
     for (bad, text) in [
-        ("/v1/certificates?state=odd", "odd: the state is"),
-        ("/v1/certificates?limit=0", "0: the limit is"),
+        ("/v1/certificates?state=odd", "state: got odd; expected: open, "),
+        ("/v1/certificates?limit=0", "limit: got 0; expected: 1 to 1000"),
         ("/v1/certificates?unknown=1", "unknown field"),
-        ("/v1/certificates?expires_before=tomorrow", "tomorrow: it is no time"),
-        ("/v1/certificates/zz", "zz: it is no serial number"),
+        ("/v1/certificates?expires_before=tomorrow", "time: got tomorrow; expected: 2026-12-31"),
+        ("/v1/certificates/zz", "serial number: got zz; expected: 2 to 40"),
         ("/v1/certificates/01", "certificate 01 does not exist"),
         ("/v2/x", "path /v2/x does not exist"),
     ] {
