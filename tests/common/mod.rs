@@ -1,5 +1,5 @@
 //! A whole server on port 0 with a temporary folder, a clock that is set, and a client that sends
-//! what it is told, byte for byte.
+//! what it is reported, byte for byte.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -235,9 +235,9 @@ impl TestServer {
     /// Whether the trail names this request.
     pub(crate) fn has_event_of(&self, id: &str) -> bool {
         let events = self.events.0.lock().unwrap();
-        events
-            .iter()
-            .any(|(_, event)| event.request_id.as_ref().is_some_and(|told| told.as_str() == id))
+        events.iter().any(|(_, event)| {
+            event.request_id.as_ref().is_some_and(|reported| reported.as_str() == id)
+        })
     }
 
     /// Has openssl verify a certificate at [`NOW`], with nothing but the anchor and what else is in
@@ -342,7 +342,7 @@ impl Connection {
     }
 
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        // A server that refuses early may have closed: what counts is its answer.
+        // A server that rejects early may have closed: what counts is its answer.
         let _ = self.0.write_all(bytes.as_ref()).await;
         let _ = self.0.flush().await;
     }

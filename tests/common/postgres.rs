@@ -11,7 +11,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// The user that it runs as when the test runs as root, which PostgreSQL refuses to do.
+/// The user that it runs as when the test runs as root, which PostgreSQL rejects to do.
 const USER: &str = "postgres";
 
 /// The folder of the newest version's programs.

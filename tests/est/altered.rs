@@ -1,4 +1,4 @@
-//! A certificate of ours is the same in every encoding: what identifies it is the CA that issued it and
+//! A certificate of this server is the same in every encoding: what identifies it is the CA that issued it and
 //! its serial number, and what has to be equal is its TBSCertificate.
 
 use crate::{common::*, encodings::*, fullcmc, fullcmc_message::*};

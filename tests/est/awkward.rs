@@ -1,4 +1,4 @@
-//! Old and awkward clients: what is adapted for them is told, and relaxes no check.
+//! Old and awkward clients: what is adapted for them is reported, and relaxes no check.
 
 use crate::common::*;
 
@@ -21,7 +21,7 @@ fn headers() -> String {
 
 /// D-19.
 #[tokio::test]
-async fn pem_is_read_and_told_and_refused_with_its_name_where_it_is_off() {
+async fn pem_is_read_and_told_and_rejected_with_its_name_where_it_is_off() {
     let server = TestServer::start_with("[label.strict]\npem = false\n").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     assert_eq!(server.enroll(&csr).await.status, 200);
@@ -59,8 +59,8 @@ async fn der_without_base64_is_taken_by_option_only() {
     let reply = server.send(post_body("raw/simpleenroll", &csr, &headers())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.certificate_pem();
-    let told = adapted(&server, "certificate.issued");
-    assert_eq!(told.as_deref(), Some("DER taken without base64"));
+    let reported = adapted(&server, "certificate.issued");
+    assert_eq!(reported.as_deref(), Some("DER taken without base64"));
     // Nothing else is relaxed: the signature is looked at.
     let mut bent = csr.clone();
     *bent.last_mut().unwrap() ^= 1;
@@ -83,11 +83,14 @@ async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let reply = connection.send(post("simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    let told = adapted(&server, "certificate.issued");
-    assert_eq!(told.as_deref(), Some("simpleenroll accepted as renewal of the certificate shown"));
+    let reported = adapted(&server, "certificate.issued");
+    assert_eq!(
+        reported.as_deref(),
+        Some("simpleenroll accepted as renewal of the certificate shown")
+    );
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "predecessor"));
-    // A rule of re-enrolment holds for it as well, and other names are none of its own.
+    // A rule of re-enrollment holds for it as well, and other names are none of its own.
     let reply = connection.send(post("same/simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 403);
     assert!(reply.text().starts_with("reenroll.key-change: "), "{}", reply.text());

@@ -371,9 +371,9 @@ async fn r_9110_15_5_14_a_slow_clients_are_let_go() {
     assert_eq!(server.send(long).await.status, 431);
 }
 
-/// Nobody has to authenticate to have a refusal recorded.
+/// Nobody has to authenticate to have a rejection recorded.
 #[tokio::test]
-async fn what_is_recorded_of_a_refused_request_is_bounded() {
+async fn what_is_recorded_of_a_rejected_request_is_bounded() {
     let server = TestServer::start().await;
     let (method, path) = ("A".repeat(6000), "b".repeat(6000));
     let request = format!("{method} /.well-known/est/{path} HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -186,7 +186,7 @@ async fn r_5280_4_2_1_12_a_extended_key_usage_comes_from_the_profile() {
 }
 
 #[tokio::test]
-async fn r_5280_4_2_a_an_extension_twice_is_refused() {
+async fn r_5280_4_2_a_an_extension_twice_is_rejected() {
     let server = TestServer::start().await;
     let config = server.write("twice.cnf", "[req]\nprompt=no\ndistinguished_name=dn\nreq_extensions=e\n[dn]\nCN=d\n[e]\n1.2.3.4=DER:0500\n1.2.3.5=DER:0500\n");
     let (csr, key) = new_csr(&["-config", &config]);

@@ -141,7 +141,7 @@ async fn a_day_forward_and_back_certificates_are_right() {
 }
 
 #[tokio::test]
-async fn before_its_ca_began_the_server_refuses_for_now_and_starts_all_the_same() {
+async fn before_its_ca_began_the_server_rejects_for_now_and_starts_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = TestServer::start_in(folder, "", "sled", NOW).await;
     server.add_account("tester", PASSWORD, None).await;
@@ -166,7 +166,7 @@ async fn before_its_ca_began_the_server_refuses_for_now_and_starts_all_the_same(
 
 /// Somebody else's certificate that is not valid yet is somebody else's, today and tomorrow.
 #[tokio::test]
-async fn a_stranger_s_certificate_that_is_not_yet_valid_is_refused_for_good() {
+async fn a_stranger_s_certificate_that_is_not_yet_valid_is_rejected_for_good() {
     let server = server().await;
     let other = TestServer::start().await;
     other.clock.advance(Duration::from_secs(DAY));

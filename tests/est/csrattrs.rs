@@ -66,8 +66,8 @@ async fn r_7030_4_5_2_a_200_204_or_404() {
     let head = server.send(head).await;
     assert_eq!((head.status, head.header("Content-Type")), (200, Some("application/csrattrs")));
     let post = post_body("strict/csrattrs", b"", "");
-    let refused = server.send(post).await;
-    assert_eq!((refused.status, refused.header("Allow")), (405, Some("GET, HEAD")));
+    let rejected = server.send(post).await;
+    assert_eq!((rejected.status, rejected.header("Allow")), (405, Some("GET, HEAD")));
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn r_7030_3_5_g_every_answer_asks_for_linking_where_it_is_required() {
     assert_eq!(server.get("/.well-known/est/optional/csrattrs").await.status, 204);
 }
 
-/// What is not kept is refused whatever the client did with the answer, also where there is none.
+/// What is not kept is rejected whatever the client did with the answer, also where there is none.
 #[tokio::test]
 async fn r_7030_4_5_2_e_enrolment_checks_what_csrattrs_asked() {
     let server = TestServer::start_with(LABELS).await;
@@ -196,12 +196,12 @@ async fn a_reload_changes_the_answer_and_the_check_together() {
         server.settings("[profile.device]\nrequire_subject = [\"O=Example\"]\n").unwrap();
     server.running.reload(settings).await.unwrap();
     assert!(shown(&server.get("/.well-known/est/csrattrs").await).contains("organizationName"));
-    let refused = server.enroll(&csr).await;
-    assert_eq!(refused.status, 400);
+    let rejected = server.enroll(&csr).await;
+    assert_eq!(rejected.status, 400);
     assert!(
-        refused.text().contains("\"Example\", and no other of this type"),
+        rejected.text().contains("\"Example\", and no other of this type"),
         "{}",
-        refused.text()
+        rejected.text()
     );
 }
 

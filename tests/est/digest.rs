@@ -196,7 +196,7 @@ async fn r_7616_3_4_a_a_stale_nonce_with_the_right_password_is_told_as_stale() {
     let foreign = Client { nonce: "AAAA".to_owned(), ..client.clone() };
     let reply = server.send(post("simpleenroll", &csr, &foreign.field())).await;
     assert_eq!(parameters(&challenges(&reply)[0])["stale"], "true");
-    // With a wrong password nothing is told of the nonce.
+    // With a wrong password nothing is reported of the nonce.
     let wrong = Client { password: "other", ..client };
     let reply = server.send(post("simpleenroll", &csr, &wrong.field())).await;
     assert_eq!(reply.status, 401);
@@ -260,9 +260,9 @@ async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
     let challenge = challenged(&server, &csr).await.remove(0);
     let client = Client::new(&challenge, "device", "s3cret");
     let of = |rule: &str| {
-        let refused = server.events_named("enrollment.refused");
-        let told = refused.last().unwrap().details.clone();
-        assert!(told.contains(&("rule".to_owned(), rule.to_owned())), "{rule}: {told:?}");
+        let rejected = server.events_named("enrollment.refused");
+        let reported = rejected.last().unwrap().details.clone();
+        assert!(reported.contains(&("rule".to_owned(), rule.to_owned())), "{rule}: {reported:?}");
     };
     for (wrong, rule) in [
         (Client { password: "other", ..client.clone() }, "auth.password"),
@@ -306,7 +306,7 @@ async fn an_empty_user_name_works_with_digest_too() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_made_for_another_realm_is_refused() {
+async fn an_account_that_was_made_for_another_realm_is_rejected() {
     let server = TestServer::start_with("[est]\nschemes = [\"digest\"]\n").await;
     server.add_digest_account("device", "s3cret", "of before").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);

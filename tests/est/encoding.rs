@@ -132,7 +132,7 @@ async fn a_get_of_a_client_that_says_nothing_of_itself_is_answered_in_one_line()
 }
 
 #[tokio::test]
-async fn a_label_can_fix_the_layout_and_refuse_pem() {
+async fn a_label_can_fix_the_layout_and_reject_pem() {
     let server = TestServer::start_with(
         "[label.line]\nbase64 = \"line\"\n[label.wrapped]\nbase64 = \"wrapped\"\npem = false",
     )
@@ -154,7 +154,7 @@ async fn a_label_can_fix_the_layout_and_refuse_pem() {
     assert!(reply.text().starts_with("body.pem: "), "{}", reply.text());
 }
 
-/// DER by somebody else's judgement: openssl writes what it read, and the bytes are equal.
+/// DER by somebody else's judgment: openssl writes what it read, and the bytes are equal.
 #[tokio::test]
 async fn r_8951_3_c_answers_are_der() {
     let server = TestServer::start().await;
@@ -172,7 +172,7 @@ async fn r_8951_3_c_answers_are_der() {
 
 /// proves: R-7030-3.2.1-a
 #[tokio::test]
-async fn r_8951_5_a_a_refusal_is_one_line_of_plain_text_with_a_request_id_that_is_in_the_log() {
+async fn r_8951_5_a_a_rejection_is_one_line_of_plain_text_with_a_request_id_that_is_in_the_log() {
     let server = TestServer::start().await;
     let reply = server.enroll(b"garbage").await;
     assert_eq!(reply.status, 400);

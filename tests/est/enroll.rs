@@ -1,4 +1,4 @@
-//! /simpleenroll and its answers (requirements of sections 8 and 10), and who may enrol.
+//! /simpleenroll and its answers (requirements of sections 8 and 10), and who may enroll.
 
 use crate::{common::*, fullcmc_message::*};
 use std::time::Duration;
@@ -64,7 +64,7 @@ async fn r_7030_4_2_1_c_a_key_for_encipherment_only_proves_its_possession_all_th
 }
 
 #[tokio::test]
-async fn r_5272_3_1_a_an_empty_subject_is_accepted_or_refused_by_the_profile() {
+async fn r_5272_3_1_a_an_empty_subject_is_accepted_or_rejected_by_the_profile() {
     let server = TestServer::start_with(
         "[profile.named]\nempty_subject = false\n[label.named]\nprofile = \"named\"",
     )
@@ -74,21 +74,21 @@ async fn r_5272_3_1_a_an_empty_subject_is_accepted_or_refused_by_the_profile() {
     assert!(described(&pem).contains(
         "X509v3 Subject Alternative Name: critical\n                DNS:device-1.example.com"
     ));
-    let refused = server.send(post("named/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.text().starts_with("csr.no-name"), "{}", refused.text());
+    let rejected = server.send(post("named/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(rejected.status, 400);
+    assert!(rejected.text().starts_with("csr.no-name"), "{}", rejected.text());
 }
 
 #[tokio::test]
-async fn r_5272_3_1_b_extensions_are_given_as_asked_or_refused() {
+async fn r_5272_3_1_b_extensions_are_given_as_asked_or_rejected() {
     let server = TestServer::start_with("[profile.lenient]\nignore_extensions = [\"1.2.3.4\"]\n[label.lenient]\nprofile = \"lenient\"").await;
     let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "keyUsage=keyAgreement"]);
     let text = described(&server.enroll(&csr).await.certificate_pem());
     assert!(text.contains("Key Agreement\n") && !text.contains("Digital Signature"), "{text}");
     let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "1.2.3.4=DER:0500"]);
-    let refused = server.enroll(&csr).await;
-    assert_eq!(refused.status, 400);
-    assert!(refused.text().starts_with("csr.unsupported-extension"), "{}", refused.text());
+    let rejected = server.enroll(&csr).await;
+    assert_eq!(rejected.status, 400);
+    assert!(rejected.text().starts_with("csr.unsupported-extension"), "{}", rejected.text());
     let reply = server.send(post("lenient/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
@@ -109,14 +109,14 @@ async fn r_5272_3_1_b_extensions_of_the_ca_are_dropped_whatever_their_value() {
         let reply = server.enroll(&csr).await;
         assert_eq!(reply.status, 200, "{name}: {}", reply.text());
         let event = server.events_named("certificate.issued").pop().unwrap();
-        let told = event.details.iter().find(|(name, _)| name == "dropped_extensions");
-        assert!(told.is_some_and(|(_, value)| value.contains(name)), "{event:?}");
+        let reported = event.details.iter().find(|(name, _)| name == "dropped_extensions");
+        assert!(reported.is_some_and(|(_, value)| value.contains(name)), "{event:?}");
     }
     let (csr, _) = new_csr(&["-subj", "/CN=d", "-addext", "basicConstraints=CA:FALSE"]);
     assert_eq!(server.enroll(&csr).await.status, 200);
     let event = server.events_named("certificate.issued").pop().unwrap();
-    let told = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
-    assert_eq!(told.1, "id-ce-basicConstraints (2.5.29.19)");
+    let reported = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
+    assert_eq!(reported.1, "id-ce-basicConstraints (2.5.29.19)");
     // A CSR without any of them says nothing of the kind.
     assert_eq!(server.enroll(&new_csr(&["-subj", "/CN=d"]).0).await.status, 200);
     let event = server.events_named("certificate.issued").pop().unwrap();
@@ -142,7 +142,7 @@ async fn a_key_that_belongs_to_everybody_is_rejected() {
     let strong = csr_with(&device.key, &["-subj", "/CN=prime"]);
     let message = message.request(tcr(1, &strong)).request(tcr(2, &read("prime")));
     let outcome =
-        crate::fullcmc::refused(&server, &message.der(), &basic("tester", PASSWORD)).await;
+        crate::fullcmc::rejected(&server, &message.der(), &basic("tester", PASSWORD)).await;
     assert_eq!(outcome, (400, 0, vec![2]), "badAlg");
     assert_eq!(server.enroll(&read("strong")).await.status, 200);
 }
@@ -228,10 +228,10 @@ async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes(
     let before = server.issued().await.len();
     assert_eq!(server.enroll(&two).await.certificate_pem(), first, "R-7030-4.2.3-f");
     assert_eq!(server.issued().await.len(), before);
-    let repeats = server.events_named("enrollment.repeated");
-    assert_eq!(repeats.len(), 1);
-    let told = ("first_request".to_owned(), first_request);
-    assert!(repeats[0].details.contains(&told), "{told:?} {repeats:?}");
+    let retries = server.events_named("enrollment.repeated");
+    assert_eq!(retries.len(), 1);
+    let reported = ("first_request".to_owned(), first_request);
+    assert!(retries[0].details.contains(&reported), "{reported:?} {retries:?}");
     // Another name, another who, another key: another certificate.
     server.add_account("second", "xyz", None).await;
     let other_name = csr_with(&key, &["-subj", "/CN=device-2"]);
@@ -407,7 +407,7 @@ async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
     let (own, _) = new_csr(&["-subj", "/CN=device-1"]);
     let (foreign, _) = new_csr(&["-subj", "/CN=device-2"]);
     let by = |user| basic(user, PASSWORD);
-    // Own and foreign names to enrol, own and foreign ones to re-enrol.
+    // Own and foreign names to enroll, own and foreign ones to re-enroll.
     type Case<'a> = (&'a str, &'a str, Option<&'a Identity>, String, [u16; 4]);
     let matrix: [Case<'_>; 8] = [
         ("nobody", "here", None, String::new(), [401; 4]),
@@ -437,7 +437,7 @@ async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
             let what = format!("{who}, {operation}: {}", reply.text());
             assert_eq!(reply.status, expected, "{what}");
             let issued = server.issued().await.len() - before;
-            // Twice the same is a repeat, which is no new certificate.
+            // Twice the same is a retry, which is no new certificate.
             assert!(issued <= usize::from(expected == 200), "{what}");
         }
     }
@@ -450,7 +450,7 @@ async fn r_7030_4_2_a_nobody_is_told_about_a_csr_before_it_is_known_who_asks() {
 }
 
 #[tokio::test]
-async fn names_without_end_are_refused_before_anything_is_recorded() {
+async fn names_without_end_are_rejected_before_anything_is_recorded() {
     let server = TestServer::start().await;
     let with = |names: usize| {
         let names: Vec<String> =

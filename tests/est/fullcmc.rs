@@ -1,4 +1,4 @@
-//! /fullcmc (requirements of section 11): each control handled, and each bad message refused with
+//! /fullcmc (requirements of section 11): each control handled, and each bad message rejected with
 //! the code of RFC 5272, a 4xx or 5xx, and nothing stored.
 
 use crate::{common::*, fullcmc_message::*};
@@ -34,14 +34,14 @@ pub(crate) async fn send(server: &TestServer, message: &Message) -> Reply {
     server.send(request(&message.der(), &password())).await
 }
 
-/// Sends a message that has to be refused: its code and parts; nothing is stored.
-pub(crate) async fn refused(server: &TestServer, der: &[u8], more: &str) -> (u16, u64, Vec<u64>) {
+/// Sends a message that has to be rejected: its code and parts; nothing is stored.
+pub(crate) async fn rejected(server: &TestServer, der: &[u8], more: &str) -> (u16, u64, Vec<u64>) {
     let before = server.issued().await.len();
     let reply = server.send(request(der, more)).await;
-    refusal(server, &reply, before).await
+    rejection(server, &reply, before).await
 }
 
-pub(crate) async fn refusal(
+pub(crate) async fn rejection(
     server: &TestServer,
     reply: &Reply,
     before: usize,
@@ -116,22 +116,22 @@ async fn r_7030_4_3_1_a_the_smime_type_is_cmc_request_in_any_case() {
 }
 
 #[tokio::test]
-async fn r_7030_4_3_1_b_what_is_no_full_pki_request_is_refused() {
+async fn r_7030_4_3_1_b_what_is_no_full_pki_request_is_rejected() {
     let server = server().await;
     // RFC 5272 §6.1: an error about a Simple PKI Request names part 1.
     let (csr, _) = csr("/CN=cmc-1");
-    assert_eq!(refused(&server, &csr, &password()).await, (400, 2, vec![1]));
+    assert_eq!(rejected(&server, &csr, &password()).await, (400, 2, vec![1]));
     let cacerts = decoded(&server.get("/.well-known/est/cacerts").await);
     for bad in [&b"\x30\x00"[..], b"\x04\x01\x00", &cacerts, &[0xff; 300]] {
-        assert_eq!(refused(&server, bad, &password()).await, (400, 2, vec![0]));
+        assert_eq!(rejected(&server, bad, &password()).await, (400, 2, vec![0]));
     }
     let der = by_new_key("/CN=cmc-1").0.der();
     for end in (1..der.len()).step_by(97) {
-        assert_eq!(refused(&server, &der[..end], &password()).await, (400, 2, vec![0]), "{end}");
+        assert_eq!(rejected(&server, &der[..end], &password()).await, (400, 2, vec![0]), "{end}");
     }
     let mut longer = der.clone();
     longer.push(0);
-    assert_eq!(refused(&server, &longer, &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &longer, &password()).await, (400, 2, vec![0]));
     let reply = server
         .send(post_body("fullcmc", b"not base64!", &format!("{CONTENT}{}", password())))
         .await;
@@ -174,7 +174,7 @@ async fn r_7030_4_3_2_b_a_bad_proof_of_possession_is_400_and_a_cmc_message() {
     let last = csr.len() - 1;
     csr[last] ^= 1;
     let message = Message::by(Signer::new_key(&key)).request(tcr(7, &csr));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 9, vec![7]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 9, vec![7]));
     let event = server.events_named("enrollment.refused").pop().unwrap();
     assert!(event.details.contains(&("rule".to_owned(), "cmc.popFailed".to_owned())), "{event:?}");
 }
@@ -184,15 +184,15 @@ async fn r_5272_3_2_b_the_wrapper_is_signed_data_over_pki_data() {
     let server = server().await;
     let (message, _) = by_new_key("/CN=cmc-1");
     let data = Message { content_type: "1.2.840.113549.1.7.1", ..message.clone() };
-    assert_eq!(refused(&server, &data.der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &data.der(), &password()).await, (400, 2, vec![0]));
     let response = Message { content_type: "1.3.6.1.5.5.7.12.3", ..message.clone() };
-    assert_eq!(refused(&server, &response.der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &response.der(), &password()).await, (400, 2, vec![0]));
     for other in ["1.2.840.113549.1.7.1", "1.2.840.113549.1.7.3", "1.2.840.113549.1.9.16.1.2"] {
         let der = content_info(other, &oct(&message.pki_data()));
-        assert_eq!(refused(&server, &der, &password()).await, (400, 2, vec![0]), "{other}");
+        assert_eq!(rejected(&server, &der, &password()).await, (400, 2, vec![0]), "{other}");
     }
     let bare = Message { signed_attributes: false, ..message };
-    assert_eq!(refused(&server, &bare.der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &bare.der(), &password()).await, (400, 2, vec![0]));
 }
 
 #[tokio::test]
@@ -203,14 +203,14 @@ async fn r_5272_3_2_c_a_requested_key_signs_by_its_identifier_and_alone() {
     let by =
         |sid: Vec<u8>| Message::by(Signer { sid, ..signer.clone() }).request(tcr(1, &csr)).der();
     let by_issuer = by(seq(&[name("cmc-1"), int(1)]));
-    assert_eq!(refused(&server, &by_issuer, &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &by_issuer, &password()).await, (400, 1, vec![0]));
     let other = by(tlv(0x80, &[7; 20]));
-    assert_eq!(refused(&server, &other, &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &other, &password()).await, (400, 1, vec![0]));
     // With an identifier of the client's own choice, that one counts.
     let chosen = ["-subj", "/CN=cmc-1", "-addext", "subjectKeyIdentifier=0102030405"];
     let chosen = csr_with(&key, &chosen);
     let message = Message::by(Signer::new_key(&key)).request(tcr(1, &chosen));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 1, vec![0]));
     let named = Signer { sid: tlv(0x80, &[1, 2, 3, 4, 5]), ..signer.clone() };
     let message = Message::by(named).request(tcr(1, &chosen));
     assert_eq!(send(&server, &message).await.status, 200);
@@ -218,7 +218,7 @@ async fn r_5272_3_2_c_a_requested_key_signs_by_its_identifier_and_alone() {
     let mut two = Message::by(signer).request(tcr(1, &csr));
     let device = server.device("/CN=cmc-2").await;
     two.signers.push(Signer::certificate(&device));
-    assert_eq!(refused(&server, &two.der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &two.der(), &password()).await, (400, 2, vec![0]));
 }
 
 #[tokio::test]
@@ -234,12 +234,12 @@ async fn r_5272_3_2_1_3_4_a_every_signature_is_verified() {
     let server = server().await;
     let (message, _) = by_new_key("/CN=cmc-1");
     let broken = Message { broken_signature: true, ..message.clone() };
-    assert_eq!(refused(&server, &broken.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &broken.der(), &password()).await, (400, 1, vec![0]));
     let digest = Message { broken_digest: true, ..message.clone() };
-    assert_eq!(refused(&server, &digest.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &digest.der(), &password()).await, (400, 1, vec![0]));
     // Nobody signed, somebody unknown signed, and one of two signatures is broken.
     let nobody = Message { signers: Vec::new(), ..message.clone() };
-    assert_eq!(refused(&server, &nobody.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &nobody.der(), &password()).await, (400, 1, vec![0]));
     let device = server.device("/CN=cmc-1").await;
     let other = server.device("/CN=cmc-2").await;
     let mut forged = Signer::certificate(&device);
@@ -247,7 +247,7 @@ async fn r_5272_3_2_1_3_4_a_every_signature_is_verified() {
     let good = Signer::certificate(&device);
     for signers in [vec![forged.clone()], vec![good.clone(), forged]] {
         let two = Message { signers, ..message.clone() };
-        assert_eq!(refused(&server, &two.der(), &password()).await, (400, 1, vec![0]));
+        assert_eq!(rejected(&server, &two.der(), &password()).await, (400, 1, vec![0]));
     }
 }
 
@@ -266,7 +266,7 @@ async fn a_signer_is_a_certificate_of_this_ca_that_is_good_now() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     // Of another CA, of a stranger.
     let (_, stranger) = stranger(server.folder.path(), "/CN=cmc-1", "");
-    assert_eq!(refused(&server, &by(&stranger), &password()).await, (403, 7, vec![0]));
+    assert_eq!(rejected(&server, &by(&stranger), &password()).await, (403, 7, vec![0]));
     let other = post_body(
         "b/fullcmc",
         wrapped(&by(&device)).as_bytes(),
@@ -274,17 +274,17 @@ async fn a_signer_is_a_certificate_of_this_ca_that_is_good_now() {
     );
     let before = server.issued().await.len();
     let reply = server.send(other).await;
-    assert_eq!(refusal(&server, &reply, before).await, (403, 7, vec![0]));
-    // Another certificate of ours in TLS than the signer's.
+    assert_eq!(rejection(&server, &reply, before).await, (403, 7, vec![0]));
+    // Another certificate of this server in TLS than the signer's.
     let carrier = server.device("/CN=cmc-2").await;
     let before = server.issued().await.len();
     let reply = server.connect_as(&carrier).await.send(request(&by(&device), "")).await;
-    assert_eq!(refusal(&server, &reply, before).await.1, 7);
+    assert_eq!(rejection(&server, &reply, before).await.1, 7);
     // Revoked, expired.
     revoke_by_operator(&server, &device).await;
-    assert_eq!(refused(&server, &by(&device), &password()).await, (403, 7, vec![0]));
+    assert_eq!(rejected(&server, &by(&device), &password()).await, (403, 7, vec![0]));
     server.clock.advance(Duration::from_secs(91 * 86_400));
-    assert_eq!(refused(&server, &by(&carrier), &password()).await, (403, 7, vec![0]));
+    assert_eq!(rejected(&server, &by(&carrier), &password()).await, (403, 7, vec![0]));
 }
 
 #[tokio::test]
@@ -301,11 +301,11 @@ async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &other));
     let before = server.issued().await.len();
     let reply = server.connect_as(&device).await.send(request(&message.der(), "")).await;
-    assert_eq!(refusal(&server, &reply, before).await, (403, 7, vec![1]));
+    assert_eq!(rejection(&server, &reply, before).await, (403, 7, vec![1]));
 }
 
 #[tokio::test]
-async fn r_5274_4_1_a_sha_1_is_refused_and_the_larger_hashes_work() {
+async fn r_5274_4_1_a_sha_1_is_rejected_and_the_larger_hashes_work() {
     let server = server().await;
     let (message, _) = by_new_key("/CN=cmc-1");
     let by = |hash| {
@@ -313,7 +313,7 @@ async fn r_5274_4_1_a_sha_1_is_refused_and_the_larger_hashes_work() {
         message.signers[0].hash = hash;
         message.der()
     };
-    assert_eq!(refused(&server, &by("sha1"), &password()).await, (400, 0, vec![0]));
+    assert_eq!(rejected(&server, &by("sha1"), &password()).await, (400, 0, vec![0]));
     for hash in ["sha384", "sha512"] {
         assert_eq!(server.send(request(&by(hash), &password())).await.status, 200, "{hash}");
     }
@@ -324,7 +324,7 @@ async fn r_5274_4_1_a_sha_1_is_refused_and_the_larger_hashes_work() {
     let old =
         csr_with(&key, &["-subj", "/CN=cmc-rsa", "-addext", "subjectKeyIdentifier=hash", "-sha1"]);
     let old = Message::by(Signer::new_key(&key)).request(tcr(1, &old));
-    assert_eq!(refused(&server, &old.der(), &password()).await, (400, 0, vec![1]));
+    assert_eq!(rejected(&server, &old.der(), &password()).await, (400, 0, vec![1]));
 }
 
 #[tokio::test]
@@ -333,13 +333,13 @@ async fn r_5272_3_2_1_1_a_an_unknown_control_fails_the_whole() {
     let (message, _) = by_new_key("/CN=cmc-1");
     let unknown = |part| control_oid(part, "1.3.6.1.4.1.99999.1", &[oct(b"x")]);
     let message = message.control(unknown(5)).control(control(6, 4, oct(b"x"))).control(unknown(8));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 2, vec![5, 8]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 2, vec![5, 8]));
     // Those of answers, and those of a request's attributes, are no controls of a message.
     for number in [9, 23, 29, 33, 36, 37] {
         let (message, _) = by_new_key("/CN=cmc-1");
         let message = message.control(control(5, number, oct(b"x")));
         assert_eq!(
-            refused(&server, &message.der(), &password()).await,
+            rejected(&server, &message.der(), &password()).await,
             (400, 2, vec![5]),
             "{number}"
         );
@@ -352,11 +352,11 @@ async fn a_control_whose_value_is_malformed_is_named() {
     for number in [1, 2, 3, 4, 5, 6, 7, 10, 11, 17, 21, 22, 24, 25, 28, 31, 32, 34, 35] {
         let (message, _) = by_new_key("/CN=cmc-1");
         let bad = message.clone().control(control(5, number, vec![1, 1, 0xff]));
-        assert_eq!(refused(&server, &bad.der(), &password()).await, (400, 2, vec![5]), "{number}");
+        assert_eq!(rejected(&server, &bad.der(), &password()).await, (400, 2, vec![5]), "{number}");
         for values in [vec![], vec![oct(b"a"), oct(b"b")]] {
             let bad = message.clone().control(control_oid(5, &cmc(number), &values));
             assert_eq!(
-                refused(&server, &bad.der(), &password()).await,
+                rejected(&server, &bad.der(), &password()).await,
                 (400, 2, vec![5]),
                 "{number}"
             );
@@ -367,7 +367,7 @@ async fn a_control_whose_value_is_malformed_is_named() {
         let twice =
             message.control(control(5, number, value.clone())).control(control(6, number, value));
         assert_eq!(
-            refused(&server, &twice.der(), &password()).await,
+            rejected(&server, &twice.der(), &password()).await,
             (400, 2, vec![6]),
             "{number}"
         );
@@ -385,10 +385,10 @@ async fn r_5272_3_2_2_a_body_part_ids_are_unique_and_not_zero() {
             oct(b"x"),
         ))
     };
-    assert_eq!(refused(&server, &message(3, 3).der(), &password()).await, (400, 2, vec![3]));
-    assert_eq!(refused(&server, &message(0, 3).der(), &password()).await, (400, 2, vec![0]));
-    assert_eq!(refused(&server, &message(1, 0).der(), &password()).await, (400, 2, vec![0]));
-    assert_eq!(refused(&server, &message(1, 1 << 32).der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &message(3, 3).der(), &password()).await, (400, 2, vec![3]));
+    assert_eq!(rejected(&server, &message(0, 3).der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &message(1, 0).der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &message(1, 1 << 32).der(), &password()).await, (400, 2, vec![0]));
     let reply = send(&server, &message(0xffff_ffff, 1)).await;
     assert_eq!(read(&server, &reply).only_status(), (0, None, vec![0xffff_ffff]));
 }
@@ -441,7 +441,7 @@ async fn a_crmf_request_is_certified() {
 }
 
 #[tokio::test]
-async fn r_5272_3_2_1_2_2_a_what_cmc_does_not_use_of_crmf_is_refused() {
+async fn r_5272_3_2_1_2_2_a_what_cmc_does_not_use_of_crmf_is_rejected() {
     let server = server().await;
     let key = new_key("EC");
     let device = server.device("/CN=crmf-1").await;
@@ -486,7 +486,7 @@ async fn r_5272_3_2_1_2_2_a_what_cmc_does_not_use_of_crmf_is_refused() {
         ("version 1", proved(&fields(&[vec![0x80, 1, 0]])), 2),
     ] {
         let message = Message::by(Signer::certificate(&device)).request(request);
-        let outcome = refused(&server, &message.der(), &password()).await;
+        let outcome = rejected(&server, &message.der(), &password()).await;
         assert_eq!((outcome.0, outcome.1), (400, code), "{what}");
         assert!(outcome.2 == [7] || outcome.2 == [0], "{what}: {:?}", outcome.2);
     }
@@ -498,7 +498,7 @@ async fn r_5272_3_2_1_2_2_a_what_cmc_does_not_use_of_crmf_is_refused() {
         Some(popo(&key, &zero)),
         None,
     ));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 2, vec![0]));
 }
 
 /// proves: R-5272-6.1-a, R-5272-6.1.1-a, R-5274-4-a
@@ -529,9 +529,9 @@ async fn r_5272_6_4_a_data_comes_back_as_it_was() {
     let data = oct(&(0..=255).collect::<Vec<u8>>());
     let message = message.control(control(3, 4, data.clone()));
     assert_eq!(read(&server, &send(&server, &message).await).control(4), Some(data.as_slice()));
-    // Also when the request is refused.
-    let refused = message.control(control_oid(5, "1.2.3.4", &[oct(b"")]));
-    let reply = send(&server, &refused).await;
+    // Also when the request is rejected.
+    let rejected = message.control(control_oid(5, "1.2.3.4", &[oct(b"")]));
+    let reply = send(&server, &rejected).await;
     assert_eq!(reply.status, 400);
     assert_eq!(read(&server, &reply).control(4), Some(data.as_slice()));
 }
@@ -588,11 +588,11 @@ async fn the_version_of_a_signer_info_fits_how_the_signer_is_named() {
     let version_and_sid = [2, 1, 3, 0x80, 20];
     let at = der.windows(5).position(|five| five == version_and_sid).unwrap();
     der[at + 2] = 1;
-    assert_eq!(refused(&server, &der, &password()).await, (400, 2, vec![0]));
+    assert_eq!(rejected(&server, &der, &password()).await, (400, 2, vec![0]));
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_a_certificate_is_refused_before_it_is_recorded() {
+async fn what_is_too_large_for_a_certificate_is_rejected_before_it_is_recorded() {
     let server = TestServer::start_with("max_body = 1048576\n[est]\nfullcmc = true\n").await;
     let key = new_key("EC");
     for count in [20_usize, 400] {
@@ -609,7 +609,7 @@ async fn what_is_too_large_for_a_certificate_is_refused_before_it_is_recorded() 
         if count == 20 {
             assert_eq!(send(&server, &message).await.status, 200);
         } else {
-            assert_eq!(refused(&server, &message.der(), &password()).await, (400, 2, vec![1]));
+            assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 2, vec![1]));
         }
     }
 }

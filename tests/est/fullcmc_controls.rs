@@ -65,12 +65,12 @@ async fn r_6402_2_3_a_an_identity_proof_says_which_account_asks() {
         &key_of(&[SECRET, "nobody"]),
     ));
     for bad in [wrong, alone, over_others, nobody] {
-        let outcome = refused(&server, &bad.der(), &basic("line-1", SECRET)).await;
+        let outcome = rejected(&server, &bad.der(), &basic("line-1", SECRET)).await;
         assert_eq!(outcome, (403, 7, vec![4]));
         server.clock.advance(Duration::from_secs(3600));
     }
     // The proof of another account than the password's.
-    let outcome = refused(&server, &good.der(), &password()).await;
+    let outcome = rejected(&server, &good.der(), &password()).await;
     assert_eq!(outcome, (403, 7, vec![4]));
     // An account that keeps a hash only.
     let hashed = message.clone().control(control(3, 2, utf8("tester"))).control(proof(
@@ -78,14 +78,14 @@ async fn r_6402_2_3_a_an_identity_proof_says_which_account_asks() {
         &message,
         &key_of(&[PASSWORD, "tester"]),
     ));
-    assert_eq!(refused(&server, &hashed.der(), &password()).await, (403, 7, vec![4]));
+    assert_eq!(rejected(&server, &hashed.der(), &password()).await, (403, 7, vec![4]));
     // SHA-1, in the old control and in the new one.
     let old = named.clone().control(control(4, 3, oct(&[1; 20])));
-    assert_eq!(refused(&server, &old.der(), &password()).await, (400, 0, vec![4]));
+    assert_eq!(rejected(&server, &old.der(), &password()).await, (400, 0, vec![4]));
     for (hash, mac) in [("1.3.14.3.2.26", HMAC_SHA256), (SHA256, "1.3.6.1.5.5.8.1.2")] {
         let key = key_of(&[SECRET, "line-1"]);
         let old = named.clone().control(proof_with(4, &message, &key, hash, mac));
-        assert_eq!(refused(&server, &old.der(), &password()).await, (400, 0, vec![4]));
+        assert_eq!(rejected(&server, &old.der(), &password()).await, (400, 0, vec![4]));
     }
     drop(device);
 }
@@ -100,7 +100,7 @@ async fn wrong_proofs_by_a_secret_count_as_wrong_passwords() {
     let wrong = named.control(proof(4, &message, &key_of(&["another", "line-1"])));
     let mut outcomes = Vec::new();
     for _ in 0..8 {
-        outcomes.push(refused(&server, &wrong.der(), &password()).await);
+        outcomes.push(rejected(&server, &wrong.der(), &password()).await);
     }
     assert_eq!(outcomes[0], (403, 7, vec![4]));
     assert_eq!(outcomes[7], (503, 12, vec![0]), "{outcomes:?}");
@@ -146,32 +146,32 @@ async fn r_6402_2_3_a_a_witness_links_each_request_to_the_secret() {
     assert_eq!(server.send(request(&by_crmf.der(), &auth)).await.status, 200);
 
     let wrong = with_random(message(&witness(&key_of(&["another"]), &random)));
-    assert_eq!(refused(&server, &wrong.der(), &auth).await, (400, 9, vec![1]));
+    assert_eq!(rejected(&server, &wrong.der(), &auth).await, (400, 9, vec![1]));
     let other_random = message(&good).control(control(3, 22, oct(&[8; 64])));
-    assert_eq!(refused(&server, &other_random.der(), &auth).await, (400, 9, vec![1]));
+    assert_eq!(rejected(&server, &other_random.der(), &auth).await, (400, 9, vec![1]));
     let no_random = message(&good);
-    assert_eq!(refused(&server, &no_random.der(), &auth).await, (400, 9, vec![1]));
+    assert_eq!(rejected(&server, &no_random.der(), &auth).await, (400, 9, vec![1]));
     let (csr, _) = csr("/CN=cmc-3");
     let not_all = with_random(message(&good)).request(tcr(2, &csr));
-    assert_eq!(refused(&server, &not_all.der(), &auth).await, (400, 9, vec![2]));
+    assert_eq!(rejected(&server, &not_all.der(), &auth).await, (400, 9, vec![2]));
     // Nobody's secret.
     assert_eq!(
-        refused(&server, &with_random(message(&good)).der(), &password()).await,
+        rejected(&server, &with_random(message(&good)).der(), &password()).await,
         (403, 7, vec![3])
     );
     let sha1 = seq(&[algorithm("1.3.14.3.2.26"), algorithm(HMAC_SHA256), oct(&[0; 20])]);
     assert_eq!(
-        refused(&server, &with_random(message(&sha1)).der(), &auth).await,
+        rejected(&server, &with_random(message(&sha1)).der(), &auth).await,
         (400, 0, vec![1])
     );
     assert_eq!(
-        refused(&server, &with_random(message(&[5, 0])).der(), &auth).await,
+        rejected(&server, &with_random(message(&[5, 0])).der(), &auth).await,
         (400, 2, vec![1])
     );
     // The old one, SHA-1.
     let (asked, key) = crmf(1, "cmc-2", Some(seq(&[seq(&[oid(&cmc(23)), oct(&[1; 20])])])));
     let old = with_random(Message::by(Signer::new_key(&key)).request(asked));
-    assert_eq!(refused(&server, &old.der(), &auth).await, (400, 0, vec![1]));
+    assert_eq!(rejected(&server, &old.der(), &auth).await, (400, 0, vec![1]));
 }
 
 #[tokio::test]
@@ -197,12 +197,12 @@ async fn r_6402_2_3_a_a_certificate_that_signs_gets_its_own_names_only() {
     let (more, _) = new_csr(&["-subj", "/CN=cmc-1", "-addext", "subjectAltName=DNS:x.example"]);
     for bad in [&other, &more] {
         // The password does not help: what a certificate signs is its own.
-        assert_eq!(refused(&server, &by_device(bad), &password()).await, (403, 7, vec![1]));
+        assert_eq!(rejected(&server, &by_device(bad), &password()).await, (403, 7, vec![1]));
     }
     // All or nothing.
     let both =
         Message::by(Signer::certificate(&device)).request(tcr(1, &own)).request(tcr(2, &other));
-    assert_eq!(refused(&server, &both.der(), &password()).await, (403, 7, vec![2]));
+    assert_eq!(rejected(&server, &both.der(), &password()).await, (403, 7, vec![2]));
 }
 
 #[tokio::test]
@@ -223,18 +223,18 @@ async fn what_a_profile_does_not_give_has_the_code_for_it() {
         (&["-addext", "basicConstraints=CA:TRUE"], "EC", 5),
         (&[], "P-384", 0),
     ] {
-        let outcome = refused(&server, &asked(more, kind), &password()).await;
+        let outcome = rejected(&server, &asked(more, kind), &password()).await;
         assert_eq!(outcome, (400, code, vec![1]), "{more:?}");
     }
     let key = new_key("EC");
     let empty = csr_with(&key, &["-subj", "/", "-addext", "subjectKeyIdentifier=hash"]);
     let empty = Message::by(Signer::new_key(&key)).request(tcr(1, &empty));
-    assert_eq!(refused(&server, &empty.der(), &password()).await, (400, 2, vec![1]));
+    assert_eq!(rejected(&server, &empty.der(), &password()).await, (400, 2, vec![1]));
     // The same key again, where that is not allowed.
     let device = server.device("/CN=cmc-1").await;
     let same = csr_with(&device.key, &["-subj", "/CN=cmc-1"]);
     let same = Message::by(Signer::certificate(&device)).request(tcr(1, &same));
-    assert_eq!(refused(&server, &same.der(), &password()).await, (400, 10, vec![1]));
+    assert_eq!(rejected(&server, &same.der(), &password()).await, (400, 10, vec![1]));
 }
 
 /// revokeRequest for this certificate.
@@ -265,10 +265,10 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_its_own_key_and_by_its_names(
     let message = |signer: &Identity, device: &Identity, reason| {
         Message::by(Signer::certificate(signer)).control(revoke(4, device, reason, None))
     };
-    let outcome = refused(&server, &message(&two, &one, 1).der(), &password()).await;
+    let outcome = rejected(&server, &message(&two, &one, 1).der(), &password()).await;
     assert_eq!(outcome, (403, 7, vec![4]));
     for reason in [6, 8] {
-        let outcome = refused(&server, &message(&one, &one, reason).der(), &password()).await;
+        let outcome = rejected(&server, &message(&one, &one, reason).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![4]));
     }
     assert_eq!(state(&server, &one).await, State::Issued);
@@ -288,7 +288,7 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_its_own_key_and_by_its_names(
     assert_eq!(server.events_named("certificate.revoked").len(), 1);
     // What is not ours, or nobody's.
     let (_, stranger) = stranger(server.folder.path(), "/CN=cmc-2", "");
-    let outcome = refused(&server, &message(&two, &stranger, 1).der(), &password()).await;
+    let outcome = rejected(&server, &message(&two, &stranger, 1).der(), &password()).await;
     assert_eq!(outcome, (400, 4, vec![4]));
     let mut unknown = two.clone();
     unknown.pem = server.device("/CN=cmc-2").await.pem;
@@ -296,7 +296,7 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_its_own_key_and_by_its_names(
     let issuer = certificate.tbs_certificate().issuer().to_der().unwrap();
     let nothing = seq(&[issuer, int(4711), vec![10, 1, 0]]);
     let nothing = Message::by(Signer::certificate(&two)).control(control(4, 17, nothing));
-    assert_eq!(refused(&server, &nothing.der(), &password()).await, (400, 4, vec![4]));
+    assert_eq!(rejected(&server, &nothing.der(), &password()).await, (400, 4, vec![4]));
 }
 
 /// Attack 4: an otherName is shown by its type alone, and is compared by its value.
@@ -314,7 +314,7 @@ async fn r_5272_6_11_a_another_value_of_an_other_name_is_another_name() {
     let message = |signer: &Identity, device: &Identity| {
         Message::by(Signer::certificate(signer)).control(revoke(4, device, 1, None)).der()
     };
-    assert_eq!(refused(&server, &message(&two, &one), &password()).await, (403, 7, vec![4]));
+    assert_eq!(rejected(&server, &message(&two, &one), &password()).await, (403, 7, vec![4]));
     assert_eq!(state(&server, &one).await, State::Issued);
     assert_eq!(server.send(request(&message(&again, &one), &password())).await.status, 200);
     assert_eq!(state(&server, &one).await, State::Revoked);
@@ -331,15 +331,15 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_the_secret_of_its_account() {
         ..Message::by(Signer::certificate(&device)).control(control)
     };
     let wrong = unsigned(revoke(4, &device, 1, Some(b"another")));
-    assert_eq!(refused(&server, &wrong.der(), &password()).await, (403, 7, vec![4]));
+    assert_eq!(rejected(&server, &wrong.der(), &password()).await, (403, 7, vec![4]));
     let none = unsigned(revoke(4, &device, 1, None));
-    assert_eq!(refused(&server, &none.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &none.der(), &password()).await, (400, 1, vec![0]));
     let with_more = unsigned(revoke(4, &device, 1, Some(SECRET.as_bytes()))).request(tcr(1, &csr));
-    assert_eq!(refused(&server, &with_more.der(), &password()).await, (400, 1, vec![0]));
+    assert_eq!(rejected(&server, &with_more.der(), &password()).await, (400, 1, vec![0]));
     // The secret of one account revokes nothing of another.
     let others = server.device("/CN=cmc-2").await;
     let foreign = unsigned(revoke(4, &others, 1, Some(SECRET.as_bytes())));
-    assert_eq!(refused(&server, &foreign.der(), &password()).await, (403, 7, vec![4]));
+    assert_eq!(rejected(&server, &foreign.der(), &password()).await, (403, 7, vec![4]));
     assert_eq!(state(&server, &device).await, State::Issued);
     let good = unsigned(revoke(4, &device, 1, Some(SECRET.as_bytes())));
     let reply = send(&server, &good).await;
@@ -381,11 +381,11 @@ async fn r_5272_6_13_a_what_is_pending_is_asked_for_by_its_token() {
     // a signature is; the key of a further request will do.
     let message = |part: Vec<u8>| by_new_key("/CN=cmc-9").0.control(part);
     for token in [&b"nothing"[..], &[7; 20], &[0; 40], b""] {
-        let outcome = refused(&server, &message(query(token)).der(), &auth).await;
+        let outcome = rejected(&server, &message(query(token)).der(), &auth).await;
         assert_eq!(outcome, (400, 2, vec![4]), "{token:?}");
     }
     // Another's.
-    let outcome = refused(&server, &message(query(&[5; 20])).der(), &password()).await;
+    let outcome = rejected(&server, &message(query(&[5; 20])).der(), &password()).await;
     assert_eq!(outcome, (400, 2, vec![4]));
     // The CA cannot sign: still pending, with the same words each time.
     let ca_end = Time::from_unix(NOW).plus(Duration::from_secs(3653 * 86_400));
@@ -433,12 +433,12 @@ async fn a_certificate_is_confirmed_by_its_holder() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(read(&server, &reply).only_status(), (0, None, vec![4]));
     assert_eq!(
-        refused(&server, &message(&two, id(&one)).der(), &password()).await,
+        rejected(&server, &message(&two, id(&one)).der(), &password()).await,
         (400, 4, vec![4])
     );
     let unknown = seq(&[name("nobody"), int(5)]);
     assert_eq!(
-        refused(&server, &message(&one, unknown).der(), &password()).await,
+        rejected(&server, &message(&one, unknown).der(), &password()).await,
         (400, 4, vec![4])
     );
     // With what the client says of our answer (§6.14).
@@ -476,7 +476,7 @@ async fn a_registration_authority_asks_in_any_name() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let before = server.issued().await.len();
     let reply = server.connect_as(&ra).await.send(request(&brought(&other), "")).await;
-    assert_eq!(refusal(&server, &reply, before).await, (403, 7, vec![1]));
+    assert_eq!(rejection(&server, &reply, before).await, (403, 7, vec![1]));
     // Both have signed.
     let mut both = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     both.signers.push(Signer::certificate(&ra));
@@ -503,14 +503,14 @@ async fn r_5272_6_7_app_c_a_no_signature_is_no_proof() {
     let device = server.device("/CN=cmc-1").await;
     for signer in [&device, &ra] {
         let message = Message::by(Signer::certificate(signer)).request(tcr(1, &csr));
-        assert_eq!(refused(&server, &message.der(), &password()).await, (400, 8, vec![1]));
+        assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 8, vec![1]));
     }
     // There is no challenge that could be answered.
     let answer = seq(&[int(1), algorithm(HMAC_SHA256), oct(&[1; 32])]);
     let message = Message::by(Signer::certificate(&device))
         .request(tcr(1, &csr))
         .control(control(4, 10, answer));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 9, vec![4]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 9, vec![4]));
 }
 
 #[tokio::test]
@@ -523,11 +523,12 @@ async fn r_5272_6_8_a_only_a_registration_authority_is_believed_to_have_seen_a_p
         control(4, 11, seq(&[int(body), seq(&ids)]))
     };
     let by = |signer: &Identity| Message::by(Signer::certificate(signer)).request(tcr(1, &csr));
-    let outcome = refused(&server, &by(&device).control(witness(0, &[1])).der(), &password()).await;
+    let outcome =
+        rejected(&server, &by(&device).control(witness(0, &[1])).der(), &password()).await;
     assert_eq!(outcome, (400, 9, vec![4]));
     for (body, id) in [(0, 9), (3, 1)] {
         let bad = by(&ra).control(witness(body, &[id]));
-        assert_eq!(refused(&server, &bad.der(), &password()).await, (400, 2, vec![4]));
+        assert_eq!(rejected(&server, &bad.der(), &password()).await, (400, 2, vec![4]));
     }
     let reply = send(&server, &by(&ra).control(witness(0, &[1]))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -543,7 +544,7 @@ async fn r_5272_6_8_a_only_a_registration_authority_is_believed_to_have_seen_a_p
     let wrong = Some(popo(&key, &asked));
     let message = Message::by(Signer::certificate(&ra)).request(crm(&asked, wrong, None));
     let message = message.control(witness(0, &[1]));
-    let outcome = refused(&server, &message.der(), &password()).await;
+    let outcome = rejected(&server, &message.der(), &password()).await;
     assert!(outcome.1 == 9 || outcome.1 == 0, "{outcome:?}");
     // A point that is not on its curve is found without a signature, too.
     let mut broken = unsigned_csr("cmc-6").0;
@@ -551,7 +552,7 @@ async fn r_5272_6_8_a_only_a_registration_authority_is_believed_to_have_seen_a_p
     broken[at] ^= 1;
     let message =
         Message::by(Signer::certificate(&ra)).request(tcr(1, &broken)).control(witness(0, &[1]));
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 0, vec![1]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 0, vec![1]));
 }
 
 /// proves: R-6402-4.1-a
@@ -575,7 +576,7 @@ async fn a_registration_authority_changes_requests() {
         Message::by(Signer::certificate(signer)).request(tcr(1, &csr)).control(change)
     };
     let good = change(&[0], &[1], true, &[subject("cmc-7"), san.clone()]);
-    let outcome = refused(&server, &by(&device, good.clone()).der(), &password()).await;
+    let outcome = rejected(&server, &by(&device, good.clone()).der(), &password()).await;
     assert_eq!(outcome, (400, 2, vec![4]));
     let text = described(&send(&server, &by(&ra, good)).await.certificate_pem());
     assert!(text.contains("CN = cmc-7") && text.contains("DNS:new.example.com"), "{text}");
@@ -590,11 +591,11 @@ async fn a_registration_authority_changes_requests() {
         change(&[0], &[1], true, &[public_key(&new_key("EC"))]),
         change(&[0], &[1], true, &[vec![0x81, 1, 5]]),
     ] {
-        assert_eq!(refused(&server, &by(&ra, bad).der(), &password()).await, (400, 2, vec![4]));
+        assert_eq!(rejected(&server, &by(&ra, bad).der(), &password()).await, (400, 2, vec![4]));
     }
     let unsupported = extensions(&[extension("1.2.3.4", &[5, 0])]);
     let bad = change(&[0], &[1], true, &[unsupported]);
-    assert_eq!(refused(&server, &by(&ra, bad).der(), &password()).await, (400, 5, vec![1]));
+    assert_eq!(rejected(&server, &by(&ra, bad).der(), &password()).await, (400, 5, vec![1]));
 }
 
 /// proves: R-6402-4.1-a
@@ -618,7 +619,7 @@ async fn a_registration_authority_brings_a_batch() {
     let messages = [by_device.der(), by_key.der(), broken.der()];
     let good = batch(&ra, &[20, 21, 22], &messages);
     assert_eq!(
-        refused(&server, &batch(&device, &[20], &messages).der(), &password()).await,
+        rejected(&server, &batch(&device, &[20], &messages).der(), &password()).await,
         (400, 2, vec![4])
     );
     let reply = send(&server, &good).await;
@@ -637,12 +638,12 @@ async fn a_registration_authority_brings_a_batch() {
     assert_eq!(third.only_status(), (2, Some(1), vec![0]), "what fails, fails for itself");
     // Nothing, and the same again: no work is asked for twice.
     for ids in [&[][..], &[20, 20], &[20, 21, 20]] {
-        let outcome = refused(&server, &batch(&ra, ids, &messages).der(), &password()).await;
+        let outcome = rejected(&server, &batch(&ra, ids, &messages).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![4]), "{ids:?}");
     }
     // What is not there; and no batch in a batch.
     assert_eq!(
-        refused(&server, &batch(&ra, &[29], &messages).der(), &password()).await,
+        rejected(&server, &batch(&ra, &[29], &messages).der(), &password()).await,
         (400, 2, vec![4])
     );
     let nested = batch(&ra, &[20], &[good.der()]);
@@ -668,7 +669,7 @@ async fn what_a_registration_authority_brings_has_none_of_its_rights() {
     ] {
         let before = server.issued().await.len();
         let reply = server.connect_as(&ra).await.send(request(&message.der(), "")).await;
-        assert_eq!(refusal(&server, &reply, before).await, expected, "over its connection");
+        assert_eq!(rejection(&server, &reply, before).await, expected, "over its connection");
         let mut batch = Message::by(Signer::certificate(&ra));
         batch.cms = vec![seq(&[int(20), message.der()])];
         let batch = batch.control(control(4, 28, seq(&[int(20)])));
@@ -703,23 +704,23 @@ async fn what_a_registration_authority_has_processed_is_left_alone() {
     };
     assert_eq!(send(&server, &by(&ra).control(processed(&[5]))).await.status, 200);
     for (signer, control) in [(&ra, processed(&[7])), (&device, processed(&[5]))] {
-        let outcome = refused(&server, &by(signer).control(control).der(), &password()).await;
+        let outcome = rejected(&server, &by(signer).control(control).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![5]));
     }
     // An identity proof that it has seen, with a secret that is not known here.
     let message = Message::by(Signer::certificate(&ra)).request(tcr(1, &own));
     let seen = message.clone().control(proof(7, &message, b"not known"));
-    let outcome = refused(&server, &seen.der(), &password()).await;
+    let outcome = rejected(&server, &seen.der(), &password()).await;
     assert_eq!(outcome, (403, 7, vec![7]));
     let path = |id| control(8, 35, seq(&[int(id)]));
     assert_eq!(send(&server, &seen.clone().control(path(7))).await.status, 200);
     assert_eq!(
-        refused(&server, &message.clone().control(path(9)).der(), &password()).await,
+        rejected(&server, &message.clone().control(path(9)).der(), &password()).await,
         (400, 2, vec![8])
     );
     let by_device = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     let claimed = by_device.clone().control(path(1));
-    assert_eq!(refused(&server, &claimed.der(), &password()).await, (400, 2, vec![8]));
+    assert_eq!(rejected(&server, &claimed.der(), &password()).await, (400, 2, vec![8]));
 }
 
 #[tokio::test]
@@ -732,14 +733,14 @@ async fn r_7030_3_5_f_a_failure_of_linking_is_pop_failed() {
     let by_device =
         |csr: &[u8]| Message::by(Signer::certificate(&device)).request(tcr(1, csr)).der();
     let elsewhere = by_device(&crate::linking::bound("cmc-1", "AAECAwQFBgcICQoL"));
-    assert_eq!(refused(&server, &elsewhere, &password()).await, (400, 9, vec![1]));
+    assert_eq!(rejected(&server, &elsewhere, &password()).await, (400, 9, vec![1]));
     let (bare, _) = csr("/CN=cmc-1");
     let unbound = by_device(&bare);
     let head =
         format!("Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n{}", password());
     let before = server.issued().await.len();
     let reply = server.send(post_body("strict/fullcmc", wrapped(&unbound).as_bytes(), &head)).await;
-    assert_eq!(refusal(&server, &reply, before).await, (400, 9, vec![1]));
+    assert_eq!(rejection(&server, &reply, before).await, (400, 9, vec![1]));
     // The same without the demand.
     let reply = server.send(request(&unbound, &password())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -754,7 +755,7 @@ async fn a_change_of_names_is_asked_for_in_either_kind_of_request() {
     let (asked, _) = crmf(1, "cmc-1", Some(seq(&[seq(&[oid(&cmc(36)), wanted])])));
     let message = Message::by(Signer::certificate(&device)).request(asked).der();
     // The name in the request is the signer's; the new one needs the label's leave.
-    let outcome = refused(&server, &message, &password()).await;
+    let outcome = rejected(&server, &message, &password()).await;
     assert_eq!((outcome.0, outcome.2.as_slice()), (400, [1].as_slice()), "{outcome:?}");
     let headers =
         format!("Content-Type: application/pkcs7-mime; smime-type=CMC-request\r\n{}", password());
@@ -768,5 +769,5 @@ async fn a_change_of_names_is_asked_for_in_either_kind_of_request() {
 async fn a_label_that_requires_linking_requires_it_here_too() {
     let server = TestServer::start_with("[est]\nfullcmc = true\nlinking = \"required\"\n").await;
     let (message, _) = by_new_key("/CN=cmc-1");
-    assert_eq!(refused(&server, &message.der(), &password()).await, (400, 9, vec![1]));
+    assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 9, vec![1]));
 }

@@ -99,11 +99,11 @@ async fn r_9325_3_8_a_http2_is_offered_by_option_only() {
         let mut config = client_config(None, &[&TLS13]);
         config.alpn_protocols = vec![offered.as_bytes().to_vec()];
         // In TLS 1.3 the client hears of it when it reads.
-        let refused = match Connection::open_with(server.address(), Arc::new(config)).await {
+        let rejected = match Connection::open_with(server.address(), Arc::new(config)).await {
             Err(error) => error.to_string(),
             Ok(mut connection) => connection.end().await.unwrap_err().to_string(),
         };
-        assert!(refused.contains("NoApplicationProtocol"), "{refused}");
+        assert!(rejected.contains("NoApplicationProtocol"), "{rejected}");
     }
     // Neither without TLS's say-so.
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -131,7 +131,7 @@ async fn every_operation_is_answered_as_in_http_1_1() {
         let (status, text) = text(answer.await.unwrap()).await;
         assert_eq!(status, 200, "{text}");
     }
-    // Refusals.
+    // Rejections.
     for (method, path, body, status) in [
         ("GET", "nothing", vec![], 404),
         ("GET", "simpleenroll", vec![], 405),
@@ -262,7 +262,7 @@ async fn what_a_connection_may_hold_is_told_and_held() {
     };
     assert_eq!(setting(3), Some(16), "requests at once");
     assert_eq!(setting(6), Some(16 << 10), "a list of fields");
-    // One more than may be is refused by itself; the others go on waiting for their bodies.
+    // One more than may be is rejected by itself; the others go on waiting for their bodies.
     let type_ = [("content-type", "application/pkcs10"), ("authorization", "Basic dGVzdGVyOng=")];
     let head = fields("POST", "/.well-known/est/cacerts", &type_);
     for number in 0..17 {
@@ -275,7 +275,7 @@ async fn what_a_connection_may_hold_is_told_and_held() {
         }
     };
     assert_eq!(reset, (33, vec![0, 0, 0, 7]), "REFUSED_STREAM");
-    // A list of fields that is too long is refused; the server lives.
+    // A list of fields that is too long is rejected; the server lives.
     let long = "x".repeat(120);
     let many: Vec<(&str, &str)> = (0..200).map(|_| ("x-filler", long.as_str())).collect();
     let head = fields("GET", "/.well-known/est/cacerts", &many);

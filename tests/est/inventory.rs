@@ -260,7 +260,7 @@ async fn a_certificate_is_found_by_the_beginning_of_its_serial_number() {
     }
 }
 
-/// A call looks at 20,000 records and answers, found or not: whoever asks goes on behind the cursor.
+/// A call looks at 20,000 records and answers, found or not: a client that asks continues behind the cursor.
 #[tokio::test]
 async fn a_call_looks_at_a_bounded_number_of_records() {
     let admin = admin_with((0..45_000).map(|number| format!("01{number:08x}"))).await;

@@ -33,7 +33,7 @@ async fn a_certificate_of_one_label_opens_no_label_of_another_ca() {
         // A password would help to enroll, and not to renew (D-41).
         assert_eq!(reply.status, if operation == "simpleenroll" { 401 } else { 403 });
         assert!(reply.reason().starts_with("label.ca"), "{}", reply.reason());
-        // First-user finding 25: the client is told its own label.
+        // First-user finding 25: the client is reported its own label.
         assert!(reply.reason().contains("without a label"), "{}", reply.reason());
     }
 }

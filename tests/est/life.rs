@@ -91,7 +91,7 @@ async fn an_account_does_not_come_back_after_the_operator_removed_it() {
 }
 
 #[tokio::test]
-async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
+async fn a_half_made_folder_is_completed_or_rejected_and_never_overwritten() {
     // Killed while the CA was made: what has no name yet is made anew.
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -106,7 +106,7 @@ async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
     fs::remove_file(data.join("server/server.pem")).unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     assert!(data.join("server/server.pem").exists());
-    // Parts of a CA are gone: refused with what to do, and what is left stays.
+    // Parts of a CA are gone: rejected with what to do, and what is left stays.
     for missing in ["issuing.key", "issuing.pem", "root.pem"] {
         let path = data.join("ca/default").join(missing);
         let kept = fs::read(&path).unwrap();
@@ -125,7 +125,7 @@ async fn a_half_made_folder_is_completed_or_refused_and_never_overwritten() {
 }
 
 #[tokio::test]
-async fn a_ca_that_the_store_does_not_know_is_refused() {
+async fn a_ca_that_the_store_does_not_know_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     let home = folder.path().join("data/ca/default");
@@ -148,7 +148,7 @@ async fn a_ca_that_the_store_does_not_know_is_refused() {
 }
 
 #[tokio::test]
-async fn keys_that_others_may_read_or_that_do_not_fit_are_refused() {
+async fn keys_that_others_may_read_or_that_do_not_fit_are_rejected() {
     let folder = tempfile::tempdir().unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     let key = folder.path().join("data/ca/default/issuing.key");
@@ -258,12 +258,12 @@ async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     assert_eq!(later, ["[ca]"]);
     server.running.reload(server.settings("[label.new]").unwrap()).await.unwrap();
     let named = server.settings(&format!("{new}[label.third]\nca = \"third\"")).unwrap();
-    let refused = server.running.reload(named).await.unwrap_err();
+    let rejected = server.running.reload(named).await.unwrap_err();
     assert_eq!(
-        refused.to_string(),
+        rejected.to_string(),
         "CA third is new: a start creates or reads it, a reload does not"
     );
-    assert_eq!(refused.remedy(), "restart the server");
+    assert_eq!(rejected.remedy(), "restart the server");
     assert_eq!(server.get("/.well-known/est/third/cacerts").await.status, 404);
     assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200);
 }
@@ -280,7 +280,7 @@ async fn committed_events_reach_the_trail_in_their_order() {
         .events(estd::telemetry::audit::EventId::first_of(1), 1000)
         .await
         .unwrap();
-    let told: Vec<_> = server
+    let reported: Vec<_> = server
         .events
         .0
         .lock()
@@ -288,7 +288,7 @@ async fn committed_events_reach_the_trail_in_their_order() {
         .iter()
         .filter_map(|(id, event)| id.map(|id| (id, event.clone())))
         .collect();
-    assert_eq!(stored, told);
+    assert_eq!(stored, reported);
     assert_eq!(
         stored.iter().map(|(id, _)| id.number).collect::<Vec<_>>(),
         (1..=stored.len() as u64).collect::<Vec<_>>()

@@ -152,9 +152,9 @@ async fn r_7030_3_5_b_each_bit_of_the_binding_counts() {
     assert_eq!(server.issued().await.len(), before, "no certificate");
 }
 
-/// Somebody who may enrol sends what a device has signed for its own connection.
+/// Somebody who may enroll sends what a device has signed for its own connection.
 #[tokio::test]
-async fn a_csr_that_was_captured_is_refused_on_another_connection() {
+async fn a_csr_that_was_captured_is_rejected_on_another_connection() {
     let server = TestServer::start_with("[label.strict]\nlinking = \"required\"").await;
     let (thief, device) = (server.device("/CN=x").await, server.device("/CN=x").await);
     for path in ["simpleenroll", "strict/simpleenroll", "simplereenroll"] {
@@ -181,7 +181,7 @@ async fn a_csr_that_was_captured_is_refused_on_another_connection() {
 }
 
 #[tokio::test]
-async fn r_7030_3_5_c_where_linking_is_required_a_bare_csr_is_refused() {
+async fn r_7030_3_5_c_where_linking_is_required_a_bare_csr_is_rejected() {
     let server = TestServer::start_with("[label.strict]\nlinking = \"required\"").await;
     for version in VERSIONS {
         let mut connection = open(&server, None, version).await;
@@ -202,7 +202,7 @@ async fn r_7030_3_5_c_where_linking_is_required_a_bare_csr_is_refused() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_verified_is_refused_where_linking_is_off() {
+async fn what_cannot_be_verified_is_rejected_where_linking_is_off() {
     let off = "linking = \"off\"";
     let server = TestServer::start_with(&format!("[est]\n{off}\n[label.on]\n")).await;
     let nowhere = TestServer::start_with(&format!("[est]\n{off}")).await;
@@ -352,7 +352,7 @@ async fn r_7894_3_a_each_attribute_of_rfc_7894_counts_for_itself() {
 async fn r_9266_4_1_a_one_bound_csr_that_is_accepted_ends_the_connection() {
     let server = TestServer::start().await;
     for version in VERSIONS {
-        // Any number of others may come before it, and a bound one that is refused.
+        // Any number of others may come before it, and a bound one that is rejected.
         let mut connection = open(&server, None, version).await;
         let (bare, _) = new_csr(&["-subj", "/CN=device-1"]);
         let text = value(&connection);
@@ -439,7 +439,7 @@ async fn r_7030_3_7_c_an_ra_passes_on_what_is_bound_elsewhere() {
     assert_eq!(linked.count(), 4);
 }
 
-/// The challenges change with each connection, and a repeat is a repeat.
+/// The challenges change with each connection, and a retry is a retry.
 ///
 /// proves: R-7030-4.2.3-e
 #[tokio::test]

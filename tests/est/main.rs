@@ -20,7 +20,7 @@ mod keygen;
 mod postgres;
 
 mod altered;
-mod authorisation;
+mod authorization;
 mod awkward;
 mod bad_input;
 mod cacerts;

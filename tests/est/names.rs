@@ -1,4 +1,4 @@
-//! ChangeSubjectName (RFC 6402 §2.8) in enrolment and re-enrolment: requests that openssl makes and
+//! ChangeSubjectName (RFC 6402 §2.8) in enrollment and re-enrollment: requests that openssl makes and
 //! signs, certificates that openssl reads.
 
 use crate::{certificate::resigned, common::*, enroll::with_ra};
@@ -116,7 +116,7 @@ async fn r_6402_2_8_a_what_is_in_the_attribute_replaces_and_what_is_not_is_remov
 }
 
 #[tokio::test]
-async fn r_6402_2_8_b_an_attribute_without_a_name_or_with_more_than_one_value_is_refused() {
+async fn r_6402_2_8_b_an_attribute_without_a_name_or_with_more_than_one_value_is_rejected() {
     let server =
         TestServer::start_with("[est]\nchange_names = true\ncertificate_names = \"any\"\n").await;
     let device = old_device(&server).await;
@@ -173,7 +173,7 @@ async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
         ("own/", &csr, password.as_str(), 200, ""),
         ("any/", &csr, "", 200, ""),
         ("both/", &csr, password.as_str(), 200, ""),
-        // The default: no label changes names unless it is told to.
+        // The default: no label changes names unless it is instructed to.
         ("", &csr, "", 403, "names.change"),
         ("off/", &csr, password.as_str(), 403, "names.change"),
         ("narrow/", &csr, "", 400, "csr.san-value"),
@@ -223,7 +223,7 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
     let reply = send("any", &other, "").await;
     assert_eq!(reply.status, 403);
     assert!(reply.text().starts_with("reenroll.identity"), "{}", reply.text());
-    // It is none of ours: there is nothing to re-enrol.
+    // It is none of this server: there is nothing to re-enroll.
     let request = post("any/simplereenroll", &csr, "");
     let reply = server.connect_as(&maker).await.send(request).await;
     assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());

@@ -35,7 +35,7 @@ async fn nonsense_gets_ten_lines_a_minute_and_a_good_client_is_in_the_trail_at_o
         assert_eq!(connection.send(NOWHERE).await.status, 404);
     }
     let (csr, _) = new_csr(&["-subj", "/CN=good"]);
-    // The nonsense goes on, and the reply is not back before its event is there.
+    // The nonsense continues, and the reply is not back before its event is there.
     assert_eq!(server.enroll(&csr).await.status, 200);
     assert_eq!(server.events_named("certificate.issued").len(), 2, "the server's own and this");
     for _ in 0..500 {
@@ -69,25 +69,25 @@ async fn a_challenge_that_is_answered_leaves_no_line() {
     let (server, trail) = limited().await;
     let (csr, _) = new_csr(&["-subj", "/CN=d"]);
     let without = post("simpleenroll", &csr, "");
-    let refused = |server: &TestServer| server.events_named("enrollment.refused");
+    let rejected = |server: &TestServer| server.events_named("enrollment.refused");
     assert_eq!(server.send(&without).await.status, 401);
     assert_eq!(server.enroll(&csr).await.status, 200);
     server.clock.advance(Duration::from_secs(60));
     trail.summarize();
-    assert!(refused(&server).is_empty());
+    assert!(rejected(&server).is_empty());
     assert_eq!(trail.left_out(), LeftOut { rejections: 0, challenges: 1, lost: 0 });
 
     // Nobody answers this one.
     assert_eq!(server.send(&without).await.status, 401);
-    assert!(refused(&server).is_empty());
+    assert!(rejected(&server).is_empty());
     server.clock.advance(Duration::from_secs(60));
     trail.summarize();
-    let [event] = &refused(&server)[..] else { panic!("one line") };
+    let [event] = &rejected(&server)[..] else { panic!("one line") };
     assert_eq!(detail(event, "status"), "401");
     // A wrong password is no challenge.
     let wrong = post("simpleenroll", &csr, &basic("tester", "wrong"));
     assert_eq!(server.send(&wrong).await.status, 401);
-    assert_eq!(refused(&server).len(), 2);
+    assert_eq!(rejected(&server).len(), 2);
 }
 
 /// A client that has authenticated has its rejections in the trail, each of them.

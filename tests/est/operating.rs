@@ -32,11 +32,11 @@ async fn the_end_of_a_ca_is_announced_daily_and_then_hourly() {
     assert!(only.about == "[ca.default]" && only.text.contains("in 149 days"), "{only:?}");
     assert!(only.remedy.contains("[ca.NAME]") && only.repeat == Repeat::Daily, "{only:?}");
     // Each day, not each hour.
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..48 {
-        told += hour(&server).await.len();
+        reported += hour(&server).await.len();
     }
-    assert_eq!(told, 2);
+    assert_eq!(reported, 2);
     // Certificates are cut to its end, the server's among them.
     server.clock.advance(DAY * 90);
     let later = hour(&server).await;
@@ -169,7 +169,7 @@ async fn a_reload_answers_with_its_verdict() {
     assert!(verdict.errors.iter().all(|one| !one.remedy.is_empty()));
     let status = ask(socket, &ShowStatus {}).await.unwrap();
     assert_eq!(status.reload, Some(verdict));
-    let refused = server.events_named("server.reload-refused");
-    assert_eq!((refused.len(), refused[0].actor.method.to_string()), (2, "operator".to_owned()));
+    let rejected = server.events_named("server.reload-refused");
+    assert_eq!((rejected.len(), rejected[0].actor.method.to_string()), (2, "operator".to_owned()));
     assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200, "the old ones stay");
 }

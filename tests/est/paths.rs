@@ -91,7 +91,7 @@ async fn r_7030_3_2_2_k_the_uri_alone_makes_a_re_enrolment() {
     let (csr, _) = new_csr(&["-subj", "/CN=other"]);
     let mut connection = server.connect_as(&device).await;
     let credentials = basic("tester", PASSWORD);
-    // The same CSR and the same client: a first enrolment is granted, a re-enrolment is not.
+    // The same CSR and the same client: a first enrollment is granted, a re-enrollment is not.
     assert_eq!(connection.send(post("simplereenroll", &csr, &credentials)).await.status, 403);
     assert_eq!(connection.send(post("simpleenroll", &csr, &credentials)).await.status, 200);
 }

@@ -36,13 +36,13 @@ async fn r_7030_4_2_2_e_the_same_key_renews_and_a_new_one_rekeys() {
         }
     }
     let events = server.events_named("certificate.issued");
-    let told: Vec<&str> = events
+    let reported: Vec<&str> = events
         .iter()
         .flat_map(|event| &event.details)
         .filter(|(name, _)| name == "renewal")
         .map(|(_, value)| value.as_str())
         .collect();
-    assert_eq!(told, ["renew", "rekey", "renew", "rekey"], "the log says which");
+    assert_eq!(reported, ["renew", "rekey", "renew", "rekey"], "the log says which");
     let renewed = server
         .issued()
         .await
@@ -325,9 +325,9 @@ async fn r_7030_4_2_2_a_csr_with_all_extensions_of_the_certificate_renews_it() {
     let reply = server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let event = server.events_named("certificate.issued").pop().unwrap();
-    let told = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
+    let reported = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
     assert_eq!(
-        told.1,
+        reported.1,
         "id-ce-authorityKeyIdentifier (2.5.29.35), id-ce-subjectKeyIdentifier (2.5.29.14)"
     );
     // What it holds beside that is a demand, which today's profile judges.

@@ -2,7 +2,7 @@
 
 use crate::{
     common::*,
-    store::{Told, items},
+    store::{Reported, items},
 };
 use estd::{
     admin::{Admin, Error, Handle, check::check_source},
@@ -123,8 +123,8 @@ async fn an_operator_revokes_once_and_finds_it() {
     let again = revoke(&server, &one, "keyCompromise").await;
     assert_eq!(again, Revoked { before: true, ..expected });
 
-    let told = server.events_named("certificate.revoked");
-    let [event] = &told[..] else { panic!("once: {told:?}") };
+    let reported = server.events_named("certificate.revoked");
+    let [event] = &reported[..] else { panic!("once: {reported:?}") };
     let detail = |name: &str| {
         let found = event.details.iter().find(|(found, _)| found == name);
         found.map(|(_, value)| value.as_str())
@@ -154,13 +154,13 @@ async fn an_operator_revokes_once_and_finds_it() {
     };
     let operator = Actor::operator(0);
     let number = serial(&two).to_string();
-    let refused = call(&[&number], "certificateHold").handle(&admin, &operator).await;
+    let rejected = call(&[&number], "certificateHold").handle(&admin, &operator).await;
     assert!(
-        matches!(&refused, Err(Error::Invalid { expected, .. }) if expected.contains("superseded"))
+        matches!(&rejected, Err(Error::Invalid { expected, .. }) if expected.contains("superseded"))
     );
     for serials in [&[][..], &["01"; 1001]] {
-        let refused = call(serials, "superseded").handle(&admin, &operator).await;
-        assert!(matches!(refused, Err(Error::Invalid { .. })), "{} serials", serials.len());
+        let rejected = call(serials, "superseded").handle(&admin, &operator).await;
+        assert!(matches!(rejected, Err(Error::Invalid { .. })), "{} serials", serials.len());
     }
     // What goes wrong with one does not keep the others, and the order is that of the call.
     let number_of_one = serial(&one).to_string();
@@ -203,9 +203,9 @@ async fn a_store_with_revoked_certificates_is_good_and_its_errors_are_named() {
         }
         let store = MemoryStore::new(Arc::new(estd::telemetry::audit::NoTrail));
         store.import(items).await.unwrap();
-        let mut told = Told::default();
-        let found = check_source(&(&store as &dyn Store), server.clock.now(), &mut told).await;
-        ((found.issued, found.revoked), told.0)
+        let mut reported = Reported::default();
+        let found = check_source(&(&store as &dyn Store), server.clock.now(), &mut reported).await;
+        ((found.issued, found.revoked), reported.0)
     };
     use estd::clock::Clock;
     assert_eq!(checked(&|_| {}).await, ((2, 1), Vec::new()));
@@ -217,7 +217,7 @@ async fn a_store_with_revoked_certificates_is_good_and_its_errors_are_named() {
         one.state = State::Issued;
     })
     .await;
-    let untold =
+    let unreported =
         format!("{name}: has an event certificate.revoked, which does not match its state");
-    assert!(errors.contains(&untold), "{errors:?}");
+    assert!(errors.contains(&unreported), "{errors:?}");
 }

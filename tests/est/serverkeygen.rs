@@ -200,7 +200,7 @@ async fn r_7030_4_4_b_each_request_has_a_key_of_its_own_and_nobody_keeps_it() {
         let hex: String = text.split("priv:").nth(1).unwrap().split("pub:").next().unwrap().into();
         unhex(&hex.replace([':', ' ', '\n'], ""))
     };
-    let told = format!("{:?}", maker.server.events.0.lock().unwrap());
+    let reported = format!("{:?}", maker.server.events.0.lock().unwrap());
     for record in maker.server.issued().await {
         let kept = bytes_of(&record);
         for key in [&first, &second] {
@@ -213,7 +213,7 @@ async fn r_7030_4_4_b_each_request_has_a_key_of_its_own_and_nobody_keeps_it() {
             {
                 assert!(!kept.windows(secret.len()).any(|part| part == secret));
             }
-            assert!(!told.contains(&hex(&scalar)) && !told.contains(&base64(key)));
+            assert!(!reported.contains(&hex(&scalar)) && !reported.contains(&base64(key)));
         }
     }
 }
@@ -241,7 +241,7 @@ async fn r_7030_4_4_1_a_neither_the_key_nor_the_signature_of_the_csr_is_looked_a
         assert_eq!(maker.server.enroll(csr).await.status, 400, "simpleenroll looks");
         maker.clear(&maker.ask(csr).await);
     }
-    // Otherwise it is treated as an enrolment: names, extensions and profile count.
+    // Otherwise it is treated as an enrollment: names, extensions and profile count.
     let (ca, _) = new_csr(&["-subj", "/CN=d", "-addext", "basicConstraints=CA:TRUE"]);
     let reply = maker.ask(&ca).await;
     assert_eq!(reply.status, 403, "{}", reply.text());
@@ -372,7 +372,7 @@ async fn the_key_shown_in_tls_decrypts_too() {
     );
     let clear = opened(&parts[0].der(), &["-recip", &pem, "-inkey", &key], &maker.server.anchor());
     fits(&clear, &parts[1]);
-    // Names are bounded as in any enrolment by certificate, and nobody else knows this identifier.
+    // Names are bounded as in any enrollment by certificate, and nobody else knows this identifier.
     let reply = connection.send(post("serverkeygen", &wanted("CN=other"), "")).await;
     assert!(
         reply.status == 401 && reply.reason().starts_with("enroll.names"),
@@ -543,10 +543,10 @@ async fn r_7030_4_4_2_f_each_bad_request_has_its_answer_and_leaves_nothing_behin
         assert_eq!(reply.header("Content-Type"), Some("text/plain; charset=utf-8"));
         assert!(maker.server.has_event_of(reply.header("X-Request-Id").unwrap()), "{name}");
     }
-    let refused = maker
+    let rejected = maker
         .ask(&wanted("P-384").symmetric(b"key-1").capabilities(&[AES_128_CBC, AES_256_WRAP]).csr())
         .await;
-    assert!(refused.text().contains("aes256-CBC"), "names what is missing: {}", refused.text());
+    assert!(rejected.text().contains("aes256-CBC"), "names what is missing: {}", rejected.text());
     // By the clock of the server the certificate is over.
     let csr = wanted("EC").asymmetric(&maker.expired).capabilities(&all).csr();
     assert_eq!(maker.ask(&csr).await.status, 200);
@@ -554,7 +554,7 @@ async fn r_7030_4_4_2_f_each_bad_request_has_its_answer_and_leaves_nothing_behin
     let reply = maker.ask(&csr).await;
     assert!(reply.text().starts_with("keygen.recipient-validity"), "{}", reply.text());
     assert_eq!(maker.records().await, before + 1);
-    // Wrong media type, wrong method, wrong body: as for any enrolment.
+    // Wrong media type, wrong method, wrong body: as for any enrollment.
     let typed = post_body(
         "serverkeygen",
         b"AAAA",
@@ -595,8 +595,8 @@ async fn r_7030_4_4_1_d_a_label_may_insist_on_encryption() {
     assert!(parts[0].headers[0].contains("server-generated-key"));
 }
 
-/// R-7030-4.4-c: the key of the first answer is nowhere, so a repeat gets a new one, and the records
-/// tell which certificate it repeats.
+/// R-7030-4.4-c: the key of the first answer is nowhere, so a retry gets a new one, and the records
+/// tell which certificate it retries.
 #[tokio::test]
 async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
     let maker = Maker::start().await;
@@ -620,7 +620,7 @@ async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
     maker.server.clock.advance(Duration::from_secs(600));
     maker.clear(&maker.ask(&csr).await);
     assert!(!last().details.iter().any(|(name, _)| name == "repeats"));
-    // A client that asks again and again is told to stop.
+    // A client that asks again and again is instructed to stop.
     let records = maker.records().await;
     for _ in 0..15 {
         maker.clear(&maker.ask(&csr).await);
@@ -692,11 +692,11 @@ async fn a_device_with_a_certificate_gets_its_successor() {
             .iter()
             .any(|one| one.intent.predecessor.as_ref() == Some(&first))
     );
-    let refused = connection.send(post("keep/serverkeygen", &again, "")).await;
+    let rejected = connection.send(post("keep/serverkeygen", &again, "")).await;
     assert!(
-        refused.status == 403 && refused.text().starts_with("reenroll.key"),
+        rejected.status == 403 && rejected.text().starts_with("reenroll.key"),
         "{}",
-        refused.text()
+        rejected.text()
     );
 }
 

@@ -242,7 +242,7 @@ async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_as
     assert_eq!(answer.statuses.len(), 1, "nothing else is said");
     is_pending(&reply, &answer, 1, &open);
 
-    // While it lasts, a repeat and a query hear the same of the same record.
+    // While it lasts, a retry and a query hear the same of the same record.
     sick.server.clock.advance(Duration::from_secs(20));
     let reply = sick.full(&message).await;
     is_pending(&reply, &unsigned(&reply), 1, &open);
@@ -260,7 +260,7 @@ async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_as
     let subject = |one: &&Certificate| one.tbs_certificate().subject().to_string() == "CN=cmc-1";
     let certificate = answer.certificates.iter().find(subject).unwrap().to_der().unwrap();
     sick.is_completed(&open, &certificate).await;
-    // Whoever repeats after that gets the same one.
+    // Whoever retries after that gets the same one.
     let answer = read(&sick.server, &sick.full(&message).await);
     assert_eq!(answer.only_certificate().to_der().unwrap(), certificate);
     sick.is_completed(&open, &certificate).await;
@@ -396,7 +396,7 @@ async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
     assert_eq!(detail("repeats"), Some(first_open));
     let first = detail("serial").unwrap();
 
-    // Nobody gives up by what repeats find their way.
+    // Nobody gives up by what retries find their way.
     sick.server.clock.advance(Duration::from_secs(300));
     assert_eq!(sick.server.running.sweep().await.unwrap(), Swept::default());
     assert_eq!(ask().await, 200);

@@ -14,9 +14,9 @@ use std::{sync::Arc, time::Duration};
 
 /// The errors that a check has named.
 #[derive(Default)]
-pub(crate) struct Told(pub Vec<String>);
+pub(crate) struct Reported(pub Vec<String>);
 
-impl Inspector for Told {
+impl Inspector for Reported {
     fn error(&mut self, what: &str, why: &str) {
         self.0.push(format!("{what}: {why}"));
     }
@@ -44,10 +44,10 @@ async fn kept() -> (Vec<Item>, Time) {
 async fn checked(items: Vec<Item>, now: Time) -> (Checked, Vec<String>) {
     let store = MemoryStore::new(Arc::new(NoTrail));
     store.import(items).await.unwrap();
-    let mut told = Told::default();
-    let found = check_source(&(&store as &dyn Store), now, &mut told).await;
-    assert_eq!(found.errors, told.0.len() as u64);
-    (found, told.0)
+    let mut reported = Reported::default();
+    let found = check_source(&(&store as &dyn Store), now, &mut reported).await;
+    assert_eq!(found.errors, reported.0.len() as u64);
+    (found, reported.0)
 }
 
 fn issuance(item: &mut Item) -> &mut Issuance {
@@ -156,13 +156,13 @@ async fn each_error_is_named() {
         Item::Event(_, event) => event.details.contains(&("serial".to_owned(), serial.to_owned())),
         _ => false,
     };
-    let untold = one(&|items| {
+    let unreported = one(&|items| {
         let place = items.iter_mut().find(|item| is_of(item, &serials[1])).unwrap();
         let Item::Event(_, event) = place else { panic!() };
         event.name = Name::EnrollmentRepeated;
     })
     .await;
-    assert_eq!(untold, "has no event certificate.issued");
+    assert_eq!(unreported, "has no event certificate.issued");
     let unknown = one(&|items| drop(items.remove(1))).await;
     assert_eq!(unknown, "has an event certificate.issued, which does not match its state");
     // A void one has an event, and of its own kind.

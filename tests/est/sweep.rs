@@ -11,7 +11,7 @@ use estd::{
 use std::{sync::Arc, time::Duration};
 
 /// The record of a device's certificate as it was before it was signed, under another serial number
-/// and request key: as a request leaves it that is cut after its first step.
+/// and idempotency key: as a request leaves it that is cut after its first step.
 async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
     let device = server.device(&format!("/CN=device-{number}")).await;
     let (_, pem) = der::pem::decode_vec(device.pem.as_bytes()).unwrap();
@@ -56,7 +56,7 @@ async fn what_was_left_open_for_a_minute_becomes_a_certificate() {
     assert_eq!(*certificate.serial(), old.serial);
     let finished_pem = server.write("finished.pem", certificate.to_pem());
     server.verify(server.path("data/ca/default/issuing.pem").to_str().unwrap(), &finished_pem);
-    // Its event says how it came about, and a repeat gets it.
+    // Its event says how it came about, and a retry gets it.
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "finished"), "{event:?}");
     let repeat = Intent { serial: Serial::parse(&[9; 20]).unwrap(), ..old.clone() };

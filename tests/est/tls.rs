@@ -45,7 +45,7 @@ async fn r_7030_3_3_a_clear_text_gets_no_answer_of_est() {
 }
 
 #[tokio::test]
-async fn r_8996_4_5_a_tls_1_0_and_1_1_are_refused() {
+async fn r_8996_4_5_a_tls_1_0_and_1_1_are_rejected() {
     let server = TestServer::start().await;
     for version in ["-tls1", "-tls1_1"] {
         let (good, text) = s_client(&server, &[version, "-cipher", "ALL:@SECLEVEL=0"]).await;
@@ -279,7 +279,7 @@ fn r_9525_4_a_a_server_certificate_has_a_name_or_an_address() {
 }
 
 #[test]
-fn r_9325_4_5_a_a_weak_or_unusual_server_key_is_refused_by_the_configuration() {
+fn r_9325_4_5_a_a_weak_or_unusual_server_key_is_rejected_by_the_configuration() {
     for key in ["rsa-1024", "ed25519", "p-521", "p-224"] {
         let text = format!("version = 1\n[server.certificate]\nkey = \"{key}\"");
         let error =

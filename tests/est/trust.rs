@@ -1,5 +1,5 @@
 //! RFC 5280 path validation of client certificates (requirements of section 3), chain by chain: what
-//! openssl refuses is refused, what it accepts is accepted.
+//! openssl rejects is rejected, what it accepts is accepted.
 
 use crate::common::*;
 use std::{
@@ -86,7 +86,7 @@ impl Chain {
             .success()
     }
 
-    /// The status of an enrolment with it, and the reason if there is one.
+    /// The status of an enrollment with it, and the reason if there is one.
     async fn enroll(&self) -> (u16, String) {
         let anchor = self.at("root.pem");
         let server =
@@ -176,7 +176,7 @@ async fn r_7030_3_3_2_c_each_rule_of_path_validation_is_kept() {
 }
 
 #[tokio::test]
-async fn r_7030_3_3_2_c_a_signature_of_another_key_is_refused() {
+async fn r_7030_3_3_2_c_a_signature_of_another_key_is_rejected() {
     let (chain, other) = (Chain::new(GOOD), Chain::new(GOOD));
     // The same names throughout, another root.
     let mixed = Chain { folder: other.folder, device: chain.device.clone() };
@@ -187,7 +187,7 @@ async fn r_7030_3_3_2_c_a_signature_of_another_key_is_refused() {
 }
 
 /// Certificate policies are not processed, so a chain that makes their tree explode (CVE-2023-0464)
-/// costs no more than another one. What demands that they are processed is refused: a critical
+/// costs no more than another one. What demands that they are processed is rejected: a critical
 /// extension that nobody here knows.
 #[tokio::test]
 async fn r_9618_4_a_a_chain_made_to_explode_the_tree_of_policies_costs_nothing() {

@@ -1,4 +1,4 @@
-//! A certificate that a CA of ours signed and that is not on record (D-36).
+//! A certificate that a CA of this server signed and that is not on record (D-36).
 
 use crate::{
     altered::{last_reason, requests},

@@ -19,7 +19,7 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
     let server = TestServer::start_with(labels).await;
     server.add_account("line-1", PASSWORD, Some(vec!["line"])).await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     let long = "x".repeat(2000);
     for (path, user, password, account, cause) in [
         ("simpleenroll", "tester", "wrong", "tester", "wrong password"),
@@ -38,15 +38,15 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
     ] {
         let reply = server.send(post(path, &csr, &basic(user, password))).await;
         assert_eq!(reply.status, 401);
-        told.push(reply.reason().split(" (request").next().unwrap().to_owned());
+        reported.push(reply.reason().split(" (request").next().unwrap().to_owned());
         let event = last(&server, "enrollment.refused");
         assert!(detail(&event, "account").starts_with(account), "{event:?}");
         assert!(detail(&event, "cause").contains(cause), "{event:?}");
         assert!(detail(&event, "address").starts_with("127.0.0.1:"));
         assert!(!format!("{event:?}").contains("secret-password"), "{event:?}");
     }
-    told.dedup();
-    assert_eq!(told.len(), 1, "the client is told the same: {told:?}");
+    reported.dedup();
+    assert_eq!(reported.len(), 1, "the client is told the same: {reported:?}");
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn first_user_5_an_issuance_and_its_repeat_say_from_where_and_with_which_c
 #[tokio::test]
 async fn first_user_23_a_404_says_in_the_log_what_does_not_exist() {
     let server = TestServer::start_with("[label.a]\n").await;
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for (path, cause) in [
         ("nope/csrattrs", "there is no label nope"),
         ("a/fullcmc", "fullcmc is off under this label"),
@@ -166,12 +166,12 @@ async fn first_user_23_a_404_says_in_the_log_what_does_not_exist() {
         let reply = server.send(post(path, b"x", "")).await;
         assert_eq!(reply.status, 404);
         if path != "nope/csrattrs" {
-            told.push(reply.text().split(" (request").next().unwrap().to_owned());
+            reported.push(reply.text().split(" (request").next().unwrap().to_owned());
         }
         assert_eq!(detail(&last(&server, "request.refused"), "cause"), cause);
     }
-    told.dedup();
-    assert_eq!(told.len(), 1, "{told:?}");
+    reported.dedup();
+    assert_eq!(reported.len(), 1, "{reported:?}");
 }
 
 /// proves: R-7030-3.2.3-d

@@ -92,11 +92,11 @@ impl Direct {
 }
 
 /// An event: its name, its actor, whether a stranger caused it, its facts.
-type Told = (String, String, bool, Vec<(String, String)>);
+type Reported = (String, String, bool, Vec<(String, String)>);
 
 /// What the trail says since `from`, but for what two requests never share, and for what HTTP alone has.
-fn trail(server: &TestServer, from: usize) -> Vec<Told> {
-    let told = |event: &Event| {
+fn trail(server: &TestServer, from: usize) -> Vec<Reported> {
+    let reported = |event: &Event| {
         let apart = ["serial", "first_request", "address", "status", "method", "path"];
         let details = event.details.iter().filter(|(name, _)| !apart.contains(&name.as_str()));
         (
@@ -107,7 +107,7 @@ fn trail(server: &TestServer, from: usize) -> Vec<Told> {
         )
     };
     let events = server.events.0.lock().unwrap();
-    events[from..].iter().map(|(_, event)| told(event)).collect()
+    events[from..].iter().map(|(_, event)| reported(event)).collect()
 }
 
 #[tokio::test]
@@ -143,11 +143,11 @@ async fn an_enrollment_without_http_leaves_the_same_events_and_rejections() {
 
     let (over_http, without) = (trail(&http, from.0), trail(&direct.server, from.1));
     let names: Vec<_> = without.iter().map(|(name, ..)| name.as_str()).collect();
-    let refused = "enrollment.refused";
-    let all = [refused, refused, refused, refused, "certificate.issued", "enrollment.repeated"];
+    let rejected = "enrollment.refused";
+    let all = [rejected, rejected, rejected, rejected, "certificate.issued", "enrollment.repeated"];
     assert_eq!(names, all);
     assert_eq!(without, over_http);
-    let of_http = http.events_named(refused);
+    let of_http = http.events_named(rejected);
     assert!(of_http.iter().all(|event| event.detail("status").is_some()));
     assert_eq!(direct.server.issued().await.len(), http.issued().await.len());
 }

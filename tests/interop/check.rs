@@ -146,8 +146,8 @@ fn a_ca_that_only_a_restart_makes_is_named() {
     let text = fs::read_to_string(&config).unwrap();
     let new = "\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
     fs::write(&config, format!("{text}{new}[label.third]\nca = \"third\"\n")).unwrap();
-    let told = server.operator(&["check-config"]);
-    assert!(told.contains("note: the running estd does not have CA third"), "{told}");
+    let reported = server.operator(&["check-config"]);
+    assert!(reported.contains("note: the running estd does not have CA third"), "{reported}");
     let json = server.operator(&["check-config", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["restart_for_cas"], serde_json::json!(["third"]));

@@ -300,8 +300,8 @@ fn a_command_that_fails_is_noticed() {
     }
     // And the commands of the page are such: with a name mistyped the section does not pass.
     let estd = Estd::start();
-    let enrol = section(section(PAGE, "## curl and OpenSSL"), "### Enroll");
-    let commands = before_you_start(&estd) + &blocks(enrol);
+    let enroll = section(section(PAGE, "## curl and OpenSSL"), "### Enroll");
+    let commands = before_you_start(&estd) + &blocks(enroll);
     assert!(paste(&commands, work.path()).status.success());
     let mistyped = commands.replace("/simpleenroll", "/simpleenrol");
     assert_ne!(mistyped, commands);

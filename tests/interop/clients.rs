@@ -149,7 +149,7 @@ fn curl_and_openssl() {
             }
         }
     }
-    // Each re-enrolment is on record as one.
+    // Each re-enrollment is on record as one.
     let listed = estd.operator(&["cert", "list", "--json"]);
     let entries =
         listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -213,7 +213,7 @@ fn est_ca() {
     call("reenroll").certificate("enroll", "cert.pem", "key.pem").rust("est-ca", "reenroll");
 }
 
-/// Our own client: bootstrap by fingerprint, enrol, re-enrol with the same and a new key.
+/// Our own client: bootstrap by fingerprint, enroll, re-enroll with the same and a new key.
 #[test]
 fn est_itself() {
     let estd = Estd::start();
@@ -289,7 +289,7 @@ fn est_itself() {
             good("verify", verify.output().unwrap());
         }
     }
-    let refused = est(&[
+    let rejected = est(&[
         "enroll",
         "--cacert",
         "device/ca.pem",
@@ -300,7 +300,7 @@ fn est_itself() {
         "--out",
         "refused",
     ]);
-    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert_eq!(rejected.status.code(), Some(1), "{}", String::from_utf8_lossy(&rejected.stderr));
 }
 
 /// Signals: SIGHUP reads a changed file, keeps the old settings if it is bad, and says so; SIGTERM
@@ -380,14 +380,14 @@ fn systemd_is_told() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    let told = || {
+    let reported = || {
         let mut text = [0; 256];
         let length = listening.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..length]).trim().to_owned()
     };
-    assert_eq!(told(), "READY=1");
+    assert_eq!(reported(), "READY=1");
     let killed = Command::new("kill").args(["-TERM", &estd.id().to_string()]).status().unwrap();
     assert!(killed.success());
-    assert_eq!(told(), "STOPPING=1");
+    assert_eq!(reported(), "STOPPING=1");
     assert!(estd.wait().unwrap().success());
 }

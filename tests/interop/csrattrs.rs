@@ -1,4 +1,4 @@
-//! What /csrattrs asks for and what enrolment accepts are the same: CSRs made from the answers by a
+//! What /csrattrs asks for and what enrollment accepts are the same: CSRs made from the answers by a
 //! program that shares nothing with this one (drivers/csr_from_attrs.py).
 
 use crate::{
@@ -11,7 +11,7 @@ use std::{fs, process::Command};
 
 const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
-/// A profile, the attributes that its label adds, and a key and a hash function that it refuses.
+/// A profile, the attributes that its label adds, and a key and a hash function that it rejects.
 struct Case {
     profile: &'static str,
     attributes: &'static str,
@@ -121,7 +121,7 @@ async fn enroll(server: &TestServer, label: &str, csr: &str) -> Reply {
     server.send(post(&path, &decoded(csr), &basic("tester", PASSWORD))).await
 }
 
-/// The rule that a CSR breaks, and how the refusal names what it is about.
+/// The rule that a CSR breaks, and how the rejection names what it is about.
 fn named(broken: &Broken) -> (&'static str, String) {
     match (broken.demand.as_str(), broken.what.as_str()) {
         ("key", what) => ("csr.key-kind", what.replace("rsa:", "rsa-").to_lowercase()),
@@ -145,7 +145,7 @@ fn named(broken: &Broken) -> (&'static str, String) {
 #[tokio::test]
 async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
     let server = TestServer::start_with(&labels()).await;
-    let (mut accepted, mut refused) = (0, 0);
+    let (mut accepted, mut rejected) = (0, 0);
     for (number, case) in CASES.iter().enumerate() {
         let mut understood = Vec::new();
         for (form, client) in [("rfc8951", "list"), ("rfc9908", "template")] {
@@ -165,20 +165,23 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
                 let reply = enroll(&server, &label, &broken.csr).await;
                 let (rule, what) = named(broken);
                 let seen = reply.text();
-                let told =
+                let reported =
                     format!("{label}: {} {} {}: {seen}", broken.demand, broken.how, broken.what);
-                assert!(matches!(reply.status, 400 | 403), "{} {told}", reply.status);
-                assert!(seen.starts_with(rule) && seen.contains(&what), "{rule}, {what}: {told}");
-                refused += 1;
+                assert!(matches!(reply.status, 400 | 403), "{} {reported}", reply.status);
+                assert!(
+                    seen.starts_with(rule) && seen.contains(&what),
+                    "{rule}, {what}: {reported}"
+                );
+                rejected += 1;
             }
             assert_eq!(server.issued().await.len(), stored, "{label}: nothing was stored");
         }
         // And both forms say the same to both clients.
         assert_eq!(understood[0], understood[1], "{number}");
     }
-    eprintln!("{} profiles: {accepted} CSRs accepted, {refused} refused by name", CASES.len());
+    eprintln!("{} profiles: {accepted} CSRs accepted, {rejected} refused by name", CASES.len());
     assert_eq!(accepted, 2 * CASES.len());
-    assert!(refused > 2 * CASES.len());
+    assert!(rejected > 2 * CASES.len());
 }
 
 const STRICT: &str = r#"
@@ -305,12 +308,12 @@ fn est_does_what_csrattrs_asks() {
         good("reenroll", est(&["reenroll", "--label", label, "--out", label]));
         good("renew", est(&["reenroll", "--renew", "--label", label, "--out", label]));
 
-        // Without it, the server refuses by name; and it is told what only a person can give.
+        // Without it, the server rejects by name; and it is reported what only a person can give.
         let (bare, other) = (format!("{label}-bare"), format!("{label}-other"));
         let names = ["--subject", "CN=d", "--label", label, "--user", "enroll", "--out", &bare];
-        let refused = est(&[&["enroll", "--no-csrattrs"], &names[..]].concat());
-        assert_eq!(refused.status.code(), Some(1));
-        let text = String::from_utf8(refused.stderr).unwrap();
+        let rejected = est(&[&["enroll", "--no-csrattrs"], &names[..]].concat());
+        assert_eq!(rejected.status.code(), Some(1));
+        let text = String::from_utf8(rejected.stderr).unwrap();
         assert!(text.contains("csr.key-kind") && text.contains("p-384"), "{text}");
         let names = ["--subject", "CN=d", "--label", label, "--user", "enroll", "--out", &other];
         let text = String::from_utf8(est(&[&["enroll"], &names[..]].concat()).stderr).unwrap();

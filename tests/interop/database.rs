@@ -59,7 +59,7 @@ impl Device {
         self.send(request.into()).await
     }
 
-    /// Enrols until it is answered with a certificate.
+    /// Enrolls until it is answered with a certificate.
     async fn enroll_in_the_end(&self, subject: &str) -> Duration {
         let start = Instant::now();
         loop {
@@ -73,7 +73,7 @@ impl Device {
     }
 }
 
-/// What a client is told while the database is away, and nothing about the database.
+/// What a client is reported while the database is away, and nothing about the database.
 fn assert_unavailable(reply: &Reply) {
     assert_eq!(reply.status, 503, "{}", reply.text());
     let wait: u64 = reply.header("Retry-After").unwrap().parse().unwrap();
@@ -108,10 +108,10 @@ async fn a_database_that_goes_and_comes_back() {
     // Stopped for some time.
     postgres.stop();
     let gone = Instant::now();
-    let mut refused = 0;
+    let mut rejected = 0;
     loop {
         assert_unavailable(&device.enroll("CN=meanwhile").await);
-        refused += 1;
+        rejected += 1;
         assert_eq!(device.cacerts().await.status, 200);
         if gone.elapsed() > away() {
             break;
@@ -119,10 +119,10 @@ async fn a_database_that_goes_and_comes_back() {
     }
     postgres.run();
     let resumed = device.enroll_in_the_end("CN=meanwhile").await;
-    eprintln!("away for {:?}: {refused} refused, resumed after {resumed:?}", gone.elapsed());
+    eprintln!("away for {:?}: {rejected} refused, resumed after {resumed:?}", gone.elapsed());
     assert_eq!(issued(&estd), before + 1);
 
-    // Restarted: the request that meets it waits, or is told to come again.
+    // Restarted: the request that meets it waits, or is instructed to come again.
     postgres.stop();
     postgres.run();
     device.enroll_in_the_end("CN=restarted").await;
@@ -211,7 +211,7 @@ async fn a_slow_database_is_waited_for_and_one_too_slow_is_given_up() {
     assert_eq!(device.cacerts().await.status, 200);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 
-    // Slower than the patience: refused, and nothing is left half done.
+    // Slower than the patience: rejected, and nothing is left half done.
     delay.store(10_000, atomic::Ordering::Relaxed);
     assert_unavailable(&device.enroll("CN=stuck").await);
     delay.store(0, atomic::Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! What the disk can do to the program: full, failing, read-only. The answers are right meanwhile,
 //! and service resumes without a restart.
 //!
-//! Each test has a file system of its own, in memory, in a namespace of its own. Who is not root
+//! Each test has a file system of its own, in memory, in a namespace of its own. A user other than root
 //! needs a kernel that lets users make namespaces; without, these tests fail.
 
 use crate::{
@@ -107,7 +107,7 @@ impl Drop for Room {
     }
 }
 
-/// strace on the running program: makes system calls fail until it is told to go.
+/// strace on the running program: makes system calls fail until it is instructed to go.
 struct Strace(Child);
 
 impl Strace {
@@ -154,11 +154,11 @@ async fn cacerts(estd: &Estd) -> Reply {
     ask(estd, None, b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n").await
 }
 
-/// A client that enrols, and remembers what it received and which requests got no certificate.
+/// A client that enrolls, and remembers what it received and which requests got no certificate.
 struct Fleet {
     device: Identity,
     received: Vec<Certificate>,
-    refused: Vec<Vec<u8>>,
+    rejected: Vec<Vec<u8>>,
 }
 
 impl Fleet {
@@ -173,7 +173,7 @@ impl Fleet {
         let device =
             Identity { pem: reply.certificate_pem(), key: key.to_pem(None).unwrap().to_string() };
         let first = Certificate::parse(&device.der()).unwrap();
-        Self { device, received: vec![first], refused: Vec::new() }
+        Self { device, received: vec![first], rejected: Vec::new() }
     }
 
     /// Asks for a certificate, for the key of `csr` or a new one. False: 503, as it should be.
@@ -198,12 +198,12 @@ impl Fleet {
         assert_eq!(reply.header("Retry-After"), Some("10"));
         let text = reply.text();
         assert!(text.starts_with("server.store: the server cannot record"), "{text}");
-        self.refused.push(csr);
+        self.rejected.push(csr);
         false
     }
 
-    /// Enrols until that is refused.
-    async fn until_refused(&mut self, estd: &Estd) {
+    /// Enrolls until that is rejected.
+    async fn until_rejected(&mut self, estd: &Estd) {
         for _ in 0..5000 {
             if !self.enroll(estd, None).await {
                 return;
@@ -212,10 +212,10 @@ impl Fleet {
         panic!("5000 certificates fitted in");
     }
 
-    /// Repeats what was refused, until all of it has its certificate.
+    /// Repeats what was rejected, until all of it has its certificate.
     async fn until_resumed(&mut self, estd: &Estd) {
         let start = Instant::now();
-        while let Some(csr) = self.refused.pop() {
+        while let Some(csr) = self.rejected.pop() {
             if !self.enroll(estd, Some(csr)).await {
                 assert!(start.elapsed() < RESUMES, "service did not resume");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -238,7 +238,7 @@ impl Fleet {
     }
 }
 
-/// The whole way: all is well, `fail`, refused, `repair`, all is well, and so after a restart.
+/// The whole way: all is well, `fail`, rejected, `repair`, all is well, and so after a restart.
 /// `lists`: whether what is known can be asked for meanwhile.
 async fn survives<T>(
     megabytes: u32,
@@ -254,10 +254,10 @@ async fn survives<T>(
         assert!(fleet.enroll(&estd, None).await);
     }
     let error = fail(&room, &estd);
-    // Refused for as long as it lasts, what is known stays known, and the process lives.
+    // Rejected for as long as it lasts, what is known stays known, and the process lives.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
-        fleet.until_refused(&estd).await;
+        fleet.until_rejected(&estd).await;
         let reply = cacerts(&estd).await;
         assert_eq!((reply.status, reply.certificates().len()), (200, 2));
         if lists {
@@ -270,7 +270,7 @@ async fn survives<T>(
     all_is_well(&room, estd, fleet).await;
 }
 
-/// Whatever happened before: nothing is lost, nothing twice, everything is told, and all of it is
+/// Whatever happened before: nothing is lost, nothing twice, everything is reported, and all of it is
 /// the same after a restart.
 async fn all_is_well(room: &Room, estd: Estd, mut fleet: Fleet) {
     let listed = room.listed(&estd);
@@ -319,7 +319,7 @@ async fn audit_is_complete(room: &Room, estd: &Estd, listed: &BTreeSet<(String, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_refuses_and_resumes() {
+async fn a_full_disk_rejects_and_resumes() {
     let fill = |room: &Room, estd: &Estd| {
         room.run(estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
     };
@@ -333,7 +333,7 @@ async fn a_full_disk_refuses_and_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_may_not_grow_refuses_and_resumes() {
+async fn a_file_that_may_not_grow_rejects_and_resumes() {
     let limit = |room: &Room, estd: &Estd, limit: &str| {
         room.run(estd, &format!("prlimit --pid {} --fsize={limit}:", estd.pid()));
     };
@@ -347,7 +347,7 @@ async fn a_file_that_may_not_grow_refuses_and_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_does_not_sync_refuses_and_resumes() {
+async fn a_disk_that_does_not_sync_rejects_and_resumes() {
     survives(
         64,
         |room, estd| Strace::attach(room, estd, "fdatasync,fsync:error=EIO"),
@@ -358,7 +358,7 @@ async fn a_disk_that_does_not_sync_refuses_and_resumes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_disk_that_does_not_write_refuses_and_resumes() {
+async fn a_disk_that_does_not_write_rejects_and_resumes() {
     survives(
         64,
         |room, estd| Strace::attach(room, estd, "pwrite64,sync_file_range:error=EIO"),
@@ -368,7 +368,7 @@ async fn a_disk_that_does_not_write_refuses_and_resumes() {
     .await;
 }
 
-/// Nobody repairs anything: what failed once is read back, and it goes on.
+/// Nobody repairs anything: what failed once is read back, and it continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_now_and_then_loses_nothing() {
     let folder = Estd::folder("[\"localhost\"]");
@@ -378,7 +378,7 @@ async fn a_sync_that_fails_now_and_then_loses_nothing() {
     let strace = Strace::attach(&room, &estd, "fdatasync:error=EIO:when=4+31");
     let (start, mut failures) = (Instant::now(), 0);
     while start.elapsed() < Duration::from_secs(10) {
-        let csr = fleet.refused.pop();
+        let csr = fleet.rejected.pop();
         if !fleet.enroll(&estd, csr).await {
             failures += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -393,9 +393,9 @@ async fn a_sync_that_fails_now_and_then_loses_nothing() {
 }
 
 /// What Linux does to a file system that has errors: files that are open cannot be written either,
-/// so `mount -o remount,ro` (which refuses while there are such files) is not it.
+/// so `mount -o remount,ro` (which rejects while there are such files) is not it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_system_that_turns_read_only_refuses_and_resumes() {
+async fn a_file_system_that_turns_read_only_rejects_and_resumes() {
     let calls = "pwrite64,ftruncate,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat";
     survives(
         64,
@@ -432,7 +432,7 @@ async fn a_full_disk_does_not_keep_it_from_ending_and_a_start_says_so() {
     let estd = room.start(folder);
     let mut fleet = Fleet::new(&estd).await;
     room.run(&estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
-    fleet.until_refused(&estd).await;
+    fleet.until_rejected(&estd).await;
     let folder = estd.stop();
     let script = format!("exec '{}' serve", env!("CARGO_BIN_EXE_estd"));
     let output = room.shell(&folder, &script).output().unwrap();
@@ -484,7 +484,7 @@ async fn a_password_that_cannot_be_stored_adds_no_account_and_later_starts_serve
 }
 
 /// A disk on which the audit file has reached its cap, and the log has written what it may: issuing
-/// goes on. The requirement's own figures:
+/// continues. The requirement's own figures:
 /// `ESTD_FULL_AUDIT=256,10000 cargo test --release --test interop full_audit -- --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_audit_file_leaves_room_for_issuing() {

@@ -210,7 +210,7 @@ fn every_case_as_a_whole() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
 }
 
-/// Nothing is kept of what was refused, and everything of what was issued.
+/// Nothing is kept of what was rejected, and everything of what was issued.
 #[test]
 fn the_store_holds_what_the_judge_was_given() {
     for table in [cases(), hostile()] {
@@ -251,7 +251,7 @@ fn r_7030_4_3_1_a_the_media_type() {
 }
 
 #[test]
-fn r_7030_4_3_1_b_what_is_no_full_pki_request_is_refused() {
+fn r_7030_4_3_1_b_what_is_no_full_pki_request_is_rejected() {
     holds("R-7030-4.3.1-b", 8);
 }
 

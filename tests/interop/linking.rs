@@ -1,5 +1,5 @@
 //! Channel bindings as other TLS libraries compute them: OpenSSL (by Python's ssl, and by s_client) and
-//! Bouncy Castle. They enrol under a label that requires linking, so that a certificate says that
+//! Bouncy Castle. They enroll under a label that requires linking, so that a certificate says that
 //! both ends have one value.
 
 use crate::{
@@ -189,7 +189,7 @@ fn tls_exporter_is_that_of_openssl() {
     }
 }
 
-/// With the binding issued, without it refused, and the client says why.
+/// With the binding issued, without it rejected, and the client says why.
 ///
 /// proves: R-7030-3.5-c
 #[test]
@@ -201,10 +201,10 @@ fn bouncy_castle_under_a_label_that_requires_linking() {
         .with("EST_POP", 1)
         .certificate("bound", "newcert.pem", "newkey.pem")
         .bouncy_castle("reenroll");
-    let refused = call("bare").output(java("BcEst"), "enroll");
-    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert_eq!(refused.status.code(), Some(1), "{text}");
-    // Bouncy Castle keeps the text of a refusal to itself; the trail has it.
+    let rejected = call("bare").output(java("BcEst"), "enroll");
+    let text = String::from_utf8_lossy(&rejected.stderr).into_owned();
+    assert_eq!(rejected.status.code(), Some(1), "{text}");
+    // Bouncy Castle keeps the text of a rejection to itself; the trail has it.
     let audit = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
     assert!(text.contains("400") && audit.contains("linking.required"), "{text} {audit}");
     let other = Call::new(&estd, "unbound").basic();
@@ -238,9 +238,9 @@ fn est_links() {
             }
         }
         let never = [&enroll[..], &["--link", "never"]].concat();
-        let refused = est(&never, tls, "strict", &format!("{tls}-refused"));
-        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert_eq!(refused.status.code(), Some(1), "{text}");
+        let rejected = est(&never, tls, "strict", &format!("{tls}-refused"));
+        let text = String::from_utf8_lossy(&rejected.stderr).into_owned();
+        assert_eq!(rejected.status.code(), Some(1), "{text}");
         assert!(text.contains("linking.required") && text.contains("--link always"), "{text}");
     }
     let audit = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();

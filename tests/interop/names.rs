@@ -36,10 +36,10 @@ fn est_asks_for_other_names_and_keeps_what_it_is_not_told_to_change() {
 
     // By its certificate alone it may not: nothing has changed but the key that waits.
     let before = fs::read(estd.path("device/cert.pem")).unwrap();
-    let refused = est(&estd, false, &["reenroll", "--new-subject", "CN=new,O=Example"]);
-    assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("401") && told.contains("enroll.names"), "{told}");
+    let rejected = est(&estd, false, &["reenroll", "--new-subject", "CN=new,O=Example"]);
+    assert_eq!(rejected.status.code(), Some(1));
+    let reported = String::from_utf8(rejected.stderr).unwrap();
+    assert!(reported.contains("401") && reported.contains("enroll.names"), "{reported}");
     assert_eq!(fs::read(estd.path("device/cert.pem")).unwrap(), before);
 
     let steps: [(&[&str], &str); 4] = [
@@ -65,8 +65,8 @@ fn est_asks_for_other_names_and_keeps_what_it_is_not_told_to_change() {
     good("reenroll", est(&estd, false, &["reenroll"]));
     let nothing = est(&estd, true, &["reenroll", "--new-subject", ""]);
     assert_eq!(nothing.status.code(), Some(2));
-    let told = String::from_utf8(nothing.stderr).unwrap();
-    assert!(told.contains("neither a subject nor an alternative name"), "{told}");
+    let reported = String::from_utf8(nothing.stderr).unwrap();
+    assert!(reported.contains("neither a subject nor an alternative name"), "{reported}");
     let records = estd.operator(&["cert", "list", "--json"]);
     let renewed = records.lines().filter(|line| line.contains("simplereenroll")).count();
     assert_eq!(renewed, 5);

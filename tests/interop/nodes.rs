@@ -103,7 +103,7 @@ struct Fleet {
     /// The certificates that came for each request: all of them.
     received: Mutex<HashMap<Vec<u8>, HashSet<Vec<u8>>>>,
     /// When certificates came.
-    moments: Mutex<Vec<Instant>>,
+    times: Mutex<Vec<Instant>>,
 }
 
 impl Fleet {
@@ -124,7 +124,7 @@ impl Fleet {
         let der = estd::pki::base64::decode(&reply.body, false).unwrap().der;
         let certificate = estd::pki::cms::certificates(&der).unwrap().remove(0);
         self.received.lock().unwrap().entry(csr.to_vec()).or_default().insert(certificate.clone());
-        self.moments.lock().unwrap().push(Instant::now());
+        self.times.lock().unwrap().push(Instant::now());
         Some(certificate)
     }
 
@@ -162,8 +162,8 @@ impl Fleet {
 
     /// The longest time without an answer after `from`.
     fn longest_gap(&self, from: Instant) -> Duration {
-        let moments = self.moments.lock().unwrap();
-        let later = std::iter::once(from).chain(moments.iter().copied().filter(|at| *at > from));
+        let times = self.times.lock().unwrap();
+        let later = std::iter::once(from).chain(times.iter().copied().filter(|at| *at > from));
         let later: Vec<Instant> = later.collect();
         later.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
     }
@@ -215,7 +215,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
         nodes: [AtomicU16::new(one.port), AtomicU16::new(two.port)],
         queue: Mutex::new(keys.map(|key| csr(&key)).collect()),
         received: Mutex::default(),
-        moments: Mutex::default(),
+        times: Mutex::default(),
     });
     let workers: Vec<_> =
         (0..AT_ONCE).map(|worker| tokio::spawn(Arc::clone(&fleet).work(worker))).collect();
@@ -245,7 +245,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
         "{} devices, {} answers; longest time without any: {without_node:?} when a node died, \
          {without_primary:?} when the primary died (promoted after {promoted:?})",
         fleet.count(),
-        fleet.moments.lock().unwrap().len(),
+        fleet.times.lock().unwrap().len(),
     );
 
     // What is open was left by the dead node or the lost primary, and is ended by a start's sweep.

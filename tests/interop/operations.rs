@@ -1,4 +1,4 @@
-//! What each real client can do beside enrolment, where no other file here has it: docs/clients.md
+//! What each real client can do beside enrollment, where no other file here has it: docs/clients.md
 //! says so, and names these tests.
 
 use crate::{
@@ -25,7 +25,7 @@ fn issuer(cert: &Path) -> String {
     good("issuer", openssl.output().unwrap())
 }
 
-/// Enrols and re-enrols under the label; the label's own CA has issued both.
+/// Enrolls and re-enrolls under the label; the label's own CA has issued both.
 #[track_caller]
 fn under_the_label(cert: &str, key: &str, call: impl Fn(Call<'_>, &str)) {
     let estd = start(FACTORY);
@@ -129,13 +129,13 @@ fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
 const LINKING: &str = "[label.required]\nlinking = \"required\"\n[label.off]\nlinking = \"off\"\n";
 
 /// The text of a call that has to fail.
-fn refused(call: Call<'_>, operation: &str) -> String {
+fn rejected(call: Call<'_>, operation: &str) -> String {
     let output = call.bouncy_castle_tried(operation);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Bouncy Castle puts tls-unique into the CSR when it is told to.
+/// Bouncy Castle puts tls-unique into the CSR when it is instructed to.
 #[test]
 fn bouncy_castle_links_identity_and_proof_of_possession() {
     let estd = start(LINKING);
@@ -145,7 +145,7 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
         let call = if label.is_empty() { bound(out) } else { bound(out).with("EST_LABEL", label) };
         call.bouncy_castle("enroll");
     }
-    // A re-enrolment is bound, too.
+    // A re-enrollment is bound, too.
     Call::new(&estd, "again")
         .with("EST_TLS", "TLSv1.2")
         .with("EST_POP", "1")
@@ -153,10 +153,10 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
         .certificate("required", "newcert.pem", "newkey.pem")
         .bouncy_castle("reenroll");
     call("unbound").bouncy_castle("enroll");
-    let text = refused(call("refused").with("EST_LABEL", "required"), "enroll");
+    let text = rejected(call("refused").with("EST_LABEL", "required"), "enroll");
     assert!(text.contains("400"), "{text}");
     assert!(!estd.path("refused/newcert.pem").exists());
-    let text = refused(bound("off").with("EST_LABEL", "off"), "enroll");
+    let text = rejected(bound("off").with("EST_LABEL", "off"), "enroll");
     assert!(text.contains("400"), "{text}");
     let listed = estd.operator(&["cert", "list", "--json"]);
     assert_eq!(listed.matches("\"subject\":\"CN=bc-client").count(), 4, "{listed}");

@@ -84,7 +84,7 @@ fn each_command_that_prints_has_a_json_form() {
     assert_eq!(one(&["store", "check", "--json"])["good"], true);
     assert_eq!(
         operator(folder.path(), &["check-config"]).lines().nth(1),
-        Some("  1 CA, 1 profile, 0 labels beside the unlabelled one")
+        Some("  1 CA, 1 profile, 0 labels beside the unlabeled one")
     );
 }
 

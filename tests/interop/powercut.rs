@@ -89,7 +89,7 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<(Connection,
     Some((connection, estd::pki::cms::certificates(&der).unwrap().remove(0)))
 }
 
-/// Enrols until `count` certificates have come, and then ends the server in the midst of it, or
+/// Enrolls until `count` certificates have come, and then ends the server in the midst of it, or
 /// in order when all is done.
 async fn load(estd: Estd, device: &Identity, count: usize, kill: bool) -> (TempDir, Vec<Answer>) {
     let at_once = usize::try_from(setting("ESTD_POWER_AT_ONCE", AT_ONCE as u64)).unwrap();
@@ -177,7 +177,7 @@ async fn record() -> Recording {
     Recording { operations, disk, received, end, folder }
 }
 
-/// Enrols by password, for a certificate to ask for others with.
+/// Enrolls by password, for a certificate to ask for others with.
 async fn first_device(estd: &Estd) -> (Identity, Answer) {
     let address = SocketAddr::from(([127, 0, 0, 1], estd.port));
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
@@ -271,13 +271,13 @@ fn cuts(recording: &Recording, root: &Path, count: usize, dice: &mut Dice) -> Ve
     let mut pick = |from: usize| usize::try_from(dice.roll(from as u64)).unwrap();
     (0..count)
         .map(|number| {
-            let (moments, places) = match (only, number % 3) {
+            let (times, places) = match (only, number % 3) {
                 (Some(only), _) => (only, 3),
                 (None, 0) => (turns[number / 3 % turns.len()], 3),
                 (None, 1) => (&kinds["fdatasync data/store/db"], 2),
                 (None, _) => (&all, 3),
             };
-            let (start, end) = moments[pick(moments.len())];
+            let (start, end) = times[pick(times.len())];
             // At `start` it has not begun; at `end` it has not returned.
             [start, end, end + 1][pick(places)]
         })
@@ -325,15 +325,15 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
     }
     // A record and its event are one transaction.
     let events = store.events(EventId::first_of(1), 1_000_000).await.map_err(said)?;
-    let told: BTreeSet<String> = events
+    let reported: BTreeSet<String> = events
         .iter()
         .filter(|(_, event)| event.name == Name::CertificateIssued)
         .flat_map(|(_, event)| &event.details)
         .filter(|(name, _)| name == "serial")
         .map(|(_, serial)| serial.clone())
         .collect();
-    if !told.iter().eq(issued.keys()) {
-        return Err(format!("{} records and {} events of them", issued.len(), told.len()));
+    if !reported.iter().eq(issued.keys()) {
+        return Err(format!("{} records and {} events of them", issued.len(), reported.len()));
     }
     for received in expected {
         let serial = &received.serial;
@@ -464,8 +464,8 @@ async fn power_cuts_lose_nothing_that_a_client_received() {
     let keep = env::var_os("ESTD_POWER_KEEP").map(PathBuf::from);
     let begun = Instant::now();
     let summary = replay(&recording, &chosen, Obeys::All, &mut dice, keep.as_deref()).await;
-    for (kind, moments) in kinds(&recording, &root) {
-        eprintln!("{:6} {kind}", moments.len());
+    for (kind, times) in kinds(&recording, &root) {
+        eprintln!("{:6} {kind}", times.len());
     }
     eprintln!(
         "{} certificates received, recorded in {:.1} s; {} cuts in {:.1} s, {} failed; not synced \
@@ -594,8 +594,8 @@ async fn power_cuts_lose_nothing_of_the_largest_batches() {
     let chosen = cuts(&recording, &root, count, &mut dice);
     let keep = env::var_os("ESTD_POWER_KEEP").map(PathBuf::from);
     let summary = replay(&recording, &chosen, Obeys::All, &mut dice, keep.as_deref()).await;
-    for (kind, moments) in kinds(&recording, &root) {
-        eprintln!("{:6} {kind}", moments.len());
+    for (kind, times) in kinds(&recording, &root) {
+        eprintln!("{:6} {kind}", times.len());
     }
     eprintln!("{} cuts, {} failed, {:?}", summary.cuts, summary.failed.len(), summary.loss);
     assert!(summary.failed.is_empty(), "{}", summary.failed.join("\n"));

@@ -1,4 +1,4 @@
-//! Somebody else's judgement of what is issued: pkilint, openssl, GnuTLS, Bouncy Castle.
+//! Somebody else's judgment of what is issued: pkilint, openssl, GnuTLS, Bouncy Castle.
 
 use crate::{
     clients::{JARS, bouncy_castle},
@@ -127,7 +127,7 @@ fn pkilint_finds_a_planted_error() {
         make.output().unwrap()
     };
     if !make("/C=Germany/CN=x").status.success() {
-        // This openssl refuses the country by itself: the serial number is error enough.
+        // This openssl rejects the country by itself: the serial number is error enough.
         good("openssl", make("/CN=x"));
     }
     let output =

@@ -4,7 +4,7 @@ use crate::process::{Estd, good, operator, try_operator};
 use std::{fs, process::Command};
 
 #[test]
-fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_password() {
+fn a_device_whose_certificate_is_revoked_is_rejected_and_comes_back_with_a_password() {
     let estd = Estd::start();
     let est = |arguments: &[&str]| estd.est(arguments).output().unwrap();
     for device in ["one", "two"] {
@@ -25,15 +25,15 @@ fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_passwo
 
     // The server answers. Its serial numbers are read as openssl writes them.
     let arguments = ["--reason", "keyCompromise", "--comment", "stolen"];
-    let told = estd.operator(&[&["cert", "revoke", &one], &arguments[..]].concat());
-    assert!(told.starts_with(&one.to_lowercase()), "{told}");
-    assert!(told.contains("(CN=one) was revoked at "), "{told}");
-    assert!(told.ends_with(": keyCompromise\n"), "{told}");
+    let reported = estd.operator(&[&["cert", "revoke", &one], &arguments[..]].concat());
+    assert!(reported.starts_with(&one.to_lowercase()), "{reported}");
+    assert!(reported.contains("(CN=one) was revoked at "), "{reported}");
+    assert!(reported.ends_with(": keyCompromise\n"), "{reported}");
     let again = estd.operator(&["cert", "revoke", &one]);
-    assert_eq!(again, told.replace("was revoked at", "was revoked before at"));
-    let refused = reenroll("one");
-    assert_eq!(refused.status.code(), Some(1));
-    let text = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(again, reported.replace("was revoked at", "was revoked before at"));
+    let rejected = reenroll("one");
+    assert_eq!(rejected.status.code(), Some(1));
+    let text = String::from_utf8(rejected.stderr).unwrap();
     assert!(text.contains("the server answered 401"), "{text}");
     good("the other one", reenroll("two"));
     let listed = estd.operator(&["cert", "list", "--revoked", "--json"]);
@@ -68,9 +68,9 @@ fn a_device_whose_certificate_is_revoked_is_refused_and_comes_back_with_a_passwo
     let checked = operator(folder.path(), &["store", "check"]);
     assert!(checked.contains(" 2 revoked") && checked.ends_with("good\n"), "{checked}");
     let estd = Estd::start_in(folder);
-    let refused = estd.est(&["reenroll", "--out", "two"]).output().unwrap();
+    let rejected = estd.est(&["reenroll", "--out", "two"]).output().unwrap();
     assert_eq!(
-        refused.status.code(),
+        rejected.status.code(),
         Some(0),
         "its renewal is good: that was revoked is the old one"
     );

@@ -346,10 +346,10 @@ fn est_has_keys_made() {
         (format!("a:{KEY}\nb:{KEY}\n"), "not exactly one key", 2),
     ] {
         fs::write(&wrong, text).unwrap();
-        let refused =
+        let rejected =
             est(&[&common[..], &["--decrypt-key", "wrong-key", "--out", "nowhere"]].concat());
-        assert_eq!(refused.status.code(), Some(code));
-        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(rejected.status.code(), Some(code));
+        let text = String::from_utf8_lossy(&rejected.stderr).into_owned();
         assert!(text.contains(said) && !text.contains(KEY), "{text}");
         assert!(!estd.path("nowhere/key.pem").exists());
     }

@@ -43,11 +43,11 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
         certificates.push(enroll(&estd, &password, csr).await);
     }
     // While a server runs, the store is its own.
-    let refused = run(estd.folder.path(), &["store", "compact"]);
-    assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(told.contains("in use by another process"), "{told}");
-    assert!(told.contains("remedy: stop the"), "{told}");
+    let rejected = run(estd.folder.path(), &["store", "compact"]);
+    assert_eq!(rejected.status.code(), Some(1));
+    let reported = String::from_utf8(rejected.stderr).unwrap();
+    assert!(reported.contains("in use by another process"), "{reported}");
+    assert!(reported.contains("remedy: stop the"), "{reported}");
     let folder = estd.stop();
     let here = folder.path();
 
@@ -82,9 +82,9 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let mut cut = read("after.jsonl");
     cut.truncate(cut.len() - 100);
     fs::write(there.path().join("cut.jsonl"), cut).unwrap();
-    let refused = run(there.path(), &["store", "import", "cut.jsonl"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("cut short"));
+    let rejected = run(there.path(), &["store", "import", "cut.jsonl"]);
+    assert_eq!(rejected.status.code(), Some(1));
+    assert!(String::from_utf8(rejected.stderr).unwrap().contains("cut short"));
     assert!(!there.path().join("data/store").exists(), "nothing was begun");
     let imported = operator(there.path(), &["store", "import", file]);
     assert_eq!(digest(&imported), digest(&compacted));
@@ -102,7 +102,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let same = run(here, &copy);
     assert!(String::from_utf8(same.stderr).unwrap().contains("are the same store"));
 
-    // The other server answers a repeat as the first one did, knows the account, and goes on.
+    // The other server answers a retry as the first one did, knows the account, and continues.
     let estd = Estd::start_in(there);
     assert_eq!(enroll(&estd, &password, &csrs[3]).await, certificates[3]);
     assert_eq!(estd.operator(&["user", "list", "--json"]).matches("\"enroll\"").count(), 1);
@@ -112,9 +112,9 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let good = operator(there.path(), &["store", "check"]);
     assert!(good.contains("7 issuances") && good.ends_with("good\n"), "{good}");
     // It has more now than the export: that is not mixed.
-    let refused = run(there.path(), &["store", "import", file]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("the target is not empty"));
+    let rejected = run(there.path(), &["store", "import", file]);
+    assert_eq!(rejected.status.code(), Some(1));
+    assert!(String::from_utf8(rejected.stderr).unwrap().contains("the target is not empty"));
 }
 
 /// A store that is served is checked and exported through its server, while enrollments go on.
@@ -182,12 +182,12 @@ async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
     let folder = estd.stop();
     let here = folder.path();
     let copy = ["store", "copy", "--from", "sled", "--to", "postgres"];
-    let refused = run(here, &copy);
-    assert_eq!(refused.status.code(), Some(1));
-    let told = String::from_utf8(refused.stderr).unwrap();
+    let rejected = run(here, &copy);
+    assert_eq!(rejected.status.code(), Some(1));
+    let reported = String::from_utf8(rejected.stderr).unwrap();
     assert!(
-        told.contains("describes no store in PostgreSQL") && told.contains("remedy: "),
-        "{told}"
+        reported.contains("describes no store in PostgreSQL") && reported.contains("remedy: "),
+        "{reported}"
     );
 
     let database = Postgres::start();
@@ -209,8 +209,8 @@ async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
     assert_eq!(operator(here, &copy), copied, "done again, it finds everything there");
     let good = operator(here, &["store", "check"]);
     assert!(good.starts_with("2 issuances, 1 account") && good.ends_with("good\n"), "{good}");
-    let refused = run(here, &["store", "compact"]);
-    assert!(String::from_utf8(refused.stderr).unwrap().contains("not compacted by estd"));
+    let rejected = run(here, &["store", "compact"]);
+    assert!(String::from_utf8(rejected.stderr).unwrap().contains("not compacted by estd"));
 
     let estd = Estd::start_in(folder);
     assert_eq!(enroll(&estd, &password, &csr).await, certificate, "the first answer");

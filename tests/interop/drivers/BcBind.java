@@ -1,4 +1,4 @@
-// Enrols with tls-unique as Bouncy Castle computes it, many times in one process. TLS 1.2.
+// Enrolls with tls-unique as Bouncy Castle computes it, many times in one process. TLS 1.2.
 // env: those of BcEst, and EST_SUITE (the one suite offered, JSSE's name), EST_COUNT (connections).
 import java.security.*;
 import java.security.cert.TrustAnchor;

@@ -204,33 +204,33 @@ public class BcCmcCases {
             byte[] id = BcCmcMessage.random(20);
             return message().request(1, BcCmcMessage.csr(e, "CN=own-ski,O=Interop", BcCmcMessage.ski(id))).tracked().signedBy(e, e.alg, id).wants(e);
         });
-        String rule = "R-5272-3.2-c", refused = "4xx full failed badRequest|badMessageCheck|badIdentity * 0";
-        test("self.other-ski", rule, refused, basic, () -> {
+        String rule = "R-5272-3.2-c", rejected = "4xx full failed badRequest|badMessageCheck|badIdentity * 0";
+        test("self.other-ski", rule, rejected, basic, () -> {
             BcCmcMessage.Entity e = ec();
             return message().request(1, BcCmcMessage.csr(e, "CN=x", BcCmcMessage.ski(e.ski()))).signedBy(e, e.alg, BcCmcMessage.random(20)).wants(e);
         });
-        test("self.key-id-for-another-ski-asked", rule, refused, basic, () -> {
+        test("self.key-id-for-another-ski-asked", rule, rejected, basic, () -> {
             BcCmcMessage.Entity e = ec();
             return message().request(1, BcCmcMessage.csr(e, "CN=x", BcCmcMessage.ski(BcCmcMessage.random(20)))).signedBy(e).wants(e);
         });
-        test("self.issuer-and-serial", rule, refused, basic, () -> {
+        test("self.issuer-and-serial", rule, rejected, basic, () -> {
             BcCmcMessage.Entity e = ec();
             e.cert = e.selfSigned("CN=x");
             return message().request(1, BcCmcMessage.csr(e, "CN=x", BcCmcMessage.ski(e.ski()))).certifiedBy(e).wants(e);
         });
-        test("self.issuer-and-serial-without-certificate", rule, refused, basic, () -> {
+        test("self.issuer-and-serial-without-certificate", rule, rejected, basic, () -> {
             BcCmcMessage.Entity e = ec();
             e.cert = e.selfSigned("CN=x");
             BcCmcMessage m = message().request(1, BcCmcMessage.csr(e, "CN=x", BcCmcMessage.ski(e.ski()))).certifiedBy(e).wants(e);
             m.bag.clear();
             return m;
         });
-        test("self.two-signers", rule, refused, basic, () -> {
+        test("self.two-signers", rule, rejected, basic, () -> {
             List<BcCmcMessage.Entity> key = new ArrayList<>();
             BcCmcMessage m = self("x", key);
             return m.signedBy(key.get(0));
         });
-        test("self.and-device", rule, refused, basic, () -> self("x").certifiedBy(device));
+        test("self.and-device", rule, rejected, basic, () -> self("x").certifiedBy(device));
         rule = "R-5272-3.2.1.3.4-a";
         String broken = failed("badMessageCheck", 0);
         test("signature.flipped", rule, broken, basic, () -> self("x").tracked(), m -> BcCmcMessage.flipped(m.build()));
@@ -250,7 +250,7 @@ public class BcCmcCases {
             thief.cert = device.cert;
             return by(thief, DEVICE);
         });
-        test("signature.none", rule, refused, basic, () -> {
+        test("signature.none", rule, rejected, basic, () -> {
             BcCmcMessage m = self("x");
             m.signers.clear();
             return m;
@@ -260,7 +260,7 @@ public class BcCmcCases {
             thief.cert = other.cert;
             return byRa("x").certifiedBy(thief);
         });
-        test("signature.without-attributes", "R-5272-3.2-b", refused, basic, () -> {
+        test("signature.without-attributes", "R-5272-3.2-b", rejected, basic, () -> {
             BcCmcMessage m = self("x");
             m.signers.clear();
             BcCmcMessage.Entity e = m.wanted.get(0);
@@ -275,7 +275,7 @@ public class BcCmcCases {
                 m.unreadable = true;
                 return m;
             });
-        test("content.type-attribute-differs", rule, refused, basic, () -> self("x"),
+        test("content.type-attribute-differs", rule, rejected, basic, () -> self("x"),
             m -> {
                 m.type = new ASN1ObjectIdentifier("1.2.840.113549.1.7.1");
                 return BcCmcMessage.withContent(m.build(), CMCObjectIdentifiers.id_cct_PKIData, m.pkiData());
@@ -297,7 +297,7 @@ public class BcCmcCases {
             return g.generate(new CMSProcessableByteArray(m.type, m.pkiData()), new JceCMSMacCalculatorBuilder(PKCSObjectIdentifiers.id_hmacWithSHA256).setProvider("BC").build())
                 .toASN1Structure().getEncoded("DER");
         });
-        // As Bouncy Castle encodes unless it is told otherwise: indefinite lengths. RFC 5652 allows BER; a server that reads DER only says so, as for a CSR.
+        // As Bouncy Castle encodes unless it is reported otherwise: indefinite lengths. RFC 5652 allows BER; a server that reads DER only says so, as for a CSR.
         test("wrapper.ber", rule, "200|400 simple|full -|failed -|badRequest -|[0] 0|1", basic, () -> self("ber"), m -> {
             CMSSignedDataGenerator g = new CMSSignedDataGenerator();
             g.addSignerInfoGenerator(m.signers.get(0));
@@ -650,23 +650,23 @@ public class BcCmcCases {
             BcCmcMessage.Entity e = ec();
             return message().tracked().request(BcCmcMessage.crmf(e, 1, "CN=proven-crmf,O=Interop", BcCmcMessage.ski(e.ski()))).proven(name, secret).signedBy(e).wants(e);
         });
-        String refused = failed("badIdentity", "*");
-        test("identity-proof.other-secret", rule, refused, account, () -> self("x").tracked().proven(name, secret + "x"));
-        test("identity-proof.nobody", rule, refused, account, () -> self("x").tracked().proven("nobody", secret));
-        test("identity-proof.account-without-secret", rule, refused, account, () -> self("x").tracked().proven(env("EST_USER"), env("EST_PASS")));
-        test("identity-proof.of-another-request", rule, refused, account, () -> {
+        String rejected = failed("badIdentity", "*");
+        test("identity-proof.other-secret", rule, rejected, account, () -> self("x").tracked().proven(name, secret + "x"));
+        test("identity-proof.nobody", rule, rejected, account, () -> self("x").tracked().proven("nobody", secret));
+        test("identity-proof.account-without-secret", rule, rejected, account, () -> self("x").tracked().proven(env("EST_USER"), env("EST_PASS")));
+        test("identity-proof.of-another-request", rule, rejected, account, () -> {
             BcCmcMessage first = self("y").proven(name, secret), m = self("x").tracked();
             m.controls.addAll(first.controls);
             m.ids.putAll(first.ids);
             return m;
         });
-        test("identity-proof.without-name-in-the-key", rule, refused, account, () -> {
+        test("identity-proof.without-name-in-the-key", rule, rejected, account, () -> {
             // RFC 5272 6.2.3: beside an identification the hash is over the secret and the identification.
             BcCmcMessage m = self("x").tracked();
             byte[] mac = BcCmcMessage.hmac("HmacSHA256", BcCmcMessage.hash("SHA-256", BcCmcMessage.utf8(secret)), m.reqSequence());
             return m.control(201, identification, new DERUTF8String(name)).control(202, proof, new IdentityProofV2(BcCmcMessage.SHA256, BcCmcMessage.HMAC_SHA256, mac));
         });
-        test("identity-proof.short-witness", rule, refused, account, () -> {
+        test("identity-proof.short-witness", rule, rejected, account, () -> {
             BcCmcMessage m = self("x").tracked();
             return m.control(201, identification, new DERUTF8String(name)).control(202, proof, new IdentityProofV2(BcCmcMessage.SHA256, BcCmcMessage.HMAC_SHA256, new byte[0]));
         });
@@ -907,8 +907,8 @@ public class BcCmcCases {
         String rule = "R-5272-6.11-a";
         ASN1ObjectIdentifier oid = CMCObjectIdentifiers.id_cmc_revokeRequest;
         BcCmcMessage.Entity first = judge.enroll(basic, ec(), "CN=revoke-1,O=Interop"), second = judge.enroll(basic, ec(), "CN=revoke-2,O=Interop");
-        String refused = failed("badIdentity|badRequest|badCertId|authDataFail", "*");
-        test("revoke.anothers", rule, refused, viaDevice(), () -> message().tracked().control(7, oid, revoke(first, 1, null)).certifiedBy(device));
+        String rejected = failed("badIdentity|badRequest|badCertId|authDataFail", "*");
+        test("revoke.another", rule, rejected, viaDevice(), () -> message().tracked().control(7, oid, revoke(first, 1, null)).certifiedBy(device));
         test("revoke.by-foreign-ra", rule, failed("badIdentity|badRequest|badMessageCheck", "*"), basic, () -> message().tracked().control(7, oid, revoke(first, 1, null)).certifiedBy(foreignRa));
         test("revoke.unsigned-without-secret", rule, failed("badIdentity|badRequest|badMessageCheck", "*"), basic, () -> message().tracked().control(7, oid, revoke(first, 1, null)));
         test("revoke.unsigned-wrong-secret", rule, failed("badIdentity|badRequest|badMessageCheck|authDataFail", "*"), basic, () -> message().tracked().control(7, oid, revoke(first, 1, "wrong")));
@@ -952,10 +952,10 @@ public class BcCmcCases {
         test("confirm.with-status", rule, DONE, viaDevice(), () -> message().tracked().control(7, confirm, new IssuerAndSerialNumber(device.cert.toASN1Structure()))
             .control(8, CMCObjectIdentifiers.id_cmc_statusInfoV2, new CMCStatusInfoV2Builder(CMCStatus.success, new BodyPartID(1)).build()).certifiedBy(device));
         test("confirm.no-such-certificate", rule, failed("badCertId", 7), viaDevice(), () -> message().tracked().control(7, confirm, new IssuerAndSerialNumber(device.cert.getIssuer(), BigInteger.valueOf(4711))).certifiedBy(device));
-        test("confirm.anothers", rule, failed("badCertId|badIdentity|badRequest", "*"), viaDevice(), () -> message().tracked().control(7, confirm, new IssuerAndSerialNumber(other.cert.toASN1Structure())).certifiedBy(device));
+        test("confirm.another", rule, failed("badCertId|badIdentity|badRequest", "*"), viaDevice(), () -> message().tracked().control(7, confirm, new IssuerAndSerialNumber(other.cert.toASN1Structure())).certifiedBy(device));
         test("confirm.malformed", rule, failed("badRequest", 7), viaDevice(), () -> message().tracked().control(7, confirm, new ASN1Integer(1)).certifiedBy(device));
         test("status-info.malformed", rule, failed("badRequest", 8), viaDevice(), () -> by(device, DEVICE).tracked().control(8, CMCObjectIdentifiers.id_cmc_statusInfoV2, new ASN1Integer(1)));
-        // Optional ones: done or refused, never half.
+        // Optional ones: done or rejected, never half.
         for (Object[] one : new Object[][] {
             {"get-cert", CMCObjectIdentifiers.id_cmc_getCert, new DERSequence(new ASN1Encodable[] {new GeneralName(device.cert.getIssuer()), new ASN1Integer(device.cert.getSerialNumber())})},
             {"get-crl", CMCObjectIdentifiers.id_cmc_getCRL, new DERSequence(device.cert.getIssuer())},
@@ -968,18 +968,18 @@ public class BcCmcCases {
     /** What is made to hurt: each has an answer in bounded time, and afterwards all is well. */
     void hostile() throws Exception {
         // Whatever it is answered with, it is an answer of this protocol, and nothing is issued.
-        String refused = "4xx full|text failed|- badRequest|badMessageCheck|badIdentity|- * 0", any = "200|4xx full|simple|text * * * *";
+        String rejected = "4xx full|text failed|- badRequest|badMessageCheck|badIdentity|- * 0", any = "200|4xx full|simple|text * * * *";
         String rule = "R-7030-4.3.1-b";
         byte[][] deep = {deep(0x30, 10000), deep(0x31, 10000), deep(0xa0, 10000), deep(0x24, 10000)};
         for (byte[] one : deep)
-            test("depth.control-" + Integer.toHexString(one[0] & 0xff), rule, refused, basic, () -> rawControl(BcCmcMessage.UNKNOWN, one));
-        test("depth.in-a-control-that-is-known", rule, refused, viaRa(), () -> {
+            test("depth.control-" + Integer.toHexString(one[0] & 0xff), rule, rejected, basic, () -> rawControl(BcCmcMessage.UNKNOWN, one));
+        test("depth.in-a-control-that-is-known", rule, rejected, viaRa(), () -> {
             BcCmcMessage m = rawControl(CMCObjectIdentifiers.id_cmc_modCertTemplate, deep[0]);
             m.signers.clear();
             return m.certifiedBy(ra);
         });
-        test("depth.message", rule, refused, basic, BcCmcCases::message, m -> deep[0]);
-        test("depth.indefinite", rule, refused, basic, BcCmcCases::message, m -> {
+        test("depth.message", rule, rejected, basic, BcCmcCases::message, m -> deep[0]);
+        test("depth.indefinite", rule, rejected, basic, BcCmcCases::message, m -> {
             byte[] out = new byte[200000];
             for (int i = 0; i < out.length; i += 2) {
                 out[i] = 0x30;
@@ -987,9 +987,9 @@ public class BcCmcCases {
             }
             return out;
         });
-        test("depth.length-beyond-the-end", rule, refused, basic, BcCmcCases::message, m -> new byte[] {0x30, (byte) 0x84, 0x7f, (byte) 0xff, (byte) 0xff, (byte) 0xff, 6, 9});
+        test("depth.length-beyond-the-end", rule, rejected, basic, BcCmcCases::message, m -> new byte[] {0x30, (byte) 0x84, 0x7f, (byte) 0xff, (byte) 0xff, (byte) 0xff, 6, 9});
         test("integer.transaction-id", rule, any, basic, () -> unreadable(self("huge").control(7, CMCObjectIdentifiers.id_cmc_transactionId, new ASN1Integer(new BigInteger(4000000, BcCmcMessage.RANDOM)))));
-        test("integer.body-part", rule, refused, basic, () -> unreadable(self("x").control(new BigInteger(4000000, BcCmcMessage.RANDOM), CMCObjectIdentifiers.id_cmc_dataReturn, new DEROctetString(new byte[1]))));
+        test("integer.body-part", rule, rejected, basic, () -> unreadable(self("x").control(new BigInteger(4000000, BcCmcMessage.RANDOM), CMCObjectIdentifiers.id_cmc_dataReturn, new DEROctetString(new byte[1]))));
         test("integer.serial-to-revoke", rule, "4xx full failed badCertId|badRequest [7] 0", viaRa(), () -> message().tracked().control(7, CMCObjectIdentifiers.id_cmc_revokeRequest,
             new RevokeRequest(device.cert.getIssuer(), new ASN1Integer(new BigInteger(4000000, BcCmcMessage.RANDOM)), CRLReason.lookup(1), null, null, null)).certifiedBy(ra));
         test("integer.modulus", rule, "4xx full failed badAlg|badRequest|popFailed * 0", viaRa(), () -> {
@@ -1001,7 +1001,7 @@ public class BcCmcCases {
         });
         test("size.data-return", rule, any, basic, () -> self("large").control(7, CMCObjectIdentifiers.id_cmc_dataReturn, new DEROctetString(BcCmcMessage.random(700000))));
         test("size.beyond-the-limit", "R-9110-15.5.14-a", "413 text - - - 0", basic, () -> self("x").control(7, CMCObjectIdentifiers.id_cmc_dataReturn, new DEROctetString(BcCmcMessage.random(1200000))));
-        test("size.oid", rule, refused, basic, () -> {
+        test("size.oid", rule, rejected, basic, () -> {
             byte[] oid = new byte[300000];
             Arrays.fill(oid, (byte) 0x81);
             oid[oid.length - 1] = 1;
@@ -1009,7 +1009,7 @@ public class BcCmcCases {
             m.content = tlv(0x30, tlv(0x30, tlv(0x30, new byte[] {2, 1, 7}, tlv(6, oid), tlv(0x31, new byte[] {5, 0}))), m.reqSequence(), tlv(0x30), tlv(0x30));
             return unreadable(m);
         });
-        test("size.identification", rule, refused, basic, () -> self("x").tracked().proven("x".repeat(300000), "secret"));
+        test("size.identification", rule, rejected, basic, () -> self("x").tracked().proven("x".repeat(300000), "secret"));
         test("size.subject", rule, "4xx full failed badRequest|badIdentity [1] 0", viaRa(), () -> {
             StringBuilder name = new StringBuilder("CN=x");
             for (int i = 0; i < 10000; i++) name.append(",OU=").append(i);
@@ -1076,7 +1076,7 @@ public class BcCmcCases {
             for (int i = 0; i < 500; i++) m.bag.add(e.selfSigned("CN=bag " + i));
             return m;
         });
-        test("many.paths", rule, refused, basic, () -> {
+        test("many.paths", rule, rejected, basic, () -> {
             // Every one of them may have issued every other.
             BcCmcMessage.Entity e = ec(), signer = ec();
             BcCmcMessage m = message();
@@ -1087,7 +1087,7 @@ public class BcCmcCases {
             signer.cert = m.bag.get(200);
             return m.request(1, BcCmcMessage.csr(e, "CN=x")).certifiedBy(signer);
         });
-        test("many.wrong-proofs", rule, refused, basic, () -> {
+        test("many.wrong-proofs", rule, rejected, basic, () -> {
             BcCmcMessage m = self("x");
             for (int i = 0; i < 3000; i++) m.control(1000 + i, CMCObjectIdentifiers.id_cmc_identityProofV2, new IdentityProofV2(BcCmcMessage.SHA256, BcCmcMessage.HMAC_SHA256, new byte[32]));
             return unreadable(m.control(999, CMCObjectIdentifiers.id_cmc_identification, new DERUTF8String(env("EST_SECRET_USER"))));

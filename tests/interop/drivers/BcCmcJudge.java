@@ -18,7 +18,7 @@ import org.bouncycastle.openssl.*;
 import org.bouncycastle.openssl.jcajce.JcaPEMKeyConverter;
 import org.bouncycastle.util.Store;
 
-/** A server, and what its answers have to fulfil whatever was asked. */
+/** A server, and what its answers have to fulfill whatever was asked. */
 class BcCmcJudge {
     static final String[] STATUS = {"success", "1", "failed", "pending", "noSupport", "confirmRequired", "popRequired", "partial"};
     static final String[] FAIL = {"badAlg", "badMessageCheck", "badRequest", "badTime", "badCertId", "unsupportedExt", "mustArchiveKeys",

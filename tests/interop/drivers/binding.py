@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Enrols with tls-unique as OpenSSL computes it (ssl.SSLSocket.get_channel_binding), TLS 1.2 only.
+"""Enrolls with tls-unique as OpenSSL computes it (ssl.SSLSocket.get_channel_binding), TLS 1.2 only.
 
 env: EST_HOST EST_PORT EST_CA EST_LABEL EST_USER EST_PASS EST_CERT EST_KEY EST_OUT
      EST_CIPHER  the one suite offered, OpenSSL's name
@@ -7,7 +7,7 @@ env: EST_HOST EST_PORT EST_CA EST_LABEL EST_USER EST_PASS EST_CERT EST_KEY EST_O
      EST_RESUME  any: each further connection resumes the session of the first
      EST_EMS=no  without extended_master_secret
      EST_VALUE=old  the binding of the connection before
-Prints a line for each: suite, whether the session was resumed, the status, the reason if it was refused.
+Prints a line for each: suite, whether the session was resumed, the status, the reason if it was rejected.
 """
 import base64, os, pathlib, socket, ssl, subprocess, sys
 

@@ -26,7 +26,7 @@ struct Asking<'a> {
     who: &'static str,
     certificate: Option<&'a Identity>,
     credentials: String,
-    /// What is answered to: a first certificate for its own names, for others, a re-enrolment under
+    /// What is answered to: a first certificate for its own names, for others, a re-enrollment under
     /// its own, under others, with a new key where the old one stays, a first one where any name does.
     expected: [u16; 6],
 }
