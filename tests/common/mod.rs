@@ -351,7 +351,7 @@ impl Connection {
         self.try_send(request).await.expect("an answer")
     }
 
-    /// The answer, or nothing if the connection ends before all of it is there.
+    /// The answer, or nothing if the connection ends before all of it arrived.
     pub(crate) async fn try_send(&mut self, request: impl AsRef<[u8]>) -> Option<Reply> {
         let head = request.as_ref().starts_with(b"HEAD ");
         self.write(request).await;
@@ -471,7 +471,7 @@ pub(crate) fn anyone() -> Arc<dyn ServerCertVerifier> {
     Arc::new(Anyone)
 }
 
-/// Believes every server: these tests look at what it does, others at who it is.
+/// Believes every server: other tests verify its certificate.
 #[derive(Debug)]
 struct Anyone;
 
@@ -659,7 +659,7 @@ pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (PathB
     let ca = backdated(&ca, &folder.join("s-ca.key"));
     std::fs::write(at("s-ca.pem"), &ca).unwrap();
     std::fs::write(at("s.csr"), csr_with(&key, &["-subj", subject])).unwrap();
-    // Without any extension openssl makes a certificate of version 1.
+    // Without any extension openssl issues a certificate of version 1.
     std::fs::write(at("s.ext"), format!("subjectKeyIdentifier = hash\n{extensions}")).unwrap();
     let pem = openssl(&[
         "x509",
@@ -683,7 +683,7 @@ pub(crate) fn stranger(folder: &Path, subject: &str, extensions: &str) -> (PathB
     (folder.join("s-ca.pem"), Identity { pem: String::from_utf8(pem).unwrap(), key })
 }
 
-/// What openssl says of a certificate.
+/// Returns the output of openssl for a certificate.
 pub(crate) fn described(pem: &str) -> String {
     String::from_utf8(openssl_with(&["x509", "-noout", "-text"], pem.as_bytes())).unwrap()
 }

@@ -103,7 +103,7 @@ impl Postgres {
         server
     }
 
-    /// A server for a data folder that is there, not yet running.
+    /// A server for an existing data folder, not yet running.
     pub(crate) fn in_folder(folder: TempDir, port: u16, settings: &[&str]) -> Self {
         let settings = settings.iter().map(ToString::to_string).collect();
         Self { child: None, folder, port, settings }
@@ -184,7 +184,7 @@ impl Drop for Postgres {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that was free when this looked.
 pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -1,5 +1,5 @@
-//! A certificate of this server is the same in every encoding: what identifies it is the CA that issued it and
-//! its serial number, and what has to be equal is its TBSCertificate.
+//! A certificate of this server is the same in every encoding: its identity is the CA that issued it and
+//! its serial number, and its TBSCertificate must be equal.
 
 use crate::{common::*, encodings::*, fullcmc, fullcmc_message::*};
 use estd::{
@@ -57,7 +57,7 @@ pub(crate) fn requests(label: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-/// The reason of a rejection by its event: CMC tells it inside the message.
+/// The reason of a rejection by its event: CMC reports it inside the message.
 pub(crate) fn last_reason(server: &TestServer) -> String {
     let event = server.events_named("enrollment.refused").pop().unwrap();
     event.details.into_iter().find(|(name, _)| name == "reason").unwrap().1
@@ -134,7 +134,7 @@ async fn attack_1_a_revoked_certificate_stays_revoked_in_every_encoding_on_postg
     let database = crate::postgres::Postgres::start();
     database.sql("postgres", "CREATE DATABASE estd");
     let socket = database.socket().display();
-    // What follows `backend = "` in the configuration.
+    // Text after `backend = "` in the configuration.
     stays_revoked(&format!("postgres\"\nconnection = \"host={socket} dbname=estd user=estd")).await;
 }
 

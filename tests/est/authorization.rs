@@ -1,4 +1,4 @@
-//! Who may ask for what, operation by operation (requirements of section 6).
+//! Permissions of each kind of client, operation by operation (requirements of section 6).
 
 use crate::common::*;
 
@@ -21,12 +21,12 @@ async fn an_account_of_all_labels_makes_no_registration_authority() {
     server.registration_authority("/CN=line-1").await;
 }
 
-/// Somebody who asks.
+/// A kind of client.
 struct Asking<'a> {
     who: &'static str,
     certificate: Option<&'a Identity>,
     credentials: String,
-    /// What is answered to: a first certificate for its own names, for others, a re-enrollment under
+    /// The answers to: a first certificate for its own names, for others, a re-enrollment under
     /// its own, under others, with a new key where the old one stays, a first one where any name does.
     expected: [u16; 6],
 }
@@ -79,7 +79,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
             credentials: password,
             expected: [200, 200, 200, 403, 403, 200],
         },
-        // What an RA renews is its own certificate.
+        // An RA renews its own certificate.
         Asking {
             who: "a registration authority",
             certificate: Some(&ra),

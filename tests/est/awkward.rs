@@ -21,7 +21,7 @@ fn headers() -> String {
 
 /// D-19.
 #[tokio::test]
-async fn pem_is_read_and_told_and_rejected_with_its_name_where_it_is_off() {
+async fn pem_is_read_and_logged_and_rejected_with_its_name_where_it_is_off() {
     let server = TestServer::start_with("[label.strict]\npem = false\n").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     assert_eq!(server.enroll(&csr).await.status, 200);

@@ -1,4 +1,4 @@
-//! What an issued certificate says (requirements of section 17), read by openssl.
+//! The contents of issued certificates (requirements of section 17), read by openssl.
 
 use crate::common::*;
 use std::{collections::HashSet, time::Duration};

@@ -1,4 +1,4 @@
-//! What the chain of a client may cost the server (attack 2): counted, not timed.
+//! The cost of a client's chain for the server (attack 2): counted, not timed.
 
 use crate::{
     chain::{Party, Shape, chain},
@@ -85,7 +85,7 @@ async fn attack_2_a_chain_is_validated_when_a_request_needs_it_and_once() {
     }
 }
 
-/// The log says why, and the client learns it (R-7030-3.3.2-c).
+/// The log has the reason, and the client learns it (R-7030-3.3.2-c).
 #[tokio::test]
 async fn a_chain_beyond_the_bounds_is_rejected_with_what_is_read() {
     let (server, anchor) = server("").await;

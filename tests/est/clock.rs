@@ -78,7 +78,7 @@ async fn a_day_back_certificates_are_right_and_windows_a_day_longer() {
     server.clock.set(Time::from_unix(now));
     for round in 0..2 {
         is_right(&server, now).await;
-        // What was asked just before is not answered with a second certificate.
+        // The request of just before gets no second certificate.
         assert_eq!(certificate(&server, &csr).await.der(), first.der());
         // Its certificate begins tomorrow: the device is to wait, not to give up.
         is_not_yet_valid(&reenroll(&server, &device).await, NOW - 5 * MINUTE, now);

@@ -61,7 +61,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
         let reply = one.send(format!("GET {CACERTS} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert_eq!(reply.status, 200);
     }
-    // One ends, and its room is there again as soon as the server has seen it.
+    // One ends, and its place is free again as soon as the server has seen it.
     mine.pop();
     drop(other);
     let deadline = Instant::now() + DEADLINE;
@@ -117,7 +117,7 @@ async fn an_idle_connection_has_a_limit_of_its_own_and_ends_with_a_goodbye() {
     assert!(timeout(DEADLINE, slow.is_closed()).await.expect("the server closes it"));
 }
 
-/// What is slow about a client.
+/// The part of a request that a slow client delays.
 #[derive(Clone, Copy)]
 enum Kind {
     Hello,

@@ -11,7 +11,7 @@ fn der(reply: &Reply) -> Vec<u8> {
     openssl_with(&["base64", "-d", "-A"], &compact)
 }
 
-/// What openssl's ASN.1 reader shows of it.
+/// The output of openssl's ASN.1 reader.
 fn shown(reply: &Reply) -> String {
     String::from_utf8(openssl_with(&["asn1parse", "-inform", "DER", "-i"], &der(reply))).unwrap()
 }
@@ -53,7 +53,7 @@ async fn r_7030_4_5_2_a_200_204_or_404() {
     // Bouncy Castle throws on a body here; the line is in the header.
     assert_eq!((off.header("Content-Length"), off.header("Content-Type")), (Some("0"), None));
     let unknown = server.get("/.well-known/est/nobody/csrattrs").await;
-    // Which of the two it is, is not told.
+    // The answer does not say which of the two it is.
     let reason = |reply: &Reply| {
         let line = reply.header("X-Reason").unwrap().to_owned();
         line.split(" (request").next().unwrap().to_owned()
@@ -157,7 +157,7 @@ async fn r_7030_3_5_g_every_answer_asks_for_linking_where_it_is_required() {
     assert_eq!(server.get("/.well-known/est/optional/csrattrs").await.status, 204);
 }
 
-/// What is not kept is rejected whatever the client did with the answer, also where there is none.
+/// A CSR that does not comply is rejected whatever the client did with the answer, also where there is none.
 #[tokio::test]
 async fn r_7030_4_5_2_e_enrolment_checks_what_csrattrs_asked() {
     let server = TestServer::start_with(LABELS).await;

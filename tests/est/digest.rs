@@ -164,14 +164,14 @@ async fn r_7616_3_4_a_a_right_answer_is_taken_once_for_each_count() {
         assert_eq!(send(&client.count("00000009")).await.status, 401, "a count of before");
         assert_eq!(send(&client.count("0000000b")).await.status, 200);
     }
-    // The algorithm that proved the password stands in the event.
+    // The event names the algorithm that proved the password.
     let schemes: Vec<String> = server
         .events_named("certificate.issued")
         .iter()
         .flat_map(|event| event.details.iter().filter(|(name, _)| name == "scheme"))
         .map(|(_, value)| value.clone())
         .collect();
-    assert_eq!(schemes, ["digest-md5"], "the second is a repeat");
+    assert_eq!(schemes, ["digest-md5"], "the second is a retry");
     assert!(
         server
             .events_named("enrollment.repeated")
@@ -181,7 +181,7 @@ async fn r_7616_3_4_a_a_right_answer_is_taken_once_for_each_count() {
 }
 
 #[tokio::test]
-async fn r_7616_3_4_a_a_stale_nonce_with_the_right_password_is_told_as_stale() {
+async fn r_7616_3_4_a_a_stale_nonce_with_the_right_password_is_reported_as_stale() {
     let (server, csr) = server_with(BOTH).await;
     let challenge = challenged(&server, &csr).await.remove(1);
     let client = Client::new(&challenge, "device", "s3cret");
@@ -392,7 +392,7 @@ async fn a_client_with_a_certificate_is_not_held_up_by_failures_of_passwords() {
     assert_eq!(server.get("/.well-known/est/cacerts").await.status, 200);
 }
 
-/// Whatever a client makes of the challenge, the server answers, and stays.
+/// The server answers every use of its challenge, and keeps running.
 #[tokio::test]
 async fn no_form_of_the_field_does_harm() {
     let more = "[passwords]\nfailures_per_address = 1000000\n[est]\nschemes = [\"digest\"]\n";

@@ -444,7 +444,7 @@ async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
 }
 
 #[tokio::test]
-async fn r_7030_4_2_a_nobody_is_told_about_a_csr_before_it_is_known_who_asks() {
+async fn r_7030_4_2_a_nobody_learns_about_a_csr_before_authentication() {
     let server = TestServer::start().await;
     assert_eq!(server.send(post("simpleenroll", b"garbage", "")).await.status, 401);
 }

@@ -286,7 +286,7 @@ async fn r_5272_6_11_a_a_certificate_is_revoked_by_its_own_key_and_by_its_names(
         assert_eq!(send(&server, &message(&newer, &one, 4)).await.status, 200);
     }
     assert_eq!(server.events_named("certificate.revoked").len(), 1);
-    // What is not ours, or nobody's.
+    // A certificate of another CA, and one that does not exist.
     let (_, stranger) = stranger(server.folder.path(), "/CN=cmc-2", "");
     let outcome = rejected(&server, &message(&two, &stranger, 1).der(), &password()).await;
     assert_eq!(outcome, (400, 4, vec![4]));
@@ -641,7 +641,7 @@ async fn a_registration_authority_brings_a_batch() {
         let outcome = rejected(&server, &batch(&ra, ids, &messages).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![4]), "{ids:?}");
     }
-    // What is not there; and no batch in a batch.
+    // Missing parts; and no batch in a batch.
     assert_eq!(
         rejected(&server, &batch(&ra, &[29], &messages).der(), &password()).await,
         (400, 2, vec![4])

@@ -72,7 +72,7 @@ pub(crate) fn tcr(part: u64, csr: &[u8]) -> Vec<u8> {
     tlv(0xa0, &[int(part), csr.to_vec()].concat())
 }
 
-/// Who signs, and how it is named.
+/// The signer, and the form of its name.
 #[derive(Clone)]
 pub(crate) struct Signer {
     pub key: String,
@@ -295,7 +295,7 @@ pub(crate) fn popo(key: &str, cert_request: &[u8]) -> Vec<u8> {
     tlv(0xa1, &[algorithm("1.2.840.10045.4.3.2"), bits].concat())
 }
 
-/// What a PKI Response says.
+/// The contents of a PKI Response.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub full: bool,

@@ -98,7 +98,7 @@ async fn r_9325_3_8_a_http2_is_offered_by_option_only() {
     for (server, offered) in [(&off, "h2"), (&on, "acme-tls/1"), (&off, "acme-tls/1")] {
         let mut config = client_config(None, &[&TLS13]);
         config.alpn_protocols = vec![offered.as_bytes().to_vec()];
-        // In TLS 1.3 the client hears of it when it reads.
+        // In TLS 1.3 the client learns of it when it reads.
         let rejected = match Connection::open_with(server.address(), Arc::new(config)).await {
             Err(error) => error.to_string(),
             Ok(mut connection) => connection.end().await.unwrap_err().to_string(),
@@ -250,7 +250,7 @@ impl Raw {
 }
 
 #[tokio::test]
-async fn what_a_connection_may_hold_is_told_and_held() {
+async fn limits_of_a_connection_are_announced_and_enforced() {
     let server = TestServer::start_with(ON).await;
     let mut raw = Raw::open(&server).await;
     let settings = raw.next(SETTINGS).await.unwrap();
@@ -262,7 +262,7 @@ async fn what_a_connection_may_hold_is_told_and_held() {
     };
     assert_eq!(setting(3), Some(16), "requests at once");
     assert_eq!(setting(6), Some(16 << 10), "a list of fields");
-    // One more than may be is rejected by itself; the others go on waiting for their bodies.
+    // One above the limit is rejected by itself; the others still wait for their bodies.
     let type_ = [("content-type", "application/pkcs10"), ("authorization", "Basic dGVzdGVyOng=")];
     let head = fields("POST", "/.well-known/est/cacerts", &type_);
     for number in 0..17 {

@@ -1,4 +1,4 @@
-//! What an operator finds among the certificates: order, pages, conditions, beginnings of serial
+//! Searching the certificates: order, pages, conditions, beginnings of serial
 //! numbers.
 
 use crate::common::*;

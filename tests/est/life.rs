@@ -102,7 +102,7 @@ async fn a_half_made_folder_is_completed_or_rejected_and_never_overwritten() {
     fs::write(data.join("ca/.default.unfinished/root.key"), "half").unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     assert!(!data.join("ca/.default.unfinished").exists());
-    // Killed before the server's own certificate was there: made.
+    // Killed before the server's own certificate existed: issued.
     fs::remove_file(data.join("server/server.pem")).unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     assert!(data.join("server/server.pem").exists());

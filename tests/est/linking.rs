@@ -98,7 +98,7 @@ async fn r_7030_3_5_a_a_csr_bound_to_its_connection_is_granted() {
         let request = post("simplereenroll", &bound("device-1", &value(&connection)), "");
         let reply = connection.send(request).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
-        // Whoever reads the events knows that it was verified.
+        // The events show that it was verified.
         let linked = server.events_named("certificate.issued");
         let linked = linked
             .iter()
@@ -107,7 +107,7 @@ async fn r_7030_3_5_a_a_csr_bound_to_its_connection_is_granted() {
     }
 }
 
-/// What rustls exports is what the recorder's module takes for tls-exporter, also in TLS 1.2.
+/// The exporter value of rustls is the tls-exporter of the recorder, also in TLS 1.2.
 ///
 /// proves: R-9266-4.2-a
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn what_cannot_be_verified_is_rejected_where_linking_is_off() {
         let request = enroll("on/simpleenroll", &bound("device-1", &value(&connection)));
         assert_eq!(connection.send(request).await.status, 200);
     }
-    // A reload that switches it on holds for new connections; an old one says why it cannot.
+    // A reload that switches it on holds for new connections; an old one gets the reason.
     let mut old = open(&nowhere, None, &TLS12).await;
     assert_eq!(old.send(enroll("simpleenroll", &bound("d", "AAAA"))).await.status, 400);
     let settings = nowhere.settings("\n[label.on]\n").unwrap();

@@ -100,7 +100,7 @@ async fn r_6402_2_8_a_what_is_in_the_attribute_replaces_and_what_is_not_is_remov
     assert!(has("former_names", "CN=old-name with dns:old.example.com"), "{last:?}");
     assert!(has("renewal", "rekey"), "{last:?}");
 
-    // The CSR holds the names of the certificate; the new ones stand in the attribute alone.
+    // The CSR holds the names of the certificate; only the attribute has the new ones.
     for arguments in [
         &["-subj", "/CN=new-name", "-addext", "subjectAltName=DNS:new.example.com"][..],
         &["-subj", "/CN=old-name"],
@@ -213,7 +213,7 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
         let pem = reply.certificate_pem();
         assert_eq!(names(&pem), ("CN=new-name".to_owned(), "DNS:new.example.com".to_owned()));
         let record = server.running.store().find(&serial(&pem)).await.unwrap().unwrap();
-        assert_eq!(record.intent.predecessor, None, "nothing of ours is renewed");
+        assert_eq!(record.intent.predecessor, None, "no certificate of this server is renewed");
     }
     // Another device's name, by its certificate alone; and a CSR whose names are not those shown.
     let reply = send("own", &csr, "").await;

@@ -1,4 +1,4 @@
-//! What clients that have not authenticated can write into the audit trail (attack 3).
+//! Lines that unauthenticated clients cause in the audit trail (attack 3).
 
 use crate::common::*;
 use estd::telemetry::{
@@ -35,7 +35,7 @@ async fn nonsense_gets_ten_lines_a_minute_and_a_good_client_is_in_the_trail_at_o
         assert_eq!(connection.send(NOWHERE).await.status, 404);
     }
     let (csr, _) = new_csr(&["-subj", "/CN=good"]);
-    // The nonsense continues, and the reply is not back before its event is there.
+    // The nonsense continues, and the event is stored before the reply arrives.
     assert_eq!(server.enroll(&csr).await.status, 200);
     assert_eq!(server.events_named("certificate.issued").len(), 2, "the server's own and this");
     for _ in 0..500 {

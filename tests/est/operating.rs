@@ -1,4 +1,4 @@
-//! What an operator learns from a running server, and has it do: warnings, state, reload, renewal.
+//! The operator's calls to a running server: warnings, state, reload, renewal.
 
 use crate::common::*;
 use estd::{
@@ -70,7 +70,7 @@ async fn after_the_end_of_its_ca_a_start_serves_what_it_can_and_says_so() {
     let about: Vec<&str> = status.warnings.iter().map(|one| one.about.as_str()).collect();
     assert_eq!(about, ["[ca.default]", "[server.certificate]"]);
     assert!(status.warnings[1].warning.contains("ended at"), "{status:?}");
-    // Without a certificate to show there is nothing to serve with, and the error says what to do.
+    // Without a certificate to show there is nothing to serve with, and the error names the remedy.
     let folder = server.stop().await;
     fs::remove_dir_all(folder.path().join("data/server")).unwrap();
     let text = format!("version = 1\n[server]\nlisten = [\"127.0.0.1:0\"]\n{short}");
@@ -118,7 +118,7 @@ async fn an_operator_renews_the_servers_certificate() {
     assert_eq!(shown.serial().to_string(), second.serial);
     let issued = server.events_named("certificate.issued");
     assert_eq!(issued.last().unwrap().actor.method.to_string(), "operator");
-    // One that cannot be kept is not issued, and the status says why.
+    // One that cannot be kept is not issued, and the status names the reason.
     let obstacle = server.path("data/server/.server.pem.unfinished");
     fs::create_dir(&obstacle).unwrap();
     let error = ask(socket, &RenewServerCertificate {}).await.unwrap_err().to_string();

@@ -42,7 +42,7 @@ async fn r_7030_4_2_2_e_the_same_key_renews_and_a_new_one_rekeys() {
         .filter(|(name, _)| name == "renewal")
         .map(|(_, value)| value.as_str())
         .collect();
-    assert_eq!(reported, ["renew", "rekey", "renew", "rekey"], "the log says which");
+    assert_eq!(reported, ["renew", "rekey", "renew", "rekey"], "the log names the kind");
     let renewed = server
         .issued()
         .await
@@ -159,7 +159,7 @@ async fn r_7030_3_3_2_g_an_expired_certificate_renews_nothing_to_the_second() {
 }
 
 #[tokio::test]
-async fn r_7030_3_3_2_g_a_label_may_renew_what_expired_lately_and_nothing_else() {
+async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_nothing_else() {
     let server = TestServer::start_with(
         "[label.grace]\nexpired_grace = \"7d\"\n\
          [label.both]\nexpired_grace = \"7d\"\nauthentication = \"both\"",
@@ -330,7 +330,7 @@ async fn r_7030_4_2_2_a_csr_with_all_extensions_of_the_certificate_renews_it() {
         reported.1,
         "id-ce-authorityKeyIdentifier (2.5.29.35), id-ce-subjectKeyIdentifier (2.5.29.14)"
     );
-    // What it holds beside that is a demand, which today's profile judges.
+    // Its other contents are requests, which today's profile judges.
     for (label, status, text) in
         [("usage", 403, "csr.extended-key-usage: "), ("names", 400, "csr.san-value: ")]
     {

@@ -1,4 +1,4 @@
-//! What a revoked certificate is good for: nothing.
+//! A revoked certificate authenticates and renews nothing.
 
 use crate::{
     common::*,
@@ -162,7 +162,7 @@ async fn an_operator_revokes_once_and_finds_it() {
         let rejected = call(serials, "superseded").handle(&admin, &operator).await;
         assert!(matches!(rejected, Err(Error::Invalid { .. })), "{} serials", serials.len());
     }
-    // What goes wrong with one does not keep the others, and the order is that of the call.
+    // An error of one does not stop the others, and the order is that of the call.
     let number_of_one = serial(&one).to_string();
     let serials = ["0102", &number, "zz", &number_of_one];
     let Revocations { revoked, failed } =

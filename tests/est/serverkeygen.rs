@@ -596,7 +596,7 @@ async fn r_7030_4_4_1_d_a_label_may_insist_on_encryption() {
 }
 
 /// R-7030-4.4-c: the key of the first answer is nowhere, so a retry gets a new one, and the records
-/// tell which certificate it retries.
+/// name the certificate that it retries.
 #[tokio::test]
 async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
     let maker = Maker::start().await;
@@ -661,7 +661,7 @@ async fn what_was_left_open_for_a_generated_key_is_voided() {
         ..record.intent.clone()
     };
     store.begin(open.clone()).await.unwrap();
-    // Repeats find by it what was issued after it, for 10 minutes and a while.
+    // Retries find by it the certificates issued after it, for a little over 10 minutes.
     maker.server.clock.set(Time::from_unix(now.unix() + 659));
     assert_eq!(maker.server.running.sweep().await.unwrap(), Swept::default());
     maker.server.clock.set(Time::from_unix(now.unix() + 660));

@@ -1,4 +1,4 @@
-//! The CA's key cannot be used for a while, as one behind a network or in a token: what is answered
+//! The CA's key cannot be used for some time, as one behind a network or in a token: the answers
 //! when it fails after the record was made, and how that record gets its certificate.
 
 use crate::{
@@ -161,7 +161,7 @@ impl Sick {
         self.post("fullcmc", FULL, &message.der()).await
     }
 
-    /// What this subject has on record.
+    /// The records of this subject.
     async fn records_of(&self, subject: &str) -> Vec<Arc<Issuance>> {
         let all = self.server.issued().await;
         all.into_iter().filter(|record| record.intent.subject == subject).collect()
@@ -242,7 +242,7 @@ async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_as
     assert_eq!(answer.statuses.len(), 1, "nothing else is said");
     is_pending(&reply, &answer, 1, &open);
 
-    // While it lasts, a retry and a query hear the same of the same record.
+    // While it lasts, a retry and a query get the same answer from the same record.
     sick.server.clock.advance(Duration::from_secs(20));
     let reply = sick.full(&message).await;
     is_pending(&reply, &unsigned(&reply), 1, &open);
@@ -260,7 +260,7 @@ async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_as
     let subject = |one: &&Certificate| one.tbs_certificate().subject().to_string() == "CN=cmc-1";
     let certificate = answer.certificates.iter().find(subject).unwrap().to_der().unwrap();
     sick.is_completed(&open, &certificate).await;
-    // Whoever retries after that gets the same one.
+    // A retry after that gets the same one.
     let answer = read(&sick.server, &sick.full(&message).await);
     assert_eq!(answer.only_certificate().to_der().unwrap(), certificate);
     sick.is_completed(&open, &certificate).await;

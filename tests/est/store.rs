@@ -31,7 +31,7 @@ pub(crate) async fn items(store: &dyn Store) -> Vec<Item> {
     items
 }
 
-/// What a server kept that issued three certificates of devices beside its own.
+/// The store of a server that issued three certificates of devices beside its own.
 async fn kept() -> (Vec<Item>, Time) {
     let server = TestServer::start().await;
     for name in ["/CN=a", "/CN=b", "/CN=c"] {

@@ -1,4 +1,4 @@
-//! What a request leaves open is finished, or voided if nobody can finish it.
+//! Issuances left open are finished, or voided if no CA can finish them.
 
 use crate::common::*;
 use estd::{
@@ -56,7 +56,7 @@ async fn what_was_left_open_for_a_minute_becomes_a_certificate() {
     assert_eq!(*certificate.serial(), old.serial);
     let finished_pem = server.write("finished.pem", certificate.to_pem());
     server.verify(server.path("data/ca/default/issuing.pem").to_str().unwrap(), &finished_pem);
-    // Its event says how it came about, and a retry gets it.
+    // Its event names its cause, and a retry gets it.
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "finished"), "{event:?}");
     let repeat = Intent { serial: Serial::parse(&[9; 20]).unwrap(), ..old.clone() };

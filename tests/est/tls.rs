@@ -10,7 +10,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// What `openssl s_client` says of a handshake with these arguments, and whether it succeeded.
+/// Returns the output of `openssl s_client` for a handshake with these arguments, and whether it succeeded.
 async fn s_client(server: &TestServer, arguments: &[&str]) -> (bool, String) {
     let address = server.address().to_string();
     let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
@@ -380,7 +380,7 @@ async fn r_7030_3_3_2_c_path_validation_says_why_not() {
         server.connect_as(&good).await.send(post("simpleenroll", &csr, "")).await.status,
         200
     );
-    // The server's clock stands at NOW, the noon of 2026-11-21.
+    // The server's clock shows NOW, the noon of 2026-11-21.
     for (extensions, not_after, reason) in [
         ("extendedKeyUsage = serverAuth", later, "lacks clientAuth"),
         ("basicConstraints = critical, CA:TRUE", later, "the certificate of a CA"),

@@ -14,7 +14,7 @@ struct Chain {
     device: Identity,
 }
 
-/// What a chain differs by from a good one.
+/// The difference of a chain from a good one.
 #[derive(Clone, Copy)]
 struct Unlike {
     root: &'static str,

@@ -1,4 +1,4 @@
-//! The audit trail says of each rejection and issuance who asked, with what, and why it was rejected.
+//! The audit trail names the client, its credentials and the cause of each rejection and issuance.
 //! The client learns no more than before (first-user findings 3, 4, 5, 23, 25).
 
 use crate::{common::*, fullcmc, fullcmc_message::*};
@@ -46,7 +46,7 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
         assert!(!format!("{event:?}").contains("secret-password"), "{event:?}");
     }
     reported.dedup();
-    assert_eq!(reported.len(), 1, "the client is told the same: {reported:?}");
+    assert_eq!(reported.len(), 1, "clients get the same text: {reported:?}");
 }
 
 #[tokio::test]

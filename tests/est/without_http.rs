@@ -94,7 +94,7 @@ impl Direct {
 /// An event: its name, its actor, whether a stranger caused it, its facts.
 type Reported = (String, String, bool, Vec<(String, String)>);
 
-/// What the trail says since `from`, but for what two requests never share, and for what HTTP alone has.
+/// The events since `from`, without values that two requests never share and those of HTTP.
 fn trail(server: &TestServer, from: usize) -> Vec<Reported> {
     let reported = |event: &Event| {
         let apart = ["serial", "first_request", "address", "status", "method", "path"];

@@ -1,4 +1,4 @@
-//! What an operator meets first: the service, the configuration, the first start.
+//! First contact of an operator: the service, the configuration, the first start.
 
 /// The unit that the page shows is the file that is delivered.
 #[test]

@@ -12,7 +12,7 @@ use std::{
 const PAGE: &str = include_str!("../../docs/clients.md");
 const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 
-/// What stands in the first section for things that every reader has in another place.
+/// Placeholders of the first section for values that differ by reader.
 const STANDING_FOR: [&str; 4] =
     ["localhost:8443", "the-password", "$HOME/estd", "/etc/estd/data/ca/default/root.pem"];
 
@@ -136,7 +136,7 @@ fn records(estd: &Estd) -> BTreeMap<String, serde_json::Value> {
         .collect()
 }
 
-/// What openssl says of a certificate that has passed.
+/// The output of openssl for a certificate that has passed.
 struct Judged {
     serial: String,
     key: String,
@@ -199,7 +199,7 @@ fn est_ca() {
 }
 
 /// Nothing on the page goes unrun: each section has a test, each block is shell, each command in
-/// running text stands in a block, and what is to be installed tests/run installs.
+/// running text is also in a block, and tests/run installs each package named.
 #[test]
 fn the_page_has_no_command_that_is_not_run() {
     let this = include_str!("client_pages.rs");
@@ -246,7 +246,7 @@ fn the_page_has_no_command_that_is_not_run() {
     assert!(installed.contains("tests/interop/drivers/rust"));
 }
 
-/// Each cell of the table of what clients can do names a test that is there and runs, or is a dash.
+/// Each cell of the table of what clients can do names an existing test that runs, or is a dash.
 #[test]
 fn what_a_client_can_do_has_a_test() {
     let text = section(PAGE, "## What each client can do");

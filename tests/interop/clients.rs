@@ -362,7 +362,7 @@ fn signals() {
 
 /// Under systemd the server says when it is ready, and when it ends.
 #[test]
-fn systemd_is_told() {
+fn systemd_is_notified() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let listening = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();

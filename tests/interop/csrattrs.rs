@@ -1,4 +1,4 @@
-//! What /csrattrs asks for and what enrollment accepts are the same: CSRs made from the answers by a
+//! /csrattrs requests exactly the contents that enrollment accepts: CSRs made from the answers by a
 //! program that shares nothing with this one (drivers/csr_from_attrs.py).
 
 use crate::{
@@ -179,7 +179,7 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
         // And both forms say the same to both clients.
         assert_eq!(understood[0], understood[1], "{number}");
     }
-    eprintln!("{} profiles: {accepted} CSRs accepted, {rejected} refused by name", CASES.len());
+    eprintln!("{} profiles: {accepted} CSRs accepted, {rejected} rejected by name", CASES.len());
     assert_eq!(accepted, 2 * CASES.len());
     assert!(rejected > 2 * CASES.len());
 }
@@ -277,7 +277,7 @@ fn clients_read_csrattrs() {
     }
 }
 
-/// Our own client shows what is asked for, and does it without being told.
+/// Our own client shows what is asked for, and does it without an option.
 #[test]
 fn est_does_what_csrattrs_asks() {
     let estd = start();

@@ -1,4 +1,4 @@
-//! What the database can do to the server: away, restarted, slow, refusing to write. The answers are
+//! Failures of the database: away, restarted, slow, read-only. The answers are
 //! right meanwhile, and service resumes without a restart.
 
 use crate::{
@@ -73,7 +73,7 @@ impl Device {
     }
 }
 
-/// What a client is reported while the database is away, and nothing about the database.
+/// The answer to a client while the database is away says nothing about the database.
 fn assert_unavailable(reply: &Reply) {
     assert_eq!(reply.status, 503, "{}", reply.text());
     let wait: u64 = reply.header("Retry-After").unwrap().parse().unwrap();
@@ -119,7 +119,7 @@ async fn a_database_that_goes_and_comes_back() {
     }
     postgres.run();
     let resumed = device.enroll_in_the_end("CN=meanwhile").await;
-    eprintln!("away for {:?}: {rejected} refused, resumed after {resumed:?}", gone.elapsed());
+    eprintln!("away for {:?}: {rejected} rejected, resumed after {resumed:?}", gone.elapsed());
     assert_eq!(issued(&estd), before + 1);
 
     // Restarted: the request that meets it waits, or is instructed to come again.
@@ -152,7 +152,7 @@ async fn a_database_that_goes_and_comes_back() {
     eprintln!("{checked}");
 }
 
-/// Passes bytes on, those from the database after a while.
+/// Passes bytes on, those from the database after a delay.
 async fn proxy(to: u16, delay: Arc<atomic::AtomicU64>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -217,6 +217,6 @@ async fn a_slow_database_is_waited_for_and_one_too_slow_is_given_up() {
     delay.store(0, atomic::Ordering::Relaxed);
     device.enroll_in_the_end("CN=stuck").await;
     let stuck = estd.operator(&["cert", "list", "--json", "--subject", "CN=stuck"]);
-    assert_eq!(stuck.lines().count(), 1, "the repeat took up the first record: {stuck}");
+    assert_eq!(stuck.lines().count(), 1, "the retry took up the first record: {stuck}");
     assert_eq!(estd.operator(&["cert", "list", "--open"]), "");
 }

@@ -1,4 +1,4 @@
-//! What the disk can do to the program: full, failing, read-only. The answers are right meanwhile,
+//! Failures of the disk: full, failing, read-only. The answers are right meanwhile,
 //! and service resumes without a restart.
 //!
 //! Each test has a file system of its own, in memory, in a namespace of its own. A user other than root
@@ -60,7 +60,7 @@ impl Room {
         );
     }
 
-    /// What runs a shell's script in there; further arguments are the script's.
+    /// The command that runs a shell's script in there; further arguments are the script's.
     fn shell(&self, folder: &TempDir, script: &str) -> Command {
         let mut command = Command::new("nsenter");
         let target = self.holder.id().to_string();
@@ -84,7 +84,7 @@ impl Room {
         Estd::start_by(command, folder)
     }
 
-    /// What `estd cert list` says: serial number and state of each.
+    /// The output of `estd cert list`: serial number and state of each.
     fn listed(&self, estd: &Estd) -> BTreeSet<(String, String)> {
         let script = format!("'{}' cert list --json", env!("CARGO_BIN_EXE_estd"));
         let list = self.run(estd, &script);
@@ -227,7 +227,7 @@ impl Fleet {
         }
     }
 
-    /// Each certificate that was received is there, and is the one for its key.
+    /// Each certificate that was received is on record, and is the one for its key.
     fn compare(&self, listed: &BTreeSet<(String, String)>) {
         for certificate in &self.received {
             let entry = (certificate.serial().to_string(), "valid".to_owned());
@@ -270,7 +270,7 @@ async fn survives<T>(
     all_is_well(&room, estd, fleet).await;
 }
 
-/// Whatever happened before: nothing is lost, nothing twice, everything is reported, and all of it is
+/// After any failure: nothing is lost, nothing twice, everything is reported, and all of it is
 /// the same after a restart.
 async fn all_is_well(room: &Room, estd: Estd, mut fleet: Fleet) {
     let listed = room.listed(&estd);
@@ -392,7 +392,7 @@ async fn a_sync_that_fails_now_and_then_loses_nothing() {
     all_is_well(&room, estd, fleet).await;
 }
 
-/// What Linux does to a file system that has errors: files that are open cannot be written either,
+/// Linux treats a file system with errors so: files that are open cannot be written either,
 /// so `mount -o remount,ro` (which rejects while there are such files) is not it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_system_that_turns_read_only_rejects_and_resumes() {

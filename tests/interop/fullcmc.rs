@@ -86,7 +86,7 @@ struct Table {
     /// Serials of what the judge was given, and what `estd cert list` says of each certificate.
     issued: BTreeSet<String>,
     kept: BTreeMap<String, serde_json::Value>,
-    /// What the judge revoked, and why.
+    /// The certificates that the judge revoked, with reasons.
     revoked: BTreeMap<String, String>,
     /// Resident memory of the server at most, kB: before the cases, and in all.
     memory: (u64, u64),
@@ -171,7 +171,7 @@ fn run(what: &str) -> Table {
     table
 }
 
-/// Hexadecimal without leading zeros and colons, whoever wrote it.
+/// Hexadecimal without leading zeros and colons, in one form for all writers.
 fn serial(text: &str) -> String {
     text.replace(':', "").trim_start_matches('0').to_lowercase()
 }
@@ -195,7 +195,7 @@ fn holds(rule: &str, least: usize) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }
 
-/// What holds for every answer is looked at in each case: signature up to the anchor, CMCStatusInfoV2,
+/// Properties of every answer are checked in each case: signature up to the anchor, CMCStatusInfoV2,
 /// failInfo and pendInfo where they belong, extendedFailInfo nowhere, echoes, DER.
 ///
 /// proves: R-5272-6.1-a, R-5272-6.1.1-a, R-5274-4-a
@@ -412,7 +412,7 @@ fn curl_with_messages_of_bouncy_castle() {
         java.args(["-cp", &format!("{}:{JARS}", bouncy_castle().display()), "BcCmc"]);
         java
     };
-    // The new key signs its own request; a password says who asks.
+    // The new key signs its own request; a password authenticates the client.
     assert!(run(java(), "gen", false).contains("new key (SKI)"));
     run(curl(), "fullcmc", false);
     assert!(run(java(), "parse", false).contains("status 0"));

@@ -189,7 +189,7 @@ fn tls_exporter_is_that_of_openssl() {
     }
 }
 
-/// With the binding issued, without it rejected, and the client says why.
+/// With the binding issued, without it rejected, and the client prints the reason.
 ///
 /// proves: R-7030-3.5-c
 #[test]
@@ -211,7 +211,7 @@ fn bouncy_castle_under_a_label_that_requires_linking() {
     other.bouncy_castle("enroll");
 }
 
-/// `est --link`, with both versions: bound where it is asked for, and told what to do where not.
+/// `est --link`, with both versions: bound where it is asked for, and a remedy where not.
 #[test]
 fn est_links() {
     let estd = server("p-256", "session_tickets = false");
@@ -238,7 +238,7 @@ fn est_links() {
             }
         }
         let never = [&enroll[..], &["--link", "never"]].concat();
-        let rejected = est(&never, tls, "strict", &format!("{tls}-refused"));
+        let rejected = est(&never, tls, "strict", &format!("{tls}-rejected"));
         let text = String::from_utf8_lossy(&rejected.stderr).into_owned();
         assert_eq!(rejected.status.code(), Some(1), "{text}");
         assert!(text.contains("linking.required") && text.contains("--link always"), "{text}");

@@ -44,7 +44,7 @@ mod serverkeygen;
 mod store;
 mod welcome;
 
-/// What is delivered cannot be told to kill itself.
+/// The delivered program has no failpoints.
 #[cfg(not(feature = "failpoints"))]
 #[test]
 fn the_program_has_no_steps_to_be_killed_at() {

@@ -357,7 +357,7 @@ fn samples() -> Vec<Sample> {
     ]
 }
 
-/// What a mutated CSR came to.
+/// The outcome of a mutated CSR.
 #[derive(Default)]
 struct Tally {
     all: usize,

@@ -1,4 +1,4 @@
-//! `est reenroll` asks for other names; openssl says what it got.
+//! `est reenroll` asks for other names; openssl reads the result.
 
 use crate::process::{Estd, good};
 use std::{
@@ -12,7 +12,7 @@ fn est(estd: &Estd, with_password: bool, arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn est_asks_for_other_names_and_keeps_what_it_is_not_told_to_change() {
+fn est_asks_for_other_names_and_keeps_names_that_no_option_changes() {
     let folder = Estd::folder("[\"localhost\"]");
     let path = folder.path().join("est.toml");
     let text = fs::read_to_string(&path).unwrap();

@@ -94,7 +94,7 @@ fn cluster(tls: &Path) -> (Postgres, Postgres) {
     (primary, standby)
 }
 
-/// What devices ask and got.
+/// The requests of devices and their answers.
 struct Fleet {
     device: Identity,
     /// The ports of the nodes; 0 while one is away.
@@ -142,7 +142,7 @@ impl Fleet {
                 tokio::task::yield_now().await;
             }
             if turn % 5 == 0 {
-                // Whatever comes is held against the first answer in the end.
+                // Each answer is compared with the first one at the end.
                 let _ = self.ask(1 - node, &csr).await;
             }
         }
@@ -248,7 +248,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
         fleet.times.lock().unwrap().len(),
     );
 
-    // What is open was left by the dead node or the lost primary, and is ended by a start's sweep.
+    // Open issuances were left by the dead node or the lost primary, and are ended by a start's sweep.
     let (one, two) = (Estd::start_in(one.stop()), two);
     assert_eq!(two.operator(&["cert", "list", "--open"]), "");
     let received = fleet.received.lock().unwrap().clone();

@@ -1,4 +1,4 @@
-//! What clients without credentials can make the program write (attack 3): the audit file, standard
+//! Output that clients without credentials cause (attack 3): the audit file, standard
 //! error and the store together grow by at most 1 MiB a minute, what was left out is counted, and a
 //! good client is in the audit file at once.
 //!
@@ -133,7 +133,7 @@ async fn anonymous_nonsense_fills_neither_audit_file_nor_log_nor_store() {
     assert_eq!(status["left_out"]["lost"], 0);
     assert!(estd.operator(&["status"]).contains(" rejections summed up, 0 events lost"));
 
-    // What got no line is counted, to the last one.
+    // Requests without a line are counted, to the last one.
     let folder = estd.stop();
     let events = audit(folder.path());
     let is = |event: &serde_json::Value, name: &str| event["event"] == name;

@@ -1,4 +1,4 @@
-//! What each real client can do beside enrollment, where no other file here has it: docs/clients.md
+//! The operations of each real client beside enrollment, where no other file here has it: docs/clients.md
 //! says so, and names these tests.
 
 use crate::{
@@ -153,9 +153,9 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
         .certificate("required", "newcert.pem", "newkey.pem")
         .bouncy_castle("reenroll");
     call("unbound").bouncy_castle("enroll");
-    let text = rejected(call("refused").with("EST_LABEL", "required"), "enroll");
+    let text = rejected(call("rejected").with("EST_LABEL", "required"), "enroll");
     assert!(text.contains("400"), "{text}");
-    assert!(!estd.path("refused/newcert.pem").exists());
+    assert!(!estd.path("rejected/newcert.pem").exists());
     let text = rejected(bound("off").with("EST_LABEL", "off"), "enroll");
     assert!(text.contains("400"), "{text}");
     let listed = estd.operator(&["cert", "list", "--json"]);

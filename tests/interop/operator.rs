@@ -176,7 +176,7 @@ fn operators_need_no_secrets_of_the_server() {
     for arguments in commands {
         operator(folder, arguments);
     }
-    // Whoever checks the configuration wants to know.
+    // The check of the configuration reports it.
     let (code, text) = try_operator(folder, &["check-config"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("passphrase_env") && text.contains("keys_file"), "{text}");
@@ -299,7 +299,7 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     let all = serials(&all);
     assert_eq!(all.len(), 5);
 
-    // Nobody is there to confirm: nothing happens.
+    // Without a terminal nothing is confirmed: nothing happens.
     let (code, text) = try_operator(folder, &["cert", "revoke", "--subject", "CN=gw-7*"]);
     assert_eq!((code, text.contains("--yes")), (Some(2), true), "{text}");
     let (code, _) = try_operator(folder, &["cert", "revoke"]);

@@ -172,7 +172,7 @@ impl Estd {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
-    /// `est` with these arguments, in the server's folder and under the server's anchor. Told
+    /// `est` with these arguments, in the server's folder and under the server's anchor. Instructed
     /// `--user enroll`, it has the password of the first start.
     pub(crate) fn est(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_est"));

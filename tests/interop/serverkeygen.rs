@@ -225,7 +225,7 @@ fn openssl_opens_each_encrypted_key_and_nobody_else_has_it() {
     let listed = estd.operator(&["cert", "list"]);
     assert!(serials.iter().all(|serial| listed.contains(serial)), "{listed}");
 
-    // What the server wrote: data folder and log, while it runs and after its end.
+    // Files written by the server: data folder and log, while it runs and after its end.
     let written = |folder: &Path| [files(&folder.join("data")), vec![folder.join("log")]].concat();
     let forms: Vec<Vec<u8>> = secrets.iter().flat_map(|key| forms(key)).collect();
     let log = fs::read_to_string(estd.path("log")).unwrap();
@@ -275,7 +275,7 @@ fn bouncy_castle_and_curl_have_keys_made() {
             assert_eq!(public_of_pkcs8(&key), public_of_certificate(&at("newcert.pem")), "{out}");
         }
     }
-    // What they got renews itself.
+    // Their certificates renew themselves.
     Call::new(&estd, "again").certificate("curl-ec-1.3", "new.pem", "new.key").curl("reenroll");
 }
 
@@ -334,7 +334,7 @@ fn est_has_keys_made() {
     }
     let out = "made-symmetric-p-256-1.3";
     let again = est(&[&common[..], &["--out", out]].concat());
-    assert_eq!(again.status.code(), Some(1), "a key is there");
+    assert_eq!(again.status.code(), Some(1), "a key exists");
     good("force", est(&[&common[..], &["--out", out, "--force"]].concat()));
     good("reenroll", est(&["reenroll", "--out", out]));
     // With a key that the server does not have, or another one by the same name: nothing is written.

@@ -117,7 +117,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     assert!(String::from_utf8(rejected.stderr).unwrap().contains("the target is not empty"));
 }
 
-/// A store that is served is checked and exported through its server, while enrollments go on.
+/// A store that is served is checked and exported through its server, while enrollments continue.
 /// The export of a quiet server is that of its stopped store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_is_checked_and_exported_while_it_is_served() {

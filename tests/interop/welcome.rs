@@ -1,4 +1,4 @@
-//! What a start prints: commands that work as they are pasted, and a password that no journal keeps.
+//! The output of a start: commands that work as they are pasted, and a password that no journal keeps.
 
 use crate::process::{Estd, good};
 use std::{

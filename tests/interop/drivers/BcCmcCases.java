@@ -756,7 +756,7 @@ public class BcCmcCases {
                 .control(7, pop, new LraPopWitness(new BodyPartID(0), new DERSequence(new ASN1Integer(2)))).certifiedBy(ra).wants(e, f);
         });
         test("lra-pop-witness.malformed", rule, failed("badRequest", 7), viaRa(), () -> byRa("x").tracked().control(7, pop, new DEROctetString(new byte[3])));
-        // It vouches for a proof that is there and wrong: an RA that is trusted to do POP may; ours is asked either way.
+        // It vouches for a present and wrong proof: an RA that is trusted to do POP may; ours is asked either way.
         test("lra-pop-witness.over-a-broken-proof", rule, "200|4xx full success|failed -|popFailed * 0|1", viaRa(), () -> {
             BcCmcMessage.Entity e = ec();
             return message().tracked().request(1, BcCmcMessage.brokenCsr(e, "CN=witnessed-broken,O=Interop")).control(7, pop, mine).certifiedBy(ra).wants(e);
@@ -815,7 +815,7 @@ public class BcCmcCases {
     }
 
     /** A further line: what the certificates of an answer say. */
-    void says(String name, String rule, BcCmcJudge.Seen seen, Says what) {
+    void says(String name, String rule, BcCmcJudge.Seen seen, Says reader) {
         String verdict = "no certificate";
         try {
             for (org.bouncycastle.cert.X509CertificateHolder cert : seen.certs)

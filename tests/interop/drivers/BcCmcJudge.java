@@ -24,7 +24,7 @@ class BcCmcJudge {
     static final String[] FAIL = {"badAlg", "badMessageCheck", "badRequest", "badTime", "badCertId", "unsupportedExt", "mustArchiveKeys",
         "badIdentity", "popRequired", "popFailed", "noKeyReuse", "internalCAError", "tryLater", "authDataFail"};
 
-    /** Bytes of an answer, and milliseconds until it is there, at most. */
+    /** Bytes of an answer, and milliseconds until it arrives, at most. */
     static final int MOST = 4000000, LONGEST = 30000;
 
     final String base;
@@ -227,7 +227,7 @@ class BcCmcJudge {
         return key;
     }
 
-    /** Posts a message, and tells what came back and what is wrong with that in itself. */
+    /** Posts a message, and returns the answer and its own errors. */
     Seen ask(Via via, BcCmcMessage message, byte[] der) throws Exception {
         Answer answer = post(via, "fullcmc", base64(der));
         Seen seen = answer.body.length < MOST ? read(answer) : new Seen();

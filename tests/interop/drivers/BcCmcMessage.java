@@ -317,7 +317,7 @@ class BcCmcMessage {
         return text.getBytes(java.nio.charset.StandardCharsets.UTF_8);
     }
 
-    /** identification (201) and identityProofV2 (202) over the requests that are there (RFC 5272 6.2.1, 6.2.3). */
+    /** identification (201) and identityProofV2 (202) over the present requests (RFC 5272 6.2.1, 6.2.3). */
     BcCmcMessage proven(String name, String secret) throws Exception {
         byte[] key = hash("SHA-256", utf8(secret), utf8(name));
         return control(201, CMCObjectIdentifiers.id_cmc_identification, new DERUTF8String(name))
