@@ -59,7 +59,7 @@ impl Ca {
                     .event(Name::CertificateIssued, &intent, &intent.serial, now)
                     .with_all(facts)
                     .with("key", how)
-                    .with_some("repeats", (!named.is_empty()).then_some(named));
+                    .with_some("retry_of", (!named.is_empty()).then_some(named));
                 let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
                 return Ok(IssuedForGeneratedKey { issuance, repeats });
             };

@@ -234,7 +234,7 @@ impl<'a> Call<'a> {
         facts: Vec<(&'static str, String)>,
     ) {
         let enrolling = self.purpose.is_some_and(|(operation, _)| operation.enrolls());
-        let name = if enrolling { Name::EnrollmentRefused } else { Name::RequestRefused };
+        let name = if enrolling { Name::EnrollmentRejected } else { Name::RequestRejected };
         let identity = self.identity.as_ref();
         let actor = identity.map_or_else(Actor::anonymous, |identity| identity.actor.clone());
         let label = self.purpose.and_then(|(_, policy)| policy.label.as_ref());
@@ -343,7 +343,7 @@ impl Authenticated<'_> {
         facts: Vec<(&'static str, String)>,
     ) {
         let (now, actor) = (self.call.authority.now(), self.identity.actor.clone());
-        let event = Event::new(now, Name::EnrollmentRepeated, actor)
+        let event = Event::new(now, Name::EnrollmentRetried, actor)
             .request(self.call.id.clone())
             .with("serial", serial)
             .with("first_request", first_request)

@@ -113,7 +113,7 @@ impl Process for Core {
             let shown = escaped(&reason);
             tracing::error!("{file} was not put in force, the old settings stay: {shown}");
             let now = self.environment.clock.now();
-            let event = Event::new(now, Name::ServerReloadRefused, actor.clone());
+            let event = Event::new(now, Name::ServerReloadRejected, actor.clone());
             let recorded = self.installation.store.append(event.with("reason", reason)).await;
             if let Err(error) = recorded {
                 tracing::error!("the rejected reload is not on record: {error}");

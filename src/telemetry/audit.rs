@@ -27,19 +27,19 @@ pub enum Name {
     /// A record was begun and will never become a certificate.
     IssuanceVoided,
     /// A repeated request got the certificate that the first one got.
-    EnrollmentRepeated,
+    EnrollmentRetried,
     /// A request was refused.
-    EnrollmentRefused,
+    EnrollmentRejected,
     /// A new configuration is in force.
     ServerReloaded,
     /// A new configuration was refused; the old one stays in force.
-    ServerReloadRefused,
+    ServerReloadRejected,
     /// The server serves.
     ServerStarted,
     /// The server ends.
     ServerStopped,
     /// A request was refused before it was known what it wants.
-    RequestRefused,
+    RequestRejected,
     /// Sums up rejections of clients that had not authenticated and got no line each.
     RequestSummary,
     /// Events are missing from the audit file: the disk did not take them.
@@ -58,13 +58,13 @@ impl Name {
             Self::CertificateRevoked => "certificate.revoked",
             Self::CertificateUnknown => "certificate.unknown",
             Self::IssuanceVoided => "issuance.voided",
-            Self::EnrollmentRepeated => "enrollment.repeated",
-            Self::EnrollmentRefused => "enrollment.refused",
+            Self::EnrollmentRetried => "enrollment.retried",
+            Self::EnrollmentRejected => "enrollment.rejected",
             Self::ServerReloaded => "server.reloaded",
-            Self::ServerReloadRefused => "server.reload-refused",
+            Self::ServerReloadRejected => "server.reload-rejected",
             Self::ServerStarted => "server.started",
             Self::ServerStopped => "server.stopped",
-            Self::RequestRefused => "request.refused",
+            Self::RequestRejected => "request.rejected",
             Self::RequestSummary => "request.summary",
             Self::AuditIncomplete => "audit.incomplete",
         }

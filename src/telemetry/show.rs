@@ -69,11 +69,11 @@ mod tests {
     #[test]
     fn a_line_for_people_stays_one_line_and_shows_what_is_hidden() {
         let actor = Actor { name: "CN=a\n\u{1b}[31m\u{202e}".to_owned(), method: Method::Password };
-        let event = Event::new(Time::from_unix(0), Name::EnrollmentRefused, actor)
+        let event = Event::new(Time::from_unix(0), Name::EnrollmentRejected, actor)
             .with("subject", "CN=\"x\\\u{2028}\u{feff}");
         assert_eq!(
             text_line(&event),
-            "enrollment.refused by CN=a\\n\\u{1b}[31m\\u{202e} (password) \
+            "enrollment.rejected by CN=a\\n\\u{1b}[31m\\u{202e} (password) \
              subject=\"CN=\\\"x\\\\\\u{2028}\\u{feff}\""
         );
     }

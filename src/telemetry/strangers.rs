@@ -285,7 +285,7 @@ mod tests {
     }
 
     fn rejection(rule: &str, at: Time) -> Event {
-        Event::new(at, Name::RequestRefused, Actor::anonymous()).with("rule", rule)
+        Event::new(at, Name::RequestRejected, Actor::anonymous()).with("rule", rule)
     }
 
     fn detail<'a>(event: &'a Event, name: &str) -> &'a str {
@@ -356,7 +356,7 @@ mod tests {
             assert!(!strangers.admit(origin(number), true, &rejection("auth.none", NOW)));
         }
         let due = strangers.due(later(60));
-        let lines = due.iter().filter(|event| event.name == Name::RequestRefused).count();
+        let lines = due.iter().filter(|event| event.name == Name::RequestRejected).count();
         assert_eq!((lines, due.len()), (60, 93));
         assert_eq!(strangers.left_out().rejections, 100_000 - 60);
     }

@@ -140,7 +140,7 @@ fn names(records: &HashMap<Serial, &Issuance>, events: &[Event]) -> HashMap<Seri
     };
     let mut all = HashMap::new();
     for event in events.iter().filter(|event| event.name == Name::CertificateIssued) {
-        if let Some(repeats) = detail(event, "repeats") {
+        if let Some(repeats) = detail(event, "retry_of") {
             let named = repeats.split(' ').map(|one| by_text[one].clone()).collect();
             all.insert(by_text[&detail(event, "serial").unwrap()].clone(), named);
         }

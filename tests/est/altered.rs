@@ -59,7 +59,7 @@ pub(crate) fn requests(label: &str, subject: &str) -> Vec<(String, Vec<u8>)> {
 
 /// The reason of a rejection by its event: CMC reports it inside the message.
 pub(crate) fn last_reason(server: &TestServer) -> String {
-    let event = server.events_named("enrollment.refused").pop().unwrap();
+    let event = server.events_named("enrollment.rejected").pop().unwrap();
     event.details.into_iter().find(|(name, _)| name == "reason").unwrap().1
 }
 

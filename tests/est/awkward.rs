@@ -30,7 +30,7 @@ async fn pem_is_read_and_logged_and_rejected_with_its_name_where_it_is_off() {
     let body = pem(&csr);
     let reply = server.send(post_body("simpleenroll", body.as_bytes(), &headers())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
-    assert_eq!(adapted(&server, "enrollment.repeated").as_deref(), Some("PEM read as base64"));
+    assert_eq!(adapted(&server, "enrollment.retried").as_deref(), Some("PEM read as base64"));
     let (csr, _) = new_csr(&["-subj", "/CN=device-2"]);
     let body = pem(&csr);
     let reply = server.send(post_body("simpleenroll", body.as_bytes(), &headers())).await;

@@ -378,7 +378,7 @@ async fn what_is_recorded_of_a_rejected_request_is_bounded() {
     let (method, path) = ("A".repeat(6000), "b".repeat(6000));
     let request = format!("{method} /.well-known/est/{path} HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(server.send(request).await.status, 404);
-    let event = server.events_named("request.refused").pop().unwrap();
+    let event = server.events_named("request.rejected").pop().unwrap();
     let bytes: usize = event.details.iter().map(|(_, value)| value.len()).sum();
     assert!(bytes < 500, "{bytes}: {event:?}");
 }

@@ -174,7 +174,7 @@ async fn r_7616_3_4_a_a_right_answer_is_taken_once_for_each_count() {
     assert_eq!(schemes, ["digest-md5"], "the second is a retry");
     assert!(
         server
-            .events_named("enrollment.repeated")
+            .events_named("enrollment.retried")
             .iter()
             .any(|event| { event.details.contains(&("scheme".to_owned(), "digest".to_owned())) })
     );
@@ -260,7 +260,7 @@ async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
     let challenge = challenged(&server, &csr).await.remove(0);
     let client = Client::new(&challenge, "device", "s3cret");
     let of = |rule: &str| {
-        let rejected = server.events_named("enrollment.refused");
+        let rejected = server.events_named("enrollment.rejected");
         let reported = rejected.last().unwrap().details.clone();
         assert!(reported.contains(&("rule".to_owned(), rule.to_owned())), "{rule}: {reported:?}");
     };

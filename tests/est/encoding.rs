@@ -184,7 +184,7 @@ async fn r_8951_5_a_a_rejection_is_one_line_of_plain_text_with_a_request_id_that
     for part in ["csr.form: ", "; got ", "; expected: "] {
         assert!(text.contains(part), "{text}");
     }
-    let events = server.events_named("enrollment.refused");
+    let events = server.events_named("enrollment.rejected");
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].request_id.as_ref().unwrap().as_str(), id);
     assert_eq!(events[0].actor.name, "tester");

@@ -228,7 +228,7 @@ async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes(
     let before = server.issued().await.len();
     assert_eq!(server.enroll(&two).await.certificate_pem(), first, "R-7030-4.2.3-f");
     assert_eq!(server.issued().await.len(), before);
-    let retries = server.events_named("enrollment.repeated");
+    let retries = server.events_named("enrollment.retried");
     assert_eq!(retries.len(), 1);
     let reported = ("first_request".to_owned(), first_request);
     assert!(retries[0].details.contains(&reported), "{reported:?} {retries:?}");

@@ -164,7 +164,7 @@ async fn r_5272_3_2_a_simple_with_certificates_only_full_with_more() {
     let serials: Vec<_> =
         server.issued().await.iter().map(|one| one.intent.serial.clone()).collect();
     assert_eq!(serials.len(), 2, "the server's own, and one");
-    assert_eq!(server.events_named("enrollment.repeated").len(), 1);
+    assert_eq!(server.events_named("enrollment.retried").len(), 1);
 }
 
 #[tokio::test]
@@ -175,7 +175,7 @@ async fn r_7030_4_3_2_b_a_bad_proof_of_possession_is_400_and_a_cmc_message() {
     csr[last] ^= 1;
     let message = Message::by(Signer::new_key(&key)).request(tcr(7, &csr));
     assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 9, vec![7]));
-    let event = server.events_named("enrollment.refused").pop().unwrap();
+    let event = server.events_named("enrollment.rejected").pop().unwrap();
     assert!(event.details.contains(&("rule".to_owned(), "cmc.popFailed".to_owned())), "{event:?}");
 }
 
@@ -296,7 +296,7 @@ async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     let (own, _) = csr("/CN=cmc-1");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));
     let reply = server.connect_as(&device).await.send(request(&message.der(), "")).await;
-    assert_eq!(reply.status, 200, "{:?}", server.events_named("enrollment.refused"));
+    assert_eq!(reply.status, 200, "{:?}", server.events_named("enrollment.rejected"));
     let (other, _) = csr("/CN=cmc-2");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &other));
     let before = server.issued().await.len();

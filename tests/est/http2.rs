@@ -354,7 +354,7 @@ async fn slow_clients_have_the_limits_of_http_1_1() {
     assert_ne!(late[0], 0x88);
     assert!(
         server
-            .events_named("enrollment.refused")
+            .events_named("enrollment.rejected")
             .iter()
             .any(|event| { event.details.contains(&("status".to_owned(), "408".to_owned())) }),
         "{late:?}"

@@ -454,7 +454,7 @@ async fn r_7030_4_2_3_e_a_repeat_with_the_binding_of_a_new_connection() {
         let certificate = connection.send(enroll("simpleenroll", &csr)).await.certificate_pem();
         assert_eq!(*first.get_or_insert_with(|| certificate.clone()), certificate);
     }
-    assert_eq!(server.events_named("enrollment.repeated").len(), 2);
+    assert_eq!(server.events_named("enrollment.retried").len(), 2);
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn nonsense_gets_ten_lines_a_minute_and_a_good_client_is_in_the_trail_at_o
     for _ in 0..500 {
         assert_eq!(connection.send(NOWHERE).await.status, 404);
     }
-    assert_eq!(server.events_named("request.refused").len(), 10);
+    assert_eq!(server.events_named("request.rejected").len(), 10);
     trail.summarize();
     assert!(server.events_named("request.summary").is_empty(), "the minute is not over");
 
@@ -58,7 +58,7 @@ async fn nonsense_gets_ten_lines_a_minute_and_a_good_client_is_in_the_trail_at_o
         connection.send(NOWHERE).await;
     }
     trail.finish();
-    assert_eq!(server.events_named("request.refused").len(), 20);
+    assert_eq!(server.events_named("request.rejected").len(), 20);
     let summaries = server.events_named("request.summary");
     assert_eq!(detail(summaries.last().unwrap(), "rejections"), "5");
 }
@@ -69,7 +69,7 @@ async fn a_challenge_that_is_answered_leaves_no_line() {
     let (server, trail) = limited().await;
     let (csr, _) = new_csr(&["-subj", "/CN=d"]);
     let without = post("simpleenroll", &csr, "");
-    let rejected = |server: &TestServer| server.events_named("enrollment.refused");
+    let rejected = |server: &TestServer| server.events_named("enrollment.rejected");
     assert_eq!(server.send(&without).await.status, 401);
     assert_eq!(server.enroll(&csr).await.status, 200);
     server.clock.advance(Duration::from_secs(60));
@@ -99,5 +99,5 @@ async fn rejections_of_authenticated_clients_are_not_limited() {
         let bad = post("simpleenroll", b"nonsense", &basic("tester", PASSWORD));
         assert_eq!(connection.send(bad).await.status, 400);
     }
-    assert_eq!(server.events_named("enrollment.refused").len(), 30);
+    assert_eq!(server.events_named("enrollment.rejected").len(), 30);
 }

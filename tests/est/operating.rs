@@ -169,7 +169,7 @@ async fn a_reload_answers_with_its_verdict() {
     assert!(verdict.errors.iter().all(|one| !one.remedy.is_empty()));
     let status = ask(socket, &ShowStatus {}).await.unwrap();
     assert_eq!(status.reload, Some(verdict));
-    let rejected = server.events_named("server.reload-refused");
+    let rejected = server.events_named("server.reload-rejected");
     assert_eq!((rejected.len(), rejected[0].actor.method.to_string()), (2, "operator".to_owned()));
     assert_eq!(server.get("/.well-known/est/new/cacerts").await.status, 200, "the old ones stay");
 }

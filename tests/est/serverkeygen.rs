@@ -610,16 +610,16 @@ async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
         };
         assert_eq!(detail("key").as_deref(), Some("made here, protected by TLS"));
         assert_eq!(detail("operation").as_deref(), Some("serverkeygen"));
-        assert_eq!(detail("repeats"), serials.last().cloned());
+        assert_eq!(detail("retry_of"), serials.last().cloned());
         serials.push(detail("serial").unwrap());
     }
     // Another name is another request, and after the window so is the same.
     maker.clear(&maker.ask(&Wanted::new("EC", "CN=e").csr()).await);
     let last = || maker.server.events_named("certificate.issued").pop().unwrap();
-    assert!(!last().details.iter().any(|(name, _)| name == "repeats"));
+    assert!(!last().details.iter().any(|(name, _)| name == "retry_of"));
     maker.server.clock.advance(Duration::from_secs(600));
     maker.clear(&maker.ask(&csr).await);
-    assert!(!last().details.iter().any(|(name, _)| name == "repeats"));
+    assert!(!last().details.iter().any(|(name, _)| name == "retry_of"));
     // A client that asks again and again is instructed to stop.
     let records = maker.records().await;
     for _ in 0..15 {

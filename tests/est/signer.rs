@@ -366,7 +366,7 @@ async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_repeat_be
     records.retain(|record| record.intent.serial != open.intent.serial);
     assert_eq!((records.len(), records[0].state), (1, State::Issued));
     let event = sick.server.events_named("certificate.issued").pop().unwrap();
-    assert!(event.details.contains(&("repeats".to_owned(), open.intent.serial.to_string())));
+    assert!(event.details.contains(&("retry_of".to_owned(), open.intent.serial.to_string())));
     let first = sick.server.running.store().find(&open.intent.serial).await.unwrap().unwrap();
     assert_eq!(first, open);
 }
@@ -393,25 +393,25 @@ async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
     };
     let first_open = left_open().await;
     assert_eq!(ask().await, 200);
-    assert_eq!(detail("repeats"), Some(first_open));
+    assert_eq!(detail("retry_of"), Some(first_open));
     let first = detail("serial").unwrap();
 
     // Nobody gives up by what retries find their way.
     sick.server.clock.advance(Duration::from_secs(300));
     assert_eq!(sick.server.running.sweep().await.unwrap(), Swept::default());
     assert_eq!(ask().await, 200);
-    assert_eq!(detail("repeats"), Some(first));
+    assert_eq!(detail("retry_of"), Some(first));
     let second = detail("serial").unwrap();
 
     // It may become a certificate, or not: both are named.
     let second_open = left_open().await;
     assert_eq!(ask().await, 200);
-    assert_eq!(detail("repeats"), Some(format!("{second} {second_open}")));
+    assert_eq!(detail("retry_of"), Some(format!("{second} {second_open}")));
 
     // The window is the first one's, for all.
     sick.server.clock.advance(Duration::from_secs(300));
     assert_eq!(ask().await, 200);
-    assert_eq!(detail("repeats"), None);
+    assert_eq!(detail("retry_of"), None);
     sick.server.clock.advance(Duration::from_secs(60));
     assert_eq!(sick.server.running.sweep().await.unwrap(), Swept { finished: 0, voided: 2 });
 }

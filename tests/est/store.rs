@@ -159,7 +159,7 @@ async fn each_error_is_named() {
     let unreported = one(&|items| {
         let place = items.iter_mut().find(|item| is_of(item, &serials[1])).unwrap();
         let Item::Event(_, event) = place else { panic!() };
-        event.name = Name::EnrollmentRepeated;
+        event.name = Name::EnrollmentRetried;
     })
     .await;
     assert_eq!(unreported, "has no event certificate.issued");

@@ -39,7 +39,7 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
         let reply = server.send(post(path, &csr, &basic(user, password))).await;
         assert_eq!(reply.status, 401);
         reported.push(reply.reason().split(" (request").next().unwrap().to_owned());
-        let event = last(&server, "enrollment.refused");
+        let event = last(&server, "enrollment.rejected");
         assert!(detail(&event, "account").starts_with(account), "{event:?}");
         assert!(detail(&event, "cause").contains(cause), "{event:?}");
         assert!(detail(&event, "address").starts_with("127.0.0.1:"));
@@ -57,7 +57,7 @@ async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
     for label in ["", "cert/"] {
         let request = post(&format!("{label}simpleenroll"), &csr, "");
         server.connect_as(&stranger).await.send(request).await;
-        let event = last(&server, "enrollment.refused");
+        let event = last(&server, "enrollment.rejected");
         assert_eq!(detail(&event, "certificate_serial"), "1267");
         assert_eq!(detail(&event, "certificate_issuer"), "CN=Stranger CA");
         assert_eq!(detail(&event, "certificate_subject"), "CN=stranger-1");
@@ -71,7 +71,7 @@ async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
     for (csr, subject, rule) in [(&weak, "CN=weak-1", "csr.key"), (&broken, "CN=broken-1", "csr.")]
     {
         server.enroll(csr).await;
-        let event = last(&server, "enrollment.refused");
+        let event = last(&server, "enrollment.rejected");
         assert!(detail(&event, "rule").starts_with(rule), "{event:?}");
         assert_eq!(detail(&event, "csr_subject"), subject);
         assert_eq!(event.actor.name, "tester");
@@ -79,14 +79,14 @@ async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
     let device = server.device("/CN=device-1").await;
     let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
     server.connect_as(&device).await.send(post("simplereenroll", &other, "")).await;
-    let event = last(&server, "enrollment.refused");
+    let event = last(&server, "enrollment.rejected");
     assert_eq!(detail(&event, "csr_subject"), "CN=device-2");
     assert_eq!(detail(&event, "certificate_subject"), "CN=device-1");
     // A name is cut: it is as long as its sender likes.
     let long = format!("/CN={}", "x".repeat(60)) + &format!("/OU={}", "y".repeat(60)).repeat(20);
     let (long, _) = new_csr(&["-subj", &long]);
     server.connect_as(&device).await.send(post("simplereenroll", &long, "")).await;
-    let event = last(&server, "enrollment.refused");
+    let event = last(&server, "enrollment.rejected");
     assert_eq!(detail(&event, "csr_subject").len(), 303);
 }
 
@@ -118,7 +118,7 @@ async fn a_cmc_event_names_the_signers_certificate_the_account_and_all_subjects(
     check(&last(&server, "certificate.issued"), "CN=device-1 [tester]");
 
     assert_eq!(send(&signed(&["/CN=device-1", "/CN=device-2"])).await, 403);
-    let event = last(&server, "enrollment.refused");
+    let event = last(&server, "enrollment.rejected");
     assert_eq!(detail(&event, "rule"), "cmc.badIdentity");
     assert_eq!(detail(&event, "csr_subject"), "CN=device-1; CN=device-2");
     assert!(detail(&event, "reason").starts_with("enroll.names"), "{event:?}");
@@ -127,7 +127,7 @@ async fn a_cmc_event_names_the_signers_certificate_the_account_and_all_subjects(
     let message = signed(&["/CN=device-1"]).control(control(3, 2, utf8("line-1")));
     let hash = seq(&[algorithm(SHA256), algorithm(HMAC_SHA256), oct(&[1; 32])]);
     assert_eq!(send(&message.control(control(4, 34, hash))).await, 403);
-    let event = last(&server, "enrollment.refused");
+    let event = last(&server, "enrollment.rejected");
     check(&event, "tester");
     assert_eq!(detail(&event, "account"), "line-1");
 }
@@ -141,7 +141,7 @@ async fn first_user_5_an_issuance_and_its_repeat_say_from_where_and_with_which_c
     assert_eq!(issued.detail("certificate_serial"), None);
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let serial = estd::pki::Certificate::parse(&device.der()).unwrap().serial().to_string();
-    for name in ["certificate.issued", "enrollment.repeated"] {
+    for name in ["certificate.issued", "enrollment.retried"] {
         let mut connection = server.connect_as(&device).await;
         assert_eq!(connection.send(post("simplereenroll", &csr, "")).await.status, 200);
         let event = last(&server, name);
@@ -168,7 +168,7 @@ async fn first_user_23_a_404_says_in_the_log_what_does_not_exist() {
         if path != "nope/csrattrs" {
             reported.push(reply.text().split(" (request").next().unwrap().to_owned());
         }
-        assert_eq!(detail(&last(&server, "request.refused"), "cause"), cause);
+        assert_eq!(detail(&last(&server, "request.rejected"), "cause"), cause);
     }
     reported.dedup();
     assert_eq!(reported.len(), 1, "{reported:?}");
@@ -204,7 +204,7 @@ async fn d_41_a_client_is_challenged_where_a_password_helps_and_not_where_it_doe
         if status == 401 {
             assert!(reply.body.is_empty());
             assert!(reply.reason().starts_with("enroll.names"), "{}", reply.reason());
-            let event = last(&server, "enrollment.refused");
+            let event = last(&server, "enrollment.rejected");
             assert_eq!(detail(&event, "csr_subject"), "CN=device-2");
             assert_eq!(detail(&event, "rule"), "enroll.names");
         }

@@ -143,8 +143,8 @@ async fn an_enrollment_without_http_leaves_the_same_events_and_rejections() {
 
     let (over_http, without) = (trail(&http, from.0), trail(&direct.server, from.1));
     let names: Vec<_> = without.iter().map(|(name, ..)| name.as_str()).collect();
-    let rejected = "enrollment.refused";
-    let all = [rejected, rejected, rejected, rejected, "certificate.issued", "enrollment.repeated"];
+    let rejected = "enrollment.rejected";
+    let all = [rejected, rejected, rejected, rejected, "certificate.issued", "enrollment.retried"];
     assert_eq!(names, all);
     assert_eq!(without, over_http);
     let of_http = http.events_named(rejected);

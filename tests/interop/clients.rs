@@ -328,7 +328,7 @@ fn signals() {
     curl("new").curl("cacerts");
     fs::write(&file, "version = 1\n[label.cacerts]\n").unwrap();
     estd.signal("HUP");
-    waits_for("server.reload-refused", 1);
+    waits_for("server.reload-rejected", 1);
     curl("new").curl("cacerts");
     let log = fs::read_to_string(estd.path("log")).unwrap();
     assert!(log.contains("[label.cacerts]") && log.contains("the old settings stay"), "{log}");

@@ -139,7 +139,7 @@ async fn anonymous_nonsense_fills_neither_audit_file_nor_log_nor_store() {
     let is = |event: &serde_json::Value, name: &str| event["event"] == name;
     let lines = events
         .iter()
-        .filter(|event| is(event, "request.refused") || is(event, "enrollment.refused"))
+        .filter(|event| is(event, "request.rejected") || is(event, "enrollment.rejected"))
         .count() as u64;
     let summed: u64 = events
         .iter()

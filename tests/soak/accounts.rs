@@ -131,7 +131,7 @@ fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
     }
     for (name, count) in [
         ("certificate.issued", issued),
-        ("enrollment.repeated", repeated),
+        ("enrollment.retried", repeated),
         ("server.reloaded", reloads),
         ("server.started", 1),
         ("server.stopped", 1),

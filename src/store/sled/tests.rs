@@ -460,13 +460,13 @@ async fn fill_v1(store: &SledStore) {
         Name::CaCreated,
         Name::CertificateIssued,
         Name::IssuanceVoided,
-        Name::EnrollmentRepeated,
-        Name::EnrollmentRefused,
+        Name::EnrollmentRetried,
+        Name::EnrollmentRejected,
         Name::ServerReloaded,
-        Name::ServerReloadRefused,
+        Name::ServerReloadRejected,
         Name::ServerStarted,
         Name::ServerStopped,
-        Name::RequestRefused,
+        Name::RequestRejected,
     ];
     for name in names {
         store.append(Event::new(at(7), name, Actor::operator(0))).await.unwrap();
@@ -483,7 +483,7 @@ async fn fill_v1(store: &SledStore) {
     ];
     for method in methods {
         let actor = Actor { name: "Œuvre".to_owned(), method };
-        store.append(Event::new(at(7), Name::EnrollmentRefused, actor)).await.unwrap();
+        store.append(Event::new(at(7), Name::EnrollmentRejected, actor)).await.unwrap();
     }
 }
 
