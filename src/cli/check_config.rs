@@ -6,7 +6,12 @@ use super::{
     output::{json, line},
     process::running_cas,
 };
-use crate::{server, types::counted};
+use crate::{
+    api,
+    clock::{Clock, SystemClock},
+    server,
+    types::counted,
+};
 use std::collections::BTreeSet;
 
 pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
@@ -25,7 +30,9 @@ pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
                 .collect()
         })
         .unwrap_or_default();
+    let warnings = server::setting_warnings(settings, SystemClock.now());
     if context.json {
+        let warnings: Vec<_> = warnings.iter().map(api::Warning::from).collect();
         return json(&serde_json::json!({
             "file": settings.file,
             "good": true,
@@ -33,6 +40,7 @@ pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
             "profiles": profiles,
             "labels": labels,
             "restart_for_cas": new,
+            "warnings": warnings,
         }));
     }
     line(&format!("{}: good", settings.file.display()))?;
@@ -42,6 +50,9 @@ pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
         counted(profiles, "profile"),
         counted(labels, "label"),
     ))?;
+    for one in warnings {
+        line(&format!("warning: {}: {}\n  remedy: {}", one.about, one.text, one.remedy))?;
+    }
     new.iter().try_for_each(|ca| {
         line(&format!(
             "note: the running estd does not have CA {ca}, and a reload would reject this file: restart estd"

@@ -8,7 +8,7 @@ use crate::{
     server::{self, FirstAccount, Running},
 };
 use std::{
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 use zeroize::Zeroizing;
@@ -22,7 +22,7 @@ pub(super) enum FirstPassword {
     Shown(Zeroizing<String>),
     /// This file has it.
     InFile(PathBuf),
-    /// The account exists; an earlier start showed its password.
+    /// The account exists; its password was shown or chosen when it was added.
     ShownBefore,
     /// The account was removed, or never added.
     NoAccount,
@@ -54,17 +54,28 @@ impl FirstPassword {
         Ok(Self::InFile(path))
     }
 
-    /// Finds the password of an account that an earlier start generated.
+    /// Finds the password of an account that an earlier start generated. Removes a file whose password
+    /// the account no longer has.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub(super) async fn find(data: &Path, running: &Running) -> Result<Self, server::Error> {
         let path = data.join(NAME);
-        Ok(match running.has_first_account().await? {
-            false => Self::NoAccount,
-            true if path.is_file() => Self::InFile(path),
-            true => Self::ShownBefore,
-        })
+        let stored = fs::read_to_string(&path).ok().map(Zeroizing::new);
+        if let Some(text) = stored {
+            let password = Zeroizing::new(text.trim_end().to_owned());
+            let (shown, found) = (path.display().to_string(), Self::InFile(path));
+            if running.is_first_password(password).await? {
+                return Ok(found);
+            }
+            found.discard();
+            tracing::warn!(
+                "removed {shown}: the account {} has another password",
+                FirstAccount::NAME
+            );
+        }
+        let exists = running.has_first_account().await?;
+        Ok(if exists { Self::ShownBefore } else { Self::NoAccount })
     }
 
     /// Removes the file, if any: its password belongs to no account.

@@ -68,7 +68,7 @@ impl Welcome {
                 Some(format!("$(cat {})", quoted(path))),
             ),
             FirstPassword::ShownBefore => (
-                format!("{user}; the first start showed its password"),
+                format!("{user}; its password was shown or chosen when it was added"),
                 Some(format!("the-password-of-{user}")),
             ),
             FirstPassword::NoAccount => {

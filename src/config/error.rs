@@ -1,21 +1,21 @@
-//! What is wrong with a configuration.
+//! Errors of a configuration.
 
 use std::{fmt, path::PathBuf};
 
-/// One error: where, what was seen, what is wrong, what to do.
+/// One error: its place, the value, what was expected, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
     /// Stable code, `E-CONFIG-…`.
     pub code: &'static str,
     /// The file.
     pub file: PathBuf,
-    /// Section and key, `[server] listen`; empty if the whole file is meant.
+    /// Section and key, `[server] listen`; empty for an error of the whole file.
     pub key: String,
-    /// The value as TOML; empty if there is none.
+    /// The value as TOML; empty if the key has none.
     pub value: String,
-    /// What is wrong.
+    /// The error: `got …; expected: …`.
     pub text: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
 }
 

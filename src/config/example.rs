@@ -1,23 +1,23 @@
-//! The annotated example as a new configuration file.
+//! The annotated example, as a template of a new configuration file.
 
 use std::net::IpAddr;
 
 /// est.toml of the source: every key, with its default.
 const EXAMPLE: &str = include_str!("../../est.toml");
 
-/// What a new configuration says beside the defaults. Empty or none: the default.
+/// The values of a new configuration that differ from the defaults. Empty or none: the default.
 #[derive(Clone, Debug, Default)]
 pub struct Example {
-    /// Host names by which devices reach the server.
+    /// Host names under which devices reach the server.
     pub names: Vec<String>,
-    /// Addresses by which they do.
+    /// Addresses under which devices reach the server.
     pub addresses: Vec<IpAddr>,
     /// The data folder.
     pub data: Option<String>,
 }
 
 impl Example {
-    /// Returns the text of the file. What it says is checked by [`super::parse`], like any other file.
+    /// Returns the text of the file. [`super::parse`] checks it like any other file.
     #[must_use]
     pub fn text(&self) -> String {
         let list = |of: Vec<String>| toml::Value::from(of).to_string();
@@ -86,6 +86,9 @@ mod tests {
     fn a_name_that_is_none_is_found_by_the_check() {
         let example = Example { names: vec!["not a name".to_owned()], ..Example::default() };
         let errors = parse(&example.text(), Path::new("est.toml"), &|_| None).unwrap_err();
-        assert!(errors.to_string().contains("not a name"), "{errors}");
+        assert!(
+            errors.to_string().contains("got \"not a name\"; expected: a host name"),
+            "{errors}"
+        );
     }
 }

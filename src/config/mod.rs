@@ -1,8 +1,8 @@
 //! The configuration: TOML, version 1.
 //!
-//! [`Settings`] is what the rest of the program sees: checked, complete, relative paths resolved
-//! from the file's folder, durations as [`Duration`]. [`load()`] reads the file section by section,
-//! refuses unknown keys, and reports all errors at once, each with file, key, value and remedy.
+//! [`Settings`] is checked and complete: relative paths are resolved from the file's folder, durations are
+//! [`Duration`]. [`load()`] reads the file section by section, rejects unknown keys, and reports all errors
+//! at once, each with file, key, value and remedy.
 
 mod changes;
 mod error;
@@ -22,15 +22,15 @@ use crate::{
 };
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-/// Which of the secrets that a configuration names are read. Those that are not are left out of
-/// [`Settings`], and their files and environment variables need not exist.
+/// Secrets that a configuration names: which of them to read. [`Settings`] omits the others, and their files
+/// and environment variables need not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     /// All: a server needs them.
     All,
     /// The password of the store.
     Store,
-    /// None: the running server does the work.
+    /// None: the running server answers the command.
     None,
 }
 
@@ -60,7 +60,7 @@ pub struct BootSettings {
     pub server_certificate: ServerCertificate,
     /// How private keys are stored.
     pub keys: Keys,
-    /// What guards passwords.
+    /// Limits that guard passwords.
     pub passwords: Passwords,
     /// Where audit events go.
     pub audit: Audit,
@@ -106,7 +106,7 @@ pub struct Server {
     pub shutdown_grace: Duration,
 }
 
-/// `[client_trust]`: anchors beside our own CAs, which always belong to the explicit ones.
+/// `[client_trust]`: anchors besides this server's CAs, which always belong to the explicit ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientTrust {
     /// Further explicit anchors: certificates, DER.
@@ -115,10 +115,10 @@ pub struct ClientTrust {
     pub implicit: Vec<Vec<u8>>,
 }
 
-/// `[keys]`: how private keys are kept.
+/// `[keys]`: how private keys are stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
-    /// The passphrase that encrypts them (PKCS#8, PBES2); none: clear, protected by mode 0600.
+    /// The passphrase that encrypts them (PKCS#8, PBES2). None: they are stored in clear, with mode 0600.
     pub passphrase: Option<zeroize::Zeroizing<String>>,
 }
 
@@ -133,19 +133,19 @@ impl std::fmt::Debug for Keys {
 pub struct Audit {
     /// The file of JSON lines.
     pub file: PathBuf,
-    /// What the terminal shows.
+    /// The output to the terminal.
     pub terminal: Terminal,
-    /// The name of this node in its events; the machine's without one.
+    /// The name of this node in its events. None: the host name.
     pub node: Option<String>,
     /// Bytes of the file before it is rotated; 0: estd does not rotate it.
     pub max: u64,
-    /// Older files that are kept.
+    /// Rotated files to keep.
     pub keep: u32,
-    /// Bytes that stay free on the file system of the data folder.
+    /// Bytes of the data folder's file system that the audit file leaves free.
     pub reserve: u64,
 }
 
-/// What the terminal shows.
+/// The output to the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terminal {
     /// A readable line for each event.
@@ -154,7 +154,7 @@ pub enum Terminal {
     Quiet,
 }
 
-/// `[store]`: where the state is kept.
+/// `[store]`: where the state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Store {
@@ -165,19 +165,19 @@ pub enum Store {
     },
     /// PostgreSQL, for one node or several.
     Postgres(Box<Postgres>),
-    /// In memory: gone at the end. For trials and tests.
+    /// In memory, lost when the process ends. For trials and tests.
     Memory,
 }
 
-/// `[store]` with `backend = "postgres"`: where the database is, and how it is used.
+/// `[store]` with `backend = "postgres"`: the database and the limits of its use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Postgres {
     /// Hosts, database, user, password and `sslmode`; its `Debug` does not show the password.
     pub connection: tokio_postgres::Config,
-    /// Whom TLS trusts: certificates, DER.
+    /// Trust anchors for TLS: certificates, DER.
     pub anchors: Vec<Vec<u8>>,
-    /// Connections at most.
+    /// Most connections.
     pub connections: usize,
-    /// How long a request waits for a database that is away, and how long a statement may run.
+    /// Time that a request waits for an unavailable database, and limit of a statement.
     pub patience: Duration,
 }

@@ -1,6 +1,7 @@
-//! A section of the file, read key by key. SettingErrors are collected, so that all are told at once.
+//! A section of the file, read key by key. Errors are collected and reported together.
 
 use super::{Secrets, SettingError};
+use humantime::format_duration;
 use std::{
     cell::RefCell,
     collections::BTreeSet,
@@ -12,13 +13,13 @@ use std::{
 };
 use toml::{Table, Value};
 
-/// SettingErrors so far, and where they are.
+/// The errors found so far in a file.
 pub(super) struct Report<'a> {
     pub(super) file: &'a Path,
     pub(super) errors: RefCell<Vec<SettingError>>,
-    /// Every key that was asked for: a test holds est.toml against it.
+    /// Every key that was read: a test holds est.toml against it.
     pub(super) known: RefCell<BTreeSet<String>>,
-    /// Which secrets are read.
+    /// The secrets to read.
     pub(super) secrets: Secrets,
 }
 
@@ -28,7 +29,7 @@ impl<'a> Report<'a> {
         Self { file, errors, known, secrets: Secrets::All }
     }
 
-    pub(super) fn tell(
+    pub(super) fn add(
         &self,
         code: &'static str,
         key: &str,
@@ -47,7 +48,7 @@ impl<'a> Report<'a> {
     }
 }
 
-/// One table of the file. Keys that were asked for are known; the rest is told at the end.
+/// One table of the file. [`Section::finish`] reports the keys that were not read.
 pub(super) struct Section<'a> {
     pub(super) report: &'a Report<'a>,
     name: String,
@@ -60,7 +61,7 @@ impl<'a> Section<'a> {
         Self { report, name: name.into(), table, known: RefCell::default() }
     }
 
-    /// `[section] key`, or `key` at the top.
+    /// Returns `[section] key`, or `key` at the top.
     pub(super) fn path(&self, key: &str) -> String {
         if self.name.is_empty() { key.to_owned() } else { format!("[{}] {key}", self.name) }
     }
@@ -74,22 +75,22 @@ impl<'a> Section<'a> {
         self.table.contains_key(key)
     }
 
-    pub(super) fn tell(&self, key: &str, text: impl Display, remedy: impl Display) {
-        self.report.tell("E-CONFIG-VALUE", &self.path(key), self.table.get(key), text, remedy);
+    pub(super) fn error(&self, key: &str, text: impl Display, remedy: impl Display) {
+        self.report.add("E-CONFIG-VALUE", &self.path(key), self.table.get(key), text, remedy);
     }
 
     fn wrong_type(&self, key: &str, wanted: &str, example: &str) {
         let seen = self.table.get(key).map_or("nothing", Value::type_str);
-        self.report.tell(
+        self.report.add(
             "E-CONFIG-TYPE",
             &self.path(key),
             self.table.get(key),
-            format!("this is {seen}, not {wanted}"),
+            format!("got {seen}; expected: {wanted}"),
             format!("write it as {key} = {example}"),
         );
     }
 
-    /// A section inside this one; empty if it is not there.
+    /// Returns a section inside this one; an empty one if the file has none.
     pub(super) fn section(&self, key: &str) -> Self {
         let name =
             if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
@@ -104,7 +105,7 @@ impl<'a> Section<'a> {
         Section::new(self.report, name, table)
     }
 
-    /// The named sections under this one: `[key.NAME]`.
+    /// Returns the named sections under this one: `[key.NAME]`.
     pub(super) fn named<N: FromStr + Ord>(&self, key: &str) -> Vec<(N, Self)>
     where
         N::Err: Display,
@@ -115,7 +116,7 @@ impl<'a> Section<'a> {
             let section = all.section(name);
             match name.parse() {
                 Ok(parsed) => out.push((parsed, section)),
-                Err(error) => self.report.tell(
+                Err(error) => self.report.add(
                     "E-CONFIG-VALUE",
                     &format!("[{key}.{name}]"),
                     None,
@@ -137,7 +138,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A string that means something.
+    /// Reads a string and parses it.
     pub(super) fn parsed<T: FromStr>(&self, key: &str, default: T, remedy: &str) -> T
     where
         T::Err: Display,
@@ -146,20 +147,24 @@ impl<'a> Section<'a> {
             None => default,
             Some(Ok(value)) => value,
             Some(Err(error)) => {
-                self.tell(key, error, remedy);
+                self.error(key, error, remedy);
                 default
             }
         }
     }
 
-    /// One of some words.
+    /// Reads one of these words.
     pub(super) fn one_of<T: Copy>(&self, key: &str, words: &[(&str, T)], default: T) -> T {
         let Some(text) = self.string(key) else { return default };
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return *value;
         }
         let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-        self.tell(key, "an unknown word", format!("choose one of {}", all.join(", ")));
+        self.error(
+            key,
+            format!("got {text:?}; expected: {}", all.join(", ")),
+            "write one of these",
+        );
         default
     }
 
@@ -180,11 +185,9 @@ impl<'a> Section<'a> {
             Some(Value::Integer(value)) => match usize::try_from(*value) {
                 Ok(value) if range.contains(&value) => value,
                 _ => {
-                    self.tell(
-                        key,
-                        "out of range",
-                        format!("choose {} to {}", range.start(), range.end()),
-                    );
+                    let (least, most) = range.into_inner();
+                    let text = format!("got {value}; expected: {least} to {most}");
+                    self.error(key, text, "choose a number in this range");
                     default
                 }
             },
@@ -195,7 +198,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// `"90d"`, `"10m"`, `"30s"`.
+    /// Reads a duration such as `"90d"`, `"10m"` or `"30s"`.
     pub(super) fn duration(
         &self,
         key: &str,
@@ -210,23 +213,22 @@ impl<'a> Section<'a> {
                 return default;
             }
         };
-        let bounds = || {
-            let shown = |bound: &Duration| humantime::format_duration(*bound).to_string();
-            format!("choose {} to {}", shown(range.start()), shown(range.end()))
-        };
         match humantime::parse_duration(text) {
             Ok(value) if range.contains(&value) => return value,
-            Ok(_) => self.tell(key, "out of range", bounds()),
-            Err(error) => self.tell(
-                key,
-                format!("no duration: {error}"),
-                "write it as \"90d\", \"10m\" or \"30s\"",
-            ),
+            Ok(_) => {
+                let [least, most] = [range.start(), range.end()].map(|one| format_duration(*one));
+                let text = format!("got {text:?}; expected: {least} to {most}");
+                self.error(key, text, "choose a duration in this range");
+            }
+            Err(error) => {
+                let text = format!("got {text:?}; expected: a duration; {error}");
+                self.error(key, text, "write it as \"90d\", \"10m\" or \"30s\"");
+            }
         }
         default
     }
 
-    /// A list of strings; a error names the entry.
+    /// Reads a list of strings.
     pub(super) fn strings(&self, key: &str) -> Option<Vec<&str>> {
         let Value::Array(list) = self.value(key)? else {
             self.wrong_type(key, "a list of strings", "[\"...\"]");
@@ -234,12 +236,12 @@ impl<'a> Section<'a> {
         };
         let strings: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
         if strings.is_none() {
-            self.wrong_type(key, "a list of strings only", "[\"...\"]");
+            self.wrong_type(key, "a list of strings", "[\"...\"]");
         }
         strings
     }
 
-    /// A list of strings that mean something.
+    /// Reads a list of strings and parses each. `parse` returns as its error what it expects.
     pub(super) fn list<T>(
         &self,
         key: &str,
@@ -252,17 +254,17 @@ impl<'a> Section<'a> {
         for text in strings {
             match parse(text) {
                 Ok(value) => out.push(value),
-                Err(error) => self.tell(key, format!("{text:?}: {error}"), remedy),
+                Err(error) => self.error(key, format!("got {text:?}; expected: {error}"), remedy),
             }
         }
         out
     }
 
-    /// A path; relative ones start from the folder of the file.
+    /// Reads a path; a relative one starts from the folder of the file.
     pub(super) fn file(&self, key: &str) -> Option<PathBuf> {
         let text = self.string(key)?;
         if text.is_empty() || text.contains('\0') {
-            self.tell(key, format!("{text:?}: no path"), "give the path of a file or folder");
+            self.error(key, format!("got {text:?}; expected: a path"), "name a file or folder");
             return None;
         }
         Some(self.resolve(text))
@@ -272,7 +274,7 @@ impl<'a> Section<'a> {
         self.report.file.parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 
-    /// Tells the keys that nobody asked for.
+    /// Reports the keys that were not read.
     pub(super) fn finish(self) {
         let known = self.known.borrow();
         self.report.known.borrow_mut().extend(known.iter().cloned());
@@ -281,22 +283,16 @@ impl<'a> Section<'a> {
                 .iter()
                 .map(|known| (strsim::damerau_levenshtein(known, key), known))
                 .min()
-                // Of a short key, half of its letters make another word.
+                // A short key with half of its letters changed is another word.
                 .filter(|(distance, _)| *distance <= 3.min(key.len().div_ceil(2) - 1));
             let remedy = match nearest {
                 Some((_, nearest)) => format!("did you mean {nearest:?}? Otherwise remove it"),
                 None => format!(
-                    "remove it; known here: {}",
+                    "remove it; known keys: {}",
                     known.iter().cloned().collect::<Vec<_>>().join(", ")
                 ),
             };
-            self.report.tell(
-                "E-CONFIG-UNKNOWN-KEY",
-                &self.path(key),
-                None,
-                "an unknown key",
-                remedy,
-            );
+            self.report.add("E-CONFIG-UNKNOWN-KEY", &self.path(key), None, "unknown key", remedy);
         }
     }
 }
@@ -307,7 +303,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn each_remedy_fits_what_is_wrong() {
+    fn each_remedy_fits_the_error() {
         for (keys, expected) in [
             ("[server]\nhttp2 = \"yes\"", "write it as http2 = true or http2 = false"),
             (
@@ -316,11 +312,11 @@ mod tests {
             ),
             (
                 "[profile.p]\nvalidity = \"2m\"",
-                "backdate: it is 5m by default, not shorter than validity, which is 2m",
+                "backdate: got 5m by default; expected: less than validity, which is 2m",
             ),
             (
                 "[profile.p]\nvalidity = \"2m\"\nbackdate = \"3m\"",
-                "backdate = \"3m\": it is 3m, not shorter than validity, which is 2m\n  remedy: set backdate to less than 2m, or a longer validity",
+                "backdate = \"3m\": got 3m; expected: less than validity, which is 2m\n  remedy: set backdate below 2m, or a longer validity",
             ),
         ] {
             let errors = parse(&format!("version = 1\n{keys}"), Path::new("est.toml"), &|_| None);

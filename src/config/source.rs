@@ -1,9 +1,9 @@
-//! Where the configuration is looked for, and what holds without any.
+//! The search for the configuration file, and the defaults without one.
 
 use super::{Secrets, SettingErrors, Settings, load_for, parse};
 use std::path::{Path, PathBuf};
 
-/// Where the configuration comes from.
+/// The source of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// This file.
@@ -14,14 +14,14 @@ pub enum Source {
     BuiltIn,
 }
 
-/// Files that are looked for, in this order.
+/// Files that the search tries, in this order.
 pub const PLACES: [&str; 2] = ["est.toml", "/etc/estd/est.toml"];
 
-/// The defaults without any file: this machine only, since nobody has chosen to offer more.
+/// The defaults without any file: loopback only, until an operator configures more.
 const BUILT_IN: &str = "version = 1\n[server]\nlisten = [\"127.0.0.1:8443\"]\n";
 
 impl Source {
-    /// Finds the file; none means the built-in defaults.
+    /// Finds the file. None: the built-in defaults.
     #[must_use]
     pub fn find(&self) -> Option<PathBuf> {
         match self {
@@ -32,8 +32,8 @@ impl Source {
         }
     }
 
-    /// Reads the configuration, and of the secrets that it names only these. `environment` gives the
-    /// value of an environment variable.
+    /// Reads the configuration, and only these of the secrets that it names. `environment` returns the value
+    /// of an environment variable.
     ///
     /// # Errors
     /// All errors at once.
@@ -49,10 +49,10 @@ impl Source {
     }
 }
 
-/// The defaults without any file. The data folder is `data` in the working directory.
+/// Returns the defaults without any file. The data folder is `data` in the working directory.
 ///
 /// # Errors
-/// None: they are tested.
+/// None: a test parses them.
 pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingErrors> {
     let [first, ..] = PLACES;
     let settings = parse(BUILT_IN, Path::new(first), environment)?;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_named_is_not_searched_for() {
+    fn a_named_file_is_not_searched_for() {
         let named = Source::File(PathBuf::from("/nonexistent/est.toml"));
         assert_eq!(named.read(&|_| None, Secrets::All).unwrap_err().0.len(), 1);
     }

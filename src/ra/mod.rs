@@ -16,5 +16,5 @@ pub use authn::{
 pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
 pub use decide::{Policy, Requester, decide, is_ra};
 pub use error::Error;
-pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable};
+pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable, verify};
 pub use peer::{ClientCertificate, ClientChain, Peer, Verdict};

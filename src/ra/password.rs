@@ -160,6 +160,12 @@ impl Memories {
     }
 }
 
+/// Returns whether `password` has this hash. Takes tens of milliseconds: call it where blocking is allowed.
+#[must_use]
+pub fn verify(password: &str, hash: &str) -> bool {
+    Memory::default().verify(password, Some(hash))
+}
+
 impl Memory {
     /// KiB that a hash may ask for at most: four times what [`hash`] uses. More would let a record
     /// that was altered take the server's memory.

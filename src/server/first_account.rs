@@ -1,7 +1,7 @@
-//! The enrolment account that a first start makes.
+//! The enrollment account that a first start adds.
 //!
-//! Its password is shown or stored before the account is recorded. Were it the other way round, a start
-//! that is killed in between would leave an account that nobody can use.
+//! Its password is shown or stored before the account is recorded. In the other order, a start that is
+//! killed in between would leave an account whose password nobody knows.
 
 use super::Error;
 use crate::{
@@ -13,10 +13,10 @@ use crate::{
 };
 use zeroize::Zeroizing;
 
-/// The register that says that the account was generated once.
+/// The register that is set once the account was added.
 const REGISTER: &str = "first account";
 
-/// An account with a password that nobody has seen yet, and that is not recorded yet.
+/// An account that is not recorded yet; its password was not shown yet.
 pub struct FirstAccount {
     name: String,
     password: Zeroizing<String>,
@@ -27,14 +27,14 @@ impl FirstAccount {
     /// The user name.
     pub const NAME: &str = "enroll";
 
-    /// Makes the account if none was ever made. An operator may have removed every account; then
-    /// none comes back by itself.
+    /// Generates the account unless one was ever added. After an operator has removed every account, no
+    /// start adds one.
     pub(super) async fn if_needed(
         store: &dyn Store,
         entropy: &dyn Entropy,
     ) -> Result<Option<Self>, Error> {
-        let made = store.register(REGISTER).await?.is_some();
-        if made || !store.accounts().await?.is_empty() {
+        let added = store.register(REGISTER).await?.is_some();
+        if added || !store.accounts().await?.is_empty() {
             return Ok(None);
         }
         let password = ra::generate(entropy).map_err(|error| Error::Internal(error.to_string()))?;
@@ -43,12 +43,27 @@ impl FirstAccount {
         Ok(Some(Self { name: Self::NAME.to_owned(), password, hash }))
     }
 
-    /// Returns whether an account of this name exists.
-    pub(super) async fn exists(store: &dyn Store) -> Result<bool, Error> {
-        Ok(store.accounts().await?.iter().any(|account| account.name == Self::NAME))
+    /// Returns the recorded account.
+    pub(super) async fn recorded(store: &dyn Store) -> Result<Option<Account>, Error> {
+        Ok(store.accounts().await?.into_iter().find(|account| account.name == Self::NAME))
     }
 
-    /// The password, to be shown once.
+    /// Returns whether the recorded account has this password. An operator may have removed the account
+    /// and added it again with another one.
+    pub(super) async fn has_password(
+        store: &dyn Store,
+        password: Zeroizing<String>,
+    ) -> Result<bool, Error> {
+        let Some(Account { password: Password::Hash(hash), .. }) = Self::recorded(store).await?
+        else {
+            return Ok(false);
+        };
+        tokio::task::spawn_blocking(move || ra::verify(&password, &hash))
+            .await
+            .map_err(|error| Error::Internal(error.to_string()))
+    }
+
+    /// Returns the password, to be shown once.
     #[must_use]
     pub fn password(&self) -> &Zeroizing<String> {
         &self.password
@@ -64,12 +79,11 @@ impl FirstAccount {
             added: now,
             labels: None,
         };
-        // In this order: killed in between, the account is there and no other is made.
+        // In this order: after a crash in between, the account exists and no other is added.
         let added = match store.add_account(account, event).await {
             Err(store::Error::AccountExists(name)) => {
-                // This node serves all the same.
                 tracing::warn!(
-                    "another node has made the account {name} meanwhile: its password is the one that was shown there"
+                    "another node has added the account {name} meanwhile: its password is the one shown there"
                 );
                 false
             }
@@ -90,19 +104,21 @@ mod tests {
     use std::sync::Arc;
 
     #[tokio::test]
-    async fn two_nodes_that_start_at_once_make_one_account_and_both_serve() {
+    async fn two_nodes_that_start_at_once_add_one_account() {
         let store = MemoryStore::new(Arc::new(NoTrail));
         let entropy = SystemEntropy::new();
         let first = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
         let second = FirstAccount::if_needed(&store, &entropy).await.unwrap().unwrap();
-        let hash = first.hash.clone();
-        assert!(!FirstAccount::exists(&store).await.unwrap());
+        let (hash, password) = (first.hash.clone(), first.password.clone());
+        assert!(FirstAccount::recorded(&store).await.unwrap().is_none());
         assert!(first.record(&store, Time::from_unix(0)).await.unwrap());
         assert!(!second.record(&store, Time::from_unix(0)).await.unwrap());
-        assert!(FirstAccount::exists(&store).await.unwrap());
         let accounts = store.accounts().await.unwrap();
         assert_eq!(accounts.len(), 1);
         assert_eq!(accounts[0].password, Password::Hash(hash));
         assert!(FirstAccount::if_needed(&store, &entropy).await.unwrap().is_none());
+        assert!(FirstAccount::has_password(&store, password).await.unwrap());
+        let other = Zeroizing::new("of another account".to_owned());
+        assert!(!FirstAccount::has_password(&store, other).await.unwrap());
     }
 }

@@ -1,11 +1,12 @@
-//! Warnings about what ends soon or will go wrong, while there is still time.
+//! Warnings about certificates that expire soon and settings that will fail.
 //!
-//! They depend on the clock, the configuration and the certificates only: the log of a running server,
-//! `estd status` and `estd reload` all get them from here.
+//! They depend on the clock, the configuration and the certificates only. The log of a running server,
+//! `estd status`, `estd reload` and `estd check-config` show them.
 
 use crate::{
     config::Settings,
     pki::Certificate,
+    policy::UnknownCertificates,
     types::{CaName, Time},
 };
 use std::{
@@ -15,16 +16,19 @@ use std::{
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Time to move a fleet to another CA, beyond the longest life of its certificates.
+/// Time to move a fleet to another CA, beyond the longest validity of its certificates.
 const NOTICE: Duration = Duration::from_secs(60 * 86_400);
 
-/// From so long before an end, its warning is repeated each hour.
+/// The last part of a certificate's life, in which its warning is repeated each hour.
 const LAST_DAYS: Duration = Duration::from_secs(7 * 86_400);
 
-/// A reminder comes by a timer of the same period: one second must not make it skip a turn.
+/// The reminders are due by a timer of the same period: a late second must not skip a turn.
 const SLACK: Duration = Duration::from_secs(60);
 
-/// How often a warning is repeated in the log.
+/// The longest exception for unknown certificates that raises no warning (D-36).
+const EXCEPTION: Duration = Duration::from_secs(90 * 86_400);
+
+/// How often the log repeats a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// At a start only.
@@ -35,20 +39,20 @@ pub enum Repeat {
     Hourly,
 }
 
-/// What an operator should do something about.
+/// A condition that an operator should correct.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// The section of the configuration that it is about, such as `[ca.default]`.
+    /// The section of the configuration, such as `[ca.default]`.
     pub about: String,
-    /// What is wrong, or will be.
+    /// The condition.
     pub text: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
-    /// How often it is repeated.
+    /// How often the log repeats it.
     pub repeat: Repeat,
 }
 
-/// When the certificates of a CA end.
+/// The notAfter of a CA's certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) root: Time,
@@ -59,17 +63,17 @@ pub(super) struct Ends {
 pub(super) struct Own<'a> {
     pub(super) leaf: &'a Certificate,
     pub(super) revoked: bool,
-    /// Why the last attempt to renew it failed.
+    /// The error of the last renewal.
     pub(super) failed: Option<&'a str>,
 }
 
-/// When a certificate is renewed: a third of its life is left then.
+/// Returns when a certificate is renewed: a third of its life is left then.
 pub(super) fn renewal(leaf: &Certificate) -> Time {
     let life = leaf.not_after().since(leaf.not_before());
     leaf.not_after().minus(life / 3)
 }
 
-/// All warnings, the most pressing ones first.
+/// Returns all warnings, the most pressing first.
 pub(super) fn warnings(
     settings: &Settings,
     cas: &BTreeMap<CaName, Ends>,
@@ -81,6 +85,7 @@ pub(super) fn warnings(
         .filter_map(|(name, ends)| of_ca(settings, name, *ends, now))
         .chain(own.and_then(|own| of_server(settings, cas, own, now)))
         .chain(of_roots(settings, cas))
+        .chain(setting_warnings(settings, now))
         .collect();
     all.sort_by_key(|one| match one.repeat {
         Repeat::Hourly => 0,
@@ -99,7 +104,7 @@ fn in_words(time: Duration) -> String {
     if days >= 2 { format!("{days} days") } else { format!("{} hours", time.as_secs() / 3600) }
 }
 
-/// The longest life of what the configuration has this CA issue.
+/// Returns the longest validity of the certificates that this CA issues by these settings.
 fn longest(settings: &Settings, name: &CaName) -> Duration {
     let server = &settings.boot.server_certificate;
     let own = (server.ca == *name).then_some(server.validity);
@@ -124,14 +129,14 @@ fn of_ca(settings: &Settings, name: &CaName, ends: Ends, now: Time) -> Option<Wa
          and [server.certificate] name it, and restart; see docs/operator/ca.md"
     );
     let text = if now >= end {
-        format!("CA {name} ended at {end}: it issues nothing any more")
+        format!("CA {name} expired at {end}: it issues nothing")
     } else if left < longest {
         format!(
-            "CA {name} ends at {end}, in {}: certificates that it issues are cut to that time",
+            "CA {name} expires at {end}, in {}: the certificates that it issues expire with it",
             in_words(left)
         )
     } else {
-        format!("CA {name} ends at {end}, in {}", in_words(left))
+        format!("CA {name} expires at {end}, in {}", in_words(left))
     };
     Some(Warning { about, text, remedy, repeat: pressing(end, now) })
 }
@@ -149,33 +154,33 @@ fn of_server(
     let renew = "estd server-certificate renew";
     let (text, remedy) = if now < own.leaf.not_before() {
         (
-            format!("the server's certificate is valid from {} on only", own.leaf.not_before()),
-            "set the machine's clock".to_owned(),
+            format!("the server's certificate is not valid before {}", own.leaf.not_before()),
+            "correct the machine's clock".to_owned(),
         )
     } else if now > end {
         (
-            format!("the server's certificate ended at {end}: clients do not accept it"),
-            format!("correct the cause below, then {renew}"),
+            format!("the server's certificate expired at {end}: clients reject it"),
+            format!("correct the error below, then {renew}"),
         )
     } else if own.revoked {
-        ("the server's certificate is revoked, and was not renewed".to_owned(), renew.to_owned())
+        ("the server's certificate is revoked and was not renewed".to_owned(), renew.to_owned())
     } else if now > due.plus(DAY) || own.failed.is_some() {
         (
             format!(
-                "the server's certificate ends at {end}, in {}; its renewal has been due since {due}",
+                "the server's certificate expires at {end}, in {}; its renewal is due since {due}",
                 in_words(end.since(now))
             ),
-            format!("correct the cause, then {renew}"),
+            format!("correct the error, then {renew}"),
         )
     } else if cut {
         (
             format!(
-                "the server's certificate ends with its CA at {end}, in {}: [server.certificate] \
+                "the server's certificate expires with its CA at {end}, in {}; [server.certificate] \
                  validity is longer",
                 in_words(end.since(now))
             ),
             format!(
-                "name a CA that lasts longer in [server.certificate] ca; see [ca.{}]",
+                "name a CA that expires later in [server.certificate] ca; see [ca.{}]",
                 wanted.ca
             ),
         )
@@ -183,14 +188,14 @@ fn of_server(
         return None;
     };
     let text = match own.failed {
-        Some(cause) => format!("{text}; the last attempt to renew it failed: {cause}"),
+        Some(cause) => format!("{text}; its last renewal failed: {cause}"),
         None => text,
     };
     let repeat = if own.revoked { Repeat::Hourly } else { pressing(end, now) };
     Some(Warning { about: "[server.certificate]".to_owned(), text, remedy, repeat })
 }
 
-/// Labels whose bag has a root that ends later than their own (D-38, RFC 7030 §4.1.3).
+/// Warns about labels whose `/cacerts` holds a root that expires after their own (D-38, RFC 7030 §4.1.3).
 fn of_roots<'a>(
     settings: &'a Settings,
     cas: &'a BTreeMap<CaName, Ends>,
@@ -205,15 +210,15 @@ fn of_roots<'a>(
             (own <= other).then(|| Warning {
                 about: format!("{about} server_root"),
                 text: format!(
-                    "/cacerts holds the root of CA {} (ends at {own}) and that of the server's CA \
-                     {server} (ends at {other}): a client that picks the root that ends last \
-                     (RFC 7030 section 4.1.3) picks the wrong one",
+                    "/cacerts holds the root of CA {} (expires at {own}) and that of the server's CA \
+                     {server} (expires at {other}): a client that picks the root with the latest \
+                     notAfter (RFC 7030 section 4.1.3) picks the wrong one",
                     policy.ca
                 ),
                 remedy: format!(
                     "set server_root = false there and let clients keep the anchor of their bootstrap, \
-                     or let [server.certificate] ca name {}; a CA that does not exist yet: give it a \
-                     longer root_validity",
+                     or name {} in [server.certificate] ca; give a CA that is not yet created a longer \
+                     root_validity",
                     policy.ca
                 ),
                 repeat: Repeat::Never,
@@ -222,12 +227,47 @@ fn of_roots<'a>(
     )
 }
 
-/// When each warning was logged last.
+/// Returns the warnings that depend on the settings and the clock only: an end of
+/// `unknown_certificates_until` that has passed, or is far away (D-36).
+#[must_use]
+pub fn setting_warnings(settings: &Settings, now: Time) -> Vec<Warning> {
+    let exceptions =
+        settings.live.policies.all().filter_map(|policy| match policy.unknown_certificates {
+            UnknownCertificates::RenewOwnNames { until } => Some((&policy.ca, until)),
+            UnknownCertificates::Reject => None,
+        });
+    let exceptions: BTreeMap<&CaName, Time> = exceptions.collect();
+    let warning = |(ca, until): (&CaName, Time)| {
+        let (text, remedy, repeat) = if until <= now {
+            (
+                format!("passed at {until}: certificates that are not on record are rejected"),
+                "remove unknown_certificates and unknown_certificates_until, or set a later end",
+                Repeat::Never,
+            )
+        } else if until.since(now) > EXCEPTION {
+            (
+                format!(
+                    "certificates that are not on record, even revoked ones, can renew until {until}, for {}",
+                    in_words(until.since(now))
+                ),
+                "set an end within 90 days; set a later one when it is near",
+                Repeat::Daily,
+            )
+        } else {
+            return None;
+        };
+        let about = format!("[ca.{ca}] unknown_certificates_until");
+        Some(Warning { about, text, remedy: remedy.to_owned(), repeat })
+    };
+    exceptions.into_iter().filter_map(warning).collect()
+}
+
+/// The time at which each warning was last logged.
 #[derive(Debug, Default)]
 pub(super) struct Reminders(HashMap<String, Time>);
 
 impl Reminders {
-    /// Those that are to be logged now.
+    /// Returns the warnings that are due for the log, and notes that they are logged.
     pub(super) fn due(&mut self, all: Vec<Warning>, now: Time) -> Vec<Warning> {
         self.0.retain(|about, _| all.iter().any(|one| one.about == *about));
         let is_due = |one: &Warning| {
@@ -243,5 +283,40 @@ impl Reminders {
         let due: Vec<Warning> = all.into_iter().filter(is_due).collect();
         self.0.extend(due.iter().map(|one| (one.about.clone(), now)));
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse;
+    use std::path::Path;
+
+    /// The warnings at `2026-11-21T00:00:00Z` about an exception that ends at `until`.
+    fn of_end(until: &str) -> Vec<Warning> {
+        let text = format!(
+            "version = 1\n[ca.default]\nunknown_certificates = \"renew-own-names\"\n\
+             unknown_certificates_until = \"{until}\"\n[label.a]\n"
+        );
+        let settings = parse(&text, Path::new("est.toml"), &|_| None).unwrap();
+        setting_warnings(&settings, Time::from_unix(1_795_219_200))
+    }
+
+    #[test]
+    fn warns_of_an_exception_that_has_ended_or_lasts_too_long() {
+        for (until, expected) in [
+            ("2026-11-20", Some(("passed at 2026-11-20T00:00:00Z: certif", Repeat::Never))),
+            ("2026-11-21", Some(("passed at 2026-11-21T00:00:00Z: certif", Repeat::Never))),
+            ("2026-11-22", None),
+            ("2027-02-19", None),
+            ("2027-02-20", Some(("certificates that are not on record, e", Repeat::Daily))),
+        ] {
+            let warnings = of_end(until);
+            assert_eq!(warnings.len(), usize::from(expected.is_some()), "{until}: {warnings:?}");
+            for (warning, (text, repeat)) in warnings.iter().zip(expected) {
+                assert_eq!(warning.about, "[ca.default] unknown_certificates_until");
+                assert_eq!((&warning.text[..38], warning.repeat), (text, repeat));
+            }
+        }
     }
 }

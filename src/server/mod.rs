@@ -25,7 +25,7 @@ mod validation;
 
 pub use error::Error;
 pub use first_account::FirstAccount;
-pub use health::{Repeat, Warning};
+pub use health::{Repeat, Warning, setting_warnings};
 pub use place::{check_disk, check_place};
 pub use running::{Running, start};
 pub use setup::{Backend, BackendKind, Installation, private_folder};

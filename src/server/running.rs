@@ -37,6 +37,7 @@ use std::{
 };
 use tokio::sync::Mutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use zeroize::Zeroizing;
 
 /// A running server.
 pub struct Running {
@@ -195,7 +196,15 @@ impl Running {
     /// # Errors
     /// [`Error::Store`].
     pub async fn has_first_account(&self) -> Result<bool, Error> {
-        FirstAccount::exists(&*self.core.installation.store).await
+        Ok(FirstAccount::recorded(&*self.core.installation.store).await?.is_some())
+    }
+
+    /// Returns whether the account of the first start has this password. Hashes it: tens of milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn is_first_password(&self, password: Zeroizing<String>) -> Result<bool, Error> {
+        FirstAccount::has_password(&*self.core.installation.store, password).await
     }
 
     /// Records an account whose password was shown or stored. Returns false if another node was

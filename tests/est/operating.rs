@@ -40,9 +40,12 @@ async fn the_end_of_a_ca_is_announced_daily_and_then_hourly() {
     // Certificates are cut to its end, the server's among them.
     server.clock.advance(DAY * 90);
     let later = hour(&server).await;
-    assert!(later.iter().any(|one| one.text.contains("are cut to that time")), "{later:?}");
+    assert!(
+        later.iter().any(|one| one.text.contains("that it issues expire with it")),
+        "{later:?}"
+    );
     let own = later.iter().find(|one| one.about == "[server.certificate]").unwrap();
-    assert!(own.text.contains("ends with its CA"), "{own:?}");
+    assert!(own.text.contains("expires with its CA"), "{own:?}");
     // In the last week each hour.
     server.clock.advance(DAY * 53);
     for _ in 0..3 {
@@ -51,7 +54,7 @@ async fn the_end_of_a_ca_is_announced_daily_and_then_hourly() {
     }
     server.clock.advance(DAY * 8);
     let over = hour(&server).await;
-    assert!(over.iter().any(|one| one.text.contains("it issues nothing any more")), "{over:?}");
+    assert!(over.iter().any(|one| one.text.contains("it issues nothing")), "{over:?}");
     let own = over.iter().find(|one| one.about == "[server.certificate]").unwrap();
     assert!(own.text.contains("the last attempt to renew it failed: CA default"), "{own:?}");
 }
@@ -69,7 +72,7 @@ async fn after_the_end_of_its_ca_a_start_serves_what_it_can_and_says_so() {
     let status = ask(server.running.socket().unwrap(), &ShowStatus {}).await.unwrap();
     let about: Vec<&str> = status.warnings.iter().map(|one| one.about.as_str()).collect();
     assert_eq!(about, ["[ca.default]", "[server.certificate]"]);
-    assert!(status.warnings[1].warning.contains("ended at"), "{status:?}");
+    assert!(status.warnings[1].warning.contains("expired at"), "{status:?}");
     // Without a certificate to show there is nothing to serve with, and the error names the remedy.
     let folder = server.stop().await;
     fs::remove_dir_all(folder.path().join("data/server")).unwrap();

@@ -176,11 +176,14 @@ async fn d_36_the_exception_has_an_end() {
     let server = TestServer::start_with("[ca.default]\n").await;
     let errors = |more: &str| server.settings(more).unwrap_err().to_string();
     let renews = "unknown_certificates = \"renew-own-names\"\n";
-    assert!(errors(renews).contains("needs an end"), "{}", errors(renews));
+    assert!(errors(renews).contains("got no end for renew-own-names"), "{}", errors(renews));
     let until = |text: &str| format!("unknown_certificates_until = \"{text}\"\n");
-    assert!(errors(&until("2026-12-31")).contains("no exception that could end"));
+    assert!(errors(&until("2026-12-31")).contains("got an end without exception"));
     assert!(errors(&format!("{renews}{}", until("soon"))).contains("2026-12-31T00:00:00Z"));
-    assert!(errors("unknown_certificates = \"any\"\n").contains("unknown word"));
+    assert!(
+        errors("unknown_certificates = \"any\"\n")
+            .contains("got \"any\"; expected: \"reject\", \"renew-own-names\"")
+    );
     for good in ["2026-12-31", "2026-12-31T12:00:00Z"] {
         assert!(server.settings(&format!("{renews}{}", until(good))).is_ok(), "{good}");
     }

@@ -67,7 +67,7 @@ fn what_a_first_start_rejects_is_found_before_it() {
 
     let open = |bits, shown| {
         mode(&config, bits);
-        both_reject(folder, "others than its owner may change it", "chmod go-w ");
+        both_reject(folder, "expected: only the owner may change it", "chmod go-w ");
         both_reject(folder, shown, "E-CONFIG-FILE");
     };
     open(0o666, "mode 666");
@@ -166,7 +166,7 @@ fn a_database_that_is_away_has_remedies_of_a_database() {
     let folder = Estd::folder_on_postgres(&format!("connection = \"{connection}\""));
     let (code, text) = run(folder.path(), "serve");
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("see that PostgreSQL runs"), "{text}");
+    assert!(text.contains("check that PostgreSQL runs"), "{text}");
     assert!(!text.contains("sled") && !text.contains("disk"), "{text}");
 }
 

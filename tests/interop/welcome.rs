@@ -115,3 +115,17 @@ fn the_welcome_of_a_local_server_says_how_others_reach_it() {
     let named = Estd::start_with("[\"localhost\", \"est.example.com\"]");
     assert!(!named.welcome.contains(hint), "{}", named.welcome);
 }
+
+/// An operator has removed the first account and added it again: the file has an old password.
+#[test]
+fn a_start_removes_an_outdated_first_password() {
+    let estd = Estd::start();
+    estd.operator(&["user", "remove", "enroll"]);
+    let added = estd.operator(&["user", "add", "enroll"]);
+    assert!(!added.contains(&estd.password), "{added}");
+    let again = Estd::start_in(estd.stop());
+    assert!(!again.path("data/first-password").exists());
+    assert!(again.welcome.contains("export EST_PASSWORD=the-password-of-enroll"));
+    let log = fs::read_to_string(again.path("log")).unwrap();
+    assert!(log.contains("data/first-password: the account enroll has another password"), "{log}");
+}

@@ -27,7 +27,11 @@ fn node(section: &Section<'_>) -> Option<String> {
     let name = section.string("node")?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-        section.tell("node", "no name of a node", "use 1 to 64 of A-Z a-z 0-9 . _ -");
+        section.error(
+            "node",
+            format!("got {name:?}; expected: the name of a node"),
+            "use 1 to 64 of A-Z a-z 0-9 . _ -",
+        );
     }
     Some(name.to_owned())
 }

@@ -13,9 +13,9 @@ pub(super) fn ca(section: Section<'_>) -> (Ca, UnknownCertificates) {
         let text = section.string(key).unwrap_or(default).to_owned();
         let name = text.parse::<x509_cert::name::Name>();
         if name.as_ref().map_or(true, x509_cert::name::Name::is_empty) {
-            section.tell(
+            section.error(
                 key,
-                "not a distinguished name",
+                format!("got {text:?}; expected: a distinguished name"),
                 "write it as in RFC 4514, such as \"CN=Example root CA,O=Example\"",
             );
         }
@@ -34,14 +34,18 @@ pub(super) fn ca(section: Section<'_>) -> (Ca, UnknownCertificates) {
         issuing_validity: section.duration("issuing_validity", 3653 * DAY, life),
     };
     if ca.issuing_validity > ca.root_validity {
-        section.tell("issuing_validity", "longer than the root's", "choose at most root_validity");
+        section.error(
+            "issuing_validity",
+            "got more than root_validity; expected: at most that",
+            "set at most root_validity",
+        );
     }
     let unknown = unknown_certificates(&section);
     section.finish();
     (ca, unknown)
 }
 
-/// Reads `unknown_certificates` (D-36). The exception has an end, or it would outlive its reason.
+/// Reads `unknown_certificates` (D-36). The exception must have an end, or it would outlive its reason.
 fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
     const UNTIL: &str = "unknown_certificates_until";
     const EXAMPLE: &str = "write it as \"2026-12-31\" or \"2026-12-31T00:00:00Z\"";
@@ -57,15 +61,15 @@ fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
     match (renews, until) {
         (false, None) => {}
         (true, Some(Ok(until))) => return UnknownCertificates::RenewOwnNames { until },
-        (_, Some(Err(error))) => section.tell(UNTIL, error, EXAMPLE),
-        (true, None) => section.tell(
+        (_, Some(Err(error))) => section.error(UNTIL, error, EXAMPLE),
+        (true, None) => section.error(
             UNTIL,
-            "renew-own-names is an exception for the time after a restore, and needs an end",
+            "got no end for renew-own-names; expected: a date; it is an exception for the time after a restore",
             EXAMPLE,
         ),
-        (false, Some(Ok(_))) => section.tell(
+        (false, Some(Ok(_))) => section.error(
             UNTIL,
-            "there is no exception that could end",
+            "got an end without exception; expected: none with \"reject\"",
             "remove it, or set unknown_certificates = \"renew-own-names\"",
         ),
     }
@@ -73,7 +77,7 @@ fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
 }
 
 /// Adds `[ca.default]` with its defaults unless the file has it, as `[profile.device]` is added.
-/// Returns its name if it was added: it is removed again if nothing uses it.
+/// Returns its name if it was added: the caller removes it if nothing uses it.
 pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>) -> Option<CaName> {
     let name: CaName = "default".parse().ok()?;
     if cas.contains_key(&name) {
@@ -84,7 +88,7 @@ pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>)
     Some(name)
 }
 
-/// Names of CAs are how a chain is built: two with one name cannot be told apart.
+/// Checks that each CA certificate has a subject of its own: chains are built by names.
 pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, Ca>) {
     let mut seen: HashMap<&str, String> = HashMap::new();
     for (name, ca) in cas {
@@ -93,11 +97,11 @@ pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, Ca>) {
         {
             let here = format!("[ca.{name}] {key}");
             if let Some(other) = seen.insert(subject, here.clone()) {
-                report.tell(
+                report.add(
                     "E-CONFIG-VALUE",
                     &here,
                     Some(&subject.as_str().into()),
-                    format!("the same as {other}"),
+                    format!("got the subject of {other}; expected: another one"),
                     "give each CA certificate a subject of its own",
                 );
             }
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_ca_stays_while_something_uses_it() {
+    fn the_default_ca_stays_while_a_section_uses_it() {
         let factory = "version = 1\n[ca.factory]\nroot_subject = \"CN=F root\"\nissuing_subject = \"CN=F issuing\"\n";
         assert_eq!(names("version = 1"), ["default"]);
         // Used by [est], by [server.certificate], by a label.
@@ -134,11 +138,11 @@ mod tests {
         let all = format!("{est}[server.certificate]\nca = \"factory\"\n");
         assert_eq!(names(&all), ["factory"]);
         assert_eq!(names(&format!("{all}[label.plain]\n")), ["default", "factory"]);
-        // What the file says of it stays, used or not.
+        // A CA in the file stays, used or not.
         assert_eq!(names(&format!("{all}[ca.default]\n")), ["default", "factory"]);
-        // A CA that takes the default's subjects collides with it, and is named.
+        // A CA with the default's subjects is an error that names both.
         let errors = read("version = 1\n[ca.factory]").unwrap_err().to_string();
-        assert!(errors.contains("the same as [ca.default] root_subject"), "{errors}");
+        assert!(errors.contains("got the subject of [ca.default] root_subject"), "{errors}");
         let alone = "version = 1\n[ca.factory]\n[est]\nca = \"factory\"\n[server.certificate]\nca = \"factory\"";
         assert_eq!(names(alone), ["factory"]);
     }

@@ -1,4 +1,4 @@
-//! From the file to checked settings: a file for each section.
+//! Reads the file into checked settings: a module for each section.
 
 mod audit;
 mod ca;
@@ -36,7 +36,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Reads a configuration file. `environment` gives the value of an environment variable.
+/// Reads a configuration file. `environment` returns the value of an environment variable.
 ///
 /// # Errors
 /// All errors at once.
@@ -47,8 +47,8 @@ pub fn load(
     load_for(file, environment, Secrets::All)
 }
 
-/// Reads a configuration file, and of the secrets that it names only these: an operator's command
-/// runs where the server's passphrase is not set.
+/// Reads a configuration file, and only these of the secrets that it names: an operator's command runs
+/// without the server's passphrase.
 ///
 /// # Errors
 /// All errors at once.
@@ -62,27 +62,27 @@ pub fn load_for(
         Ok((text, None)) => parse_for(&text, file, environment, secrets),
         Ok((_, Some(mode))) => {
             let report = Report::new(file);
-            report.tell(
+            report.add(
                 "E-CONFIG-FILE",
                 "",
                 None,
-                format!("others than its owner may change it (mode {mode:03o})"),
-                format!("see that nobody has changed it, then: chmod go-w {}", file.display()),
+                format!("got mode {mode:03o}; expected: only the owner may change it"),
+                format!("check that nobody has changed it, then: chmod go-w {}", file.display()),
             );
             Err(SettingErrors(report.errors.into_inner()))
         }
         Err(cause) => {
             let report = Report::new(file);
             let (text, remedy) = unreadable(&cause);
-            report.tell("E-CONFIG-FILE", "", None, text, remedy);
+            report.add("E-CONFIG-FILE", "", None, text, remedy);
             Err(SettingErrors(report.errors.into_inner()))
         }
     }
 }
 
-/// The mode of a file that others than its owner may write: everybody, or a group that is not the
-/// owner's own. With umask 002, the default of several distributions, a clone's files may be written by
-/// the group that has the number of its user. A pipe or terminal has no such mode.
+/// Returns the mode of a file that everybody may write, or a group other than the owner's own. With umask
+/// 002, the default of several distributions, the group with the user's number may write a clone's files.
+/// A pipe or terminal has no such mode.
 fn open_to_others(file: &Path) -> Option<u32> {
     let found = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
     let mode = found.mode() & 0o777;
@@ -90,13 +90,13 @@ fn open_to_others(file: &Path) -> Option<u32> {
     (mode & closed != 0).then_some(mode)
 }
 
-/// Says why a configuration file cannot be read, and what helps.
+/// Returns why a configuration file cannot be read, and the remedy.
 fn unreadable(cause: &io::Error) -> (String, &'static str) {
     let remedy = match cause.kind() {
         ErrorKind::InvalidData => {
             return (
-                "the file is not UTF-8 text".to_owned(),
-                "save it as UTF-8; a file in Latin-1 is converted by: iconv -f latin1 -t utf8",
+                "got a file that is not UTF-8; expected: UTF-8 text".to_owned(),
+                "save it as UTF-8; to convert Latin-1: iconv -f latin1 -t utf8",
             );
         }
         ErrorKind::PermissionDenied => "run this as the user that estd runs as",
@@ -106,7 +106,7 @@ fn unreadable(cause: &io::Error) -> (String, &'static str) {
     (cause.to_string(), remedy)
 }
 
-/// Reads a configuration. `file` is where relative paths start and what errors name.
+/// Parses a configuration. Relative paths start from the folder of `file`; errors name it.
 ///
 /// # Errors
 /// All errors at once.
@@ -132,7 +132,7 @@ fn parse_for(
                 .span()
                 .and_then(|span| text.get(..span.start))
                 .map_or(1, |before| before.lines().count().max(1));
-            report.tell(
+            report.add(
                 "E-CONFIG-SYNTAX",
                 "",
                 None,
@@ -155,11 +155,11 @@ fn settings(
     let top = Section::new(report, "", table);
     match top.value("version") {
         Some(toml::Value::Integer(1)) => {}
-        seen => report.tell(
+        seen => report.add(
             "E-CONFIG-VERSION",
             "version",
             seen,
-            "this estd reads version 1",
+            "got another version, or none; expected: 1",
             "write version = 1 at the top",
         ),
     }
@@ -189,7 +189,7 @@ fn settings(
             profile::profile(Section::new(report, "profile.device", Table::new()))
         });
     }
-    // A reload changes it, unlike the rest of [ca.NAME]: it is a rule of each label of the CA.
+    // A reload replaces it, unlike the rest of [ca.NAME]: it is a rule of each label of the CA.
     let with_rule = |policy: Policy| Policy {
         unknown_certificates: unknown
             .get(&policy.ca)
@@ -214,11 +214,11 @@ fn settings(
     }
     if !cas.contains_key(&server.certificate.ca) {
         let names: Vec<_> = cas.keys().map(ToString::to_string).collect();
-        report.tell(
+        report.add(
             "E-CONFIG-REFERENCE",
             "[server.certificate] ca",
             None,
-            format!("there is no [ca.{}]", server.certificate.ca),
+            format!("got {:?}; expected: a CA of this file", server.certificate.ca.as_str()),
             format!("name one of: {}", names.join(", ")),
         );
     }

@@ -3,7 +3,7 @@
 use super::{DAY, MINUTE, SECOND};
 use crate::{config::section::Section, policy::Passwords};
 
-/// Bytes of a realm at most: strongSwan reads no more than 1,024 of a header.
+/// Most bytes of a realm: strongSwan reads at most 1,024 of a header.
 const LONGEST_REALM: usize = 64;
 
 pub(super) fn passwords(section: Section<'_>) -> Passwords {
@@ -11,9 +11,9 @@ pub(super) fn passwords(section: Section<'_>) -> Passwords {
     let printable =
         |byte: u8| (byte == b' ' || byte.is_ascii_graphic()) && !matches!(byte, b'"' | b'\\');
     if realm.is_empty() || realm.len() > LONGEST_REALM || !realm.bytes().all(printable) {
-        section.tell(
+        section.error(
             "realm",
-            "not every client reads such a realm",
+            format!("got {realm:?}; expected: a realm that every client reads"),
             format!("write 1 to {LONGEST_REALM} characters of printable ASCII without quotation mark and backslash"),
         );
     }

@@ -87,11 +87,11 @@ pub(super) fn policy(
         server_root: section.boolean("server_root", true),
         retry_window: section.duration("retry_window", 10 * MINUTE, Duration::ZERO..=DAY),
         csrattrs: csrattrs(section.section("csrattrs")),
-        // Set by the CA's section.
+        // The CA's section sets it.
         unknown_certificates: UnknownCertificates::Reject,
     };
     let missing = |key: &str, what: String, names: Vec<String>| {
-        section.report.tell(
+        section.report.add(
             "E-CONFIG-REFERENCE",
             &section.path(key),
             None,
@@ -102,30 +102,30 @@ pub(super) fn policy(
     if !cas.contains_key(&policy.ca) {
         missing(
             "ca",
-            format!("there is no [ca.{}]", policy.ca),
+            format!("got {:?}; expected: a CA of this file", policy.ca.as_str()),
             cas.keys().map(ToString::to_string).collect(),
         );
     }
     match profile {
         None => missing(
             "profile",
-            format!("there is no [profile.{}]", policy.profile),
+            format!("got {:?}; expected: a profile of this file", policy.profile.as_str()),
             profiles.keys().map(ToString::to_string).collect(),
         ),
         Some(_) if policy.makes_ra => {
-            // Otherwise any device could make itself a registration authority.
+            // Otherwise any device could become a registration authority.
             let by_password =
                 matches!(policy.authentication, Authentication::Password | Authentication::Both);
             if label.is_none() || !by_password {
-                section.tell("profile", "this profile gives cmcRA, which makes its holder a registration authority", "use it under a [label.NAME] of its own with authentication = \"password\" or \"both\"");
+                section.error("profile", "got a profile with cmcRA, which makes its holder a registration authority; expected: a profile without it", "use it under a [label.NAME] of its own with authentication = \"password\" or \"both\"");
             }
         }
         Some(_) => {}
     }
     if !policy.renew && !policy.rekey {
-        section.tell(
+        section.error(
             "renew",
-            "neither renew nor rekey is allowed: no device could re-enrol",
+            "got false for renew and rekey; expected: one of them, or no device can re-enroll",
             "allow one of them",
         );
     }
@@ -133,27 +133,31 @@ pub(super) fn policy(
     policy
 }
 
-/// How a password is proved.
+/// Reads the schemes that prove a password.
 fn schemes(section: &Section<'_>) -> Vec<Scheme> {
     const REMEDY: &str = "choose from basic, digest and digest-md5, each at most once";
     let schemes = section.list("schemes", vec![Scheme::Basic], REMEDY, |text| {
         [Scheme::Basic, Scheme::Digest, Scheme::DigestMd5]
             .into_iter()
             .find(|scheme| scheme.to_string() == text)
-            .ok_or_else(|| "no such scheme".to_owned())
+            .ok_or_else(|| "a scheme".to_owned())
     });
     let at = |wanted: Scheme| schemes.iter().position(|scheme| *scheme == wanted);
     let twice = schemes.iter().enumerate().any(|(index, scheme)| at(*scheme) != Some(index));
     if twice || section.strings("schemes").is_some_and(|given| given.is_empty()) {
-        section.tell("schemes", "no scheme, or one twice", REMEDY);
+        section.error(
+            "schemes",
+            "got no scheme, or one twice; expected: each at most once",
+            REMEDY,
+        );
     }
     if let (Some(sha256), Some(md5)) = (at(Scheme::Digest), at(Scheme::DigestMd5))
         && sha256 < md5
     {
-        section.tell(
+        section.error(
             "schemes",
-            "libest looks at the first challenge of Digest only, and knows MD5 only",
-            "write digest-md5 before digest: other clients look for the better one",
+            "got digest before digest-md5; libest reads only the first challenge of Digest, and knows only MD5",
+            "write digest-md5 before digest: other clients choose the better one",
         );
     }
     schemes

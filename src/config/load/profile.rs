@@ -20,7 +20,7 @@ const USAGES: [(&str, &str); 7] = [
     ("cmcRA", "1.3.6.1.5.5.7.3.28"),
 ];
 
-/// Usages that no profile gives.
+/// Usages that no profile may give, and the reason.
 const FORBIDDEN_USAGES: [(&str, &str, &str); 3] = [
     ("anyExtendedKeyUsage", "2.5.29.37.0", "it would allow every use"),
     ("OCSPSigning", "1.3.6.1.5.5.7.3.9", "a device must not answer for the CA"),
@@ -37,8 +37,8 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
         keys: section.list(
             "keys",
             all_keys,
-            "choose of rsa-2048, rsa-3072, rsa-4096, p-256, p-384, p-521, ed25519",
-            str::parse,
+            "choose from rsa-2048, rsa-3072, rsa-4096, p-256, p-384, p-521, ed25519",
+            |text| text.parse().map_err(|_| "a kind of key".to_owned()),
         ),
         extended_key_usage: section.list(
             "extended_key_usage",
@@ -46,25 +46,25 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
             "write a name such as \"clientAuth\", or an OID",
             usage,
         ),
-        san: section.list("san", common, "choose of dns, ip, uri, email, other", san_kind),
+        san: section.list("san", common, "choose from dns, ip, uri, email, other", san_kind),
         empty_subject: section.boolean("empty_subject", true),
         ignore_extensions: section.list(
             "ignore_extensions",
             Vec::new(),
             "write OIDs such as \"1.3.6.1.4.1.311.20.2\"",
-            |text| text.parse::<ObjectIdentifier>().map_err(|_| "not an OID".to_owned()),
+            |text| text.parse::<ObjectIdentifier>().map_err(|_| "an OID".to_owned()),
         ),
         digests: section.list(
             "digests",
             Digest::ALL.to_vec(),
-            "choose of sha256, sha384, sha512",
-            str::parse,
+            "choose from sha256, sha384, sha512",
+            |text| text.parse().map_err(|_| "a hash function".to_owned()),
         ),
         require_subject: csrattrs::subject(&section),
         require_san: section.list(
             "require_san",
             Vec::new(),
-            "choose of dns, ip, uri, email",
+            "choose from dns, ip, uri, email",
             san_kind,
         ),
         require_key_usage: csrattrs::key_usage(&section),
@@ -77,16 +77,16 @@ pub(super) fn profile(section: Section<'_>) -> Profile {
     };
     csrattrs::check(&section, &profile);
     if profile.keys.is_empty() && section.has("keys") {
-        section.tell("keys", "no kind of key is left", "accept at least one");
+        section.error("keys", "got an empty list; expected: kinds of key", "accept at least one");
     }
     if profile.backdate >= profile.validity {
         let shown = |time: Duration| humantime::format_duration(time).to_string();
         let (validity, backdate) = (shown(profile.validity), shown(profile.backdate));
         let given = if section.has("backdate") { "" } else { " by default" };
-        section.tell(
+        section.error(
             "backdate",
-            format!("it is {backdate}{given}, not shorter than validity, which is {validity}"),
-            format!("set backdate to less than {validity}, or a longer validity"),
+            format!("got {backdate}{given}; expected: less than validity, which is {validity}"),
+            format!("set backdate below {validity}, or a longer validity"),
         );
     }
     section.finish();
@@ -97,14 +97,14 @@ fn san_kind(text: &str) -> Result<SanKind, String> {
     [SanKind::Dns, SanKind::Ip, SanKind::Uri, SanKind::Email, SanKind::Other]
         .into_iter()
         .find(|kind| kind.to_string() == text)
-        .ok_or_else(|| "an unknown kind of name".to_owned())
+        .ok_or_else(|| "a kind of name".to_owned())
 }
 
 fn usage(text: &str) -> Result<ObjectIdentifier, String> {
     let named = USAGES.iter().find(|(name, _)| *name == text).map(|(_, oid)| *oid);
     let forbidden = FORBIDDEN_USAGES.iter().find(|(name, oid, _)| *name == text || *oid == text);
     if let Some((_, _, reason)) = forbidden {
-        return Err(format!("not given by any profile: {reason}"));
+        return Err(format!("a usage of devices; {reason}"));
     }
-    named.unwrap_or(text).parse().map_err(|_| "an unknown usage".to_owned())
+    named.unwrap_or(text).parse().map_err(|_| "a name of a usage, or an OID".to_owned())
 }

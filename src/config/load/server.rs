@@ -23,7 +23,7 @@ pub(super) fn server(section: Section<'_>) -> Sections {
         "listen",
         vec![everywhere],
         "write it as \"0.0.0.0:8443\" or \"[::]:8443\"",
-        |text| text.parse::<SocketAddr>().map_err(|_| "not an address and port".to_owned()),
+        |text| text.parse::<SocketAddr>().map_err(|_| "an address and port".to_owned()),
     );
     let twice = listen
         .iter()
@@ -31,10 +31,10 @@ pub(super) fn server(section: Section<'_>) -> Sections {
         .any(|(at, one)| listen.iter().skip(at + 1).any(|other| other == one && one.port() != 0));
     let none = section.strings("listen").is_some_and(|given| given.is_empty());
     if none || twice {
-        section.tell(
+        section.error(
             "listen",
-            "no address, or one twice",
-            "name each address once, such as \"0.0.0.0:8443\"",
+            "got no address, or one twice; expected: each address once",
+            "write addresses such as \"0.0.0.0:8443\"",
         );
     }
     let certificate = section.section("certificate");
@@ -61,18 +61,14 @@ pub(super) fn server(section: Section<'_>) -> Sections {
             vec!["localhost".to_owned()],
             "write host names such as \"est.example.com\"",
             |text| {
-                if is_dns_name(text) {
-                    Ok(text.to_owned())
-                } else {
-                    Err("not a host name".to_owned())
-                }
+                is_dns_name(text).then(|| text.to_owned()).ok_or_else(|| "a host name".to_owned())
             },
         ),
         addresses: certificate.list(
             "addresses",
             vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             "write addresses such as \"192.0.2.1\"",
-            |text| text.parse().map_err(|_| "not an address".to_owned()),
+            |text| text.parse().map_err(|_| "an address".to_owned()),
         ),
         key: certificate.parsed(
             "key",
@@ -82,16 +78,16 @@ pub(super) fn server(section: Section<'_>) -> Sections {
         validity: certificate.duration("validity", 90 * DAY, (60 * MINUTE)..=(3653 * DAY)),
     };
     if own.names.is_empty() && own.addresses.is_empty() {
-        certificate.tell(
+        certificate.error(
             "names",
-            "the server needs a name or an address in its certificate (RFC 9525 section 4)",
-            "add one",
+            "got neither names nor addresses; expected: one of them in the certificate (RFC 9525 section 4)",
+            "add a name or an address",
         );
     }
     if matches!(own.key, KeyKind::P521 | KeyKind::Ed25519) {
-        certificate.tell(
+        certificate.error(
             "key",
-            "not every TLS client knows this kind of key",
+            format!("got {}; expected: a kind of key that every TLS client knows", own.key),
             "choose p-256, p-384, rsa-2048, rsa-3072 or rsa-4096",
         );
     }

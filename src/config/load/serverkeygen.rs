@@ -1,4 +1,4 @@
-//! `[serverkeygen]`: the keys by which devices decrypt what is made for them.
+//! `[serverkeygen]`: the keys to which keys generated for devices are encrypted.
 
 use super::{keys::private_text, trust::certificates};
 use crate::{
@@ -15,7 +15,7 @@ pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
             let read = private_text(&file)
                 .and_then(|text| DecryptKey::parse_all(&text).map_err(|error| error.to_string()));
             read.unwrap_or_else(|error| {
-                section.tell(
+                section.error(
                     "keys_file",
                     error,
                     "name a file of this user, mode 0600, with a line IDENTIFIER:KEY for each key, the key as 32 or 64 hexadecimal digits",
@@ -28,7 +28,7 @@ pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
     for file in section.strings("recipients").unwrap_or_default() {
         match certificates(&section.resolve(file)) {
             Ok(found) => recipients.extend(found),
-            Err(error) => section.tell(
+            Err(error) => section.error(
                 "recipients",
                 format!("{file}: {error}"),
                 "name a PEM file with one or more certificates and nothing else",

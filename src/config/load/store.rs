@@ -19,7 +19,11 @@ pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<S
     let of_sled = (backend != Backend::Sled).then_some("cache_mib");
     let of_postgres = POSTGRES_KEYS.into_iter().filter(|_| backend != Backend::Postgres);
     for key in of_sled.into_iter().chain(of_postgres).filter(|key| section.has(key)) {
-        section.tell(key, "it means nothing with this backend", "remove it, or change backend");
+        section.error(
+            key,
+            "got a key of another backend; expected: keys of this one",
+            "remove it, or set another backend",
+        );
     }
     section.finish();
     match backend {
@@ -33,7 +37,7 @@ pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<S
 const POSTGRES_KEYS: [&str; 6] =
     ["connection", "password_file", "password_env", "tls_ca", "connections", "patience"];
 
-/// The keys of PostgreSQL; errors that only matter if it is `wanted` are told only then.
+/// Reads the keys of PostgreSQL. Reports a missing one only if this backend is `wanted`.
 fn postgres(
     section: &Section<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -43,24 +47,26 @@ fn postgres(
     let read = section.report.secrets != Secrets::None;
     let password = secret(section, "password", environment, read);
     let mut connection = tokio_postgres::Config::new();
-    // Without the value: it may hold a password, also where it cannot be read.
-    let tell = |error: &str, remedy: &str| {
+    // Without the value: it may hold a password, even if it cannot be parsed.
+    let report = |error: &str, remedy: &str| {
         let path = section.path("connection");
-        section.report.tell("E-CONFIG-VALUE", &path, None, error, remedy);
+        section.report.add("E-CONFIG-VALUE", &path, None, error, remedy);
     };
     let mut readable = true;
     match section.string("connection").map(str::parse::<tokio_postgres::Config>) {
         Some(Ok(parsed)) => connection = parsed,
         Some(Err(error)) => {
             readable = false;
-            tell(&std::error::Error::source(&error).unwrap_or(&error).to_string(), EXAMPLE);
+            report(&std::error::Error::source(&error).unwrap_or(&error).to_string(), EXAMPLE);
         }
-        None if wanted => section.tell("connection", "it is missing", EXAMPLE),
+        None if wanted => {
+            section.error("connection", "got none; expected: a connection string", EXAMPLE)
+        }
         None => {}
     }
     if connection.get_password().is_some() {
-        tell(
-            "it holds a password",
+        report(
+            "got a connection string with a password; expected: one without",
             "put the password into a file and name it: password_file = \"...\"",
         );
     }
@@ -68,12 +74,12 @@ fn postgres(
     let is_remote = hosts.iter().any(|host| matches!(host, Host::Tcp(_)));
     let has_connection = readable && section.has("connection");
     if has_connection && hosts.is_empty() {
-        tell("it names no host", EXAMPLE);
+        report("got a connection string without host; expected: a host", EXAMPLE);
     }
     if has_connection && is_remote && connection.get_ssl_mode() == SslMode::Prefer {
-        tell(
-            "it does not say whether TLS is used",
-            "add sslmode=require; or sslmode=disable, if nobody else can be on the way",
+        report(
+            "got a connection string without sslmode; expected: require or disable",
+            "add sslmode=require; or sslmode=disable, if nobody can read the network in between",
         );
     }
     if !is_remote {
@@ -87,16 +93,16 @@ fn postgres(
     if let Some(file) = section.file("tls_ca") {
         match certificates(&file) {
             Ok(found) => anchors = found,
-            Err(error) => section.tell(
+            Err(error) => section.error(
                 "tls_ca",
                 error,
                 "name a PEM file with the certificates of the CA that issued the database's",
             ),
         }
     } else if has_connection && is_remote && connection.get_ssl_mode() != SslMode::Disable {
-        section.tell(
+        section.error(
             "tls_ca",
-            "it is missing, and TLS to the database trusts nobody without it",
+            "got none; expected: a CA, or TLS to the database trusts nobody",
             "name a PEM file with the certificates of the CA that issued the database's",
         );
     }

@@ -30,7 +30,7 @@ fn paths_start_from_the_folder_of_the_file() {
 }
 
 #[test]
-fn all_errors_are_told_at_once() {
+fn all_errors_are_reported_at_once() {
     let text = r#"
         version = 2
         dta = "x"
@@ -64,28 +64,28 @@ fn all_errors_are_told_at_once() {
 }
 
 #[test]
-fn a_error_names_file_key_value_and_remedy() {
+fn an_error_names_file_key_value_and_remedy() {
     let errors = read("version = 1\n[server]\nlisen = 1").unwrap_err();
     assert_eq!(
         errors.to_string(),
-        "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: an unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
+        "E-CONFIG-UNKNOWN-KEY /etc/estd/est.toml: [server] lisen: unknown key\n  remedy: did you mean \"listen\"? Otherwise remove it"
     );
-    // What is like nothing is not guessed at.
+    // No suggestion for a key that resembles none.
     let errors = read("version = 1\nzzz = 1").unwrap_err().to_string();
-    assert!(errors.contains("zzz: an unknown key\n  remedy: remove it; known here: "), "{errors}");
+    assert!(errors.contains("zzz: unknown key\n  remedy: remove it; known keys: "), "{errors}");
     for path in ["", "a\\u0000b"] {
         let errors = read(&format!("version = 1\n[audit]\nfile = \"{path}\"")).unwrap_err();
-        assert!(errors.to_string().contains("no path"), "{errors}");
+        assert!(errors.to_string().contains("expected: a path"), "{errors}");
     }
     let errors = read("version = 1\n[server]\nlisten = [\"x\"]").unwrap_err();
     assert_eq!(
         errors.0.first().unwrap().to_string(),
-        "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: \"x\": not an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
+        "E-CONFIG-VALUE /etc/estd/est.toml: [server] listen = [\"x\"]: got \"x\"; expected: an address and port\n  remedy: write it as \"0.0.0.0:8443\" or \"[::]:8443\""
     );
 }
 
 #[test]
-fn the_page_shows_what_the_program_says() {
+fn the_page_shows_the_errors_that_are_printed() {
     let page = include_str!("../../../docs/configuration.md");
     let block = |kind: &str, number: usize| {
         let start =
@@ -116,7 +116,7 @@ fn a_syntax_error_names_the_line() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_a_error() {
+fn a_missing_file_is_an_error() {
     let errors = load(Path::new("/nonexistent/est.toml"), &|_| None).unwrap_err();
     assert_eq!(errors.0.first().unwrap().code, "E-CONFIG-FILE");
 }
@@ -132,7 +132,7 @@ fn a_profile_that_makes_an_ra_needs_a_label_with_a_password() {
 }
 
 #[test]
-fn a_passphrase_comes_from_one_place_and_is_never_shown() {
+fn a_passphrase_is_read_from_one_place_and_never_shown() {
     let settings = read("version = 1\n[keys]\npassphrase_env = \"SET\"").unwrap();
     assert_eq!(settings.boot.keys.passphrase.as_ref().unwrap().as_str(), "secret");
     assert!(!format!("{settings:?}").contains("secret"));
@@ -143,7 +143,7 @@ fn a_passphrase_comes_from_one_place_and_is_never_shown() {
 }
 
 #[test]
-fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
+fn a_postgres_store_needs_a_host_and_a_choice_of_tls() {
     let with = |more: &str| read(&format!("version = 1\n[store]\nbackend = \"postgres\"\n{more}"));
     let local = "connection = \"host=/run/postgresql dbname=estd user=estd\"";
     let Store::Postgres(postgres) = with(local).unwrap().boot.store else { panic!("postgres") };
@@ -152,18 +152,18 @@ fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
     let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
     assert!(!format!("{with_password:?}").contains("secret"));
     for (text, error) in [
-        ("", "it is missing"),
+        ("", "got none; expected: a connection string"),
         ("connection = \"nonsense\"", "connection"),
-        ("connection = \"dbname=estd\"", "it names no host"),
-        ("connection = \"host=db dbname=estd\"", "does not say whether TLS"),
+        ("connection = \"dbname=estd\"", "without host"),
+        ("connection = \"host=db dbname=estd\"", "without sslmode"),
         ("connection = \"host=db dbname=estd sslmode=require\"", "trusts nobody"),
-        ("connection = \"host=/run password=abc\"", "it holds a password"),
-        ("connection = \"dbname=estd password=abc\"", "it names no host"),
-        ("connection = \"host=db password=abc\"", "does not say whether TLS"),
+        ("connection = \"host=/run password=abc\"", "with a password"),
+        ("connection = \"dbname=estd password=abc\"", "without host"),
+        ("connection = \"host=db password=abc\"", "without sslmode"),
         ("connection = \"host=db pasword=abc\"", "unknown option `pasword`"),
         ("connection = \"postgres://estd:abc@db:port/estd\"", "invalid value for option `port`"),
-        ("connection = \"host=/run\"\ncache_mib = 5", "means nothing with this backend"),
-        ("connection = \"host=/run\"\nconnections = 3", "out of range"),
+        ("connection = \"host=/run\"\ncache_mib = 5", "a key of another backend"),
+        ("connection = \"host=/run\"\nconnections = 3", "got 3; expected: 4 to 1000"),
         ("connection = \"host=/run\"\ntls_ca = \"/nonexistent\"", "tls_ca"),
     ] {
         let errors = with(text).unwrap_err().to_string();
@@ -171,11 +171,11 @@ fn a_store_of_postgres_says_where_it_is_and_how_it_is_protected() {
         assert!(!errors.contains("abc"), "{errors}");
     }
     let sled = read("version = 1\n[store]\nconnection = \"host=/run\"").unwrap_err();
-    assert!(sled.to_string().contains("means nothing with this backend"), "{sled}");
+    assert!(sled.to_string().contains("a key of another backend"), "{sled}");
 }
 
 #[test]
-fn a_passphrase_file_that_others_may_read_is_refused() {
+fn a_passphrase_file_that_others_may_read_is_rejected() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("passphrase");
@@ -188,7 +188,7 @@ fn a_passphrase_file_that_others_may_read_is_refused() {
 }
 
 #[test]
-fn decryption_keys_come_from_files_that_nobody_else_reads() {
+fn decryption_keys_are_read_from_private_files() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
@@ -221,7 +221,7 @@ fn decryption_keys_come_from_files_that_nobody_else_reads() {
 }
 
 #[test]
-fn what_a_csr_has_to_hold_is_read() {
+fn reads_the_demands_on_a_csr() {
     let settings = read(
         r#"
         version = 1
@@ -268,35 +268,35 @@ fn what_a_csr_has_to_hold_is_read() {
 }
 
 #[test]
-fn what_no_csr_could_hold_is_a_error() {
+fn a_demand_that_no_csr_can_meet_is_an_error() {
     for (keys, error) in [
-        ("digests = []", "no hash function is left"),
-        ("digests = [\"sha1\"]", "an unknown hash function"),
+        ("digests = []", "got an empty list"),
+        ("digests = [\"sha1\"]", "got \"sha1\"; expected: a hash function"),
         ("digests = [\"sha256\", \"sha256\"]", "twice"),
-        ("require_subject = [\"XX\"]", "an unknown type"),
+        ("require_subject = [\"XX\"]", "got \"XX\"; expected: one of these types: CN "),
         ("require_subject = [\"C=Germany\"]", "two capital letters"),
-        ("require_subject = [\"serialNumber=a_b\"]", "cannot have"),
-        ("require_subject = [\"O=\"]", "cannot have"),
+        ("require_subject = [\"serialNumber=a_b\"]", "expected: characters"),
+        ("require_subject = [\"O=\"]", "expected: characters"),
         ("require_subject = [\"O=a\", \"O=a\"]", "twice"),
-        ("require_san = [\"dns\"]\nsan = [\"ip\"]", "not accepted"),
-        ("require_san = [\"other\"]\nsan = [\"other\"]", "which otherName"),
+        ("require_san = [\"dns\"]\nsan = [\"ip\"]", "expected: a kind that san accepts"),
+        ("require_san = [\"other\"]\nsan = [\"other\"]", "whose form is known"),
         ("require_san = [\"dns\", \"dns\"]", "twice"),
-        ("require_key_usage = [\"keyCertSign\"]", "for digitalSignature"),
+        ("require_key_usage = [\"keyCertSign\"]", "expected: digitalSignature"),
         ("require_key_usage = [\"keyEncipherment\"]", "a key of kind p-256"),
-        ("require_key_usage = [\"signing\"]", "an unknown usage"),
-        ("require_extended_key_usage = [\"serverAuth\"]", "not given"),
+        ("require_key_usage = [\"signing\"]", "expected: a key usage"),
+        ("require_extended_key_usage = [\"serverAuth\"]", "that the profile gives"),
     ] {
         let text = format!("version = 1\n[profile.p]\n{keys}");
-        let told = read(&text).unwrap_err().to_string();
-        assert!(told.contains(error), "{keys}: {told}");
+        let errors = read(&text).unwrap_err().to_string();
+        assert!(errors.contains(error), "{keys}: {errors}");
     }
     for (attribute, error) in [
-        ("x", "not an OID"),
-        ("1.2.3=0c0161", "neither hex: nor base64:"),
-        ("1.2.3=hex:0c01", "not DER"),
-        ("1.2.3=hex:0c016161", "not DER"),
-        ("1.2.3=hex:0c1", "not hexadecimal"),
-        ("1.2.3=base64:%", "not base64"),
+        ("x", "expected: an OID"),
+        ("1.2.3=0c0161", "hex: or base64: before"),
+        ("1.2.3=hex:0c01", "a value in DER"),
+        ("1.2.3=hex:0c016161", "a value in DER"),
+        ("1.2.3=hex:0c1", "a value in hexadecimal"),
+        ("1.2.3=base64:%", "a value in base64"),
         ("1.2.840.113549.1.9.14", "require_*"),
         ("1.2.840.113549.1.9.7", "linking"),
         ("1.2.840.113549.1.9.16.2.61", "form"),
@@ -306,8 +306,8 @@ fn what_no_csr_could_hold_is_a_error() {
         ("1.3.132.0.34", "keys"),
     ] {
         let text = format!("version = 1\n[label.a.csrattrs]\nattributes = [\"{attribute}\"]");
-        let told = read(&text).unwrap_err().to_string();
-        assert!(told.contains(error) && told.contains("[label.a.csrattrs]"), "{told}");
+        let errors = read(&text).unwrap_err().to_string();
+        assert!(errors.contains(error) && errors.contains("[label.a.csrattrs]"), "{errors}");
     }
     let twice = "version = 1\n[est.csrattrs]\nattributes = [\"1.2.3\", \"1.2.3=hex:0500\"]";
     assert!(read(twice).is_err());
@@ -326,7 +326,7 @@ fn two_cas_have_two_names() {
 }
 
 #[test]
-fn each_key_stands_in_the_example() {
+fn the_example_has_each_key() {
     let example = include_str!("../../../est.toml");
     let report = Report::new(Path::new("est.toml"));
     settings(&report, example.parse().unwrap(), &|_| None);

@@ -13,7 +13,7 @@ pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
         for file in files {
             match certificates(&section.resolve(file)) {
                 Ok(found) => anchors.extend(found),
-                Err(error) => section.tell(
+                Err(error) => section.error(
                     key,
                     format!("{file}: {error}"),
                     "name a PEM file with one or more CA certificates and nothing else",
@@ -30,7 +30,7 @@ pub(super) fn client_trust(section: Section<'_>) -> ClientTrust {
 pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let text = fs::read(path).map_err(|cause| cause.to_string())?;
     if text.windows(11).any(|part| part == b"PRIVATE KEY") {
-        return Err("it holds a private key".to_owned());
+        return Err("got a private key; expected: certificates".to_owned());
     }
     let chain = pem::certificates(&text).map_err(|error| error.to_string())?;
     match chain.iter().find_map(|one| CertificateFields::parse(one).err()) {
