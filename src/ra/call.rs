@@ -257,7 +257,7 @@ impl<'a> Call<'a> {
             let sent = self.has_credentials || self.peer.chain.is_some();
             Stranger { origin: self.origin(), challenge: asked_to_authenticate && !sent }
         });
-        self.authority.trail.tell(None, &event);
+        self.authority.trail.publish(None, &event);
     }
 
     /// The challenges that go with an error; `stale` if the password was right, and only the nonce too
@@ -348,7 +348,7 @@ impl Authenticated<'_> {
             .with("serial", serial)
             .with("first_request", first_request)
             .with_all(facts);
-        self.call.authority.trail.tell(None, &event);
+        self.call.authority.trail.publish(None, &event);
     }
 
     /// Puts on the trail that a CMC message reports a failure: `reason` is what it says, `cause` what

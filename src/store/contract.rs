@@ -35,18 +35,18 @@ pub(super) fn at(seconds: u64) -> Time {
     Time::from_unix(NOW.unix() + seconds)
 }
 
-/// Remembers what it is told.
+/// Remembers the published events.
 #[derive(Default)]
 pub(super) struct Recorder(Mutex<Vec<(Option<EventId>, Event)>>);
 
 impl Trail for Recorder {
-    fn tell(&self, id: Option<EventId>, event: &Event) {
+    fn publish(&self, id: Option<EventId>, event: &Event) {
         self.0.lock().unwrap().push((id, event.clone()));
     }
 }
 
 impl Recorder {
-    pub(super) fn told(&self) -> Vec<(Option<EventId>, Event)> {
+    pub(super) fn published(&self) -> Vec<(Option<EventId>, Event)> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -63,7 +63,7 @@ pub(super) fn key(number: u64) -> IdempotencyKey {
     IdempotencyKey(key)
 }
 
-/// Intent `number` by request `request`, begun at [`NOW`], repeated within a minute.
+/// Intent `number` by request `request`, begun at [`NOW`], with a retry window of a minute.
 pub(super) fn intent(number: u64, request: u64) -> Intent {
     Intent {
         serial: serial(number),
@@ -195,7 +195,7 @@ impl Backend for Postgres {
     }
 }
 
-/// A store to try, and what its trail was told.
+/// A store to try, and its trail.
 pub(super) struct Trial {
     pub(super) store: Arc<dyn Store>,
     pub(super) trail: Arc<Recorder>,
@@ -215,8 +215,7 @@ macro_rules! contract {
                 async fn $behaviour() {
                     let backend = Chosen::new();
                     let trail = Arc::new(Recorder::default());
-                    let told: Arc<dyn Trail> = trail.clone();
-                    let store = backend.open(told).await;
+                    let store = backend.open(Arc::clone(&trail) as Arc<dyn Trail>).await;
                     super::$behaviour(Trial { store: Arc::clone(&store), trail }).await;
                     store.close().await;
                 }
@@ -258,7 +257,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
     assert_eq!(store.begin(intent.clone()).await.unwrap(), Begun::New);
     let open = store.find(&serial(1)).await.unwrap().unwrap();
     assert_eq!(*open, Issuance::from(intent.clone()));
-    assert!(trail.told().is_empty());
+    assert!(trail.published().is_empty());
 
     let record = store.complete(&serial(1), vec![1, 2, 3], issued(1)).await.unwrap();
     let expected = Issuance {
@@ -270,7 +269,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
     };
     assert_eq!(*record, expected);
     assert_eq!(*store.find(&serial(1)).await.unwrap().unwrap(), expected);
-    assert_eq!(trail.told(), [(Some(nth(1)), issued(1))]);
+    assert_eq!(trail.published(), [(Some(nth(1)), issued(1))]);
 }
 
 async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
@@ -280,7 +279,7 @@ async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
     assert_eq!((record.state, record.ended), (State::Void, Some(at(5))));
     assert!(record.certificate.is_empty() && record.intent.tbs.is_empty());
     store.void(&serial(1), event(Name::IssuanceVoided, 2)).await.unwrap();
-    assert_eq!(trail.told(), [(Some(nth(1)), event(Name::IssuanceVoided, 1))], "once");
+    assert_eq!(trail.published(), [(Some(nth(1)), event(Name::IssuanceVoided, 1))], "once");
 }
 
 async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
@@ -297,7 +296,7 @@ async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
     let void = store.complete(&serial(2), vec![1], issued(2)).await;
     assert!(matches!(void, Err(Error::WrongState { state: State::Void, .. })));
-    assert_eq!(trail.told().len(), 2, "what failed leaves no event");
+    assert_eq!(trail.published().len(), 2, "a failed change leaves no event");
 }
 
 async fn a_serial_number_is_taken_once(Trial { store, .. }: Trial) {
@@ -318,7 +317,7 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
     let first = store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
     let second = store.complete(&serial(1), vec![2], issued(2)).await.unwrap();
     assert_eq!(first, second);
-    assert_eq!(trail.told(), [(Some(nth(1)), issued(1))]);
+    assert_eq!(trail.published(), [(Some(nth(1)), issued(1))]);
 
     store.begin(intent(2, 2)).await.unwrap();
     let mut rivals = JoinSet::new();
@@ -330,7 +329,7 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
     let answers: HashSet<Vec<u8>> =
         rivals.join_all().await.into_iter().map(|record| record.certificate.clone()).collect();
     assert_eq!(answers.len(), 1, "all got the same");
-    assert_eq!(trail.told().len(), 2);
+    assert_eq!(trail.published().len(), 2);
 }
 
 async fn a_repeat_leads_to_the_first_issuance_until_its_time_is_over(Trial { store, .. }: Trial) {
@@ -399,8 +398,8 @@ async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Tria
     let again = store.revoke(&serial(2), revocation(3), revoked(3)).await.unwrap();
     assert_eq!(*again, expected);
     assert_eq!(*store.find(&serial(2)).await.unwrap().unwrap(), expected);
-    assert_eq!(trail.told().last(), Some(&(Some(nth(4)), revoked(2))));
-    assert_eq!(trail.told().len(), 4, "one event: {:?}", trail.told());
+    assert_eq!(trail.published().last(), Some(&(Some(nth(4)), revoked(2))));
+    assert_eq!(trail.published().len(), 4, "one event: {:?}", trail.published());
 
     // No other step brings it back.
     let late = store.complete(&serial(2), vec![9], event(Name::CertificateIssued, 9)).await;
@@ -413,7 +412,7 @@ async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Tria
         let filter = Filter { state: Some(state), ..Filter::default() };
         assert_eq!(numbers(&store.list(&filter, None, 9).await.unwrap()), [found], "{state}");
     }
-    assert_eq!(trail.told().len(), 4, "what failed leaves no event");
+    assert_eq!(trail.published().len(), 4, "a failed change leaves no event");
 }
 
 async fn of_several_that_revoke_at_once_one_counts(Trial { store, trail }: Trial) {
@@ -428,8 +427,8 @@ async fn of_several_that_revoke_at_once_one_counts(Trial { store, trail }: Trial
     let answers = rivals.join_all().await;
     let record = store.find(&serial(1)).await.unwrap().unwrap();
     assert!(answers.iter().all(|answer| *answer == record), "all hear of the same: {answers:?}");
-    let told = trail.told();
-    let [_, (_, event)] = &told[..] else { panic!("one event: {told:?}") };
+    let published = trail.published();
+    let [_, (_, event)] = &published[..] else { panic!("one event: {published:?}") };
     let winner = (0..20).find(|number| Some(revocation(*number)) == record.revocation).unwrap();
     assert_eq!(*event, revoked(winner), "the event is that of the revocation on record");
 }
@@ -603,7 +602,7 @@ async fn keeps_accounts(Trial { store, trail }: Trial) {
         store.events(nth(1), 10).await.unwrap(),
         (1..).map(nth).zip(events.clone()).collect::<Vec<(EventId, Event)>>()
     );
-    assert_eq!(trail.told().into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);
+    assert_eq!(trail.published().into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);
 }
 
 async fn numbers_events_without_gaps_and_tells_them_in_that_order(Trial { store, trail }: Trial) {
@@ -626,9 +625,9 @@ async fn numbers_events_without_gaps_and_tells_them_in_that_order(Trial { store,
     let events = store.events(nth(1), 1000).await.unwrap();
     let order: Vec<u64> = events.iter().map(|(id, _)| id.number).collect();
     assert_eq!(order, (1..=200).collect::<Vec<u64>>());
-    let told: Vec<(EventId, Event)> =
-        trail.told().into_iter().map(|(id, event)| (id.unwrap(), event)).collect();
-    assert_eq!(told, events);
+    let published: Vec<(EventId, Event)> =
+        trail.published().into_iter().map(|(id, event)| (id.unwrap(), event)).collect();
+    assert_eq!(published, events);
 }
 
 async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
@@ -723,7 +722,7 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
     });
     store.import(items.clone()).await.unwrap();
     assert_eq!(everything(&*store).await, items);
-    assert!(trail.told().is_empty(), "the past is not told again");
+    assert!(trail.published().is_empty(), "imported events are not published");
     // Again, as after an import that was cut short.
     store.import(items.clone()).await.unwrap();
     assert_eq!(everything(&*store).await, items);
@@ -778,7 +777,7 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
     let filter = Filter { state: Some(State::Issued), ..Filter::default() };
     let issued = store.list(&filter, None, 10_000).await.unwrap();
     assert_eq!(numbers(&issued), (0..3200).collect::<Vec<u64>>());
-    assert_eq!(trail.told().len(), 3200);
+    assert_eq!(trail.published().len(), 3200);
 }
 
 async fn takes_large_records(Trial { store, .. }: Trial) {

@@ -1,12 +1,13 @@
 //! The stored form: one byte of version, then postcard.
 //!
-//! The types here are those of their version and no others': the records of the store may change,
-//! these may not. Enums are stored as numbers given here, because the position of a variant, which
-//! serde would store, changes when somebody sorts one in. Another version gets types of its own
-//! beside these; what version 1 wrote stays readable, and testdata/store/sled-v1 proves it.
+//! The types here belong to one version: records of the store may change, these may not. Enums are
+//! stored as numbers assigned here. serde would store the position of a variant, which changes when
+//! another is inserted. Another version gets types of its own beside these; testdata/store/sled-v1
+//! proves that version 1 stays readable.
 //!
-//! Version 2 is that of a revoked certificate's record. All else is written in version 1, so that
-//! an older estd reads what it knows, and refuses what it would take for valid.
+//! Version 2 is that of a revoked certificate's record. All others are written in version 1, so
+//! that an older estd reads what it knows, and rejects a revoked record instead of taking it for
+//! valid.
 
 use super::{Account, Error, IdempotencyKey, Intent, Issuance, Password, Revocation, State};
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 use serde::{Deserialize, Serialize, Serializer, de::IntoDeserializer};
 use std::fmt::Display;
 
-/// The version of all but what was revoked.
+/// The version of all records that are not revoked.
 pub(super) const VERSION: u8 = 1;
 
 /// The version of a revoked certificate's record.
@@ -39,7 +40,7 @@ macro_rules! numbers {
     };
 }
 
-// Numbers are never given twice. A new variant fails to compile until it has one.
+// A number is never reused. A new variant fails to compile until it has one.
 numbers!(name_number, name_of, Name,
     1 => Name::AccountAdded => Name::AccountAdded,
     2 => Name::AccountRemoved => Name::AccountRemoved,
@@ -85,7 +86,7 @@ numbers!(method_number, method_of, Method,
     8 => Method::Server => Method::Server,
 );
 
-/// The value with this text, of those that have a number.
+/// Returns the value with this text, of those that have a number.
 pub(super) fn by_text<T>(
     text: &str,
     of: fn(u8) -> Result<T, String>,
@@ -95,7 +96,8 @@ pub(super) fn by_text<T>(
     known.find(|value| shown(value) == text).ok_or_else(|| format!("unknown: {text:?}"))
 }
 
-/// Bytes in one copy; serde's own form of a slice goes byte by byte. The result is the same.
+/// Writes bytes in one copy; serde's own form of a slice writes each byte alone. The result is
+/// equal.
 fn bytes<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_bytes(bytes)
 }
@@ -151,7 +153,7 @@ struct IssuanceV2<'a> {
 #[derive(Serialize, Deserialize)]
 struct AccountV1<'a> {
     name: &'a str,
-    /// The text of a [`Password`]: the first versions of this program wrote nothing but hashes.
+    /// The text of a [`Password`]; the first versions wrote only hashes.
     password: &'a str,
     added: u64,
     #[serde(borrow)]
@@ -206,7 +208,7 @@ impl<'a> From<&'a Intent> for IntentV1<'a> {
     }
 }
 
-/// Why a value that postcard could read is still none of ours.
+/// The reason why a value that postcard could read is invalid.
 type Rejection = String;
 
 fn text(error: impl Display) -> Rejection {
@@ -278,7 +280,7 @@ impl EventV1<'_> {
     }
 }
 
-/// A request that has its certificate, as it is kept for its repeats.
+/// A request that has its certificate, as stored for its retries.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Recent {
     pub(super) idempotency_key: IdempotencyKey,
@@ -291,7 +293,7 @@ fn encode(value: &impl Serialize, start: Vec<u8>) -> Result<Vec<u8>, Error> {
         .map_err(|error| Error::Unavailable(format!("a record cannot be encoded: {error}")))
 }
 
-/// An ended issuance, complete with version.
+/// Encodes an ended issuance, with its version.
 pub(super) fn issuance(issuance: &Issuance) -> Result<Vec<u8>, Error> {
     let ended = IssuanceV1 {
         intent: (&issuance.intent).into(),
@@ -313,7 +315,7 @@ pub(super) fn issuance(issuance: &Issuance) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// An account, complete with version.
+/// Encodes an account, with its version.
 pub(super) fn account(account: &Account) -> Result<Vec<u8>, Error> {
     let labels = account.labels.as_ref();
     let password = account.password.text();
@@ -326,29 +328,29 @@ pub(super) fn account(account: &Account) -> Result<Vec<u8>, Error> {
     encode(&stored, vec![VERSION])
 }
 
-/// The version of the folder as a whole.
+/// Encodes the version of the folder as a whole.
 pub(super) fn folder_version(version: u32) -> Result<Vec<u8>, Error> {
     encode(&version, vec![VERSION])
 }
 
-/// An open issuance: an item of a page.
+/// Encodes an open issuance as an item of a page.
 pub(super) fn intent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
     encode(&IntentV1::from(intent), Vec::with_capacity(intent.tbs.len() + 512))
 }
 
-/// An intent as a value of its own, complete with version, but without `tbs`: that has a column.
+/// Encodes an intent as a value, with its version, but without `tbs`, which has a column.
 pub(super) fn intent_without_tbs(intent: &Intent) -> Result<Vec<u8>, Error> {
     let mut start = Vec::with_capacity(512);
     start.push(VERSION);
     encode(&IntentV1 { tbs: &[], ..intent.into() }, start)
 }
 
-/// An event as a value of its own, complete with version.
+/// Encodes an event as a value, with its version.
 pub(super) fn event(event: &Event) -> Result<Vec<u8>, Error> {
     encode_event(event, vec![VERSION])
 }
 
-/// An event: an item of a page.
+/// Encodes an event as an item of a page.
 pub(super) fn event_item(event: &Event) -> Result<Vec<u8>, Error> {
     encode_event(event, Vec::with_capacity(256))
 }
@@ -365,7 +367,7 @@ fn encode_event(event: &Event, start: Vec<u8>) -> Result<Vec<u8>, Error> {
     encode(&stored, start)
 }
 
-/// A request that has its certificate: an item of a page.
+/// Encodes a request that has its certificate as an item of a page.
 pub(super) fn recent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
     let stored = RecentV1 {
         idempotency_key: intent.idempotency_key.0,
@@ -375,8 +377,8 @@ pub(super) fn recent_item(intent: &Intent) -> Result<Vec<u8>, Error> {
     encode(&stored, Vec::with_capacity(64))
 }
 
-/// A page of `count` items, which stand encoded one after the other in `items`: what postcard
-/// makes of a sequence.
+/// Encodes a page of `count` items, whose encodings `items` concatenates, as postcard encodes a
+/// sequence.
 pub(super) fn page(count: u64, items: &[u8]) -> Result<Vec<u8>, Error> {
     let mut start = Vec::with_capacity(items.len() + 11);
     start.push(VERSION);
@@ -394,7 +396,7 @@ fn decode<'a, T: Deserialize<'a>, R>(
     decode_as(VERSION, what, bytes, read)
 }
 
-/// Reads a value if its version byte is this one.
+/// Reads a value if it has this version byte.
 fn decode_as<'a, T: Deserialize<'a>, R>(
     version: u8,
     what: &str,
@@ -456,12 +458,12 @@ pub(super) fn read_intents(bytes: &[u8]) -> Result<Vec<Intent>, Error> {
     })
 }
 
-/// Reads an intent that is a value of its own.
+/// Reads an intent that is a value.
 pub(super) fn read_intent(bytes: &[u8]) -> Result<Intent, Error> {
     decode("an intent", bytes, IntentV1::read)
 }
 
-/// Reads an event that is a value of its own.
+/// Reads an event that is a value.
 pub(super) fn read_event(bytes: &[u8]) -> Result<Event, Error> {
     decode("an event", bytes, EventV1::read)
 }

@@ -1,4 +1,4 @@
-//! A store that forgets: for tests and trials.
+//! A store in memory, for tests and trials: it ends with the process.
 
 use super::{
     Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
@@ -15,10 +15,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// The only one that writes.
+/// The number of the only writer.
 const WRITER: u64 = 1;
 
-/// Keeps everything in memory and nothing longer than the process.
+/// Stores everything in memory.
 pub struct MemoryStore {
     state: Mutex<Kept>,
     trail: Arc<dyn Trail>,
@@ -35,7 +35,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// The number that follows a writer's last event.
+    /// The number after the last event of each writer.
     fn next_event(&self, writer: u64) -> u64 {
         let own = EventId::first_of(writer)..=EventId { writer, number: u64::MAX };
         self.events.range(own).next_back().map_or(1, |(id, _)| id.number + 1)
@@ -43,27 +43,27 @@ impl Kept {
 }
 
 impl MemoryStore {
-    /// Starts empty; committed events are told to `trail`.
+    /// Creates an empty store; committed events are published to `trail`.
     #[must_use]
     pub fn new(trail: Arc<dyn Trail>) -> Self {
         Self { state: Mutex::default(), trail }
     }
 
     fn kept(&self) -> Result<MutexGuard<'_, Kept>, Error> {
-        // A panic elsewhere while the lock was held (the trail's, at most) leaves every map whole:
-        // each change below is complete before the trail is told.
+        // A panic while the lock was held (at most of the trail) leaves each map consistent: each
+        // change below is complete before its event is published.
         let kept = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.closed { Err(super::closed()) } else { Ok(kept) }
     }
 
-    /// Numbers an event and tells it, under the lock: that makes the trail's order the store's.
+    /// Numbers an event and publishes it, under the lock: the trail has the order of the store.
     fn commit(&self, kept: &mut Kept, event: Event) {
         let id = EventId { writer: WRITER, number: kept.next_event(WRITER) };
-        self.trail.tell(Some(id), &event);
+        self.trail.publish(Some(id), &event);
         kept.events.insert(id, event);
     }
 
-    /// Ends an open issuance; one that has ended is returned as it is.
+    /// Ends an open issuance; an ended one is returned unchanged.
     fn end(
         &self,
         serial: &Serial,

@@ -1,14 +1,12 @@
-//! The state of every certificate, every enrolment account, and the audit events that belong to
-//! them.
+//! The state of every certificate and enrollment account, and the audit events of their changes.
 //!
-//! An issuance is recorded in two steps: [`Store::begin`] makes what will be signed durable,
-//! [`Store::complete`] adds the certificate. Between the two the record is *open* and visible as
-//! such; a certificate leaves the server only after `complete` has returned. Both steps are
-//! idempotent: a repeated request finds the record of the first one, and whoever completes first
-//! decides which certificate it is. [`Store::revoke`] ends a certificate's use. docs/design/issuance.md
-//! has the states.
+//! An issuance is recorded in two steps. [`Store::begin`] makes the content to sign durable, and
+//! [`Store::complete`] adds the certificate. In between the record is *open*, and listed as such. A
+//! certificate leaves the server only after `complete` has returned. Both steps are idempotent: a
+//! retried request finds the record of the first one, and the first completion determines the
+//! certificate. [`Store::revoke`] ends a certificate's use. docs/design/issuance.md has the states.
 //!
-//! The trait hides where a backend blocks: sled does on threads of its own.
+//! No call blocks the caller's thread: sled blocks threads of its own.
 
 #[cfg(test)]
 mod contract;
@@ -35,10 +33,10 @@ use crate::{
 use async_trait::async_trait;
 use std::sync::Arc;
 
-/// What [`Store::begin`] found.
+/// The result of [`Store::begin`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Begun {
-    /// The intent is recorded, durably; nobody else has asked for it.
+    /// The intent is recorded, durably; the request is no retry.
     New,
     /// The same request was begun before and has no certificate yet. Sign *its* `tbs` and
     /// complete *its* serial; the new intent was not recorded.
@@ -47,7 +45,7 @@ pub enum Begun {
     Complete(Arc<Issuance>),
 }
 
-/// What [`Store::compare_and_set`] did.
+/// The result of [`Store::compare_and_set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompareAndSet {
     /// The register held the expected value; it holds the new one now, durably.
@@ -56,31 +54,31 @@ pub enum CompareAndSet {
     Differs(Option<Vec<u8>>),
 }
 
-/// Why the store did not do what was asked.
+/// The reason why a call to the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// Another process has it open. Only sled.
     #[error("the store {0} is in use by another process")]
     InUse(String),
-    /// It does not answer, or could not write: nothing may be issued.
+    /// It does not respond, or could not write: nothing may be issued.
     #[error("the store is not available: {0}")]
     Unavailable(String),
-    /// What is stored cannot be read back.
-    #[error("the store holds what this version cannot read: {0}")]
+    /// A record cannot be read.
+    #[error("the store holds a record that this version cannot read: {0}")]
     Corrupt(String),
     /// A serial number that was used before.
-    #[error("serial number {0} is taken")]
+    #[error("serial number {0} was used before")]
     SerialTaken(Serial),
     /// No issuance has this serial number.
     #[error("no issuance has serial number {0}")]
     NoSuchIssuance(Serial),
-    /// The issuance is not in the state that the step needs.
+    /// The issuance is in the wrong state for this step.
     #[error("issuance {serial} is {state}")]
     WrongState {
-        /// Which.
+        /// Its serial number.
         serial: Serial,
-        /// The state it is in.
+        /// Its state.
         state: State,
     },
     /// The account exists already.
@@ -89,32 +87,31 @@ pub enum Error {
     /// No account has this name.
     #[error("no account is called {0:?}")]
     NoSuchAccount(String),
-    /// What is imported is there already, and differs.
-    #[error("{0} is in the store already, and is not the same")]
+    /// An imported record exists with different contents.
+    #[error("{0} already exists with different contents")]
     Conflict(String),
 }
 
-/// What every method answers after [`Store::close`].
+/// The error of every method after [`Store::close`].
 fn closed() -> Error {
     Error::Unavailable("it was closed".to_owned())
 }
 
 /// The state of every certificate, account and audit event.
 ///
-/// Each method that changes something returns when the change is durable, and takes the event
-/// that is committed with it. No method panics or blocks the caller's thread on a disk.
+/// Each method that changes something returns once the change is durable, together with its event.
+/// No method panics or blocks the caller's thread on a disk.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Records what will be signed, unless the same request (by [`IdempotencyKey`]) was recorded
-    /// before and the moment [`Intent::begun`] is before that record's
-    /// [`Intent::retry_until`].
+    /// Records the content to sign. If an equal request (by [`IdempotencyKey`]) was recorded before,
+    /// and [`Intent::begun`] is before its [`Intent::retry_until`], returns that record instead.
     ///
     /// # Errors
     /// [`Error::SerialTaken`]; [`Error::Unavailable`].
     async fn begin(&self, intent: Intent) -> Result<Begun, Error>;
 
-    /// Adds the certificate (DER) to an open issuance. If it is complete already, changes nothing
-    /// and returns the record as it is: the caller sends *that* certificate.
+    /// Adds the certificate (DER) to an open issuance. If it has one, changes nothing and returns
+    /// the record: the caller sends *that* certificate.
     ///
     /// # Errors
     /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it was voided, or revoked since;
@@ -134,12 +131,11 @@ pub trait Store: Send + Sync + 'static {
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error>;
 
     /// Revokes an issued certificate, for good, and returns the record. If it was revoked before,
-    /// changes nothing: the first revocation stays. From now on a repeat of its request is a new
-    /// one.
+    /// changes nothing: the first revocation stays. Later equal requests are new ones.
     ///
     /// # Errors
-    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if there is no certificate: it is open, or
-    /// was voided; [`Error::Unavailable`].
+    /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it is open or void;
+    /// [`Error::Unavailable`].
     async fn revoke(
         &self,
         serial: &Serial,
@@ -153,8 +149,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     async fn find(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error>;
 
-    /// Lists issuances in the order of their serial numbers, those after `after`, at most `limit`
-    /// that pass `filter`.
+    /// Lists issuances that match `filter`, in the order of their serial numbers: those after
+    /// `after`, at most `limit`.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].
@@ -165,13 +161,13 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Arc<Issuance>>, Error>;
 
-    /// Adds an enrolment account.
+    /// Adds an enrollment account.
     ///
     /// # Errors
     /// [`Error::AccountExists`]; [`Error::Unavailable`].
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error>;
 
-    /// Removes an enrolment account.
+    /// Removes an enrollment account.
     ///
     /// # Errors
     /// [`Error::NoSuchAccount`]; [`Error::Unavailable`].
@@ -227,15 +223,15 @@ pub trait Store: Send + Sync + 'static {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
 
-    /// Adds what another store kept, as it was there; nothing is told to the trail. What is there
-    /// already and equal is left alone, so that an import which was cut short can be done again.
+    /// Imports records from another store verbatim, without publishing events. Equal records that
+    /// exist are left unchanged, so that an interrupted import can be run again.
     ///
     /// # Errors
-    /// [`Error::Conflict`] naming the first item that is there and differs, or an event whose
-    /// predecessor is missing: items before it may have been imported; [`Error::Unavailable`].
+    /// [`Error::Conflict`] naming the first record that exists and differs, or an event whose
+    /// predecessor is missing: records before it may have been imported; [`Error::Unavailable`].
     async fn import(&self, items: Vec<Item>) -> Result<(), Error>;
 
-    /// Finishes what is queued and lets go of the files. Later calls answer
+    /// Finishes queued changes and closes the files. Later calls fail with
     /// [`Error::Unavailable`].
     async fn close(&self);
 }

@@ -1,4 +1,4 @@
-//! What a store keeps.
+//! The records of a store.
 
 use super::Error;
 use crate::{
@@ -13,28 +13,27 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
 
-/// What makes two requests the same: SHA-256 over who asks, label, operation, key, names and
-/// requested extensions (RFC 7030 §4.2.3 and D-10). Never the bytes of the CSR: a client may
-/// sign afresh at each retry.
+/// Identifies retries of a request: SHA-256 over requester, label, operation, key, names and
+/// requested extensions (RFC 7030 §4.2.3 and D-10). The bytes of the CSR do not count: a client may
+/// sign each retry afresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey(pub [u8; 32]);
 
-/// Where an issuance stands.
+/// The state of an issuance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum State {
     /// Recorded, no certificate yet.
     Open,
     /// The certificate is recorded and may have been delivered.
     Issued,
-    /// Recorded, and never to have a certificate.
+    /// Recorded, and will never have a certificate.
     Void,
-    /// The certificate is recorded, and was revoked: nobody is to trust it any more.
+    /// The certificate is recorded and was revoked: it can no longer authenticate or renew.
     Revoked,
 }
 
 impl State {
-    /// Whether a repeat of the request is led to the issuance: it has a certificate to hand out, or
-    /// may yet get one.
+    /// Whether a retry returns this issuance: it has a certificate, or may still get one.
     pub(crate) const fn answers_repeats(self) -> bool {
         matches!(self, Self::Open | Self::Issued)
     }
@@ -51,15 +50,15 @@ impl fmt::Display for State {
     }
 }
 
-/// What will be signed, and all that is known about why.
+/// The content to sign, and the facts of its request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// The certificate's serial number: the record's key.
     pub serial: Serial,
-    /// What makes a later request a repeat of this one.
+    /// Identifies retries of the request.
     pub idempotency_key: IdempotencyKey,
-    /// Until when (exclusive) a request with the same key is a repeat: the label's window, and
-    /// never past the moment at which the certificate falls due for renewal.
+    /// End (exclusive) of the retry window: the label's window, but no later than the time when the
+    /// certificate is due for renewal.
     pub retry_until: Time,
     /// The TBSCertificate, DER (RFC 5280 §4.1).
     pub tbs: Vec<u8>,
@@ -67,9 +66,9 @@ pub struct Intent {
     pub ca: CaName,
     /// The profile it follows.
     pub profile: ProfileName,
-    /// The label it was asked for under; none without one.
+    /// The label of the request; none without one.
     pub label: Option<Label>,
-    /// The operation that asked; none if the server issued it for itself.
+    /// The operation of the request; none if the server issued it for itself.
     pub operation: Option<Operation>,
     /// The subject as RFC 4514 text; empty for an empty subject.
     pub subject: String,
@@ -77,77 +76,77 @@ pub struct Intent {
     pub san: Vec<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, DER.
     pub spki_sha256: [u8; 32],
-    /// First moment of validity.
+    /// Start of validity.
     pub not_before: Time,
-    /// Last moment of validity, inclusive.
+    /// End of validity, inclusive.
     pub not_after: Time,
-    /// Who asked, and how that is known.
+    /// The requester, and how it authenticated.
     pub actor: Actor,
     /// The certificate that this one renews or rekeys.
     pub predecessor: Option<Serial>,
-    /// The request that asked.
+    /// The id of the request.
     pub request_id: RequestId,
     /// When it was recorded.
     pub begun: Time,
 }
 
-/// One certificate, made or to be made, and its record.
+/// The record of a certificate, issued or to be issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuance {
-    /// What was to be signed. `tbs` is empty once the state is not open: the certificate holds it.
+    /// The content to sign. `tbs` is empty unless the issuance is open: the certificate contains
+    /// it.
     pub intent: Intent,
-    /// Where it stands.
+    /// The state.
     pub state: State,
     /// The certificate, DER; empty unless issued or revoked.
     pub certificate: Vec<u8>,
     /// When it was issued or voided; none while open.
     pub ended: Option<Time>,
-    /// When and why it was revoked; none unless that is its state.
+    /// Time and reason of the revocation; none unless revoked.
     pub revocation: Option<Revocation>,
 }
 
-/// What a CRL or an OCSP answer says of a revoked certificate (RFC 5280 §5.3).
+/// The entry of a revoked certificate in a CRL or an OCSP response (RFC 5280 §5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revocation {
     /// When it was revoked.
     pub at: Time,
-    /// Why.
+    /// The reason.
     pub reason: RevocationReason,
 }
 
-/// An enrolment account: a name and password for HTTP Basic, or for HTTP Digest too.
+/// An enrollment account: a name and password for HTTP Basic, or for HTTP Digest too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The user name; may be empty (RFC 7030 §3.2.3).
     pub name: String,
-    /// What is kept of the password.
+    /// The stored form of the password.
     pub password: Password,
     /// When it was added.
     pub added: Time,
-    /// The labels it may enrol under; none: all, and without a label.
+    /// The labels under which it may enroll; none: all, and without a label.
     pub labels: Option<Vec<Label>>,
 }
 
-/// What is kept of an account's password.
+/// The stored form of an account's password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Password {
-    /// Its argon2id hash, as a PHC string. Nobody can do with it what the password can.
+    /// Its argon2id hash, as a PHC string. It cannot be used in place of the password.
     Hash(String),
-    /// What a proof by the password is recomputed from, which a hash does not allow.
+    /// Secrets from which a proof of the password is recomputed; a hash does not allow that.
     Recomputable(Box<Recomputable>),
 }
 
-/// Secrets that were made of a password: whoever reads one can do in its protocol what the password
-/// can.
+/// Password-equivalent secrets: each can be used in place of the password in its protocol.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Recomputable {
-    /// The realm that the secrets of Digest are for.
+    /// The realm of the Digest secrets.
     pub realm: String,
     /// For Digest with SHA-256.
     pub sha256: Secret,
-    /// For Digest with MD5, if it was asked for.
+    /// For Digest with MD5, if requested.
     pub md5: Option<Secret>,
-    /// The keys of CMC's proofs by a shared secret, if they were asked for.
+    /// The keys of CMC's proofs by a shared secret, if requested.
     pub identity_proof: Option<ProofKeys>,
 }
 
@@ -157,7 +156,7 @@ pub struct ProofKeys {
     /// SHA-256 of the secret: for POP link witnesses, and for an identity proof without an
     /// identification (RFC 5272 §6.2.1, §6.3.1.1).
     pub alone: Zeroizing<[u8; 32]>,
-    /// SHA-256 of the secret and the account's name behind it: for an identity proof with an
+    /// SHA-256 of the secret followed by the account's name: for an identity proof with an
     /// identification (RFC 5272 §6.2.3).
     pub named: Zeroizing<[u8; 32]>,
 }
@@ -178,11 +177,11 @@ impl fmt::Debug for Password {
 }
 
 impl Password {
-    /// The text that begins a [`Recomputable`]. A PHC string begins otherwise, so that a version of
-    /// this program that knows hashes only finds one that it cannot read, which matches no password.
+    /// The prefix of a [`Recomputable`]. No PHC string begins so: a version of estd that knows only
+    /// hashes finds an unreadable one, which matches no password.
     const RECOMPUTABLE: &str = "$digest$v=1";
 
-    /// What a store keeps of it.
+    /// Returns the stored form.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {
         Zeroizing::new(match self {
@@ -208,10 +207,10 @@ impl Password {
         })
     }
 
-    /// Reads what [`Password::text`] wrote.
+    /// Parses the result of [`Password::text`].
     ///
     /// # Errors
-    /// What is wrong with it, without the secrets in it.
+    /// The unreadable part, without its secrets.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix(Self::RECOMPUTABLE) else {
             return Ok(Self::Hash(text.to_owned()));
@@ -245,14 +244,14 @@ impl Password {
     }
 }
 
-/// One thing that a store keeps, on its way to another store.
+/// A record on its way to another store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
     /// An issuance in any state.
     Issuance(Arc<Issuance>),
     /// An account.
     Account(Account),
-    /// A committed event and its place.
+    /// A committed event and its id.
     Event(EventId, Event),
     /// The name and value of a register: [`super::Store::compare_and_set`].
     Register(String, Vec<u8>),
@@ -269,23 +268,23 @@ impl fmt::Display for Item {
     }
 }
 
-/// Which issuances to list. Every field that is set must match.
+/// Selects issuances to list. Every field that is set must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     /// Part of the subject or of a SAN entry, without regard to ASCII case.
     pub subject: Option<String>,
     /// The state.
     pub state: Option<State>,
-    /// The label; `Some(None)`: those without one.
+    /// The label; `Some(None)`: issuances without one.
     pub label: Option<Option<Label>>,
-    /// `notAfter` before this moment.
+    /// Latest `notAfter`, exclusive.
     pub expires_before: Option<Time>,
-    /// `notAfter` at or after this moment.
+    /// Earliest `notAfter`, inclusive.
     pub expires_from: Option<Time>,
 }
 
 impl Filter {
-    /// Whether `issuance` passes.
+    /// Whether `issuance` matches.
     #[must_use]
     pub fn matches(&self, issuance: &Issuance) -> bool {
         let intent = &issuance.intent;
@@ -303,7 +302,7 @@ impl Filter {
 }
 
 impl Issuance {
-    /// This open issuance as it ends.
+    /// Returns the record of this open issuance once it has ended.
     pub(super) fn end(&self, state: State, certificate: Vec<u8>, at: Time) -> Self {
         // Field by field: a clone would copy the TBSCertificate only to drop it.
         let Intent {
@@ -352,8 +351,8 @@ impl Issuance {
         }
     }
 
-    /// This issued certificate's record when it is revoked. None if that is so already: the first
-    /// revocation stays.
+    /// Returns the record of this issued certificate once it is revoked. None if it was revoked
+    /// before: the first revocation stays.
     pub(super) fn revoke(&self, revocation: Revocation) -> Result<Option<Self>, Error> {
         match self.state {
             State::Revoked => Ok(None),
@@ -368,8 +367,7 @@ impl Issuance {
         }
     }
 
-    /// The answer to a step that wants this ended issuance to be in `state`: ending it twice in
-    /// the same way is no error.
+    /// Checks that this ended issuance is in `state`: ending it twice in the same way is no error.
     pub(super) fn expect_state(self: Arc<Self>, state: State) -> Result<Arc<Self>, Error> {
         if self.state == state {
             return Ok(self);

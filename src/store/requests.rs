@@ -1,5 +1,5 @@
-//! Which requests are repeats: an index from [`IdempotencyKey`] to the issuance it led to, as large
-//! as the windows in which repeats are answered.
+//! The retry index: from [`IdempotencyKey`] to the issuance of the first request. It holds only
+//! keys whose retry window is open.
 
 use super::IdempotencyKey;
 use crate::types::{Serial, Time};
@@ -8,46 +8,47 @@ use std::{
     time::Duration,
 };
 
-/// How late a request may come to the store, on its way from the network.
+/// How late a request may arrive at the store after the server received it.
 const LATE: Duration = Duration::from_secs(60);
 
-/// The requests whose repeats are still answered with the first one's certificate.
+/// The requests whose retries still return the certificate of the first one.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     slots: HashMap<IdempotencyKey, (Serial, Time)>,
-    /// The keys by the moment they end, so that purging looks at nothing that stays.
+    /// The keys by the end of their windows, so that purging visits only expired ones.
     ends: BTreeMap<Time, Vec<IdempotencyKey>>,
 }
 
 impl Requests {
-    /// The issuance that a request at the moment `at` repeats.
+    /// Returns the issuance of an earlier, equal request; `at` is the time of the retry.
     pub(super) fn find(&self, key: &IdempotencyKey, at: Time) -> Option<&Serial> {
         self.slots.get(key).filter(|(_, until)| at < *until).map(|(serial, _)| serial)
     }
 
-    /// Takes a request whose repeats before `until` lead to `serial`.
+    /// Adds a request whose retries before `until` return the issuance `serial`.
     pub(super) fn remember(&mut self, key: IdempotencyKey, serial: Serial, until: Time) {
         self.slots.insert(key, (serial, until));
         self.ends.entry(until).or_default().push(key);
     }
 
-    /// Takes back a request of an earlier time, in whichever order they come. Of two with one key
-    /// the later was begun when the first one's time was over, so it ends later.
+    /// Adds a request of an earlier time, in any order. Of two with one key the later was begun
+    /// after the window of the first, so its window ends later.
     pub(super) fn restore(&mut self, key: IdempotencyKey, serial: Serial, until: Time) {
         if self.find(&key, until).is_none() {
             self.remember(key, serial, until);
         }
     }
 
-    /// Lets go of a request whose issuance was voided: the next one starts afresh.
+    /// Removes a request whose issuance was voided: the next one is new.
     pub(super) fn forget(&mut self, key: &IdempotencyKey, serial: &Serial) {
-        // A later request with the same key may have its own issuance by now.
+        // A later request with the same key may have an issuance of its own.
         if self.slots.get(key).is_some_and(|(slot, _)| slot == serial) {
             self.slots.remove(key);
         }
     }
 
-    /// Drops what was over at `now`, but for a while: a request that came in time may be late here.
+    /// Removes windows that ended before `now`. They are kept for [`LATE`]: a request received in
+    /// time may arrive late.
     pub(super) fn purge(&mut self, now: Time) {
         let now = now.minus(LATE);
         while let Some(first) = self.ends.first_entry().filter(|entry| *entry.key() <= now) {

@@ -212,7 +212,7 @@ impl EventId {
 /// to wait for a disk does so elsewhere.
 pub trait Trail: Send + Sync + 'static {
     /// Tells an event; `id` is its place in the store, if it was committed there.
-    fn tell(&self, id: Option<EventId>, event: &Event);
+    fn publish(&self, id: Option<EventId>, event: &Event);
 
     /// Reports that a client of this origin has authenticated: a challenge that it had got before
     /// was a step of the protocol and no incident.
@@ -241,5 +241,5 @@ pub struct LeftOut {
 pub struct NoTrail;
 
 impl Trail for NoTrail {
-    fn tell(&self, _id: Option<EventId>, _event: &Event) {}
+    fn publish(&self, _id: Option<EventId>, _event: &Event) {}
 }

@@ -54,15 +54,15 @@ impl LimitedTrail {
 
     fn pass(&self, events: &[Event]) {
         for event in events {
-            self.inner.tell(None, event);
+            self.inner.publish(None, event);
         }
     }
 }
 
 impl Trail for LimitedTrail {
-    fn tell(&self, id: Option<EventId>, event: &Event) {
+    fn publish(&self, id: Option<EventId>, event: &Event) {
         let Some(stranger) = event.stranger.filter(|_| id.is_none()) else {
-            return self.inner.tell(id, event);
+            return self.inner.publish(id, event);
         };
         let (due, admitted) = self.with(|strangers| {
             let due = strangers.due(event.at);
@@ -70,7 +70,7 @@ impl Trail for LimitedTrail {
         });
         self.pass(&due);
         if admitted {
-            self.inner.tell(None, bounded(event).as_ref().unwrap_or(event));
+            self.inner.publish(None, bounded(event).as_ref().unwrap_or(event));
         }
     }
 

@@ -89,7 +89,7 @@ impl FileTrail {
 }
 
 impl Trail for FileTrail {
-    fn tell(&self, id: Option<EventId>, event: &Event) {
+    fn publish(&self, id: Option<EventId>, event: &Event) {
         self.send(Order::Write(id, Box::new(event.clone())));
     }
 
@@ -182,12 +182,12 @@ impl LateTrail {
 }
 
 impl Trail for LateTrail {
-    fn tell(&self, id: Option<EventId>, event: &Event) {
+    fn publish(&self, id: Option<EventId>, event: &Event) {
         let opened = self
             .opened
             .get_or_init(|| FileTrail::open(self.options.clone(), false, Arc::clone(&self.clock)));
         if let Ok(trail) = opened {
-            trail.tell(id, event);
+            trail.publish(id, event);
         }
     }
 }
@@ -222,8 +222,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let trail = FileTrail::open(options(folder.path()), false, clock()).unwrap();
-        trail.tell(Some(EventId::first_of(1)), &event("CN=a\nb\u{202e}"));
-        trail.tell(None, &event("CN=c"));
+        trail.publish(Some(EventId::first_of(1)), &event("CN=a\nb\u{202e}"));
+        trail.publish(None, &event("CN=c"));
         trail.close();
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.is_ascii(), "{text}");
@@ -242,10 +242,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("audit.jsonl");
         let trail = FileTrail::open(options(folder.path()), false, clock()).unwrap();
-        trail.tell(None, &event("one"));
+        trail.publish(None, &event("one"));
         std::fs::rename(&path, folder.path().join("old")).unwrap();
         trail.reopen();
-        trail.tell(None, &event("two"));
+        trail.publish(None, &event("two"));
         trail.close();
         assert!(std::fs::read_to_string(folder.path().join("old")).unwrap().contains("one"));
         assert!(std::fs::read_to_string(&path).unwrap().contains("two"));
@@ -258,12 +258,12 @@ mod tests {
         let nowhere = FileOptions { path: folder.path().join("no/such"), ..options(folder.path()) };
         LateTrail::new(nowhere.clone(), clock()).close().unwrap();
         let trail = LateTrail::new(nowhere, clock());
-        trail.tell(None, &event("one"));
+        trail.publish(None, &event("one"));
         let error = trail.close().unwrap_err().to_string();
         assert!(error.starts_with("audit file ") && error.contains("no/such"), "{error}");
         let trail = LateTrail::new(options(folder.path()), clock());
         assert!(!folder.path().join("audit.jsonl").exists());
-        trail.tell(None, &event("one"));
+        trail.publish(None, &event("one"));
         trail.close().unwrap();
         let text = std::fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 1);

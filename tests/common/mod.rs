@@ -49,7 +49,7 @@ pub(crate) const PASSWORD: &str = "p:ss w\u{f6}rd";
 pub(crate) struct Kept(pub Mutex<Vec<(Option<EventId>, Event)>>);
 
 impl Trail for Kept {
-    fn tell(&self, id: Option<EventId>, event: &Event) {
+    fn publish(&self, id: Option<EventId>, event: &Event) {
         self.0.lock().unwrap().push((id, event.clone()));
     }
 }

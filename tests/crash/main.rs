@@ -77,7 +77,7 @@ const SLED: [&str; 5] = [
     "sled: committed",
     "sled: written",
     "sled: synced",
-    "sled: told",
+    "sled: published",
 ];
 
 /// Steps of the queues to PostgreSQL.
@@ -86,7 +86,7 @@ const POSTGRES: [&str; 5] = [
     "postgres: begun",
     "postgres: before a write",
     "postgres: written",
-    "postgres: told",
+    "postgres: published",
 ];
 
 /// Where the server keeps its records.

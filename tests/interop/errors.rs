@@ -280,8 +280,8 @@ async fn all_is_well(room: &Room, estd: Estd, mut fleet: Fleet) {
     assert_eq!(listed.len(), fleet.received.len() + 1);
     audit_is_complete(room, &estd, &listed).await;
     let log = std::fs::read_to_string(estd.path("log")).unwrap();
-    assert!(log.contains("the store takes no changes; remedy: make room"), "{log}");
-    assert!(log.contains("the store was opened again and takes changes"), "{log}");
+    assert!(log.contains("the store accepts no changes; remedy: make room"), "{log}");
+    assert!(log.contains("the store was opened again and accepts changes"), "{log}");
     assert!(!log.contains("panicked") && !log.contains("still locked"), "{log}");
 
     let folder = estd.stop();
@@ -521,6 +521,6 @@ async fn a_full_audit_file_leaves_room_for_issuing() {
     let left = room.run(&estd, "df -k data | tail -1");
     eprintln!("{enrollments} enrollments in {:?}; {left}", start.elapsed());
     let log = std::fs::read_to_string(estd.path("log")).unwrap();
-    assert!(!log.contains("the store takes no changes"), "{log}");
+    assert!(!log.contains("the store accepts no changes"), "{log}");
     estd.stop();
 }

@@ -1,4 +1,4 @@
-//! Connections: a pool, TLS, the layout of the tables, and how long a statement is tried again.
+//! Connections: a pool, TLS, the layout of the tables, and retries of statements.
 
 use super::super::{Error, closed};
 use deadpool_postgres::{
@@ -24,10 +24,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const MIGRATIONS: [&str; 2] =
     [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 
-/// The pause between two attempts. A database that is coming back answers most of them at once.
+/// The pause between two attempts. A starting database rejects most of them at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long TCP may take to connect to a host. Several are tried one after the other, in any order.
+/// How long TCP may take to connect to a host. Several hosts are tried in turn, in any order.
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// How to reach and use the database.
@@ -45,15 +45,15 @@ pub struct PostgresOptions {
     pub patience: Duration,
 }
 
-/// Why a statement was not done.
+/// The reason why a statement failed.
 #[derive(Debug)]
 pub(super) enum Rejection {
-    /// It breaks a uniqueness that the tables keep.
+    /// It violates a unique index.
     Taken,
-    /// The connection, or the database behind it: another attempt may do better. Whether it was
-    /// done is not known.
+    /// The connection or the database failed: another attempt may succeed. Whether the statement
+    /// was done is unknown.
     Lost(String),
-    /// Another attempt does no better.
+    /// Another attempt would fail, too.
     Store(Error),
 }
 
@@ -61,7 +61,7 @@ impl From<tokio_postgres::Error> for Rejection {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
             Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
-            // A value that it cannot hold: it answers, and will answer the same again.
+            // A value that it cannot store: a retry gets the same answer.
             Some(code) if code.code().starts_with("22") => {
                 Self::Store(Error::Unavailable(format!("the database: {}", text(&error))))
             }
@@ -76,13 +76,13 @@ impl From<Error> for Rejection {
     }
 }
 
-/// With its causes: tokio-postgres keeps the database's own words there.
+/// Returns an error with its causes: tokio-postgres keeps the database's own words there.
 fn text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
         let next_text = next.to_string();
-        // Some libraries say what their cause says.
+        // Some libraries include the text of their cause.
         if !text.ends_with(&next_text) {
             text.push_str(": ");
             text.push_str(&next_text);
@@ -92,17 +92,17 @@ fn text(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// A connection for one piece of work. Unless that was seen to end well ([`Lease::back`]), it is
-/// not used again: an answer that nobody waited for would come to the next one who asks.
+/// A connection for one piece of work. Unless that succeeds ([`Lease::back`]), the connection is
+/// dropped: a late answer would go to the next query.
 pub(super) struct Lease(Option<Object>);
 
 impl Lease {
-    /// The connection; none cannot be, since only `back` and `drop` take it.
+    /// Returns the connection. Only `back` and `drop` remove it.
     pub(super) fn client(&self) -> Result<&Object, Rejection> {
         self.0.as_ref().ok_or_else(|| Rejection::Lost("the connection was given back".to_owned()))
     }
 
-    /// Gives it back to the pool.
+    /// Returns it to the pool.
     pub(super) fn back(mut self) {
         drop(self.0.take());
     }
@@ -116,13 +116,12 @@ impl Drop for Lease {
     }
 }
 
-/// Does work on a connection: `attempt!(database, client => work)`, where `work` gives a
-/// `Result<T, Rejection>`; gives a `Result<T, Error>`. While the database is away the work is tried
-/// again, as [`Attempts`] says. It may have been done although it seemed to fail, and must allow
-/// for that.
+/// Does work on a connection: `attempt!(database, client => work)`, where `work` returns a
+/// `Result<T, Rejection>`; returns a `Result<T, Error>`. The work is retried as [`Attempts`] says.
+/// It may have been done although it seemed to fail, and must allow for that.
 ///
-/// A macro, because the compiler cannot yet see of a closure that its future may be sent to
-/// another thread, whatever it borrows.
+/// A macro, because the compiler cannot yet prove that the future of a closure is `Send` whatever
+/// it borrows.
 macro_rules! attempt {
     ($database:expr, $client:ident => $work:expr) => {{
         let database: &Database = &$database;
@@ -145,7 +144,7 @@ macro_rules! attempt {
 }
 pub(super) use attempt;
 
-/// The database, and whether it answers.
+/// The database, and whether it is reachable.
 pub(super) struct Database {
     pool: Pool,
     patience: Duration,
@@ -153,15 +152,15 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Connects, and brings the tables to the layout of this program.
+    /// Connects, and migrates the tables to the layout of this program.
     pub(super) async fn open(options: PostgresOptions) -> Result<Self, Error> {
         let PostgresOptions { mut connection, anchors, connections, patience } = options;
         if connection.get_hosts().len() > 1
             && connection.get_target_session_attrs() == TargetSessionAttrs::Any
         {
             connection.target_session_attrs(TargetSessionAttrs::ReadWrite);
-            // `connect_timeout` ends when TCP is connected. A host that takes connections and says
-            // nothing (its disk hangs, it was stopped) would keep all later ones from being asked.
+            // `connect_timeout` ends when TCP is connected. A host that accepts connections and
+            // stays silent (its disk hangs, it was stopped) would block all later ones.
             connection.load_balance_hosts(LoadBalanceHosts::Random);
         }
         if connection.get_connect_timeout().is_none() {
@@ -171,10 +170,10 @@ impl Database {
         if connection.get_application_name().is_none() {
             connection.application_name("estd");
         }
-        // A commit is acknowledged when it is durable, here and on synchronous standbys; what was
-        // given up here does not run on there. A plan that was made while the tables were empty
-        // reads them from end to end, and would be kept: each statement is planned for the tables as
-        // they are, which costs little beside what it does for a group.
+        // A commit is acknowledged when it is durable, here and on synchronous standbys. A
+        // statement that timed out here must not run on there. A plan created while the tables
+        // were empty scans them, and would be kept. So each statement is planned for the tables as
+        // they are, which costs little compared with its work for a group.
         let own = format!(
             "-c synchronous_commit=on -c plan_cache_mode=force_custom_plan \
              -c statement_timeout={0} -c idle_in_transaction_session_timeout={0}",
@@ -201,7 +200,7 @@ impl Database {
         Ok(database)
     }
 
-    /// A connection of the pool.
+    /// Returns a connection of the pool.
     pub(super) async fn lease(&self) -> Result<Lease, Rejection> {
         match self.pool.get().await {
             Ok(object) => Ok(Lease(Some(object))),
@@ -211,34 +210,34 @@ impl Database {
         }
     }
 
-    /// Attempts at one piece of work, from now on.
+    /// Starts attempts at one piece of work.
     pub(super) fn attempts(&self) -> Attempts<'_> {
         Attempts { database: self, until: Instant::now() + self.patience, last: None }
     }
 
-    /// Whether it is taken to be away.
+    /// Whether it is regarded as unreachable.
     #[cfg(test)]
     pub(super) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
     }
 
-    /// Ends all connections; later work gets [`Error::Unavailable`].
+    /// Ends all connections; later work fails with [`Error::Unavailable`].
     pub(super) fn close(&self) {
         self.pool.close();
     }
 }
 
-/// Attempts at one piece of work: until the patience of the configuration is over. Once that was
-/// so, each piece of work gets one attempt, until one succeeds.
+/// Attempts at one piece of work, until the configured patience is over. After that, each piece of
+/// work has one attempt until one succeeds.
 pub(super) struct Attempts<'a> {
     database: &'a Database,
     until: Instant,
-    /// Why the attempt before this one failed.
+    /// The error of the previous attempt.
     last: Option<String>,
 }
 
 impl Attempts<'_> {
-    /// One attempt: its result, or none if it is to be made again.
+    /// Makes one attempt. Returns its result, or none if another attempt should follow.
     pub(super) async fn run<T>(
         &mut self,
         work: impl Future<Output = Result<T, Rejection>> + Send,
@@ -252,9 +251,9 @@ impl Attempts<'_> {
                 return Ok(Some(done));
             }
             Ok(Err(Rejection::Store(error))) => return Err(error),
-            Ok(Err(Rejection::Taken)) => "a row is there that should not be".to_owned(),
+            Ok(Err(Rejection::Taken)) => "got a row that exists; expected: a new one".to_owned(),
             Ok(Err(Rejection::Lost(why))) => why,
-            // What was said before tells more than that the time was over.
+            // The previous error says more than a timeout.
             Err(_) => self.last.take().unwrap_or_else(|| {
                 format!("no answer within {} ms", self.database.patience.as_millis())
             }),
@@ -275,7 +274,8 @@ impl Attempts<'_> {
     }
 }
 
-/// TLS that always verifies the database's certificate and name, whatever `sslmode` says.
+/// Configures TLS that always verifies the database's certificate and name, whatever `sslmode`
+/// says.
 fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
     let unusable =
         |error: rustls::Error| Error::Unavailable(format!("TLS to the database: {error}"));
@@ -291,10 +291,10 @@ fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
     Ok(MakeRustlsConnect::new(config))
 }
 
-/// Brings the tables to this program's layout, one transaction a step. Of several nodes that
-/// start at once one does each step: the others wait for its row.
+/// Migrates the tables to this program's layout, one transaction a step. Of several nodes that
+/// start at once one does each step, and the others wait for its row.
 async fn migrate(client: &Object) -> Result<(), Rejection> {
-    // Asked first: who may only read and write the tables may not even say IF NOT EXISTS.
+    // First: a user who may only read and write the tables may not even say IF NOT EXISTS.
     let there = "SELECT to_regclass('migration') IS NOT NULL";
     if !client.query_one(there, &[]).await?.get::<_, bool>(0) {
         client
@@ -312,7 +312,7 @@ async fn migrate(client: &Object) -> Result<(), Rejection> {
     if found.is_some_and(|found| found > known) {
         return Err(Rejection::Store(Error::Corrupt(format!(
             "the database has layout {}, and this estd reads layout {known}: run the version of \
-             estd that made it, or a later one",
+             estd that created it, or a later one",
             found.unwrap_or_default()
         ))));
     }
@@ -330,7 +330,7 @@ async fn migrate(client: &Object) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Says so if the database is set up to lose what it acknowledged.
+/// Warns if the database may lose acknowledged commits.
 async fn check_durability(client: &Object) -> Result<(), Rejection> {
     for (setting, bad) in
         [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]

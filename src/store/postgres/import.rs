@@ -1,4 +1,4 @@
-//! Taking over what another store kept.
+//! Imports records of another store.
 
 use super::{
     super::{Account, Error, Issuance, Item, State, format},
@@ -10,19 +10,19 @@ use crate::telemetry::audit::{Event, EventId};
 use deadpool_postgres::Object;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Adds what another store kept, in one transaction.
+/// Imports records of another store in one transaction.
 ///
 /// # Errors
-/// [`Error::Conflict`] for what is there and differs, and for an event without its predecessor.
+/// [`Error::Conflict`] for an existing record that differs, and for an event without its predecessor.
 pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Rejection> {
     let sorted = Sorted::new(items);
-    // If it is not committed, the connection is not used again, which rolls it back.
+    // Without a commit the connection is dropped, which rolls back.
     client.batch_execute("BEGIN").await?;
     sorted.insert_issuances(client).await?;
     sorted.insert_accounts(client).await?;
     sorted.insert_events(client).await?;
     sorted.insert_registers(client).await?;
-    // What was there before was left alone: all of it has to be what is there now.
+    // Existing rows were left unchanged: they must equal the imported ones.
     sorted.compare_issuances(client).await?;
     sorted.compare_accounts(client).await?;
     sorted.compare_events(client).await?;
@@ -35,7 +35,7 @@ fn conflict(item: &Item) -> Rejection {
     Rejection::Store(Error::Conflict(item.to_string()))
 }
 
-/// The items by table.
+/// Items by table.
 #[derive(Default)]
 struct Sorted<'a> {
     issuances: Vec<(&'a Issuance, &'a Item)>,
@@ -110,7 +110,7 @@ impl<'a> Sorted<'a> {
             ],
         )
         .await?;
-        // Of several with one key the last one counts: one statement cannot take a key twice.
+        // Of several with one key the last one counts: one statement cannot insert a key twice.
         let mut slots: BTreeMap<&[u8], &IntentRow> = BTreeMap::new();
         for (row, _) in with().filter(|(_, one)| one.state.answers_repeats()) {
             let slot = slots.entry(&row.idempotency_key).or_insert(row);

@@ -15,13 +15,13 @@ use std::{
 };
 use tokio_postgres::types::ToSql;
 
-/// Begins issuances: those whose serial numbers are returned are new, the others repeat a request.
+/// Begins issuances. Returns the serial numbers of the new ones; the others are retries.
 ///
 /// # Errors
-/// [`Error::SerialTaken`] if a serial number was used before; if there is more than one, it may be
-/// any of them. Nothing is begun then.
+/// [`Error::SerialTaken`] if a serial number was used before; with several commands, of any of
+/// them. None is begun then.
 pub(super) async fn begin(client: &Object, asked: &[Begin]) -> Result<HashSet<Vec<u8>>, Rejection> {
-    // In the order of the keys, so that two nodes cannot wait for each other.
+    // In the order of the keys, so that two nodes cannot deadlock.
     const SQL: &str = "
         WITH asked AS (
             SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::int8[], $5::int8[],
@@ -63,7 +63,7 @@ pub(super) async fn begin(client: &Object, asked: &[Begin]) -> Result<HashSet<Ve
             let serial = only.row.serial.as_slice();
             let found = find(client, &[serial]).await?.remove(serial).transpose()?;
             match found {
-                // Its window was over at once.
+                // Its window had length zero.
                 Some(found) if only.is_own(&found) => Ok(HashSet::from([serial.to_vec()])),
                 _ => Err(Rejection::Store(Error::SerialTaken(only.intent.serial.clone()))),
             }
@@ -79,7 +79,7 @@ fn each<'a, T>(asked: &'a [Begin], field: impl Fn(&'a IntentRow) -> T) -> Vec<T>
     asked.iter().map(|each| field(&each.row)).collect()
 }
 
-/// The issuances that requests lead to now.
+/// Returns the issuances of the first requests.
 pub(super) async fn requests(
     client: &Object,
     asked: &[Begin],
@@ -95,7 +95,7 @@ pub(super) async fn requests(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Finds issuances by their serial numbers; one that cannot be read is an error of its own.
+/// Finds issuances by their serial numbers; each unreadable one is an error of its own.
 pub(super) async fn find(
     client: &Object,
     serials: &[&[u8]],
@@ -121,7 +121,7 @@ pub(super) async fn list(
     let from = filter.expires_from.map(seconds);
     let mut sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial > $1");
     let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&after, &limit];
-    // A number that stands in the text lets the index of its state be used.
+    // A literal number allows PostgreSQL to use the index of the state.
     if let Some(state) = filter.state {
         sql.push_str(&format!(" AND i.state = {}", state_number(state)));
     }
@@ -150,11 +150,10 @@ pub(super) async fn list(
     Ok(rows.iter().map(to_issuance).collect::<Result<_, _>>()?)
 }
 
-/// Removes slots of requests whose repeats have not been answered since `before`: some at a time,
-/// so that nobody waits for it.
+/// Removes slots whose windows ended before `before`, some at a time, so that no caller waits.
 pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Rejection> {
-    // What is looked at once may be renewed by a node before it is removed: only a row that is
-    // locked, and over as it is then, goes. One that another node works on is for the next time.
+    // Another node may renew a row between its selection and its removal. So only a row that is
+    // locked, and still expired, is removed. Rows locked by others are left to the next purge.
     const SQL: &str = "
         DELETE FROM request WHERE repeat_until < $1 AND request_key IN
             (SELECT request_key FROM request WHERE repeat_until < $1 LIMIT 50000

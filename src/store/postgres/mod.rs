@@ -72,11 +72,11 @@ impl PostgresStore {
         let database = Arc::new(Database::open(options).await?);
         let (begin, asked) = mpsc::channel(QUEUE);
         let (find, found) = mpsc::channel(QUEUE);
-        let (write, told) = mpsc::channel(QUEUE);
+        let (write, changes) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
         tasks.spawn(queue::begin(Arc::clone(&database), asked));
         tasks.spawn(queue::find(Arc::clone(&database), found));
-        tasks.spawn(writer::run(Arc::clone(&database), trail, told));
+        tasks.spawn(writer::run(Arc::clone(&database), trail, changes));
         Ok(Self {
             database,
             queues: Mutex::new(Some(Queues { begin, find, write })),
@@ -91,8 +91,7 @@ impl PostgresStore {
 
     async fn write(&self, change: Change, event: Event) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
-        let told = Write::new(change, event, reply)?;
-        send(&self.queues()?.write, told).await?;
+        send(&self.queues()?.write, Write::new(change, event, reply)?).await?;
         answer.await.map_err(|_| gone())?
     }
 

@@ -15,16 +15,16 @@ use std::{
 };
 use tokio::sync::mpsc;
 
-/// How often a request is begun again because its slot was freed meanwhile.
+/// How often a request is begun again because its slot was freed concurrently.
 const RETRIES: u8 = 5;
 
-/// How often the slots of requests that are over are removed.
+/// How often expired slots are removed.
 const PURGE: Duration = Duration::from_secs(600);
 
-/// How long such a slot is kept beyond its end: more than the clocks of nodes may differ.
+/// How long a slot is kept after its end: more than the clocks of nodes may differ.
 const SPARE: Duration = Duration::from_secs(86_400);
 
-/// Begins issuances until nobody can ask any more.
+/// Begins issuances until all senders are dropped.
 pub(super) async fn begin(database: Arc<Database>, mut asked: mpsc::Receiver<Begin>) {
     let mut batch: Vec<Begin> = Vec::with_capacity(BATCH);
     let mut purged = None;
@@ -38,7 +38,7 @@ pub(super) async fn begin(database: Arc<Database>, mut asked: mpsc::Receiver<Beg
             purged = now;
             let database = Arc::clone(&database);
             let before = now.unwrap_or(Time::from_unix(0)).minus(SPARE);
-            // Nobody waits for it; what it leaves, the next one removes.
+            // No caller waits for it; the next purge removes the rest.
             tokio::spawn(async move {
                 let _ = attempt!(*database, client => issuances::purge(client, before).await);
             });
@@ -46,9 +46,9 @@ pub(super) async fn begin(database: Arc<Database>, mut asked: mpsc::Receiver<Beg
     }
 }
 
-/// Begins what can go together, and returns what has to wait for the outcome.
+/// Begins issuances in one statement. Returns those that must wait for its outcome.
 async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
-    // One statement cannot take a key twice.
+    // One statement cannot insert a key twice.
     let (mut keys, mut serials) = (HashSet::new(), HashSet::new());
     let (mut now, mut later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|each| {
         keys.insert(each.intent.idempotency_key) && serials.insert(each.intent.serial.clone())
@@ -57,7 +57,7 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
     let taken = match attempt!(*database, client => issuances::begin(client, &now).await) {
         Ok(taken) => taken,
         Err(Error::SerialTaken(_)) if now.len() > 1 => {
-            // Which one cannot be told: each goes alone.
+            // Which one is unknown: each is begun alone.
             let mut again = Vec::new();
             for each in now {
                 again.extend(Box::pin(round(database, vec![each])).await);
@@ -73,26 +73,26 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
             return Vec::new();
         }
     };
-    let (new, repeats): (Vec<_>, Vec<_>) =
+    let (new, retries): (Vec<_>, Vec<_>) =
         now.into_iter().partition(|each| taken.contains(each.intent.serial.as_bytes()));
     failpoint!("postgres: begun");
     for each in new {
         let _ = each.reply.send(Ok(Begun::New));
     }
-    if repeats.is_empty() {
+    if retries.is_empty() {
         return later;
     }
-    let found = attempt!(*database, client => issuances::requests(client, &repeats).await);
+    let found = attempt!(*database, client => issuances::requests(client, &retries).await);
     let mut found: HashMap<_, _> = match found {
         Ok(found) => found,
         Err(error) => {
-            for each in repeats {
+            for each in retries {
                 let _ = each.reply.send(Err(error.clone()));
             }
             return later;
         }
     };
-    for mut each in repeats {
+    for mut each in retries {
         match found.remove(&each.intent.idempotency_key) {
             Some(found) if each.is_own(&found) => {
                 let _ = each.reply.send(Ok(Begun::New));
@@ -117,7 +117,7 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
     later
 }
 
-/// Finds issuances until nobody can ask any more.
+/// Finds issuances until all senders are dropped.
 pub(super) async fn find(database: Arc<Database>, mut asked: mpsc::Receiver<Find>) {
     let mut batch: Vec<Find> = Vec::with_capacity(BATCH);
     while asked.recv_many(&mut batch, BATCH).await > 0 {

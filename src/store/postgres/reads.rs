@@ -9,20 +9,23 @@ use crate::telemetry::audit::{Event, EventId};
 use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
+/// Finds an account.
 pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, Rejection> {
     let rows = query(client, "SELECT record FROM account WHERE name = $1", &[&name]).await?;
     let read = |row| format::read_account(column(row, 0)?);
     Ok(rows.first().map(read).transpose()?)
 }
 
+/// Lists the accounts by name.
 pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, Rejection> {
-    // In the order of the bytes, as everywhere, not in that of a language.
+    // In the order of the bytes, as in the other stores, not in that of a language.
     const SQL: &str = "SELECT record FROM account ORDER BY name COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
     let read = |row| format::read_account(column(row, 0)?);
     Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
 }
 
+/// Lists events in the order of their ids.
 pub(super) async fn events(
     client: &Object,
     from: EventId,
@@ -40,6 +43,7 @@ pub(super) async fn events(
     Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
 }
 
+/// Sets a register if it holds `expected`.
 pub(super) async fn compare_and_set(
     client: &Object,
     name: &str,
@@ -61,11 +65,13 @@ pub(super) async fn compare_and_set(
     Ok(CompareAndSet::Differs(register(client, name).await?))
 }
 
+/// Returns the value of a register.
 pub(super) async fn register(client: &Object, name: &str) -> Result<Option<Vec<u8>>, Rejection> {
     let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&name]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?)
 }
 
+/// Lists the registers by name.
 pub(super) async fn registers(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
     const SQL: &str = "SELECT matter, value FROM decision ORDER BY matter COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;

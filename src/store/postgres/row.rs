@@ -17,11 +17,11 @@ const ISSUED: i16 = 2;
 const VOID: i16 = 3;
 const REVOKED: i16 = 4;
 
-/// Columns of an issuance, as [`to_issuance`] reads them.
+/// The columns that [`to_issuance`] reads.
 pub(super) const ISSUANCE: &str =
     "i.serial, i.state, i.intent, i.tbs, i.certificate, i.ended, i.revoked, i.reason";
 
-/// PostgreSQL has no unsigned numbers. What is beyond the largest is as good as the largest.
+/// PostgreSQL has no unsigned numbers: larger ones become the largest.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -47,7 +47,7 @@ pub(super) const fn state_number(state: State) -> i16 {
     }
 }
 
-/// Runs a statement, prepared once for each connection.
+/// Runs a statement, which is prepared once for each connection.
 pub(super) async fn query(
     client: &Object,
     sql: &str,
@@ -57,12 +57,12 @@ pub(super) async fn query(
     Ok(client.query(&statement, parameters).await?)
 }
 
-/// Reads a column; one that is of another type is not ours.
+/// Reads a column.
 pub(super) fn column<'a, T: FromSql<'a>>(row: &'a Row, index: usize) -> Result<T, Error> {
     row.try_get(index).map_err(|error| Error::Corrupt(error.to_string()))
 }
 
-/// What the tables hold of an intent.
+/// The columns of an intent.
 pub(super) struct IntentRow {
     pub(super) serial: Vec<u8>,
     pub(super) idempotency_key: [u8; 32],
@@ -91,8 +91,8 @@ impl IntentRow {
     }
 }
 
-/// What [`Filter::subject`] is looked for in: a line for each name. Bytes, not text: text of
-/// PostgreSQL cannot hold a zero, and names from a CSR may.
+/// The text in which [`super::super::Filter::subject`] is searched: a line for each name. Bytes,
+/// because text of PostgreSQL cannot contain a zero, and names from a CSR may.
 fn names(intent: &Intent) -> Vec<u8> {
     let mut names = searchable(&intent.subject);
     for entry in &intent.san {
@@ -106,7 +106,7 @@ pub(super) fn searchable(text: &str) -> Vec<u8> {
     text.to_ascii_lowercase().replace('\n', " ").into_bytes()
 }
 
-/// Reads the columns of [`ISSUANCE`].
+/// Converts the columns of [`ISSUANCE`].
 pub(super) fn to_issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
     let state = match column(row, 1)? {
         OPEN => State::Open,

@@ -1,8 +1,8 @@
-//! The lane that writes all that comes with an event, and numbers the events.
+//! The queue that writes changes with their events, and numbers the events.
 //!
-//! Each start of a node is a writer of its own, and this task the only one that writes its events:
-//! so it knows the next number without asking. After a statement whose outcome is not known it
-//! reads which of its events are there before it goes on.
+//! Each start of a node is a writer of its own, and only this task writes its events. So it knows
+//! the next number. After a statement whose outcome is unknown it first reads which of its events
+//! are stored.
 
 use super::{
     change::{BATCH, Change, Outcome, Write},
@@ -18,7 +18,7 @@ use deadpool_postgres::Object;
 use std::{collections::HashSet, sync::Arc};
 use tokio::sync::mpsc;
 
-/// Writes until nobody can ask any more.
+/// Writes until all senders are dropped.
 pub(super) async fn run(
     database: Arc<Database>,
     trail: Arc<dyn Trail>,
@@ -27,7 +27,7 @@ pub(super) async fn run(
     let mut writer = Writer { trail, id: None, last: 0, unsure: false };
     let mut batch = Vec::with_capacity(BATCH);
     while changes.recv_many(&mut batch, BATCH).await > 0 {
-        // One statement ends all issuances of the batch; a serial number that is there twice
+        // One statement completes all issuances of the batch. A second change of one serial number
         // waits for the outcome of the first.
         let mut serials = HashSet::new();
         let (together, alone): (Vec<_>, Vec<_>) = batch.drain(..).partition(|each: &Write| {
@@ -44,11 +44,11 @@ pub(super) async fn run(
 
 struct Writer {
     trail: Arc<dyn Trail>,
-    /// Known once an event was written.
+    /// None until the first event is written.
     id: Option<i64>,
-    /// The number of the last event that is known to be there.
+    /// The number of the last event known to be stored.
     last: i64,
-    /// Whether there may be more.
+    /// Whether later events may be stored.
     unsure: bool,
 }
 
@@ -56,7 +56,7 @@ impl Writer {
     async fn write(&mut self, database: &Database, group: Vec<Write>) {
         match attempt!(*database, client => self.attempt(client, &group).await) {
             Ok(done) => {
-                failpoint!("postgres: told");
+                failpoint!("postgres: published");
                 for (each, done) in group.into_iter().zip(done) {
                     let _ = each.reply.send(Ok(done));
                 }
@@ -69,8 +69,8 @@ impl Writer {
         }
     }
 
-    /// Writes a group: completions, or one change of another kind. What an earlier attempt did
-    /// is found and not done again.
+    /// Writes a group: completions, or one change of another kind. Finds the changes of an earlier
+    /// attempt instead of repeating them.
     async fn attempt(
         &mut self,
         client: &Object,
@@ -83,7 +83,7 @@ impl Writer {
         if self.unsure {
             let found = writes::own_events(client, id, self.last).await?;
             for (number, event) in &found {
-                self.tell(*number, event);
+                self.publish(*number, event);
             }
             self.unsure = false;
             if let [only] = group
@@ -119,19 +119,19 @@ impl Writer {
         };
         self.unsure = false;
         failpoint!("postgres: written");
-        // Write before it is answered: who has an answer finds its event in the trail.
+        // Before the replies: a caller that has one must find its event in the trail.
         for (each, done) in group.iter().zip(&done) {
             if !matches!(done, Outcome::Not) {
-                self.tell(self.last + 1, &each.event);
+                self.publish(self.last + 1, &each.event);
             }
         }
         Ok(done)
     }
 
-    fn tell(&mut self, number: i64, event: &Event) {
+    fn publish(&mut self, number: i64, event: &Event) {
         self.last = number;
         let id =
             EventId { writer: unsigned(self.id.unwrap_or_default()), number: unsigned(number) };
-        self.trail.tell(Some(id), event);
+        self.trail.publish(Some(id), event);
     }
 }

@@ -15,14 +15,14 @@ use deadpool_postgres::Object;
 use std::sync::Arc;
 use tokio_postgres::Row;
 
-/// Where events are written: the writer, and its last number.
+/// The writer of an event, and the number of its last one.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) writer: i64,
     pub(super) after: i64,
 }
 
-/// Takes a number that no writer has had.
+/// Registers a writer with an unused number.
 pub(super) async fn new_writer(client: &Object) -> Result<i64, Rejection> {
     const SQL: &str = "
         INSERT INTO writer (id)
@@ -34,7 +34,7 @@ pub(super) async fn new_writer(client: &Object) -> Result<i64, Rejection> {
     Ok(column(row, 0)?)
 }
 
-/// The events of a writer after one of them.
+/// Returns the events of a writer after one of them.
 pub(super) async fn own_events(
     client: &Object,
     writer: i64,
@@ -47,8 +47,8 @@ pub(super) async fn own_events(
     Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
 }
 
-/// Ends open issuances with their certificates, each with its event. All changes are completions,
-/// and no serial number is there twice.
+/// Completes open issuances, each with its event. All changes must be completions of different
+/// serial numbers.
 pub(super) async fn complete(
     client: &Object,
     place: Place,
@@ -64,7 +64,7 @@ pub(super) async fn complete(
             FROM asked a
             WHERE i.serial = a.serial AND i.state = 1
             RETURNING a.n, a.event, i.intent
-        ), told AS (
+        ), events AS (
             INSERT INTO event (writer, number, event)
             SELECT $5::int8, $6::int8 + row_number() OVER (ORDER BY n), event FROM done
         )
@@ -106,7 +106,7 @@ pub(super) async fn complete(
     Ok(done)
 }
 
-/// Ends an open issuance without a certificate, and frees its slot.
+/// Voids an open issuance, and frees its slot.
 pub(super) async fn void(
     client: &Object,
     place: Place,
@@ -153,7 +153,7 @@ pub(super) async fn revoke(
     Ok(done_or_not(&rows))
 }
 
-/// Adds an account unless there is one of that name.
+/// Adds an account unless one of that name exists.
 pub(super) async fn add_account(
     client: &Object,
     place: Place,

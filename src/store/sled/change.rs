@@ -1,4 +1,4 @@
-//! What callers ask of the thread that writes, and what it answers.
+//! Commands to the writing thread, and their outcomes.
 
 use super::super::{Error, Issuance, Item, format};
 use crate::{telemetry::audit::Event, types::Serial};
@@ -6,44 +6,45 @@ use ::sled::IVec;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// How many items are imported with one commit: what [`COMMIT`] holds, at some 1,000 bytes each.
+/// Items imported with one commit: as many as [`COMMIT`] holds, at some 1,000 bytes each.
 pub(super) const IMPORT: usize = 64;
 
-/// How many bytes of values are committed together, but for the last change.
+/// Bytes of values in one commit; its last change may exceed it.
 ///
-/// sled takes a segment of its log again, 512 KiB, when the log has gone on elsewhere by what it
-/// believes to be durable, and it believes so before the sync of the disk. A commit that filled
-/// segments could so overwrite what the disk still needs, should the power go before the sync:
-/// with 512 changes in one commit, replayed power cuts left stores that did not open. sled writes
-/// several times what it is given.
+/// sled reuses a segment of its log (512 KiB) once the log has moved on by content that it regards
+/// as durable, and it does so before the sync of the disk. A commit that filled segments could
+/// therefore overwrite content that the disk still needs if the power fails before the sync. With
+/// 512 changes in one commit, replayed power cuts left stores that did not open. sled writes
+/// several times the bytes of its values.
 pub(super) const COMMIT: usize = 64 * 1024;
 
-/// A change that a caller waits for. Values are encoded by the caller, on its own thread.
+/// A change with a waiting caller, which has encoded the values on its own thread.
 pub(super) enum Change {
-    /// Records an open issuance. `revoked`: one that was seen to be revoked, and answers no repeat.
+    /// Records an open issuance. `revoked`: a revoked issuance of the same request, which answers
+    /// no retries.
     Begin { record: Arc<Issuance>, item: Vec<u8>, revoked: Option<Serial> },
     /// Ends an open issuance; `recent` is empty if it was voided.
-    End { record: Arc<Issuance>, value: Vec<u8>, recent: Vec<u8>, event: Told },
-    /// Puts a revoked certificate's record in the place of what was `seen`.
-    Revoke { serial: Serial, seen: IVec, value: Vec<u8>, event: Told },
+    End { record: Arc<Issuance>, value: Vec<u8>, recent: Vec<u8>, event: NewEvent },
+    /// Replaces the record `seen` by that of the revoked certificate.
+    Revoke { serial: Serial, seen: IVec, value: Vec<u8>, event: NewEvent },
     /// Adds an account.
-    AddAccount { name: String, value: Vec<u8>, event: Told },
+    AddAccount { name: String, value: Vec<u8>, event: NewEvent },
     /// Removes an account.
-    RemoveAccount { name: String, event: Told },
+    RemoveAccount { name: String, event: NewEvent },
     /// Appends an event.
-    Append { event: Told },
+    Append { event: NewEvent },
     /// Sets a register if it holds `expected`.
     CompareAndSet { name: String, expected: Option<Vec<u8>>, value: Vec<u8> },
-    /// Adds what another store kept.
+    /// Imports records of another store.
     Import(Vec<Item>),
-    /// Changes nothing: reads an issuance that has ended.
+    /// Changes nothing: reads an ended issuance.
     Find(Serial),
-    /// Takes no more commands.
+    /// Ends the queue.
     Close,
 }
 
 impl Change {
-    /// How many bytes it writes, about.
+    /// Returns the approximate number of bytes that it writes.
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Begin { item, .. } => item.len(),
@@ -53,7 +54,7 @@ impl Change {
             }
             Self::RemoveAccount { event, .. } | Self::Append { event } => event.item.len(),
             Self::CompareAndSet { value, .. } => value.len(),
-            // Alone in its commit.
+            // One commit holds nothing else.
             Self::Import(_) => COMMIT,
             Self::Find(_) | Self::Close => 0,
         }
@@ -61,39 +62,39 @@ impl Change {
 }
 
 /// An event and its stored form.
-pub(super) struct Told {
+pub(super) struct NewEvent {
     pub(super) event: Event,
     pub(super) item: Vec<u8>,
 }
 
-impl Told {
+impl NewEvent {
     pub(super) fn new(event: Event) -> Result<Self, Error> {
         Ok(Self { item: format::event_item(&event)?, event })
     }
 }
 
-/// What became of a change.
+/// The outcome of a change.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is done, durably.
+    /// Done, durably.
     Done,
-    /// A repeat: this one is open.
+    /// A retry, whose issuance is open.
     Open(Arc<Issuance>),
-    /// A repeat, and this one is complete.
+    /// A retry, whose issuance has its certificate.
     Complete(Serial),
-    /// Not done: the account exists already or does not, the issuance has ended before.
+    /// Not done: the account exists or does not, or the issuance has ended before.
     Not,
     /// Not done: the register holds this value.
     Otherwise(Option<Vec<u8>>),
-    /// What is stored of the issuance, if it has ended.
+    /// The stored record of an ended issuance.
     Found(Option<IVec>),
 }
 
-/// A change and who waits for it.
+/// A change and its caller.
 pub(super) struct Command {
     pub(super) change: Change,
     pub(super) reply: Reply,
 }
 
-/// Where the answer goes.
+/// Receives the outcome.
 pub(super) type Reply = oneshot::Sender<Result<Outcome, Error>>;

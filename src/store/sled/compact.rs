@@ -1,9 +1,8 @@
-//! Gives the disk back what sled keeps: sled 0.34 uses freed places again and never makes its file
-//! shorter.
+//! Compaction: sled 0.34 reuses freed space but never shrinks its file.
 //!
-//! Everything is copied into a fresh folder beside the store, compared, made durable, and both
-//! folders change places in one step. Whenever the process dies, the store's own path holds a whole
-//! store; what lies beside it is removed by the next compaction.
+//! All records are copied to a new folder beside the store, compared and made durable. Then the two
+//! folders are exchanged in one step. Whenever the process dies, the store's own path holds a whole
+//! store; the next compaction removes the other folder.
 
 use super::{super::transfer, SledStore, disk};
 use crate::{
@@ -25,24 +24,24 @@ use std::{
     time::SystemTime,
 };
 
-/// What a compaction did.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compacted {
     /// Bytes on the disk before.
     pub before: u64,
     /// Bytes on the disk after.
     pub after: u64,
-    /// What the store holds.
+    /// The records of the store.
     pub summary: transfer::Summary,
 }
 
 impl SledStore {
-    /// Compacts the store in `folder`, which nobody else may have open: see [`Self::spare`] for
-    /// what it needs beside the folder, and as much free space as the store then takes.
+    /// Compacts the store in `folder`, which no other process may have open. It needs the folder
+    /// [`Self::spare`], and as much free space as the compacted store.
     ///
     /// # Errors
     /// [`Error::InUse`]; [`Error::Unavailable`] if the file system cannot exchange two folders in
-    /// one step; as [`transfer::import`]. The store is what it was before.
+    /// one step; as [`transfer::import`]. The store is unchanged then.
     pub async fn compact(
         folder: &Path,
         cache_bytes: u64,
@@ -58,15 +57,15 @@ impl SledStore {
             Ok(summary) => replace(folder, &spare, closed).map(|bytes| (bytes, summary)),
             Err(error) => Err(error),
         };
-        // Either the old store or one that did not get whole.
+        // Either the old store, or an incomplete copy.
         let removed = fs::remove_dir_all(&spare);
         let ((before, after), summary) = result?;
         removed.map_err(|error| failed(&spare, "remove it", &error))?;
         Ok(Compacted { before, after, summary })
     }
 
-    /// The folder beside the store that a compaction works in. One that was killed leaves it there:
-    /// it is never the store.
+    /// The folder beside the store in which a compaction works. A killed compaction leaves it
+    /// there; it is never the store.
     #[must_use]
     pub fn spare(folder: &Path) -> PathBuf {
         let mut name: OsString = folder.as_os_str().to_owned();
@@ -92,8 +91,8 @@ impl SledStore {
         let copied = transfer::copy(source, &target, progress).await;
         target.close().await;
         let summary = copied?;
-        // Opened once more, for two reasons: it can be opened, and sled, which takes a snapshot
-        // when it is, has less to read at the server's start.
+        // Opened once more, to check that it opens, and because sled takes a snapshot then: it has
+        // less to read at the server's start.
         Self::open(spare, cache_bytes, now, Arc::new(NoTrail))?.close().await;
         Ok(summary)
     }
@@ -103,7 +102,7 @@ fn failed(path: &Path, what: &str, error: &io::Error) -> Error {
     Error::Unavailable(format!("{}: cannot {what}: {error}", path.display()))
 }
 
-/// Whether a file was written to.
+/// Shows whether a file was written to.
 type Stamp = (u64, Option<SystemTime>);
 
 fn stamp(folder: &Path) -> Result<Stamp, Error> {
@@ -112,9 +111,9 @@ fn stamp(folder: &Path) -> Result<Stamp, Error> {
     Ok((data.len(), data.modified().ok()))
 }
 
-/// Puts the copy into the store's place and the store into the copy's. Answers the bytes of both.
+/// Exchanges the copy and the store. Returns the bytes of both.
 fn replace(folder: &Path, spare: &Path, closed: Stamp) -> Result<(u64, u64), transfer::Error> {
-    // As sled locks it: who wants to open the store has to wait until it is the new one.
+    // Locked as sled does it: another process must wait to open the store until it is the new one.
     let path = folder.join("db");
     let db = File::open(&path).map_err(|error| failed(&path, "open it", &error))?;
     match db.try_lock() {
@@ -135,7 +134,7 @@ fn replace(folder: &Path, spare: &Path, closed: Stamp) -> Result<(u64, u64), tra
     Ok((before, after))
 }
 
-/// Lets two folders change places in one step, durably.
+/// Exchanges two folders in one step, durably.
 fn exchange(one: &Path, other: &Path) -> Result<(), Error> {
     renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE).map_err(|errno| match errno {
         Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP => Error::Unavailable(format!(
@@ -148,7 +147,7 @@ fn exchange(one: &Path, other: &Path) -> Result<(), Error> {
     disk::sync_parent(one)
 }
 
-/// Finds out, before anything is copied, whether the file system can do it.
+/// Tests, before anything is copied, whether the file system can exchange folders.
 fn try_exchange(spare: &Path) -> Result<(), Error> {
     let (one, other) = (spare.join("1"), spare.join("2"));
     for folder in [&one, &other] {
@@ -158,7 +157,7 @@ fn try_exchange(spare: &Path) -> Result<(), Error> {
     fs::remove_dir_all(spare).map_err(|error| failed(spare, "remove it", &error))
 }
 
-/// The files of a folder and of those in it, and the folders themselves, innermost first.
+/// Lists the files of a folder and of its subfolders, and the folders themselves, innermost first.
 fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -172,13 +171,13 @@ fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, Metadata)>> {
     Ok(found)
 }
 
-/// The bytes of all files.
+/// Returns the bytes of all files.
 fn size(folder: &Path) -> io::Result<u64> {
     let files = entries(folder)?.into_iter().filter(|(_, data)| data.is_file());
     Ok(files.map(|(_, data)| data.len()).sum())
 }
 
-/// Makes durable all that a folder holds.
+/// Syncs everything in a folder.
 fn sync_all(folder: &Path) -> io::Result<()> {
     for (path, _) in entries(folder)? {
         durable::sync(&path)?;

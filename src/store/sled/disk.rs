@@ -1,4 +1,4 @@
-//! The folder: opening it, making it durable, and what sled says when it cannot.
+//! The folder: opening it, making it durable, and the errors of sled.
 
 use super::super::{Error, format};
 use crate::{durable, failpoint::failpoint};
@@ -16,20 +16,21 @@ use std::{
 /// The layout of the folder that this code writes.
 const FOLDER_VERSION: u32 = 1;
 
-/// The largest value that sled is given to keep beside others.
+/// The usual limit of a value.
 ///
-/// sled writes a leaf, which is up to 20 values, in one message, and a message beyond 128 KiB to
-/// a file of its own under `blobs/`, which it never syncs. Values up to this size cannot make one.
+/// sled writes a leaf, which has up to 20 values, as one message. It writes a message beyond 128
+/// KiB to a file of its own under `blobs/`, and never syncs that. Values of this size stay below
+/// the limit.
 pub(super) const USUAL: usize = 6 * 1024;
 
-/// The largest value at all.
+/// The largest value that is accepted.
 pub(super) const LARGEST: usize = 120 * 1024;
 
-/// How many bytes must fit before a store whose disk was full is closed to be opened again. sled
-/// writes when it opens: a segment of 512 KiB, and a snapshot of some 4 MB with a million records.
+/// Free bytes required before a store whose disk was full is opened again. sled writes when it
+/// opens: a segment of 512 KiB, and a snapshot of some 4 MB for a million records.
 const ROOM: usize = 8 << 20;
 
-/// What sled 0.34.7 writes into `conf`: the settings that this store always has, and their CRC-32.
+/// The content of `conf` as sled 0.34.7 writes it: the settings of this store, and their CRC-32.
 pub(super) const CONF: &[u8] =
     b"segment_size: 524288\nuse_compression: false\nversion: 0.34\n\x76\x19\x51\xc1";
 
@@ -38,11 +39,11 @@ pub(super) struct Trees {
     pub(super) db: Db,
     /// Serial number → ended issuance.
     pub(super) certificates: Tree,
-    /// The journal: number of the first → open issuances.
+    /// The journal: number of the first issuance → a page of open issuances.
     pub(super) open: Tree,
-    /// Number of the first → requests that have their certificate.
+    /// Number of the first request → a page of requests that have their certificate.
     pub(super) recent: Tree,
-    /// Writer and number of the first → events.
+    /// Writer and number of the first event → a page of events.
     pub(super) events: Tree,
     /// Name → account.
     pub(super) accounts: Tree,
@@ -50,7 +51,7 @@ pub(super) struct Trees {
     pub(super) registers: Tree,
 }
 
-/// Refuses what sled would keep in a file of its own.
+/// Rejects a value that sled would write to a file of its own.
 pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
     if value.len() > LARGEST {
         return Err(Error::Unavailable(format!(
@@ -61,7 +62,7 @@ pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
     Ok(value)
 }
 
-/// Translates what sled says while the store runs.
+/// Converts errors of sled at run time.
 pub(super) fn store_error(error: ::sled::Error) -> Error {
     match error {
         ::sled::Error::Corruption { .. } => {
@@ -75,13 +76,13 @@ fn io_error(path: &Path, what: &str, error: &io::Error) -> Error {
     Error::Unavailable(format!("{}: cannot {what}: {error}", path.display()))
 }
 
-/// Has the folder read from the disk. After a failed sync Linux keeps the pages that it could not
-/// write, and shows them as if they were on the disk.
+/// Drops the kernel's copies of the files, so that they are read from the disk. After a failed sync
+/// Linux keeps pages that it could not write, and shows them as if they were on the disk.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if what the kernel still has to write cannot be written.
+/// [`Error::Unavailable`] if the kernel cannot write its remaining pages.
 pub(super) fn forget_cached(folder: &Path) -> Result<(), Error> {
-    // Only what is written can be forgotten.
+    // Linux drops only pages that are written.
     let synced = sync_files(folder);
     for folder in [folder, &folder.join("blobs")] {
         let failed = |error| io_error(folder, "read it afresh", &error);
@@ -101,11 +102,11 @@ pub(super) fn forget_cached(folder: &Path) -> Result<(), Error> {
     synced
 }
 
-/// A file that is written to see whether the folder can be written to.
+/// Written to find out whether the folder is writable.
 const PROBE: &str = "probe";
 
-/// Whether sled can be opened and written to again: as far from the start of a file as `db` ends,
-/// since files have limits as well.
+/// Checks that sled can be opened and written to again. Writes as far into a file as `db` ends:
+/// file sizes have limits, too.
 pub(super) fn try_to_write(folder: &Path) -> Result<(), Error> {
     let path = folder.join(PROBE);
     let write = || {
@@ -119,18 +120,18 @@ pub(super) fn try_to_write(folder: &Path) -> Result<(), Error> {
     written.and(removed).map_err(|error| io_error(folder, "write there", &error))
 }
 
-/// Opens the folder, or makes it. Blocks.
+/// Opens or creates the folder. Blocks.
 pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     // 0700: the folder holds password hashes.
     durable::create_folder(folder).map_err(|error| io_error(folder, "make the folder", &error))?;
     make_conf(folder)?;
     remove_leftovers(folder)?;
-    // A killed process leaves writes that the kernel has and the disk has not. sled reads them
-    // back, and at once syncs a snapshot that counts on them.
+    // A killed process leaves writes that only the kernel has. sled reads them, and at once syncs a
+    // snapshot that relies on them.
     sync_files(folder)?;
 
     let config = Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
-    // sled asserts what it believes of its files, and damaged ones are not what it believes.
+    // sled asserts its invariants; damaged files break them.
     let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
         Ok(Ok(db)) => db,
         Ok(Err(error)) => return Err(open_error(folder, &error)),
@@ -152,8 +153,8 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
     Ok(trees)
 }
 
-/// Makes `conf` where there is none, whole or not at all. sled would write it in place: cut off
-/// there, it leaves a file of zeros, and never opens the folder again.
+/// Creates `conf` atomically if it does not exist. sled would write it in place: cut off there, it
+/// leaves a file of zeros, and never opens the folder again.
 fn make_conf(folder: &Path) -> Result<(), Error> {
     let path = folder.join("conf");
     if path.try_exists().map_err(|error| io_error(&path, "read it", &error))? {
@@ -166,9 +167,9 @@ fn make_conf(folder: &Path) -> Result<(), Error> {
         .map_err(|error| io_error(&path, "make it", &error))
 }
 
-/// Removes what a failed or cut write has left: a probe, and the snapshots that sled was writing.
-/// It takes them for whole ones, reads the latest, and would never open the folder again; the one
-/// before, or the log, is there.
+/// Removes leftovers of a failed or cut write: a probe, and unfinished snapshots of sled. sled
+/// takes these for whole ones, reads the latest, and would never open the folder again. The
+/// previous snapshot, or the log, still exists.
 fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     let failed = |error| io_error(folder, "remove what a failed write has left", &error);
     if leftovers(folder).map_err(failed)?.is_empty() {
@@ -177,15 +178,15 @@ fn remove_leftovers(folder: &Path) -> Result<(), Error> {
     let path = folder.join("db");
     let db = File::options().read(true).write(true).create(true).truncate(false).open(&path);
     let db = db.map_err(|error| io_error(&path, "open it", &error))?;
-    // Another process may be writing one just now.
+    // Another process may be writing one now.
     match db.try_lock() {
-        // sled will say so.
+        // sled reports this.
         Err(TryLockError::WouldBlock) => return Ok(()),
         Err(TryLockError::Error(error)) => return Err(io_error(&path, "lock it", &error)),
         Ok(()) => {}
     }
     let removed = leftovers(folder).and_then(|found| found.iter().try_for_each(fs::remove_file));
-    // Not left to the drop: a process that is just being forked may have the file for a while.
+    // Explicitly: a forked process may hold the file longer than this one.
     db.unlock().map_err(|error| io_error(&path, "unlock it", &error))?;
     removed.map_err(failed)
 }
@@ -203,7 +204,7 @@ fn leftovers(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Refuses a folder of another version; makes a new one this version's.
+/// Rejects a folder of another layout; marks a new one with this layout.
 fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error> {
     const KEY: &str = "format";
     match meta.get(KEY).map_err(store_error)? {
@@ -234,7 +235,7 @@ fn damaged(folder: &Path, why: &str) -> Error {
 fn open_error(folder: &Path, error: &::sled::Error) -> Error {
     use ::sled::Error as Sled;
     match error {
-        // sled makes a text of what flock(2) said.
+        // sled reports the error of flock(2) as text only.
         Sled::Io(error) if error.to_string().contains("could not acquire lock") => {
             if error.to_string().contains("WouldBlock") {
                 Error::InUse(folder.display().to_string())
@@ -250,14 +251,14 @@ fn open_error(folder: &Path, error: &::sled::Error) -> Error {
     }
 }
 
-/// Whether another open could lock the folder. What cannot be asked is taken for yes.
+/// Whether another process could lock the folder; also true if that cannot be tested.
 pub(super) fn is_released(folder: &Path) -> bool {
-    // Closing the file unlocks it again.
+    // Closing the file unlocks it.
     File::open(folder.join("db"))
         .map_or(true, |db| !matches!(db.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// Makes durable what the folder holds, and the folder itself.
+/// Syncs the files of the folder, and the folder itself.
 fn sync_files(folder: &Path) -> Result<(), Error> {
     for name in ["conf", "db", "blobs", "."] {
         let path = folder.join(name);
@@ -266,11 +267,11 @@ fn sync_files(folder: &Path) -> Result<(), Error> {
             result => result.map_err(|error| io_error(&path, "sync", &error))?,
         }
     }
-    // The folder's own name, if it is new.
+    // The name of the folder, if it is new.
     sync_parent(folder)
 }
 
-/// Makes durable the name of a folder.
+/// Syncs the name of a folder.
 pub(super) fn sync_parent(folder: &Path) -> Result<(), Error> {
     if let Ok(parent) = folder.join("..").canonicalize() {
         durable::sync(&parent).map_err(|error| io_error(&parent, "sync", &error))?;
@@ -278,15 +279,15 @@ pub(super) fn sync_parent(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Makes commits durable, which `Db::flush` of sled 0.34.7 does not: it writes, and then asks
-/// Linux with `sync_file_range(2)`, which waits neither for the file's length nor for the disk's
-/// cache (docs/adr/0001).
+/// Makes commits durable. `Db::flush` of sled 0.34.7 does not: it writes, then calls
+/// `sync_file_range(2)`, which waits neither for the file's length nor for the disk's cache
+/// (docs/adr/0001).
 pub(super) struct Disk {
     db: File,
     blobs: PathBuf,
-    /// The files under `blobs/` that are durable; none while there can be no files.
+    /// The durable files under `blobs/`; none while no file can exist there.
     synced: Option<HashSet<OsString>>,
-    /// How many events were durable at some moment: see [`Disk::mark`].
+    /// The number of events that were durable: see [`Disk::mark`].
     mark: File,
 }
 
@@ -306,24 +307,24 @@ impl Disk {
         Ok(disk)
     }
 
-    /// From now on there may be files under `blobs/`.
+    /// Notes that files may exist under `blobs/`.
     pub(super) fn expect_blobs(&mut self) {
         self.synced.get_or_insert_default();
     }
 
-    /// Notes that this many events are durable.
+    /// Records that this many events are durable.
     ///
-    /// Where sled's log is damaged, sled takes the place for the log's end: what came after is
-    /// gone, and nothing says so. The mark tells. It is written and not synced: after a power
-    /// failure it may be behind, which makes it weaker and never wrong.
+    /// sled takes a damaged place in its log for the log's end: later records are lost without an
+    /// error. The mark reveals that. It is written and not synced: after a power failure it may be
+    /// too low, which weakens the check but causes no false alarm.
     pub(super) fn mark(&self, events: u64) {
-        // Twice, so that half of it is not taken for a number.
+        // Twice, so that a half-written mark is not read as a number.
         let mark = format!("{events:020} {events:020}\n");
         let _ = self.mark.write_all_at(mark.as_bytes(), 0);
     }
 
-    /// Checks that no event is missing of those that were durable: by the mark, and by what this
-    /// process has acknowledged.
+    /// Checks that no durable event is missing, by the mark and by the number that this process
+    /// acknowledged.
     pub(super) fn check_mark(&self, events: u64, acknowledged: u64) -> Result<(), Error> {
         let committed = self.marked().unwrap_or(0).max(acknowledged);
         if committed > events {
@@ -342,7 +343,7 @@ impl Disk {
         if one == other { one.parse().ok() } else { None }
     }
 
-    /// Returns when all that was committed is on the disk.
+    /// Returns when everything committed is on the disk.
     pub(super) fn sync(&mut self, db: &Db) -> Result<(), String> {
         db.flush().map_err(|error| error.to_string())?;
         failpoint!("sled: written");
@@ -359,7 +360,7 @@ impl Disk {
             let name = entry.file_name();
             if !synced.contains(&name) {
                 match durable::sync(&entry.path()) {
-                    // sled removes what it no longer needs.
+                    // sled removes files that it no longer needs.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     result => result?,
                 }

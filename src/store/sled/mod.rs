@@ -1,28 +1,28 @@
-//! The store in a folder of its own, on sled 0.34.7: for one server without a database beside it.
+//! The store in a folder of its own, on sled 0.34.7: for one server without a database.
 //!
-//! One thread writes ([`committer`]): it takes what callers have queued ([`change`]), commits it in
-//! one transaction, makes it durable ([`disk`]), shows it to those who read ([`shared`]), then
-//! answers. After a error it opens the folder again ([`supervisor`]). Reads go to the runtime's blocking
-//! threads. What is stored, and how ([`pages`], [`mod@super::format`]):
+//! One thread writes ([`committer`]). It reads queued commands ([`change`]), commits them in one
+//! transaction, makes it durable ([`disk`]), shows it to readers ([`shared`]), and replies. After
+//! an error the folder is opened again ([`supervisor`]). Reads run on the runtime's blocking
+//! threads. The layout ([`pages`], [`mod@super::format`]):
 //!
 //! | Tree | Key | Value |
 //! |---|---|---|
 //! | `certificates` | serial number | an ended issuance |
 //! | `open` | number of the first | a page of open issuances, removed when the last has ended |
-//! | `recent` | number of the first | a page of requests that have their certificate, removed when no repeat is answered any more |
+//! | `recent` | number of the first | a page of requests that have their certificate, removed when their retry windows are over |
 //! | `events` | writer and number of the first | a page of events |
 //! | `accounts` | name | an account |
 //! | `decisions` | name of a register | its value |
 //! | `meta` | `format` | the layout's version |
 //!
-//! Beside sled's files stands `mark`: how many events there are at least.
+//! The file `mark` beside sled's files holds a lower bound of the number of events.
 //!
-//! An insert into a tree costs far more than the bytes it carries, so an issuance has one
-//! insert of its own, and shares the others with its batch. Which issuances are open, and which
-//! requests are recent, is kept in memory and read back from `open` and `recent`.
+//! An insert into a tree costs far more than its bytes. So an issuance has one insert of its own,
+//! and shares the others with its batch. Open issuances and recent requests are kept in memory, and
+//! recovered from `open` and `recent`.
 //!
-//! Inserts are fastest in the order of the keys; serial numbers that begin with the time (see
-//! `ca`) come nearly so. Nothing but speed depends on it.
+//! Inserts are fastest in the order of the keys; serial numbers begin with the time (see `ca`) and
+//! are nearly in order. Only speed depends on it.
 
 mod change;
 mod committer;
@@ -43,7 +43,7 @@ use crate::{
     types::{Serial, Time},
 };
 use async_trait::async_trait;
-use change::{Change, Command, Outcome, Told};
+use change::{Change, Command, NewEvent, Outcome};
 pub use compact::Compacted;
 use disk::{Trees, fitting, store_error};
 use shared::{Shared, Slot};
@@ -113,8 +113,8 @@ impl SledStore {
 
     /// Has a change committed.
     async fn change(&self, change: Change) -> Result<Outcome, Error> {
-        if let Some(refused) = self.shared.refused() {
-            return Err(refused);
+        if let Some(error) = self.shared.write_error() {
+            return Err(error);
         }
         self.ask(change).await
     }
@@ -158,7 +158,7 @@ impl SledStore {
 
     /// What is stored of it.
     async fn ended_value(&self, serial: &Serial) -> Result<Option<::sled::IVec>, Error> {
-        if self.shared.refused().is_none() {
+        if self.shared.write_error().is_none() {
             Ok(match self.ask(Change::Find(serial.clone())).await? {
                 Outcome::Found(value) => value,
                 _ => None,
@@ -178,19 +178,23 @@ impl SledStore {
         certificate: Vec<u8>,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        if let Some(refused) = self.shared.refused() {
-            return Err(refused);
+        if let Some(error) = self.shared.write_error() {
+            return Err(error);
         }
         let open = self.shared.open(|open| open.get(serial).cloned());
         if let Some(open) = open {
-            // An open issuance never changes but by ending, so what is made of it here is right
-            // if it is still open when its turn comes.
+            // An open issuance changes only by ending. So this record is right if the issuance is
+            // still open when the change is evaluated.
             let record = Arc::new(open.end(state, certificate, event.at));
             let value = fitting(format::issuance(&record)?)?;
-            let repeats = state == State::Issued && event.at < record.intent.retry_until;
-            let recent = if repeats { format::recent_item(&record.intent)? } else { Vec::new() };
-            let change =
-                Change::End { record: Arc::clone(&record), value, recent, event: told(event)? };
+            let is_recent = state == State::Issued && event.at < record.intent.retry_until;
+            let recent = if is_recent { format::recent_item(&record.intent)? } else { Vec::new() };
+            let change = Change::End {
+                record: Arc::clone(&record),
+                value,
+                recent,
+                event: NewEvent::new(event)?,
+            };
             if let Outcome::Done = self.change(change).await? {
                 return Ok(record);
             }
@@ -200,10 +204,6 @@ impl SledStore {
             None => Err(Error::NoSuchIssuance(serial.clone())),
         }
     }
-}
-
-fn told(event: Event) -> Result<Told, Error> {
-    Told::new(event)
 }
 
 #[async_trait]
@@ -265,7 +265,7 @@ impl Store for SledStore {
                 return Ok(record);
             };
             let value = fitting(format::issuance(&revoked)?)?;
-            let (serial, event) = (serial.clone(), told(event.clone())?);
+            let (serial, event) = (serial.clone(), NewEvent::new(event.clone())?);
             let change = Change::Revoke { serial, seen, value, event };
             if let Outcome::Done = self.change(change).await? {
                 return Ok(revoked);
@@ -304,7 +304,8 @@ impl Store for SledStore {
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let value = fitting(format::account(&account)?)?;
-        let change = Change::AddAccount { name: account.name.clone(), value, event: told(event)? };
+        let change =
+            Change::AddAccount { name: account.name.clone(), value, event: NewEvent::new(event)? };
         match self.change(change).await? {
             Outcome::Not => Err(Error::AccountExists(account.name)),
             _ => Ok(()),
@@ -312,7 +313,7 @@ impl Store for SledStore {
     }
 
     async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error> {
-        let change = Change::RemoveAccount { name: name.to_owned(), event: told(event)? };
+        let change = Change::RemoveAccount { name: name.to_owned(), event: NewEvent::new(event)? };
         match self.change(change).await? {
             Outcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
             _ => Ok(()),
@@ -337,7 +338,7 @@ impl Store for SledStore {
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
-        self.change(Change::Append { event: told(event)? }).await.map(|_| ())
+        self.change(Change::Append { event: NewEvent::new(event)? }).await.map(|_| ())
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

@@ -1,4 +1,4 @@
-//! Pages: how small items lie in the trees, and under which keys; reading events from theirs.
+//! Pages: small items packed into values, and their keys.
 
 use super::{
     super::{Error, format},
@@ -10,15 +10,15 @@ use ::sled::IVec;
 /// The writer of this store's events: there is one.
 pub(super) const WRITER: u64 = 1;
 
-/// Packs items into pages of a usual value's size: a value an item would cost an insert each.
+/// Packs items into pages of usual size: one value for each item would cost an insert each.
 pub(super) struct Pages {
-    /// Whose events they are; none for other things than events.
+    /// The writer of the events; none for other items.
     writer: Option<u64>,
     /// The number of the page's first item: its key, after the writer.
     first: u64,
     count: u64,
     items: Vec<u8>,
-    /// Those that are finished.
+    /// Finished pages.
     pub(super) full: Vec<(IVec, IVec)>,
 }
 
@@ -31,7 +31,7 @@ impl Pages {
         Self { writer: Some(first.writer), ..Self::new(first.number) }
     }
 
-    /// Adds an item. Answers the number of its page.
+    /// Adds an item. Returns the number of its page.
     pub(super) fn push(&mut self, item: &[u8]) -> Result<u64, Error> {
         if self.count > 0 && self.items.len() + item.len() > USUAL {
             self.finish()?;
@@ -46,7 +46,7 @@ impl Pages {
         self.first + self.count
     }
 
-    /// Ends the page at hand.
+    /// Finishes the current page.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         if self.count > 0 {
             let page = format::page(self.count, &self.items)?;
@@ -63,8 +63,7 @@ impl Pages {
     }
 }
 
-/// The key of a page of other things than events. Big-endian: the tree's order is that of the
-/// numbers.
+/// The key of a page without events. Big-endian, so that the tree has the order of the numbers.
 pub(super) fn key(number: u64) -> IVec {
     IVec::from(&number.to_be_bytes())
 }
@@ -91,7 +90,7 @@ pub(super) fn number(key: &[u8]) -> Result<u64, Error> {
     })
 }
 
-/// Reads the events from `from` on, at most `limit`, of this store's own writer not beyond `last`.
+/// Reads at most `limit` events from `from` on; those of this store's own writer up to `last`.
 pub(super) fn events(
     trees: &Trees,
     from: EventId,

@@ -1,5 +1,5 @@
-//! What the thread that writes shows to all others: whether the store can be used, what is open,
-//! and how many events there are.
+//! The durable state that the writing thread shares with all others: whether the store is usable,
+//! the open issuances, and the number of events.
 
 use super::{
     super::{Error, Issuance, closed},
@@ -14,7 +14,7 @@ use std::{
     },
 };
 
-/// What the thread shows: only what is durable.
+/// The shared state.
 #[derive(Default)]
 pub(super) struct Shared {
     open: RwLock<BTreeMap<Serial, Arc<Issuance>>>,
@@ -22,15 +22,15 @@ pub(super) struct Shared {
     slot: RwLock<Slot>,
 }
 
-/// What may be done just now.
+/// The operations that are possible.
 pub(super) enum Slot {
-    /// Everything.
+    /// All.
     Serving(Arc<Trees>),
-    /// A write failed, for this reason: what was acknowledged can be read, nothing is written.
+    /// Reads only: a write failed, for this reason. Acknowledged changes can be read.
     Reading(Arc<Trees>, String),
-    /// Nothing, for this reason: the files are closed, and will be opened again.
+    /// None, for this reason: the files are closed, and will be opened again.
     Away(String),
-    /// Nothing any more.
+    /// None: the store is closed.
     Closed,
 }
 
@@ -41,8 +41,8 @@ impl Default for Slot {
 }
 
 impl Shared {
-    /// The open issuances. A panic while it was locked for writing is impossible short of an
-    /// allocation that fails, and whatever was inserted by then is durable: so poison is no news.
+    /// Reads the open issuances. Poison is ignored: only a failed allocation can panic while the
+    /// lock is held for writing, and everything inserted by then is durable.
     pub(super) fn open<R>(&self, read: impl FnOnce(&BTreeMap<Serial, Arc<Issuance>>) -> R) -> R {
         read(&self.open.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -52,13 +52,13 @@ impl Shared {
         self.events.load(Ordering::Acquire)
     }
 
-    /// Shows what a store holds that was just opened.
+    /// Sets the content of a store that was just opened.
     pub(super) fn restore(&self, open: BTreeMap<Serial, Arc<Issuance>>, events: u64) {
         *self.open_mut() = open;
         self.set_events(events);
     }
 
-    /// Shows what was begun, and leaves out what has ended.
+    /// Adds begun issuances, and removes ended ones.
     pub(super) fn replace(&self, ended: &HashSet<Serial>, begun: Vec<Arc<Issuance>>) {
         if begun.is_empty() && ended.is_empty() {
             return;
@@ -76,17 +76,17 @@ impl Shared {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Shows the events up to this number.
+    /// Sets the number of the last durable event.
     pub(super) fn set_events(&self, last: u64) {
         self.events.store(last, Ordering::Release);
     }
 
-    /// Says what may be done from now on.
+    /// Sets which operations are possible.
     pub(super) fn set(&self, slot: Slot) {
         *self.slot.write().unwrap_or_else(PoisonError::into_inner) = slot;
     }
 
-    /// The trees, to read from. Let go of them soon: the files are not closed before.
+    /// Returns the trees, to read from. Drop them soon: the files are not closed before.
     pub(super) fn trees(&self) -> Result<Arc<Trees>, Error> {
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Serving(trees) | Slot::Reading(trees, _) => Ok(Arc::clone(trees)),
@@ -95,8 +95,8 @@ impl Shared {
         }
     }
 
-    /// Why nothing can be written just now, if that is so.
-    pub(super) fn refused(&self) -> Option<Error> {
+    /// Returns the reason why writes are impossible, if they are.
+    pub(super) fn write_error(&self) -> Option<Error> {
         match &*self.slot.read().unwrap_or_else(PoisonError::into_inner) {
             Slot::Serving(_) => None,
             Slot::Reading(_, why) | Slot::Away(why) => Some(Error::Unavailable(why.clone())),

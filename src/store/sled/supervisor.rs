@@ -100,7 +100,7 @@ impl Supervisor {
                 Err(_) => "sled gave up; what was not acknowledged may or may not be on the disk"
                     .to_owned(),
             };
-            tracing::error!(error, "the store takes no changes; remedy: {REMEDY}");
+            tracing::error!(error, "the store accepts no changes; remedy: {REMEDY}");
             if committer.has_written {
                 pause = FIRST_PAUSE;
             }
@@ -108,7 +108,7 @@ impl Supervisor {
                 Ok(next) => committer = next,
                 Err(Closed) => return self.shared.set(Slot::Closed),
             }
-            tracing::warn!("the store was opened again and takes changes");
+            tracing::warn!("the store was opened again and accepts changes");
         }
     }
 
@@ -172,7 +172,7 @@ impl Supervisor {
         ) {
             Ok(events) => {
                 for (id, event) in events.iter().filter(|(id, _)| id.writer == WRITER) {
-                    self.trail.tell(Some(*id), event);
+                    self.trail.publish(Some(*id), event);
                 }
             }
             // They are in the store all the same.
@@ -252,7 +252,7 @@ impl Supervisor {
                     let _ = reply.send(Ok(Outcome::Done));
                 }
                 Ok(Command { reply, .. }) => {
-                    let _ = reply.send(Err(self.shared.refused().unwrap_or_else(closed)));
+                    let _ = reply.send(Err(self.shared.write_error().unwrap_or_else(closed)));
                 }
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(Closed),

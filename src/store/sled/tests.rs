@@ -89,9 +89,9 @@ async fn everything_is_there_after_opening_again() {
     assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap(), all);
     assert_eq!(store.events(nth(1), 100).await.unwrap(), events);
     assert_eq!(store.accounts().await.unwrap(), [account("a")]);
-    assert!(trail.told().is_empty(), "what was told is not told again");
+    assert!(trail.published().is_empty(), "what was told is not told again");
     store.append(event(Name::ServerStarted, 33)).await.unwrap();
-    assert_eq!(trail.told(), [(Some(nth(33)), event(Name::ServerStarted, 33))]);
+    assert_eq!(trail.published(), [(Some(nth(33)), event(Name::ServerStarted, 33))]);
     store.close().await;
 }
 
@@ -367,8 +367,8 @@ async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_goes_on() {
     issue(&store, 5).await;
     let events = store.events(nth(1), 10).await.unwrap();
     assert_eq!(events.len(), 4);
-    assert_eq!(trail.told().len(), 4, "each of them was told, once");
-    for ((id, event), (told, what)) in events.iter().zip(trail.told()) {
+    assert_eq!(trail.published().len(), 4, "each of them was told, once");
+    for ((id, event), (told, what)) in events.iter().zip(trail.published()) {
         assert_eq!((Some(*id), event), (told, &what));
     }
     let all = store.list(&Filter::default(), None, 10).await.unwrap();

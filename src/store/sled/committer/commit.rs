@@ -1,4 +1,4 @@
-//! The commit: a plan written in one transaction and made durable.
+//! The commit: writes a plan in one transaction and makes it durable.
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
 use crate::failpoint::failpoint;
 use ::sled::{Transactional, transaction::TransactionError};
 
-/// Makes a finished plan durable.
+/// Writes a finished plan durably.
 pub(super) fn commit(plan: &Plan, trees: &Trees, disk: &mut Disk) -> Result<(), String> {
     if plan.large {
         disk.expect_blobs();

@@ -1,10 +1,9 @@
-//! What becomes of a change: decides on it by what is in memory, in the plan and on the disk, and
-//! puts what it writes into the plan.
+//! Evaluates changes against memory, plan and disk, and adds their writes to the plan.
 
 use super::{
     super::{
         super::{Error, Issuance, State},
-        change::{Change, Outcome, Told},
+        change::{Change, NewEvent, Outcome},
         disk::{USUAL, store_error},
     },
     memory::Memory,
@@ -13,11 +12,11 @@ use super::{
 use std::sync::Arc;
 
 impl Memory {
-    /// Decides on one change and puts what it writes into the plan.
+    /// Evaluates one change and adds its writes to the plan.
     pub(super) fn consider(&mut self, plan: &mut Plan, change: Change) -> Result<Outcome, Error> {
         match change {
             Change::Begin { record, item, revoked } => {
-                // What is revoked stays so: nothing can have changed since it was seen.
+                // A revocation is final: the record cannot have changed since it was read.
                 if let Some(serial) = revoked {
                     self.requests.forget(&record.intent.idempotency_key, &serial);
                 }
@@ -29,13 +28,13 @@ impl Memory {
             Change::Revoke { serial, seen, value, event } => {
                 let now = self.trees.certificates.get(serial.as_bytes()).map_err(store_error)?;
                 if plan.ended.contains(&serial) || now.is_none_or(|now| now != seen) {
-                    // Somebody else was first: the caller reads what became of it.
+                    // Another caller was first: this one reads the outcome.
                     return Ok(Outcome::Not);
                 }
                 plan.large |= value.len() > USUAL;
                 plan.certificates.push((serial.as_bytes().into(), value.into()));
                 plan.ended.insert(serial);
-                plan.tell(event)
+                plan.push_event(event)
             }
             Change::AddAccount { name, value, event } => {
                 if self.has_account(plan, &name)? {
@@ -43,16 +42,16 @@ impl Memory {
                 }
                 plan.large |= value.len() > USUAL;
                 plan.accounts.insert(name, Some(value.into()));
-                plan.tell(event)
+                plan.push_event(event)
             }
             Change::RemoveAccount { name, event } => {
                 if !self.has_account(plan, &name)? {
                     return Ok(Outcome::Not);
                 }
                 plan.accounts.insert(name, None);
-                plan.tell(event)
+                plan.push_event(event)
             }
-            Change::Append { event } => plan.tell(event),
+            Change::Append { event } => plan.push_event(event),
             Change::CompareAndSet { name, expected, value } => {
                 let now = self.register(plan, &name)?;
                 if now.as_deref() != expected.as_deref() {
@@ -100,18 +99,18 @@ impl Memory {
         record: &Issuance,
         value: Vec<u8>,
         recent: &[u8],
-        event: Told,
+        event: NewEvent,
     ) -> Result<Outcome, Error> {
         let intent = &record.intent;
         if !self.leave_open(plan, &intent.serial) {
-            // Somebody else was first: the caller reads what became of it.
+            // Another caller was first: this one reads the outcome.
             return Ok(Outcome::Not);
         }
         if record.state == State::Void {
             self.requests.forget(&intent.idempotency_key, &intent.serial);
         }
         plan.take_ended(intent, value, recent)?;
-        plan.tell(event)
+        plan.push_event(event)
     }
 
     fn has_account(&self, plan: &Plan, name: &str) -> Result<bool, Error> {

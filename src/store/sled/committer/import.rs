@@ -1,4 +1,4 @@
-//! Taking in what another store kept.
+//! Imports records of another store.
 
 use super::{
     super::{
@@ -14,7 +14,7 @@ use crate::telemetry::audit::EventId;
 use std::{collections::btree_map::Entry, sync::Arc};
 
 impl Memory {
-    /// Adds what another store kept, up to an item that differs from what is here.
+    /// Imports records of another store, up to the first that differs from an existing one.
     pub(super) fn import(&mut self, plan: &mut Plan, items: Vec<Item>) -> Result<Outcome, Error> {
         for item in items {
             if self.is_there(plan, &item)? {
@@ -55,7 +55,7 @@ impl Memory {
         Ok(Outcome::Done)
     }
 
-    /// Whether an item is here already, as it is.
+    /// Whether an equal item exists.
     fn is_there(&self, plan: &Plan, item: &Item) -> Result<bool, Error> {
         let conflict =
             |equal| if equal { Ok(true) } else { Err(Error::Conflict(item.to_string())) };
@@ -99,7 +99,7 @@ impl Memory {
             return self.take_open(plan, record, &item);
         }
         let value = fitting(format::issuance(&record)?)?;
-        // What is over already is not needed by the next one that opens the store.
+        // An expired window is of no use at the next start.
         let over = until <= self.now;
         let repeats =
             !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until);

@@ -1,5 +1,5 @@
-//! What the thread that writes keeps in memory: which issuances are open and where in the journal,
-//! which requests are recent, and the next numbers. At the start it is read from the disk.
+//! State of the writing thread: the open issuances and their pages of the journal, the recent
+//! requests, and the next numbers. It is recovered from the disk at the start.
 
 use super::{
     super::{
@@ -19,32 +19,32 @@ use std::{
     sync::Arc,
 };
 
-/// How many pages of recent requests are dropped with one batch, so that none waits long.
+/// The most pages of recent requests that one batch removes, so that no caller waits long.
 const DROPS: usize = 64;
 
-/// The open trees, and what is known of them. It runs ahead of the disk by the batch at hand; if that
-/// fails, it is never used again: another is read from the disk.
+/// The trees, and the state of their content. It is ahead of the disk by the current batch; if that
+/// fails, it is discarded and recovered from the disk.
 pub(super) struct Memory {
     pub(super) trees: Arc<Trees>,
     pub(super) open: HashMap<Serial, Pending>,
-    /// How many open issuances each page of the journal holds.
+    /// The number of open issuances on each page of the journal.
     pages: HashMap<u64, usize>,
     pub(super) requests: Requests,
-    /// The pages of recent requests by the moment their last one ends.
+    /// The pages of recent requests by the end of their last window.
     recent: BTreeMap<Time, Vec<u64>>,
     pub(super) next: Next,
-    /// The latest moment that it knows of.
+    /// The latest known time.
     pub(super) now: Time,
 }
 
-/// An open issuance, and the page of the journal that holds it.
+/// An open issuance, and its page of the journal.
 pub(super) struct Pending {
     pub(super) record: Arc<Issuance>,
     page: u64,
 }
 
 impl Memory {
-    /// Reads back what is needed.
+    /// Recovers the state.
     pub(super) fn recover(trees: Arc<Trees>, now: Time) -> Result<Self, Error> {
         let mut memory = Self {
             trees,
@@ -105,7 +105,7 @@ impl Memory {
         Ok(())
     }
 
-    /// The number that follows the last committed event of a writer.
+    /// Returns the number after the last committed event of a writer.
     pub(super) fn next_event_of(&self, writer: u64) -> Result<u64, Error> {
         let last = event_key(EventId { writer, number: u64::MAX });
         let page = self.trees.events.range(event_key(EventId::first_of(writer))..=last).next_back();
@@ -118,7 +118,7 @@ impl Memory {
         self.next.event - 1
     }
 
-    /// The value of a register.
+    /// Returns the value of a register.
     pub(super) fn register(&self, plan: &Plan, name: &str) -> Result<Option<IVec>, Error> {
         match plan.registers.get(name) {
             Some(value) => Ok(Some(value.clone())),
@@ -126,7 +126,7 @@ impl Memory {
         }
     }
 
-    /// Takes an open issuance into the journal.
+    /// Adds an open issuance to the journal.
     pub(super) fn take_open(
         &mut self,
         plan: &mut Plan,
@@ -142,8 +142,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Takes one out of those that are open, and a page with no others out of the journal. Answers
-    /// whether it was open.
+    /// Removes an open issuance, and its page if it was the last there. Returns whether it was
+    /// open.
     pub(super) fn leave_open(&mut self, plan: &mut Plan, serial: &Serial) -> bool {
         let Some(pending) = self.open.remove(serial) else { return false };
         if let Some(count) = self.pages.get_mut(&pending.page) {
@@ -156,7 +156,7 @@ impl Memory {
         true
     }
 
-    /// Chooses the pages of recent requests that no repeat can need any more.
+    /// Selects the pages of recent requests whose windows are over.
     pub(super) fn drop_recent(&mut self, plan: &mut Plan) {
         let Some(now) = plan.now else { return };
         while plan.recent_drops.len() < DROPS {
@@ -171,7 +171,7 @@ impl Memory {
         }
     }
 
-    /// Goes on from a plan that is durable.
+    /// Continues after a durable plan.
     pub(super) fn advance(&mut self, plan: &Plan) {
         self.now = plan.now.map_or(self.now, |now| now.max(self.now));
         for (page, end) in &plan.recent_ends {

@@ -188,10 +188,10 @@ impl Committer {
         if self.memory.next.event != first {
             self.disk.mark(self.memory.last_event());
         }
-        for (number, event) in (first..).zip(&plan.told) {
-            self.trail.tell(Some(EventId { writer: WRITER, number }), event);
+        for (number, event) in (first..).zip(&plan.published) {
+            self.trail.publish(Some(EventId { writer: WRITER, number }), event);
         }
-        failpoint!("sled: told");
+        failpoint!("sled: published");
         for (reply, outcome) in answers {
             let _ = reply.send(outcome);
         }

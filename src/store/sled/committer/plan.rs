@@ -1,8 +1,8 @@
-//! The plan of a commit: what a batch of changes writes, as far as it was considered.
+//! The plan of a commit: everything that a batch of changes writes.
 
 use super::super::{
     super::{Error, Intent, Issuance},
-    change::{Outcome, Told},
+    change::{NewEvent, Outcome},
     disk::USUAL,
     pages::{Pages, WRITER},
 };
@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 
-/// The numbers that the next items get.
+/// The numbers of the next items.
 #[derive(Clone, Copy)]
 pub(super) struct Next {
     pub(super) open: u64,
@@ -24,15 +24,15 @@ pub(super) struct Next {
     pub(super) event: u64,
 }
 
-/// What one batch changes.
+/// The writes of one batch.
 pub(super) struct Plan {
-    /// The latest moment that the batch knows of.
+    /// The latest time in the batch.
     pub(super) now: Option<Time>,
     pub(super) certificates: Vec<(IVec, IVec)>,
     pub(super) open: Pages,
     pub(super) open_drops: Vec<u64>,
     pub(super) recent: Pages,
-    /// When the last request of each page ends.
+    /// The end of the last window on each page.
     pub(super) recent_ends: BTreeMap<u64, Time>,
     pub(super) recent_drops: Vec<u64>,
     pub(super) events: Pages,
@@ -42,10 +42,10 @@ pub(super) struct Plan {
     /// Imported events of other writers.
     pub(super) others: BTreeMap<u64, Pages>,
     pub(super) begun: Vec<Arc<Issuance>>,
-    /// Those whose records are written: they are open no more.
+    /// Issuances whose ended records are written: they are no longer open.
     pub(super) ended: HashSet<Serial>,
-    /// This store's own, to be told once they are durable.
-    pub(super) told: Vec<Event>,
+    /// Events of this store, to be published once they are durable.
+    pub(super) published: Vec<Event>,
     /// Whether a value is so large that sled may keep it in a file of its own.
     pub(super) large: bool,
 }
@@ -67,17 +67,17 @@ impl Plan {
             others: BTreeMap::new(),
             begun: Vec::new(),
             ended: HashSet::new(),
-            told: Vec::new(),
+            published: Vec::new(),
             large: false,
         }
     }
 
-    /// The numbers that follow what is in it.
+    /// Returns the numbers after this plan.
     pub(super) const fn next(&self) -> Next {
         Next { open: self.open.next(), recent: self.recent.next(), event: self.events.next() }
     }
 
-    /// Takes an ended issuance; `recent` is empty if no repeat gets its certificate.
+    /// Adds an ended issuance; `recent` is empty if its retries do not return the certificate.
     pub(super) fn take_ended(
         &mut self,
         intent: &Intent,
@@ -95,15 +95,15 @@ impl Plan {
         Ok(())
     }
 
-    /// Takes an event of this store.
-    pub(super) fn tell(&mut self, told: Told) -> Result<Outcome, Error> {
-        self.large |= told.item.len() > USUAL;
-        self.events.push(&told.item)?;
-        self.told.push(told.event);
+    /// Adds an event of this store.
+    pub(super) fn push_event(&mut self, event: NewEvent) -> Result<Outcome, Error> {
+        self.large |= event.item.len() > USUAL;
+        self.events.push(&event.item)?;
+        self.published.push(event.event);
         Ok(Outcome::Done)
     }
 
-    /// Ends the pages at hand: nothing more is taken.
+    /// Finishes the current pages: nothing more is added.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
         let own = [&mut self.open, &mut self.recent, &mut self.events];
         own.into_iter().chain(self.others.values_mut()).try_for_each(Pages::finish)
