@@ -166,6 +166,38 @@ fn shell(what: &str, folder: &Path, script: &str) -> String {
     good(what, output.unwrap())
 }
 
+/// The block of the first minute in README.md is what a first start prints at a terminal, shortened.
+#[test]
+fn the_first_minute_of_the_readme() {
+    let terminal = "exec script -qefc \"exec $0 $*\" /dev/null";
+    let runner = ["sh", "-c", terminal].map(str::to_owned);
+    let estd = Estd::start_under(&runner, Estd::folder("[\"localhost\"]"));
+    let printed: Vec<&str> = estd.welcome.lines().map(str::trim_end).collect();
+    let readme = page("README.md");
+    let (_, block) = readme.split_once("```text\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    assert!(block.lines().count() > 20);
+    let folder = estd.folder.path().canonicalize().unwrap();
+    for line in block.lines() {
+        // Of this run: the folder, the port, the password and the fingerprint.
+        let line = line.replace("/home/ana/estd", folder.to_str().unwrap());
+        let line = line.replace("8443", &estd.port.to_string());
+        let line = line.replace("kx7m…", "…").replace("5F:0C:4A:…", "…");
+        let line = line.replace("--release … --bin", "… --bin");
+        let parts: Vec<&str> = line.split('…').collect();
+        let fits = |text: &str| {
+            let mut rest = text;
+            let ends = text.starts_with(parts[0]) && text.ends_with(parts[parts.len() - 1]);
+            ends && parts.iter().all(|part| {
+                let after = rest.split_once(part).map(|(_, after)| after);
+                rest = after.unwrap_or_default();
+                after.is_some()
+            })
+        };
+        assert!(printed.iter().any(|text| fits(text)), "README shows {line:?}\n{printed:#?}");
+    }
+}
+
 /// A server with more in its configuration.
 fn server(configuration: &str) -> Estd {
     let folder = Estd::folder("[\"localhost\"]");
