@@ -26,7 +26,7 @@ use estd::{
         transfer::{Step, Walk, summarize},
     },
     telemetry::audit::{Event, EventId, Name, NoTrail},
-    types::{Actor, Method, Operation, RequestId, Serial, Time},
+    types::{Actor, AuthMethod, Operation, RequestId, Serial, Time},
 };
 use std::{
     collections::VecDeque,
@@ -92,7 +92,7 @@ fn intent(number: u64) -> Intent {
         spki_sha256: noise(number + 3, 32).try_into().unwrap(),
         not_before: Time::from_unix(moment(number).unix() - 300),
         not_after: Time::from_unix(moment(number).unix() + 86_400 * 90),
-        actor: Actor { name: "enroll".to_owned(), method: Method::Password },
+        actor: Actor { name: "enroll".to_owned(), method: AuthMethod::Password },
         predecessor: None,
         request_id: RequestId::new(mix(number).to_be_bytes()),
         begun: moment(number),

@@ -12,7 +12,7 @@
 )]
 
 use estd::{
-    binding::{End, Recorded, Witness},
+    binding::{HandshakeSecret, Recorded, Side},
     pki::PrivateKey,
     types::{Binding, KeyKind},
 };
@@ -97,11 +97,11 @@ async fn handshake(server: &Arc<ServerConfig>, client: &Arc<ClientConfig>, binds
     let name = "localhost".try_into().unwrap();
     let accept = async {
         if binds {
-            let witness = Witness::default();
-            let acceptor = TlsAcceptor::from(witness.server(server));
-            let mut stream = acceptor.accept(Recorded::new(far, End::Server)).await.unwrap();
+            let secret = HandshakeSecret::default();
+            let acceptor = TlsAcceptor::from(secret.server(server));
+            let mut stream = acceptor.accept(Recorded::new(far, Side::Server)).await.unwrap();
             let (recorded, tls) = stream.get_mut();
-            let binding = witness.binding(recorded, tls);
+            let binding = secret.binding(recorded, tls);
             assert!(!matches!(binding, Binding::None(_)));
             stream
         } else {

@@ -19,7 +19,7 @@ use estd::{
     entropy::SystemEntropy,
     store::{IdempotencyKey, Intent, Issuance, Item, SledStore, State, Store},
     telemetry::audit::{Event, Name, NoTrail},
-    types::{Actor, Method, Operation, RequestId, Serial, Time},
+    types::{Actor, AuthMethod, Operation, RequestId, Serial, Time},
 };
 use std::{
     process::Command,
@@ -70,7 +70,7 @@ fn intent(number: u64) -> Intent {
         spki_sha256: key,
         not_before: begun,
         not_after: begun.plus(Duration::from_secs(90 * 86_400)),
-        actor: Actor { name: "enroll".to_owned(), method: Method::Password },
+        actor: Actor { name: "enroll".to_owned(), method: AuthMethod::Password },
         predecessor: (number % 2 == 1).then(|| serial(number - 1)),
         request_id: RequestId::new(number.to_be_bytes()),
         begun,

@@ -147,7 +147,7 @@ impl Challenge {
         count: u32,
         cnonce: &str,
     ) -> Zeroizing<String> {
-        let mut answer = Answer {
+        let mut answer = DigestResponse {
             user: user.to_owned(),
             realm: self.realm.clone(),
             nonce: self.nonce.clone(),
@@ -189,7 +189,7 @@ pub struct Target<'a> {
 
 /// What a client answers: an `Authorization` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DigestResponse {
     /// The user name; may be empty.
     pub user: String,
     /// The realm that the client means.
@@ -226,7 +226,7 @@ pub enum Malformed {
     Value(&'static str, String),
 }
 
-impl Answer {
+impl DigestResponse {
     /// Reads the value of an `Authorization` field of scheme Digest. Quotes make no difference
     /// (Bouncy Castle has them around `nc` and `qop`), nor does `opaque`, which we never send.
     ///
@@ -318,7 +318,7 @@ impl Answer {
 }
 
 /// As RFC 7616 §3.4 quotes it.
-impl fmt::Display for Answer {
+impl fmt::Display for DigestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -359,9 +359,9 @@ mod tests {
     #[test]
     fn what_is_read_is_written_as_what_would_be_read() {
         let odd = FIELD.replace("8ca523f5", r#"8ca\\523\""#).replace("f2/wE4q74", r#"a\\b\"c"#);
-        let answer = Answer::parse(&odd).unwrap();
+        let answer = DigestResponse::parse(&odd).unwrap();
         assert!(answer.response.starts_with(r#"8ca\523""#), "{}", answer.response);
-        assert_eq!(Answer::parse(&answer.to_string()), Ok(answer));
+        assert_eq!(DigestResponse::parse(&answer.to_string()), Ok(answer));
     }
 
     #[test]
@@ -369,13 +369,13 @@ mod tests {
         let password = "Circle of Life";
         let secret =
             |algorithm| Secret::new(algorithm, "Mufasa", "http-auth@example.org", password);
-        let answer = Answer::parse(FIELD).unwrap();
+        let answer = DigestResponse::parse(FIELD).unwrap();
         assert!(answer.matches(&secret(Algorithm::Md5), "GET"));
         assert!(!answer.matches(&secret(Algorithm::Md5), "POST"));
         let field = FIELD
             .replace("algorithm=MD5", "algorithm=SHA-256")
             .replace("8ca523f5e9506fed4657c9700eebdbec", SHA256);
-        let answer = Answer::parse(&field).unwrap();
+        let answer = DigestResponse::parse(&field).unwrap();
         assert!(answer.matches(&secret(Algorithm::Sha256), "GET"));
         assert!(!answer.matches(&secret(Algorithm::Md5), "GET"), "of another algorithm");
         let other = Secret::new(Algorithm::Sha256, "Mufasa", "http-auth@example.org", "circle");
@@ -384,19 +384,20 @@ mod tests {
 
     #[test]
     fn quotes_case_and_what_is_unknown_make_no_difference() {
-        let plain = Answer::parse(FIELD).unwrap();
+        let plain = DigestResponse::parse(FIELD).unwrap();
         let field = FIELD
             .replace("nc=00000001", "nc=\"00000001\"")
             .replace("qop=auth", "qop=\"AUTH\"")
             .replace("algorithm=MD5, ", "")
             .replace("Digest username", "dIGEST Username")
             + ", colour=blue, userhash=false";
-        assert_eq!(Answer::parse(&field).unwrap(), plain);
+        assert_eq!(DigestResponse::parse(&field).unwrap(), plain);
     }
 
     #[test]
     fn r_7616_3_4_a_what_is_missing_twice_or_not_offered_is_named() {
-        let bad = |from: &str, to: &str| Answer::parse(&FIELD.replace(from, to)).unwrap_err();
+        let bad =
+            |from: &str, to: &str| DigestResponse::parse(&FIELD.replace(from, to)).unwrap_err();
         assert_eq!(bad("nc=00000001, ", ""), Malformed::Missing("nc"));
         assert_eq!(bad("qop=auth, ", ""), Malformed::Missing("qop"));
         assert_eq!(bad("username=", "user="), Malformed::Missing("username"));
@@ -416,7 +417,7 @@ mod tests {
             );
         }
         assert_eq!(
-            Answer::parse(&format!("{FIELD}, userhash=true")),
+            DigestResponse::parse(&format!("{FIELD}, userhash=true")),
             Err(Malformed::Value("userhash", "true".to_owned()))
         );
         assert_eq!(
@@ -424,10 +425,10 @@ mod tests {
             Malformed::Value("username*", "UTF-8''M".to_owned())
         );
         for bad in ["", "Digest", "Digest x", "Basic a=b", "Digest a=b, Basic c=d"] {
-            assert!(Answer::parse(bad).is_err(), "{bad:?}");
+            assert!(DigestResponse::parse(bad).is_err(), "{bad:?}");
         }
         let long = format!("{FIELD}, x=\"{}\"", "y".repeat(LONGEST));
-        assert_eq!(Answer::parse(&long), Err(Malformed::Grammar));
+        assert_eq!(DigestResponse::parse(&long), Err(Malformed::Grammar));
     }
 
     #[test]
@@ -463,7 +464,7 @@ mod tests {
             };
             let request = Target { method: "POST", uri: "/.well-known/est/simpleenroll" };
             let field = challenge.answer("", "pässword", request, 17, "cn");
-            let answer = Answer::parse(&field).unwrap();
+            let answer = DigestResponse::parse(&field).unwrap();
             assert_eq!((answer.count, &*answer.user), (17, ""));
             assert!(answer.matches(&Secret::new(algorithm, "", "estd", "pässword"), "POST"));
         }

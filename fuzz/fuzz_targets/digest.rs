@@ -2,12 +2,12 @@
 //! time of a wrong answer is all that it gets.
 #![no_main]
 
-use estd::digest::{Algorithm, Answer, Challenge, Secret};
+use estd::digest::{Algorithm, DigestResponse, Challenge, Secret};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|field: &str| {
-    if let Ok(answer) = Answer::parse(field) {
-        let again = Answer::parse(&answer.to_string());
+    if let Ok(answer) = DigestResponse::parse(field) {
+        let again = DigestResponse::parse(&answer.to_string());
         // What is quoted with escapes may be longer than what is read.
         assert!(again.is_err() || again.is_ok_and(|again| again == answer));
         let secret = Secret::new(answer.algorithm, &answer.user, &answer.realm, "secret");

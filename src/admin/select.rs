@@ -8,7 +8,7 @@ use super::{
 use crate::{
     api, pki,
     store::{Filter, Issuance, State},
-    types::{CaName, Method, ProfileName, Time},
+    types::{AuthMethod, CaName, ProfileName, Time},
 };
 
 /// The conditions of a query. All must hold.
@@ -106,9 +106,9 @@ impl Selection {
 fn is_of_account(issuance: &Issuance, account: &str) -> bool {
     let actor = &issuance.intent.actor;
     match actor.method {
-        Method::Password => actor.name == account,
+        AuthMethod::Password => actor.name == account,
         // The subject, then the account in brackets (types::Actor).
-        Method::CertificateAndPassword(_) => actor
+        AuthMethod::CertificateAndPassword(_) => actor
             .name
             .strip_suffix(']')
             .and_then(|name| name.strip_suffix(account))

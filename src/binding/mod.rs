@@ -11,11 +11,11 @@
 
 mod recorded;
 
-pub use recorded::{End, Recorded};
+pub use recorded::{Recorded, Side};
 
 use crate::types::{Binding, Unbound};
 use aws_lc_rs::tls_prf;
-use recorded::Heard;
+use recorded::HandshakeFacts;
 use rustls::{ClientConfig, ConnectionCommon, KeyLog, ProtocolVersion, ServerConfig, SideData};
 use std::{
     fmt,
@@ -30,7 +30,7 @@ const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 /// What rustls calls a master secret of TLS 1.2.
 const MASTER_SECRET: &str = "CLIENT_RANDOM";
 
-/// The master secret of one TLS 1.2 connection, on its way to [`Witness::binding`].
+/// The master secret of one TLS 1.2 connection, on its way to [`HandshakeSecret::binding`].
 #[derive(Default)]
 struct MasterSecret(Mutex<Option<Zeroizing<[u8; 48]>>>);
 
@@ -61,9 +61,9 @@ impl KeyLog for MasterSecret {
 /// Sees one handshake, for its channel binding. rustls' key log belongs to a configuration, so
 /// each connection gets a copy of it, which costs less than a microsecond.
 #[derive(Debug, Default)]
-pub struct Witness(Arc<MasterSecret>);
+pub struct HandshakeSecret(Arc<MasterSecret>);
 
-impl Witness {
+impl HandshakeSecret {
     /// The configuration for the one connection of this witness.
     #[must_use]
     pub fn server(&self, config: &ServerConfig) -> Arc<ServerConfig> {
@@ -120,7 +120,7 @@ where
     value.ok().map(Zeroizing::new)
 }
 
-fn unique(heard: &Heard, secret: &[u8; 48]) -> Option<Zeroizing<[u8; 12]>> {
+fn unique(heard: &HandshakeFacts, secret: &[u8; 48]) -> Option<Zeroizing<[u8; 12]>> {
     let prf = if heard.hash.algorithm() == &aws_lc_rs::digest::SHA384 {
         &tls_prf::P_SHA384
     } else {

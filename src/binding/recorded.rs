@@ -27,7 +27,7 @@ const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
 /// What was heard of a TLS 1.2 handshake.
-pub(super) struct Heard {
+pub(super) struct HandshakeFacts {
     /// Of all handshake messages before the first Finished.
     pub(super) hash: digest::Digest,
     /// Whether the first Finished is the server's.
@@ -38,7 +38,7 @@ pub(super) struct Heard {
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Side {
     /// What connects.
     Client,
     /// What is connected to.
@@ -51,19 +51,19 @@ pub enum End {
 pub struct Recorded<S> {
     inner: S,
     /// Whose bytes are written here.
-    own: End,
+    own: Side,
     transcript: Option<Box<Transcript>>,
 }
 
 impl<S> Recorded<S> {
     /// Records the handshake of a server's or a client's stream.
-    pub fn new(inner: S, own: End) -> Self {
+    pub fn new(inner: S, own: Side) -> Self {
         Self { inner, own, transcript: Some(Box::default()) }
     }
 
     /// Records nothing.
     pub const fn silent(inner: S) -> Self {
-        Self { inner, own: End::Server, transcript: None }
+        Self { inner, own: Side::Server, transcript: None }
     }
 
     /// The stream.
@@ -72,7 +72,7 @@ impl<S> Recorded<S> {
     }
 
     /// Ends the recording.
-    pub(super) fn end(&mut self) -> Option<Heard> {
+    pub(super) fn end(&mut self) -> Option<HandshakeFacts> {
         self.transcript.take().and_then(|transcript| transcript.heard)
     }
 
@@ -84,8 +84,8 @@ impl<S> Recorded<S> {
 
     fn read(&mut self, bytes: &[u8]) {
         let other = match self.own {
-            End::Server => End::Client,
-            End::Client => End::Server,
+            Side::Server => Side::Client,
+            Side::Client => Side::Server,
         };
         if let Some(transcript) = &mut self.transcript {
             transcript.pass(other, bytes);
@@ -156,8 +156,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
 struct Transcript {
     client: Records,
     server: Records,
-    state: State,
-    heard: Option<Heard>,
+    state: RecordState,
+    heard: Option<HandshakeFacts>,
 }
 
 impl std::fmt::Debug for Transcript {
@@ -166,7 +166,7 @@ impl std::fmt::Debug for Transcript {
     }
 }
 
-enum State {
+enum RecordState {
     /// What was said so far, and where in it the server's part begins.
     Hellos(Vec<u8>, Option<usize>),
     /// TLS 1.2 was agreed on.
@@ -175,7 +175,7 @@ enum State {
     Over,
 }
 
-impl Default for State {
+impl Default for RecordState {
     fn default() -> Self {
         Self::Hellos(Vec::new(), None)
     }
@@ -220,11 +220,11 @@ impl Records {
 
 impl Transcript {
     /// Bytes of one end pass.
-    fn pass(&mut self, from: End, mut bytes: &[u8]) {
-        while !matches!(self.state, State::Over) {
+    fn pass(&mut self, from: Side, mut bytes: &[u8]) {
+        while !matches!(self.state, RecordState::Over) {
             let records = match from {
-                End::Client => &mut self.client,
-                End::Server => &mut self.server,
+                Side::Client => &mut self.client,
+                Side::Server => &mut self.server,
             };
             let Some((kind, fragment)) = records.next(&mut bytes) else { return };
             match kind {
@@ -232,44 +232,44 @@ impl Transcript {
                 CHANGE_CIPHER_SPEC => self.finish(from),
                 ALERT => {}
                 // Not TLS, or out of order: rustls will say so.
-                _ => self.state = State::Over,
+                _ => self.state = RecordState::Over,
             }
         }
     }
 
-    fn message(&mut self, from: End, fragment: &[u8]) {
+    fn message(&mut self, from: Side, fragment: &[u8]) {
         match &mut self.state {
-            State::Hashing { hash, .. } => hash.update(fragment),
-            State::Hellos(hellos, server) => {
+            RecordState::Hashing { hash, .. } => hash.update(fragment),
+            RecordState::Hellos(hellos, server) => {
                 if hellos.len() + fragment.len() > LONGEST_HELLOS {
-                    self.state = State::Over;
+                    self.state = RecordState::Over;
                     return;
                 }
-                if from == End::Server && server.is_none() {
+                if from == Side::Server && server.is_none() {
                     *server = Some(hellos.len());
                 }
                 hellos.extend_from_slice(fragment);
                 let hello = server.and_then(|at| hellos.get(at..)).unwrap_or_default();
                 match agreed(hello) {
                     Agreed::NotYet => {}
-                    Agreed::Other => self.state = State::Over,
+                    Agreed::Other => self.state = RecordState::Over,
                     Agreed::Tls12 { algorithm, extended_master_secret } => {
                         let mut hash = digest::Context::new(algorithm);
                         hash.update(hellos);
-                        self.state = State::Hashing { hash, extended_master_secret };
+                        self.state = RecordState::Hashing { hash, extended_master_secret };
                     }
                 }
             }
-            State::Over => {}
+            RecordState::Over => {}
         }
     }
 
-    fn finish(&mut self, from: End) {
-        if let State::Hashing { hash, extended_master_secret } =
-            std::mem::replace(&mut self.state, State::Over)
+    fn finish(&mut self, from: Side) {
+        if let RecordState::Hashing { hash, extended_master_secret } =
+            std::mem::replace(&mut self.state, RecordState::Over)
         {
-            let (hash, resumed) = (hash.finish(), from == End::Server);
-            self.heard = Some(Heard { hash, resumed, extended_master_secret });
+            let (hash, resumed) = (hash.finish(), from == Side::Server);
+            self.heard = Some(HandshakeFacts { hash, resumed, extended_master_secret });
         }
     }
 }

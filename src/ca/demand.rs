@@ -34,7 +34,7 @@ pub(super) enum Demand {
 }
 
 /// The demands of a profile, and of a label that adds attributes.
-pub(super) fn demands(rules: &policy::Profile, attributes: &[CsrAttribute]) -> Vec<Demand> {
+pub(super) fn demands(rules: &policy::ProfileRules, attributes: &[CsrAttribute]) -> Vec<Demand> {
     let mut out = vec![Demand::Key(rules.keys.clone()), Demand::Digest(rules.digests.clone())];
     if !rules.require_subject.is_empty() {
         out.push(Demand::Subject(rules.require_subject.clone()));

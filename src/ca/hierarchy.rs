@@ -83,7 +83,7 @@ impl Hierarchy {
     pub fn open_or_make(
         folder: &Path,
         name: &CaName,
-        rules: &policy::Ca,
+        rules: &policy::CaRules,
         passphrase: Option<&str>,
         entropy: &dyn Entropy,
         now: Time,
@@ -135,7 +135,7 @@ impl Hierarchy {
     fn make(
         folder: &Path,
         name: &CaName,
-        rules: &policy::Ca,
+        rules: &policy::CaRules,
         passphrase: Option<&str>,
         entropy: &dyn Entropy,
         now: Time,

@@ -38,7 +38,7 @@ impl From<pki::Error> for Refusal {
 #[derive(Clone, Debug)]
 pub struct Profile {
     name: ProfileName,
-    rules: policy::Profile,
+    rules: policy::ProfileRules,
     demands: Vec<Demand>,
 }
 
@@ -105,7 +105,11 @@ impl Profile {
 
     /// Takes the rules from the configuration, and the attributes that a label demands beside them.
     #[must_use]
-    pub fn new(name: ProfileName, rules: policy::Profile, attributes: &[CsrAttribute]) -> Self {
+    pub fn new(
+        name: ProfileName,
+        rules: policy::ProfileRules,
+        attributes: &[CsrAttribute],
+    ) -> Self {
         let demands = demand::demands(&rules, attributes);
         Self { name, rules, demands }
     }
@@ -127,7 +131,7 @@ impl Profile {
     /// [`Refusal::Unacceptable`] if a name is not one a certificate may have.
     pub fn of_server(
         name: ProfileName,
-        own: &policy::ServerCertificate,
+        own: &policy::ServerCertificateRules,
         key: PublicKey,
     ) -> Result<Content, Refusal> {
         let san = SubjectAltName::of_hosts(&own.names, &own.addresses)?;

@@ -1,6 +1,6 @@
 //! One TLS connection to an EST server, and requests over it.
 
-use crate::binding::{End, Recorded, Witness};
+use crate::binding::{HandshakeSecret, Recorded, Side};
 use crate::client::error::{TlsError, tls_error};
 use crate::client::password::Password;
 use crate::client::tolerant::Tolerant;
@@ -106,12 +106,12 @@ impl Connection {
                 .await?
                 .map_err(unreachable)?;
         stream.set_nodelay(true).map_err(unreachable)?;
-        let witness = Witness::default();
-        let connector = TlsConnector::from(witness.client(connector.config()));
+        let secret = HandshakeSecret::default();
+        let connector = TlsConnector::from(secret.client(connector.config()));
         let mut stream = within(
             "finish the TLS handshake",
             peer.timeouts.handshake,
-            connector.connect(name, Recorded::new(stream, End::Client)),
+            connector.connect(name, Recorded::new(stream, Side::Client)),
         )
         .await?
         .map_err(|error| match tls_error(&error) {
@@ -119,7 +119,7 @@ impl Connection {
             None => Error::Tls(TlsError::Broken(error.to_string())),
         })?;
         let (recorded, session) = stream.get_mut();
-        let binding = witness.binding(recorded, session);
+        let binding = secret.binding(recorded, session);
         let certificates = session.peer_certificates().unwrap_or_default().to_vec();
         let version = session.protocol_version();
         let (sender, driver) = http1::Builder::new()

@@ -17,7 +17,7 @@ pub use load::{load, load_for, parse};
 pub use source::{PLACES, Source, built_in};
 
 use crate::{
-    policy::{Ca, DecryptKeys, Passwords, Policies, ServerCertificate},
+    policy::{CaRules, DecryptKeys, Passwords, Policies, ServerCertificateRules},
     types::CaName,
 };
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
@@ -57,7 +57,7 @@ pub struct BootSettings {
     /// `[server]`: concurrent connections; for more, those that wait longest for their client are closed.
     pub max_connections: usize,
     /// The server's own certificate.
-    pub server_certificate: ServerCertificate,
+    pub server_certificate: ServerCertificateRules,
     /// How private keys are stored.
     pub keys: Keys,
     /// Limits that guard passwords.
@@ -67,7 +67,7 @@ pub struct BootSettings {
     /// Where the state is stored.
     pub store: Store,
     /// The CAs, by name.
-    pub cas: BTreeMap<CaName, Ca>,
+    pub cas: BTreeMap<CaName, CaRules>,
 }
 
 /// Settings that a reload replaces, all at once.

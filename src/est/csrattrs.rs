@@ -20,7 +20,7 @@ pub(super) enum Offer {
 
 impl Offer {
     /// Writes the answer once for all requests: it depends on nothing but the configuration.
-    pub(super) fn new(profile: &Profile, rules: &policy::Policy) -> Result<Self, String> {
+    pub(super) fn new(profile: &Profile, rules: &policy::LabelRules) -> Result<Self, String> {
         if !rules.csrattrs.offer {
             return Ok(Self::Nothing);
         }

@@ -13,7 +13,7 @@ use crate::{
         keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
         oid,
     },
-    policy::{DecryptKeys, ServerKeyGen},
+    policy::{DecryptKeys, KeyGeneration},
     ra::{Authenticated, Peer, Rejected},
     store::Issuance,
     types::{Code, DecryptKey, KeyKind, Rejection, Serial, Time},
@@ -27,7 +27,7 @@ const WAITING: usize = 64;
 
 /// Makes keys and packs them: with what is needed for that.
 pub struct KeyMaker {
-    signer: Arc<Own>,
+    signer: Arc<KeygenIdentity>,
     symmetric: HashMap<Vec<u8>, DecryptKey>,
     recipients: Vec<Certificate>,
     waiting: Arc<Semaphore>,
@@ -35,7 +35,7 @@ pub struct KeyMaker {
 }
 
 /// The server's own key, which signs what it made, and its certificates.
-struct Own {
+struct KeygenIdentity {
     key: Arc<PrivateKey>,
     certificate: Certificate,
     chain: Vec<Certificate>,
@@ -89,7 +89,7 @@ impl KeyMaker {
             .collect::<Result<_, _>>()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
-            signer: Arc::new(Own { key, certificate, chain }),
+            signer: Arc::new(KeygenIdentity { key, certificate, chain }),
             symmetric: keys.symmetric.iter().map(|key| (key.id().to_vec(), key.clone())).collect(),
             recipients,
             waiting: Arc::new(Semaphore::new(WAITING)),
@@ -162,7 +162,7 @@ impl KeyMaker {
     }
 }
 
-impl Own {
+impl KeygenIdentity {
     fn make(&self, kind: KeyKind, plan: Option<&Plan>) -> Result<(PublicKey, KeyPart), String> {
         let text = |rejection: SealError| rejection.to_string();
         let key = PrivateKey::generate(kind).map_err(|rejection| rejection.to_string())?;
@@ -243,8 +243,8 @@ impl Service {
 }
 
 /// Whether a key may leave with TLS as its only protection.
-fn refuse_clear(policy: ServerKeyGen, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
-    if policy == ServerKeyGen::Encrypted {
+fn refuse_clear(policy: KeyGeneration, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
+    if policy == KeyGeneration::Encrypted {
         return Err(Error::Unacceptable(Rejection::new(
             Code::KeygenEncryptionRequired,
             "under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1)",

@@ -9,7 +9,7 @@ mod fullcmc;
 mod keygen;
 
 pub use crate::ra::Error;
-pub use fullcmc::{FullAnswer, Outcome, RETRY};
+pub use fullcmc::{CmcOutcome, FullAnswer, RETRY};
 pub use keygen::{Generated, KeyMaker, KeyPart};
 
 use crate::{
@@ -56,7 +56,7 @@ impl Service {
         store: Arc<dyn Store>,
     ) -> Result<Self, String> {
         let server_root = cas.get(server_ca).ok_or_else(|| format!("CA {server_ca}"))?.root();
-        let endpoint = |label: Option<&Label>, rules: &policy::Policy| {
+        let endpoint = |label: Option<&Label>, rules: &policy::LabelRules| {
             let ca = cas.get(&rules.ca).ok_or_else(|| format!("CA {}", rules.ca))?;
             let profile = policies.profiles.get(&rules.profile);
             let profile = profile.ok_or_else(|| format!("profile {}", rules.profile))?;
@@ -124,7 +124,7 @@ impl Endpoint {
         match operation {
             Operation::CaCerts | Operation::SimpleEnroll | Operation::SimpleReenroll => true,
             Operation::ServerKeyGen => {
-                !matches!(self.policy.rules.serverkeygen, policy::ServerKeyGen::Off)
+                !matches!(self.policy.rules.serverkeygen, policy::KeyGeneration::Off)
             }
             Operation::CsrAttrs => self.csrattrs.is_offered(),
             Operation::FullCmc => self.policy.rules.fullcmc,
@@ -163,7 +163,7 @@ impl Endpoint {
 
     /// The label's rules.
     #[must_use]
-    pub const fn rules(&self) -> &policy::Policy {
+    pub const fn rules(&self) -> &policy::LabelRules {
         &self.policy.rules
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Answer,
-    body::{self, Limits},
+    body::{self, BodyLimits},
     error,
 };
 use crate::{
@@ -22,33 +22,33 @@ use hyper::{
 use serde::Serialize;
 use std::{pin::Pin, time::Duration};
 
-const LIMITS: Limits = Limits { size: 64 << 10, time: Duration::from_secs(10) };
+const LIMITS: BodyLimits = BodyLimits { size: 64 << 10, time: Duration::from_secs(10) };
 
 /// A call that is answered here: the table is all that the server knows of paths.
-struct Endpoint {
+struct AdminEndpoint {
     method: Method,
     path: &'static str,
-    answer: for<'a> fn(&'a Admin, &'a Actor, Fields<'a>) -> Answering<'a>,
+    answer: for<'a> fn(&'a Admin, &'a Actor, CallFields<'a>) -> AdminAnswer<'a>,
 }
 
 /// The parts of a request that hold the fields of its call.
-struct Fields<'a> {
+struct CallFields<'a> {
     captured: Vec<(String, String)>,
     query: &'a str,
     body: Bytes,
 }
 
-type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+type AdminAnswer<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-const fn endpoint<C: Handle>() -> Endpoint {
-    Endpoint {
+const fn endpoint<C: Handle>() -> AdminEndpoint {
+    AdminEndpoint {
         method: C::METHOD,
         path: C::PATH,
         answer: |admin, actor, fields| Box::pin(answer::<C>(admin, actor, fields)),
     }
 }
 
-const ENDPOINTS: &[Endpoint] = &[
+const ENDPOINTS: &[AdminEndpoint] = &[
     endpoint::<api::CertificateQuery>(),
     endpoint::<api::ListRenewed>(),
     endpoint::<api::ShowCertificate>(),
@@ -65,8 +65,8 @@ const ENDPOINTS: &[Endpoint] = &[
     endpoint::<api::RenewServerCertificate>(),
 ];
 
-async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: Fields<'_>) -> Answer {
-    let Fields { captured, query, body } = fields;
+async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: CallFields<'_>) -> Answer {
+    let CallFields { captured, query, body } = fields;
     match call::parse::<C>(captured, query, &body) {
         Ok(call) => reply(call.handle(admin, actor).await),
         Err(error) => reply::<()>(Err(Error::Unreadable { path: C::PATH, error })),
@@ -99,7 +99,7 @@ where
         } else {
             Bytes::new()
         };
-        return (endpoint.answer)(admin, actor, Fields { captured, query, body }).await;
+        return (endpoint.answer)(admin, actor, CallFields { captured, query, body }).await;
     }
     if allowed.is_empty() {
         reply::<()>(Err(Error::NotFound(format!("path {path}"))))

@@ -10,9 +10,9 @@ use hyper::{
 };
 use std::time::Duration;
 
-/// Limits of a body.
+/// BodyLimits of a body.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct BodyLimits {
     /// Bytes.
     pub(super) size: usize,
     /// From its first to its last byte.
@@ -20,7 +20,7 @@ pub(super) struct Limits {
 }
 
 /// Refuses a body that says that it is too large, before any of it is read.
-pub(super) fn check_announced(headers: &HeaderMap, limits: Limits) -> Result<(), Error> {
+pub(super) fn check_announced(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Error> {
     let announced = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok())
@@ -34,7 +34,7 @@ pub(super) fn check_announced(headers: &HeaderMap, limits: Limits) -> Result<(),
 }
 
 /// Reads a body.
-pub(super) async fn read<B>(body: B, limits: Limits) -> Result<Bytes, Error>
+pub(super) async fn read<B>(body: B, limits: BodyLimits) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -60,7 +60,7 @@ where
 
 /// Reads and drops a refused body as far as a well-meaning client may send it, so that it gets to
 /// read the answer instead of a connection that was reset under its hands.
-pub(super) async fn drain<B>(body: B, limits: Limits)
+pub(super) async fn drain<B>(body: B, limits: BodyLimits)
 where
     B: Body<Data = Bytes> + Unpin,
 {
@@ -79,7 +79,7 @@ where
     let _ = tokio::time::timeout(limits.time.min(Duration::from_secs(5)), draining).await;
 }
 
-fn too_large(limits: Limits, seen: &str) -> Error {
+fn too_large(limits: BodyLimits, seen: &str) -> Error {
     Error::TooLarge(Rejection::new(
         Code::HttpBodySize,
         "the body of a request is bounded",

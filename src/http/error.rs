@@ -3,7 +3,7 @@
 
 use crate::{
     admin,
-    est::{self, Outcome, RETRY},
+    est::{self, CmcOutcome, RETRY},
     pki::cmc::FailInfo,
     ra,
     types::{Code, Rejection},
@@ -43,9 +43,9 @@ pub enum Error {
     TooSlow(Rejection),
 }
 
-/// What a client is told.
+/// What a client is response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ErrorReply {
     /// The status.
     pub(super) status: StatusCode,
     /// Stable code of the rule.
@@ -59,38 +59,40 @@ pub(super) struct Told {
 impl Error {
     /// Chooses status and text.
     #[deny(clippy::wildcard_enum_match_arm)]
-    pub(super) fn told(&self) -> Told {
+    pub(super) fn reply(&self) -> ErrorReply {
         match self {
-            Self::Header(rejection) => Told::of(StatusCode::BAD_REQUEST, rejection),
-            Self::MediaType(rejection) => Told::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, rejection),
-            Self::TooLarge(rejection) => Told::of(StatusCode::PAYLOAD_TOO_LARGE, rejection),
-            Self::TooSlow(rejection) => Told::of(StatusCode::REQUEST_TIMEOUT, rejection),
-            Self::Method { allowed } => Told::plain(
+            Self::Header(rejection) => ErrorReply::of(StatusCode::BAD_REQUEST, rejection),
+            Self::MediaType(rejection) => {
+                ErrorReply::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, rejection)
+            }
+            Self::TooLarge(rejection) => ErrorReply::of(StatusCode::PAYLOAD_TOO_LARGE, rejection),
+            Self::TooSlow(rejection) => ErrorReply::of(StatusCode::REQUEST_TIMEOUT, rejection),
+            Self::Method { allowed } => ErrorReply::plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::HttpMethod,
                 format!("this path does not take this method; expected: {allowed}"),
             ),
-            Self::NotFound => told(&est::Error::UnknownPath),
-            Self::Rejected(rejected) => told(&rejected.error),
-            Self::Est(error) => told(error),
+            Self::NotFound => reply(&est::Error::UnknownPath),
+            Self::Rejected(rejected) => reply(&rejected.error),
+            Self::Est(error) => reply(error),
         }
     }
 
     /// Whether a rejection of the server, rather than of the request, is the reason.
     #[must_use]
     pub fn is_ours(&self) -> bool {
-        self.told().status.is_server_error()
+        self.reply().status.is_server_error()
     }
 }
 
 /// Chooses the status and text of an error of the way through. Every variant is named: a new one fails
 /// the lint until somebody decides.
 #[deny(clippy::wildcard_enum_match_arm)]
-pub(super) fn told(error: &est::Error) -> Told {
+pub(super) fn reply(error: &est::Error) -> ErrorReply {
     use est::Error as Est;
     let code = error.code();
     match error {
-        Est::UnknownPath => Told::plain(
+        Est::UnknownPath => ErrorReply::plain(
             StatusCode::NOT_FOUND,
             code,
             "no such path; expected: /.well-known/est/[LABEL/]OPERATION with a label and an operation that are offered here (RFC 7030 section 3.2.2)".to_owned(),
@@ -98,24 +100,24 @@ pub(super) fn told(error: &est::Error) -> Told {
         Est::Malformed(rejection)
         | Est::ProofOfPossession(rejection)
         | Est::Unacceptable(rejection)
-        | Est::Linking(rejection) => Told::of(StatusCode::BAD_REQUEST, rejection),
+        | Est::Linking(rejection) => ErrorReply::of(StatusCode::BAD_REQUEST, rejection),
         Est::Unauthenticated(rejection) | Est::Stale(rejection) => {
-            Told::of(StatusCode::UNAUTHORIZED, rejection)
+            ErrorReply::of(StatusCode::UNAUTHORIZED, rejection)
         }
         Est::TooManyFailures(rejection, seconds) => {
-            Told { retry_after: Some(*seconds), ..Told::of(StatusCode::TOO_MANY_REQUESTS, rejection) }
+            ErrorReply { retry_after: Some(*seconds), ..ErrorReply::of(StatusCode::TOO_MANY_REQUESTS, rejection) }
         }
         Est::CertificateNeeded(rejection) | Est::Forbidden(rejection) | Est::IdentityChanged(rejection) => {
-            Told::of(StatusCode::FORBIDDEN, rejection)
+            ErrorReply::of(StatusCode::FORBIDDEN, rejection)
         }
         // No 401: the device has the right certificate, and would give up.
         Est::NotYetValid(rejection) => {
-            Told { retry_after: Some(300), ..Told::of(StatusCode::SERVICE_UNAVAILABLE, rejection) }
+            ErrorReply { retry_after: Some(300), ..ErrorReply::of(StatusCode::SERVICE_UNAVAILABLE, rejection) }
         }
-        Est::Store(_) => Told::later(code, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
-        Est::Signer(_) => Told::later(code, "the CA cannot sign at present; repeat the request later", 30),
-        Est::Busy(_) => Told::later(code, "too many requests of this kind at once; repeat the request later", 5),
-        Est::Internal(_) => Told::plain(
+        Est::Store(_) => ErrorReply::later(code, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
+        Est::Signer(_) => ErrorReply::later(code, "the CA cannot sign at present; repeat the request later", 30),
+        Est::Busy(_) => ErrorReply::later(code, "too many requests of this kind at once; repeat the request later", 5),
+        Est::Internal(_) => ErrorReply::plain(
             StatusCode::INTERNAL_SERVER_ERROR,
             code,
             "internal error; tell the operator the request id".to_owned(),
@@ -125,11 +127,11 @@ pub(super) fn told(error: &est::Error) -> Told {
 
 /// Chooses the status of a Full PKI Request's outcome, and after how many seconds to retry. A rejection
 /// is never 200 (RFC 7030 §4.3.2), and what is pending is 202 (D-11).
-pub(super) const fn of_outcome(outcome: &Outcome) -> (StatusCode, Option<u32>) {
+pub(super) const fn of_outcome(outcome: &CmcOutcome) -> (StatusCode, Option<u32>) {
     match outcome {
-        Outcome::Done => (StatusCode::OK, None),
-        Outcome::Pending => (StatusCode::ACCEPTED, Some(RETRY)),
-        Outcome::Refused(fail, _) => of_failure(*fail),
+        CmcOutcome::Done => (StatusCode::OK, None),
+        CmcOutcome::Pending => (StatusCode::ACCEPTED, Some(RETRY)),
+        CmcOutcome::Refused(fail, _) => of_failure(*fail),
     }
 }
 
@@ -172,7 +174,7 @@ pub(super) const NO_SUCH_METHOD: StatusCode = StatusCode::METHOD_NOT_ALLOWED;
 /// Of an answer that says nothing (RFC 7030 §4.5.2).
 pub(super) const NOTHING: StatusCode = StatusCode::NO_CONTENT;
 
-impl Told {
+impl ErrorReply {
     /// Whether the answer carries challenges.
     pub(super) fn is_unauthorized(&self) -> bool {
         self.status == StatusCode::UNAUTHORIZED

@@ -10,7 +10,7 @@
 //! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
 //! libest looks for, with case, as `WWW-Authenticate`.
 
-use super::progress::{Phase, Progress, Stream};
+use super::progress::{ConnectionProgress, Phase, WatchedStream};
 use crate::failpoint::failpoint;
 use std::{
     io,
@@ -24,10 +24,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 const LONGEST_HEAD: usize = 32 << 10;
 
 /// What was seen of the request that is being read. Shared by the stream and the handler, which
-/// tell the connection's [`Progress`].
+/// tell the connection's [`ConnectionProgress`].
 #[derive(Debug, Clone)]
 pub struct Framing {
-    head: Arc<Mutex<Head>>,
+    head: Arc<Mutex<FramedHead>>,
     listener: Listener,
 }
 
@@ -35,13 +35,13 @@ pub struct Framing {
 #[derive(Debug, Clone)]
 enum Listener {
     /// The connection: it has one request at a time.
-    Connection(Arc<Progress>),
+    Connection(Arc<ConnectionProgress>),
     /// One of its requests.
-    Stream(Arc<Stream>),
+    WatchedStream(Arc<WatchedStream>),
 }
 
 #[derive(Debug, Default)]
-struct Head {
+struct FramedHead {
     /// Bytes that came of a head that is not whole yet, or of what follows the body of the request
     /// that is being answered.
     bytes: Vec<u8>,
@@ -51,11 +51,11 @@ struct Head {
     challenge: bool,
     /// Bytes of the body that are still to come.
     body: u64,
-    /// Where the next head begins cannot be told.
+    /// Where the next head begins cannot be response.
     lost: bool,
 }
 
-impl Head {
+impl FramedHead {
     /// Takes bytes as they come. True if they begin a head.
     fn take(&mut self, bytes: &[u8]) -> bool {
         if self.lost {
@@ -108,22 +108,22 @@ impl Head {
 impl Framing {
     /// Nothing was seen yet.
     #[must_use]
-    pub fn new(progress: Arc<Progress>) -> Self {
+    pub fn new(progress: Arc<ConnectionProgress>) -> Self {
         progress.begins(Phase::Idle);
         Self { head: Arc::default(), listener: Listener::Connection(progress) }
     }
 
     /// A request of HTTP/2, whose framing leaves nothing to see.
     #[must_use]
-    pub fn of_stream(stream: Stream) -> Self {
-        Self { head: Arc::default(), listener: Listener::Stream(Arc::new(stream)) }
+    pub fn of_stream(stream: WatchedStream) -> Self {
+        Self { head: Arc::default(), listener: Listener::WatchedStream(Arc::new(stream)) }
     }
 
     /// A phase of the request begins.
     pub(super) fn begins(&self, phase: Phase) {
         match &self.listener {
             Listener::Connection(progress) => progress.begins(phase),
-            Listener::Stream(stream) => stream.begins(phase),
+            Listener::WatchedStream(stream) => stream.begins(phase),
         }
     }
 
@@ -270,13 +270,13 @@ mod tests {
 
     fn fresh() -> Framing {
         let now = Instant::now();
-        Framing::new(Arc::new(Progress::new(now, now)))
+        Framing::new(Arc::new(ConnectionProgress::new(now, now)))
     }
 
     fn seen(framing: &Framing) -> (Phase, Instant) {
         match &framing.listener {
             Listener::Connection(progress) => progress.seen(),
-            Listener::Stream(_) => panic!("a connection"),
+            Listener::WatchedStream(_) => panic!("a connection"),
         }
     }
 

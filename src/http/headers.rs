@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::{
-    digest::Answer,
+    digest::DigestResponse,
     ra::Credentials,
     types::{Code, Rejection},
 };
@@ -131,7 +131,7 @@ fn basic(token: &str) -> Result<Credentials, Error> {
 /// HTTP Digest (RFC 7616 §3.4), for the target of this very request (§3.4.6).
 fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
     const WANTED: &str = "one Authorization field such as curl --digest sends";
-    let answer = Answer::parse(field).map_err(|rejection| {
+    let answer = DigestResponse::parse(field).map_err(|rejection| {
         Error::Header(Rejection::new(
             Code::AuthDigestForm,
             "Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4)",

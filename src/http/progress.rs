@@ -29,7 +29,7 @@ pub enum Phase {
 /// The phase of a connection and when it began, in milliseconds after `start`. One word, so that
 /// whoever looks over all connections disturbs none of them.
 #[derive(Debug)]
-pub struct Progress {
+pub struct ConnectionProgress {
     start: Instant,
     word: AtomicU64,
 }
@@ -37,7 +37,7 @@ pub struct Progress {
 /// Bits of the word that hold the phase.
 const BITS: u32 = 3;
 
-impl Progress {
+impl ConnectionProgress {
     /// A connection that begins its handshake `now`. `start` is no later moment, for all of them.
     #[must_use]
     pub fn new(start: Instant, now: Instant) -> Self {
@@ -84,17 +84,17 @@ impl Progress {
 /// request yet.
 #[derive(Debug)]
 pub struct Streams {
-    progress: Arc<Progress>,
-    counts: Mutex<Counts>,
+    progress: Arc<ConnectionProgress>,
+    counts: Mutex<StreamCounts>,
 }
 
 #[derive(Debug, Default)]
-struct Counts {
+struct StreamCounts {
     bodies: usize,
     requests: usize,
 }
 
-impl Counts {
+impl StreamCounts {
     const fn phase(&self) -> Phase {
         match self {
             Self { requests: 1.., .. } => Phase::Request,
@@ -115,7 +115,7 @@ impl Counts {
 impl Streams {
     /// A connection without requests.
     #[must_use]
-    pub fn new(progress: Arc<Progress>) -> Arc<Self> {
+    pub fn new(progress: Arc<ConnectionProgress>) -> Arc<Self> {
         progress.begins(Phase::Idle);
         Arc::new(Self { progress, counts: Mutex::default() })
     }
@@ -139,12 +139,12 @@ impl Streams {
 
 /// One request of a connection of HTTP/2. It ends when dropped, also if its client takes it back.
 #[derive(Debug)]
-pub struct Stream {
+pub struct WatchedStream {
     streams: Arc<Streams>,
     phase: Mutex<Phase>,
 }
 
-impl Stream {
+impl WatchedStream {
     /// A request whose header has come.
     #[must_use]
     pub fn new(streams: &Arc<Streams>) -> Self {
@@ -159,7 +159,7 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
+impl Drop for WatchedStream {
     fn drop(&mut self) {
         self.begins(Phase::Idle);
     }
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_phase_and_its_moment_come_back() {
         let start = Instant::now();
-        let progress = Progress::new(start, start);
+        let progress = ConnectionProgress::new(start, start);
         assert_eq!(progress.seen(), (Phase::Handshake, start));
         for (after, phase) in
             [Phase::Idle, Phase::Header, Phase::Body, Phase::Request].into_iter().enumerate()
@@ -186,11 +186,11 @@ mod tests {
     #[test]
     fn a_connection_with_many_requests_waits_for_what_is_left_of_them() {
         let now = Instant::now();
-        let progress = Arc::new(Progress::new(now, now));
+        let progress = Arc::new(ConnectionProgress::new(now, now));
         let streams = Streams::new(Arc::clone(&progress));
         let phase = || progress.seen().0;
         assert_eq!(phase(), Phase::Idle);
-        let (one, two) = (Stream::new(&streams), Stream::new(&streams));
+        let (one, two) = (WatchedStream::new(&streams), WatchedStream::new(&streams));
         assert_eq!(phase(), Phase::Request);
         one.begins(Phase::Body);
         assert_eq!(phase(), Phase::Request);

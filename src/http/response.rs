@@ -5,7 +5,7 @@
 //! Bouncy Castle throws on others; the header stays far below the 1,024 bytes that strongSwan reads
 //! at once.
 
-use super::error::{NOTHING, Told};
+use super::error::{ErrorReply, NOTHING};
 use crate::{
     est::KeyPart,
     pki::base64::{self, Layout},
@@ -33,7 +33,7 @@ const X_REASON: HeaderName = HeaderName::from_static("x-reason");
 
 /// What comes back from an operation.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Kind {
+pub(super) enum ContentType {
     /// `/cacerts`: the bare type (D-01).
     CaCerts,
     /// Enrolment (RFC 7030 §4.2.3): exactly this parameter, one blank.
@@ -46,12 +46,12 @@ pub(super) enum Kind {
 
 /// Success: DER as base64. Content-Transfer-Encoding is no header of HTTP, and Bouncy Castle does
 /// not decode without it (D-22).
-pub(super) fn der(kind: Kind, der: &[u8], layout: Layout, id: &RequestId) -> Answer {
+pub(super) fn der(kind: ContentType, der: &[u8], layout: Layout, id: &RequestId) -> Answer {
     let media_type = match kind {
-        Kind::CaCerts => "application/pkcs7-mime",
-        Kind::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
-        Kind::CsrAttrs => "application/csrattrs",
-        Kind::Cmc => "application/pkcs7-mime; smime-type=CMC-response",
+        ContentType::CaCerts => "application/pkcs7-mime",
+        ContentType::Enrolled => "application/pkcs7-mime; smime-type=certs-only",
+        ContentType::CsrAttrs => "application/csrattrs",
+        ContentType::Cmc => "application/pkcs7-mime; smime-type=CMC-response",
     };
     let mut answer = Response::new(Full::new(Bytes::from(base64::encode(der, layout))));
     let headers = answer.headers_mut();
@@ -108,12 +108,12 @@ pub(super) fn nothing(id: &RequestId) -> Answer {
 
 /// A refusal: one line of plain text with rule, what the server got, what it accepts, and the request
 /// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
-pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Answer {
-    let line = format!("{}: {} (request {id})\n", told.code, told.text);
-    let unauthorized = told.is_unauthorized();
+pub(super) fn refusal(response: &ErrorReply, challenges: &[String], id: &RequestId) -> Answer {
+    let line = format!("{}: {} (request {id})\n", response.code, response.text);
+    let unauthorized = response.is_unauthorized();
     let body = if unauthorized { Bytes::new() } else { Bytes::from(line.clone()) };
     let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = told.status;
+    *answer.status_mut() = response.status;
     let headers = answer.headers_mut();
     request_id(headers, id);
     if unauthorized {
@@ -126,18 +126,18 @@ pub(super) fn refusal(told: &Told, challenges: &[String], id: &RequestId) -> Ans
     } else {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     }
-    if let Some(seconds) = told.retry_after {
+    if let Some(seconds) = response.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }
 
 /// Moves the line of a refusal from the body into the header, as a 401 has it.
-pub(super) fn wordless(answer: &mut Answer, told: &Told, id: &RequestId) {
+pub(super) fn wordless(answer: &mut Answer, response: &ErrorReply, id: &RequestId) {
     *answer.body_mut() = Full::new(Bytes::new());
     let headers = answer.headers_mut();
     headers.remove(CONTENT_TYPE);
-    reason(headers, &format!("{}: {} (request {id})", told.code, told.text));
+    reason(headers, &format!("{}: {} (request {id})", response.code, response.text));
 }
 
 fn reason(headers: &mut HeaderMap, line: &str) {

@@ -5,7 +5,7 @@ use std::{net::IpAddr, time::Duration};
 
 /// `[ca.NAME]`: a root and an issuing CA under it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ca {
+pub struct CaRules {
     /// The key of both.
     pub key: KeyKind,
     /// The root's subject, RFC 4514.
@@ -20,7 +20,7 @@ pub struct Ca {
 
 /// `[server.certificate]`: the server's own certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerCertificate {
+pub struct ServerCertificateRules {
     /// The CA that issues it.
     pub ca: CaName,
     /// dNSName entries of its SAN.

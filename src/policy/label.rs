@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// `[est]` or `[label.NAME]`: what enrolment under a label means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct LabelRules {
     /// The CA.
     pub ca: CaName,
     /// The profile.
@@ -30,7 +30,7 @@ pub struct Policy {
     /// How base64 goes out.
     pub base64: Base64Form,
     /// Whether keys are made for devices (RFC 7030 §4.4).
-    pub serverkeygen: ServerKeyGen,
+    pub serverkeygen: KeyGeneration,
     /// Whether a PEM-armoured CSR is accepted (D-19).
     pub pem: bool,
     /// Whether a CSR that is no base64 but DER itself is accepted (D-20).
@@ -99,7 +99,7 @@ pub enum Linking {
 
 /// Whether keys are made for devices, and how they leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerKeyGen {
+pub enum KeyGeneration {
     /// Not offered.
     Off,
     /// Encrypted if the CSR names a key for that; otherwise protected by TLS alone.

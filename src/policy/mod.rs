@@ -10,12 +10,12 @@ mod label;
 mod profile;
 
 pub use authentication::{Authentication, Passwords, Scheme};
-pub use ca::{Ca, ServerCertificate};
+pub use ca::{CaRules, ServerCertificateRules};
 pub use decrypt_keys::DecryptKeys;
 pub use label::{
-    Base64Form, CertificateNames, CsrAttrs, Linking, Policy, ServerKeyGen, UnknownCertificates,
+    Base64Form, CertificateNames, CsrAttrs, KeyGeneration, LabelRules, Linking, UnknownCertificates,
 };
-pub use profile::Profile;
+pub use profile::ProfileRules;
 
 use crate::types::{Label, ProfileName};
 use std::collections::BTreeMap;
@@ -24,16 +24,16 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
     /// The profiles, by name.
-    pub profiles: BTreeMap<ProfileName, Profile>,
+    pub profiles: BTreeMap<ProfileName, ProfileRules>,
     /// The policy without a label.
-    pub unlabelled: Policy,
+    pub unlabelled: LabelRules,
     /// The policies by label.
-    pub labels: BTreeMap<Label, Policy>,
+    pub labels: BTreeMap<Label, LabelRules>,
 }
 
 impl Policies {
     /// The policies of all labels, and the one without.
-    pub fn all(&self) -> impl Iterator<Item = &Policy> {
+    pub fn all(&self) -> impl Iterator<Item = &LabelRules> {
         std::iter::once(&self.unlabelled).chain(self.labels.values())
     }
 }

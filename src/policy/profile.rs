@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// `[profile.NAME]`: rules for one kind of certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Profile {
+pub struct ProfileRules {
     /// Lifetime, cut at the CA's own end.
     pub validity: Duration,
     /// How far notBefore lies before the moment of issue.

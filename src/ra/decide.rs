@@ -7,7 +7,9 @@ use crate::{
     policy::{self, Authentication, CertificateNames},
     store::IdempotencyKey,
     telemetry::audit::Facts,
-    types::{BindingKind, CaName, Code, Label, Method, Operation, Rejection, RequestId, Serial},
+    types::{
+        AuthMethod, BindingKind, CaName, Code, Label, Operation, Rejection, RequestId, Serial,
+    },
 };
 use aws_lc_rs::digest;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ pub struct Policy {
     /// The CA that issues.
     pub ca: Arc<Ca>,
     /// The rules that the operator wrote.
-    pub rules: policy::Policy,
+    pub rules: policy::LabelRules,
     /// The profile that they name.
     pub profile: Arc<Profile>,
 }
@@ -289,7 +291,7 @@ impl<'a> Case<'a> {
     }
 
     const fn by_certificate_alone(self) -> bool {
-        matches!(self.identity.actor.method, Method::Certificate(_))
+        matches!(self.identity.actor.method, AuthMethod::Certificate(_))
     }
 
     /// Rejects a certificate of another CA of this server: the rules by which it was issued were not

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 const MOST: usize = 1 << 16;
 
 /// SHA-256 of a user name, cut: names come from clients, and may be long.
-type Name = [u8; 16];
+type AccountKey = [u8; 16];
 
 /// Recent failures, and attempts that are not settled yet.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) struct Failures {
 
 #[derive(Debug, Default)]
 struct Debts {
-    accounts: HashMap<Name, Debt>,
+    accounts: HashMap<AccountKey, Debt>,
     addresses: HashMap<Origin, Debt>,
 }
 
@@ -80,7 +80,7 @@ pub(super) enum Blocked {
 pub(super) struct Attempt {
     failures: Arc<Failures>,
     origin: Origin,
-    account: Name,
+    account: AccountKey,
     now: u64,
     failed: bool,
 }
@@ -210,14 +210,14 @@ impl Failures {
 }
 
 impl Debts {
-    fn of(&self, origin: Origin, account: &Name) -> (Debt, Debt) {
+    fn of(&self, origin: Origin, account: &AccountKey) -> (Debt, Debt) {
         let of_address = self.addresses.get(&origin).copied().unwrap_or_default();
         (of_address, self.accounts.get(account).copied().unwrap_or_default())
     }
 }
 
-fn name(account: &str) -> Name {
-    let mut name = Name::default();
+fn name(account: &str) -> AccountKey {
+    let mut name = AccountKey::default();
     let whole = digest::digest(&digest::SHA256, account.as_bytes());
     for (byte, from) in name.iter_mut().zip(whole.as_ref()) {
         *byte = *from;

@@ -99,11 +99,11 @@ pub fn recomputable(
 /// The memory that argon2 works in. It is kept from one check to the next: 19 MiB that come and go
 /// with each password leave an allocator with holes of that size.
 #[derive(Default)]
-pub(super) struct Memory(Vec<Block>);
+pub(super) struct HashMemory(Vec<Block>);
 
-impl std::fmt::Debug for Memory {
+impl std::fmt::Debug for HashMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Memory({} KiB)", self.0.len())
+        write!(f, "HashMemory({} KiB)", self.0.len())
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) struct Memories {
 
 #[derive(Debug, Default)]
 struct Spare {
-    memories: Vec<Memory>,
+    memories: Vec<HashMemory>,
     /// The last time one was taken or put back.
     used: Option<Instant>,
 }
@@ -136,14 +136,14 @@ impl Memories {
     }
 
     /// Takes one; a new one if there is none.
-    pub(super) fn take(&self, now: Instant) -> Memory {
+    pub(super) fn take(&self, now: Instant) -> HashMemory {
         let mut spare = self.spare();
         spare.used = Some(now);
         spare.memories.pop().unwrap_or_default()
     }
 
     /// Puts it back.
-    pub(super) fn put(&self, memory: Memory, now: Instant) {
+    pub(super) fn put(&self, memory: HashMemory, now: Instant) {
         let mut spare = self.spare();
         spare.used = Some(now);
         if spare.memories.len() < self.number {
@@ -163,10 +163,10 @@ impl Memories {
 /// Returns whether `password` has this hash. Takes tens of milliseconds: call it where blocking is allowed.
 #[must_use]
 pub fn verify(password: &str, hash: &str) -> bool {
-    Memory::default().verify(password, Some(hash))
+    HashMemory::default().verify(password, Some(hash))
 }
 
-impl Memory {
+impl HashMemory {
     /// KiB that a hash may ask for at most: four times what [`hash`] uses. More would let a record
     /// that was altered take the server's memory.
     const MOST: usize = 4 * 19 * 1024;
@@ -239,7 +239,7 @@ mod tests {
     fn r_7617_2_a_verifies_what_was_hashed_and_nothing_else() {
         let stored = hash("p:ss wörd", &SystemEntropy::new()).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        let mut memory = Memory::default();
+        let mut memory = HashMemory::default();
         for _ in 0..2 {
             assert!(memory.verify("p:ss wörd", Some(&stored)));
             assert!(!memory.verify("p:ss word", Some(&stored)));
@@ -258,7 +258,7 @@ mod tests {
             Params::new(256, 1, 4, Some(24)).unwrap(),
         );
         let stored = other.hash_password_with_salt(b"password", b"somesalt").unwrap().to_string();
-        let mut memory = Memory::default();
+        let mut memory = HashMemory::default();
         assert!(memory.verify("password", Some(&stored)), "{stored}");
         assert!(!memory.verify("Password", Some(&stored)));
         let huge = stored.replace("m=256", "m=1048576");
@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(held(), 0);
         // Three at once, two are kept.
         let later = start + Duration::from_secs(200);
-        let mut taken: Vec<Memory> = (0..3).map(|_| memories.take(later)).collect();
+        let mut taken: Vec<HashMemory> = (0..3).map(|_| memories.take(later)).collect();
         for memory in &mut taken {
             assert!(!memory.verify("password", None));
         }

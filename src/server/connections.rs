@@ -7,7 +7,7 @@
 
 use super::throttle::Throttle;
 use crate::{
-    http::progress::{Phase, Progress},
+    http::progress::{ConnectionProgress, Phase},
     types::Origin,
 };
 use std::{
@@ -71,7 +71,7 @@ struct Table {
 
 #[derive(Debug)]
 struct Entry {
-    progress: Arc<Progress>,
+    progress: Arc<ConnectionProgress>,
     end: OnceLock<End>,
     ended: Notify,
 }
@@ -140,7 +140,7 @@ impl Connections {
         table.next += 1;
         drop(table);
         let entry = Arc::new(Entry {
-            progress: Arc::new(Progress::new(self.start, now)),
+            progress: Arc::new(ConnectionProgress::new(self.start, now)),
             end: OnceLock::new(),
             ended: Notify::new(),
         });
@@ -236,7 +236,7 @@ impl Connection {
     }
 
     /// What it waits for.
-    pub(super) fn progress(&self) -> &Arc<Progress> {
+    pub(super) fn progress(&self) -> &Arc<ConnectionProgress> {
         &self.entry.progress
     }
 

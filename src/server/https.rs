@@ -9,11 +9,11 @@ use super::{
     validation::LazyChain,
 };
 use crate::{
-    binding::{End, Recorded, Witness},
+    binding::{HandshakeSecret, Recorded, Side},
     http::{
         self,
         framing::{Framing, Watched},
-        progress::{Stream, Streams},
+        progress::{Streams, WatchedStream},
     },
     ra::{Authenticator, ClientChain, Peer},
     types::{Binding, Origin, Unbound},
@@ -153,19 +153,19 @@ async fn shake(stream: TcpStream, shared: &Shared) -> Result<Option<(Session, Bi
             return Err(Failure::Old(version));
         }
     }
-    let (config, stream, witness) = {
+    let (config, stream, secret) = {
         let snapshot = shared.snapshot.load();
         if snapshot.binds {
-            let witness = Witness::default();
-            (witness.server(&snapshot.tls), Recorded::new(stream, End::Server), Some(witness))
+            let secret = HandshakeSecret::default();
+            (secret.server(&snapshot.tls), Recorded::new(stream, Side::Server), Some(secret))
         } else {
             (Arc::clone(&snapshot.tls), Recorded::silent(stream), None)
         }
     };
     let mut stream = TlsAcceptor::from(config).accept(stream).await.map_err(Failure::Io)?;
-    let binding = witness.map_or(Binding::None(Unbound::NotWanted), |witness| {
+    let binding = secret.map_or(Binding::None(Unbound::NotWanted), |secret| {
         let (stream, connection) = stream.get_mut();
-        witness.binding(stream, connection)
+        secret.binding(stream, connection)
     });
     Ok(Some((Box::new(stream), binding)))
 }
@@ -223,7 +223,7 @@ async fn converse_http2(
     let streams = Streams::new(Arc::clone(connection.progress()));
     let snapshot = Arc::clone(&shared.snapshot);
     let service = service_fn(move |request: Request<Incoming>| {
-        let framing = Framing::of_stream(Stream::new(&streams));
+        let framing = Framing::of_stream(WatchedStream::new(&streams));
         let context = snapshot.load().context(Arc::clone(&peer));
         async move { Ok::<_, Infallible>(http::est::handle(&context, &framing, request).await) }
     });

@@ -6,7 +6,7 @@ use crate::{
     config::Keys,
     durable,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, pem, sha256},
-    policy::ServerCertificate,
+    policy::ServerCertificateRules,
     store::{IdempotencyKey, Store},
     types::{Actor, ProfileName, RequestId, Time},
 };
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 /// What a certificate of the server is issued with.
 pub(super) struct Needed<'a> {
     pub(super) folder: &'a Path,
-    pub(super) wanted: &'a ServerCertificate,
+    pub(super) wanted: &'a ServerCertificateRules,
     pub(super) keys: &'a Keys,
     pub(super) ca: &'a Ca,
     pub(super) request_id: RequestId,
@@ -97,7 +97,7 @@ impl OwnIdentity {
     }
 
     /// Whether a third of its life is left and it is what the configuration asks for.
-    pub(super) fn fits(&self, wanted: &ServerCertificate, ca: &Ca, now: Time) -> bool {
+    pub(super) fn fits(&self, wanted: &ServerCertificateRules, ca: &Ca, now: Time) -> bool {
         let life = self.leaf.not_after().since(self.leaf.not_before());
         let left = self.leaf.not_after().since(now);
         let names = SubjectAltName::of_hosts(&wanted.names, &wanted.addresses);

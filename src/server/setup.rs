@@ -231,7 +231,7 @@ async fn open_ca(
     settings: &Settings,
     folder: &Path,
     name: &CaName,
-    rules: &policy::Ca,
+    rules: &policy::CaRules,
     store: &Arc<dyn Store>,
     entropy: &Arc<dyn Entropy>,
     now: Time,

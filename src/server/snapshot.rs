@@ -9,7 +9,7 @@ use crate::{
     config::Settings,
     entropy::Entropy,
     est::{KeyMaker, Service},
-    http::est::Context,
+    http::est::RequestContext,
     policy::Linking,
     ra::{Authenticator, Authority, Peer},
     telemetry::audit::Trail,
@@ -106,8 +106,8 @@ impl Snapshot {
     }
 
     /// Returns the context for a request of this peer.
-    pub(super) fn context(&self, peer: Arc<Peer>) -> Context {
-        Context {
+    pub(super) fn context(&self, peer: Arc<Peer>) -> RequestContext {
+        RequestContext {
             service: Arc::clone(&self.service),
             peer,
             entropy: Arc::clone(&self.entropy),

@@ -13,7 +13,7 @@ use super::{Account, Error, IdempotencyKey, Intent, Issuance, Password, Revocati
 use crate::{
     telemetry::audit::{Event, Name},
     types::{
-        Actor, Label, Method, Operation, RequestId, RevocationReason, Serial, Time, TrustClass,
+        Actor, AuthMethod, Label, Operation, RequestId, RevocationReason, Serial, Time, TrustClass,
     },
 };
 use serde::{Deserialize, Serialize, Serializer, de::IntoDeserializer};
@@ -73,17 +73,17 @@ numbers!(state_number, state_of, State,
     3 => State::Void => State::Void,
     4 => State::Revoked => State::Revoked,
 );
-numbers!(method_number, method_of, Method,
-    1 => Method::Anonymous => Method::Anonymous,
-    2 => Method::Password => Method::Password,
-    3 => Method::Certificate(TrustClass::Explicit) => Method::Certificate(TrustClass::Explicit),
-    4 => Method::Certificate(TrustClass::Implicit) => Method::Certificate(TrustClass::Implicit),
-    5 => Method::CertificateAndPassword(TrustClass::Explicit)
-        => Method::CertificateAndPassword(TrustClass::Explicit),
-    6 => Method::CertificateAndPassword(TrustClass::Implicit)
-        => Method::CertificateAndPassword(TrustClass::Implicit),
-    7 => Method::Operator => Method::Operator,
-    8 => Method::Server => Method::Server,
+numbers!(method_number, method_of, AuthMethod,
+    1 => AuthMethod::Anonymous => AuthMethod::Anonymous,
+    2 => AuthMethod::Password => AuthMethod::Password,
+    3 => AuthMethod::Certificate(TrustClass::Explicit) => AuthMethod::Certificate(TrustClass::Explicit),
+    4 => AuthMethod::Certificate(TrustClass::Implicit) => AuthMethod::Certificate(TrustClass::Implicit),
+    5 => AuthMethod::CertificateAndPassword(TrustClass::Explicit)
+        => AuthMethod::CertificateAndPassword(TrustClass::Explicit),
+    6 => AuthMethod::CertificateAndPassword(TrustClass::Implicit)
+        => AuthMethod::CertificateAndPassword(TrustClass::Implicit),
+    7 => AuthMethod::Operator => AuthMethod::Operator,
+    8 => AuthMethod::Server => AuthMethod::Server,
 );
 
 /// Returns the value with this text, of those that have a number.

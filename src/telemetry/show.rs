@@ -63,12 +63,13 @@ mod tests {
     use super::*;
     use crate::{
         telemetry::audit::Name,
-        types::{Actor, Method, Time},
+        types::{Actor, AuthMethod, Time},
     };
 
     #[test]
     fn a_line_for_people_stays_one_line_and_shows_what_is_hidden() {
-        let actor = Actor { name: "CN=a\n\u{1b}[31m\u{202e}".to_owned(), method: Method::Password };
+        let actor =
+            Actor { name: "CN=a\n\u{1b}[31m\u{202e}".to_owned(), method: AuthMethod::Password };
         let event = Event::new(Time::from_unix(0), Name::EnrollmentRejected, actor)
             .with("subject", "CN=\"x\\\u{2028}\u{feff}");
         assert_eq!(

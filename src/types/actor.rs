@@ -14,7 +14,7 @@ pub enum TrustClass {
 
 /// How an [`Actor`] was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Method {
+pub enum AuthMethod {
     /// Nobody vouches for the name.
     Anonymous,
     /// HTTP Basic with an enrolment account (RFC 7030 §3.2.3).
@@ -29,7 +29,7 @@ pub enum Method {
     Server,
 }
 
-impl fmt::Display for Method {
+impl fmt::Display for AuthMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Anonymous => "anonymous",
@@ -53,33 +53,33 @@ pub struct Actor {
     /// certificate and a password: the subject, then the account in brackets.
     pub name: String,
     /// How it was authenticated.
-    pub method: Method,
+    pub method: AuthMethod,
 }
 
 impl Actor {
     /// Somebody unknown.
     #[must_use]
     pub fn anonymous() -> Self {
-        Self { name: String::new(), method: Method::Anonymous }
+        Self { name: String::new(), method: AuthMethod::Anonymous }
     }
 
     /// The server itself.
     #[must_use]
     pub fn server() -> Self {
-        Self { name: "estd".to_owned(), method: Method::Server }
+        Self { name: "estd".to_owned(), method: AuthMethod::Server }
     }
 
     /// The operator with this Unix user id.
     #[must_use]
     pub fn operator(uid: u32) -> Self {
-        Self { name: format!("uid {uid}"), method: Method::Operator }
+        Self { name: format!("uid {uid}"), method: AuthMethod::Operator }
     }
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.method {
-            Method::Anonymous => write!(f, "anonymous"),
+            AuthMethod::Anonymous => write!(f, "anonymous"),
             _ => write!(f, "{} ({})", self.name, self.method),
         }
     }

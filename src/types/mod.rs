@@ -21,7 +21,7 @@ mod serial;
 mod text;
 mod time;
 
-pub use actor::{Actor, Method, TrustClass};
+pub use actor::{Actor, AuthMethod, TrustClass};
 pub use binding::{Binding, BindingKind, Spent, Unbound};
 pub use code::{Code, UnknownCode};
 pub use csrattrs::{CsrAttribute, CsrAttrsForm, SubjectAttribute};

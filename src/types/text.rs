@@ -15,11 +15,11 @@ use unicode_properties::{GeneralCategory as Category, UnicodeGeneralCategory};
 #[derive(Debug, Clone, Copy)]
 pub struct Escaped<T> {
     value: T,
-    rules: Rules,
+    rules: EscapeRules,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rules {
+struct EscapeRules {
     /// Escapes the backslash. Without it, text that is escaped already stays as it is.
     backslash: bool,
     /// Escapes the double quote.
@@ -38,14 +38,14 @@ pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> Stri
 
 /// Escapes one value: a name, a subject, a path.
 pub const fn escaped<T>(value: T) -> Escaped<T> {
-    let rules = Rules { backslash: true, quote: false, ascii: false, longest: usize::MAX };
+    let rules = EscapeRules { backslash: true, quote: false, ascii: false, longest: usize::MAX };
     Escaped { value, rules }
 }
 
 /// Escapes what is hidden in a finished line whose values may be escaped already: backslashes stay.
 /// The last net before a terminal or a log.
 pub const fn escaped_line<T>(line: T) -> Escaped<T> {
-    let rules = Rules { backslash: false, quote: false, ascii: false, longest: usize::MAX };
+    let rules = EscapeRules { backslash: false, quote: false, ascii: false, longest: usize::MAX };
     Escaped { value: line, rules }
 }
 
@@ -82,7 +82,7 @@ impl<T: Display> Display for Escaped<T> {
 /// Escapes what is written to it.
 struct Escaping<'a, 'b> {
     out: &'a mut fmt::Formatter<'b>,
-    rules: Rules,
+    rules: EscapeRules,
     written: usize,
     /// Nothing was written yet.
     first: bool,
@@ -92,7 +92,7 @@ struct Escaping<'a, 'b> {
 
 impl Escaping<'_, '_> {
     fn escape(&self, character: char) -> Option<Escape> {
-        let Rules { backslash, quote, ascii, .. } = self.rules;
+        let EscapeRules { backslash, quote, ascii, .. } = self.rules;
         match character {
             '\\' if !backslash => None,
             '\\' => Some(Escape::Short('\\')),

@@ -10,7 +10,7 @@
 )]
 
 use estd::{
-    binding::{End, Recorded, Witness},
+    binding::{HandshakeSecret, Recorded, Side},
     clock::{Clock, SetClock},
     config,
     entropy::SystemEntropy,
@@ -320,11 +320,11 @@ impl Connection {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").unwrap();
-        let witness = Witness::default();
-        let connector = TlsConnector::from(witness.client(&config));
-        let mut stream = connector.connect(name, Recorded::new(tcp, End::Client)).await?;
+        let secret = HandshakeSecret::default();
+        let connector = TlsConnector::from(secret.client(&config));
+        let mut stream = connector.connect(name, Recorded::new(tcp, Side::Client)).await?;
         let (recorded, tls) = stream.get_mut();
-        let binding = witness.binding(recorded, tls);
+        let binding = secret.binding(recorded, tls);
         Ok(Self(stream, binding))
     }
 

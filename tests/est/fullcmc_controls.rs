@@ -4,7 +4,7 @@ use crate::{common::*, fullcmc::*, fullcmc_message::*};
 use der::Encode;
 use estd::{
     store::{Begun, Intent, State},
-    types::{Method, RevocationReason, Serial, Time},
+    types::{AuthMethod, RevocationReason, Serial, Time},
 };
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ async fn r_6402_2_3_a_an_identity_proof_says_which_account_asks() {
     let reply = server.send(request(&good.der(), &basic("line-1", SECRET))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let actor = last_issued(&server, "CN=cmc-1").await.intent.actor.clone();
-    assert_eq!((actor.name.as_str(), actor.method), ("line-1", Method::Password));
+    assert_eq!((actor.name.as_str(), actor.method), ("line-1", AuthMethod::Password));
     // Without one, of the secret alone, and the account is that of the password.
     let (other, _) = by_new_key("/CN=cmc-2");
     let alone = other.clone().control(proof(4, &other, &key_of(&[SECRET])));

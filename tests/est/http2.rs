@@ -1,7 +1,7 @@
 //! HTTP/2, by option (D-17).
 
 use crate::common::*;
-use estd::binding::{End, Recorded, Witness};
+use estd::binding::{HandshakeSecret, Recorded, Side};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -31,13 +31,13 @@ async fn connect(
     let mut config = client_config(identity, &[version]);
     config.alpn_protocols = vec![b"h2".to_vec()];
     let tcp = TcpStream::connect(server.address()).await.unwrap();
-    let witness = Witness::default();
-    let connector = TlsConnector::from(witness.client(&Arc::new(config)));
+    let secret = HandshakeSecret::default();
+    let connector = TlsConnector::from(secret.client(&Arc::new(config)));
     let name = "localhost".try_into().unwrap();
-    let mut stream = connector.connect(name, Recorded::new(tcp, End::Client)).await.unwrap();
+    let mut stream = connector.connect(name, Recorded::new(tcp, Side::Client)).await.unwrap();
     let (recorded, tls) = stream.get_mut();
     assert_eq!(tls.alpn_protocol(), Some(&b"h2"[..]));
-    let binding = witness.binding(recorded, tls);
+    let binding = secret.binding(recorded, tls);
     let (_, value) = binding.of_choice().unwrap();
     (stream, base64(value))
 }

@@ -9,7 +9,7 @@ use estd::{
     pki::Certificate,
     store::{IdempotencyKey, Intent, MemoryStore, Store},
     telemetry::audit::NoTrail,
-    types::{Actor, Method, RequestId, Serial, Time},
+    types::{Actor, AuthMethod, RequestId, Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -204,7 +204,7 @@ fn intent(number: u64, serial: &str) -> Intent {
         spki_sha256: key,
         not_before: Time::from_unix(NOW),
         not_after: Time::from_unix(NOW + 1000),
-        actor: Actor { name: "tester".to_owned(), method: Method::Password },
+        actor: Actor { name: "tester".to_owned(), method: AuthMethod::Password },
         predecessor: None,
         request_id: RequestId::new([7; 8]),
         begun: Time::from_unix(NOW),

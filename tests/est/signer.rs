@@ -17,9 +17,9 @@ use estd::{
     entropy::SystemEntropy,
     est::{KeyMaker, Service},
     http::{
-        est::{Context, handle},
+        est::{RequestContext, handle},
         framing::Framing,
-        progress::Progress,
+        progress::ConnectionProgress,
     },
     pki::{self, PrivateKey},
     ra::{Authenticator, Authority, Peer},
@@ -76,7 +76,7 @@ impl KeyHolder for Failing {
 struct Sick {
     server: TestServer,
     signer: Arc<Failing>,
-    context: Context,
+    context: RequestContext,
 }
 
 impl Sick {
@@ -115,7 +115,7 @@ impl Sick {
             Authority::new(authenticator, Arc::clone(&server.events) as _, clock),
             store,
         );
-        let context = Context {
+        let context = RequestContext {
             service: Arc::new(service.unwrap()),
             peer: Arc::new(Peer {
                 address: ([127, 0, 0, 1], 1).into(),
@@ -146,7 +146,7 @@ impl Sick {
             .body(Full::new(Bytes::from(wrapped(der))))
             .unwrap();
         let now = Instant::now();
-        let framing = Framing::new(Arc::new(Progress::new(now, now)));
+        let framing = Framing::new(Arc::new(ConnectionProgress::new(now, now)));
         let (head, body) = handle(&self.context, &framing, request).await.into_parts();
         let text = |name: &str| head.headers.get(name).map(|value| value.to_str().unwrap());
         let headers = ["Content-Type", "Retry-After"]

@@ -3,12 +3,12 @@
 use super::DAY;
 use crate::{
     config::section::{Report, Section},
-    policy::{Ca, UnknownCertificates},
+    policy::{CaRules, UnknownCertificates},
     types::{CaName, KeyKind, Time},
 };
 use std::collections::{BTreeMap, HashMap};
 
-pub(super) fn ca(section: Section<'_>) -> (Ca, UnknownCertificates) {
+pub(super) fn ca(section: Section<'_>) -> (CaRules, UnknownCertificates) {
     let subject = |key: &str, default: &str| {
         let text = section.string(key).unwrap_or(default).to_owned();
         let name = text.parse::<x509_cert::name::Name>();
@@ -22,7 +22,7 @@ pub(super) fn ca(section: Section<'_>) -> (Ca, UnknownCertificates) {
         text
     };
     let life = DAY..=(36_525 * DAY);
-    let ca = Ca {
+    let ca = CaRules {
         key: section.parsed(
             "key",
             KeyKind::P256,
@@ -78,7 +78,10 @@ fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
 
 /// Adds `[ca.default]` with its defaults unless the file has it, as `[profile.device]` is added.
 /// Returns its name if it was added: the caller removes it if nothing uses it.
-pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>) -> Option<CaName> {
+pub(super) fn imply_default(
+    report: &Report<'_>,
+    cas: &mut BTreeMap<CaName, CaRules>,
+) -> Option<CaName> {
     let name: CaName = "default".parse().ok()?;
     if cas.contains_key(&name) {
         return None;
@@ -89,7 +92,7 @@ pub(super) fn imply_default(report: &Report<'_>, cas: &mut BTreeMap<CaName, Ca>)
 }
 
 /// Checks that each CA certificate has a subject of its own: chains are built by names.
-pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, Ca>) {
+pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, CaRules>) {
     let mut seen: HashMap<&str, String> = HashMap::new();
     for (name, ca) in cas {
         for (key, subject) in

@@ -2,7 +2,7 @@
 
 use crate::{
     config::section::Section,
-    policy::{CsrAttrs, Profile},
+    policy::{CsrAttrs, ProfileRules},
     types::{CsrAttribute, CsrAttrsForm, KeyUsage, SanKind, SubjectAttribute},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -178,7 +178,7 @@ pub(super) fn key_usage(section: &Section<'_>) -> Option<KeyUsage> {
 }
 
 /// Reports demands that no CSR can meet.
-pub(super) fn check(section: &Section<'_>, profile: &Profile) {
+pub(super) fn check(section: &Section<'_>, profile: &ProfileRules) {
     if profile.digests.is_empty() && section.has("digests") {
         section.error(
             "digests",

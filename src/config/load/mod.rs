@@ -19,7 +19,7 @@ use super::{
     section::{Report, Section},
 };
 use crate::{
-    policy::{Ca, Policies, Policy, Profile, UnknownCertificates},
+    policy::{CaRules, LabelRules, Policies, ProfileRules, UnknownCertificates},
     types::{CaName, Label, ProfileName},
 };
 use std::{
@@ -172,14 +172,15 @@ fn settings(
     let audit = audit::audit(top.section("audit"), &data);
     let store = store::store(top.section("store"), environment);
 
-    let (mut cas, mut unknown): (BTreeMap<CaName, Ca>, BTreeMap<CaName, _>) = Default::default();
+    let (mut cas, mut unknown): (BTreeMap<CaName, CaRules>, BTreeMap<CaName, _>) =
+        Default::default();
     for (name, section) in top.named::<CaName>("ca") {
         let (ca, rule) = ca::ca(section);
         cas.insert(name.clone(), ca);
         unknown.insert(name, rule);
     }
     let implied = ca::imply_default(report, &mut cas);
-    let mut profiles: BTreeMap<ProfileName, Profile> = top
+    let mut profiles: BTreeMap<ProfileName, ProfileRules> = top
         .named("profile")
         .into_iter()
         .map(|(name, section)| (name, profile::profile(section)))
@@ -190,7 +191,7 @@ fn settings(
         });
     }
     // A reload replaces it, unlike the rest of [ca.NAME]: it is a rule of each label of the CA.
-    let with_rule = |policy: Policy| Policy {
+    let with_rule = |policy: LabelRules| LabelRules {
         unknown_certificates: unknown
             .get(&policy.ca)
             .copied()
@@ -198,7 +199,7 @@ fn settings(
         ..policy
     };
     let unlabelled = with_rule(policy::policy(top.section("est"), &cas, &profiles, None));
-    let labels: BTreeMap<Label, Policy> = top
+    let labels: BTreeMap<Label, LabelRules> = top
         .named("label")
         .into_iter()
         .map(|(label, section): (Label, _)| {

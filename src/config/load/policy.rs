@@ -4,8 +4,8 @@ use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs};
 use crate::{
     config::section::Section,
     policy::{
-        Authentication, Base64Form, Ca, CertificateNames, Linking, Policy, Profile, Scheme,
-        ServerKeyGen, UnknownCertificates,
+        Authentication, Base64Form, CaRules, CertificateNames, KeyGeneration, LabelRules, Linking,
+        ProfileRules, Scheme, UnknownCertificates,
     },
     types::{CaName, ProfileName},
 };
@@ -16,16 +16,16 @@ const CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2
 
 pub(super) fn policy(
     section: Section<'_>,
-    cas: &BTreeMap<CaName, Ca>,
-    profiles: &BTreeMap<ProfileName, Profile>,
+    cas: &BTreeMap<CaName, CaRules>,
+    profiles: &BTreeMap<ProfileName, ProfileRules>,
     label: Option<&str>,
-) -> Policy {
+) -> LabelRules {
     #[allow(clippy::expect_used, reason = "a constant that the test of the defaults parses")]
     let device: ProfileName = "device".parse().expect("a name");
     let ca = ca_name(&section);
     let name = section.parsed("profile", device, "name a [profile.NAME] section");
     let profile = profiles.get(&name);
-    let policy = Policy {
+    let policy = LabelRules {
         ca,
         profile: name,
         makes_ra: profile.is_some_and(|rules| rules.extended_key_usage.contains(&CMC_RA)),
@@ -69,11 +69,11 @@ pub(super) fn policy(
         serverkeygen: section.one_of(
             "serverkeygen",
             &[
-                ("off", ServerKeyGen::Off),
-                ("on", ServerKeyGen::On),
-                ("encrypted", ServerKeyGen::Encrypted),
+                ("off", KeyGeneration::Off),
+                ("on", KeyGeneration::On),
+                ("encrypted", KeyGeneration::Encrypted),
             ],
-            ServerKeyGen::Off,
+            KeyGeneration::Off,
         ),
         pem: section.boolean("pem", true),
         der: section.boolean("der", false),

@@ -3,7 +3,7 @@
 use super::{DAY, MINUTE, csrattrs};
 use crate::{
     config::section::Section,
-    policy::Profile,
+    policy::ProfileRules,
     types::{Digest, KeyKind, SanKind},
 };
 use const_oid::ObjectIdentifier;
@@ -27,11 +27,11 @@ const FORBIDDEN_USAGES: [(&str, &str, &str); 3] = [
     ("cmcCA", "1.3.6.1.5.5.7.3.27", "a device is no CA"),
 ];
 
-pub(super) fn profile(section: Section<'_>) -> Profile {
+pub(super) fn profile(section: Section<'_>) -> ProfileRules {
     let all_keys =
         vec![KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519];
     let common = vec![SanKind::Dns, SanKind::Ip, SanKind::Uri, SanKind::Email];
-    let profile = Profile {
+    let profile = ProfileRules {
         validity: section.duration("validity", 90 * DAY, MINUTE..=(36_525 * DAY)),
         backdate: section.duration("backdate", 5 * MINUTE, Duration::ZERO..=DAY),
         keys: section.list(

@@ -3,7 +3,7 @@
 use super::{DAY, MINUTE, SECOND, ca::ca_name};
 use crate::{
     config::{Server, section::Section},
-    policy::ServerCertificate,
+    policy::ServerCertificateRules,
     types::{KeyKind, is_dns_name},
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub(super) struct Sections {
     pub(super) listen: Vec<SocketAddr>,
     pub(super) max_connections: usize,
-    pub(super) certificate: ServerCertificate,
+    pub(super) certificate: ServerCertificateRules,
     pub(super) live: Server,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn server(section: Section<'_>) -> Sections {
         max_body: section.number("max_body", 65_536, 1024..=1_048_576),
         shutdown_grace: section.duration("shutdown_grace", 30 * SECOND, timeout),
     };
-    let own = ServerCertificate {
+    let own = ServerCertificateRules {
         ca: ca_name(&certificate),
         names: certificate.list(
             "names",

@@ -1,7 +1,7 @@
 //! batchRequests (RFC 5272 §6.17): messages within a message, from an RA.
 
 use super::{
-    FullRequest, Reply,
+    CmcReply, FullRequest,
     controls::{Controls, all_different},
     identity::Asker,
     stop::Stop,
@@ -27,7 +27,7 @@ impl Service {
         asker: &Asker<'_>,
         messages: Vec<Vec<u8>>,
         depth: u8,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<(), Stop> {
         for message in messages {
             let inner = FullRequest { message: &message, ..asker.request };

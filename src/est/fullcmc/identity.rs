@@ -10,12 +10,12 @@ use crate::{
     },
     ra::{self, Identity, Presented, RecordLookup, Standing},
     store::{ProofKeys, State},
-    types::{Actor, Method, TrustClass},
+    types::{Actor, AuthMethod, TrustClass},
 };
 use std::sync::Arc;
 
 /// Whose signature one is.
-pub(super) enum Signed {
+pub(super) enum CmcSigner {
     /// Of a key that a certificate is asked for: it says nothing of who asks.
     ByRequestedKey,
     /// Of this certificate's key.
@@ -42,7 +42,7 @@ impl Service {
         identity: &Identity,
         message: &SignedMessage<'_>,
         data: &PkiData<'_>,
-    ) -> Result<Vec<Signed>, Stop> {
+    ) -> Result<Vec<CmcSigner>, Stop> {
         let mut out = Vec::new();
         let mut known = Vec::new();
         for signer in &message.signers {
@@ -71,7 +71,7 @@ impl Service {
                 return Err(Refused::whole(FailInfo::BadRequest, reason).into());
             }
             signer.verify(&key).map_err(Refused::from)?;
-            out.push(Signed::ByRequestedKey);
+            out.push(CmcSigner::ByRequestedKey);
         }
         // Only when every signature holds does it matter who they are.
         for certificate in known {
@@ -97,10 +97,10 @@ impl Service {
         endpoint: &Endpoint,
         identity: &Identity,
         certificate: Certificate,
-    ) -> Result<Signed, Stop> {
+    ) -> Result<CmcSigner, Stop> {
         let shown = identity.presented.as_ref();
         if let Some(own) = shown.filter(|own| own.is(&certificate)) {
-            return Ok(Signed::By(Box::new(own.clone())));
+            return Ok(CmcSigner::By(Box::new(own.clone())));
         }
         let refuse = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
         let record = match RecordLookup::of(&*self.store, &certificate).await? {
@@ -129,7 +129,7 @@ impl Service {
         }
         let (class, standing) = (TrustClass::Explicit, Standing::Ours(record));
         let certificate = Arc::new(certificate);
-        Ok(Signed::By(Box::new(Presented { certificate, class, standing })))
+        Ok(CmcSigner::By(Box::new(Presented { certificate, class, standing })))
     }
 
     /// Who asks, by the signatures.
@@ -137,11 +137,11 @@ impl Service {
         &self,
         endpoint: &Endpoint,
         identity: &Identity,
-        signed: Vec<Signed>,
+        signed: Vec<CmcSigner>,
         request: FullRequest<'a>,
     ) -> Result<Asker<'a>, Refused> {
-        let by_certificate = signed.iter().any(|one| matches!(one, Signed::By(..)));
-        let by_requested_key = signed.iter().any(|one| matches!(one, Signed::ByRequestedKey));
+        let by_certificate = signed.iter().any(|one| matches!(one, CmcSigner::By(..)));
+        let by_requested_key = signed.iter().any(|one| matches!(one, CmcSigner::ByRequestedKey));
         let identity = self.asks(endpoint, identity, signed)?;
         // What an RA brings and has not signed are a device's words: it vouches for the names.
         let from_ra = ra::is_ra(&endpoint.policy, &identity);
@@ -157,16 +157,16 @@ impl Service {
         &self,
         endpoint: &Endpoint,
         identity: &Identity,
-        signed: Vec<Signed>,
+        signed: Vec<CmcSigner>,
     ) -> Result<Identity, Refused> {
         let mut all: Vec<Identity> = signed
             .into_iter()
             .filter_map(|signed| match signed {
-                Signed::ByRequestedKey => None,
-                Signed::By(signer) => Some(Identity {
+                CmcSigner::ByRequestedKey => None,
+                CmcSigner::By(signer) => Some(Identity {
                     actor: Actor {
                         name: by(identity, &signer.certificate),
-                        method: Method::Certificate(signer.class),
+                        method: AuthMethod::Certificate(signer.class),
                     },
                     expired: identity.expired.filter(|_| is_shown(identity, &signer.certificate)),
                     presented: Some(*signer),
@@ -198,7 +198,7 @@ fn by(identity: &Identity, signer: &Certificate) -> String {
     let subject = signer.subject().to_string();
     match identity.actor.method {
         _ if is_shown(identity, signer) => identity.actor.name.clone(),
-        Method::Anonymous => subject,
+        AuthMethod::Anonymous => subject,
         _ => format!("{subject} [{}]", identity.actor.name),
     }
 }

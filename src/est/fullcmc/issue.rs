@@ -1,7 +1,7 @@
 //! Issuing what is granted.
 
 use super::{
-    Reply,
+    CmcReply,
     pending::pending,
     requests::Granted,
     stop::{Stop, of_ours},
@@ -21,7 +21,7 @@ impl Service {
         &self,
         endpoint: &Endpoint,
         grant: Granted,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<bool, Stop> {
         let part = grant.part;
         match self.issue(endpoint, grant.order).await {

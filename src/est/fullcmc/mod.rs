@@ -69,7 +69,7 @@ pub struct FullAnswer {
     /// Whether it is a Full PKI Response; else a Simple one, certificates only.
     pub full: bool,
     /// How the request ended.
-    pub outcome: Outcome,
+    pub outcome: CmcOutcome,
     /// What went wrong here, which the client is not told.
     cause: Option<String>,
     /// Who asks, by the message, and for what: for the event.
@@ -81,7 +81,7 @@ pub struct FullAnswer {
 
 /// How a Full PKI Request ended. `http` gives each a status.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CmcOutcome {
     /// All of it was done.
     Done,
     /// Something is to be asked for later.
@@ -92,7 +92,7 @@ pub enum Outcome {
 
 /// What an answer is made of.
 #[derive(Debug, Default)]
-struct Reply {
+struct CmcReply {
     statuses: Vec<StatusInfo>,
     /// Sent back as they came, or by our own making.
     controls: Vec<(ObjectIdentifier, Vec<u8>)>,
@@ -106,20 +106,20 @@ struct Reply {
     repeated: Vec<(Serial, RequestId)>,
 }
 
-impl Reply {
-    fn outcome(&self) -> Outcome {
+impl CmcReply {
+    fn outcome(&self) -> CmcOutcome {
         let worst = self
             .statuses
             .iter()
             .find(|info| matches!(info.status, CmcStatus::Failed | CmcStatus::NoSupport));
         if let Some(info) = worst {
             let reason = info.text.clone().unwrap_or_default();
-            return Outcome::Refused(info.fail, reason);
+            return CmcOutcome::Refused(info.fail, reason);
         }
         if self.statuses.iter().any(|info| info.status == CmcStatus::Pending) {
-            Outcome::Pending
+            CmcOutcome::Pending
         } else {
-            Outcome::Done
+            CmcOutcome::Done
         }
     }
 
@@ -157,14 +157,14 @@ impl Service {
             facts.extend(answered.facts.clone());
             client.report_retry(serial, first, facts.into_vec());
         }
-        if let Outcome::Refused(fail, reason) = &answered.outcome {
+        if let CmcOutcome::Refused(fail, reason) = &answered.outcome {
             let facts = answered.facts.clone();
             client.report_cmc_failure(*fail, reason, answered.cause.as_ref(), facts);
         }
         Ok(answered)
     }
 
-    async fn finished(&self, endpoint: &Endpoint, reply: Reply) -> Result<FullAnswer, Error> {
+    async fn finished(&self, endpoint: &Endpoint, reply: CmcReply) -> Result<FullAnswer, Error> {
         let outcome = reply.outcome();
         let encoding = |rejection: der::Error| Error::Internal(rejection.to_string());
         let bag: Vec<&[u8]> = reply.certificates.iter().map(Vec::as_slice).collect();
@@ -195,7 +195,7 @@ impl Service {
         }
         let content = PkiResponse::encode(&controls, &reply.cms).map_err(encoding)?;
         let der = endpoint.policy.ca.answer(&content, &bag, self.now()).await?;
-        let Reply { cause, facts, repeated, .. } = reply;
+        let CmcReply { cause, facts, repeated, .. } = reply;
         Ok(FullAnswer { der, full: true, outcome, cause, facts, repeated })
     }
 }

@@ -1,6 +1,6 @@
 //! What is pending: told with a token, and asked after by it (queryPending, RFC 5272 §6.13).
 
-use super::{RETRY, Reply, identity::Asker, stop::Stop};
+use super::{CmcReply, RETRY, identity::Asker, stop::Stop};
 use crate::{
     ca,
     est::{Endpoint, Error, Service},
@@ -43,7 +43,7 @@ impl Service {
         endpoint: &Endpoint,
         part: BodyPartId,
         issuance: &Issuance,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<bool, Stop> {
         let intent = &issuance.intent;
         if issuance.state == State::Open {

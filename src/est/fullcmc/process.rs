@@ -1,7 +1,7 @@
 //! A message on its way from its bytes to its answer (RFC 5272 §3.2.1): the steps, in their order.
 
 use super::{
-    FullRequest, Reply,
+    CmcReply, FullRequest,
     batch::{Batch, batch},
     controls::Controls,
     identity::Asker,
@@ -42,9 +42,9 @@ impl Service {
         identity: &'a Identity,
         request: FullRequest<'a>,
         depth: u8,
-    ) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> {
+    ) -> Pin<Box<dyn Future<Output = CmcReply> + Send + 'a>> {
         Box::pin(async move {
-            let mut reply = Reply::default();
+            let mut reply = CmcReply::default();
             if let Err(stop) = self.run(endpoint, identity, request, depth, &mut reply).await {
                 let refused = match stop {
                     Stop::Refused(refused) => refused,
@@ -69,7 +69,7 @@ impl Service {
         identity: &Identity,
         request: FullRequest<'_>,
         depth: u8,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<(), Stop> {
         // What is asked, and what goes back to the client whatever becomes of it.
         let der = to_der(request.message)?;
@@ -121,7 +121,7 @@ impl Service {
         data: &PkiData<'_>,
         controls: &Controls<'_>,
         depth: u8,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<Allowed, Stop> {
         let mut granted = Vec::new();
         let all = wanted(data, controls, asker)?;
@@ -154,7 +154,7 @@ impl Service {
         asker: &Asker<'_>,
         allowed: Allowed,
         depth: u8,
-        reply: &mut Reply,
+        reply: &mut CmcReply,
     ) -> Result<Vec<BodyPartId>, Stop> {
         let mut done = allowed.confirmed;
         for grant in allowed.granted {
@@ -190,7 +190,7 @@ fn to_der(message: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
 }
 
 /// Notes what goes back to the client, and a nonce of ours if it sent one (RFC 5272 §6.6).
-fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut Reply) -> Result<(), Error> {
+fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut CmcReply) -> Result<(), Error> {
     let (echo, nonce) = Controls::echoes(data);
     reply.controls.extend(echo);
     if nonce {

@@ -15,7 +15,7 @@ use crate::{
     },
     ra::{AuthnContext, Identity},
     store::ProofKeys,
-    types::{Actor, Method, Operation},
+    types::{Actor, AuthMethod, Operation},
 };
 use der::Decode;
 
@@ -60,7 +60,7 @@ impl Service {
                 "the identity proof is not made with the account's secret over the requests",
             ));
         }
-        let by_password = authenticated.actor.method == Method::Password;
+        let by_password = authenticated.actor.method == AuthMethod::Password;
         if by_password && *name != authenticated.actor.name {
             return Err(bad(
                 FailInfo::BadIdentity,
@@ -70,7 +70,7 @@ impl Service {
         if asker.identity.presented.is_some() {
             return Ok(asker);
         }
-        let actor = Actor { name: name.clone(), method: Method::Password };
+        let actor = Actor { name: name.clone(), method: AuthMethod::Password };
         Ok(Asker { identity: Identity { actor, ..asker.identity }, ..asker })
     }
 
@@ -87,7 +87,7 @@ impl Service {
         }
         let name = match controls.identification {
             Some((_, name)) => name,
-            None if authenticated.actor.method == Method::Password => &authenticated.actor.name,
+            None if authenticated.actor.method == AuthMethod::Password => &authenticated.actor.name,
             None => return Ok(None),
         };
         let keys = self.secret(endpoint, name, request).await?;

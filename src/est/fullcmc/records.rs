@@ -6,7 +6,7 @@ use crate::{
     pki::Certificate,
     ra::Identity,
     store::Issuance,
-    types::{Method, Serial},
+    types::{AuthMethod, Serial},
 };
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ impl Service {
 /// that is text to be shown, and two certificates can share it. Of a third party's certificate the
 /// record holds nothing but that text.
 pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
-    let by_certificate_alone = matches!(identity.actor.method, Method::Certificate(_));
+    let by_certificate_alone = matches!(identity.actor.method, AuthMethod::Certificate(_));
     if by_certificate_alone && identity.record().is_some() {
         return same_subject(record, identity);
     }

@@ -13,7 +13,7 @@ use crate::{
         same_secret,
     },
     store::{Issuance, State},
-    types::{Actor, Method, RevocationReason},
+    types::{Actor, AuthMethod, RevocationReason},
 };
 use der::Encode;
 
@@ -93,7 +93,7 @@ impl Service {
         }
         let knows = self.knows_secret(endpoint, record, asked, asker.request).await?;
         let name = record.intent.actor.name.clone();
-        Ok(knows.then_some(Actor { name, method: Method::Password }))
+        Ok(knows.then_some(Actor { name, method: AuthMethod::Password }))
     }
 
     /// Whether a revocation brings the secret of the account that asked for the certificate.
@@ -105,7 +105,9 @@ impl Service {
         request: FullRequest<'_>,
     ) -> Result<bool, Stop> {
         let Some(secret) = asked.shared_secret else { return Ok(false) };
-        if record.intent.actor.method != Method::Password || secret.as_bytes().len() > MAX_SECRET {
+        if record.intent.actor.method != AuthMethod::Password
+            || secret.as_bytes().len() > MAX_SECRET
+        {
             return Ok(false);
         }
         let name = &record.intent.actor.name;

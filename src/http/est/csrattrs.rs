@@ -3,7 +3,7 @@
 use super::{Exchange, layout_of_get};
 use crate::http::{
     Answer,
-    response::{self, Kind},
+    response::{self, ContentType},
 };
 use hyper::HeaderMap;
 
@@ -11,8 +11,11 @@ pub(super) fn answer(exchange: &Exchange<'_, '_>, headers: &HeaderMap) -> Answer
     let endpoint = exchange.endpoint;
     match endpoint.csrattrs() {
         None => response::nothing(exchange.call.id()),
-        Some(der) => {
-            response::der(Kind::CsrAttrs, der, layout_of_get(endpoint, headers), exchange.call.id())
-        }
+        Some(der) => response::der(
+            ContentType::CsrAttrs,
+            der,
+            layout_of_get(endpoint, headers),
+            exchange.call.id(),
+        ),
     }
 }

@@ -4,7 +4,7 @@ use super::{Posted, adapted, internal, layout_of_post};
 use crate::{
     http::{
         Answer, Error,
-        response::{self, Kind},
+        response::{self, ContentType},
     },
     pki::cms,
 };
@@ -16,5 +16,5 @@ pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
     let certificates = endpoint.answered(&issued.issuance.certificate);
     let message = cms::certs_only(certificates).map_err(internal)?;
     let layout = layout_of_post(endpoint, csr.layout);
-    Ok(response::der(Kind::Enrolled, &message, layout, client.call().id()))
+    Ok(response::der(ContentType::Enrolled, &message, layout, client.call().id()))
 }

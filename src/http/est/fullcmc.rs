@@ -5,7 +5,7 @@ use crate::{
     est,
     http::{
         Answer, Error, error,
-        response::{self, Kind},
+        response::{self, ContentType},
     },
     pki::base64,
 };
@@ -17,7 +17,7 @@ pub(super) async fn answer(posted: Posted<'_>) -> Result<Answer, Error> {
     let answered = service.full_cmc(endpoint, client, &body.der).await?;
 
     let (status, retry) = error::of_outcome(&answered.outcome);
-    let kind = if answered.full { Kind::Cmc } else { Kind::Enrolled };
+    let kind = if answered.full { ContentType::Cmc } else { ContentType::Enrolled };
     let layout = layout_of_post(endpoint, body.layout);
     let mut answer = response::der(kind, &answered.der, layout, client.call().id());
     *answer.status_mut() = status;

@@ -9,7 +9,7 @@ mod serverkeygen;
 
 use super::{
     Answer, Error,
-    body::{self, Limits},
+    body::{self, BodyLimits},
     error,
     framing::Framing,
     headers,
@@ -33,7 +33,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 /// What a connection's requests are handled with.
 #[derive(Clone)]
-pub struct Context {
+pub struct RequestContext {
     /// The operations.
     pub service: Arc<Service>,
     /// The client at the other end.
@@ -47,12 +47,12 @@ pub struct Context {
 }
 
 /// A request as the audit trail shows it.
-struct Head {
+struct RequestHead {
     method: Method,
     path: String,
 }
 
-impl Head {
+impl RequestHead {
     /// The facts of a rejection that is answered with this status.
     fn facts_of(&self, status: u16) -> Vec<(&'static str, String)> {
         // Of what a client chose, no more than tells it from others.
@@ -64,10 +64,10 @@ impl Head {
     }
 }
 
-impl ra::Door for Head {
+impl ra::Door for RequestHead {
     fn facts(&self, cause: Cause<'_>) -> Vec<(&'static str, String)> {
         let status = match cause {
-            Cause::Error(error) => error::told(error).status,
+            Cause::Error(error) => error::reply(error).status,
             Cause::Cmc(fail) => error::of_failure(fail).0,
         };
         self.facts_of(status.as_u16())
@@ -75,7 +75,7 @@ impl ra::Door for Head {
 }
 
 /// Answers one request. Never fails: what goes wrong becomes a refusal.
-pub async fn handle<B>(context: &Context, framing: &Framing, request: Request<B>) -> Answer
+pub async fn handle<B>(context: &RequestContext, framing: &Framing, request: Request<B>) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -84,10 +84,11 @@ where
     let mut random = [0u8; 8];
     let entropy = context.entropy.fill(&mut random);
     let id = RequestId::new(random);
-    let limits = Limits { size: context.max_body, time: context.body_timeout };
+    let limits = BodyLimits { size: context.max_body, time: context.body_timeout };
     let expects = request.headers().contains_key(EXPECT);
     let version = request.version();
-    let head = Head { method: request.method().clone(), path: request.uri().path().to_owned() };
+    let head =
+        RequestHead { method: request.method().clone(), path: request.uri().path().to_owned() };
 
     let has_credentials = request.headers().contains_key(AUTHORIZATION);
     let mut call = context.service.authority().call(&context.peer, &id, &head, has_credentials);
@@ -103,7 +104,7 @@ where
                 framing.begins(Phase::Body);
                 body::drain(unread.into_body(), limits).await;
             }
-            refuse(framing, &call, &head, rejection).await
+            reject(framing, &call, &head, rejection).await
         }
     };
     // The connection's binding has served, and nothing else will be bound to it (D-05).
@@ -125,7 +126,7 @@ struct Exchange<'c, 'a> {
     call: &'c mut Call<'a>,
     operation: Operation,
     endpoint: &'a Endpoint,
-    limits: Limits,
+    limits: BodyLimits,
 }
 
 impl<'c> Exchange<'c, '_> {
@@ -183,11 +184,11 @@ const fn adapted(csr: &base64::Body) -> &'static [&'static str] {
 }
 
 async fn answer<'a, B>(
-    context: &'a Context,
+    context: &'a RequestContext,
     framing: &Framing,
     call: &mut Call<'a>,
     request: &mut Option<Request<B>>,
-    limits: Limits,
+    limits: BodyLimits,
 ) -> Result<Answer, Error>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -267,22 +268,27 @@ fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     }
 }
 
-async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, rejection: Error) -> Answer {
+async fn reject(
+    framing: &Framing,
+    call: &Call<'_>,
+    head: &RequestHead,
+    rejection: Error,
+) -> Answer {
     let rejection = match rejection {
         reported @ Error::Rejected(_) => reported,
         Error::Est(error) => Error::Rejected(call.reject(error).await),
         own => {
-            let told = own.told();
-            call.reject_at_door(told.code, &own, head.facts_of(told.status.as_u16()));
+            let response = own.reply();
+            call.reject_at_door(response.code, &own, head.facts_of(response.status.as_u16()));
             own
         }
     };
-    let told = rejection.told();
+    let response = rejection.reply();
     let challenges: &[String] = match &rejection {
         Error::Rejected(rejected) => &rejected.challenges,
         _ => &[],
     };
-    let mut answer = response::refusal(&told, challenges, call.id());
+    let mut answer = response::refusal(&response, challenges, call.id());
     match &rejection {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
         Error::MediaType(_) => {
@@ -294,14 +300,14 @@ async fn refuse(framing: &Framing, call: &Call<'_>, head: &Head, rejection: Erro
     }
     // Bouncy Castle takes a 404 for an answer here, and throws if it has a body. By the path alone: an
     // unknown label must look like an operation that is not offered (R-7030-3.2.2-g).
-    if told.is_not_found() && head.path.ends_with("/csrattrs") {
-        response::wordless(&mut answer, &told, call.id());
+    if response.is_not_found() && head.path.ends_with("/csrattrs") {
+        response::wordless(&mut answer, &response, call.id());
     }
     // After a body of unknown length nothing on this connection can be believed.
-    if told.cuts_the_body() || matches!(rejection, Error::Header(_)) {
+    if response.cuts_the_body() || matches!(rejection, Error::Header(_)) {
         response::close(&mut answer);
     }
-    if told.is_unauthorized() {
+    if response.is_unauthorized() {
         framing.has_challenge();
     }
     answer

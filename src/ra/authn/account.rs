@@ -185,7 +185,7 @@ fn wrong_password() -> Rejection {
     )
 }
 
-fn other_scheme(rules: &policy::Policy, scheme: Scheme) -> Rejection {
+fn other_scheme(rules: &policy::LabelRules, scheme: Scheme) -> Rejection {
     let schemes: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
     Rejection::new(
         Code::AuthScheme,

@@ -5,7 +5,7 @@ use super::{
     account::{LoginFailure, may_use},
 };
 use crate::{
-    digest::{Algorithm, Answer, Challenge, Secret},
+    digest::{Algorithm, Challenge, DigestResponse, Secret},
     policy::{self, Scheme},
     ra::{Error, nonces::Nonces},
     store::{Account, Password},
@@ -20,7 +20,7 @@ impl Authenticator {
     /// [`Error::Store`]; [`Error::Internal`] if there is no randomness.
     pub async fn challenges(
         &self,
-        rules: &policy::Policy,
+        rules: &policy::LabelRules,
         stale: bool,
         now: Time,
     ) -> Result<Vec<String>, Error> {
@@ -51,7 +51,7 @@ impl Authenticator {
     pub(super) async fn check_digest(
         &self,
         context: AuthnContext<'_>,
-        answer: &Answer,
+        answer: &DigestResponse,
         method: &str,
     ) -> Result<Result<Account, LoginFailure>, Error> {
         if answer.realm != self.realm {

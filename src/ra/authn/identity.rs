@@ -1,7 +1,7 @@
 //! The identity of an authenticated client, and the credentials that it may send.
 
 use crate::{
-    digest::{Algorithm, Answer},
+    digest::{Algorithm, DigestResponse},
     pki::{Certificate, sha256},
     policy::Scheme,
     store::Issuance,
@@ -24,7 +24,7 @@ pub enum Credentials {
     /// HTTP Digest (RFC 7616 §3.4), whose `uri` is the request's target.
     Digest {
         /// The client's answer to the challenge.
-        answer: Box<Answer>,
+        answer: Box<DigestResponse>,
         /// The request's method.
         method: String,
     },

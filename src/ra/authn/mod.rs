@@ -26,7 +26,7 @@ use crate::{
     policy::{self, Authentication, Passwords, UnknownCertificates},
     store::Store,
     telemetry::audit::Facts,
-    types::{Actor, CaName, Label, Method, Operation, Origin, Time},
+    types::{Actor, AuthMethod, CaName, Label, Operation, Origin, Time},
 };
 use account::{NameMask, no_password};
 use alarm::Alarms;
@@ -66,7 +66,7 @@ pub struct Authenticator {
 #[derive(Clone, Copy)]
 pub struct AuthnContext<'a> {
     /// The rules of the label.
-    pub rules: &'a policy::Policy,
+    pub rules: &'a policy::LabelRules,
     /// The label; none for requests without one.
     pub label: Option<&'a Label>,
     /// The connection.
@@ -186,18 +186,18 @@ impl Authenticator {
         let (actor, presented, expired) = match (outcome, account) {
             (CertificateOutcome::Accepted(presented, expired), Some(account)) => {
                 let name = format!("{} [{}]", presented.certificate.subject(), account.name);
-                let method = Method::CertificateAndPassword(presented.class);
+                let method = AuthMethod::CertificateAndPassword(presented.class);
                 (Actor { name, method }, Some(*presented), expired)
             }
             (CertificateOutcome::Accepted(presented, expired), None)
                 if matches!(demand, Certificate | Either) =>
             {
                 let name = presented.certificate.subject().to_string();
-                let method = Method::Certificate(presented.class);
+                let method = AuthMethod::Certificate(presented.class);
                 (Actor { name, method }, Some(*presented), expired)
             }
             (_, Some(account)) => {
-                (Actor { name: account.name, method: Method::Password }, None, None)
+                (Actor { name: account.name, method: AuthMethod::Password }, None, None)
             }
             (CertificateOutcome::NotYetValid(rejection), None) => {
                 return Err(Error::NotYetValid(rejection));

@@ -14,7 +14,7 @@ const NOW: Time = Time::from_unix(1_795_262_400);
 
 struct Bench {
     authenticator: Authenticator,
-    rules: policy::Policy,
+    rules: policy::LabelRules,
     peer: Peer,
 }
 

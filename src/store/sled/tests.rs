@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     telemetry::audit::{Name, NoTrail},
-    types::{Actor, Method, Operation, TrustClass},
+    types::{Actor, AuthMethod, Operation, TrustClass},
 };
 use std::{
     fs::{self, File},
@@ -472,14 +472,14 @@ async fn fill_v1(store: &SledStore) {
         store.append(Event::new(at(7), name, Actor::operator(0))).await.unwrap();
     }
     let methods = [
-        Method::Anonymous,
-        Method::Password,
-        Method::Certificate(TrustClass::Explicit),
-        Method::Certificate(TrustClass::Implicit),
-        Method::CertificateAndPassword(TrustClass::Explicit),
-        Method::CertificateAndPassword(TrustClass::Implicit),
-        Method::Operator,
-        Method::Server,
+        AuthMethod::Anonymous,
+        AuthMethod::Password,
+        AuthMethod::Certificate(TrustClass::Explicit),
+        AuthMethod::Certificate(TrustClass::Implicit),
+        AuthMethod::CertificateAndPassword(TrustClass::Explicit),
+        AuthMethod::CertificateAndPassword(TrustClass::Implicit),
+        AuthMethod::Operator,
+        AuthMethod::Server,
     ];
     for method in methods {
         let actor = Actor { name: "Œuvre".to_owned(), method };

@@ -7,7 +7,7 @@ use super::{Counts, Digest, Summary};
 use crate::{
     store::{Account, IdempotencyKey, Intent, Issuance, Item, Password, Revocation, State, format},
     telemetry::audit::{Event, EventId, Name},
-    types::{Actor, Label, Method, Operation, RequestId, Serial, Time},
+    types::{Actor, AuthMethod, Label, Operation, RequestId, Serial, Time},
 };
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -177,7 +177,7 @@ impl From<&Actor> for ActorLine {
 
 impl ActorLine {
     fn read(self) -> Result<Actor, Rejection> {
-        let method = format::by_text(&self.method, format::method_of, Method::to_string)?;
+        let method = format::by_text(&self.method, format::method_of, AuthMethod::to_string)?;
         Ok(Actor { name: self.name, method })
     }
 }
