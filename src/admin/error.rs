@@ -50,9 +50,9 @@ pub enum Error {
     /// The server attempted the action and failed.
     #[error("{error}")]
     Failed {
-        /// What went wrong.
+        /// The error.
         error: String,
-        /// What to do.
+        /// The remedy.
         remedy: String,
     },
     /// A defect of this program, or the system has no randomness.

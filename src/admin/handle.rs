@@ -8,7 +8,7 @@ pub trait Handle: Call {
     /// Does what the call asks for, on behalf of `actor`.
     ///
     /// # Errors
-    /// [`Error`].
+    /// [`Error`]: each variant that the call's values and the store can cause.
     fn handle(
         self,
         admin: &Admin,

@@ -8,34 +8,24 @@ use std::collections::BTreeMap;
 #[serde(deny_unknown_fields, default)]
 pub struct EventQuery {
     /// Events at or after this time, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// Events before this time, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
     /// Name of the event, such as `certificate.issued`; `certificate.*` matches a prefix.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// Part of the actor's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// Prefix of a serial number that the event names.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
     /// Prefix of the request's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// Label; `-` for events without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Events of this writer only.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub writer: Option<u64>,
     /// Place to start from: `WRITER.NUMBER`, as in [`Events::next`].
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Largest number of events: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -76,7 +66,6 @@ pub struct EventEntry {
 #[serde(deny_unknown_fields, default)]
 pub struct ListWriters {
     /// Writers with this number or a higher one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<u64>,
 }
 

@@ -8,60 +8,42 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {
     /// Part of the subject or of a SAN entry as shown, not case-sensitive.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub search: Option<String>,
     /// Patterns for values in the subject, separated by commas: `CN=gw-7*`. `*` matches any
     /// characters, `\*` an asterisk.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
     /// Pattern for a SAN entry: `dns:*.lab.example`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub san: Option<String>,
     /// `open`, `issued`, `void`, `revoked`, `valid` (issued and not expired) or `expired`. A
     /// revoked certificate is neither `issued` nor `expired`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// Label; `-` for certificates without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The CA.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
     /// The profile.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<String>,
     /// Account whose password authenticated the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// The id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// SHA-256 of the certificate, hexadecimal, with or without colons.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, in the same form.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// Recorded at or after this time: RFC 3339 or a date.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_after: Option<String>,
     /// Recorded before this time.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_before: Option<String>,
     /// Recorded within the last `24h`, `30d`, ...
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_within: Option<String>,
     /// Expires before this time: RFC 3339 or a date.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_before: Option<String>,
     /// Valid, and expires within `30d`, `12h`, ...
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_within: Option<String>,
     /// Cursor: the serial number of the last certificate of the previous page.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// Largest number of certificates: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 
@@ -78,7 +60,6 @@ pub struct ShowCertificate {
 #[serde(deny_unknown_fields, default)]
 pub struct ListRenewed {
     /// Cursor of the previous page.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
@@ -158,10 +139,8 @@ pub struct Revoke {
     /// Serial numbers, hexadecimal: 1 to 1000.
     pub serials: Vec<String>,
     /// A CRLReason of RFC 5280 §5.3.1, such as `keyCompromise`; `unspecified` by default.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Text for the audit events.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }
 

@@ -34,18 +34,3 @@ pub enum ErrorKind {
     #[serde(other)]
     Failed,
 }
-
-impl ErrorKind {
-    /// Returns the name in JSON.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Invalid => "invalid",
-            Self::NotFound => "not-found",
-            Self::Exists => "exists",
-            Self::Ambiguous => "ambiguous",
-            Self::Unavailable => "unavailable",
-            Self::Failed => "failed",
-        }
-    }
-}

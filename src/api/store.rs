@@ -10,10 +10,8 @@ pub struct ReadStore {
     pub part: String,
     /// Place to start from: the last item's serial number or name (exclusive); for events
     /// `WRITER.NUMBER` (inclusive). Default: the first item.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// Largest number of items: 1 to 1000. Default: 500.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
 

@@ -45,7 +45,7 @@ pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
     }
     line(&format!("{}: good", settings.file.display()))?;
     line(&format!(
-        "  {}, {}, {} beside the unlabelled one",
+        "  {}, {}, {} beside the unlabeled one",
         counted(cas, "CA"),
         counted(profiles, "profile"),
         counted(labels, "label"),

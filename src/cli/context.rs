@@ -15,7 +15,7 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Prints a warning to standard error: of a command that succeeds all the same.
+    /// Prints a warning and its remedy to standard error; the command succeeds nevertheless.
     pub(super) fn warn(&self, warning: impl Display, remedy: &str) {
         if self.json {
             let line = serde_json::json!({ "warning": warning.to_string(), "remedy": remedy });

@@ -1,11 +1,12 @@
 //! A command's failure: its cause, exit code and report.
 
 use crate::{
-    api::{ErrorKind, ErrorResponse},
+    api::{ConfigError, ErrorKind, ErrorResponse},
     config, server,
     store::{self, transfer},
     types::{escaped_json, escaped_line},
 };
+use serde::Serialize;
 use std::{io, process::ExitCode};
 
 /// Reason why a command fails.
@@ -18,7 +19,8 @@ pub(super) enum Failure {
 }
 
 /// Kind of a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     /// The arguments are wrong.
     Arguments,
@@ -26,10 +28,11 @@ pub(super) enum Kind {
     Partly,
     /// The reader of standard output closed it, as `head` does.
     ReaderGone,
-    /// The server answered with an error of this kind.
-    Server(ErrorKind),
-    /// Anything else.
+    /// Any other failure.
     Failed,
+    /// The server answered with an error of this kind.
+    #[serde(untagged)]
+    Server(ErrorKind),
 }
 
 impl Kind {
@@ -43,16 +46,6 @@ impl Kind {
             }
             Self::Partly => ExitCode::from(3),
             Self::Failed | Self::Server(_) => ExitCode::FAILURE,
-        }
-    }
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Arguments => "arguments",
-            Self::Partly => "partly",
-            Self::ReaderGone => "reader-gone",
-            Self::Server(kind) => kind.as_str(),
-            Self::Failed => "failed",
         }
     }
 }
@@ -111,28 +104,16 @@ impl Failure {
     /// `error`, `remedy` and `kind`; for a configuration each of its errors as well.
     fn json(&self) -> serde_json::Value {
         match self {
-            Self::Config(errors) => {
-                let each = |error: &config::SettingError| {
-                    serde_json::json!({
-                        "code": error.code,
-                        "file": error.file,
-                        "key": error.key,
-                        "value": error.value,
-                        "error": error.text,
-                        "remedy": error.remedy,
-                    })
-                };
-                serde_json::json!({
-                    "error": "the configuration has errors",
-                    "remedy": "correct each of them",
-                    "kind": "configuration",
-                    "errors": errors.0.iter().map(each).collect::<Vec<_>>(),
-                })
-            }
+            Self::Config(errors) => serde_json::json!({
+                "error": "the configuration has errors",
+                "remedy": "correct each of them",
+                "kind": "configuration",
+                "errors": errors.0.iter().map(ConfigError::from).collect::<Vec<_>>(),
+            }),
             Self::Failed { kind, what, remedy } => serde_json::json!({
                 "error": what,
                 "remedy": remedy,
-                "kind": kind.as_str(),
+                "kind": kind,
             }),
         }
     }

@@ -33,10 +33,17 @@ use user::UserCommand;
 struct Estd {
     /// Configuration file. Default: est.toml in the working folder, else /etc/estd/est.toml, else
     /// built-in settings that serve this machine only.
-    #[arg(long, short, global = true, env = "ESTD_CONFIG", value_name = "FILE")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "ESTD_CONFIG",
+        value_name = "FILE",
+        display_order = 900
+    )]
     config: Option<PathBuf>,
     /// Prints JSON instead of text; errors and warnings, too, on standard error.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     json: bool,
     #[command(subcommand)]
     command: Command,

@@ -7,7 +7,7 @@ use super::{
     output::{Table, json, line},
 };
 use crate::{admin, api, entropy::SystemEntropy, types::escaped};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use std::io::{BufRead, Write};
 use zeroize::Zeroizing;
 
@@ -15,31 +15,7 @@ use zeroize::Zeroizing;
 pub(super) enum UserCommand {
     /// Adds an account, generates its password and shows it once. A given password is read from
     /// standard input, as every user of the machine can read arguments.
-    Add {
-        /// User name.
-        name: String,
-        /// Label under which it may enroll; can be repeated. Default: all labels, except those whose
-        /// profile issues certificates of registration authorities.
-        #[arg(long = "label", value_name = "LABEL")]
-        labels: Vec<String>,
-        /// Reads the password from the first line of standard input.
-        #[arg(long)]
-        password_stdin: bool,
-        /// Accepts HTTP Digest with SHA-256, and Basic. The store then has a password-equivalent
-        /// secret instead of a hash: see docs/configuration.md.
-        #[arg(long)]
-        digest: bool,
-        /// Accepts HTTP Digest with MD5, too: only for clients without SHA-256, such as libest.
-        #[arg(long)]
-        digest_md5: bool,
-        /// Accepts the identity proof of CMC with SHA-256, too: the store then has the SHA-256 of the
-        /// password.
-        #[arg(long)]
-        identity_proof: bool,
-        /// Accepts an empty user name, for clients that send only a password (RFC 7030).
-        #[arg(long)]
-        allow_empty_name: bool,
-    },
+    Add(NewAccount),
     /// Removes an account.
     Remove {
         /// User name.
@@ -49,43 +25,36 @@ pub(super) enum UserCommand {
     List,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct NewAccount {
+    /// User name.
+    name: String,
+    /// Label under which it may enroll; can be repeated. Default: all labels, except those whose
+    /// profile issues certificates of registration authorities.
+    #[arg(long = "label", value_name = "LABEL")]
+    labels: Vec<String>,
+    /// Reads the password from the first line of standard input.
+    #[arg(long)]
+    password_stdin: bool,
+    /// Accepts HTTP Digest with SHA-256, and Basic. The store then has a password-equivalent
+    /// secret instead of a hash: see docs/configuration.md.
+    #[arg(long)]
+    digest: bool,
+    /// Accepts HTTP Digest with MD5, too: only for clients without SHA-256, such as libest.
+    #[arg(long)]
+    digest_md5: bool,
+    /// Accepts the identity proof of CMC with SHA-256, too: the store then has the SHA-256 of the
+    /// password.
+    #[arg(long)]
+    identity_proof: bool,
+    /// Accepts an empty user name, for clients that send only a password (RFC 7030).
+    #[arg(long)]
+    allow_empty_name: bool,
+}
+
 pub(super) fn user_command(context: &Context, command: UserCommand) -> Result<(), Failure> {
     match command {
-        UserCommand::Add {
-            name,
-            labels,
-            password_stdin,
-            digest,
-            digest_md5,
-            identity_proof,
-            allow_empty_name,
-        } => {
-            let file = context.settings.file.display();
-            let known = |label: &String| {
-                context.settings.live.policies.labels.keys().any(|known| known.as_str() == label)
-            };
-            for label in labels.iter().filter(|label| !known(label)) {
-                eprintln!("note: {file} has no [label.{}] yet", escaped(label));
-            }
-            let digest = digest || digest_md5 || identity_proof;
-            let generated = !password_stdin;
-            let password = if generated {
-                admin::new_password(&SystemEntropy::new())?
-            } else {
-                password_from_stdin()?
-            };
-            let new = api::NewUser {
-                name,
-                password: password.to_string(),
-                labels: (!labels.is_empty()).then_some(labels),
-                digest,
-                digest_md5,
-                identity_proof,
-                allow_empty_name,
-                dry_run: false,
-            };
-            add(context, new, generated)
-        }
+        UserCommand::Add(arguments) => add(context, arguments),
         UserCommand::Remove { name } => {
             let call = api::RemoveUser { name: name.clone() };
             AdminClient::with(context, async |client| client.call(call).await)?;
@@ -100,7 +69,31 @@ pub(super) fn user_command(context: &Context, command: UserCommand) -> Result<()
 
 /// Adds an account. A generated password is printed before the account is recorded: an account with
 /// an unknown password would be useless.
-fn add(context: &Context, new: api::NewUser, generated: bool) -> Result<(), Failure> {
+fn add(context: &Context, arguments: NewAccount) -> Result<(), Failure> {
+    let labels = &context.settings.live.policies.labels;
+    for label in &arguments.labels {
+        if !labels.keys().any(|known| known.as_str() == label) {
+            let file = context.settings.file.display();
+            let warning = format!("{file} has no [label.{}]", escaped(label));
+            context.warn(warning, "add the label, or remove the account and add it without");
+        }
+    }
+    let generated = !arguments.password_stdin;
+    let password = if generated {
+        admin::new_password(&SystemEntropy::new())?
+    } else {
+        password_from_stdin()?
+    };
+    let new = api::NewUser {
+        name: arguments.name,
+        password: password.to_string(),
+        labels: Some(arguments.labels).filter(|labels| !labels.is_empty()),
+        digest: arguments.digest || arguments.digest_md5 || arguments.identity_proof,
+        digest_md5: arguments.digest_md5,
+        identity_proof: arguments.identity_proof,
+        allow_empty_name: arguments.allow_empty_name,
+        dry_run: false,
+    };
     let (name, digest) = (new.name.clone(), new.digest);
     let shown = escaped(&name);
     AdminClient::with(context, async |client| {

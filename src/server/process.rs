@@ -86,7 +86,9 @@ impl Process for Core {
             warnings: Vec::new(),
         };
         match source.read(&|name| std::env::var(name).ok(), Secrets::All) {
-            Err(SettingErrors(errors)) => verdict.errors = errors.iter().map(error_of).collect(),
+            Err(SettingErrors(errors)) => {
+                verdict.errors = errors.iter().map(api::ConfigError::from).collect()
+            }
             Ok(new) => match self.put_in_force(new, actor.clone()).await {
                 Ok(changes) => {
                     verdict.in_force = true;
@@ -161,14 +163,16 @@ fn log_success(file: &str, verdict: &api::Reloaded) {
     }
 }
 
-fn error_of(error: &config::SettingError) -> api::ConfigError {
-    api::ConfigError {
-        code: error.code.to_owned(),
-        file: error.file.display().to_string(),
-        key: error.key.clone(),
-        value: error.value.clone(),
-        error: error.text.clone(),
-        remedy: error.remedy.clone(),
+impl From<&config::SettingError> for api::ConfigError {
+    fn from(error: &config::SettingError) -> Self {
+        Self {
+            code: error.code.to_owned(),
+            file: error.file.display().to_string(),
+            key: error.key.clone(),
+            value: error.value.clone(),
+            error: error.text.clone(),
+            remedy: error.remedy.clone(),
+        }
     }
 }
 

@@ -344,7 +344,7 @@ fn signals() {
     let password = added.split(' ').nth(3).unwrap().lines().next().unwrap();
     assert!(!audit.contains(password));
     for (arguments, code, said) in [
-        (["user", "add", "eve", "--label", "y"], 0, "note: est.toml has no [label.y] yet"),
+        (["user", "add", "eve", "--label", "y"], 0, "warning: est.toml has no [label.y]"),
         (["user", "add", "eve", "--label", "y"], 1, "user \"eve\" exists already"),
         (["cert", "list", "--limit", "5", "--state=bogus"], 2, "possible values: open, issued"),
         (["cert", "list", "--label", "x", "--expires-before=soon"], 2, "2026-11-21T12:00:00Z"),

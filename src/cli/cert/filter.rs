@@ -58,33 +58,19 @@ pub(in crate::cli) struct CertFilter {
 impl CertFilter {
     /// Returns the query for these conditions, or none if no condition is given.
     pub(super) fn query(self) -> Result<Option<api::CertificateQuery>, Failure> {
-        let Self {
-            subject,
-            san,
-            label,
-            ca,
-            profile,
-            account,
-            request,
-            fingerprint,
-            key,
-            issued_after,
-            issued_before,
-            issued_within,
-        } = self;
         let query = api::CertificateQuery {
-            subject,
-            san,
-            label,
-            ca,
-            profile,
-            account,
-            request,
-            fingerprint,
-            key: key.map(|key| digest_of_key(&key)).transpose()?,
-            issued_after,
-            issued_before,
-            issued_within,
+            subject: self.subject,
+            san: self.san,
+            label: self.label,
+            ca: self.ca,
+            profile: self.profile,
+            account: self.account,
+            request: self.request,
+            fingerprint: self.fingerprint,
+            key: self.key.map(|key| digest_of_key(&key)).transpose()?,
+            issued_after: self.issued_after,
+            issued_before: self.issued_before,
+            issued_within: self.issued_within,
             ..api::CertificateQuery::default()
         };
         Ok(Some(query).filter(|query| *query != api::CertificateQuery::default()))

@@ -58,27 +58,16 @@ pub(super) fn list_certificates(
     context: &Context,
     arguments: ListArguments,
 ) -> Result<(), Failure> {
-    let ListArguments {
-        filter,
-        search,
-        state,
-        open,
-        revoked,
-        expires_before,
-        expires_within,
-        without_successor,
-        limit,
-        after,
-    } = arguments;
+    let ListArguments { filter, state, open, revoked, without_successor, limit, .. } = arguments;
     let named = if open { Some("open") } else { revoked.then_some("revoked") };
     let state = named.map(str::to_owned).or(state);
     let query = api::CertificateQuery {
-        search,
+        search: arguments.search,
         // Only an issued certificate can have a successor.
         state: state.or_else(|| without_successor.then(|| "issued".to_owned())),
-        expires_before,
-        expires_within,
-        after,
+        expires_before: arguments.expires_before,
+        expires_within: arguments.expires_within,
+        after: arguments.after,
         ..filter.query()?.unwrap_or_default()
     };
     AdminClient::with(context, async |client| {

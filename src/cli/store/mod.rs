@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Reads everything and reports each error, also while the server runs. Exit code 1 if there is
+    /// Reads everything and reports each error, also while the server runs. Exit code 1 if it finds
     /// one.
     Check,
     /// Frees disk space that the store no longer needs. Needs as much room again meanwhile.

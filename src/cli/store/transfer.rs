@@ -59,7 +59,7 @@ pub(super) async fn export_store(context: &Context, file: Option<&Path>) -> Resu
             let mut out = BufWriter::with_capacity(BUFFER, io::stdout());
             return Ok(transfer::export(store, &mut out, &mut progress).await?);
         };
-        // New, for its mode: it holds password hashes. And an old export is not lost by mistake.
+        // A new file, for its mode: it has password hashes. And no old export is lost by mistake.
         let out = File::options().write(true).create_new(true).mode(0o600).open(path);
         let out = out.map_err(|cause| {
             Failure::new(
