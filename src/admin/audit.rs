@@ -2,8 +2,7 @@
 
 use super::{
     error::Error,
-    handle::Handle,
-    service::Admin,
+    service::{Admin, Handle},
     trail::{first_number, next_writer},
     values::{self, PAGE, limit, place},
 };

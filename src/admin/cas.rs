@@ -1,6 +1,9 @@
 //! The CAs of this server.
 
-use super::{error::Error, handle::Handle, service::Admin};
+use super::{
+    error::Error,
+    service::{Admin, Handle},
+};
 use crate::{api, ca::CaCertificates, pki::Certificate, types::Actor};
 
 impl Handle for api::ShowCas {

@@ -4,9 +4,8 @@
 use super::{
     audit::event_entry,
     error::{Error, invalid},
-    handle::Handle,
     select::Selection,
-    service::Admin,
+    service::{Admin, Handle},
     trail::event_of,
     values::{PAGE, limit, serial},
 };

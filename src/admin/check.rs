@@ -12,7 +12,7 @@ use crate::{
     telemetry::audit::{Event, EventId, Name},
     types::{Serial, Time},
 };
-use std::time::Duration;
+use std::{fmt::Display, mem, time::Duration};
 
 /// Records that are read at once.
 const PAGE: usize = 500;
@@ -113,6 +113,10 @@ impl Check<'_> {
         self.inspector.error(item, error);
     }
 
+    fn issuance_error(&mut self, serial: impl Display, error: &str) {
+        self.error(&format!("issuance {serial}"), error);
+    }
+
     /// Returns whether all could be read.
     async fn issuances(&mut self, store: &dyn Source, now: Time) -> bool {
         let (mut after, mut limit) = (None::<Serial>, PAGE);
@@ -150,8 +154,8 @@ impl Check<'_> {
             State::Open => {
                 self.found.open.push((intent.serial.clone(), now.since(intent.begun)));
                 if intent.tbs.is_empty() || !issuance.certificate.is_empty() {
-                    self.error(
-                        &name(&intent.serial),
+                    self.issuance_error(
+                        &intent.serial,
                         "is open, but has the contents of an ended one",
                     );
                 }
@@ -165,24 +169,24 @@ impl Check<'_> {
                 }
                 self.issued.records.push(serial);
                 if let Err(error) = certificate_fits(issuance) {
-                    self.error(&name(&intent.serial), &error);
+                    self.issuance_error(&intent.serial, &error);
                 }
             }
             State::Void => {
                 self.found.void += 1;
                 self.voided.records.push(serial);
                 if !issuance.certificate.is_empty() {
-                    self.error(&name(&intent.serial), "is void, but has a certificate");
+                    self.issuance_error(&intent.serial, "is void, but has a certificate");
                 }
             }
         }
         if (issuance.state == State::Open) != issuance.ended.is_none() {
             let error = format!("is {}, but its end does not match", issuance.state);
-            self.error(&name(&intent.serial), &error);
+            self.issuance_error(&intent.serial, &error);
         }
         if (issuance.state == State::Revoked) != issuance.revocation.is_some() {
             let error = format!("is {}, but its revocation does not match", issuance.state);
-            self.error(&name(&intent.serial), &error);
+            self.issuance_error(&intent.serial, &error);
         }
         // Only these answer retries.
         if matches!(issuance.state, State::Open | State::Issued) {
@@ -227,8 +231,7 @@ impl Check<'_> {
                     _ => 1,
                 };
                 if id.number != expected {
-                    let place = format!("event {} of writer {}", id.number, id.writer);
-                    self.error(&place, &format!("got this number; expected: {expected}"));
+                    self.error(&place(id), &format!("got this number; expected: {expected}"));
                 }
                 last = Some(id);
                 next = EventId { number: id.number + 1, ..id };
@@ -249,15 +252,14 @@ impl Check<'_> {
         match event.detail("serial").map(str::parse::<Serial>) {
             Some(Ok(serial)) => events.push(number(&serial)),
             _ => {
-                let place = format!("event {} of writer {}", id.number, id.writer);
-                self.error(&place, &format!("{} without a serial number", event.name.as_str()));
+                self.error(&place(id), &format!("{} without a serial number", event.name.as_str()));
             }
         }
     }
 
     /// Finds two issuances of one request within the retry window of the first.
     fn requests(&mut self) {
-        let mut live = std::mem::take(&mut self.live);
+        let mut live = mem::take(&mut self.live);
         live.sort_unstable_by(|one, other| {
             (one.key, one.begun, one.serial).cmp(&(other.key, other.begun, other.serial))
         });
@@ -270,7 +272,7 @@ impl Check<'_> {
                      a clock that was set back",
                     shown(&earlier.serial)
                 );
-                self.error(&format!("issuance {}", shown(&one.serial)), &error);
+                self.issuance_error(shown(&one.serial), &error);
             }
             if earlier.is_none_or(|earlier| earlier.until < one.until) {
                 longest = Some(one);
@@ -281,20 +283,20 @@ impl Check<'_> {
     /// Finds ended issuances without their event, and events without their issuance.
     fn pairs(&mut self) {
         for (pairs, event) in [
-            (std::mem::take(&mut self.issued), Name::CertificateIssued),
-            (std::mem::take(&mut self.voided), Name::IssuanceVoided),
-            (std::mem::take(&mut self.revoked), Name::CertificateRevoked),
+            (mem::take(&mut self.issued), Name::CertificateIssued),
+            (mem::take(&mut self.voided), Name::IssuanceVoided),
+            (mem::take(&mut self.revoked), Name::CertificateRevoked),
         ] {
             let (event, Pairs { mut records, mut events }) = (event.as_str(), pairs);
             records.sort_unstable();
             events.sort_unstable();
             for serial in surplus(&records, &events) {
                 let error = format!("has no event {event}");
-                self.error(&format!("issuance {}", shown(serial)), &error);
+                self.issuance_error(shown(serial), &error);
             }
             for serial in surplus(&events, &records) {
                 let error = format!("has an event {event}, which does not match its state");
-                self.error(&format!("issuance {}", shown(serial)), &error);
+                self.issuance_error(shown(serial), &error);
             }
         }
     }
@@ -315,8 +317,8 @@ fn surplus<'a>(these: &'a [Number], mut others: &'a [Number]) -> impl Iterator<I
     })
 }
 
-fn name(serial: &Serial) -> String {
-    format!("issuance {serial}")
+fn place(id: EventId) -> String {
+    format!("event {} of writer {}", id.number, id.writer)
 }
 
 /// Checks that the certificate is that of its record.

@@ -7,7 +7,6 @@ mod certificates;
 pub mod check;
 mod contents;
 mod error;
-mod handle;
 mod pattern;
 mod process;
 mod revoke;
@@ -18,7 +17,6 @@ mod users;
 mod values;
 
 pub use error::Error;
-pub use handle::Handle;
 
-pub use service::{Admin, Process};
+pub use service::{Admin, Handle, Process};
 pub use users::new_password;

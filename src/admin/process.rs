@@ -1,6 +1,9 @@
 //! Calls that only the process that serves can answer.
 
-use super::{error::Error, handle::Handle, service::Admin};
+use super::{
+    error::Error,
+    service::{Admin, Handle},
+};
 use crate::{api, types::Actor};
 
 impl Handle for api::ShowStatus {

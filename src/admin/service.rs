@@ -1,7 +1,14 @@
-//! The state that handlers of the operator's calls work on.
+//! The handler of a call, and the state that it works on.
 
 use super::error::Error;
-use crate::{api, ca::CaCertificates, clock::Clock, entropy::Entropy, store::Store, types::Actor};
+use crate::{
+    api::{self, call::Call},
+    ca::CaCertificates,
+    clock::Clock,
+    entropy::Entropy,
+    store::Store,
+    types::Actor,
+};
 use async_trait::async_trait;
 use std::sync::Arc;
 
@@ -66,4 +73,17 @@ pub trait Process: Send + Sync + 'static {
         &self,
         actor: &Actor,
     ) -> Result<api::ServerCertificate, Error>;
+}
+
+/// A call that this server answers.
+pub trait Handle: Call {
+    /// Does what the call asks for, on behalf of `actor`.
+    ///
+    /// # Errors
+    /// [`Error`]: each variant that the call's values and the store can cause.
+    fn handle(
+        self,
+        admin: &Admin,
+        actor: &Actor,
+    ) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }

@@ -2,8 +2,7 @@
 
 use super::{
     error::{Error, invalid},
-    handle::Handle,
-    service::Admin,
+    service::{Admin, Handle},
     values::label,
 };
 use crate::{

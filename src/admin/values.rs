@@ -50,20 +50,20 @@ pub(super) fn place(text: &str) -> Result<EventId, Error> {
 
 /// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
 pub(super) fn parse_digest(text: &str) -> Result<[u8; 32], Error> {
-    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    let mut digest = [0; 32];
-    let read = |(byte, pair): (&mut u8, &[u8])| {
-        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-        Some(())
-    };
-    let whole = digits.len() == 64
-        && digest.iter_mut().zip(digits.chunks(2)).map(read).all(|read| read.is_some());
-    if whole {
-        Ok(digest)
-    } else {
-        Err(invalid("SHA-256", shown(text), "64 hexadecimal digits, with or without colons"))
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(invalid(
+            "SHA-256",
+            shown(text),
+            "64 hexadecimal digits, with or without colons",
+        ));
     }
+    let mut digest = [0; 32];
+    for (place, byte) in digest.iter_mut().enumerate() {
+        let pair = digits.get(2 * place..2 * place + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
+    }
+    Ok(digest)
 }
 
 /// The beginning of a wrong value, for its error.

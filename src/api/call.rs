@@ -101,22 +101,19 @@ impl Request {
 /// Returns the fields in `path`, as names and values, if it matches `template`.
 #[must_use]
 pub fn captures(template: &str, path: &str) -> Option<Vec<(String, String)>> {
-    let mut found = Vec::new();
-    let (mut wanted, mut given) = (segments(template), segments(path));
-    loop {
-        match (wanted.next(), given.next()) {
-            (None, None) => return Some(found),
-            (Some(segment), Some(value)) => match placeholder(segment) {
-                Some(name) => {
-                    let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
-                    found.push((name.to_owned(), value));
-                }
-                None if segment == value => {}
-                None => return None,
-            },
-            _ => return None,
+    let (mut found, mut given) = (Vec::new(), segments(path));
+    for segment in segments(template) {
+        let value = given.next()?;
+        match placeholder(segment) {
+            Some(name) => {
+                let value = percent_decode_str(value).decode_utf8_lossy().into_owned();
+                found.push((name.to_owned(), value));
+            }
+            None if segment == value => {}
+            None => return None,
         }
     }
+    given.next().is_none().then_some(found)
 }
 
 /// Decodes a call whose path and method are those of `C`.

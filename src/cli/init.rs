@@ -10,12 +10,7 @@ use crate::{
     types::escaped_line,
 };
 use clap::Args;
-use serde::Serialize;
-use std::{
-    io,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{io, net::IpAddr, path::PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct InitArguments {
@@ -31,12 +26,6 @@ pub(super) struct InitArguments {
     /// File to create; it must not exist.
     #[arg(default_value = "est.toml")]
     file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    file: &'a Path,
-    next: [String; 2],
 }
 
 /// Checks the new file as `estd check-config` does and creates it with mode 0644. It never replaces
@@ -57,7 +46,7 @@ pub(super) fn init(arguments: InitArguments, as_json: bool) -> Result<(), Failur
     let next =
         [format!("estd check-config --config {shown}"), format!("estd serve --config {shown}")];
     if as_json {
-        return json(&Written { file: &file, next });
+        return json(&serde_json::json!({ "file": file, "next": next }));
     }
     line(&format!("written: {}. It explains every key. Next:", escaped_line(shown)))?;
     next.iter().try_for_each(|command| line(&format!("  {}", escaped_line(command))))

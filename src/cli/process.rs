@@ -54,38 +54,33 @@ pub(super) fn status(context: &Context) -> Result<(), Failure> {
     }
     let uptime = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
     line(&format!("estd {}, started {} ({uptime} ago)", status.version, status.started))?;
-    let file = status.configuration.as_deref().unwrap_or("none: built-in defaults");
-    line(&format!("configuration       {file}"))?;
-    line(&format!("data                {}", status.data))?;
-    line(&format!("listen              {}", status.listen.join(" ")))?;
-    line(&format!("connections         {} of {}", status.connections, status.max_connections))?;
-    let health = status
-        .store
-        .error
-        .as_deref()
-        .map_or_else(|| "good".to_owned(), |error| escaped_line(error).to_string());
-    line(&format!("store               {}, {health}", status.store.backend))?;
+    let reload = status.reload.map_or_else(
+        || "none since the start".to_owned(),
+        |last| format!("{}, {}", last.at, if last.in_force { "in force" } else { "rejected" }),
+    );
+    let condition = status.store.error.unwrap_or_else(|| "good".to_owned());
     let accounts = status.accounts.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
-    line(&format!("accounts            {accounts}"))?;
+    let file = status.configuration.unwrap_or_else(|| "none: built-in defaults".to_owned());
     let api::LeftOut { rejections, lost, .. } = status.left_out;
-    line(&format!("audit               {rejections} rejections summed up, {lost} events lost"))?;
-    for ca in &status.cas {
-        line(&format!(
-            "CA {:<16} issuing to {}, root to {}",
-            ca.name, ca.issuing_not_after, ca.root_not_after
-        ))?;
+    let connections = format!("{} of {}", status.connections, status.max_connections);
+    let mut rows = vec![
+        ("configuration".to_owned(), file),
+        ("data".to_owned(), status.data),
+        ("listen".to_owned(), status.listen.join(" ")),
+        ("connections".to_owned(), connections),
+        ("store".to_owned(), format!("{}, {condition}", status.store.backend)),
+        ("accounts".to_owned(), accounts),
+        ("audit".to_owned(), format!("{rejections} rejections summed up, {lost} events lost")),
+    ];
+    rows.extend(status.cas.into_iter().map(|ca| {
+        let ends = format!("issuing to {}, root to {}", ca.issuing_not_after, ca.root_not_after);
+        (format!("CA {:<16}", ca.name), ends)
+    }));
+    rows.push(("server certificate".to_owned(), shown(&status.server_certificate)));
+    rows.push(("last reload".to_owned(), reload));
+    for (name, value) in rows {
+        line(&format!("{name:<19} {}", escaped_line(&value)))?;
     }
-    line(&format!("server certificate  {}", shown(&status.server_certificate)))?;
-    line(&format!(
-        "last reload         {}",
-        status.reload.as_ref().map_or_else(
-            || "none since the start".to_owned(),
-            |last| {
-                let verdict = if last.in_force { "in force" } else { "rejected" };
-                format!("{}, {verdict}", last.at)
-            }
-        )
-    ))?;
     warn(&status.warnings)
 }
 

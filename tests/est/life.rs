@@ -348,9 +348,9 @@ async fn the_socket_answers_its_owner_in_json() {
     assert!(again.to_string().contains("exists already"), "{again}");
     let name = new.name.clone();
     for (name, password, text) in [
-        ("a:b", "correct horse", "no colon"),
+        ("a:b", "correct horse", "without colon"),
         ("", "correct horse", "--allow-empty-name"),
-        ("eve", "short", "the password: it has 5 characters; accepted: 8 or more"),
+        ("eve", "short", "password: got 5 characters; expected: 8 or more"),
     ] {
         let (name, password) = (name.to_owned(), password.to_owned());
         let bad = estd::api::NewUser { name, password, ..new.clone() };

@@ -1,9 +1,6 @@
 //! `estd cert list`.
 
-use super::{
-    filter::{CertFilter, walk},
-    table::{COLUMNS, row},
-};
+use super::filter::{CertFilter, walk};
 use crate::{
     api,
     cli::{
@@ -116,4 +113,15 @@ async fn renewed(client: &AdminClient) -> Result<HashSet<String>, Failure> {
         let Some(next) = page.next else { return Ok(serials) };
         call = api::ListRenewed { after: Some(next) };
     }
+}
+
+/// Columns of the table of certificates.
+pub(super) const COLUMNS: [&str; 6] = ["SERIAL", "STATE", "EXPIRES", "LABEL", "BY", "SUBJECT"];
+
+/// Returns the row of a certificate.
+pub(super) fn row(entry: &api::CertificateEntry) -> [String; 6] {
+    let names = if entry.subject.is_empty() { entry.san.join(" ") } else { entry.subject.clone() };
+    let label = entry.label.as_deref().unwrap_or("-");
+    [&entry.serial, &entry.state, &entry.not_after, label, &entry.authenticated_by, &names]
+        .map(str::to_owned)
 }

@@ -4,7 +4,6 @@ mod filter;
 mod list;
 mod revoke;
 mod show;
-mod table;
 
 use super::{context::Context, failure::Failure};
 use clap::Subcommand;

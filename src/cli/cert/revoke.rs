@@ -2,7 +2,7 @@
 
 use super::{
     filter::{CertFilter, walk},
-    table::{COLUMNS, row},
+    list::{COLUMNS, row},
 };
 use crate::{
     api,

@@ -1,6 +1,6 @@
 //! `estd store check`.
 
-use super::{open::with_source, summary::count_fields};
+use super::{open::with_source, transfer::count_fields};
 use crate::{
     admin::check::{self, Inspector},
     cli::{

@@ -4,7 +4,6 @@
 mod check;
 mod open;
 mod served;
-mod summary;
 mod transfer;
 
 use super::{

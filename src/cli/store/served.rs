@@ -76,34 +76,23 @@ impl Source for Served {
         after: Option<&Serial>,
         limit: usize,
     ) -> Result<Vec<Arc<Issuance>>, Error> {
-        let kind = |item| match item {
-            Item::Issuance(issuance) => Some(issuance),
-            _ => None,
-        };
+        let kind = |item| if let Item::Issuance(issuance) = item { Some(issuance) } else { None };
         self.page("issuances", after.map(ToString::to_string), Some(limit), kind).await
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
-        let kind = |item| match item {
-            Item::Account(account) => Some(account),
-            _ => None,
-        };
+        let kind = |item| if let Item::Account(account) = item { Some(account) } else { None };
         self.all("accounts", kind, |account| &account.name).await
     }
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
-        let kind = |item| match item {
-            Item::Register(name, value) => Some((name, value)),
-            _ => None,
-        };
+        let kind =
+            |item| if let Item::Register(name, value) = item { Some((name, value)) } else { None };
         self.all("registers", kind, |(name, _)| name).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
-        let kind = |item| match item {
-            Item::Event(id, event) => Some((id, event)),
-            _ => None,
-        };
+        let kind = |item| if let Item::Event(id, event) = item { Some((id, event)) } else { None };
         let from = format!("{}.{}", from.writer, from.number);
         self.page("events", Some(from), Some(limit), kind).await
     }
