@@ -56,7 +56,7 @@ async fn the_end_of_a_ca_is_announced_daily_and_then_hourly() {
     let over = hour(&server).await;
     assert!(over.iter().any(|one| one.text.contains("it issues nothing")), "{over:?}");
     let own = over.iter().find(|one| one.about == "[server.certificate]").unwrap();
-    assert!(own.text.contains("the last attempt to renew it failed: CA default"), "{own:?}");
+    assert!(own.text.contains("its last renewal failed: CA default"), "{own:?}");
 }
 
 #[tokio::test]
