@@ -187,7 +187,7 @@ pub struct Target<'a> {
     pub uri: &'a str,
 }
 
-/// What a client answers: an `Authorization` field.
+/// The response of a client to a challenge: an `Authorization` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DigestResponse {
     /// The user name; may be empty.

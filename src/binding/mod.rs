@@ -1,9 +1,9 @@
 //! Channel bindings of TLS connections, for both ends (RFC 7030 §3.5).
 //!
 //! TLS 1.3: tls-exporter, which rustls computes (RFC 9266). TLS 1.2: tls-unique, the first Finished
-//! message of the handshake (RFC 5929 §3.1), which rustls does not tell. It is computed once more here:
+//! message of the handshake (RFC 5929 §3.1), which rustls does not expose. It is computed once more here:
 //! PRF(master secret, label, hash of the handshake) (RFC 5246 §7.4.9), from the plaintext of the
-//! handshake, which [`Recorded`] sees pass, and the master secret, which rustls tells its key log.
+//! handshake, which [`Recorded`] sees pass, and the master secret, which rustls reports to its key log.
 //! That is the client's Finished after a full handshake, the server's in a resumed session.
 //!
 //! Without extended_master_secret a TLS 1.2 connection has no binding: somebody in the middle could
@@ -86,7 +86,7 @@ impl HandshakeSecret {
         C: Deref<Target = ConnectionCommon<D>>,
         D: SideData,
     {
-        let heard = stream.end();
+        let facts = stream.end();
         let secret = self.0.take();
         match connection.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => exporter(connection)
@@ -94,13 +94,13 @@ impl HandshakeSecret {
                     exporter,
                 }),
             Some(ProtocolVersion::TLSv1_2) => {
-                let (Some(heard), Some(secret)) = (heard, secret) else {
+                let (Some(facts), Some(secret)) = (facts, secret) else {
                     return Binding::None(Unbound::NotRecorded);
                 };
-                if !heard.extended_master_secret {
+                if !facts.extended_master_secret {
                     return Binding::None(Unbound::NoExtendedMasterSecret);
                 }
-                match (unique(&heard, &secret), exporter(connection)) {
+                match (unique(&facts, &secret), exporter(connection)) {
                     (Some(unique), Some(exporter)) => Binding::Tls12 { unique, exporter },
                     _ => Binding::None(Unbound::NotRecorded),
                 }
@@ -120,14 +120,14 @@ where
     value.ok().map(Zeroizing::new)
 }
 
-fn unique(heard: &HandshakeFacts, secret: &[u8; 48]) -> Option<Zeroizing<[u8; 12]>> {
-    let prf = if heard.hash.algorithm() == &aws_lc_rs::digest::SHA384 {
+fn unique(facts: &HandshakeFacts, secret: &[u8; 48]) -> Option<Zeroizing<[u8; 12]>> {
+    let prf = if facts.hash.algorithm() == &aws_lc_rs::digest::SHA384 {
         &tls_prf::P_SHA384
     } else {
         &tls_prf::P_SHA256
     };
-    let label: &[u8] = if heard.resumed { b"server finished" } else { b"client finished" };
+    let label: &[u8] = if facts.resumed { b"server finished" } else { b"client finished" };
     let secret = tls_prf::Secret::new(prf, secret).ok()?;
-    let value = secret.derive(label, heard.hash.as_ref(), 12).ok()?;
+    let value = secret.derive(label, facts.hash.as_ref(), 12).ok()?;
     value.try_into().ok().map(Zeroizing::new)
 }

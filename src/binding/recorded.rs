@@ -26,7 +26,7 @@ const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 
-/// What was heard of a TLS 1.2 handshake.
+/// The facts of a TLS 1.2 handshake that determine its bindings.
 pub(super) struct HandshakeFacts {
     /// Of all handshake messages before the first Finished.
     pub(super) hash: digest::Digest,
@@ -36,12 +36,12 @@ pub(super) struct HandshakeFacts {
     pub(super) extended_master_secret: bool,
 }
 
-/// Who sends.
+/// The sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// What connects.
+    /// The end that connects.
     Client,
-    /// What is connected to.
+    /// The end that accepts.
     Server,
 }
 
@@ -73,7 +73,7 @@ impl<S> Recorded<S> {
 
     /// Ends the recording.
     pub(super) fn end(&mut self) -> Option<HandshakeFacts> {
-        self.transcript.take().and_then(|transcript| transcript.heard)
+        self.transcript.take().and_then(|transcript| transcript.facts)
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
@@ -157,7 +157,7 @@ struct Transcript {
     client: Records,
     server: Records,
     state: RecordState,
-    heard: Option<HandshakeFacts>,
+    facts: Option<HandshakeFacts>,
 }
 
 impl std::fmt::Debug for Transcript {
@@ -269,7 +269,7 @@ impl Transcript {
             std::mem::replace(&mut self.state, RecordState::Over)
         {
             let (hash, resumed) = (hash.finish(), from == Side::Server);
-            self.heard = Some(HandshakeFacts { hash, resumed, extended_master_secret });
+            self.facts = Some(HandshakeFacts { hash, resumed, extended_master_secret });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/csrattrs` (RFC 7030 §4.5): what a label says that a CSR has to hold.
+//! `/csrattrs` (RFC 7030 §4.5): the demands of a label on a CSR.
 
 use crate::{
     ca::Profile,
@@ -7,12 +7,12 @@ use crate::{
     types::CsrAttribute,
 };
 
-/// What a label answers.
+/// The answer of a label.
 #[derive(Debug)]
 pub(super) enum Offer {
     /// The operation is not offered: 404.
     Nothing,
-    /// It is, and there is nothing to ask for: 204 (D-13).
+    /// The operation is offered, and the label demands nothing: 204 (D-13).
     Silence,
     /// CsrAttrs, DER.
     Answer(Vec<u8>),

@@ -1,9 +1,9 @@
-//! `/serverkeygen` (RFC 7030 §4.4): the server makes the key.
+//! `/serverkeygen` (RFC 7030 §4.4): the server generates the key.
 //!
-//! Everything that can be refused is refused before a key is made. The key is then made, packed,
-//! signed by this server and, if the CSR says so, encrypted, before anything is recorded: what fails
-//! leaves no certificate without a key. It is in this request's memory only, which is overwritten,
-//! and in no record, event or log.
+//! Every check that can reject the request runs before a key is generated. The key is then packed, signed
+//! by this server and, if the CSR requests that, encrypted, before anything is recorded: an error leaves
+//! no certificate without a key. The key is in this request's memory only, which is overwritten, and in
+//! no record, event or log.
 
 use super::{Endpoint, Error, Service};
 use crate::{
@@ -22,10 +22,10 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-/// RSA keys that may wait to be made: each takes up to a second of a core.
+/// Requests that may wait for an RSA key: each takes up to a second of a core.
 const WAITING: usize = 64;
 
-/// Makes keys and packs them: with what is needed for that.
+/// Generates keys and packs them.
 pub struct KeyMaker {
     signer: Arc<KeygenIdentity>,
     symmetric: HashMap<Vec<u8>, DecryptKey>,
@@ -48,7 +48,7 @@ pub struct Generated {
     pub issuance: Arc<Issuance>,
     /// The key.
     pub key: KeyPart,
-    /// What equal requests got within their window, or left open.
+    /// Serial numbers of earlier certificates of the same request, within its retry window or open.
     pub repeats: Vec<Serial>,
 }
 
@@ -75,7 +75,7 @@ impl KeyMaker {
     /// devices decrypt.
     ///
     /// # Errors
-    /// What is wrong with a certificate of the configuration.
+    /// The error of a certificate of the configuration.
     pub fn new(
         key: Arc<PrivateKey>,
         certificate: Certificate,
@@ -138,11 +138,11 @@ impl KeyMaker {
         Ok(Some(plan))
     }
 
-    /// Makes a key and packs it; on a thread of its own, because RSA takes up to seconds.
+    /// Generates and packs a key, on a thread of its own because RSA takes up to seconds.
     async fn make(&self, kind: KeyKind, plan: Option<Plan>) -> Result<(PublicKey, KeyPart), Error> {
         let permits = match kind {
             KeyKind::Rsa(_) => {
-                let busy = |_| Error::Busy("RSA keys are being made");
+                let busy = |_| Error::Busy("RSA keys are being generated");
                 let waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(busy)?;
                 let making = Arc::clone(&self.making).acquire_owned().await;
                 Some((waiting, making.map_err(|rejection| Error::Internal(rejection.to_string()))?))
@@ -187,8 +187,8 @@ fn unknown(id: &[u8]) -> Error {
 }
 
 impl Service {
-    /// `/serverkeygen` (RFC 7030 §4.4): the CSR is treated as one of `/simpleenroll`, but for its key,
-    /// whose algorithm alone counts, and its signature, which is not looked at.
+    /// `/serverkeygen` (RFC 7030 §4.4): the CSR is treated as one of `/simpleenroll`, except
+    /// that only the algorithm of its key counts, and its signature is not verified.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -217,7 +217,7 @@ impl Service {
         let kind = csr.key().kind();
         let plan = self.key_maker.plan(&csr, client.identity().certificate(), now)?;
         if plan.is_none() {
-            refuse_clear(endpoint.policy.rules.serverkeygen, kind, client.call().peer())?;
+            reject_clear(endpoint.policy.rules.serverkeygen, kind, client.call().peer())?;
         }
         let mut order = client.order(&csr, adapted)?;
 
@@ -226,7 +226,7 @@ impl Service {
         order.content = order
             .content
             .for_generated_key(public.clone())
-            .ok_or_else(|| Error::Internal("a key of another kind was made".to_owned()))?;
+            .ok_or_else(|| Error::Internal("a key of another kind was generated".to_owned()))?;
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let ca = Arc::clone(&endpoint.policy.ca);
         let issuing =
@@ -236,14 +236,14 @@ impl Service {
         let certificate = Certificate::parse(&issuance.certificate)
             .map_err(|rejection| Error::Internal(rejection.to_string()))?;
         if certificate.spki() != public.spki() {
-            return Err(Error::Internal("the certificate is not for the key made".to_owned()));
+            return Err(Error::Internal("the certificate is not for the generated key".to_owned()));
         }
         Ok(Generated { issuance, key, repeats })
     }
 }
 
 /// Whether a key may leave with TLS as its only protection.
-fn refuse_clear(policy: KeyGeneration, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
+fn reject_clear(policy: KeyGeneration, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
     if policy == KeyGeneration::Encrypted {
         return Err(Error::Unacceptable(Rejection::new(
             Code::KeygenEncryptionRequired,
@@ -256,7 +256,7 @@ fn refuse_clear(policy: KeyGeneration, kind: KeyKind, peer: &Peer) -> Result<(),
     if peer.cipher_bits < needed {
         return Err(Error::Unacceptable(Rejection::new(
             Code::KeygenSession,
-            "the session is no less confidential than the key that comes over it (RFC 7030 section 4.4)",
+            "the session is no less confidential than the key that is sent over it (RFC 7030 section 4.4)",
             format!("a session of {} bits for {kind}", peer.cipher_bits),
             format!(
                 "a cipher suite of {needed} bits, such as TLS_AES_256_GCM_SHA384; or a key that is encrypted, too; or another kind of key"

@@ -24,7 +24,7 @@ use std::{
     sync::Arc,
 };
 
-/// All that the server's labels offer.
+/// The endpoints of all labels.
 pub struct Service {
     unlabelled: Arc<Endpoint>,
     labelled: HashMap<Label, Arc<Endpoint>>,
@@ -33,7 +33,7 @@ pub struct Service {
     store: Arc<dyn Store>,
 }
 
-/// What one label offers: its CA and its rules.
+/// The operations of one label, with its CA and its rules.
 #[derive(Debug)]
 pub struct Endpoint {
     cacerts: Vec<u8>,
@@ -89,16 +89,16 @@ impl Service {
         })
     }
 
-    /// Where all that was issued is on record.
+    /// The store of all records.
     #[must_use]
     pub fn store(&self) -> &dyn Store {
         &*self.store
     }
 
-    /// Finds what a label offers.
+    /// Finds the endpoint of a label.
     ///
     /// # Errors
-    /// [`Error::UnknownPath`] if there is no such label.
+    /// [`Error::UnknownPath`] if the label does not exist.
     pub fn endpoint(&self, label: Option<&Label>) -> Result<&Arc<Endpoint>, Error> {
         match label {
             None => Ok(&self.unlabelled),
@@ -118,7 +118,7 @@ impl Service {
 }
 
 impl Endpoint {
-    /// Whether the label offers this operation (RFC 7030 §3.2.2: three have to be there).
+    /// Whether the label offers this operation (RFC 7030 §3.2.2: three are mandatory).
     #[must_use]
     pub const fn offers(&self, operation: Operation) -> bool {
         match operation {
@@ -131,7 +131,7 @@ impl Endpoint {
         }
     }
 
-    /// The certificates of an enrolment's answer (RFC 7030 §4.2.3): the issued one, and only by
+    /// The certificates of an answer of an enrollment (RFC 7030 §4.2.3): the issued one, and only by
     /// the label's choice the one of the CA that issued it (D-28).
     #[must_use]
     pub fn answered<'a>(&'a self, certificate: &'a [u8]) -> Vec<&'a [u8]> {
@@ -149,13 +149,13 @@ impl Endpoint {
         &self.cacerts
     }
 
-    /// The answer of `/csrattrs`, DER; none if nothing is asked for (RFC 7030 §4.5.2).
+    /// The answer of `/csrattrs`, DER; none if the label demands nothing (RFC 7030 §4.5.2).
     #[must_use]
     pub fn csrattrs(&self) -> Option<&[u8]> {
         self.csrattrs.answer()
     }
 
-    /// What the registration authority decides by under this label.
+    /// The policy by which the registration authority decides under this label.
     #[must_use]
     pub const fn policy(&self) -> &ra::Policy {
         &self.policy

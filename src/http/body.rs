@@ -19,7 +19,7 @@ pub(super) struct BodyLimits {
     pub(super) time: Duration,
 }
 
-/// Refuses a body that says that it is too large, before any of it is read.
+/// Rejects a body whose announced size is too large, before any of it is read.
 pub(super) fn check_announced(headers: &HeaderMap, limits: BodyLimits) -> Result<(), Error> {
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -42,24 +42,24 @@ where
     let reading = Limited::new(body, limits.size).collect();
     match tokio::time::timeout(limits.time, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(rejection)) if rejection.is::<LengthLimitError>() => Err(too_large(limits, "more")),
-        Ok(Err(rejection)) => Err(Error::Header(Rejection::new(
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits, "more")),
+        Ok(Err(error)) => Err(Error::Header(Rejection::new(
             Code::HttpBody,
             "the body is complete and framed as its header says (RFC 9112 section 6)",
-            rejection,
+            error,
             "a whole body",
         ))),
         Err(_) => Err(Error::TooSlow(Rejection::new(
             Code::HttpBodyTime,
-            "the body comes in time",
+            "the body arrives in time",
             format!("no end of it after {} s", limits.time.as_secs()),
             "a body without long pauses",
         ))),
     }
 }
 
-/// Reads and drops a refused body as far as a well-meaning client may send it, so that it gets to
-/// read the answer instead of a connection that was reset under its hands.
+/// Reads and drops the body of a rejected request, within limits. Otherwise the client would see a reset
+/// connection instead of the answer.
 pub(super) async fn drain<B>(body: B, limits: BodyLimits)
 where
     B: Body<Data = Bytes> + Unpin,

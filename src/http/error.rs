@@ -17,19 +17,19 @@ pub enum Error {
     /// The registration authority rejected the request, and has reported that.
     #[error(transparent)]
     Rejected(#[from] ra::Rejected),
-    /// An error of the way through that shows itself here first, such as base64 that is none.
+    /// An error of the way through that HTTP finds first, such as malformed base64.
     #[error(transparent)]
     Est(#[from] est::Error),
-    /// No such path.
+    /// The path does not exist.
     #[error("no such path")]
     NotFound,
-    /// Not with this method.
+    /// The path does not accept this method.
     #[error("method not allowed; allowed: {allowed}")]
     Method {
-        /// Those that are.
+        /// The methods that it accepts.
         allowed: &'static str,
     },
-    /// The header is not what HTTP or EST ask for.
+    /// The header breaks a rule of HTTP or EST.
     #[error("{0}")]
     Header(Rejection),
     /// Wrong Content-Type or Content-Encoding.
@@ -38,12 +38,12 @@ pub enum Error {
     /// The body is too large.
     #[error("{0}")]
     TooLarge(Rejection),
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     #[error("{0}")]
     TooSlow(Rejection),
 }
 
-/// What a client is response.
+/// The reply to a request that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ErrorReply {
     /// The status.
@@ -52,7 +52,7 @@ pub(super) struct ErrorReply {
     pub(super) code: Code,
     /// The sentence.
     pub(super) text: String,
-    /// Seconds until a repeat makes sense.
+    /// Seconds until a retry makes sense.
     pub(super) retry_after: Option<u32>,
 }
 
@@ -70,7 +70,7 @@ impl Error {
             Self::Method { allowed } => ErrorReply::plain(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Code::HttpMethod,
-                format!("this path does not take this method; expected: {allowed}"),
+                format!("this path does not accept this method; expected: {allowed}"),
             ),
             Self::NotFound => reply(&est::Error::UnknownPath),
             Self::Rejected(rejected) => reply(&rejected.error),
@@ -78,7 +78,7 @@ impl Error {
         }
     }
 
-    /// Whether a rejection of the server, rather than of the request, is the reason.
+    /// Whether this is an error of the server, not of the request.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.reply().status.is_server_error()
@@ -114,13 +114,13 @@ pub(super) fn reply(error: &est::Error) -> ErrorReply {
         Est::NotYetValid(rejection) => {
             ErrorReply { retry_after: Some(300), ..ErrorReply::of(StatusCode::SERVICE_UNAVAILABLE, rejection) }
         }
-        Est::Store(_) => ErrorReply::later(code, "the server cannot record what it would issue; nothing was handed out; repeat the request later", 10),
-        Est::Signer(_) => ErrorReply::later(code, "the CA cannot sign at present; repeat the request later", 30),
-        Est::Busy(_) => ErrorReply::later(code, "too many requests of this kind at once; repeat the request later", 5),
+        Est::Store(_) => ErrorReply::later(code, "the server cannot record what it would issue; nothing was handed out; try again later", 10),
+        Est::Signer(_) => ErrorReply::later(code, "the CA cannot sign at present; try again later", 30),
+        Est::Busy(_) => ErrorReply::later(code, "too many requests of this kind at once; try again later", 5),
         Est::Internal(_) => ErrorReply::plain(
             StatusCode::INTERNAL_SERVER_ERROR,
             code,
-            "internal error; tell the operator the request id".to_owned(),
+            "internal error; report the request id to the operator".to_owned(),
         ),
     }
 }
@@ -131,7 +131,7 @@ pub(super) const fn of_outcome(outcome: &CmcOutcome) -> (StatusCode, Option<u32>
     match outcome {
         CmcOutcome::Done => (StatusCode::OK, None),
         CmcOutcome::Pending => (StatusCode::ACCEPTED, Some(RETRY)),
-        CmcOutcome::Refused(fail, _) => of_failure(*fail),
+        CmcOutcome::Rejected(fail, _) => of_failure(*fail),
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) const fn of_call(error: &admin::Error) -> StatusCode {
 
 /// Of an operator's call with a method that its path does not accept.
 pub(super) const NO_SUCH_METHOD: StatusCode = StatusCode::METHOD_NOT_ALLOWED;
-/// Of an answer that says nothing (RFC 7030 §4.5.2).
+/// Of an answer without content (RFC 7030 §4.5.2).
 pub(super) const NOTHING: StatusCode = StatusCode::NO_CONTENT;
 
 impl ErrorReply {

@@ -1,11 +1,10 @@
-//! Sees what hyper does not tell: a request with both Content-Length and Transfer-Encoding.
+//! Finds requests with both Content-Length and Transfer-Encoding, which hyper does not report.
 //!
 //! hyper follows Transfer-Encoding, drops Content-Length and closes the connection afterwards,
-//! as RFC 9112 §6.3 allows. We refuse such a request (R-9112-6.3-a): between us and a proxy that
-//! reads it otherwise, somebody's next request would be part of this one's body. So the bytes of
-//! each request's head are looked at on their way to hyper, also of those that are sent without
-//! waiting for an answer: where a body ends is known from its length. After a body in chunks, which
-//! only a parser of chunks could follow, the connection ends.
+//! as RFC 9112 §6.3 allows. This server rejects such a request (R-9112-6.3-a): behind a proxy that
+//! reads it otherwise, another client's request would become part of its body. So each head is parsed on
+//! its way to hyper, also of pipelined requests: the end of a body follows from its length. After a body
+//! in chunks, which only a parser of chunks could follow, the connection ends.
 //!
 //! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
 //! libest looks for, with case, as `WWW-Authenticate`.
@@ -23,15 +22,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes of a request's head that are looked at, and more than hyper is told to accept.
 const LONGEST_HEAD: usize = 32 << 10;
 
-/// What was seen of the request that is being read. Shared by the stream and the handler, which
-/// tell the connection's [`ConnectionProgress`].
+/// The state of the request that is being read. Shared by the stream and the handler, which report to the
+/// connection's [`ConnectionProgress`].
 #[derive(Debug, Clone)]
 pub struct Framing {
     head: Arc<Mutex<FramedHead>>,
     listener: Listener,
 }
 
-/// Who is told the phases.
+/// The receiver of the phases.
 #[derive(Debug, Clone)]
 enum Listener {
     /// The connection: it has one request at a time.
@@ -45,7 +44,7 @@ struct FramedHead {
     /// Bytes that came of a head that is not whole yet, or of what follows the body of the request
     /// that is being answered.
     bytes: Vec<u8>,
-    /// The head of a request was seen, and the request is not answered yet.
+    /// The head of a request is complete, and the request is not answered yet.
     whole: bool,
     ambiguous: bool,
     challenge: bool,
@@ -89,7 +88,7 @@ impl FramedHead {
                 };
                 let (length, coding) = (field("content-length"), field("transfer-encoding"));
                 self.ambiguous = length.is_some() && coding.is_some();
-                // Only a parser of chunks could tell where this one ends.
+                // Only a parser of chunks could find the end of this one.
                 self.lost |= coding.is_some();
                 self.body = length
                     .and_then(|length| std::str::from_utf8(length.value).ok()?.trim().parse().ok())
@@ -106,7 +105,7 @@ impl FramedHead {
 }
 
 impl Framing {
-    /// Nothing was seen yet.
+    /// Begins before the first request.
     #[must_use]
     pub fn new(progress: Arc<ConnectionProgress>) -> Self {
         progress.begins(Phase::Idle);
@@ -155,7 +154,7 @@ impl Framing {
         (head.whole, head.ambiguous) = (false, false);
         let begun = !head.bytes.is_empty();
         if begun {
-            // What was sent without waiting for the answer. The challenge in that is still to go out.
+            // A pipelined request. The challenge of the last answer is still to be sent.
             let challenge = head.challenge;
             head.parse();
             head.challenge |= challenge;
@@ -181,7 +180,7 @@ pub struct Watched<S> {
 }
 
 impl<S> Watched<S> {
-    /// Looks at what comes from `inner`.
+    /// Watches the bytes that `inner` reads.
     pub const fn new(inner: S, framing: Framing) -> Self {
         Self { inner, framing }
     }
@@ -281,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn the_phases_of_a_connection_are_told() {
+    fn the_phases_of_a_connection_are_reported() {
         let framing = fresh();
         let phase = || seen(&framing).0;
         assert_eq!(phase(), Phase::Idle);

@@ -56,7 +56,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     }
     Err(Error::MediaType(Rejection::new(
         Code::HttpContentType,
-        "the body is of the type that the operation takes (RFC 7030 section 3.2.4)",
+        "the body is of the type that the operation accepts (RFC 7030 section 3.2.4)",
         &seen,
         wanted,
     )))

@@ -1,7 +1,7 @@
-//! What a connection waits for, and since when.
+//! The phase of a connection, and when it began.
 //!
-//! Seen here, where bytes and requests pass; judged by the server, which ends a connection that
-//! waits too long, and when it has no place left, the one that waited longest.
+//! The server ends a connection that waits too long. When it has no place left, it ends the one that
+//! waited longest.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a connection is busy with.
+/// The phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Its TLS handshake is not finished.
@@ -27,7 +27,7 @@ pub enum Phase {
 }
 
 /// The phase of a connection and when it began, in milliseconds after `start`. One word, so that
-/// whoever looks over all connections disturbs none of them.
+/// a scan of all connections disturbs none of them.
 #[derive(Debug)]
 pub struct ConnectionProgress {
     start: Instant,
@@ -38,7 +38,7 @@ pub struct ConnectionProgress {
 const BITS: u32 = 3;
 
 impl ConnectionProgress {
-    /// A connection that begins its handshake `now`. `start` is no later moment, for all of them.
+    /// A connection that begins its handshake `now`. `start` is not later, and the same for all.
     #[must_use]
     pub fn new(start: Instant, now: Instant) -> Self {
         let progress = Self { start, word: AtomicU64::new(0) };
@@ -79,9 +79,8 @@ impl ConnectionProgress {
     }
 }
 
-/// The requests that a connection of HTTP/2 has at once: it waits for us while one of them does, for
-/// a body while one of them does and nothing else, and for its client otherwise. Half a header is no
-/// request yet.
+/// The concurrent requests of an HTTP/2 connection. It waits for the server while one of them does, else
+/// for a body while one of them does, else for its client. Half a header is no request yet.
 #[derive(Debug)]
 pub struct Streams {
     progress: Arc<ConnectionProgress>,
@@ -131,7 +130,7 @@ impl Streams {
         }
         let now = counts.phase();
         if now != before {
-            // Under the lock: what is told last is what holds.
+            // Under the lock, so that the last report is the current phase.
             self.progress.begins(now);
         }
     }
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_phase_and_its_moment_come_back() {
+    fn a_phase_and_its_time_are_read_back() {
         let start = Instant::now();
         let progress = ConnectionProgress::new(start, start);
         assert_eq!(progress.seen(), (Phase::Handshake, start));

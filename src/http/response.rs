@@ -36,7 +36,7 @@ const X_REASON: HeaderName = HeaderName::from_static("x-reason");
 pub(super) enum ContentType {
     /// `/cacerts`: the bare type (D-01).
     CaCerts,
-    /// Enrolment (RFC 7030 §4.2.3): exactly this parameter, one blank.
+    /// Enrollment (RFC 7030 §4.2.3): exactly this parameter, one blank.
     Enrolled,
     /// `/csrattrs` (RFC 7030 §4.5.2).
     CsrAttrs,
@@ -108,7 +108,7 @@ pub(super) fn nothing(id: &RequestId) -> Answer {
 
 /// A refusal: one line of plain text with rule, what the server got, what it accepts, and the request
 /// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
-pub(super) fn refusal(response: &ErrorReply, challenges: &[String], id: &RequestId) -> Answer {
+pub(super) fn rejection(response: &ErrorReply, challenges: &[String], id: &RequestId) -> Answer {
     let line = format!("{}: {} (request {id})\n", response.code, response.text);
     let unauthorized = response.is_unauthorized();
     let body = if unauthorized { Bytes::new() } else { Bytes::from(line.clone()) };

@@ -5,7 +5,7 @@ use crate::types::{Label, Operation};
 use hyper::Method;
 use percent_encoding::percent_decode_str;
 
-/// What a path names.
+/// The label and operation of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The label, if the path has one.
@@ -19,7 +19,7 @@ pub struct Route {
 /// segment by segment, so that an encoded slash never divides.
 ///
 /// # Errors
-/// [`Error::NotFound`], whatever is wrong with it.
+/// [`Error::NotFound`] for every error.
 pub fn parse(path: &str) -> Result<Route, Error> {
     let rest = path.strip_prefix("/.well-known/est/").ok_or(Error::NotFound)?;
     let segments: Vec<&str> = rest.splitn(3, '/').collect();
@@ -69,9 +69,9 @@ pub const fn media_type(operation: Operation) -> Option<&'static str> {
     }
 }
 
-/// Whether the operation takes this method.
+/// Whether the operation accepts this method.
 #[must_use]
-pub fn takes(operation: Operation, method: &Method) -> bool {
+pub fn accepts(operation: Operation, method: &Method) -> bool {
     allowed(operation).split(", ").any(|allowed| allowed == method.as_str())
 }
 

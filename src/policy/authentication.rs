@@ -1,8 +1,8 @@
-//! How clients prove who they are.
+//! Authentication of clients.
 
 use std::time::Duration;
 
-/// How clients prove who they are (RFC 7030 §3.2.3, §3.3.2).
+/// The proofs of identity that clients must give (RFC 7030 §3.2.3, §3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authentication {
     /// A TLS client certificate.
@@ -15,7 +15,7 @@ pub enum Authentication {
     Both,
 }
 
-/// How a password is proved (RFC 7030 §3.2.3).
+/// A scheme by which a client proves its password (RFC 7030 §3.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// HTTP Basic (RFC 7617).
@@ -36,7 +36,7 @@ impl std::fmt::Display for Scheme {
     }
 }
 
-/// `[passwords]`: what guards passwords.
+/// `[passwords]`: the rules that guard passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passwords {
     /// The realm of challenges (RFC 9110 §11.5). The secrets of Digest accounts are made for it.

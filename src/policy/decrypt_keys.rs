@@ -1,8 +1,8 @@
-//! The keys by which devices decrypt what is made for them.
+//! The keys by which devices decrypt keys that the server generates.
 
 use crate::types::DecryptKey;
 
-/// `[serverkeygen]`: the keys by which devices decrypt the keys that are made for them (RFC 7030
+/// `[serverkeygen]`: the keys by which devices decrypt keys that the server generates (RFC 7030
 /// §4.4.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecryptKeys {

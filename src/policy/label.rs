@@ -4,56 +4,55 @@ use super::{Authentication, Scheme};
 use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName, Time};
 use std::time::Duration;
 
-/// `[est]` or `[label.NAME]`: what enrolment under a label means.
+/// `[est]` or `[label.NAME]`: the rules of enrollment under a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelRules {
     /// The CA.
     pub ca: CaName,
     /// The profile.
     pub profile: ProfileName,
-    /// Whether that profile gives cmcRA: who enrols here may ask in any name afterwards (RFC 7030 §3.7).
+    /// Whether that profile issues cmcRA: its certificates may request any name (RFC 7030 §3.7).
     pub makes_ra: bool,
-    /// How clients prove who they are.
+    /// The proofs of identity that clients must give.
     pub authentication: Authentication,
-    /// How a password is proved, in the order of the challenges; never empty.
+    /// The schemes of passwords, in the order of the challenges; never empty.
     pub schemes: Vec<Scheme>,
-    /// Which names a client may have that shows a certificate and no password.
+    /// The names that a client with a certificate and no password may request.
     pub certificate_names: CertificateNames,
-    /// Whether a CSR has to be bound to the TLS connection that it comes over (RFC 7030 §3.5).
+    /// Whether a CSR has to be bound to its TLS connection (RFC 7030 §3.5).
     pub linking: Linking,
     /// Whether `/fullcmc` is offered (RFC 7030 §4.3).
     pub fullcmc: bool,
-    /// Whether re-enrolment with the same key (renew) is allowed.
+    /// Whether re-enrollment with the same key (renew) is allowed.
     pub renew: bool,
-    /// Whether re-enrolment with a new key (rekey) is allowed.
+    /// Whether re-enrollment with a new key (rekey) is allowed.
     pub rekey: bool,
-    /// How base64 goes out.
+    /// The layout of base64 in answers.
     pub base64: Base64Form,
-    /// Whether keys are made for devices (RFC 7030 §4.4).
+    /// Whether the server generates keys for devices (RFC 7030 §4.4).
     pub serverkeygen: KeyGeneration,
-    /// Whether a PEM-armoured CSR is accepted (D-19).
+    /// Whether a PEM-armored CSR is accepted (D-19).
     pub pem: bool,
     /// Whether a CSR that is no base64 but DER itself is accepted (D-20).
     pub der: bool,
-    /// Whether changeSubjectName is acted on (RFC 6402 §2.8). The new names are authorised like any.
+    /// Whether changeSubjectName is acted on (RFC 6402 §2.8). The new names are authorized like any others.
     pub change_names: bool,
-    /// How long after its end a certificate may still be renewed by `/simplereenroll`; zero: not at
-    /// all.
+    /// Grace period after expiry in which `/simplereenroll` still renews a certificate.
     pub expired_grace: Duration,
-    /// Whether an enrolment's answer holds the issuing CA's certificate beside the device's (D-28).
+    /// Whether the answer of an enrollment holds the issuing CA's certificate beside the device's (D-28).
     pub include_chain: bool,
     /// Whether `/cacerts` also holds the root of the CA that issued the server's certificate (D-38).
     pub server_root: bool,
     /// How long after the first request an equal one gets the same certificate (D-10). At most a day.
     pub retry_window: Duration,
-    /// What `/csrattrs` says.
+    /// The answer of `/csrattrs`.
     pub csrattrs: CsrAttrs,
-    /// What a certificate of the CA may do that is not on record: from `[ca.NAME]`.
+    /// The rights of certificates of the CA that are not on record: from `[ca.NAME]`.
     pub unknown_certificates: UnknownCertificates,
 }
 
-/// What a certificate may do that a CA of ours vouches for and that is not on record (D-36): the
-/// record was lost, for example by a restore from an old backup.
+/// The rights of a certificate of a CA of this server that is not on record (D-36): the record was
+/// lost, for example by a restore from an old backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownCertificates {
     /// Nothing.
@@ -65,39 +64,39 @@ pub enum UnknownCertificates {
     },
 }
 
-/// `[est.csrattrs]` or `[label.NAME.csrattrs]`: what `/csrattrs` says beside the profile's demands.
+/// `[est.csrattrs]` or `[label.NAME.csrattrs]`: the answer of `/csrattrs` beside the profile's demands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsrAttrs {
-    /// Whether there is a `/csrattrs`.
+    /// Whether the label offers `/csrattrs`.
     pub offer: bool,
-    /// In which form it answers.
+    /// The form of the answer.
     pub form: CsrAttrsForm,
-    /// Attributes that a CSR has to hold, offered or not.
+    /// Attributes that a CSR must have, whether the label offers `/csrattrs` or not.
     pub attributes: Vec<CsrAttribute>,
 }
 
-/// Which names a client may have that shows a certificate and no password.
+/// The names that a client with a certificate and no password may request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CertificateNames {
-    /// Those of its certificate (RFC 6402 §2.4); an RA of ours may ask for any.
+    /// Those of its certificate (RFC 6402 §2.4); an RA of this server may request any.
     Own,
     /// Any.
     Any,
 }
 
 /// Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR holds the channel binding
-/// of the TLS connection that it comes over.
+/// of its TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linking {
-    /// No binding is known here: a CSR that has one is refused, for it cannot be verified.
+    /// A CSR with a binding is rejected, because the binding cannot be verified.
     Off,
-    /// A binding that is there is verified; none need be.
+    /// A binding is verified if the CSR has one.
     Optional,
-    /// A CSR without a binding is refused, unless it comes from an RA.
+    /// A CSR without a binding is rejected, unless an RA sends it.
     Required,
 }
 
-/// Whether keys are made for devices, and how they leave.
+/// Whether the server generates keys for devices, and how it protects them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyGeneration {
     /// Not offered.
@@ -108,10 +107,10 @@ pub enum KeyGeneration {
     Encrypted,
 }
 
-/// How base64 goes out (D-02).
+/// The layout of base64 in answers (D-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Base64Form {
-    /// As the client's own request shows that it can read.
+    /// The layout of the client's own request.
     Auto,
     /// Lines of 64 columns, each ended by LF.
     Wrapped,

@@ -1,5 +1,4 @@
-//! The words in which an operator states policy: what a label, a profile, a CA and a password are
-//! subject to. `config` reads them from TOML; `ca`, `ra`, `est` and `http` act on them.
+//! The rules that an operator writes for labels, profiles, CAs and passwords. `config` reads them from TOML; `ca`, `ra`, `est` and `http` act on them.
 //!
 //! Plain values: a rule is checked in the module that applies it.
 

@@ -38,7 +38,7 @@ pub trait Door: Send + Sync {
     fn facts(&self, cause: Cause<'_>) -> Vec<(&'static str, String)>;
 }
 
-/// Why a request ends without what it asked for.
+/// Why a request ends without an answer of its operation.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause<'a> {
     /// An error of the way through.
@@ -57,7 +57,7 @@ pub struct Rejected {
     pub challenges: Vec<String>,
 }
 
-/// A request at a protocol's door: over which connection, under which id, and what became known of it.
+/// A request at a protocol's door: its connection, its id, its purpose and its client.
 pub struct Call<'a> {
     authority: &'a Authority,
     peer: &'a Peer,
@@ -78,7 +78,7 @@ pub struct Authenticated<'a> {
 }
 
 impl Authority {
-    /// Reports to `trail` what becomes of the clients that `authenticator` knows.
+    /// Reports the outcome of requests to `trail`. `authenticator` identifies their clients.
     #[must_use]
     pub fn new(
         authenticator: Arc<Authenticator>,
@@ -100,8 +100,7 @@ impl Authority {
         self.clock.now()
     }
 
-    /// Begins a request. `has_credentials`: it came with a password or an answer to a challenge,
-    /// whatever that is worth.
+    /// Begins a request. `has_credentials`: it has an Authorization field, right or wrong.
     #[must_use]
     pub fn call<'a>(
         &'a self,
@@ -124,12 +123,12 @@ impl Authority {
 }
 
 impl<'a> Call<'a> {
-    /// States what the request is for, once that is known.
+    /// Sets the purpose of the request, once that is known.
     pub fn is_for(&mut self, operation: Operation, policy: &'a Policy) {
         self.purpose = Some((operation, policy));
     }
 
-    /// Adds a fact for the event if the request is rejected: what the client is not told.
+    /// Adds a fact to the event of a rejection. The client does not receive it.
     pub fn note(&mut self, name: &'static str, value: impl fmt::Display) {
         self.facts.add(name, value);
     }
@@ -152,8 +151,8 @@ impl<'a> Call<'a> {
         self.id
     }
 
-    /// Authenticates the client (RFC 7030 §3.2.3, §3.3.2). A request without a purpose is for nothing
-    /// that exists.
+    /// Authenticates the client (RFC 7030 §3.2.3, §3.3.2). A request without a purpose has
+    /// an unknown path.
     ///
     /// # Errors
     /// [`Rejected`], with challenges if a password could help.
@@ -186,12 +185,12 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Rejects the request for an error of the way through, and puts that on the trail.
+    /// Rejects the request for an error of the way through, and records that.
     pub async fn reject(&self, error: Error) -> Rejected {
         self.reject_with(error, Facts::default()).await
     }
 
-    /// Rejects the request for what is wrong with this CSR, and names its subject on the trail.
+    /// Rejects the request for an error of its CSR, and records the subject of that.
     pub async fn reject_csr(&self, error: Error, csr: &[u8]) -> Rejected {
         let mut facts = Facts::default();
         let subject = pki::csr::subject(csr).and_then(|der| DistinguishedName::parse(der).ok());
@@ -210,12 +209,11 @@ impl<'a> Call<'a> {
         let asked = matches!(error, Error::Unauthenticated(_));
         let mut facts = self.door.facts(Cause::Error(error));
         facts.extend(more.into_vec());
-        // The reason is the cause, with what the client does not learn.
         self.report(error.code(), error, None, asked, facts);
         rejected
     }
 
-    /// Puts on the trail that the door itself rejects the request, by a rule of its protocol.
+    /// Records that the door itself rejects the request, by a rule of its protocol.
     pub fn reject_at_door(
         &self,
         rule: Code,
@@ -253,7 +251,7 @@ impl<'a> Call<'a> {
             .with("address", self.peer.address)
             .with_all(known.into_vec());
         event.stranger = identity.is_none().then(|| {
-            // A client that sent nothing to authenticate with was only asked for it.
+            // A client without credentials only received a challenge.
             let sent = self.has_credentials || self.peer.chain.is_some();
             Stranger { origin: self.origin(), challenge: asked_to_authenticate && !sent }
         });
@@ -279,7 +277,7 @@ impl<'a> Call<'a> {
 }
 
 impl Authenticated<'_> {
-    /// Returns the request as it was called.
+    /// Returns the call.
     #[must_use]
     pub const fn call(&self) -> &Call<'_> {
         self.call
@@ -291,8 +289,8 @@ impl Authenticated<'_> {
         self.identity
     }
 
-    /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2), or finds the one that an
-    /// earlier, equal request got. `adapted`: what the door adapted to the client.
+    /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2), or finds the one that was
+    /// issued for the first request of a retry. `adapted`: what the door adapted to the client.
     ///
     /// # Errors
     /// [`Rejected`].
@@ -323,7 +321,7 @@ impl Authenticated<'_> {
     /// Decides on a CSR: what to issue for it.
     ///
     /// # Errors
-    /// Why not.
+    /// As [`decide()`].
     pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
         let requester = Requester {
             identity: self.identity,
@@ -335,7 +333,7 @@ impl Authenticated<'_> {
         decide(self.policy, requester, csr)
     }
 
-    /// Puts on the trail that the request was answered with a certificate of an earlier, equal one.
+    /// Records that the answer of a retry is the certificate of the first request.
     pub fn report_retry(
         &self,
         serial: &Serial,
@@ -351,8 +349,8 @@ impl Authenticated<'_> {
         self.call.authority.trail.publish(None, &event);
     }
 
-    /// Puts on the trail that a CMC message reports a failure: `reason` is what it says, `cause` what
-    /// it does not.
+    /// Records that a CMC message reports a failure: `reason` is its text, `cause`
+    /// the part that the client does not receive.
     pub fn report_cmc_failure(
         &self,
         fail: Option<FailInfo>,

@@ -38,7 +38,7 @@ pub struct Requester<'a> {
     pub peer: &'a Peer,
     /// The request.
     pub request_id: &'a RequestId,
-    /// What the protocol adapted to the client before the decision.
+    /// Adaptations of the protocol to the client, for the event.
     pub adapted: &'a [&'static str],
 }
 

@@ -1,12 +1,12 @@
 //! Rate limit of failed logins.
 //!
-//! Failures are counted by account and by address, each as a debt that time pays off: so many at
-//! once, then one more each time that one is paid (the generic cell rate algorithm). Nothing is
-//! locked, and nothing outlasts the window. Two rules keep one client from shutting out another:
+//! Failures are counted by account and by address, each as a debt that time pays off (the generic cell
+//! rate algorithm). A burst is allowed, then one more each time that one is paid. Nothing is locked, and
+//! nothing outlasts the window. Two rules keep one client from shutting out another:
 //!
 //! - Only failures are counted, never passwords that were right.
 //! - The account's debt stops those only who failed before from their own address. A client at an
-//!   address without failures is always heard, however many others try that account.
+//!   address without failures is never blocked, however many others try that account.
 //!
 //! An [`Attempt`] counts as a failure from its beginning, before anything expensive is done for it.
 //! Only a right password takes it back, so a client that hangs up has failed. Attempts at once never
@@ -60,9 +60,9 @@ struct Debt {
 /// How much debt is allowed. Milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
-    /// What one failure costs.
+    /// The cost of one failure.
     each: u64,
-    /// What all that are allowed at once cost.
+    /// The cost of all failures that are allowed at once.
     most: u64,
 }
 
@@ -109,12 +109,12 @@ impl Rule {
         Self { each: most / u64::try_from(failures).unwrap_or(u64::MAX).max(1), most }
     }
 
-    /// What is left of a debt: a clock that was set back leaves no more than all of it.
+    /// The rest of a debt. A clock that was set back leaves at most all of it.
     fn left(self, debt: Debt, now: u64) -> u64 {
         debt.until.saturating_sub(now).min(self.most)
     }
 
-    /// Until when a client that owes this has to wait, if it has to.
+    /// The milliseconds that a client with this debt must wait, if any.
     fn wait(self, left: u64) -> Option<u64> {
         left.checked_sub(self.most - self.each).filter(|wait| *wait > 0)
     }
@@ -136,7 +136,7 @@ impl Failures {
         }
     }
 
-    /// The seconds until this account may be tried from this address again; none if it may now.
+    /// Returns the seconds until this account may be tried from this address again; `None`: now.
     pub(super) fn wait(&self, origin: Origin, account: &str, now: Time) -> Option<u32> {
         let debts = self.lock();
         self.seconds(debts.of(origin, &name(account)), now.unix() * 1000)
@@ -225,8 +225,8 @@ fn name(account: &str) -> AccountKey {
     name
 }
 
-/// Forgets debts until one more has room: those that are paid off, then the smaller ones. What has an
-/// open attempt stays; there are few of those.
+/// Forgets debts until one more has room: those that are paid off, then the smaller ones. Debts with an
+/// open attempt stay; there are few of them.
 fn make_room<K: Copy + Eq + Hash>(debts: &mut HashMap<K, Debt>, key: &K, rule: Rule, now: u64) {
     if debts.len() < MOST || debts.contains_key(key) {
         return;
@@ -363,7 +363,7 @@ mod tests {
         let blocked = |number, account| failures.begin_now(origin(number), account, NOW).err();
         assert_eq!(blocked(1, "a"), Some(Blocked::ByOthers), "one more might be one too many");
         assert_eq!(blocked(1, "b"), None);
-        assert_eq!(blocked(2, "a"), None, "another address is heard");
+        assert_eq!(blocked(2, "a"), None, "another address is not blocked");
         drop(open);
         assert_eq!(blocked(1, "a"), Some(Blocked::For(30)));
     }

@@ -1,9 +1,9 @@
-//! Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR was made for the TLS
-//! connection that it comes over. Otherwise somebody who may enrol could send what somebody else has
-//! signed, and get a certificate in his own name for the other's key.
+//! Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR was signed for its TLS
+//! connection. Otherwise an authorized client could send the CSR of another one, and get a certificate
+//! in its own name for the other's key.
 //!
-//! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same;
-//! each that is there has to be right. How long the value is tells which binding is meant.
+//! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same.
+//! If both exist, both must be right. The length of the value distinguishes the bindings.
 
 use super::{Error, Peer};
 use crate::{
@@ -15,26 +15,24 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
-/// What holds a binding, by name.
+/// The attributes that hold a binding.
 const BINDINGS: [(const_oid::ObjectIdentifier, &str); 2] = [
     (oid::CHALLENGE_PASSWORD, "challengePassword"),
     (oid::EST_IDENTITY_LINKING, "estIdentityLinking"),
 ];
 
-/// What RFC 7894 §3 has beside it. This server hands out no one-time passwords other than those of
-/// accounts, and keeps nothing that would revoke a certificate: to leave such a value unread would
-/// skip a check that the client asked for.
+/// Attributes of RFC 7894 §3 that are rejected. This server issues no one-time passwords, and stores no
+/// revocation secrets: to ignore such a value would skip a check that the client requested.
 const OTHERS: [(const_oid::ObjectIdentifier, &str); 2] = [
     (oid::OTP_CHALLENGE, "otpChallenge (RFC 7894 section 3.1)"),
     (oid::REVOCATION_CHALLENGE, "revocationChallenge (RFC 7894 section 3.2)"),
 ];
 
-/// Judges the binding of a CSR: the kind of the one that is there and right, or none if none is there
-/// and none has to be.
+/// Checks the binding of a CSR. Returns its kind; `None` if the CSR has none and needs none.
 ///
 /// # Errors
 /// [`Error::Linking`]; an RA may be forgiven (R-7030-3.7-c).
-/// [`Error::Unacceptable`] if the attributes are not what they should be.
+/// [`Error::Unacceptable`] if an attribute is malformed or unsupported.
 pub(super) fn check(
     linking: Linking,
     csr: &Csr,
@@ -44,7 +42,7 @@ pub(super) fn check(
         if csr.has_attribute(oid) {
             return Err(Error::Unacceptable(Rejection::new(
                 Code::CsrUnsupportedAttribute,
-                "the CSR asks for nothing that this server does not do",
+                "the CSR has no attribute that requests an unsupported function",
                 name,
                 "a CSR without this attribute",
             )));
@@ -74,11 +72,11 @@ pub(super) fn check(
 const WANTED: &str = "a new connection, and in challengePassword the base64 of its channel binding: tls-unique in TLS 1.2 (with extended_master_secret), tls-exporter in TLS 1.3";
 
 fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<BindingKind, Rejection> {
-    let refused = |code: Code, seen: String| {
+    let rejected = |code: Code, got: String| {
         Rejection::new(
             code,
-            "a CSR that holds a channel binding comes over the TLS connection that it names (RFC 7030 section 3.5)",
-            format!("in {name} {seen}"),
+            "a CSR that holds a channel binding is sent over the connection of that binding (RFC 7030 section 3.5)",
+            format!("in {name} {got}"),
             WANTED,
         )
     };
@@ -90,7 +88,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
             "a CSR without this attribute",
         ));
     }
-    let mismatch = |seen: String| Err(refused(Code::LinkingMismatch, seen));
+    let mismatch = |got: String| Err(rejected(Code::LinkingMismatch, got));
     // D-04: some clients end it with a newline.
     let compact: Zeroizing<String> =
         Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
@@ -103,7 +101,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
             Ok(BindingKind::TlsExporter)
         }
         Binding::Tls12 { unique, .. } if same(&unique[..]) => Ok(BindingKind::TlsUnique),
-        Binding::None(why) => Err(refused(Code::LinkingNone, format!("a binding, and this connection has none: {}", without(*why)))),
+        Binding::None(why) => Err(rejected(Code::LinkingNone, format!("a binding, and this connection has none: {}", without(*why)))),
         Binding::Tls13 { .. } => mismatch(match value.len() {
             12 => "12 bytes as of tls-unique, which TLS 1.3 does not have".to_owned(),
             32 => "32 bytes that are not tls-exporter of this connection: those of another one, or a Finished message".to_owned(),
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_does_not_tell_the_right_value() {
+    fn a_rejection_does_not_reveal_the_right_value() {
         let exporter = Zeroizing::new([2; 32]);
         let new = peer(Binding::Tls13 { exporter: exporter.clone() });
         let rejection =

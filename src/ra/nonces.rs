@@ -1,14 +1,14 @@
-//! Nonces of HTTP Digest (RFC 7616 §3.3, §5.4): when they were made, and by whom, stands in them.
+//! Nonces of HTTP Digest (RFC 7616 §3.3, §5.4).
 //!
-//! A nonce is its moment, 64 random bits and an HMAC over both; nothing is kept of one that nobody
-//! has answered rightly. The HMAC's key is decided once in the store, so that a client which gets
+//! A nonce is its timestamp, 64 random bits and an HMAC over both; nothing is stored of a nonce without
+//! a right answer. The HMAC's key is decided once in the store, so that a client which gets
 //! its challenge from one node may answer to another.
 //!
 //! Of one that was answered, the count of the last request is kept, and only a higher one is taken:
-//! a request that was recorded cannot be sent again. Each node counts for itself; what was made
-//! before a node started is too old there, so that a start forgets nothing. To replay a request to
-//! another node within the lifetime of its nonce remains possible for whoever reads what is inside
-//! TLS; it yields the certificate that the first one got.
+//! a request that was recorded cannot be sent again. Each node counts for itself. Nonces from
+//! before its start are too old there, so that a restart forgets nothing. An attacker who reads the
+//! contents of TLS can replay a request to another node within the lifetime of its nonce. The answer
+//! is the certificate of the first request.
 
 use super::Error;
 use crate::{
@@ -25,7 +25,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What is decided in the store: the key.
+/// The register of the store that holds the key.
 const REGISTER: &str = "digest nonces";
 
 /// Nonces that are remembered at most. With more, the older half is too old at once.
@@ -34,11 +34,11 @@ const MOST: usize = 1 << 16;
 /// How far a nonce may come from the future: nodes' clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
-/// Bytes of the moment and of what is random, and of the HMAC.
+/// Bytes of timestamp and random bits, and of the HMAC.
 const BODY: usize = 16;
 const TAG: usize = 16;
 
-/// Makes nonces and knows them again.
+/// Generates nonces and verifies them.
 #[derive(Debug)]
 pub(super) struct Nonces {
     key: hmac::Key,
@@ -48,9 +48,9 @@ pub(super) struct Nonces {
 
 #[derive(Debug)]
 struct Used {
-    /// By body: when it was made, and the last count.
+    /// By body: its timestamp, and the last count.
     counts: HashMap<[u8; BODY], (Time, u32)>,
-    /// What was made before this moment is too old.
+    /// Nonces from before this time are too old.
     floor: Time,
 }
 
@@ -120,14 +120,14 @@ impl Nonces {
         true
     }
 
-    /// The body of one of ours, and its moment.
+    /// Verifies a nonce. Returns its body and timestamp.
     fn open_up(&self, nonce: &str) -> Option<([u8; BODY], Time)> {
         let bytes = URL_SAFE_NO_PAD.decode(nonce).ok()?;
         let (body, tag) = bytes.split_first_chunk::<BODY>()?;
         let whole = hmac::sign(&self.key, body);
         aws_lc_rs::constant_time::verify_slices_are_equal(whole.as_ref().get(..TAG)?, tag).ok()?;
-        let moment = u64::from_be_bytes(*body.first_chunk::<8>()?);
-        Some((*body, Time::from_unix(moment)))
+        let time = u64::from_be_bytes(*body.first_chunk::<8>()?);
+        Some((*body, Time::from_unix(time)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Passwords of enrolment accounts: kept as argon2id hashes (RFC 9106), or, for what cannot be
-//! proved against a hash, as secrets made of them.
+//! Passwords of enrollment accounts: stored as argon2id hashes (RFC 9106), or as derived secrets for
+//! schemes that cannot be verified by a hash.
 
 use crate::{
     digest::{self, Secret},
@@ -16,7 +16,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Bytes of a password at most; longer ones are refused before they cost anything.
+/// Bytes of a password at most; longer ones are rejected before they cost anything.
 pub const MAX_PASSWORD: usize = 1024;
 
 /// A password could not be hashed.
@@ -50,7 +50,7 @@ fn check(password: &str) -> Result<(), NoHash> {
     Ok(())
 }
 
-/// What to keep of a password beside the secret of Digest with SHA-256.
+/// The secrets to derive from a password beside that of Digest with SHA-256.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recomputed {
     /// That of Digest with MD5.
@@ -59,7 +59,7 @@ pub struct Recomputed {
     pub identity_proof: bool,
 }
 
-/// Makes the secrets that proofs by this password are recomputed from.
+/// Derives the secrets that verify proofs by this password.
 ///
 /// # Errors
 /// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or the user name is none
@@ -96,8 +96,8 @@ pub fn recomputable(
     })
 }
 
-/// The memory that argon2 works in. It is kept from one check to the next: 19 MiB that come and go
-/// with each password leave an allocator with holes of that size.
+/// The memory that argon2 works in. It is kept from one check to the next: 19 MiB, allocated for
+/// each password, leave holes of that size in the heap.
 #[derive(Default)]
 pub(super) struct HashMemory(Vec<Block>);
 
@@ -110,8 +110,8 @@ impl std::fmt::Debug for HashMemory {
 /// Idle time after which the memories are given back.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The memories of past checks, for the next ones: as many as may run at once. Generated when a check
-/// finds none, and given back when no check has come for [`IDLE`].
+/// The memories of past checks, for the next ones: as many as may run at once. Allocated when a check
+/// finds none, and freed when no check has run for [`IDLE`].
 #[derive(Debug)]
 pub(super) struct Memories {
     number: usize,
@@ -151,7 +151,7 @@ impl Memories {
         }
     }
 
-    /// Gives them back to the system if none was used for [`IDLE`]. Call it now and then.
+    /// Frees them if none was used for [`IDLE`]. Call it periodically.
     pub(super) fn release_idle(&self, now: Instant) {
         let mut spare = self.spare();
         if spare.used.is_some_and(|used| now.saturating_duration_since(used) >= IDLE) {
@@ -172,14 +172,14 @@ impl HashMemory {
     const MOST: usize = 4 * 19 * 1024;
 
     /// Whether `password` is the one that was hashed; a hash that cannot be read matches nothing.
-    /// Takes as long as [`hash`], also without a hash, so that its time does not tell whether an
+    /// Takes as long as [`hash`], also without a hash, so that its time does not reveal whether an
     /// account exists.
     #[must_use]
     pub(super) fn verify(&mut self, password: &str, hash: Option<&str>) -> bool {
         // Of a password that nobody knows; only the parameters count.
         const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let matches = self.matches(password, hash.unwrap_or(NOBODY)).unwrap_or(false);
-        // What is left in there was made of the password.
+        // The rest of the memory depends on the password.
         self.0.fill(Block::default());
         matches && hash.is_some()
     }
@@ -208,7 +208,7 @@ impl HashMemory {
     }
 }
 
-/// Makes a password of 20 letters and digits (about 103 bits) without those that look alike.
+/// Generates a password of 20 letters and digits (about 103 bits) without those that look alike.
 ///
 /// # Errors
 /// [`NoEntropy`] if there is no randomness.
@@ -263,7 +263,7 @@ mod tests {
         assert!(!memory.verify("Password", Some(&stored)));
         let huge = stored.replace("m=256", "m=1048576");
         assert!(!memory.verify("password", Some(&huge)));
-        assert_eq!(memory.0.len(), 256, "nothing of that size was made");
+        assert_eq!(memory.0.len(), 256, "nothing of that size was allocated");
     }
 
     #[test]
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_no_password_and_a_huge_one() {
+    fn rejects_no_password_and_a_huge_one() {
         let entropy = SystemEntropy::new();
         assert!(hash("", &entropy).is_err());
         assert!(hash(&"x".repeat(1025), &entropy).is_err());

@@ -1,4 +1,4 @@
-//! Who did something, and how that is known.
+//! The actor of an event, and how that is known.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,7 +17,7 @@ pub enum TrustClass {
 pub enum AuthMethod {
     /// Nobody vouches for the name.
     Anonymous,
-    /// HTTP Basic with an enrolment account (RFC 7030 §3.2.3).
+    /// HTTP Basic with an enrollment account (RFC 7030 §3.2.3).
     Password,
     /// TLS client certificate (RFC 7030 §3.3.2).
     Certificate(TrustClass),
@@ -46,7 +46,7 @@ impl fmt::Display for AuthMethod {
     }
 }
 
-/// Who did something, and how that is known.
+/// The actor of an event, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
     /// The account's name, the certificate's subject, the operator's user id, or `estd`. With a

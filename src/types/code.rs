@@ -103,7 +103,7 @@ codes! {
     /// The answer is a certs-only CMS message (RFC 7030 section 4.1.3).
     CmsCertsOnly = "cms.certs-only" =>
         "Check that the address is that of an EST server; report the answer to its operator.",
-    // What a CSR says.
+    // Contents of a CSR.
     /// The CSR has the attributes that the label demands.
     CsrAttributeDemanded = "csr.attribute-demanded" =>
         "Add the attributes that `/csrattrs` lists. Operator: they are `attributes` under `csrattrs` of the label.",
@@ -310,7 +310,7 @@ codes! {
     /// A distinguished name is written as in RFC 4514.
     NameForm = "name.form" =>
         "Write the name as in RFC 4514, such as `CN=device-1,O=Example`.",
-    // Not the client's doing.
+    // Errors of the server.
     /// The server has capacity for the request.
     ServerBusy = "server.busy" =>
         "Try again after the time in Retry-After.",

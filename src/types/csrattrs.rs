@@ -1,4 +1,4 @@
-//! What `/csrattrs` says, in the words of the configuration.
+//! The answer of `/csrattrs`, in the words of the configuration.
 
 use const_oid::ObjectIdentifier;
 

@@ -1,4 +1,4 @@
-//! What a key may be used for.
+//! Key usage: what a key may be used for.
 
 use super::KeyKind;
 

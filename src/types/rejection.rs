@@ -1,27 +1,27 @@
-//! What is wrong with a request, in a form that each reader of an error can use.
+//! Rejections of requests, in a form that each reader of an error can use.
 
 use super::{Code, escaped};
 use std::{borrow::Cow, fmt};
 
-/// A rule that a request breaks: which, what the server got, what it accepts.
+/// A rule that a request breaks: its name, the received value, and the accepted values.
 ///
-/// Its text goes to the client as it is, so it holds nothing but what the client sent and what
-/// the protocol or the operator's policy demands.
+/// Its text goes to the client as it is, so it holds only values that the client sent,
+/// and demands of the protocol or the operator's policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// Stable name of the rule, such as `csr.key-size`.
     pub code: Code,
     /// The rule in words, with its source where a standard makes it.
     pub rule: Cow<'static, str>,
-    /// What was got: printable ASCII, at most 120 characters.
+    /// The received value: printable ASCII, at most 120 characters.
     pub got: String,
-    /// What the server accepts.
+    /// The values that the server accepts.
     pub expected: Cow<'static, str>,
 }
 
 impl Rejection {
-    /// States a rejection; what was got, and what it accepts if it is no constant, is cut and
-    /// escaped: both may hold what a client chose.
+    /// Creates a rejection. Cuts and escapes `got`, and `expected` unless it is constant: a client may
+    /// have chosen either.
     pub fn new(
         code: Code,
         rule: impl Into<Cow<'static, str>>,
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_seen_cannot_break_the_line_or_the_terminal() {
+    fn a_received_value_cannot_break_the_line_or_the_terminal() {
         let rejection = Rejection::new(Code::CsrForm, "rule", "x\r\n\u{1b}[31my", "z");
         assert_eq!(rejection.to_string(), "csr.form: rule; got x\\r\\n\\u{1b}[31my; expected: z");
         assert_eq!(Rejection::new(Code::CsrForm, "", "x".repeat(500), "").got.len(), 123);

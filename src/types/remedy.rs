@@ -1,15 +1,15 @@
-//! What an operator can do about a file that the system does not give.
+//! Remedies for errors of files.
 
 use std::io::{Error, ErrorKind};
 
-/// Names what helps against this error of a file or folder.
+/// Returns the remedy for an error of a file or folder.
 #[must_use]
 pub fn file_remedy(cause: &Error) -> &'static str {
     match cause.kind() {
         ErrorKind::PermissionDenied => {
             "run this as the user that estd runs as, or make it readable and writable for this user"
         }
-        ErrorKind::NotFound => "make it, restore it from your backup, or name another one",
+        ErrorKind::NotFound => "create it, restore it from your backup, or name another one",
         ErrorKind::NotADirectory => {
             "a part of this path is a file, not a folder: move that file away, or name another path"
         }

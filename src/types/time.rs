@@ -1,4 +1,4 @@
-//! A moment, in whole seconds: the resolution of X.509 (RFC 5280 §4.1.2.5).
+//! A time, in whole seconds: the resolution of X.509 (RFC 5280 §4.1.2.5).
 
 use serde::{Deserialize, Serialize};
 use std::{
@@ -6,13 +6,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// A moment in UTC, in whole seconds since 1970-01-01 (at most 9999-12-31T23:59:59Z).
+/// A time in UTC, in whole seconds since 1970-01-01 (at most 9999-12-31T23:59:59Z).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Time(u64);
 
 impl Time {
-    /// The last moment X.509 can name, which RFC 5280 §4.1.2.5 reserves for "no expiry".
+    /// The last time X.509 can name, which RFC 5280 §4.1.2.5 reserves for "no expiry".
     pub const MAX: Self = Self(253_402_300_799);
 
     /// Takes seconds since 1970-01-01; values beyond [`Time::MAX`] become it.
@@ -27,19 +27,19 @@ impl Time {
         self.0
     }
 
-    /// This moment and `later`, whole seconds only.
+    /// This time and `later`, whole seconds only.
     #[must_use]
     pub const fn plus(self, later: Duration) -> Self {
         Self::from_unix(self.0.saturating_add(later.as_secs()))
     }
 
-    /// This moment less `earlier`, whole seconds only, not before 1970.
+    /// This time less `earlier`, whole seconds only, not before 1970.
     #[must_use]
     pub const fn minus(self, earlier: Duration) -> Self {
         Self(self.0.saturating_sub(earlier.as_secs()))
     }
 
-    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    /// The time from `earlier` to this time; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_secs(self.0.saturating_sub(earlier.0))
@@ -47,14 +47,14 @@ impl Time {
 }
 
 impl From<SystemTime> for Time {
-    fn from(moment: SystemTime) -> Self {
-        Self::from_unix(moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    fn from(time: SystemTime) -> Self {
+        Self::from_unix(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }
 
 impl From<Time> for SystemTime {
-    fn from(moment: Time) -> Self {
-        UNIX_EPOCH + Duration::from_secs(moment.0)
+    fn from(time: Time) -> Self {
+        UNIX_EPOCH + Duration::from_secs(time.0)
     }
 }
 

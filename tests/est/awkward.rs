@@ -60,7 +60,7 @@ async fn der_without_base64_is_taken_by_option_only() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     reply.certificate_pem();
     let reported = adapted(&server, "certificate.issued");
-    assert_eq!(reported.as_deref(), Some("DER taken without base64"));
+    assert_eq!(reported.as_deref(), Some("DER accepted without base64"));
     // Nothing else is relaxed: the signature is looked at.
     let mut bent = csr.clone();
     *bent.last_mut().unwrap() ^= 1;

@@ -102,28 +102,28 @@ impl Service {
         if let Some(own) = shown.filter(|own| own.is(&certificate)) {
             return Ok(CmcSigner::By(Box::new(own.clone())));
         }
-        let refuse = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
+        let reject = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
         let record = match RecordLookup::of(&*self.store, &certificate).await? {
             RecordLookup::This(record) => Some(record),
             RecordLookup::Another | RecordLookup::Nothing => None,
         };
         let ours = record.filter(|record| record.intent.ca == endpoint.policy.rules.ca);
         let Some(record) = ours else {
-            return Err(refuse(format!(
+            return Err(reject(format!(
                 "the signer's certificate, of {}, is neither of this CA nor the one that TLS shows",
                 certificate.subject()
             )));
         };
         let now = self.now();
         if record.state != State::Issued {
-            return Err(refuse(format!("the signer's certificate is {}", record.state)));
+            return Err(reject(format!("the signer's certificate is {}", record.state)));
         }
         if now < certificate.not_before() || now > certificate.not_after() {
-            return Err(refuse("the signer's certificate is not valid now".to_owned()));
+            return Err(reject("the signer's certificate is not valid now".to_owned()));
         }
         let by_another = shown.is_some() && !ra::is_ra(&endpoint.policy, identity);
         if by_another {
-            return Err(refuse(
+            return Err(reject(
                 "TLS shows another certificate than the signer's, and not that of a registration authority of this CA".to_owned(),
             ));
         }
@@ -193,7 +193,7 @@ fn is_shown(identity: &Identity, certificate: &Certificate) -> bool {
     identity.presented.as_ref().is_some_and(|shown| shown.is(certificate))
 }
 
-/// The signer as the audit log names it, with whoever has brought the message.
+/// The signer as the audit log names it, with the carrier of the message.
 fn by(identity: &Identity, signer: &Certificate) -> String {
     let subject = signer.subject().to_string();
     match identity.actor.method {

@@ -1,7 +1,7 @@
 //! `/fullcmc` (RFC 7030 §4.3): Full PKI Requests of CMC (RFC 5272, RFC 6402).
 //!
-//! Requests in it go the way of an enrolment: [`crate::ra::decide()`] decides, [`crate::ca::Ca::issue`]
-//! issues. Every answer to a message that was read is a CMC message; a refusal is a Full PKI
+//! Requests in it go the way of an enrollment: [`crate::ra::decide()`] decides, [`crate::ca::Ca::issue`]
+//! issues. Every answer to a message that was read is a CMC message; a rejection is a Full PKI
 //! Response with a CMCStatusInfoV2.
 //!
 //! Each file names only those below it; a batch alone leads back to the top, once:
@@ -70,9 +70,9 @@ pub struct FullAnswer {
     pub full: bool,
     /// How the request ended.
     pub outcome: CmcOutcome,
-    /// What went wrong here, which the client is not told.
+    /// The error of the server; the client does not receive it.
     cause: Option<String>,
-    /// Who asks, by the message, and for what: for the event.
+    /// The requester and its requests, for the event.
     facts: Facts,
     /// Certificates that were issued before, for an equal request: their serial numbers, and the
     /// requests that asked first.
@@ -86,8 +86,8 @@ pub enum CmcOutcome {
     Done,
     /// Something is to be asked for later.
     Pending,
-    /// It was refused, with this code; none if it is of a kind that is not supported.
-    Refused(Option<FailInfo>, String),
+    /// It was rejected, with this code; none if it is of a kind that is not supported.
+    Rejected(Option<FailInfo>, String),
 }
 
 /// What an answer is made of.
@@ -114,7 +114,7 @@ impl CmcReply {
             .find(|info| matches!(info.status, CmcStatus::Failed | CmcStatus::NoSupport));
         if let Some(info) = worst {
             let reason = info.text.clone().unwrap_or_default();
-            return CmcOutcome::Refused(info.fail, reason);
+            return CmcOutcome::Rejected(info.fail, reason);
         }
         if self.statuses.iter().any(|info| info.status == CmcStatus::Pending) {
             CmcOutcome::Pending
@@ -157,7 +157,7 @@ impl Service {
             facts.extend(answered.facts.clone());
             client.report_retry(serial, first, facts.into_vec());
         }
-        if let CmcOutcome::Refused(fail, reason) = &answered.outcome {
+        if let CmcOutcome::Rejected(fail, reason) = &answered.outcome {
             let facts = answered.facts.clone();
             client.report_cmc_failure(*fail, reason, answered.cause.as_ref(), facts);
         }

@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 impl Service {
     /// The issuances that a client asks after (RFC 5272 §6.13). A token is the serial number: it
-    /// says something only to whoever asked for the certificate.
+    /// says something only to the requester of the certificate.
     pub(super) async fn queried(
         &self,
         asker: &Asker<'_>,

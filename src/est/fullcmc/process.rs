@@ -35,7 +35,7 @@ struct Allowed {
 }
 
 impl Service {
-    /// Processes a message; what cannot be done is told in the reply.
+    /// Processes a message. The reply reports errors.
     pub(super) fn process<'a>(
         &'a self,
         endpoint: &'a Endpoint,
@@ -48,7 +48,7 @@ impl Service {
             if let Err(stop) = self.run(endpoint, identity, request, depth, &mut reply).await {
                 let refused = match stop {
                     Stop::Refused(refused) => refused,
-                    Stop::Rejection(rejection) => {
+                    Stop::Error(rejection) => {
                         reply.cause = Some(rejection.to_string());
                         of_ours(&rejection)
                     }
@@ -62,7 +62,7 @@ impl Service {
         })
     }
 
-    /// The steps. A refusal ends them.
+    /// The steps. A rejection ends them.
     async fn run(
         &self,
         endpoint: &Endpoint,
@@ -71,13 +71,13 @@ impl Service {
         depth: u8,
         reply: &mut CmcReply,
     ) -> Result<(), Stop> {
-        // What is asked, and what goes back to the client whatever becomes of it.
+        // The requests, and the values that every answer returns.
         let der = to_der(request.message)?;
         let message = signed::parse(&der)?;
         let data = PkiData::parse(message.content)?;
         echo(endpoint, &data, reply)?;
 
-        // Who asks, by the signatures and by a secret.
+        // The requester, by the signatures and by a secret.
         let signed = self.signers(endpoint, identity, &message, &data).await?;
         let controls = Controls::read(&data)?;
         if signed.is_empty() {
@@ -113,7 +113,7 @@ impl Service {
         Ok(())
     }
 
-    /// Looks at everything that may be refused, before anything is done.
+    /// Looks at everything that may be rejected, before anything is done.
     async fn allow(
         &self,
         endpoint: &Endpoint,

@@ -90,7 +90,7 @@ fn modify(
     Ok(())
 }
 
-/// Decides on one request by the rules of enrolment.
+/// Decides on one request by the rules of enrollment.
 pub(super) fn decide(
     endpoint: &Endpoint,
     asker: &Asker<'_>,

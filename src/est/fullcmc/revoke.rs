@@ -45,10 +45,10 @@ impl Service {
         part: BodyPartId,
         asked: &RevokeRequest<'_>,
     ) -> Result<Withdrawal, Stop> {
-        let refuse = |fail, reason: &str| Refused::part(fail, part, reason);
-        let unknown = || refuse(FailInfo::BadCertId, "no such certificate of this CA");
+        let reject = |fail, reason: &str| Refused::part(fail, part, reason);
+        let unknown = || reject(FailInfo::BadCertId, "no such certificate of this CA");
         let reason = reason(asked.reason).ok_or_else(|| {
-            refuse(
+            reject(
                 FailInfo::BadRequest,
                 "certificateHold and removeFromCRL: revocation is for good here",
             )
@@ -65,7 +65,7 @@ impl Service {
         }
         let Some(actor) = self.revoker(endpoint, asker, &record, asked).await? else {
             let reason = "a certificate is revoked by its holder (a signature with its key or with that of another certificate with its names), a registration authority of this CA, or the secret of the account that asked for it";
-            return Err(refuse(FailInfo::BadIdentity, reason).into());
+            return Err(reject(FailInfo::BadIdentity, reason).into());
         };
         let comment = asked.comment.map(|comment| {
             comment.as_str().chars().filter(|c| !c.is_control()).take(MAX_COMMENT).collect()
@@ -79,7 +79,7 @@ impl Service {
         })
     }
 
-    /// In whose name a certificate is revoked, if whoever asks may.
+    /// In whose name a certificate is revoked, if the requester may.
     async fn revoker(
         &self,
         endpoint: &Endpoint,

@@ -1,14 +1,14 @@
-//! Why a message is not taken, and what the client is told of it.
+//! Rejections of messages, and errors of the server.
 
 use crate::{
     est::Error,
     pki::cmc::{FailInfo, Refused},
 };
 
-/// Why a message is not taken: for the client, or a rejection of ours.
+/// Why a message is rejected: for the client, or an error of the server.
 pub(super) enum Stop {
     Refused(Refused),
-    Rejection(Error),
+    Error(Error),
 }
 
 impl From<Refused> for Stop {
@@ -19,11 +19,11 @@ impl From<Refused> for Stop {
 
 impl<E: Into<Error>> From<E> for Stop {
     fn from(rejection: E) -> Self {
-        Self::Rejection(rejection.into())
+        Self::Error(rejection.into())
     }
 }
 
-/// The CMC code of a rejection of ours; what it was goes into the log.
+/// The CMC code of an error of the server. The error itself is logged.
 pub(super) fn of_ours(rejection: &Error) -> Refused {
     match rejection {
         Error::Store(_) | Error::Signer(_) | Error::Busy(_) => Refused::whole(
@@ -32,7 +32,7 @@ pub(super) fn of_ours(rejection: &Error) -> Refused {
         ),
         _ => Refused::whole(
             FailInfo::InternalCaError,
-            "internal error; tell the operator the request id",
+            "internal error; report the request id to the operator",
         ),
     }
 }

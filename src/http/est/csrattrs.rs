@@ -1,4 +1,4 @@
-//! `/csrattrs` (RFC 7030 §4.5). Nobody has to say who he is (R-7030-4.5-a).
+//! `/csrattrs` (RFC 7030 §4.5). Needs no authentication (R-7030-4.5-a).
 
 use super::{Exchange, layout_of_get};
 use crate::http::{

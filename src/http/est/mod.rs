@@ -31,7 +31,7 @@ use hyper::{
 };
 use std::{fmt, sync::Arc, time::Duration};
 
-/// What a connection's requests are handled with.
+/// Everything that the requests of a connection need.
 #[derive(Clone)]
 pub struct RequestContext {
     /// The operations.
@@ -55,7 +55,7 @@ struct RequestHead {
 impl RequestHead {
     /// The facts of a rejection that is answered with this status.
     fn facts_of(&self, status: u16) -> Vec<(&'static str, String)> {
-        // Of what a client chose, no more than tells it from others.
+        // Cut: the client chose them.
         vec![
             ("status", status.to_string()),
             ("method", self.method.as_str().chars().take(20).collect()),
@@ -74,7 +74,7 @@ impl ra::Door for RequestHead {
     }
 }
 
-/// Answers one request. Never fails: what goes wrong becomes a refusal.
+/// Answers one request. Never fails: an error becomes an error reply.
 pub async fn handle<B>(context: &RequestContext, framing: &Framing, request: Request<B>) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
@@ -107,7 +107,7 @@ where
             reject(framing, &call, &head, rejection).await
         }
     };
-    // The connection's binding has served, and nothing else will be bound to it (D-05).
+    // A spent channel binding serves no other CSR (D-05).
     if framing.ends_here() || context.peer.spent.is_spent() {
         response::close(&mut answer);
     }
@@ -130,8 +130,8 @@ struct Exchange<'c, 'a> {
 }
 
 impl<'c> Exchange<'c, '_> {
-    /// Reads what is posted: the type and announced size of the body are looked at first, then who
-    /// asks, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
+    /// Reads what is posted: the type and announced size of the body are looked at first, then the
+    /// client, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
     async fn posted<B>(self, request: &mut Option<Request<B>>) -> Result<Posted<'c>, Error>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -160,26 +160,26 @@ impl<'c> Exchange<'c, '_> {
 struct Posted<'a> {
     service: &'a Service,
     endpoint: &'a Endpoint,
-    /// Who posts.
+    /// The client.
     client: Authenticated<'a>,
     /// The body.
     bytes: Bytes,
 }
 
 impl Posted<'_> {
-    /// The CSR in the body, as the label takes it (D-19, D-20).
+    /// Decodes the CSR of the body, in a form that the label accepts (D-19, D-20).
     fn csr(&self) -> Result<base64::Body, Error> {
         let rules = self.endpoint.rules();
         Ok(base64::decode_csr(&self.bytes, rules.pem, rules.der).map_err(est::Error::from)?)
     }
 }
 
-/// What was adapted to a client that sent its CSR in this form.
+/// The adaptation to a client that sent its CSR in this form.
 const fn adapted(csr: &base64::Body) -> &'static [&'static str] {
     match csr.form {
         base64::Form::Base64 => &[],
         base64::Form::Pem => &["PEM read as base64"],
-        base64::Form::Der => &["DER taken without base64"],
+        base64::Form::Der => &["DER accepted without base64"],
     }
 }
 
@@ -220,7 +220,7 @@ where
         return Err(Error::NotFound);
     }
     call.is_for(operation, endpoint.policy());
-    if !route::takes(operation, head.method()) {
+    if !route::accepts(operation, head.method()) {
         return Err(Error::Method { allowed: route::allowed(operation) });
     }
     let exchange = Exchange { service, framing, call, operation, endpoint, limits };
@@ -242,13 +242,13 @@ where
     }
 }
 
-/// A rejection of our own.
+/// An error of this program.
 fn internal(rejection: impl fmt::Display) -> Error {
     Error::Est(est::Error::Internal(rejection.to_string()))
 }
 
-/// How a client that sent no body reads base64 (D-02). Those that cannot read line breaks
-/// (strongSwan, est-ca) do not say who they are; those that need them (libest) do.
+/// The layout of base64 for a client that sent no body (D-02). Clients that cannot read line breaks
+/// (strongSwan, est-ca) send no User-Agent; clients that need them (libest) do.
 fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
     let silent = !headers.contains_key(USER_AGENT);
     match endpoint.rules().base64 {
@@ -258,8 +258,8 @@ fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
     }
 }
 
-/// A client whose own body came in one line may be unable to read line breaks (strongSwan); one
-/// whose body came wrapped may be unable to read one long line (libest).
+/// The layout of the client's own body. A client that sent one line may be unable to read line breaks
+/// (strongSwan); one that sent lines may be unable to read one long line (libest).
 fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     match endpoint.rules().base64 {
         Base64Form::Auto => sent,
@@ -288,7 +288,7 @@ async fn reject(
         Error::Rejected(rejected) => &rejected.challenges,
         _ => &[],
     };
-    let mut answer = response::refusal(&response, challenges, call.id());
+    let mut answer = response::rejection(&response, challenges, call.id());
     match &rejection {
         Error::Method { allowed } => response::allow(&mut answer, allowed),
         Error::MediaType(_) => {
@@ -298,7 +298,7 @@ async fn reject(
         }
         _ => {}
     }
-    // Bouncy Castle takes a 404 for an answer here, and throws if it has a body. By the path alone: an
+    // Bouncy Castle reads a 404 as an answer here, and throws if it has a body. By the path alone: an
     // unknown label must look like an operation that is not offered (R-7030-3.2.2-g).
     if response.is_not_found() && head.path.ends_with("/csrattrs") {
         response::wordless(&mut answer, &response, call.id());
