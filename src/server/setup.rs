@@ -12,7 +12,10 @@ use crate::{
     durable,
     entropy::Entropy,
     policy,
-    store::{CompareAndSet, MemoryStore, PostgresOptions, PostgresStore, SledStore, Store},
+    store::{
+        CompareAndSet, MemoryStore, PostgresOptions, PostgresSnapshot, PostgresStore, SledStore,
+        Store,
+    },
     telemetry::audit::{Event, Name, NoTrail, Trail},
     types::{Actor, CaName, Time},
 };
@@ -204,16 +207,28 @@ async fn open_backend(
             Arc::new(opened.map_err(|error| Error::from(error).in_store(Error::Folder))?)
         }
         Backend::Postgres(postgres) => {
-            let options = PostgresOptions {
-                connection: postgres.connection.clone(),
-                anchors: postgres.anchors.clone(),
-                connections: postgres.connections,
-                patience: postgres.patience,
-            };
-            let opened = PostgresStore::open(options, trail).await;
+            let opened = PostgresStore::open(options_of(&postgres), trail).await;
             Arc::new(opened.map_err(|error| Error::from(error).in_store(Error::Database))?)
         }
     })
+}
+
+/// Takes a snapshot of a database, which other nodes may go on using.
+///
+/// # Errors
+/// [`Error::Store`].
+pub async fn open_snapshot(postgres: &config::Postgres) -> Result<PostgresSnapshot, Error> {
+    let taken = PostgresSnapshot::open(options_of(postgres)).await;
+    taken.map_err(|error| Error::from(error).in_store(Error::Database))
+}
+
+fn options_of(postgres: &config::Postgres) -> PostgresOptions {
+    PostgresOptions {
+        connection: postgres.connection.clone(),
+        anchors: postgres.anchors.clone(),
+        connections: postgres.connections,
+        patience: postgres.patience,
+    }
 }
 
 async fn open_store(

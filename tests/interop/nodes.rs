@@ -229,6 +229,11 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
     let one = Estd::start_in(folder);
     fleet.nodes[0].store(one.port, Ordering::Relaxed);
 
+    // While two nodes write, a check reads the database as of one point in time.
+    for _ in 0..3 {
+        two.operator(&["store", "check"]);
+    }
+
     // The primary dies under load; a little later the standby is promoted, as a failover manager does.
     fleet.reaches(500).await;
     let killed = Instant::now();

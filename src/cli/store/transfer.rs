@@ -1,6 +1,6 @@
 //! `estd store compact`, `export`, `import` and `copy`.
 
-use super::open::{with_source, with_store};
+use super::open::{with_backend, with_source, with_store};
 use crate::{
     cli::{
         context::{Context, read_settings},
@@ -128,8 +128,7 @@ pub(super) async fn copy_store(
         ));
     }
     let now = SystemClock.now();
-    let source = setup::open_existing(from, now).await?;
-    let done = with_store(source, async |source| {
+    let done = with_backend(from, now, async |source| {
         private_folder(&target.boot.data)?;
         let target = setup::open_or_make(to, now).await?;
         with_store(target, async |target| {

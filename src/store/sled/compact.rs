@@ -88,7 +88,7 @@ impl SledStore {
         }
         try_exchange(spare)?;
         let target = Self::open(spare, cache_bytes, now, Arc::new(NoTrail))?;
-        let copied = transfer::copy(source, &target, progress).await;
+        let copied = transfer::copy(&(source as &dyn Store), &target, progress).await;
         target.close().await;
         let summary = copied?;
         // Opened once more, to check that it opens, and because sled takes a snapshot then: it has

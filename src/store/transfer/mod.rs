@@ -318,11 +318,11 @@ pub async fn import<'a>(
 /// # Errors
 /// As [`import`].
 pub async fn copy(
-    from: &dyn Store,
+    from: &dyn Source,
     to: &dyn Store,
     progress: Progress<'_>,
 ) -> Result<Summary, Error> {
-    import(&mut || Ok(Box::new(Walk::new(&from))), to, progress).await
+    import(&mut || Ok(Box::new(Walk::new(from))), to, progress).await
 }
 
 /// Checks that all that `target` holds is among the items, as it is there.

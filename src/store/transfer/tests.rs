@@ -98,7 +98,7 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
 
     // And from sled into memory, with an open record that is completed there.
     let (target, source) = (memory(), sled(&folder));
-    let summary = copy(&source, &target, &mut |_, _| {}).await.unwrap();
+    let summary = copy(&as_store(&source), &target, &mut |_, _| {}).await.unwrap();
     assert_eq!(exported(&source).await, exported(&target).await);
     assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
     target.complete(&serial(2000), vec![1], issued(2000)).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
     // Cut short, then done again.
     let items = all(&source).await;
     target.import(items[..700].to_vec()).await.unwrap();
-    let summary = copy(&source, &*target, &mut |_, _| {}).await.unwrap();
+    let summary = copy(&as_store(&source), &*target, &mut |_, _| {}).await.unwrap();
     assert_eq!(summary.counts, COUNTS);
     assert_eq!(exported(&*target).await, exported(&source).await);
     // What is there answers repeats, and what comes is numbered anew.
@@ -124,7 +124,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
     issue(&*target, 5001).await;
 
     let back = memory();
-    let summary = copy(&*target, &back, &mut |_, _| {}).await.unwrap();
+    let summary = copy(&as_store(&*target), &back, &mut |_, _| {}).await.unwrap();
     assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
     assert!(all(&back).await == all(&*target).await);
     target.close().await;
