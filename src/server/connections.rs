@@ -1,9 +1,9 @@
 //! The connections of all listeners: how many there may be, from where, and how long each may wait.
 //!
-//! Whoever is accepted gets a place. When none is left, the connections that have waited longest
-//! for their client lose theirs: a handshake that was begun and not finished, an idle connection,
-//! half a header or body. A client that means well is among the youngest of these, so a crowd of
-//! stuck ones cannot keep it out. A request that is worked on is never ended.
+//! Every accepted connection gets a place. When none is left, the connections that have waited longest
+//! for their client lose theirs: an unfinished handshake, an idle connection, half a header or body. A
+//! good client is among the youngest of these, so many stuck ones cannot keep it out. A request that is
+//! being handled is never ended.
 
 use super::throttle::Throttle;
 use crate::{
@@ -18,10 +18,10 @@ use std::{
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// How long to wait for a place before others are asked to leave theirs.
+/// Time to wait for a place before more connections are ended.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// The part of all places that is freed at once: the search costs a look at every connection.
+/// The part of all places that is freed at once: the search visits every connection.
 const SHARE: usize = 64;
 
 /// How long a connection may wait for its client.
@@ -29,7 +29,7 @@ const SHARE: usize = 64;
 pub(super) struct Limits {
     /// From its beginning to the end of the handshake.
     pub(super) handshake: Duration,
-    /// For the first byte of a request, and for its client to take an answer.
+    /// For the first byte of a request, and for its client to read the response.
     pub(super) idle: Duration,
     /// From the first to the last byte of a header.
     pub(super) header: Duration,
@@ -41,13 +41,13 @@ pub(super) enum End {
     /// It waited for its client longer than this phase may last.
     Late(Phase),
     /// Others need its place.
-    Crowded(Phase),
+    Displaced(Phase),
 }
 
 impl End {
-    /// Whether nothing of a request is lost with it.
+    /// Returns whether no request is lost with it.
     pub(super) const fn was_idle(self) -> bool {
-        matches!(self, Self::Late(Phase::Idle) | Self::Crowded(Phase::Idle))
+        matches!(self, Self::Late(Phase::Idle) | Self::Displaced(Phase::Idle))
     }
 }
 
@@ -65,8 +65,8 @@ struct Table {
     next: u64,
     open: HashMap<u64, Arc<Entry>>,
     origins: HashMap<Origin, usize>,
-    refused: Throttle,
-    crowded: Throttle,
+    rejected: Throttle,
+    displaced: Throttle,
 }
 
 #[derive(Debug)]
@@ -77,7 +77,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Tells it to end; whether it was not told before.
+    /// Requests its end. Returns false if that was done before.
     fn end(&self, why: End) -> bool {
         let first = self.end.set(why).is_ok();
         if first {
@@ -87,7 +87,7 @@ impl Entry {
     }
 }
 
-/// A connection, and what it takes with it when it ends.
+/// A connection. Gives its place back when it is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     connections: Arc<Connections>,
@@ -98,7 +98,7 @@ pub(super) struct Connection {
 }
 
 impl Connections {
-    /// Room for so many connections.
+    /// Creates the table for this number of connections.
     pub(super) fn new(room: usize, now: Instant) -> Self {
         Self { start: now, places: Arc::new(Semaphore::new(room)), room, table: Mutex::default() }
     }
@@ -117,7 +117,7 @@ impl Connections {
         self.room
     }
 
-    /// Counts a connection, or refuses it: its origin has `most` already.
+    /// Counts a connection. Returns `None` if its origin has `most` already.
     pub(super) fn enter(
         self: &Arc<Self>,
         address: IpAddr,
@@ -128,9 +128,9 @@ impl Connections {
         let mut table = self.table();
         let count = table.origins.entry(origin).or_default();
         if *count >= most {
-            if let Some(refused) = table.refused.count(1, now) {
+            if let Some(rejected) = table.rejected.count(1, now) {
                 tracing::warn!(
-                    "{refused} connections refused: {address} has {most}, which is max_connections_per_address"
+                    "rejected {rejected} connections: {address} has {most}, which is max_connections_per_address"
                 );
             }
             return None;
@@ -147,7 +147,7 @@ impl Connections {
         Some(Connection { connections: Arc::clone(self), number, origin, entry, place: None })
     }
 
-    /// Ends the connections that wait longer than they may, and tells what was not told before.
+    /// Ends the connections that wait longer than `limits`, and logs the counts not logged yet.
     pub(super) fn end_late(&self, limits: Limits, now: Instant) {
         let mut table = self.table();
         for entry in table.open.values() {
@@ -156,22 +156,24 @@ impl Connections {
                 Phase::Handshake => limits.handshake,
                 Phase::Idle => limits.idle,
                 Phase::Header => limits.header,
-                // Whoever reads the body bounds its time, and answers.
+                // The reader of the body bounds its time, and answers.
                 Phase::Body | Phase::Request => continue,
             };
             if now.saturating_duration_since(since) >= limit {
                 entry.end(End::Late(phase));
             }
         }
-        if let Some(refused) = table.refused.count(0, now) {
-            tracing::warn!("{refused} more connections refused by max_connections_per_address");
+        if let Some(rejected) = table.rejected.count(0, now) {
+            tracing::warn!("rejected {rejected} more connections by max_connections_per_address");
         }
-        if let Some(crowded) = table.crowded.count(0, now) {
-            tracing::warn!("{crowded} more connections ended to make room");
+        if let Some(displaced) = table.displaced.count(0, now) {
+            tracing::warn!(
+                "ended {displaced} more connections that waited for their clients, to free places"
+            );
         }
     }
 
-    /// Ends those that have waited longest for their client. Returns how many.
+    /// Ends the connections that have waited longest for their client. Returns their number.
     pub(super) fn make_room(&self, now: Instant) -> usize {
         let mut table = self.table();
         let mut waiting: Vec<_> = table
@@ -191,11 +193,11 @@ impl Connections {
         let ended = waiting
             .iter()
             .take(wanted)
-            .filter(|((phase, _), entry)| entry.end(End::Crowded(*phase)))
+            .filter(|((phase, _), entry)| entry.end(End::Displaced(*phase)))
             .count();
-        if let Some(crowded) = table.crowded.count(ended, now) {
+        if let Some(displaced) = table.displaced.count(ended, now) {
             tracing::warn!(
-                "all {} places are taken: {crowded} connections ended that waited longest for their clients; more places: max_connections",
+                "all {} places are taken: ended {displaced} connections that waited longest for their clients; remedy: raise max_connections",
                 self.room
             );
         }
@@ -215,7 +217,7 @@ impl Connections {
 }
 
 impl Connection {
-    /// Waits for a place, and makes others leave theirs if there is none.
+    /// Waits for a place. Ends other connections if none is free.
     pub(super) async fn take_place(&mut self) {
         let places = &self.connections.places;
         self.place = Arc::clone(places).try_acquire_owned().ok();
@@ -228,14 +230,14 @@ impl Connection {
         self.begin(Instant::now());
     }
 
-    /// Its time runs from here. A newcomer without a place is not on the list: it would be the
-    /// only one to make room for itself while all others are worked on.
+    /// Starts its time, and adds it to the table. A connection without a place is not in the table: it would
+    /// be ended for itself while all others are being handled.
     fn begin(&self, now: Instant) {
         self.progress().at(Phase::Handshake, now);
         self.connections.table().open.insert(self.number, Arc::clone(&self.entry));
     }
 
-    /// What it waits for.
+    /// Returns its phase.
     pub(super) fn progress(&self) -> &Arc<ConnectionProgress> {
         &self.entry.progress
     }
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_has_so_many_and_gets_them_back_when_they_end() {
+    fn an_origin_has_a_limit_and_regains_places_when_connections_end() {
         let now = Instant::now();
         let connections = Arc::new(Connections::new(10, now));
         let enter = |text: &str| connections.enter(text.parse().unwrap(), 2, now);
@@ -331,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waited_longest_makes_room_and_no_request_is_ended() {
+    fn those_that_waited_longest_are_ended_and_no_request_is() {
         let now = Instant::now();
         let connections = Arc::new(Connections::new(128, now));
         let enter = |phase, after| {
@@ -345,12 +347,12 @@ mod tests {
         let (hello, body) = (enter(Phase::Handshake, SECOND), enter(Phase::Body, 4 * SECOND));
         let young: Vec<_> = (0..100).map(|_| enter(Phase::Handshake, 9 * SECOND)).collect();
         assert_eq!(connections.make_room(now + 9 * SECOND), 2, "a part of 128");
-        assert_eq!(ended(&hello), Some(End::Crowded(Phase::Handshake)));
-        assert_eq!(ended(&idle), Some(End::Crowded(Phase::Idle)));
+        assert_eq!(ended(&hello), Some(End::Displaced(Phase::Handshake)));
+        assert_eq!(ended(&idle), Some(End::Displaced(Phase::Idle)));
         assert_eq!((ended(&header), ended(&body)), (None, None));
         assert_eq!(connections.make_room(now + 9 * SECOND), 2, "others than before");
-        assert_eq!(ended(&header), Some(End::Crowded(Phase::Header)));
-        assert_eq!(ended(&body), Some(End::Crowded(Phase::Body)));
+        assert_eq!(ended(&header), Some(End::Displaced(Phase::Header)));
+        assert_eq!(ended(&body), Some(End::Displaced(Phase::Body)));
         while connections.make_room(now + 9 * SECOND) > 0 {}
         assert!(young.iter().all(|one| ended(one).is_some()));
         assert_eq!(ended(&works), None);
@@ -366,9 +368,9 @@ mod tests {
         let holder = tokio::spawn(async move { stuck.ended().await });
         let mut new = enter();
         new.take_place().await;
-        assert_eq!(holder.await.unwrap(), End::Crowded(Phase::Handshake));
+        assert_eq!(holder.await.unwrap(), End::Displaced(Phase::Handshake));
         assert_eq!(connections.places.available_permits(), 0);
-        // Nobody but the newcomer itself waits: it waits on, and is not ended for its own sake.
+        // Only the newcomer itself waits: it is not ended for its own sake.
         new.progress().at(Phase::Request, now);
         let mut third = enter();
         let begun = tokio::time::timeout(PATIENCE * 3, third.take_place()).await;

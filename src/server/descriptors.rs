@@ -1,11 +1,11 @@
-//! Open files: each connection is one, and the store must never find that there are none left.
+//! Limit of open files: each connection uses one, and some must remain for the store.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that are not connections of clients: store, logs, listeners, the operator's socket.
 const OTHERS: usize = 128;
 
-/// Raises the limit of open files as far as this process may, and returns it; none: unlimited.
+/// Raises the limit of open files as far as this process may, and returns it. None: unlimited.
 pub(super) fn raise_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {
@@ -20,13 +20,13 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
 }
 
-/// How many connections of `wanted` fit within a limit of open files.
+/// Returns how many connections of `wanted` fit within a limit of open files.
 pub(super) fn room(wanted: usize, limit: Option<u64>) -> usize {
     let Some(limit) = limit.and_then(|limit| usize::try_from(limit).ok()) else { return wanted };
     let room = wanted.min(limit.saturating_sub(OTHERS).max(limit / 2)).max(1);
     if room < wanted {
         tracing::warn!(
-            "max_connections = {wanted} does not fit: this process may open {limit} files; {room} connections are served at once; remedy: LimitNOFILE={} in its systemd unit, or ulimit -Hn, or a lower max_connections",
+            "max_connections = {wanted} exceeds the limit of {limit} open files: serving {room} connections at once; remedy: set LimitNOFILE={} in the systemd unit, raise ulimit -Hn, or lower max_connections",
             wanted.saturating_add(OTHERS)
         );
     }

@@ -18,11 +18,11 @@ pub(super) enum Failure {
     Io(io::Error),
     /// The client knows no version after this one.
     Old(OldVersion),
-    /// It took too long, or others needed its place.
+    /// It took too long, or other connections needed its place.
     Ended(End),
 }
 
-/// Kinds of failure, each with a rate of its own: a flood of one must not hide another.
+/// Kinds of failure, each with a rate limit of its own: a flood of one must not hide another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     UnknownCa,
@@ -57,7 +57,7 @@ impl Handshakes {
         }
     }
 
-    /// Logs how many failures were left out. Call it now and then.
+    /// Logs the number of failures that were left out. Call it regularly.
     pub(super) fn sum_up(&self, now: Instant) {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (kind, throttle) in kinds.iter_mut() {
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// Says why a handshake failed, and what the operator can do.
+/// Returns the kind of a failure, and its text with the remedy.
 fn describe(failure: &Failure) -> (Kind, String) {
     let error = match failure {
         Failure::Old(version) => {
@@ -104,7 +104,7 @@ fn describe(failure: &Failure) -> (Kind, String) {
         Failure::Ended(end) => {
             let why = match end {
                 End::Late(_) => "handshake_timeout",
-                End::Crowded(_) => "other clients needed its place",
+                End::Displaced(_) => "other clients needed its place",
             };
             return (Kind::Late, format!("the client did not finish it in time ({why})"));
         }
@@ -139,7 +139,7 @@ fn describe(failure: &Failure) -> (Kind, String) {
     }
 }
 
-/// What an alert of the client means for the operator (RFC 8446 §6.2).
+/// Describes an alert of the client for the operator (RFC 8446 §6.2).
 fn described_alert(alert: AlertDescription) -> (Kind, String) {
     use AlertDescription as Alert;
     let (kind, name, advice) = match alert {
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn each_failure_is_said_in_the_operators_words() {
+    fn describes_each_failure_for_the_operator() {
         let alert = |alert| text(&of(Tls::AlertReceived(alert)));
         assert_eq!(
             alert(AlertDescription::UnknownCA),

@@ -1,8 +1,8 @@
-//! The first bytes of a connection, looked at before rustls reads them: clients of TLS 1.1 and older get
-//! the alert that says so.
+//! Inspects the first bytes of a connection before rustls reads them: clients of TLS 1.1 and older get the
+//! alert protocol_version.
 //!
-//! rustls looks for signature_algorithms, which they do not have, before it looks at the version: it
-//! would end with handshake_failure.
+//! rustls looks for signature_algorithms, which they do not send, before it checks the version: it would
+//! send handshake_failure.
 
 use std::{fmt, io, io::ErrorKind};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 /// §7.4, §7.4.1.2).
 const HEAD: usize = 5 + 4 + 2;
 
-/// Bytes to read at most of what is not answered.
+/// Most bytes to discard before the alert.
 const MOST: usize = 64 << 10;
 
 /// A version of SSL or TLS before 1.2 (RFC 8996).
@@ -27,14 +27,14 @@ impl fmt::Display for OldVersion {
     }
 }
 
-/// What a client begins with.
+/// The first bytes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Opening {
-    /// Nothing: it has closed. Checks of a load balancer do so.
+    /// Nothing: it has closed, as the checks of a load balancer do.
     Nothing,
     /// A ClientHello whose highest version is too old.
     Old(OldVersion),
-    /// Anything else; rustls knows.
+    /// Anything else, for rustls.
     Other,
 }
 
@@ -49,7 +49,7 @@ impl Opening {
     }
 }
 
-/// Waits for a client's first bytes and looks at them. Leaves them to be read.
+/// Waits for a client's first bytes and inspects them, without consuming them.
 pub(super) async fn look(stream: &TcpStream) -> io::Result<Opening> {
     let mut head = [0; HEAD];
     let read = stream.peek(&mut head).await?;
@@ -58,7 +58,7 @@ pub(super) async fn look(stream: &TcpStream) -> io::Result<Opening> {
 
 /// Ends a connection with the alert protocol_version (RFC 5246 §7.2.2, appendix E.1).
 pub(super) async fn reject(mut stream: TcpStream, version: OldVersion) -> io::Result<()> {
-    // Bytes that are left unread would make the system reset the connection, and the alert be lost.
+    // With unread bytes the system would reset the connection, and the alert would be lost.
     let mut read = 0;
     let mut bytes = [0; 4096];
     while read < MOST {

@@ -1,4 +1,4 @@
-//! The server's own key and certificate: issued by its own CA, renewed by itself.
+//! The server's own key and certificate, which it issues and renews itself.
 
 use super::Error;
 use crate::{
@@ -19,7 +19,7 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// What a certificate of the server is issued with.
+/// The input for a certificate of the server.
 pub(super) struct Needed<'a> {
     pub(super) folder: &'a Path,
     pub(super) wanted: &'a ServerCertificateRules,
@@ -28,26 +28,26 @@ pub(super) struct Needed<'a> {
     pub(super) request_id: RequestId,
 }
 
-/// The identity in use, and why there is no better one.
+/// The identity in use, and the error of its renewal.
 pub(super) struct Current {
     pub(super) identity: OwnIdentity,
     pub(super) failed: Option<String>,
 }
 
-/// The server's key and the chain that it shows.
+/// The server's key and certificate chain.
 pub(super) struct OwnIdentity {
     pub(super) key: Arc<PrivateKey>,
     pub(super) leaf: Certificate,
     pub(super) issuing: Certificate,
 }
 
-/// Key and chain in one file, so that they are exchanged in one step.
+/// Key and chain in one file, so that they are replaced in one step.
 const FILE: &str = "server.pem";
 
-/// More bytes than key and chain ever have.
+/// Bytes that exceed every key and chain.
 const LARGEST: usize = 32 << 10;
 
-/// The file's path while it is written. What a start that was killed has left there is removed.
+/// The file's path while it is written. Removes the file that a killed start has left.
 fn unfinished(folder: &Path) -> Result<PathBuf, Error> {
     let path = folder.join(".server.pem.unfinished");
     match fs::remove_file(&path) {
@@ -57,11 +57,11 @@ fn unfinished(folder: &Path) -> Result<PathBuf, Error> {
 }
 
 impl OwnIdentity {
-    /// Reads the key and certificate, or issues new ones if there are none, if they are due for
-    /// renewal or revoked, or if they are not those that the configuration asks for now.
+    /// Reads the key and certificate. Issues new ones if the file does not exist, or if they are due for
+    /// renewal, revoked, or do not fit the configuration.
     ///
-    /// A CA that has ended, or not begun by this clock, issues nothing: then the certificate that
-    /// exists stays in use, so that a start serves what it can.
+    /// A CA outside its validity period issues nothing. The existing certificate then stays in use, so that
+    /// a start serves as much as it can.
     pub(super) async fn current(
         needed: Needed<'_>,
         store: &dyn Store,
@@ -90,13 +90,13 @@ impl OwnIdentity {
         }
     }
 
-    /// Whether the certificate was revoked here.
+    /// Returns whether the certificate is revoked.
     pub(super) async fn is_revoked(&self, store: &dyn Store) -> Result<bool, Error> {
         let record = store.find(self.leaf.serial()).await?;
         Ok(record.is_some_and(|record| record.revocation.is_some()))
     }
 
-    /// Whether a third of its life is left and it is what the configuration asks for.
+    /// Returns whether a third of its life is left and it fits the configuration.
     pub(super) fn fits(&self, wanted: &ServerCertificateRules, ca: &Ca, now: Time) -> bool {
         let life = self.leaf.not_after().since(self.leaf.not_before());
         let left = self.leaf.not_after().since(now);
@@ -111,7 +111,7 @@ impl OwnIdentity {
             }
     }
 
-    /// Reads them; none if there are none yet.
+    /// Reads key and chain. Returns `None` if the file does not exist.
     ///
     /// # Errors
     /// [`Error`] naming the file.
@@ -132,13 +132,13 @@ impl OwnIdentity {
             }
             _ => Err(Error::Unfit {
                 path,
-                error: "it does not hold two PEM certificates after the key".to_owned(),
-                remedy: "move the file away: a new one is made".to_owned(),
+                error: "expected: two PEM certificates after the key".to_owned(),
+                remedy: "move the file away: a start creates a new one".to_owned(),
             }),
         }
     }
 
-    /// Issues a certificate for a new key and puts both in place. `reason` goes into the event.
+    /// Issues a certificate for a new key and stores both. The event has `reason`.
     pub(super) async fn renew(
         needed: &Needed<'_>,
         actor: &Actor,
@@ -159,7 +159,7 @@ impl OwnIdentity {
             .map_err(|error| Error::Tls(error.to_string()))?;
         let order = Order {
             content,
-            // The key is new: no two orders of ours are the same.
+            // The key is new: no two orders of the server are equal.
             idempotency_key: IdempotencyKey(sha256(&spki)),
             retry_window: Duration::ZERO,
             label: None,
@@ -169,7 +169,7 @@ impl OwnIdentity {
             request_id: needed.request_id.clone(),
             facts: vec![("reason", reason.to_owned())],
         };
-        // What cannot be kept is not issued: each check would add one more to the record.
+        // Reserves the file first: a certificate that cannot be stored must not be issued at each check.
         let unfinished = unfinished(folder)?;
         write_private(&unfinished, &[0; LARGEST])?;
         let issued = ca.issue(order, now).await?;
@@ -180,7 +180,7 @@ impl OwnIdentity {
         Ok(own)
     }
 
-    /// Puts key and chain in place in one step: a crash leaves the old file or the new one.
+    /// Stores key and chain in one step: a crash leaves the old file or the new one.
     fn write(&self, folder: &Path, keys: &Keys) -> Result<(), Error> {
         let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
         let mut text =
@@ -192,7 +192,7 @@ impl OwnIdentity {
         durable::rename(&unfinished, &path).map_err(|cause| Error::File { path, cause })
     }
 
-    /// Chain and key as rustls takes them.
+    /// Returns chain and key in the types of rustls.
     pub(super) fn for_tls(
         &self,
     ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {

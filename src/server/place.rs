@@ -1,5 +1,5 @@
-//! What a start needs of the disk, looked at without making or changing anything: `estd check-config`
-//! reports all of it, a start what it cannot begin with.
+//! Checks the files and folders that a start needs, without creating or changing any. `estd check-config`
+//! reports all errors, a start those at which it stops.
 
 use super::{Error, identity::OwnIdentity};
 use crate::{
@@ -23,15 +23,15 @@ pub fn check_place(settings: &Settings) -> Result<(), SettingErrors> {
 }
 
 /// Checks everything on disk that a start needs: as [`check_place`], and the folders, keys and
-/// certificates that an earlier start has made.
+/// certificates that an earlier start has created.
 ///
 /// # Errors
 /// Everything that a start stops at.
 pub fn check_disk(settings: &Settings) -> Result<(), SettingErrors> {
     match data(settings) {
-        // What is in a folder that is none cannot be judged.
+        // The content of an unusable folder cannot be checked.
         Some(error) => all(settings, [error].into_iter().chain(audit(settings))),
-        None => all(settings, audit(settings).into_iter().chain(made(settings))),
+        None => all(settings, audit(settings).into_iter().chain(created(settings))),
     }
 }
 
@@ -62,8 +62,8 @@ fn audit(settings: &Settings) -> Option<Found> {
         .map(|error| ("[audit] file".to_owned(), error))
 }
 
-/// What an earlier start has made; what is missing is made by the next one.
-fn made(settings: &Settings) -> Vec<Found> {
+/// Checks the files of an earlier start. The next start creates missing ones.
+fn created(settings: &Settings) -> Vec<Found> {
     let mut found = Vec::new();
     let mut note = |key: String, result: Result<(), Error>| {
         found.extend(result.err().map(|error| (key, error)));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_makes_nothing() {
+    fn a_check_creates_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("est.toml");
         let settings = config::parse("version = 1", &file, &|_| None).unwrap();

@@ -34,7 +34,7 @@ impl Process for Core {
         let accounts = store.accounts().await;
         let error = match &accounts {
             Err(error) => Some(error.to_string()),
-            Ok(_) => self.refuses_changes().await.err().map(|error| error.to_string()),
+            Ok(_) => self.probe_write().await.err().map(|error| error.to_string()),
         };
         let settings = self.settings.lock().await;
         let cas = self.installation.cas.iter().map(|(name, ca)| api::CaStatus {
@@ -140,9 +140,9 @@ impl Process for Core {
 }
 
 impl Core {
-    /// Asks the store for a change that it never makes, since the value expected is not there: a
-    /// disk that is full or a database that only reads is found by it.
-    async fn refuses_changes(&self) -> Result<(), store::Error> {
+    /// Requests a change that the store never applies, since the expected value does not exist. Returns the
+    /// error of a full disk or a read-only database.
+    async fn probe_write(&self) -> Result<(), store::Error> {
         let (register, never) = ("first account", b"\0 no value is this".as_slice());
         self.installation.store.compare_and_set(register, Some(never), never).await.map(|_| ())
     }

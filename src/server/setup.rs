@@ -1,4 +1,4 @@
-//! What a start needs on disk, made where it is missing.
+//! Opens the files of the data folder, and creates missing ones.
 //!
 //! Each part appears whole or not at all, in an order in which each needs only those before it:
 //! the folder, the store (whose lock keeps a second server out), the CAs, the server's own
@@ -28,7 +28,7 @@ use std::{
     time::Duration,
 };
 
-/// What is on disk, opened.
+/// The opened data folder.
 pub struct Installation {
     /// The store.
     pub store: Arc<dyn Store>,
@@ -38,7 +38,7 @@ pub struct Installation {
 
 impl Installation {
     /// Opens the store and reads the CA certificates of a data folder that a start has made, for
-    /// an operator's command while no server runs. Makes nothing.
+    /// an operator's command while no server runs. Creates nothing.
     ///
     /// # Errors
     /// [`Error::Store`] with [`crate::store::Error::InUse`] while a server runs.
@@ -57,7 +57,7 @@ impl Installation {
         Ok((store, cas.collect::<Result<_, _>>()?))
     }
 
-    /// Opens what is there and makes what is missing.
+    /// Opens the data folder, and creates missing parts.
     ///
     /// # Errors
     /// [`Error`] naming the file; nothing that exists is overwritten.
@@ -166,7 +166,7 @@ impl Backend {
     }
 }
 
-/// Checks that a store's folder is there, for commands that make none.
+/// Checks that a store's folder exists, for commands that create none.
 ///
 /// # Errors
 /// [`Error::File`].
@@ -175,7 +175,7 @@ pub fn expect_folder(folder: &Path) -> Result<(), Error> {
     found.map(|_| ()).map_err(|cause| Error::File { path: folder.to_owned(), cause })
 }
 
-/// Opens a store that is there, for a command that tells nothing to the trail.
+/// Opens an existing store, for a command that writes no audit events.
 ///
 /// # Errors
 /// [`Error::File`] if there is none; [`Error::Store`], while a server runs with
@@ -187,10 +187,10 @@ pub async fn open_existing(backend: Backend, now: Time) -> Result<Arc<dyn Store>
     open_or_make(backend, now).await
 }
 
-/// Opens a store, or makes an empty one, for a command that tells nothing to the trail.
+/// Opens a store, or creates an empty one, for a command that writes no audit events.
 ///
 /// # Errors
-/// As [`open_existing`], but for one that is not there.
+/// As [`open_existing`], apart from a missing store.
 pub async fn open_or_make(backend: Backend, now: Time) -> Result<Arc<dyn Store>, Error> {
     open_backend(backend, Arc::new(NoTrail), now).await
 }

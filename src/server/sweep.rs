@@ -1,12 +1,14 @@
-//! Ends what a request has left open: it was cut, or the process that had it died.
+//! Finishes issuances that a request left open: the request was cut, or its process ended.
 //!
-//! What was begun for a key that the server made is voided: the key was nowhere but in the request.
-//! But not while repeats are answered, which find by it what was issued after it.
+//! The recorded content may have been signed. So the CA signs it now: it becomes a certificate like any
+//! other, which can be found, fetched by a retry, and revoked. An issuance that no CA of this server can
+//! sign is voided.
 //!
-//! What the record says may have been signed, so it is signed now and becomes a certificate like any
-//! other, that can be found, fetched by a repeat and, later, revoked. Only what no CA of this server
-//! can vouch for any more is voided. Another node may be in the middle of the same record: the store
-//! decides who was first (docs/design/issuance.md).
+//! An issuance for a key that the server generated is voided: the key existed only in the request. That
+//! waits until the end of its retry window, because a retry finds the later issuance by it.
+//!
+//! Another node may be finishing the same record: the store decides which was first
+//! (docs/design/issuance.md).
 
 use crate::{
     ca::{Ca, Error},
@@ -17,33 +19,34 @@ use crate::{
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
-/// How old an open issuance is before a running server takes it for left behind. Much longer than
-/// a request takes: earlier would be no error, but work done twice.
+/// Age at which a running server considers an open issuance abandoned. Much longer than a request takes:
+/// an earlier sweep would be no error, but duplicate work.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
-/// How many are looked at together.
+/// Issuances that are read together.
 const PAGE: usize = 500;
 
-/// How many are finished together: the store commits at once what comes at once, and after a crash
-/// under load nobody is served before all are done.
+/// Issuances that are finished together: the store commits concurrent writes as one. After a crash under
+/// load, the start waits for all of them.
 const TOGETHER: usize = 64;
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Issuances that got their certificate.
+    /// Issuances that were finished.
     pub finished: usize,
-    /// Issuances that were given up.
+    /// Issuances that were voided.
     pub voided: usize,
 }
 
-/// Ends the open issuances that were begun at least `grace` ago; those that have to be voided get
-/// [`GRACE`] in any case, since a node with another configuration may be about to finish them, and
-/// those of a made key get it after their window, since a repeat may be late.
+/// Finishes or voids the open issuances that were begun at least `grace` ago.
+///
+/// Waits at least [`GRACE`] before it voids one: a node with another configuration may be about to finish
+/// it. One for a generated key is voided [`GRACE`] after its retry window.
 ///
 /// # Errors
-/// Those of the store, at once; those of a CA when the others' issuances are ended. What was ended
-/// by then stays ended.
+/// Those of the store, at once; those of a CA after the issuances of the others. Finished ones stay
+/// finished.
 pub(super) async fn sweep(
     store: &dyn Store,
     cas: &BTreeMap<CaName, Arc<Ca>>,
@@ -91,12 +94,12 @@ pub(super) async fn sweep(
     }
 }
 
-/// Until when what cannot be finished is of use to anybody.
+/// Returns until when an issuance that cannot be finished is needed.
 fn needed_until(open: &Intent) -> Time {
     if open.operation == Some(Operation::ServerKeyGen) { open.retry_until } else { open.begun }
 }
 
-/// The CA that can finish it, or why none can.
+/// Returns the CA that can finish it, or the reason why none can.
 fn finisher<'a>(
     open: &Issuance,
     cas: &'a BTreeMap<CaName, Arc<Ca>>,

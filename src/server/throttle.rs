@@ -1,27 +1,27 @@
-//! Tells now and then what happens often: a flood must not flood the log.
+//! Limits the rate of a log line: a flood of events must not flood the log.
 
 use std::time::{Duration, Instant};
 
 /// The least time between two lines.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Counts what was not told yet.
+/// Counts the events that were not logged yet.
 #[derive(Debug, Default)]
 pub(super) struct Throttle {
-    told: Option<Instant>,
-    untold: usize,
+    logged: Option<Instant>,
+    pending: usize,
 }
 
 impl Throttle {
-    /// Counts `more`. Returns how many there were since the last line, if it is time for another.
+    /// Counts `more` events. Returns their number since the last line if another line is due.
     pub(super) fn count(&mut self, more: usize, now: Instant) -> Option<usize> {
-        self.untold += more;
-        let early = self.told.is_some_and(|told| now.saturating_duration_since(told) < PAUSE);
-        if self.untold == 0 || early {
+        self.pending += more;
+        let early = self.logged.is_some_and(|logged| now.saturating_duration_since(logged) < PAUSE);
+        if self.pending == 0 || early {
             return None;
         }
-        self.told = Some(now);
-        Some(std::mem::take(&mut self.untold))
+        self.logged = Some(now);
+        Some(std::mem::take(&mut self.pending))
     }
 }
 
@@ -30,14 +30,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flood_is_told_at_once_then_now_and_then_and_no_number_is_lost() {
+    fn a_flood_is_logged_at_once_then_at_intervals_and_every_event_is_counted() {
         let start = Instant::now();
         let mut throttle = Throttle::default();
         assert_eq!(throttle.count(0, start), None);
-        let told: Vec<_> = (0..1000)
+        let logged: Vec<_> = (0..1000)
             .filter_map(|number| throttle.count(1, start + Duration::from_millis(number * 15)))
             .collect();
-        assert_eq!(told, [1, 667]);
+        assert_eq!(logged, [1, 667]);
         assert_eq!(throttle.count(0, start + Duration::from_secs(19)), None);
         assert_eq!(throttle.count(0, start + Duration::from_secs(21)), Some(332));
         assert_eq!(throttle.count(0, start + Duration::from_secs(60)), None);

@@ -10,11 +10,11 @@ use rustls::{
 };
 use std::sync::Arc;
 
-/// What ALPN calls HTTP/2 (RFC 9113 §3.2).
+/// The ALPN name of HTTP/2 (RFC 9113 §3.2).
 pub(super) const HTTP2: &[u8] = b"h2";
 
 /// The provider with AES-128-GCM in front: no weaker in any way that matters here, and measured,
-/// a full handshake with an enrolment costs 5 % less with it.
+/// a full handshake with an enrollment costs 5 % less with it.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -44,9 +44,11 @@ pub(super) fn cipher_bits(suite: Option<SupportedCipherSuite>) -> u16 {
     }
 }
 
-/// Sets TLS up with the server's own chain and key. `session_tickets`: whether a client may resume a
-/// session; a ticket costs a twentieth of an enrolment, and a device that comes every 60 days cannot
-/// use the one of last time. `http2`: whether it is offered, before HTTP/1.1.
+/// Configures TLS with the server's own chain and key.
+///
+/// `session_tickets`: whether a client may resume a session. A ticket costs a twentieth of an enrollment; a
+/// device that connects every 60 days cannot use its last one. `http2`: whether it is offered, before
+/// HTTP/1.1.
 ///
 /// # Errors
 /// [`Error::Tls`] if they do not fit together, or randomness for the tickets' keys is missing.

@@ -121,7 +121,7 @@ impl Drop for Turn {
     }
 }
 
-/// What is in force now: a reload may exchange the anchors.
+/// The anchors in force: a reload may replace them.
 pub(super) trait InForce: Send + Sync + 'static {
     /// Returns the anchors.
     fn databases(&self) -> Arc<Databases>;
@@ -174,9 +174,9 @@ impl<L: InForce> LazyChain<L> {
         }
     }
 
-    /// Begins a validation. It goes on if the request is canceled, or a client that resets its
-    /// requests would have its chain validated for each; if the connection has ended before its
-    /// turn, it is left out.
+    /// Begins a validation. It continues if the request is canceled: a client that resets its requests
+    /// must not have its chain validated for each. It is skipped if the connection has ended before its
+    /// turn.
     fn begin(&self, by: Arc<Databases>) -> Validation {
         let (sender, outcome) = watch::channel(None);
         let (databases, chain) = (Arc::clone(&by), Arc::clone(&self.chain));

@@ -3,7 +3,7 @@
 //!
 //! The handshake checks one signature only: that the client holds the key of its certificate. RFC
 //! 5280 path validation against two databases of trust anchors (RFC 7030 §3.3.2) follows when a
-//! request needs it (validation.rs). What it may cost is bounded, for anybody can send any chain:
+//! request needs it (validation.rs). Its cost is bounded, because anybody can send any chain:
 //!
 //! | Bound | Value | Where |
 //! |---|---|---|
@@ -101,17 +101,17 @@ impl ClientCertVerifier for AskOnly {
 
 /// Why a chain does not validate.
 #[derive(Debug)]
-enum Flaw {
-    /// What webpki found.
+enum PathError {
+    /// An error of webpki.
     Path(webpki::Error),
-    /// What it does not look at: keyUsage (RFC 5280 §6.1.4 n; RFC 8446 §4.4.2.3).
+    /// A keyUsage that forbids the use, which webpki does not check (RFC 5280 §6.1.4 n; RFC 8446 §4.4.2.3).
     Usage(&'static str),
-    /// Nor this: a key for which anybody can sign.
+    /// A key for which anybody can sign, which webpki does not check.
     Key(&'static str),
 }
 
-impl Flaw {
-    /// How much it says about the certificate, if several paths fail.
+impl PathError {
+    /// Returns how specific it is to the certificate: if several paths fail, the highest is reported.
     const fn rank(&self) -> u8 {
         match self {
             Self::Path(webpki::Error::UnknownIssuer) => 0,
@@ -130,7 +130,7 @@ pub(super) struct Databases {
     owners: Vec<CaName>,
 }
 
-/// The outcome of one validation, and what it cost.
+/// The outcome of one validation, and its cost.
 #[derive(Debug)]
 pub(super) struct Judgment {
     pub(super) certificate: ClientCertificate,
@@ -147,8 +147,8 @@ struct Judge<'a> {
 }
 
 impl Databases {
-    /// Reads the anchors, DER: the certificates of our CAs, the explicit ones that the operator
-    /// lists beside them, and the implicit ones.
+    /// Reads the anchors, DER: the certificates of this server's CAs, the other explicit ones, and the
+    /// implicit ones.
     ///
     /// # Errors
     /// [`Error::Tls`] if one is not a certificate.
@@ -160,7 +160,7 @@ impl Databases {
         let anchor = |der: &[u8]| {
             anchor_from_trusted_cert(&CertificateDer::from(der))
                 .map(|anchor| anchor.to_owned())
-                .map_err(|error| Error::Tls(format!("a trust anchor cannot be read: {error}")))
+                .map_err(|error| Error::Tls(format!("cannot read a trust anchor: {error}")))
         };
         let (owners, ours): (Vec<_>, Vec<_>) =
             ours.into_iter().map(|(name, der)| (name.clone(), der)).unzip();
@@ -171,7 +171,7 @@ impl Databases {
         })
     }
 
-    /// Returns the CA of ours that has this subject and key (both DER, without tag and length).
+    /// Returns this server's CA with this subject and key (both DER, without tag and length).
     fn owner(&self, subject: &[u8], key: &[u8]) -> Option<&CaName> {
         let (_, owner) = self.explicit.iter().zip(&self.owners).find(|(anchor, _)| {
             *anchor.subject == *subject && *anchor.subject_public_key_info == *key
@@ -210,8 +210,8 @@ impl Judge<'_> {
             Ok(issuer) => return Verdict::Trusted { class: TrustClass::Explicit, issuer },
             Err(by_explicit) => match self.validate(implicit, now) {
                 Ok(issuer) => return Verdict::Trusted { class: TrustClass::Implicit, issuer },
-                // The more telling of the two: that it is unknown says nothing if it is known here.
-                Err(Flaw::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_explicit),
+                // The more specific of the two: an unknown issuer says nothing if the other knows it.
+                Err(PathError::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_explicit),
                 Err(by_implicit) => self.untrusted(&by_implicit),
             },
         };
@@ -224,58 +224,62 @@ impl Judge<'_> {
     }
 
     /// Separates errors of the validity period from all others.
-    fn untrusted(&self, flaw: &Flaw) -> Verdict {
+    fn untrusted(&self, error: &PathError) -> Verdict {
         let Databases { explicit, implicit, .. } = self.databases;
-        if let Flaw::Path(webpki::Error::CertNotValidYet { not_before, .. }) = flaw {
-            // webpki looks at the time before it looks at the issuer, who may be anybody.
+        if let PathError::Path(webpki::Error::CertNotValidYet { not_before, .. }) = error {
+            // webpki checks the time before the issuer, which may be unknown.
             let then = Time::from_unix(not_before.as_secs());
             if self.validate(explicit, then).is_ok() || self.validate(implicit, then).is_ok() {
                 return Verdict::NotYet(then);
             }
         }
-        if let Flaw::Path(webpki::Error::CertExpired { not_after, .. }) = flaw {
-            // A label may renew it for a while, if nothing else is wrong with it. webpki looks at
-            // the time before it looks at anything else.
+        if let PathError::Path(webpki::Error::CertExpired { not_after, .. }) = error {
+            // A label may renew it within its grace period if it has no other error. webpki checks the
+            // time first.
             let then = Time::from_unix(not_after.as_secs());
             if let Ok(issuer) = self.validate(explicit, then) {
                 return Verdict::Expired { issuer };
             }
         }
-        Verdict::Untrusted(match flaw {
-            Flaw::Path(error) => reason(error),
-            Flaw::Usage(what) => (*what).to_owned(),
-            Flaw::Key(weakness) => format!("one whose key is {weakness}"),
+        Verdict::Untrusted(match error {
+            PathError::Path(error) => reason(error),
+            PathError::Usage(what) => (*what).to_owned(),
+            PathError::Key(weakness) => format!("one whose key is {weakness}"),
         })
     }
 
-    /// Validates the chain against one database (RFC 5280 §6). Returns the CA of ours that its path
-    /// ends in.
+    /// Validates the chain against one database (RFC 5280 §6). Returns this server's CA if its path ends in
+    /// one.
     ///
     /// webpki gets one path at a time: its own search tries every order of certificates that share
     /// a name, which takes hundreds of milliseconds for ten of them.
-    fn validate(&self, anchors: &[TrustAnchor<'_>], now: Time) -> Result<Option<CaName>, Flaw> {
+    fn validate(
+        &self,
+        anchors: &[TrustAnchor<'_>],
+        now: Time,
+    ) -> Result<Option<CaName>, PathError> {
         if anchors.is_empty() {
-            return Err(Flaw::Path(webpki::Error::UnknownIssuer));
+            return Err(PathError::Path(webpki::Error::UnknownIssuer));
         }
-        let leaf = EndEntityCert::try_from(self.chain.end_entity()).map_err(Flaw::Path)?;
+        let leaf = EndEntityCert::try_from(self.chain.end_entity()).map_err(PathError::Path)?;
         let paths = path::by_name(leaf.issuer(), self.chain.intermediates(), anchors);
         if paths.found.is_empty() {
-            // No path, so no signature: finds what is wrong beside that.
-            let flaw = self.validate_path(&leaf, &[], anchors, now);
-            return match (flaw, paths.unreadable) {
-                (Err(Flaw::Path(webpki::Error::UnknownIssuer)), Some(error)) => {
-                    Err(Flaw::Path(error))
+            // No path, so no signature: finds any other error.
+            let error = self.validate_path(&leaf, &[], anchors, now);
+            return match (error, paths.unreadable) {
+                (Err(PathError::Path(webpki::Error::UnknownIssuer)), Some(error)) => {
+                    Err(PathError::Path(error))
                 }
-                (flaw, _) => flaw,
+                (error, _) => error,
             };
         }
-        let mut worst: Option<Flaw> = None;
+        let mut worst: Option<PathError> = None;
         for Path { intermediates, anchor } in &paths.found {
             match self.validate_path(&leaf, intermediates, slice::from_ref(*anchor), now) {
                 Ok(issuer) => return Ok(issuer),
-                Err(flaw) => {
-                    if worst.as_ref().is_none_or(|worst| worst.rank() < flaw.rank()) {
-                        worst = Some(flaw);
+                Err(error) => {
+                    if worst.as_ref().is_none_or(|worst| worst.rank() < error.rank()) {
+                        worst = Some(error);
                     }
                 }
             }
@@ -283,7 +287,7 @@ impl Judge<'_> {
                 break;
             }
         }
-        Err(worst.unwrap_or(Flaw::Path(webpki::Error::UnknownIssuer)))
+        Err(worst.unwrap_or(PathError::Path(webpki::Error::UnknownIssuer)))
     }
 
     fn validate_path(
@@ -292,7 +296,7 @@ impl Judge<'_> {
         intermediates: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: Time,
-    ) -> Result<Option<CaName>, Flaw> {
+    ) -> Result<Option<CaName>, PathError> {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
         // A CA whose key is for something else is no issuer; there may be another path.
         let no_issuer = Cell::new(false);
@@ -319,22 +323,22 @@ impl Judge<'_> {
             Ok(path) if allows(self.chain.end_entity(), KeyUsage::DIGITAL_SIGNATURE) => {
                 let key = leaf.subject_public_key_info();
                 if let Some(weakness) = PublicKey::signed_by_anybody(&key) {
-                    return Err(Flaw::Key(weakness));
+                    return Err(PathError::Key(weakness));
                 }
                 let anchor = path.anchor();
                 let owner = self.databases.owner(&anchor.subject, &anchor.subject_public_key_info);
                 Ok(owner.cloned())
             }
-            Ok(_) => Err(Flaw::Usage("one whose keyUsage lacks digitalSignature")),
+            Ok(_) => Err(PathError::Usage("one whose keyUsage lacks digitalSignature")),
             Err(_) if no_issuer.get() => {
-                Err(Flaw::Usage("one of an issuer whose keyUsage lacks keyCertSign"))
+                Err(PathError::Usage("one of an issuer whose keyUsage lacks keyCertSign"))
             }
-            Err(error) => Err(Flaw::Path(error)),
+            Err(error) => Err(PathError::Path(error)),
         }
     }
 }
 
-/// Whether a certificate's key may be used so. Without a keyUsage it may.
+/// Returns whether a certificate's key may be used so. Without a keyUsage it may.
 fn allows(certificate: &[u8], usage: KeyUsage) -> bool {
     Certificate::parse(certificate)
         .and_then(|certificate| certificate.key_usage())

@@ -22,12 +22,12 @@ pub(super) struct Path<'a> {
     pub(super) anchor: &'a TrustAnchor<'a>,
 }
 
-/// What a chain offers.
+/// The paths of a chain.
 #[derive(Debug, Default)]
 pub(super) struct Paths<'a> {
     /// The shortest first, and among equals in the order of the chain.
     pub(super) found: Vec<Path<'a>>,
-    /// What is wrong with a certificate that cannot be read, and so is on no path.
+    /// The error of a certificate that cannot be read, and so is on no path.
     pub(super) unreadable: Option<webpki::Error>,
 }
 
