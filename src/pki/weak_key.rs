@@ -14,7 +14,7 @@
 
 mod fermat;
 
-use crypto_bigint::{BoxedUint, Integer, Limb, NonZero, Resize};
+use crypto_bigint::{BoxedUint, Integer, Limb, NonZero, Reciprocal, Resize};
 use std::sync::LazyLock;
 
 /// Why a key is weak, in the words of an error.
@@ -25,7 +25,7 @@ const BOUND: u64 = 8192;
 
 /// Candidates for the mean of the two primes, from the root of the modulus upwards. They find the
 /// factors if these differ by less than about 28 times the fourth root of the modulus.
-const ROUNDS: usize = 100;
+const ROUNDS: u64 = 100;
 
 /// The primes of the ROCA fingerprint: those of which every affected key, of whatever size, has
 /// taken the product into its primes.
@@ -86,12 +86,16 @@ pub(super) fn rsa(modulus: &[u8]) -> Option<Weakness> {
 
 /// Primes, and a product of some of them that fits a limb: one division of the modulus serves all.
 struct Group {
-    product: NonZero<Limb>,
+    product: Reciprocal,
     primes: Vec<Prime>,
 }
 
 struct Prime {
     value: u64,
+    /// 1/value modulo 2^64. A multiple of the prime times this is its quotient; other numbers times this
+    /// are above every quotient (Granlund, Montgomery, PLDI 1994, section 9).
+    inverse: u64,
+    largest_quotient: u64,
     /// The residues that powers of 65537 leave; empty if the prime is not in the fingerprint.
     roca: Vec<u64>,
 }
@@ -106,7 +110,8 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
         }
         sieve.iter_mut().step_by(at(value)).skip(2).for_each(|composite| *composite = false);
         let roca = if value <= ROCA_BOUND { powers(value) } else { Vec::new() };
-        let prime = Prime { value, roca };
+        let inverse = fermat::inverse(value);
+        let prime = Prime { value, inverse, largest_quotient: u64::MAX / value, roca };
         match groups.last_mut().and_then(|(product, primes)| {
             *product = product.checked_mul(value)?;
             Some(primes)
@@ -116,8 +121,8 @@ static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
         }
     }
     let group = |(product, primes)| {
-        let product = Option::from(NonZero::new(Limb::from(product)))?;
-        Some(Group { product, primes })
+        let product = NonZero::new(Limb::from(product)).into_option()?;
+        Some(Group { product: Reciprocal::new(product), primes })
     };
     groups.into_iter().filter_map(group).collect()
 });
@@ -132,45 +137,45 @@ fn powers(prime: u64) -> Vec<u64> {
 fn by_small_primes(n: &BoxedUint) -> Option<Weakness> {
     let mut roca = true;
     for group in GROUPS.iter() {
-        let rest = u64::from(n.rem_limb(group.product));
+        let rest = u64::from(n.rem_limb_with_reciprocal(&group.product));
         for prime in &group.primes {
-            let residue = rest % prime.value;
-            if residue == 0 {
+            if rest.wrapping_mul(prime.inverse) <= prime.largest_quotient {
                 return Some("an RSA modulus with a small factor");
             }
-            roca &= prime.roca.is_empty() || prime.roca.contains(&residue);
+            roca = roca && (prime.roca.is_empty() || prime.roca.contains(&(rest % prime.value)));
         }
     }
     roca.then_some("an RSA modulus with the ROCA fingerprint (CVE-2017-15361)")
 }
 
-/// Whether n = (a - b)(a + b) for an a just above the root of n.
+/// Moduli by whose residues most numbers are ruled out as squares.
+const SQUARES: [u64; 4] = [64, 63, 65, 11];
+
+/// Whether n = (a - b)(a + b) for an a just above the root of n: then a² - n is a square.
 fn has_close_factors(n: &BoxedUint) -> bool {
-    let one = BoxedUint::one_with_precision(n.bits_precision());
-    let mut a = n.floor_sqrt_vartime().resize(n.bits_precision());
-    // a² - n, which is small, modulo a power of two that n is below: it wraps at the first step
-    // only, where a² may be below n.
-    let mut difference = a.wrapping_mul(&a).wrapping_sub(n);
-    if bool::from(difference.is_zero()) {
+    let modulus = SQUARES.iter().product::<u64>();
+    let Some(divisor) = NonZero::new(Limb::from(modulus)).into_option() else { return true };
+    let residue = |value: &BoxedUint| u64::from(value.rem_limb(divisor));
+    let root = n.floor_sqrt_vartime().resize(n.bits_precision());
+    if root.wrapping_mul(&root) == *n {
         return true;
     }
-    for _ in 0..ROUNDS {
-        difference = difference.wrapping_add(&a).wrapping_add(&a).wrapping_add(&one);
-        a = a.wrapping_add(&one);
-        if may_be_square(&difference) && difference.checked_sqrt_vartime().is_some() {
-            return true;
+    let (root_residue, n_residue) = (residue(&root), residue(n));
+    (1..=ROUNDS).any(|step| {
+        let a = root_residue + step;
+        may_be_square((a * a + modulus - n_residue) % modulus) && {
+            let a = root.wrapping_add(BoxedUint::from(step));
+            // a² may wrap; its difference from n, which is small, does not.
+            a.wrapping_mul(&a).wrapping_sub(n).checked_sqrt_vartime().is_some()
         }
-    }
-    false
+    })
 }
 
-/// Rules out most numbers that are no squares, by their residues.
-fn may_be_square(value: &BoxedUint) -> bool {
-    const MODULI: [u64; 4] = [64, 63, 65, 11];
-    let product = MODULI.iter().product::<u64>();
-    let Some(product) = Option::from(NonZero::new(Limb::from(product))) else { return true };
-    let rest = u64::from(value.rem_limb(product));
-    MODULI.iter().all(|modulus| (0..*modulus).any(|root| root * root % modulus == rest % modulus))
+/// Whether a residue modulo the product of [`SQUARES`] is the residue of a square.
+fn may_be_square(residue: u64) -> bool {
+    let is_square =
+        |modulus: &u64| (0..*modulus).any(|root| root * root % modulus == residue % modulus);
+    SQUARES.iter().all(is_square)
 }
 
 #[cfg(test)]

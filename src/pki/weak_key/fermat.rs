@@ -95,6 +95,12 @@ impl Column {
     }
 }
 
+/// 1/n modulo 2^64, of an odd n, by Newton's iteration: each step doubles the correct bits, and an odd
+/// n is its own inverse in the first three.
+pub(super) fn inverse(n: u64) -> u64 {
+    (0..5).fold(n, |x, _| x.wrapping_mul(2u64.wrapping_sub(n.wrapping_mul(x))))
+}
+
 struct Squarer<'a> {
     n: &'a [u64],
     /// The same, the highest limb first: the factors of a column then stand at the same places, which
@@ -109,10 +115,7 @@ struct Squarer<'a> {
 impl<'a> Squarer<'a> {
     fn new(n: &'a [u64]) -> Self {
         let lowest = n.first().copied().unwrap_or(1);
-        // Newton's iteration: each step doubles the bits that are right, and an odd n is its own
-        // inverse in the first three.
-        let step = |x: u64| x.wrapping_mul(2u64.wrapping_sub(lowest.wrapping_mul(x)));
-        let inverse = (0..5).fold(lowest, |x, _| step(x)).wrapping_neg();
+        let inverse = inverse(lowest).wrapping_neg();
         let empty = || Vec::with_capacity(n.len());
         let reversed = n.iter().rev().copied().collect();
         Self { n, reversed, inverse, quotients: empty(), result: empty() }
