@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 fuzz_target!(|bytes: &[u8]| {
     let _ = estd::pki::challenge(bytes);
-    // The first byte says how much of the rest passes at a time; the ends take turns.
+    // The first byte is the number of bytes that pass at a time; the ends take turns.
     let Some((piece, bytes)) = bytes.split_first() else { return };
     let mut stream = Recorded::new(tokio::io::join(bytes, tokio::io::sink()), End::Server);
     let mut context = Context::from_waker(Waker::noop());

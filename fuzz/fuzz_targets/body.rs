@@ -5,7 +5,7 @@ use estd::pki::base64::{Layout, decode, decode_csr, encode};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    // Whatever is taken as DER is what came.
+    // A body accepted as DER is unchanged.
     if let Ok(body) = decode_csr(bytes, true, true) {
         assert!(body.form != estd::pki::base64::Form::Der || body.der == bytes);
     }

@@ -23,7 +23,7 @@ fuzz_target!(|bytes: &[u8]| {
         pki_data(message.content);
     }
     if let Some(der) = ber::to_der(bytes) {
-        // What is DER stays as it is.
+        // DER is unchanged.
         assert_eq!(ber::to_der(&der).as_deref(), Some(der.as_slice()));
         if let Ok(message) = signed::parse(&der) {
             pki_data(message.content);

@@ -1,4 +1,4 @@
-//! Any bytes as CSR attributes, as a client reads them. What was read is said in words, written in
+//! Any bytes as CSR attributes, as a client reads them. The result is described in words, written in
 //! each form, and read again: it still asks for the same.
 #![no_main]
 

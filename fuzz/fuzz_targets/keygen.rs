@@ -33,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = key_of_package(bytes);
 });
 
-/// What is planned is done, and opens.
+/// A planned encryption succeeds and can be opened.
 fn plan(listed: &[u8], kind: KeyKind) {
     let Ok(capabilities) = Capabilities::parse(listed) else { return };
     let recipient = Recipient::Symmetric { id: b"id", key: &KEY };

@@ -1,4 +1,4 @@
-//! Any bytes as a multipart body, after a line with its media type: what a part holds stands in the
+//! Any bytes as a multipart body, after a line with its media type: the contents of a part are in the
 //! body, in order, and no part holds a delimiter.
 #![no_main]
 

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|bytes: &[u8]| {
     let Ok(new) = ChangeSubjectName::parse(bytes) else { return };
     assert!(!new.subject().is_empty() || new.san().is_some());
-    // What was read says the same when it is written in the form of RFC 6402.
+    // The names are the same when written in the form of RFC 6402.
     let subject = Some(new.subject().der()).filter(|_| !new.subject().is_empty());
     let again = ChangeSubjectName::encode(subject, new.san().map(|san| san.der()));
     let again = ChangeSubjectName::parse(&again).unwrap();

@@ -28,24 +28,24 @@ pub struct Ca {
     sequence: Arc<Sequence>,
 }
 
-/// What to issue, for whom and why.
+/// A decision to issue: the certificate's content, its client and the reason.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// What the certificate says.
+    /// The content of the certificate.
     pub content: Content,
-    /// What makes a later order a repeat of this one.
+    /// Equal keys make a later order a retry of this one.
     pub idempotency_key: IdempotencyKey,
-    /// How long a repeat gets the first answer.
+    /// Time in which a retry returns the certificate of the first order.
     pub retry_window: Duration,
-    /// The label it was asked for under.
+    /// The label of the request.
     pub label: Option<Label>,
-    /// The operation that asked; none if the server asks for itself.
+    /// The operation; none if the server issues its own certificate.
     pub operation: Option<Operation>,
-    /// Who asked.
+    /// The authenticated requester.
     pub actor: Actor,
     /// The certificate that it renews or rekeys.
     pub predecessor: Option<Serial>,
-    /// The request that asked.
+    /// The request.
     pub request_id: RequestId,
     /// Further facts for the event, such as what was adapted to the client.
     pub facts: Vec<(&'static str, String)>,
@@ -132,11 +132,11 @@ impl Ca {
         Ok(cms::certs_only(own.into_iter().chain(foreign.map(Certificate::der)))?)
     }
 
-    /// Issues a certificate, or finds the one that an equal order got before.
+    /// Issues a certificate, or returns the certificate issued for an earlier, equal order.
     ///
-    /// What will be signed is durable before it is signed; the certificate is durable when this
-    /// returns. If the process dies in between, the record stays open, and the next equal order
-    /// signs what it says (docs/design/issuance.md).
+    /// The TBSCertificate is durable before it is signed, the certificate on return. If the process
+    /// dies in between, the record stays open. The next equal order then signs its TBSCertificate
+    /// (docs/design/issuance.md).
     ///
     /// Validity is inclusive of its last second (RFC 5280 §4.1.2.5) and ends with the CA's.
     ///
@@ -156,7 +156,7 @@ impl Ca {
                 (earlier.intent.serial.clone(), earlier.intent.tbs.clone(), true)
             }
             Begun::Open(earlier) => {
-                // The label was given another CA in between. What was begun cannot be finished.
+                // The label was given another CA in between: this CA cannot finish the other's.
                 let event = event(Name::IssuanceVoided, &earlier.intent.serial)
                     .with("reason", "its label has another CA now");
                 self.store.void(&earlier.intent.serial, event).await?;
@@ -168,12 +168,12 @@ impl Ca {
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
         };
         let event = event(Name::CertificateIssued, &serial).with_all(facts);
-        let issuance = self.fulfil(&serial, &tbs, event).await?;
+        let issuance = self.fulfill(&serial, &tbs, event).await?;
         Ok(Issued { issuance, repeated })
     }
 
     /// Signs what is on record as open, and adds the certificate.
-    pub(super) async fn fulfil(
+    pub(super) async fn fulfill(
         &self,
         serial: &Serial,
         tbs: &[u8],
@@ -187,17 +187,17 @@ impl Ca {
         Ok(issuance)
     }
 
-    /// Finishes an open issuance whose request has ended without it: signs what its record says.
-    /// If it was ended meanwhile, changes nothing.
+    /// Finishes an open issuance whose request has ended without it: signs the recorded
+    /// TBSCertificate. Changes nothing if another node ended it.
     ///
     /// # Errors
-    /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`], also if it is
-    /// another CA's, whose name stands in what would be signed; [`Error::Store`].
+    /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`], also for
+    /// the record of another CA, whose name is in it; [`Error::Store`].
     pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
         if open.ca != self.name {
             return Err(Error::Signer {
                 ca: self.name.clone(),
-                reason: format!("what is on record is of CA {}", open.ca),
+                reason: format!("got a record of CA {}; expected: its own", open.ca),
                 open: Some(open.serial.clone()),
             });
         }
@@ -215,9 +215,9 @@ impl Ca {
         }
     }
 
-    /// Signs a Full PKI Response (RFC 5272 §4.2) with the CA's key: a client that trusts the CA
-    /// can believe it. What is signed begins as a SET does, so the signature fits no certificate.
-    /// If the key cannot be used now, the answer goes out without a signature.
+    /// Signs a Full PKI Response (RFC 5272 §4.2) with the CA's key: clients that trust the
+    /// CA can verify it. The signed bytes begin with the tag of a SET, so the signature fits no
+    /// certificate. The answer has no signature while the key cannot be used.
     ///
     /// # Errors
     /// [`Error::Encoding`].

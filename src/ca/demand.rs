@@ -1,5 +1,5 @@
-//! What a profile demands of a CSR: the one list from which `/csrattrs` is written and by which
-//! enrolment judges, so that the two cannot differ.
+//! The demands of a profile on a CSR. `/csrattrs` is written from the list that enrollment checks, so
+//! that the two cannot differ.
 
 use crate::{
     pki::{
@@ -51,7 +51,7 @@ pub(super) fn demands(rules: &policy::ProfileRules, attributes: &[CsrAttribute])
 }
 
 impl Demand {
-    /// Adds what is demanded to the answer of `/csrattrs`. What every CSR keeps is not asked for.
+    /// Adds the demand to the answer of `/csrattrs`, unless every CSR meets it.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -118,7 +118,7 @@ fn is_every(accepted: &[KeyKind]) -> bool {
         .all(|kind| accepted.contains(kind))
 }
 
-fn refused(
+fn rejected(
     code: Code,
     rule: impl Into<std::borrow::Cow<'static, str>>,
     seen: impl std::fmt::Display,
@@ -140,7 +140,7 @@ fn key(accepted: &[KeyKind], kind: KeyKind) -> Result<(), pki::Error> {
         return Ok(());
     }
     let rule = "the key is of a kind that the profile accepts";
-    refused(Code::CsrKeyKind, rule, kind, listed(accepted))
+    rejected(Code::CsrKeyKind, rule, kind, listed(accepted))
 }
 
 fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
@@ -148,7 +148,7 @@ fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
     if accepted.contains(&seen) {
         return Ok(());
     }
-    refused(
+    rejected(
         Code::CsrSignatureDigest,
         "the CSR is signed with a hash function that the profile accepts",
         seen,
@@ -174,7 +174,7 @@ fn subject(
         .collect();
     let shown: Vec<String> =
         seen.iter().map(|value| format!("\"{}\"", String::from_utf8_lossy(value))).collect();
-    refused(
+    rejected(
         Code::CsrSubjectDemanded,
         format!("the subject has the {} that the profile demands", described(one.kind)),
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") },
@@ -188,7 +188,7 @@ fn san(kind: SanKind, names: Option<&SubjectAltName>) -> Result<(), pki::Error> 
         return Ok(());
     }
     let texts = names.map(SubjectAltName::texts).unwrap_or_default();
-    refused(
+    rejected(
         Code::CsrSanDemanded,
         format!("subjectAltName has an entry of kind {kind}, which the profile demands"),
         if texts.is_empty() { "no subjectAltName".to_owned() } else { texts.join(", ") },
@@ -206,7 +206,7 @@ fn key_usage(wanted: KeyUsage, csr: &Csr) -> Result<(), pki::Error> {
     if seen == Some(wanted) {
         return Ok(());
     }
-    refused(
+    rejected(
         Code::CsrKeyUsageDemanded,
         "the CSR asks for the keyUsage that the profile demands",
         seen.map_or_else(|| "no keyUsage".to_owned(), |usage| usage.names().join(", ")),
@@ -223,7 +223,7 @@ fn extended_key_usage(wanted: &[ObjectIdentifier], csr: &Csr) -> Result<(), pki:
     let named = |all: &[ObjectIdentifier]| {
         all.iter().map(|usage| described(*usage)).collect::<Vec<_>>().join(", ")
     };
-    refused(
+    rejected(
         Code::CsrExtendedKeyUsageDemanded,
         "the CSR asks for the extKeyUsage that the profile demands",
         if seen.is_empty() { "no extKeyUsage".to_owned() } else { named(&seen) },
@@ -241,7 +241,7 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
     if keeps {
         return Ok(());
     }
-    refused(
+    rejected(
         Code::CsrAttributeDemanded,
         format!("the CSR has the attribute {} that the label demands", described(wanted.kind)),
         if seen.is_some() { "it with another value" } else { "none" },
@@ -258,7 +258,7 @@ mod tests {
     use super::*;
     use crate::{ca::Profile, config, types::CsrAttrsForm};
 
-    /// What a profile and a label's attributes in this configuration ask for.
+    /// Returns the CSR attributes of a label in this configuration.
     fn asked(toml: &str, label: &str) -> CsrAttrs {
         let text =
             if toml.contains("version") { toml.to_owned() } else { format!("version = 1\n{toml}") };

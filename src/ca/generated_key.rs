@@ -1,6 +1,6 @@
-//! Issuing for a key that the server made (RFC 7030 §4.4). The key is in one request's memory and
-//! nowhere else, so a repeat cannot get the first answer: it gets a new key and a new certificate,
-//! and the event of the new one says which certificates it repeats (docs/design/issuance.md).
+//! Issues certificates for keys that the server generates (RFC 7030 §4.4). The key is in the memory of
+//! one request only, so a retry cannot return it: it gets a new key and a new certificate. The event
+//! of the new one names the certificates of the earlier tries (docs/design/issuance.md).
 
 use super::{Ca, Error, Order};
 use crate::{
@@ -12,29 +12,28 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// How many keys are made for one request within its window.
+/// Keys generated for one request within its window, at most.
 const MOST: usize = 16;
 
-/// A certificate for a key that the server made.
+/// A certificate for a key that the server generated.
 #[derive(Clone, Debug)]
 pub struct IssuedForGeneratedKey {
     /// The record.
     pub issuance: Arc<Issuance>,
-    /// The certificate that the last equal request got within the window, and what later ones have
-    /// left open, which may become certificates. If an answer was lost, so was its key.
+    /// The certificate of the last equal request within the window, and the open records of later
+    /// ones, which may become certificates. If an answer was lost, so was its key.
     pub repeats: Vec<Serial>,
 }
 
 impl Ca {
-    /// Issues a certificate for a key that was just made and that only the caller has. `how` goes
-    /// into the event.
+    /// Issues a certificate for a new key that only the caller has. `how` goes into the event.
     ///
-    /// As with [`Ca::issue`], what will be signed is durable before it is signed. Never finishes what
-    /// an earlier request began: its key is not this one.
+    /// As with [`Ca::issue`], the TBSCertificate is durable before it is signed. Never finishes an
+    /// earlier request: it had another key.
     ///
     /// # Errors
-    /// Those of [`Ca::issue`]; [`Error::Repeats`] if the same was asked for 16 times within its
-    /// window. What is left open is voided by a sweep.
+    /// Those of [`Ca::issue`]; [`Error::Repeats`] after 16 equal requests within their window.
+    /// A sweep voids the open records.
     pub async fn issue_for_generated_key(
         &self,
         mut order: Order,
@@ -51,7 +50,7 @@ impl Ca {
                 Begun::New => None,
                 Begun::Open(found) | Begun::Complete(found) => Some(found),
             };
-            // The store tried twice: what it found is what it recorded.
+            // The store tried twice and found its own record.
             let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);
             let Some(earlier) = earlier else {
                 let named = repeats.iter().map(Serial::to_string).collect::<Vec<_>>().join(" ");
@@ -60,15 +59,15 @@ impl Ca {
                     .with_all(facts)
                     .with("key", how)
                     .with_some("retry_of", (!named.is_empty()).then_some(named));
-                let issuance = self.fulfil(&intent.serial, &intent.tbs, event).await?;
+                let issuance = self.fulfill(&intent.serial, &intent.tbs, event).await?;
                 return Ok(IssuedForGeneratedKey { issuance, repeats });
             };
-            // What a certificate has named is not named again.
+            // A certificate's event has named the earlier ones.
             if earlier.state != State::Open {
                 repeats.clear();
             }
             repeats.push(earlier.intent.serial.clone());
-            intent.idempotency_key = repeat_of(intent.idempotency_key, &earlier.intent.serial);
+            intent.idempotency_key = next_retry(intent.idempotency_key, &earlier.intent.serial);
             // One window for all of them: none is out of reach before the first.
             intent.retry_until = earlier.intent.retry_until;
         }
@@ -76,8 +75,8 @@ impl Ca {
     }
 }
 
-/// What makes a further request a repeat of the one that got this certificate: each repeat finds the
-/// one before it.
-fn repeat_of(key: IdempotencyKey, serial: &Serial) -> IdempotencyKey {
+/// Returns the key of the retry after the request that got this certificate: each finds the one
+/// before it.
+fn next_retry(key: IdempotencyKey, serial: &Serial) -> IdempotencyKey {
     IdempotencyKey(sha256(&[&key.0, serial.as_bytes()].concat()))
 }

@@ -1,8 +1,7 @@
 //! A root and an issuing CA under it, on disk.
 //!
-//! The folder of a CA appears whole or not at all: it is made under another name and renamed when
-//! everything in it is durable. The root's key is not needed to issue and may be moved to a safe
-//! place; then only its file is missing.
+//! The folder of a CA appears whole or not at all: it is created under another name and renamed when
+//! its contents are durable. The root's key is not needed to issue and may be moved to a safe place.
 
 use super::{Error, keys::KeyFile, keys::write_private, serial};
 use crate::{
@@ -60,12 +59,12 @@ impl CaCertificates {
     }
 }
 
-/// Whether a CA was made or found.
+/// Whether a CA was created or found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Made {
-    /// It was made just now.
+    /// It is new.
     Now,
-    /// It was there.
+    /// It existed.
     Before,
 }
 
@@ -75,11 +74,11 @@ const ISSUING: &str = "issuing.pem";
 const ISSUING_KEY: &str = "issuing.key";
 
 impl Hierarchy {
-    /// Opens the CA in `folder/NAME`, or makes it if that does not exist.
+    /// Opens the CA in `folder/NAME`, or creates it if the folder does not exist.
     ///
     /// # Errors
-    /// [`Error::File`] if the folder is there and not whole, if its parts do not fit together, or
-    /// if it cannot be written. Nothing that exists is changed.
+    /// [`Error::File`] if an existing folder is incomplete, if its parts do not fit together, or if
+    /// it cannot be written. Existing files are never changed.
     pub fn open_or_make(
         folder: &Path,
         name: &CaName,
@@ -141,7 +140,7 @@ impl Hierarchy {
         now: Time,
     ) -> Result<(), Error> {
         let unfinished = folder.join(format!(".{name}.unfinished"));
-        // Nothing was ever issued by what a killed first start left here: it had no name yet.
+        // A killed first start may have left it. It had no name yet, so nothing was issued.
         match fs::remove_dir_all(&unfinished) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
                 return Err(file(&unfinished, cause));
@@ -263,6 +262,6 @@ fn internal(cause: impl std::fmt::Display) -> Error {
     Error::File {
         path: PathBuf::new(),
         error: cause.to_string(),
-        remedy: "this is a error of the program: report it".to_owned(),
+        remedy: "this is an error of the program: report it".to_owned(),
     }
 }

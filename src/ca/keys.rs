@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 pub struct KeyFile<'a> {
     /// Where.
     pub path: &'a Path,
-    /// What encrypts it; none: it is clear.
+    /// The passphrase that encrypts it; none: it is clear.
     pub passphrase: Option<&'a str>,
 }
 
@@ -63,7 +63,7 @@ impl KeyFile<'_> {
         let pem = key.to_pem(self.passphrase).map_err(|cause| Error::File {
             path: self.path.to_owned(),
             error: cause.to_string(),
-            remedy: "this is a error of the program: report it".to_owned(),
+            remedy: "this is an error of the program: report it".to_owned(),
         })?;
         write_private(self.path, pem.as_bytes())
     }
@@ -85,7 +85,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// What helps against a key file that cannot be read. One that is gone is not made again.
+/// Returns the remedy for a key file that cannot be read. A missing one is not created again.
 fn read_remedy(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         ErrorKind::NotFound => "restore it from your backup",

@@ -15,7 +15,7 @@ pub use authority::{Ca, Issued, Order};
 pub use generated_key::IssuedForGeneratedKey;
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
-pub use profile::{Content, Profile, Refusal};
+pub use profile::{Content, Profile, ProfileError};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
 pub use serial::Sequence;
 
@@ -38,13 +38,13 @@ pub enum Error {
     Signer {
         /// Whose key.
         ca: CaName,
-        /// What the signer said.
+        /// The signer's error.
         reason: String,
         /// The record that stays open; none if nothing was to be issued.
         open: Option<crate::types::Serial>,
     },
-    /// The same was asked for so often within its window that no more keys are made for it.
-    #[error("{0} keys were made for the same request within its window")]
+    /// Too many keys were generated for one request within its window.
+    #[error("{0} keys were generated for the same request within its window")]
     Repeats(usize),
     /// No randomness for a serial number.
     #[error(transparent)]
@@ -70,9 +70,9 @@ pub enum Error {
     File {
         /// Which.
         path: PathBuf,
-        /// What is wrong.
+        /// The error.
         error: String,
-        /// What to do.
+        /// The remedy for the operator.
         remedy: String,
     },
 }

@@ -17,18 +17,18 @@ use crate::{
 use const_oid::ObjectIdentifier;
 use std::time::Duration;
 
-/// Why a profile does not give a certificate for a CSR.
+/// A profile's rejection of a CSR.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum ProfileError {
     /// The CSR breaks a rule that another CSR of the same client could keep.
     #[error("{0}")]
     Unacceptable(Rejection),
-    /// It asks for an authority that nobody gets by asking.
+    /// It asks for an authority that no request can obtain.
     #[error("{0}")]
-    Denied(Rejection),
+    Forbidden(Rejection),
 }
 
-impl From<pki::Error> for Refusal {
+impl From<pki::Error> for ProfileError {
     fn from(rejection: pki::Error) -> Self {
         Self::Unacceptable(rejection.rejection().clone())
     }
@@ -42,7 +42,7 @@ pub struct Profile {
     demands: Vec<Demand>,
 }
 
-/// What a certificate will say, apart from what the CA adds. Exists only if a profile allowed it.
+/// The content of a certificate that a profile allowed; the CA adds its own fields.
 #[derive(Clone, Debug)]
 pub struct Content {
     pub(super) profile: ProfileName,
@@ -103,7 +103,7 @@ impl Profile {
         &self.rules.keys
     }
 
-    /// Takes the rules from the configuration, and the attributes that a label demands beside them.
+    /// Builds a profile from its rules and the attributes that a label demands beside them.
     #[must_use]
     pub fn new(
         name: ProfileName,
@@ -114,7 +114,7 @@ impl Profile {
         Self { name, rules, demands }
     }
 
-    /// What a CSR has to hold for [`Self::content`] to accept it, for `/csrattrs`.
+    /// Returns the demands of [`Self::content`], for `/csrattrs`.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -128,12 +128,12 @@ impl Profile {
     /// name, cmcRA for those that know us by our CA (RFC 7030 §3.6.1).
     ///
     /// # Errors
-    /// [`Refusal::Unacceptable`] if a name is not one a certificate may have.
+    /// [`ProfileError::Unacceptable`] if a name is not one a certificate may have.
     pub fn of_server(
         name: ProfileName,
         own: &policy::ServerCertificateRules,
         key: PublicKey,
-    ) -> Result<Content, Refusal> {
+    ) -> Result<Content, ProfileError> {
         let san = SubjectAltName::of_hosts(&own.names, &own.addresses)?;
         san.check(&[SanKind::Dns, SanKind::Ip])?;
         Ok(Content {
@@ -154,16 +154,15 @@ impl Profile {
 
     /// Decides what a certificate for this CSR says (RFC 7030 §4.2.1).
     ///
-    /// What the CSR asks for is either in the certificate or the reason of a refusal; it is never
-    /// altered (RFC 5272 §3.1). Two groups of extensions are dropped without being a demand, and
+    /// Each element of the CSR is in the certificate or rejected; none is altered (RFC 5272 §3.1). Two groups of extensions are dropped without being a demand, and
     /// named by [`Content::dropped_extensions`]: those that the CA always writes itself, whatever
     /// their value (`WRITTEN_BY_CA`, D-40), and those that the operator lists in
     /// `ignore_extensions`. So a client can copy all extensions of its present certificate, as
     /// libest does.
     ///
     /// # Errors
-    /// [`Refusal`] naming the first rule that it breaks.
-    pub fn content(&self, csr: &Csr) -> Result<Content, Refusal> {
+    /// [`ProfileError`] naming the first rule that it breaks.
+    pub fn content(&self, csr: &Csr) -> Result<Content, ProfileError> {
         self.content_with_names(csr, csr.subject(), csr.san())
     }
 
@@ -177,7 +176,7 @@ impl Profile {
         csr: &Csr,
         subject: &DistinguishedName,
         san: Option<&SubjectAltName>,
-    ) -> Result<Content, Refusal> {
+    ) -> Result<Content, ProfileError> {
         let kind = csr.key().kind();
         self.demands.iter().try_for_each(|demand| demand.check(csr, subject, san))?;
         check_size(subject, san)?;
@@ -191,7 +190,7 @@ impl Profile {
             } else {
                 "a subject"
             };
-            return Err(Refusal::Unacceptable(Rejection::new(
+            return Err(ProfileError::Unacceptable(Rejection::new(
                 Code::CsrNoName,
                 "a certificate has a name (RFC 5280 section 4.1.2.6)",
                 if san.is_some() {
@@ -210,7 +209,7 @@ impl Profile {
             match asked.oid {
                 oid::SUBJECT_ALT_NAME => {}
                 oid::BASIC_CONSTRAINTS => {
-                    refuse_ca(asked)?;
+                    reject_ca(asked)?;
                     dropped.push(asked.oid);
                 }
                 oid::KEY_USAGE => key_usage = usage(kind, &asked.value)?,
@@ -224,7 +223,7 @@ impl Profile {
                     dropped.push(other);
                 }
                 other => {
-                    return Err(Refusal::Unacceptable(Rejection::new(
+                    return Err(ProfileError::Unacceptable(Rejection::new(
                         Code::CsrUnsupportedExtension,
                         "each extension asked for is one that the profile supports (RFC 5272 section 3.1)",
                         described(other),
@@ -247,14 +246,14 @@ impl Profile {
         })
     }
 
-    fn extended_usage(&self, value: &[u8]) -> Result<Vec<ObjectIdentifier>, Refusal> {
+    fn extended_usage(&self, value: &[u8]) -> Result<Vec<ObjectIdentifier>, ProfileError> {
         let asked = extension::extended_key_usage(value)?;
         match asked.iter().find(|usage| !self.rules.extended_key_usage.contains(usage)) {
             None => Ok(asked),
             Some(other) => {
                 let allowed: Vec<String> =
                     self.rules.extended_key_usage.iter().map(|usage| described(*usage)).collect();
-                Err(Refusal::Denied(Rejection::new(
+                Err(ProfileError::Forbidden(Rejection::new(
                     Code::CsrExtendedKeyUsage,
                     "extKeyUsage asks for nothing that the profile does not give",
                     described(*other),
@@ -290,7 +289,7 @@ const fn default_usage(kind: KeyKind) -> KeyUsage {
 }
 
 /// The key usage asked for, if a key of this kind can be used so in a device's certificate.
-fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
+fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, ProfileError> {
     let asked = KeyUsage::parse(value)?;
     let rejection = |wanted: &KeyUsage| {
         Rejection::new(
@@ -309,9 +308,9 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
     let of_a_ca =
         [KeyUsage::KEY_CERT_SIGN, KeyUsage::CRL_SIGN].iter().any(|usage| asked.contains(*usage));
     Err(if of_a_ca {
-        Refusal::Denied(rejection(&possible))
+        ProfileError::Forbidden(rejection(&possible))
     } else {
-        Refusal::Unacceptable(rejection(&possible))
+        ProfileError::Unacceptable(rejection(&possible))
     })
 }
 
@@ -319,12 +318,15 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, Refusal> {
 /// that no store takes, and a certificate that few TLS stacks do.
 const MOST_NAMES: usize = 16 * 1024;
 
-fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Result<(), Refusal> {
+fn check_size(
+    subject: &DistinguishedName,
+    san: Option<&SubjectAltName>,
+) -> Result<(), ProfileError> {
     let size = subject.der().len() + san.map_or(0, |san| san.der().len());
     if size <= MOST_NAMES {
         return Ok(());
     }
-    Err(Refusal::Unacceptable(Rejection::new(
+    Err(ProfileError::Unacceptable(Rejection::new(
         Code::CsrNamesSize,
         "subject and subjectAltName together are of a size that a certificate can have",
         format!("{size} bytes"),
@@ -332,11 +334,11 @@ fn check_size(subject: &DistinguishedName, san: Option<&SubjectAltName>) -> Resu
     )))
 }
 
-fn refuse_ca(asked: &Requested) -> Result<(), Refusal> {
+fn reject_ca(asked: &Requested) -> Result<(), ProfileError> {
     if extension::asks_for_ca(&asked.value)? {
-        return Err(Refusal::Denied(Rejection::new(
+        return Err(ProfileError::Forbidden(Rejection::new(
             Code::CsrCa,
-            "no CA certificates are issued by enrolment",
+            "no CA certificates are issued by enrollment",
             "basicConstraints with cA TRUE",
             "a CSR without basicConstraints, or with cA FALSE",
         )));

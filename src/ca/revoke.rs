@@ -1,4 +1,4 @@
-//! Revoking: the record and its event, whoever asks for it.
+//! Revocation: the record and its event, for every requester.
 
 use crate::{
     store::{self, Issuance, Revocation, Store},
@@ -7,18 +7,18 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Which certificate is revoked, by whom and why.
+/// A revocation: the certificate, the requester and the reason.
 #[derive(Clone, Debug)]
 pub struct Withdrawal {
     /// Which.
     pub serial: Serial,
     /// Why.
     pub reason: RevocationReason,
-    /// What the event is to say beside it.
+    /// A comment for the event.
     pub comment: Option<String>,
-    /// Who asks for it.
+    /// The requester.
     pub actor: Actor,
-    /// The request that asks; none if an operator does.
+    /// The request; none for an operator's command.
     pub request_id: Option<RequestId>,
 }
 
@@ -33,10 +33,10 @@ pub struct Withdrawn {
 
 /// Revokes a certificate, for good (RFC 5280 §5.3). If it was revoked before, that stays.
 ///
-/// Whether `withdrawal.actor` may is for the caller to find out.
+/// The caller must have authorized `withdrawal.actor`.
 ///
 /// # Errors
-/// [`store::Error::NoSuchIssuance`]; [`store::Error::WrongState`] if there is no certificate;
+/// [`store::Error::NoSuchIssuance`]; [`store::Error::WrongState`] if there is not a certificate;
 /// [`store::Error::Unavailable`].
 pub async fn revoke(
     store: &dyn Store,

@@ -1,10 +1,9 @@
 //! Serial numbers (RFC 5280 §4.1.2.2): 20 bytes, positive, 112 bits of them random.
 //!
 //! The first four bytes are seconds since 2020, the next two count within the second, so that
-//! certificates lie in a store that orders by serial number as they were issued: lists are in that
-//! order, and inserts are at the end of the tree, where they cost least. Nothing else rests on it: a
-//! clock that is wrong, or goes back, and a restart within a second change the order and not the
-//! uniqueness.
+//! the order of serial numbers is the order of issuance. Lists are in that order, and inserts are at
+//! the end of the tree, where they cost least. Nothing else depends on it: a wrong clock or a restart
+//! within a second changes the order, not the uniqueness.
 
 use crate::{
     entropy::{Entropy, NoEntropy},
@@ -63,9 +62,9 @@ mod tests {
     fn r_5280_4_1_2_2_a_ten_thousand_are_positive_short_and_different() {
         let (entropy, sequence) = (SystemEntropy::new(), Sequence::default());
         let mut seen = HashSet::new();
-        for moment in [0, YEAR_2020, 1_795_262_400, Time::MAX.unix()] {
+        for seconds in [0, YEAR_2020, 1_795_262_400, Time::MAX.unix()] {
             for _ in 0..2_500 {
-                let serial = make(Time::from_unix(moment), &sequence, &entropy).unwrap();
+                let serial = make(Time::from_unix(seconds), &sequence, &entropy).unwrap();
                 assert_eq!(serial.as_bytes().len(), 20);
                 assert!((1..0x80).contains(&serial.as_bytes()[0]));
                 assert!(seen.insert(serial));

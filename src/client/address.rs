@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_be_ignored() {
+    fn rejects_parts_that_would_be_ignored() {
         for bad in [
             "http://localhost",
             "https://a/.well-known/est",

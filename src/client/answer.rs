@@ -1,12 +1,12 @@
-//! Decodes what an EST server answers (RFC 7030 §4.1.3 and §4.2.3, RFC 8951 §3).
+//! Decodes the answers of an EST server (RFC 7030 §4.1.3 and §4.2.3, RFC 8951 §3).
 
-use crate::client::error::Refusal;
+use crate::client::error::ServerRejection;
 use crate::client::{Error, Response, body};
 use crate::pki::{CertificateFields, cms};
 use crate::types::{Operation, Time, escaped_line};
 use std::time::{Duration, SystemTime};
 
-/// Takes the certificates out of an answer of status 200; anything else becomes its error.
+/// Decodes the certificates of an answer with status 200; any other becomes its error.
 pub(super) fn certificates(
     operation: Operation,
     response: &Response,
@@ -16,7 +16,7 @@ pub(super) fn certificates(
     cms::certificates(&der).map_err(|error| malformed(operation, error.to_string()))
 }
 
-/// Takes the CSR attributes out of an answer (RFC 7030 §4.5.2); none if there are none.
+/// Decodes the CSR attributes of an answer (RFC 7030 §4.5.2); none if it has none.
 pub(super) fn csrattrs(response: &Response, now: Time) -> Result<Option<Vec<u8>>, Error> {
     if response.status == 204 {
         return Ok(None);
@@ -47,7 +47,7 @@ fn bytes(
 }
 
 /// Whether a media type is the one that EST prescribes, or one that servers send in its place. The
-/// body is decoded either way; a page of text or HTML is told by its type.
+/// body is decoded either way; a page of text or HTML is recognized by its type.
 fn is_type(media_type: &str, wanted: &str) -> bool {
     const PKCS7: [&str; 3] =
         ["application/x-pkcs7-mime", "application/pkcs7", "application/x-pkcs7-certificates"];
@@ -77,12 +77,17 @@ pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> 
                 }
                 None => printable(body.trim().lines().next().unwrap_or_default()),
             };
-            Err(Error::Refused(Box::new(Refusal { status, text, request_id, retry_after })))
+            Err(Error::Rejected(Box::new(ServerRejection {
+                status,
+                text,
+                request_id,
+                retry_after,
+            })))
         }
     }
 }
 
-/// Takes the certificate for the key of the request out of an answer to an enrollment.
+/// Returns the certificate for the requested key from an answer to an enrollment.
 pub(super) fn issued(
     operation: Operation,
     response: &Response,
@@ -99,7 +104,7 @@ pub(super) fn issued(
 }
 
 /// The certificate for a key, of those in an answer. RFC 7030 §4.2.3 allows one only; many servers
-/// add its chain. Of two for the key the later one is taken: a renewal may show its predecessor.
+/// add its chain. Of two for the key the later one counts: a renewal may show its predecessor.
 pub(super) fn for_key(certificates: Vec<Vec<u8>>, spki: &[u8]) -> Option<Vec<u8>> {
     let own = certificates.into_iter().filter_map(|certificate| {
         let fields = CertificateFields::parse(&certificate).ok()?;
@@ -114,11 +119,11 @@ fn retry_after(text: &str, now: Time) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let moment: SystemTime = httpdate::parse_http_date(text).ok()?;
-    Some(Time::from(moment).since(now))
+    let date: SystemTime = httpdate::parse_http_date(text).ok()?;
+    Some(Time::from(date).since(now))
 }
 
-/// Makes text from afar fit for a terminal: hidden characters escaped, at most 500 characters.
+/// Makes remote text safe for a terminal: hidden characters escaped, at most 500 characters.
 pub(super) fn printable(text: &str) -> String {
     escaped_line(text).at_most(500).to_string()
 }
@@ -155,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_keeps_text_and_request_id() {
+    fn a_rejection_keeps_text_and_request_id() {
         let error = read(&response(
             403,
             &[("x-request-id", "00ff")],
@@ -169,9 +174,9 @@ mod tests {
         assert!(error.later().is_none());
         let busy = read(&response(503, &[("retry-after", "7")], "")).unwrap_err();
         assert_eq!(busy.later(), Some(Some(Duration::from_secs(7))));
-        let told =
+        let reason =
             &[("x-request-id", "00ff"), ("x-reason", "auth.password: others (request 00ff)")];
-        let empty = read(&response(401, told, "")).unwrap_err();
+        let empty = read(&response(401, reason, "")).unwrap_err();
         assert_eq!(
             empty.to_string(),
             "the server answered 401: auth.password: others (request 00ff)"

@@ -37,7 +37,7 @@ pub(super) fn encode(der: &[u8]) -> String {
 /// of a C string), base64 without its padding, PEM armor around it, and DER or BER as it is.
 ///
 /// # Errors
-/// Text that says what is wrong.
+/// A text with the error.
 pub(super) fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
     // A SEQUENCE. As the first character of base64 it would begin no DER that EST knows.
     if body.first() == Some(&0x30) {

@@ -1,4 +1,4 @@
-//! What a client is told: the server, whom to trust, with what to authenticate, how long to wait.
+//! The configuration of a client: server, trust anchors, credentials, timeouts.
 
 use crate::client::{ServerAddress, Trust};
 use crate::clock::{Clock, SystemClock};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// How long the client waits for the server.
+/// Timeouts of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// For the TCP connection, over all addresses of the host.
@@ -66,7 +66,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// By which HTTP scheme a password is proved, to a server that was verified.
+/// The HTTP scheme that proves the password, to a verified server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PasswordScheme {
     /// The best that the server's challenge offers. Costs one request without credentials, which the
@@ -79,14 +79,15 @@ pub enum PasswordScheme {
     Digest,
 }
 
-/// What a [`Client`](crate::client::Client) is made from. Start with [`ClientConfig::new`] and set what differs.
+/// The configuration of a [`Client`](crate::client::Client). Start with [`ClientConfig::new`] and set
+/// the fields that differ.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// Where the server is.
     pub server: ServerAddress,
     /// The additional path segment (RFC 7030 §3.2.2).
     pub label: Option<Label>,
-    /// What the server is known by.
+    /// The trust in the server.
     pub trust: Trust,
     /// Shown in the handshake when the server asks for a certificate.
     pub identity: Option<Identity>,
@@ -94,7 +95,7 @@ pub struct ClientConfig {
     pub account: Option<Account>,
     /// By which scheme.
     pub scheme: PasswordScheme,
-    /// How long to wait.
+    /// The timeouts.
     pub timeouts: Timeouts,
     /// The versions of TLS offered.
     pub tls: TlsVersions,
@@ -103,14 +104,14 @@ pub struct ClientConfig {
     pub cipher_bits: u16,
     /// Accepts a server under the anchors whose certificate is for another name if it has the
     /// purpose id-kp-cmcRA, which RFC 7030 §3.6.1 allows with explicit anchors. Off unless asked
-    /// for: any RA of the same CA could then stand in for this server.
+    /// for: any RA of the same CA could then impersonate this server.
     pub accept_cmc_ra: bool,
     /// Judges validity of the server's certificate.
     pub clock: Arc<dyn Clock>,
 }
 
 impl ClientConfig {
-    /// Takes the defaults: no credentials, no label, both versions of TLS, the machine's clock.
+    /// Returns the defaults: no credentials, no label, both versions of TLS, the machine's clock.
     #[must_use]
     pub fn new(server: ServerAddress, trust: Trust) -> Self {
         Self {

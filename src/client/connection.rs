@@ -55,25 +55,25 @@ impl Response {
     }
 }
 
-/// What a connection needs to know beside TLS.
+/// The parameters of a connection beside TLS.
 pub(super) struct Peer {
     pub(super) server: ServerAddress,
     pub(super) label: Option<Label>,
-    /// How it proves its password, if it has an account. Nothing during the bootstrap.
+    /// The password, if there is an account. None during the bootstrap.
     pub(super) password: Password,
     pub(super) timeouts: Timeouts,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) criteria: Arc<Criteria>,
 }
 
-/// A connection that stands. Requests go one after the other over the same TLS session.
+/// An open connection. Requests follow each other over the same TLS session.
 pub struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     peer: Arc<Peer>,
     certificates: Vec<CertificateDer<'static>>,
     version: Option<ProtocolVersion>,
     binding: Binding,
-    /// Why TLS broke after the handshake, such as a client certificate refused in TLS 1.3.
+    /// Why TLS broke after the handshake, such as a client certificate rejected in TLS 1.3.
     error: Arc<Mutex<Option<TlsError>>>,
 }
 
@@ -157,14 +157,14 @@ impl Connection {
         self.version == Some(ProtocolVersion::TLSv1_3)
     }
 
-    /// What a CSR can be bound to this connection by (RFC 7030 §3.5).
+    /// The binding of a CSR to this connection (RFC 7030 §3.5).
     #[must_use]
     pub const fn binding(&self) -> &Binding {
         &self.binding
     }
 
-    /// Whether the server lets one more request come over this connection; many EST servers close
-    /// after each (RFC 7030 §3.2 leaves it open).
+    /// Whether the server accepts another request over this connection. Many EST servers close it
+    /// after each (RFC 7030 §3.2 allows both).
     pub async fn is_open(&mut self) -> bool {
         self.sender.ready().await.is_ok()
     }
@@ -261,7 +261,7 @@ impl Connection {
     /// Fetches the CA certificates (RFC 7030 §4.1), each as DER. No credentials are sent.
     ///
     /// # Errors
-    /// [`Error::Refused`], [`Error::Malformed`] also if there is no certificate, or those of
+    /// [`Error::Rejected`], [`Error::Malformed`] also if there is not a certificate, or those of
     /// [`Connection::request`].
     pub async fn cacerts(&mut self) -> Result<Vec<Vec<u8>>, Error> {
         let operation = Operation::CaCerts;
@@ -278,11 +278,10 @@ impl Connection {
         Ok(certificates)
     }
 
-    /// Asks what a request has to hold (RFC 7030 §4.5): CsrAttrs as DER, or nothing if the server
-    /// has nothing to ask for. No credentials are sent.
+    /// Fetches the CSR attributes (RFC 7030 §4.5) as DER; none if the server demands nothing. No credentials are sent.
     ///
     /// # Errors
-    /// [`Error::Refused`] also with 404 if the server does not offer this, [`Error::Malformed`], or
+    /// [`Error::Rejected`] with 404 if the server does not offer this, [`Error::Malformed`], or
     /// those of [`Connection::request`].
     pub async fn csrattrs(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path(Operation::CsrAttrs);
@@ -294,7 +293,7 @@ impl Connection {
     /// Enrolls (RFC 7030 §4.2.1): sends a PKCS#10 request as DER, returns the certificate as DER.
     ///
     /// # Errors
-    /// [`Error::Pending`], [`Error::Refused`], [`Error::Malformed`] also if the certificate is not
+    /// [`Error::Pending`], [`Error::Rejected`], [`Error::Malformed`] also if the certificate is not
     /// for the key of the request, or those of [`Connection::request`].
     pub async fn simple_enroll(&mut self, csr: &[u8]) -> Result<Vec<u8>, Error> {
         self.enroll(Operation::SimpleEnroll, csr).await
@@ -311,7 +310,7 @@ impl Connection {
     /// Sends a POST, with the password by a scheme that the server offers.
     ///
     /// # Errors
-    /// [`Error::Challenged`] if the server was heard, and closed the connection; as
+    /// [`Error::Challenged`] if the server closed the connection after its challenge; as
     /// [`Connection::request`].
     pub(super) async fn post(
         &mut self,
@@ -319,8 +318,8 @@ impl Connection {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Response, Error> {
-        // One to hear the server, one with the password, one more for a nonce that became too old.
-        let mut heard = false;
+        // One for the challenge, one with the password, one more for a stale nonce.
+        let mut challenged = false;
         for last in [false, false, true] {
             let mut headers = headers.clone();
             let field = self.peer.password.field(Target { method: "POST", uri: path })?;
@@ -330,11 +329,12 @@ impl Connection {
             }
             let response = match self.send("POST", path, headers, body.clone()).await {
                 // The server had closed the connection after its challenge.
-                Err(Error::Http(_)) if heard => return Err(Error::Challenged),
+                Err(Error::Http(_)) if challenged => return Err(Error::Challenged),
                 other => other?,
             };
-            heard = true;
-            let again = response.status == 401 && self.peer.password.hear(&response.headers, sent);
+            challenged = true;
+            let again = response.status == 401
+                && self.peer.password.receive_challenge(&response.headers, sent);
             if last || !again {
                 return Ok(response);
             }
@@ -354,12 +354,12 @@ impl Connection {
         answer::issued(operation, &response, self.peer.clock.now(), &spki)
     }
 
-    /// Has the server make the key (RFC 7030 §4.4): sends a PKCS#10 request as DER, whose key says
+    /// Has the server generate the key (RFC 7030 §4.4): sends a PKCS#10 request as DER, whose key says
     /// of which kind. With `decryption` the request has to name that key
-    /// ([`crate::pki::keygen::ask_for_encryption`]), and a clear key is refused.
+    /// ([`crate::pki::keygen::ask_for_encryption`]), and a clear key is rejected.
     ///
     /// # Errors
-    /// [`Error::Pending`], [`Error::Refused`], [`Error::Malformed`] also if the certificate is not for
+    /// [`Error::Pending`], [`Error::Rejected`], [`Error::Malformed`] also if the certificate is not for
     /// the key, or an encrypted key is not signed by this server, or those of
     /// [`Connection::request`].
     pub async fn server_key_gen(

@@ -1,4 +1,4 @@
-//! What may go wrong between a device and its EST server, said so that somebody can act on it.
+//! Errors between a device and its EST server, with their remedies.
 
 use crate::types::{Code, Time};
 use std::error::Error as StdError;
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use rustls::{AlertDescription, CertificateError};
 
-/// Why a request was not answered with what was asked for.
+/// The error of a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The server's address cannot be read.
-    #[error("{seen:?} is no address of a server: {why}")]
+    #[error("got {seen:?}; expected the address of a server: {why}")]
     Address {
         /// The text.
         seen: String,
@@ -32,13 +32,13 @@ pub enum Error {
     Connect {
         /// Host and port.
         server: String,
-        /// What the system says.
+        /// The error of the system.
         source: io::Error,
     },
     /// The other side took too long.
     #[error("the server did not {what} within {} s", after.as_secs_f32())]
     Timeout {
-        /// What was waited for.
+        /// The awaited step.
         what: &'static str,
         /// How long.
         after: Duration,
@@ -65,18 +65,18 @@ pub enum Error {
         limit: usize,
     },
     /// The server answered with another status than 200 or 202.
-    #[error("the server answered {}{}{}", .0.status, colon(&.0.text), request(.0.untold_id()))]
-    Refused(Box<Refusal>),
-    /// The request awaits a decision (RFC 7030 §4.2.3). Repeat it with the same key.
+    #[error("the server answered {}{}{}", .0.status, colon(&.0.text), request(.0.unstated_id()))]
+    Rejected(Box<ServerRejection>),
+    /// The request awaits a decision (RFC 7030 §4.2.3). Retry with the same key.
     #[error("the request awaits a decision{}", request(request_id.as_ref()))]
     Pending {
-        /// When to ask again, if the server says.
+        /// When to retry, if the server says so.
         retry_after: Option<Duration>,
         /// The X-Request-Id field.
         request_id: Option<String>,
     },
-    /// The server asked for a password and closed the connection. Repeat the request on another
-    /// one: it is sent with the password then.
+    /// The server asked for a password and closed the connection. Retry on another one: it
+    /// then carries the password.
     #[error("the server asked for a password and closed the connection")]
     Challenged,
     /// The answer is 200 and not what EST prescribes.
@@ -84,14 +84,14 @@ pub enum Error {
     Malformed {
         /// The operation.
         operation: &'static str,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
 }
 
-/// A refusal as the server worded it.
+/// The answer of a server that rejected a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ServerRejection {
     /// The HTTP status.
     pub status: u16,
     /// The first line of the body, or X-Reason where that is empty, without control characters, cut to
@@ -99,11 +99,11 @@ pub struct Refusal {
     pub text: String,
     /// The X-Request-Id field, which the server's operator finds in the log.
     pub request_id: Option<String>,
-    /// When to try again, if the server says.
+    /// When to retry, if the server says so.
     pub retry_after: Option<Duration>,
 }
 
-impl Refusal {
+impl ServerRejection {
     /// Returns the code that the text begins with, if the server is an estd whose codes are known here.
     fn code(&self) -> Option<Code> {
         self.text.split_once(':').and_then(|(code, _)| code.parse().ok())
@@ -121,8 +121,8 @@ impl Refusal {
         (plain(area) && plain(name)).then_some(rule)
     }
 
-    /// The request id, unless the text says it already, as that of estd does.
-    fn untold_id(&self) -> Option<&String> {
+    /// The request id, unless the text has it, as that of estd does.
+    fn unstated_id(&self) -> Option<&String> {
         self.request_id.as_ref().filter(|id| !self.text.contains(id.as_str()))
     }
 }
@@ -165,9 +165,9 @@ pub enum TlsError {
     /// The certificate is not one of a TLS server.
     #[error("the server's certificate is not allowed for a TLS server")]
     Purpose,
-    /// The server refused the handshake.
-    #[error("the server refused the handshake: {0}")]
-    RefusedByServer(String),
+    /// The server rejected the handshake.
+    #[error("the server rejected the handshake: {0}")]
+    RejectedByServer(String),
     /// The TCP connection ended during the handshake.
     #[error("the connection broke during the handshake: {0}")]
     Broken(String),
@@ -185,7 +185,7 @@ fn at(time: Option<Time>) -> String {
 
 impl From<&rustls::Error> for TlsError {
     fn from(error: &rustls::Error) -> Self {
-        let time = |moment: &rustls::pki_types::UnixTime| Some(Time::from_unix(moment.as_secs()));
+        let time = |time: &rustls::pki_types::UnixTime| Some(Time::from_unix(time.as_secs()));
         match error {
             rustls::Error::InvalidCertificate(error) => match error {
                 CertificateError::UnknownIssuer => Self::UnknownIssuer,
@@ -210,7 +210,7 @@ impl From<&rustls::Error> for TlsError {
                     why_unusable(other)
                 )),
             },
-            rustls::Error::AlertReceived(alert) => Self::RefusedByServer(
+            rustls::Error::AlertReceived(alert) => Self::RejectedByServer(
                 match alert {
                     AlertDescription::CertificateRequired => "it wants a client certificate",
                     AlertDescription::BadCertificate
@@ -221,7 +221,7 @@ impl From<&rustls::Error> for TlsError {
                     AlertDescription::CertificateRevoked => "the client certificate is revoked",
                     AlertDescription::ProtocolVersion => "it does not speak this version of TLS",
                     AlertDescription::HandshakeFailure => "no common algorithms",
-                    other => return Self::RefusedByServer(words(&format!("{other:?}"))),
+                    other => return Self::RejectedByServer(words(&format!("{other:?}"))),
                 }
                 .to_owned(),
             ),
@@ -279,7 +279,7 @@ pub(super) fn tls_error(error: &(dyn StdError + 'static)) -> Option<TlsError> {
             return Some(error.into());
         }
         if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            // Its source() would pass over the inner error itself.
+            // Its source() would skip the inner error.
             if let Some(error) = inner.downcast_ref::<rustls::Error>() {
                 return Some(error.into());
             }
@@ -290,7 +290,7 @@ pub(super) fn tls_error(error: &(dyn StdError + 'static)) -> Option<TlsError> {
 }
 
 impl Error {
-    /// What the person at the device may do about it, in one sentence.
+    /// The remedy for the person at the device, in one sentence.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
@@ -299,42 +299,42 @@ impl Error {
             Self::Connect { .. } => {
                 "check that the server runs, and the address, the port and the network"
             }
-            Self::Timeout { .. } => "try again later; a repeat with the same key is safe",
+            Self::Timeout { .. } => "try again later; a retry with the same key is safe",
             Self::Tls(error) => match error {
                 TlsError::UnknownIssuer => {
                     "fetch the right anchors with \"est cacerts --fingerprint HEX\", the \
                      fingerprint taken from the server's operator"
                 }
                 TlsError::Expired { .. } | TlsError::NotYetValid { .. } => {
-                    "check the clock of this device; if it is right, tell the server's operator"
+                    "check the clock of this device; if it is right, ask the server's operator"
                 }
                 TlsError::NameMismatch { .. } => {
                     "connect by one of these names; or have the server's operator add this one to \
                      [server.certificate] names in est.toml and restart the server"
                 }
-                TlsError::RefusedByServer(_) => {
+                TlsError::RejectedByServer(_) => {
                     "check the certificate and the version of TLS that this device uses"
                 }
                 TlsError::Broken(_) => "try again later; check that this is the port of the server",
                 TlsError::NotTls => "check the port",
-                TlsError::Purpose | TlsError::Other(_) => "tell the server's operator",
+                TlsError::Purpose | TlsError::Other(_) => "ask the server's operator",
             },
             Self::Fingerprint { .. } => {
                 "compare with the server's operator; if the fingerprint given is right, this is \
                  not the right server"
             }
-            Self::Http(_) => "try again; a repeat with the same key is safe",
+            Self::Http(_) => "try again; a retry with the same key is safe",
             Self::TooLong { .. } | Self::Malformed { .. } => {
-                "check that this is an EST server; if so, tell its operator"
+                "check that this is an EST server; if so, ask its operator"
             }
-            Self::Refused(refusal) => match refusal.status {
+            Self::Rejected(rejection) => match rejection.status {
                 401 => "give credentials that the server knows: an account, or a certificate",
                 404 => "check the label, and that the server offers this operation under it",
-                400 if refusal.code() == Some(Code::LinkingRequired) => {
+                400 if rejection.code() == Some(Code::LinkingRequired) => {
                     "bind the request to its connection: est --link always"
                 }
                 408 | 429 | 502..=504 => "try again later",
-                500.. => "tell the server's operator, with the request id",
+                500.. => "ask the server's operator, with the request id",
                 _ => "change the request as the text says, or ask the server's operator",
             },
             Self::Challenged => "repeat the same command",
@@ -352,8 +352,8 @@ impl Error {
     pub fn later(&self) -> Option<Option<Duration>> {
         match self {
             Self::Pending { retry_after, .. } => Some(*retry_after),
-            Self::Refused(refusal) if matches!(refusal.status, 408 | 429 | 502..=504) => {
-                Some(refusal.retry_after)
+            Self::Rejected(rejection) if matches!(rejection.status, 408 | 429 | 502..=504) => {
+                Some(rejection.retry_after)
             }
             Self::Connect { .. }
             | Self::Timeout { .. }
@@ -369,7 +369,7 @@ impl Error {
     pub fn request_id(&self) -> Option<&str> {
         match self {
             Self::Pending { request_id, .. } => request_id.as_deref(),
-            Self::Refused(refusal) => refusal.request_id.as_deref(),
+            Self::Rejected(rejection) => rejection.request_id.as_deref(),
             _ => None,
         }
     }
@@ -385,7 +385,7 @@ impl Error {
             Self::Tls(_) => "tls",
             Self::Fingerprint { .. } => "fingerprint",
             Self::TooLong { .. } | Self::Malformed { .. } => "malformed",
-            Self::Refused(_) => "rejected",
+            Self::Rejected(_) => "rejected",
             Self::Pending { .. } => "pending",
         }
     }
@@ -399,7 +399,7 @@ mod tests {
 
     /// First-user findings 16 and 26: no text of a library's `Debug` reaches a person.
     #[test]
-    fn errors_of_certificates_are_told_in_words() {
+    fn errors_of_certificates_are_shown_in_words() {
         let other = |name: &'static str| {
             rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(
                 io::Error::other(name),

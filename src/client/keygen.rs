@@ -1,4 +1,4 @@
-//! What a server answers to `/serverkeygen` (RFC 7030 §4.4.2), decoded, decrypted and verified.
+//! Answers to `/serverkeygen` (RFC 7030 §4.4.2): decodes, decrypts and verifies them.
 
 use super::{Error, Response, answer, body, multipart};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use zeroize::Zeroizing;
 
-/// A key that the server made, and the certificate for it.
+/// A key that the server generated, and its certificate.
 #[derive(Debug)]
 pub struct GeneratedKey {
     /// The certificate, DER.
@@ -16,8 +16,8 @@ pub struct GeneratedKey {
     pub key: PrivateKey,
 }
 
-/// Takes key and certificate out of an answer. `chain` is what the server showed in TLS, leaf first:
-/// a signed key has to be signed by one of them. With `decryption` a clear key is refused.
+/// Returns key and certificate of an answer. `chain` is what the server showed in TLS, leaf first:
+/// a signed key has to be signed by one of them. With `decryption` a clear key is rejected.
 pub(super) fn generated_key(
     response: &Response,
     decryption: Option<Decryption<'_>>,
@@ -45,13 +45,13 @@ pub(super) fn generated_key(
         }
     };
     let key = decoded(key).map_err(malformed)?;
-    let refused = |error: keygen::SealError| malformed(error.to_string());
+    let invalid = |error: keygen::SealError| malformed(error.to_string());
     let key = match (kind, decryption) {
         (Kind::Encrypted, Some(decryption)) => {
-            let signed = keygen::decrypt(&key, decryption).map_err(refused)?;
-            let (package, signer) = keygen::verify(oid::KEY_PACKAGE, &signed).map_err(refused)?;
+            let signed = keygen::decrypt(&key, decryption).map_err(invalid)?;
+            let (package, signer) = keygen::verify(oid::KEY_PACKAGE, &signed).map_err(invalid)?;
             check_signer(&signer, chain).map_err(malformed)?;
-            keygen::key_of_package(&package).map_err(refused)?
+            keygen::key_of_package(&package).map_err(invalid)?
         }
         (Kind::Clear, None) => {
             PrivateKey::from_pkcs8_der(&key).map_err(|error| malformed(error.to_string()))?
@@ -102,7 +102,7 @@ fn decoded(part: &multipart::Part<'_>) -> Result<Zeroizing<Vec<u8>>, String> {
     body::decode(part.content).map_err(|why| format!("a part cannot be read: {why}"))
 }
 
-/// Who signed is the server that was verified, or one of the CAs by which it was.
+/// The signer must be the verified server, or one of the CAs that verified it.
 fn check_signer(signer: &Certificate, chain: &[Vec<u8>]) -> Result<(), String> {
     if chain.iter().any(|shown| shown == signer.der()) {
         return Ok(());

@@ -1,12 +1,12 @@
-//! The EST client (RFC 7030): what the `est` command and the tests of the server use.
+//! The EST client (RFC 7030) of the program `est`.
 //!
-//! A [`Client`] knows the server, whom to trust, and with what to authenticate. It verifies the
-//! server before anything else is said. [`Client::connect`] gives a [`Connection`] for several
-//! requests; the methods of the client open one for each request.
+//! A [`Client`] has a server, trust anchors and credentials. It verifies the server before it sends a
+//! request. [`Client::connect`] opens a [`Connection`] for several requests; the other methods open
+//! one for each request.
 //!
-//! Credentials: the certificate is shown in the handshake, the account's password is proved with
-//! enrolments by the best scheme that the server offers, both only to a server that was verified. `/cacerts` never
-//! carries a password, and the bootstrap by fingerprint neither password nor certificate.
+//! Credentials go to a verified server only: the certificate in the handshake, the password with
+//! enrollments, by the best scheme that the server offers. `/cacerts` never carries a password. The
+//! bootstrap by fingerprint carries neither password nor certificate.
 
 mod address;
 mod answer;
@@ -30,7 +30,7 @@ pub(crate) mod tests;
 pub use address::{DEFAULT_PORT, ServerAddress};
 pub use config::{Account, ClientConfig, Identity, PasswordScheme, Timeouts, TlsVersions};
 pub use connection::{Connection, MAX_ANSWER, Response};
-pub use error::{Error, Refusal, TlsError};
+pub use error::{Error, ServerRejection, TlsError};
 pub use hyper::HeaderMap;
 pub use keygen::GeneratedKey;
 pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
@@ -60,7 +60,7 @@ pub struct Client {
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
     peer: Arc<Peer>,
-    /// Made at the first connection; with a fingerprint, by the bootstrap.
+    /// Built at the first connection; with a fingerprint, by the bootstrap.
     trusted: OnceCell<Trusted>,
 }
 
@@ -74,14 +74,14 @@ struct Trusted {
     connector: TlsConnector,
     /// The same without the device's certificate.
     anonymous: TlsConnector,
-    /// What the bootstrap by fingerprint verified.
+    /// The CA certificates that the bootstrap by fingerprint verified.
     bootstrapped: Option<CaCertificates>,
 }
 
 /// CA certificates from a verified server (RFC 7030 §4.1).
 #[derive(Debug, Clone)]
 pub struct CaCertificates {
-    /// What `/cacerts` of the label answered, each as DER.
+    /// The answer to `/cacerts` of the label, each as DER.
     pub bag: Vec<Vec<u8>>,
     /// The chain of the server that answered.
     pub server: ServerChain,
@@ -193,7 +193,7 @@ impl Client {
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::simple_enroll`].
     pub async fn simple_enroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
-        self.hear(Operation::SimpleEnroll).await?;
+        self.probe_challenge(Operation::SimpleEnroll).await?;
         match self.connect().await?.simple_enroll(csr).await {
             Err(Error::Challenged) => self.connect().await?.simple_enroll(csr).await,
             outcome => outcome,
@@ -205,7 +205,7 @@ impl Client {
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::simple_reenroll`].
     pub async fn simple_reenroll(&self, csr: &[u8]) -> Result<Vec<u8>, Error> {
-        self.hear(Operation::SimpleReenroll).await?;
+        self.probe_challenge(Operation::SimpleReenroll).await?;
         match self.connect().await?.simple_reenroll(csr).await {
             Err(Error::Challenged) => self.connect().await?.simple_reenroll(csr).await,
             outcome => outcome,
@@ -302,13 +302,14 @@ impl Client {
         Ok(Trusted { connector, anonymous, bootstrapped })
     }
 
-    /// Hears by which scheme the server wants the password, if it is to come with a certificate.
-    /// Where either would do, the server asks whoever shows a certificate for nothing more, and
-    /// would decide as if there were no password; so somebody without one asks.
+    /// Probes the server's authentication challenge, if a password must accompany the certificate.
+    ///
+    /// Where either suffices, a server does not challenge clients with a certificate, and would
+    /// decide as if there were no password. So the probe is sent without the certificate.
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::request`].
-    pub async fn hear(&self, operation: Operation) -> Result<(), Error> {
+    pub async fn probe_challenge(&self, operation: Operation) -> Result<(), Error> {
         if self.identity.is_none() || !self.peer.password.waits() {
             return Ok(());
         }
@@ -320,7 +321,7 @@ impl Client {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/pkcs10"));
         let answer = connection.send("POST", &path, headers, hyper::body::Bytes::new()).await?;
         if answer.status == 401 {
-            self.peer.password.hear(&answer.headers, false);
+            self.peer.password.receive_challenge(&answer.headers, false);
         }
         Ok(())
     }
@@ -388,7 +389,7 @@ fn describe(certificate: &[u8]) -> String {
 fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
     let error = |why: String| Error::Config { what: "the certificate and key of the device", why };
     let Some(certificate) = identity.chain.first() else {
-        return Err(error("there is no certificate".to_owned()));
+        return Err(error("there is not a certificate".to_owned()));
     };
     // Not by rustls, which parses version 3 only; a certificate that was issued may be of version 1.
     let fields = CertificateFields::parse(certificate).map_err(|cause| error(cause.to_string()))?;

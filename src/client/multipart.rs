@@ -1,5 +1,5 @@
 //! Multipart bodies (RFC 2046 §5.1), read strictly: what a server sends with a private key in it is
-//! to the letter or refused. Parsers for mail, and those for forms, put up with much that is not.
+//! to the letter or rejected. Parsers for mail and forms accept much more.
 
 /// One part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ const FIELDS: usize = 16;
 /// makes. What stands before the first delimiter and after the last is passed over.
 ///
 /// # Errors
-/// What is wrong, for a person to read.
+/// A text with the error, for people.
 pub fn parts<'a>(content_type: &str, body: &'a [u8]) -> Result<Vec<Part<'a>>, String> {
     let dashed = [b"--", boundary(content_type)?.as_bytes()].concat();
     let mut parts = Vec::new();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_cut_or_not_to_the_letter() {
+    fn rejects_truncated_and_inexact_bodies() {
         let whole = "--ab\r\nContent-Type: a/b\r\n\r\nx\r\n--ab--\r\n";
         assert!(parts(TYPE, whole.as_bytes()).is_ok());
         // All but the last line end is needed.

@@ -13,7 +13,7 @@ use hyper::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
-/// An account, if there is one, and the scheme that the server was heard to offer.
+/// An account, if any, and the scheme that the server's challenge offered.
 pub(super) struct Password {
     account: Option<Account>,
     wanted: PasswordScheme,
@@ -45,13 +45,13 @@ impl Password {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a password, and the server was not yet heard.
+    /// Whether there is a password, and no challenge yet.
     pub(super) fn waits(&self) -> bool {
         self.account.is_some() && self.scheme().is_none()
     }
 
     /// The Authorization field of the next request; none without an account, or while the server
-    /// was not heard.
+    /// has not sent a challenge.
     pub(super) fn field(&self, request: Target<'_>) -> Result<Option<HeaderValue>, Error> {
         let Some(account) = &self.account else { return Ok(None) };
         let text = match self.scheme().as_mut() {
@@ -77,9 +77,9 @@ impl Password {
         Ok(Some(field))
     }
 
-    /// Hears a 401. True if the request, which was sent with a password or without, makes sense
+    /// Reads the challenges of a 401. True if the request, which was sent with a password or without, makes sense
     /// once more: the password is proved now, or better, or for a nonce that is fresh.
-    pub(super) fn hear(&self, headers: &HeaderMap, sent: bool) -> bool {
+    pub(super) fn receive_challenge(&self, headers: &HeaderMap, sent: bool) -> bool {
         if self.account.is_none() {
             return false;
         }
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_sent_before_the_server_was_heard_and_then_the_best_scheme() {
+    fn nothing_is_sent_before_the_challenge_and_then_the_best_scheme() {
         for (offered, expected) in [
             (&[BASIC][..], "Basic ZGV2aWNlOnNlY3JldA=="),
             (&[], "Basic ZGV2aWNlOnNlY3JldA=="),
@@ -160,7 +160,7 @@ mod tests {
         ] {
             let password = password();
             assert!(password.waits() && password.field(TARGET).unwrap().is_none());
-            assert!(password.hear(&offering(offered), false), "{offered:?}");
+            assert!(password.receive_challenge(&offering(offered), false), "{offered:?}");
             assert!(field(&password).contains(expected), "{offered:?}: {}", field(&password));
             assert!(!password.waits());
         }
@@ -173,12 +173,12 @@ mod tests {
             r#"Digest realm="r", nonce="n", qop="auth", algorithm="SHA-512-256""#,
         ] {
             let password = password();
-            assert!(!password.hear(&offering(&[offered]), false), "{offered}");
+            assert!(!password.receive_challenge(&offering(&[offered]), false), "{offered}");
             assert!(password.field(TARGET).unwrap().is_none());
         }
         let password = password();
-        assert!(password.hear(&offering(&[BASIC]), false));
-        assert!(password.hear(&offering(&[SHA256]), true), "it offers better now");
+        assert!(password.receive_challenge(&offering(&[BASIC]), false));
+        assert!(password.receive_challenge(&offering(&[SHA256]), true), "it offers better now");
         assert!(field(&password).starts_with("Digest "));
     }
 
@@ -188,9 +188,9 @@ mod tests {
         let password = by(PasswordScheme::Basic);
         assert!(!password.waits());
         assert!(field(&password).starts_with("Basic "));
-        assert!(!password.hear(&offering(&[BASIC]), true), "the password is wrong");
+        assert!(!password.receive_challenge(&offering(&[BASIC]), true), "the password is wrong");
         let password = by(PasswordScheme::Basic);
-        assert!(password.hear(&offering(&[SHA256]), true));
+        assert!(password.receive_challenge(&offering(&[SHA256]), true));
         assert!(field(&password).starts_with("Digest "));
     }
 
@@ -198,25 +198,28 @@ mod tests {
     fn the_password_is_never_sent_where_digest_was_chosen() {
         for offered in [&[BASIC][..], &[]] {
             let password = by(PasswordScheme::Digest);
-            assert!(!password.hear(&offering(offered), false));
+            assert!(!password.receive_challenge(&offering(offered), false));
             assert!(password.field(TARGET).unwrap().is_none());
         }
         let password = by(PasswordScheme::Digest);
-        assert!(password.hear(&offering(&[BASIC, SHA256]), false));
+        assert!(password.receive_challenge(&offering(&[BASIC, SHA256]), false));
         assert!(field(&password).starts_with("Digest "));
     }
 
     #[test]
     fn a_wrong_password_is_not_tried_again_and_a_stale_nonce_is() {
         let password = password();
-        assert!(password.hear(&offering(&[SHA256]), false));
+        assert!(password.receive_challenge(&offering(&[SHA256]), false));
         assert!(field(&password).contains("nc=00000001"));
         assert!(field(&password).contains("nc=00000002"));
-        assert!(!password.hear(&offering(&[SHA256]), true));
+        assert!(!password.receive_challenge(&offering(&[SHA256]), true));
         let stale = format!("{SHA256}, stale=\"true\"");
-        assert!(password.hear(&offering(&[&stale]), true));
+        assert!(password.receive_challenge(&offering(&[&stale]), true));
         assert!(field(&password).contains("nc=00000001"));
         let basic = self::password();
-        assert!(basic.hear(&offering(&[BASIC]), false) && !basic.hear(&offering(&[BASIC]), true));
+        assert!(
+            basic.receive_challenge(&offering(&[BASIC]), false)
+                && !basic.receive_challenge(&offering(&[BASIC]), true)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Servers of others, as far as their answers tell: testdata/servers, replayed byte for byte over TLS.
+//! Servers of others, as far as their answers sender: testdata/servers, replayed byte for byte over TLS.
 
 use crate::client::tests::{acceptor_with, make_pki};
 use ::rustls::client::danger::HandshakeSignatureValid;
@@ -32,7 +32,7 @@ impl ReplayServer {
         let answers = answers(name);
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (log, pki) = (Arc::clone(&seen), folder.path().to_owned());
-        let (tell, port) = std::sync::mpsc::channel();
+        let (sender, port) = std::sync::mpsc::channel();
         // Lives as long as the test's process.
         std::thread::spawn(move || {
             let runtime =
@@ -40,7 +40,7 @@ impl ReplayServer {
             runtime.block_on(async {
                 let acceptor = acceptor_with(&pki, Arc::new(Anybody));
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap().port()).unwrap();
+                sender.send(listener.local_addr().unwrap().port()).unwrap();
                 loop {
                     let (stream, _) = listener.accept().await.unwrap();
                     let (acceptor, answers) = (acceptor.clone(), answers.clone());
@@ -199,7 +199,7 @@ mod tests {
 
             let asked = match client.connect().await.unwrap().csrattrs().await {
                 Ok(asked) => asked.map(|der| CsrAttrs::parse(&der).unwrap().lines().len()),
-                Err(Error::Refused(refusal)) if refusal.status == 404 => None,
+                Err(Error::Rejected(rejection)) if rejection.status == 404 => None,
                 Err(error) => panic!("{name}: {error}"),
             };
             let expected = match name {

@@ -91,13 +91,13 @@ impl CannedServer {
         let folder = tempfile::tempdir().unwrap();
         make_pki(folder.path());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let (tell, port) = std::sync::mpsc::channel();
+        let (sender, port) = std::sync::mpsc::channel();
         let (path, log) = (folder.path().to_owned(), Arc::clone(&seen));
         // Lives as long as the test's process.
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(&path, log, &tell));
+            runtime.block_on(serve(&path, log, &sender));
         });
         Self { port: port.recv().unwrap(), folder, seen }
     }
@@ -166,11 +166,11 @@ pub(super) fn acceptor_with(
 async fn serve(
     folder: &Path,
     seen: Arc<Mutex<Vec<(String, bool, bool)>>>,
-    tell: &std::sync::mpsc::Sender<u16>,
+    sender: &std::sync::mpsc::Sender<u16>,
 ) {
     let acceptor = acceptor(folder);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    tell.send(listener.local_addr().unwrap().port()).unwrap();
+    sender.send(listener.local_addr().unwrap().port()).unwrap();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         let (acceptor, seen, folder) = (acceptor.clone(), Arc::clone(&seen), folder.to_owned());
@@ -195,7 +195,7 @@ async fn answer(
     let authorization = request.headers().get("authorization").cloned();
     let repeated = {
         let mut seen = seen.lock().unwrap();
-        // What came without credentials was refused.
+        // Requests without credentials were rejected.
         let repeated = seen
             .iter()
             .any(|(before, password, certificate)| *before == path && (*password || *certificate));
@@ -210,7 +210,7 @@ async fn answer(
             .body(Full::new(STANDARD.encode(der).into()))
             .unwrap()
     };
-    let refuse = |status: u16, retry: &str| {
+    let reject = |status: u16, retry: &str| {
         hyper::Response::builder()
             .status(status)
             .header("retry-after", retry)
@@ -234,17 +234,17 @@ async fn answer(
                 .unwrap(),
             "garbage" => hyper::Response::new(Full::new("<html>".into())),
             "pending" => hyper::Response::builder().status(204).body(Full::default()).unwrap(),
-            _ => refuse(404, ""),
+            _ => reject(404, ""),
         });
     }
     // "device:secret"
     if authorization.is_none_or(|value| value != "Basic ZGV2aWNlOnNlY3JldA==") && !certificate {
-        return Ok(refuse(401, ""));
+        return Ok(reject(401, ""));
     }
     Ok(match path.split('/').nth(3).unwrap() {
-        "busy" => refuse(503, "3600"),
-        "many" => refuse(429, "3600"),
-        "pending" if !repeated => refuse(202, "1"),
+        "busy" => reject(503, "3600"),
+        "many" => reject(429, "3600"),
+        "pending" if !repeated => reject(202, "1"),
         "other-key" => certs_only("-certfile issuing.pem"),
         "garbage" => hyper::Response::new(Full::new("<html>".into())),
         "endless" => hyper::Response::new(Full::new(vec![b'A'; MAX_ANSWER + 1].into())),
@@ -297,8 +297,8 @@ async fn the_bootstrap_carries_no_credentials_and_enrolment_follows_on_a_verifie
     let device = server.client(Trust::Anchors(vec![server.der("root")]));
     assert!(matches!(
         device.simple_enroll(&csr()).await.unwrap_err(),
-        Error::Refused(refusal) if refusal.status == 401
-            && refusal.request_id.as_deref() == Some("0123456789abcdef")
+        Error::Rejected(rejection) if rejection.status == 401
+            && rejection.request_id.as_deref() == Some("0123456789abcdef")
     ));
     let mut config = server.config(Trust::Fingerprint(fingerprint(&server.der("root"))));
     config.account = account();
@@ -313,7 +313,7 @@ async fn the_bootstrap_carries_no_credentials_and_enrolment_follows_on_a_verifie
         server.seen()[1..],
         [
             (path("cacerts"), false, false),
-            // The password waits until the server was heard.
+            // The password waits for the challenge.
             (path("simpleenroll"), false, false),
             (path("simpleenroll"), true, false),
             (path("cacerts"), false, false),
@@ -322,9 +322,9 @@ async fn the_bootstrap_carries_no_credentials_and_enrolment_follows_on_a_verifie
     );
 }
 
-/// Whoever answers with the right CA certificate and cannot show a chain under it is refused.
+/// A server with the right CA certificate and no chain under it is rejected.
 #[tokio::test]
-async fn a_stranger_who_replays_the_ca_certificates_is_refused() {
+async fn a_stranger_that_replays_the_ca_certificates_is_rejected() {
     let honest = CannedServer::start();
     let stranger = CannedServer::start();
     // The stranger serves the honest bag, with its own chain in the handshake.
@@ -399,13 +399,15 @@ async fn csrattrs_may_be_there_or_not_and_no_password_goes_along() {
     };
     assert_eq!(ask("asks").await.unwrap().unwrap(), STANDARD.decode(ASKED).unwrap());
     assert_eq!(ask("pending").await.unwrap(), None);
-    assert!(matches!(ask("none").await, Err(Error::Refused(refusal)) if refusal.status == 404));
+    assert!(
+        matches!(ask("none").await, Err(Error::Rejected(rejection)) if rejection.status == 404)
+    );
     assert!(matches!(ask("garbage").await, Err(Error::Malformed { .. })));
     assert!(server.seen().iter().all(|(_, password, _)| !password));
 }
 
 #[tokio::test]
-async fn bad_answers_are_told_apart() {
+async fn bad_answers_have_errors_of_their_own() {
     let server = CannedServer::start();
     let enroll = async |label: &str| {
         let mut config = server.config(Trust::Anchors(vec![server.der("root")]));
@@ -422,13 +424,13 @@ async fn bad_answers_are_told_apart() {
     assert!(matches!(enroll("endless").await, Error::TooLong { .. }));
     let pending = enroll("pending").await;
     assert_eq!(pending.later(), Some(Some(Duration::from_secs(1))), "{pending}");
-    let refused =
+    let rejected =
         Client::new(ClientConfig::new("localhost:1".parse().unwrap(), Trust::Fingerprint([0; 32])));
-    assert!(matches!(refused.unwrap().cacerts().await.unwrap_err(), Error::Connect { .. }));
+    assert!(matches!(rejected.unwrap().cacerts().await.unwrap_err(), Error::Connect { .. }));
 }
 
 #[test]
-fn a_configuration_that_cannot_work_is_refused_at_once() {
+fn an_unusable_configuration_is_rejected_at_once() {
     let address: ServerAddress = "localhost".parse().unwrap();
     let new = |trust, change: fn(&mut ClientConfig)| {
         let mut config = ClientConfig::new(address.clone(), trust);

@@ -20,7 +20,7 @@ use x509_cert::ext::pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, SubjectKeyI
 /// id-kp-cmcRA (RFC 6402 §2.10).
 const ID_KP_CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.28");
 
-/// What the server is known by.
+/// The trust in a server.
 #[derive(Debug, Clone)]
 pub enum Trust {
     /// Certificates, each as DER: the explicit TA database (RFC 7030 §1.1). Of a set such as
@@ -30,7 +30,7 @@ pub enum Trust {
     /// Several such sets, each of them sorted by itself: a server under any of them is trusted.
     AnyOf(Vec<Vec<Vec<u8>>>),
     /// SHA-256 over the DER of one CA certificate of the server. The client fetches `/cacerts`
-    /// before it trusts anybody, finds that certificate, and then checks the very connection that
+    /// before it trusts the server, finds that certificate, and then checks the very connection that
     /// it came over (RFC 7030 §4.1.1, with the fingerprint in place of the human).
     Fingerprint([u8; 32]),
 }
@@ -60,7 +60,7 @@ pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
 /// with or without the `SHA256:` or `sha256 Fingerprint=` that tools write in front.
 ///
 /// # Errors
-/// Text that says what was wrong.
+/// A text with the error.
 pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
     let error = || {
         format!(
@@ -102,7 +102,7 @@ pub fn show_fingerprint(fingerprint: &[u8; 32]) -> String {
 /// Verifies the server against anchors; and the signature in the handshake, always.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    /// Nobody yet during the bootstrap: the chain is kept by the connection and judged after.
+    /// None during the bootstrap: the connection keeps the chain, which is verified afterwards.
     anchors: Option<Anchors>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -248,8 +248,8 @@ fn has_cmc_ra(certificate: &[u8]) -> bool {
         .is_some_and(|usage| usage.0.contains(&ID_KP_CMC_RA))
 }
 
-/// Whether a certificate says that its own key signed it. That the signature fits does not matter
-/// here: whoever gives anchors vouches for them.
+/// Whether a certificate says that its own key signed it. Its
+/// signature is not verified: the operator vouches for anchors.
 fn is_self_signed(certificate: &[u8]) -> bool {
     let Ok(fields) = CertificateFields::parse(certificate) else { return false };
     if fields.issuer != fields.subject {

@@ -1,11 +1,11 @@
-//! What a device trusts, and the two files that hold it.
+//! The trust anchors of a device, and their two files.
 //!
-//! `ca.pem` is what `/cacerts` of the label answered: the CA certificates of the label, and with
-//! most servers those that verify the server, too. They replace what was there (RFC 7030 §4.1.3).
+//! `ca.pem` is the answer to `/cacerts` of the label: the CA certificates of the label, which with most
+//! servers also verify the server. They replace the previous ones (RFC 7030 §4.1.3).
 //!
-//! A label's CA need not be the CA of the server's certificate. If `ca.pem` alone would not verify
-//! the server any more, the anchors that did are kept beside it in `server-ca.pem`. A server is
-//! trusted under either file. `server-ca.pem` is removed as soon as `ca.pem` does alone.
+//! A label's CA need not be the CA of the server's certificate. If `ca.pem` alone no longer
+//! verifies the server, its anchors are stored beside it in `server-ca.pem`. A server is trusted under
+//! either file. `server-ca.pem` is removed once `ca.pem` suffices.
 
 use super::{
     Failure,
@@ -29,7 +29,7 @@ pub(super) struct Anchors {
 }
 
 impl Anchors {
-    /// Reads what to trust: what the call names, otherwise the files of the folder.
+    /// Reads the anchors: those of the arguments, otherwise the files of the folder.
     ///
     /// # Errors
     /// A file that cannot be read, or none at all.
@@ -59,7 +59,7 @@ impl Anchors {
         Ok(Self { ca, server, trusted, fingerprint: common.fingerprint })
     }
 
-    /// What the client verifies the server by.
+    /// Returns the trust for the client.
     pub(super) fn trust(&self) -> Trust {
         match self.fingerprint {
             Some(fingerprint) => Trust::Fingerprint(fingerprint),

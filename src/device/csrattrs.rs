@@ -1,4 +1,4 @@
-//! `est csrattrs` (RFC 7030 §4.5), and what enrolments make of the answer.
+//! `est csrattrs` (RFC 7030 §4.5), and how enrollments use the answer.
 
 use super::{
     Failure, Report,
@@ -72,17 +72,17 @@ pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result
 
 /// RFC 7030 §4.5.2: 404 stands for a server without `/csrattrs`. It also stands for a wrong label.
 fn not_offered(error: &Error) -> bool {
-    matches!(error, Error::Refused(refusal) if matches!(refusal.status, 404 | 501))
+    matches!(error, Error::Rejected(rejection) if matches!(rejection.status, 404 | 501))
 }
 
 fn unreadable(error: crate::pki::Error) -> Failure {
     Failure::new(
         format_args!("the server's answer to csrattrs cannot be read: {error}"),
-        "tell the server's operator; enroll with --no-csrattrs meanwhile",
+        "ask the server's operator; enroll with --no-csrattrs meanwhile",
     )
 }
 
-/// What the server asks of a request. That it does not say, or not in a way that can be read, keeps
+/// Fetches the demands of the server. A server without readable demands keeps
 /// nobody from enrolling (RFC 7030 §4.5.2).
 pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<CsrAttrs, Failure> {
     let error = loop {
@@ -94,7 +94,7 @@ pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<Cs
                 Err(error) => break error.to_string(),
             },
             Err(error) if not_offered(&error) => return Ok(CsrAttrs::default()),
-            Err(error @ (Error::Refused(_) | Error::Malformed { .. } | Error::TooLong { .. }))
+            Err(error @ (Error::Rejected(_) | Error::Malformed { .. } | Error::TooLong { .. }))
                 if error.later().is_none() =>
             {
                 break error.to_string();
@@ -102,7 +102,7 @@ pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<Cs
             Err(error) => patience.wait(error).await?,
         }
     };
-    note(format_args!("going on without what the server asks of a request: {error}"));
+    note(format_args!("continuing without the demands of the server: {error}"));
     Ok(CsrAttrs::default())
 }
 
@@ -124,14 +124,14 @@ pub(super) fn next(asked: &CsrAttrs, present: KeyKind) -> KeyKind {
     }
 }
 
-/// What is asked of a renewal: its names are those of the present certificate (RFC 7030 §4.2.2).
+/// Keeps the demands on a renewal: its names are those of the present certificate (RFC 7030 §4.2.2).
 pub(super) fn of_a_renewal(mut asked: CsrAttrs) -> CsrAttrs {
     asked.subject.clear();
     asked.extensions.retain(|extension| extension.oid != oid::SUBJECT_ALT_NAME);
     asked
 }
 
-/// Adds what the server asks for and gives the value of, and tells what is still missing: the
+/// Adds the demands that have values, and reports the missing ones: the
 /// server decides whether it can do without.
 pub(super) fn answering(
     request: CsrBuilder,

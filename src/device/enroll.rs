@@ -54,12 +54,12 @@ pub(super) struct Enroll {
     /// Folder for key.pem, cert.pem and ca.pem; docs/est.md describes its files.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Replace a key and a certificate that are there, once the new certificate has come.
+    /// Replace the existing key and certificate once the new certificate has arrived.
     #[arg(long)]
     force: bool,
 }
 
-/// What is sent: a request that is built for a key, or one that was made elsewhere.
+/// The request: built for a key, or read from a file.
 enum Sent {
     Built { asked: Box<CsrAttrs>, key: PrivateKey, waiting: bool },
     Ready(Vec<u8>),
@@ -91,7 +91,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
     let has_certificate = files::read_if_there(&pair.certificate)?.is_some();
     if has_certificate && !command.force {
         return Err(Failure::new(
-            format_args!("{} is there already", pair.certificate.display()),
+            format_args!("{} exists already", pair.certificate.display()),
             "renew it with \"est reenroll\", choose another folder with --out, or replace key and \
              certificate with --force",
         ));
@@ -161,7 +161,7 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
     Ok(csr)
 }
 
-/// The key to enroll, and whether it waits beside one that is there.
+/// Returns the key to enroll, and whether it waits beside an existing one.
 fn key(
     command: &Enroll,
     pair: &Pair,

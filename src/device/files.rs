@@ -1,4 +1,4 @@
-//! Files that are whole or absent: a device may lose power at any moment.
+//! Files that are whole or absent: a device may lose power at any time.
 //!
 //! # How key and certificate change together
 //!
@@ -6,8 +6,8 @@
 //! beside them, and every command begins with [`Pair::recover`]:
 //!
 //! 1. `key.pem.new` is durable before the request is sent. If the answer is lost, the next run
-//!    finds it and asks again for the same key, so that the server gives its first answer.
-//! 2. `cert.pem.new` is durable when the answer has come. From here on the new pair is complete,
+//!    finds it and asks again for the same key, so that the server returns its first answer.
+//! 2. `cert.pem.new` is durable when the answer has arrived. From here on the new pair is complete,
 //!    and the change will happen.
 //! 3. `key.pem.new` becomes `key.pem`, then `cert.pem.new` becomes `cert.pem`.
 //!
@@ -43,7 +43,7 @@ impl FileError {
         self.source.kind() == io::ErrorKind::NotFound
     }
 
-    /// What the person at the device can do about it.
+    /// The remedy for the person at the device.
     pub(super) fn remedy(&self) -> &'static str {
         use io::ErrorKind::{
             IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
@@ -128,7 +128,7 @@ fn new_name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// What [`Pair::recover`] found.
+/// The result of [`Pair::recover`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovered {
     /// No change was under way, or none that had its certificate.
@@ -154,7 +154,7 @@ impl Pair {
         new_name(&self.certificate)
     }
 
-    /// Finishes a change that was interrupted after its certificate had come.
+    /// Finishes a change that was interrupted after its certificate had arrived.
     pub(super) fn recover(&self, passphrase: Option<&str>) -> Result<Recovered, FileError> {
         let Some(certificate) = read_if_there(&self.new_certificate())? else {
             return Ok(Recovered::Nothing);
@@ -165,7 +165,7 @@ impl Pair {
         if fits(read_if_there(&self.new_key())?) {
             rename(&self.new_key(), &self.key)?;
         } else if !fits(read_if_there(&self.key)?) {
-            // Of no use to anybody: neither key is here. Kept aside rather than deleted.
+            // Useless without its key. Kept aside rather than deleted.
             let mut aside = self.new_certificate().into_os_string();
             aside.push(".stray");
             rename(&self.new_certificate(), Path::new(&aside))?;
@@ -185,7 +185,7 @@ impl Pair {
         self.recover(passphrase).map(|_| ())
     }
 
-    /// Puts a certificate in place for the key that is there.
+    /// Puts a certificate in place for the existing key.
     pub(super) fn replace_certificate(&self, certificate_pem: &[u8]) -> Result<(), FileError> {
         write(&self.certificate, certificate_pem, 0o644)
     }

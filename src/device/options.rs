@@ -1,4 +1,4 @@
-//! What more than one command of `est` is told: the server, whom to trust, who asks, for what names.
+//! Arguments of several commands of `est`: server, trust anchors, credentials, names.
 
 use super::{Failure, anchors::Anchors, files, outcome::WRONG_CALL};
 use crate::{
@@ -76,7 +76,7 @@ pub(super) enum Link {
 
 #[derive(Debug, Args)]
 pub(super) struct Credentials {
-    /// The account for HTTP Basic or Digest; may be "". Its password comes from the environment
+    /// The account for HTTP Basic or Digest; may be "". Its password is read from the environment
     /// variable EST_PASSWORD or from --password-file. It is no argument because ps shows arguments to
     /// every user of the machine, and the shell's history keeps them.
     #[arg(long, value_name = "NAME")]
@@ -99,7 +99,7 @@ pub(super) struct Credentials {
     pub(super) link: Link,
 }
 
-/// The names that a first certificate is asked for with.
+/// The names in the request for a first certificate.
 #[derive(Debug, Args)]
 pub(super) struct Names {
     /// The subject, such as "CN=device-1,O=Example" (RFC 4514) or "/O=Example/CN=device-1".
@@ -130,7 +130,7 @@ impl Names {
     }
 }
 
-/// What a device shows that has no certificate of this server's yet.
+/// The certificate of a device that has none of this server yet.
 #[derive(Debug, Args)]
 pub(super) struct Shown {
     /// Show this certificate, made by the device's maker for example, to the server...
@@ -165,7 +165,7 @@ impl Common {
     }
 }
 
-/// Checks what the client is told.
+/// Builds the client and checks its configuration.
 ///
 /// # Errors
 /// Exit code 2.

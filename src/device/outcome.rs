@@ -1,4 +1,4 @@
-//! What a command of `est` prints, and how it ends.
+//! The output of a command of `est`, and its exit code.
 
 use super::files::FileError;
 use crate::{
@@ -9,14 +9,14 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::{fmt, io::Write, path::Path};
 
-/// Exit code: the server rejected the request, or something failed; repeating it changes nothing.
+/// Exit code: the server rejected the request, or something failed; a retry changes nothing.
 const FAILED: u8 = 1;
 /// Exit code: wrong arguments, or a file that they name cannot be used.
 pub(super) const WRONG_CALL: u8 = 2;
 /// Exit code: EX_TEMPFAIL of sysexits.h. The same command may succeed later.
 pub(super) const TRY_LATER: u8 = 75;
 
-/// What a command did: for a person, and as JSON.
+/// The result of a command, as text and as JSON.
 #[derive(Debug)]
 pub(super) struct Report {
     text: String,
@@ -46,7 +46,7 @@ pub(super) struct Failure {
     pub(super) remedy: Option<String>,
     pub(super) exit: u8,
     pub(super) kind: &'static str,
-    /// What the server said, for JSON: status, rule, request id, when to ask again.
+    /// The server's answer, for JSON: status, rule, request id, when to retry.
     pub(super) server: Map<String, Value>,
 }
 
@@ -124,9 +124,9 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let later = error.later();
         let mut server = Map::new();
-        if let Error::Refused(refusal) = &error {
-            server.insert("status".to_owned(), json!(refusal.status));
-            server.insert("rule".to_owned(), json!(refusal.rule()));
+        if let Error::Rejected(rejection) = &error {
+            server.insert("status".to_owned(), json!(rejection.status));
+            server.insert("rule".to_owned(), json!(rejection.rule()));
         }
         if let Some(id) = error.request_id() {
             server.insert("request_id".to_owned(), json!(id));
@@ -179,20 +179,20 @@ pub(super) fn note(text: impl fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::Refusal, types::Code};
+    use crate::{client::ServerRejection, types::Code};
     use std::time::Duration;
 
     /// First-user finding 32.
     #[test]
     fn an_error_is_json_with_what_the_server_said() {
-        let refusal = |status, text: &str| Refusal {
+        let rejection = |status, text: &str| ServerRejection {
             status,
             text: text.to_owned(),
             request_id: Some("00ff".to_owned()),
             retry_after: (status == 503).then_some(Duration::from_secs(30)),
         };
         let failure = |status, text: &str| {
-            Failure::from(Error::Refused(Box::new(refusal(status, text)))).json()
+            Failure::from(Error::Rejected(Box::new(rejection(status, text)))).json()
         };
         let code = Code::LinkingRequired.as_str();
         let value = failure(400, &format!("{code}: got rsa-1024 (00ff)"));

@@ -1,4 +1,4 @@
-//! A request of `est` until it is answered, and what is kept of it.
+//! A request of `est` until it is answered, and its files.
 
 use super::{
     Failure, Report,
@@ -18,7 +18,7 @@ use serde_json::json;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// What is asked for, with which key; signed anew for each connection, whose binding may be in it.
+/// A request and its key; signed anew for each connection, whose binding may be in it.
 pub(super) struct Wish<'a> {
     pub(super) request: CsrBuilder,
     pub(super) key: &'a PrivateKey,
@@ -84,12 +84,12 @@ pub(super) async fn ask_with<T>(
     loop {
         let mut sent = false;
         let outcome = async {
-            client.hear(operation).await?;
+            client.probe_challenge(operation).await?;
             let mut connection = client.connect().await?;
             if !anchors_kept {
                 match connection.cacerts().await {
                     Ok(bag) => anchors.keep(client, &connection, bag)?,
-                    Err(error @ (Error::Refused(_) | Error::Malformed { .. }))
+                    Err(error @ (Error::Rejected(_) | Error::Malformed { .. }))
                         if error.later().is_none() =>
                     {
                         note(format_args!("the CA certificates are not refreshed: {error}"));
@@ -120,7 +120,7 @@ pub(super) async fn ask_with<T>(
             again = true;
             continue;
         }
-        if !repeatable && !matches!(error, Error::Pending { .. } | Error::Refused(_)) {
+        if !repeatable && !matches!(error, Error::Pending { .. } | Error::Rejected(_)) {
             return Err(error.into());
         }
         patience.wait(error).await?;
@@ -176,7 +176,7 @@ pub(super) fn put(
     report(command, "", pair, Some(&pair.key), certificate)
 }
 
-/// Says which certificate is where. `key` is its key, if it is here.
+/// Reports the place of a certificate. `key` is its key, if it is stored.
 pub(super) fn report(
     command: &str,
     what: &str,
@@ -212,8 +212,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Takes the key that waits in `path` from an attempt whose answer was lost, or generates one and
-/// writes it there before anybody is told of it.
+/// Reads the key that waits in `path` from an attempt whose answer was lost, or generates one and
+/// writes it there before the request is sent.
 pub(super) fn new_key(
     path: &Path,
     kind: Option<KeyKind>,

@@ -53,12 +53,12 @@ pub(super) struct ServerKeyGen {
     /// Folder for key.pem, cert.pem and ca.pem.
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
-    /// Replace a key and a certificate that are there, once the new ones have come.
+    /// Replace the existing key and certificate once the new ones have arrived.
     #[arg(long)]
     force: bool,
 }
 
-/// What decrypts, as it was read.
+/// The decrypting key, as it was read.
 enum Decrypts {
     Symmetric(DecryptKey),
     Certificate(Box<Certificate>, PrivateKey),
@@ -139,7 +139,7 @@ pub(super) async fn serverkeygen(
     for path in [&pair.key, &pair.certificate] {
         if !command.force && files::read_if_there(path)?.is_some() {
             return Err(Failure::new(
-                format_args!("{} is there already", path.display()),
+                format_args!("{} exists already", path.display()),
                 "choose another folder with --out, or replace key and certificate with --force",
             ));
         }

@@ -101,7 +101,7 @@ fn enrolls_by_fingerprint_and_reenrolls_with_what_it_wrote() {
     let first = read("cert.pem");
     server.verify(&folder.path().join("cert.pem"));
 
-    // A second enrolment is refused; a re-enrolment makes a new key for the same names.
+    // A second enrollment is rejected; a re-enrollment generates a new key for the same names.
     assert_eq!(code(&enroll.concat()), 1);
     assert_eq!(code(&["reenroll", "--label", "busy", "--max-wait", "0s"]), TRY_LATER);
     assert_eq!(read("key.pem"), key);
@@ -181,7 +181,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
 }
 
 #[test]
-fn enrolls_with_the_key_that_the_server_asks_for_unless_told_otherwise() {
+fn enrolls_with_the_key_of_the_server_unless_another_is_given() {
     let server = CannedServer::start();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("https://localhost:{}", server.port);

@@ -221,7 +221,7 @@ impl Service {
         }
         let mut order = client.order(&csr, adapted)?;
 
-        let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.told());
+        let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.summary());
         let (public, key) = self.key_maker.make(kind, plan).await?;
         order.content = order
             .content

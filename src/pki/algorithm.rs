@@ -78,7 +78,7 @@ pub(super) fn digest(identifier: &AlgorithmIdentifierRef<'_>) -> Option<Digest> 
 
 /// Chooses how to verify a signature with `identifier` by a key of this kind.
 ///
-/// SHA-1 and older hashes are refused. RSA PKCS#1 v1.5 may leave its parameters out instead of
+/// SHA-1 and older hashes are rejected. RSA PKCS#1 v1.5 may leave its parameters out instead of
 /// writing NULL, as some clients do (RFC 4055 §5 asks receivers to accept both).
 ///
 /// # Errors

@@ -13,23 +13,23 @@ pub enum Layout {
     Wrapped,
 }
 
-/// What a client sent: the bytes, and how they were laid out.
+/// A decoded body, and its layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
     /// The bytes.
     pub der: Vec<u8>,
-    /// Whether line breaks stood inside.
+    /// Whether it had line breaks.
     pub layout: Layout,
-    /// What stood around them.
+    /// The encoding.
     pub form: Form,
 }
 
-/// What a body is.
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// base64 (RFC 8951 §3).
     Base64,
-    /// base64 in PEM armour (D-19).
+    /// base64 in PEM armor (D-19).
     Pem,
     /// The bytes themselves (D-20).
     Der,
@@ -81,7 +81,7 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
     if !accepted {
         return Err(malformed(
             Code::BodyPem,
-            "the body is base64 without PEM armour (RFC 8951 section 3)",
+            "the body is base64 without PEM armor (RFC 8951 section 3)",
             "a PEM block",
         ));
     }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_other_alphabets_missing_padding_and_what_follows_it() {
+    fn rejects_other_alphabets_missing_padding_and_what_follows_it() {
         for bad in [
             &b"AAE_"[..],
             b"AAE-",

@@ -23,7 +23,7 @@ const DEEPEST: usize = 16;
 /// which holds for SET OF and for every SET whose elements differ in their tag.
 ///
 /// # Errors
-/// What differs from DER, or a universal type that is not supported.
+/// The first difference from DER, or an unsupported universal type.
 pub(super) fn check(der: &[u8]) -> der::Result<()> {
     let mut reader = SliceReader::new(der)?;
     element(&mut reader, DEEPEST)?;

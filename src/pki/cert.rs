@@ -16,10 +16,10 @@ use spki::AlgorithmIdentifierRef;
 use std::{fmt, ops::Range};
 use x509_cert::{ext::Extension, time::Time as X509Time};
 
-/// A certificate that was read, and not verified: whether to believe it is decided elsewhere.
+/// A certificate that was parsed and not verified.
 ///
 /// Two certificates are compared by [`Certificate::tbs`], never by their DER: ECDSA signatures are
-/// malleable, so whoever holds a certificate can give it another encoding that verifies too.
+/// malleable, so a holder of a certificate can give it another encoding that verifies, too.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -42,8 +42,8 @@ impl Certificate {
     /// Reads a certificate (DER).
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is none, or if it has what this server relies on in a form that
-    /// cannot be read (serial number, names, SAN, extKeyUsage).
+    /// [`Error::Malformed`] if it is not a certificate, or if its serial number, names, SAN or
+    /// extKeyUsage cannot be read.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let parts = Parts::read(der).map_err(malformed)?;
         let value = |oid| parts.extensions.iter().find(|one| one.oid == oid).map(|one| one.value);
@@ -114,13 +114,13 @@ impl Certificate {
         &self.spki
     }
 
-    /// First moment of validity.
+    /// The first second of validity.
     #[must_use]
     pub const fn not_before(&self) -> Time {
         self.not_before
     }
 
-    /// Last moment of validity, inclusive.
+    /// The last second of validity.
     #[must_use]
     pub const fn not_after(&self) -> Time {
         self.not_after
@@ -210,8 +210,10 @@ impl fmt::Display for Fingerprint {
     }
 }
 
-/// Fields of a certificate as they stand in it, byte for byte: for a device, which repeats them
-/// or shows them, and takes anchors whose serial number or names a CA of ours would not have.
+/// Fields of a certificate, byte for byte.
+///
+/// Devices copy and print them. They must accept anchors with serial numbers and names that
+/// [`Certificate`] rejects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateFields {
     /// The issuer, a Name.
@@ -231,10 +233,10 @@ pub struct CertificateFields {
 }
 
 impl CertificateFields {
-    /// Takes a certificate apart. Its signature is not looked at.
+    /// Parses a certificate. Its signature is not verified.
     ///
     /// # Errors
-    /// [`CsrError::Der`] if it is no certificate.
+    /// [`CsrError::Der`] if it is not a certificate.
     pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
         let rejection = not_der("the certificate");
         let parts = Parts::read(certificate).map_err(&rejection)?;
@@ -273,7 +275,7 @@ impl CertificateFields {
     }
 }
 
-/// What every reader of certificates begins with: the fields, borrowed from the bytes.
+/// The fields of a certificate, borrowed from its bytes: the parser of both types.
 struct Parts<'a> {
     tbs: Range<usize>,
     serial: &'a [u8],

@@ -14,7 +14,7 @@ const UNIVERSAL_STRING: u8 = 0x1c;
 /// that clients in the field write instead; not empty, at most 255 characters.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The broken rule.
 pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Rejection> {
     // UniversalString, which `der` does not know: read as an OCTET STRING, which has no inner form.
     let universal = values.split_first().filter(|(tag, _)| **tag == UNIVERSAL_STRING);

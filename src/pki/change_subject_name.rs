@@ -2,20 +2,20 @@
 //! place of those in its CSR.
 //!
 //! RFC 6402 has two untagged fields that both begin with 0x30; a later draft tags the second one.
-//! Both forms are read (D-31): what is in a field tells which it is.
+//! Both forms are read (D-31): the contents of a field distinguish them.
 
 use super::{DistinguishedName, Error, SubjectAltName};
 use crate::types::{Code, Rejection};
 use der::{Encode, Header, Reader, SliceReader, Tag, TagNumber};
 
-/// The names asked for. At least one of them is there and says something.
+/// The requested names. At least one of them is present and not empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangeSubjectName {
     subject: DistinguishedName,
     san: Option<SubjectAltName>,
 }
 
-/// What a field of the value is.
+/// The kind of a field of the value.
 enum Field {
     Subject,
     Names,
@@ -96,7 +96,7 @@ fn read(values: &[u8]) -> der::Result<Fields<'_>> {
     Ok(fields)
 }
 
-/// Tells a Name, which holds SETs, from GeneralNames, which have context-specific tags.
+/// Distinguishes a Name, which holds SETs, from GeneralNames, which have context-specific tags.
 fn field(tag: Tag, content: &[u8]) -> der::Result<Field> {
     const TAGGED: Tag = Tag::ContextSpecific { constructed: true, number: TagNumber(1) };
     match (tag, content.first()) {
@@ -155,14 +155,14 @@ mod tests {
         let no_subject = parse(None, Some(&san)).unwrap();
         assert!(no_subject.subject().is_empty());
         assert_eq!(no_subject.san().unwrap().texts(), ["dns:a"]);
-        // An empty name that stands there, and the tagged form alone.
+        // An empty name, and the tagged form alone.
         assert!(parse(Some(&[0x30, 0]), Some(&san)).unwrap().subject().is_empty());
         let tagged = ChangeSubjectName::parse(&hex("3005a103820161")).unwrap();
         assert_eq!(tagged.san().unwrap().der(), san, "as the extension holds it");
     }
 
     #[test]
-    fn r_6402_2_8_b_no_name_and_what_is_none_are_refused() {
+    fn r_6402_2_8_b_no_name_and_other_bytes_are_rejected() {
         for nothing in ["3000", "30023000"] {
             let rejection = ChangeSubjectName::parse(&hex(nothing)).unwrap_err();
             assert!(matches!(&rejection, Error::Unacceptable(_)), "{nothing}: {rejection}");

@@ -33,10 +33,10 @@ impl Csr {
     ///
     /// Tolerated, since clients in the field do so: the attributes `[0]` left out, and
     /// attributes that are not in DER order. The signature is verified over the bytes as they
-    /// came. Anything after the request is refused (RFC 7030 §4.2.1: one PKCS#10).
+    /// came. Anything after the request is rejected (RFC 7030 §4.2.1: one PKCS#10).
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is no CSR of version 1; [`Error::Unacceptable`] if its key is
+    /// [`Error::Malformed`] if it is not a CSR of version 1; [`Error::Unacceptable`] if its key is
     /// of a kind or size that no certificate may have; [`Error::ProofOfPossession`] if the
     /// signature does not verify.
     pub fn verify(der: &[u8]) -> Result<Self, Error> {
@@ -111,7 +111,7 @@ impl Csr {
             } else {
                 attributes.push((attribute.oid, attribute.values.to_vec()));
             }
-            if !is_of_the_moment(attribute.oid) {
+            if !is_of_one_connection(attribute.oid) {
                 content.update(attribute.whole);
             }
         }
@@ -170,7 +170,9 @@ impl Csr {
             part(&[u8::from(extension.critical)]);
             part(&extension.value);
         }
-        for (kind, values) in self.attributes.iter().filter(|(kind, _)| !is_of_the_moment(*kind)) {
+        for (kind, values) in
+            self.attributes.iter().filter(|(kind, _)| !is_of_one_connection(*kind))
+        {
             part(kind.as_bytes());
             part(values);
         }
@@ -220,7 +222,7 @@ impl Csr {
         Ok(values)
     }
 
-    /// Whether an attribute of this type is there.
+    /// Whether the CSR has an attribute of this type.
     #[must_use]
     pub fn has_attribute(&self, oid: ObjectIdentifier) -> bool {
         self.attributes.iter().any(|(one, _)| *one == oid)
@@ -251,7 +253,7 @@ pub(super) const CHALLENGES: [ObjectIdentifier; 4] = [
 ];
 
 /// Whether the value of this attribute changes from one connection or message to the next.
-fn is_of_the_moment(attribute: ObjectIdentifier) -> bool {
+fn is_of_one_connection(attribute: ObjectIdentifier) -> bool {
     CHALLENGES.contains(&attribute) || attribute == oid::CMC_POP_LINK_WITNESS_V2
 }
 

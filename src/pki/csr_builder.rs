@@ -18,7 +18,7 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
 
-/// Why no request can be built.
+/// The error of a request that cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CsrError {
@@ -43,7 +43,7 @@ pub enum CsrError {
         why: &'static str,
     },
     /// A certificate has a name.
-    #[error("the new certificate would have neither a subject nor an alternative name")]
+    #[error("got neither a subject nor an alternative name; expected: one of them")]
     NoName,
     /// A certificate, name, extension or attribute that was given is not DER.
     #[error("{what} is not valid DER: {source}")]
@@ -203,10 +203,10 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Takes the subject as the DER of a Name and keeps it byte for byte.
+    /// Sets the subject to the DER of a Name, byte for byte.
     ///
     /// # Errors
-    /// [`CsrError::Der`] if it is no SEQUENCE.
+    /// [`CsrError::Der`] if it is not a SEQUENCE.
     pub fn subject_der(mut self, der: &[u8]) -> Result<Self, CsrError> {
         let rejection = not_der("the subject");
         let name = Any::from_der(der).map_err(&rejection)?;
@@ -215,7 +215,7 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Asks for these alternative names, in this order, in place of any before. The extension is
+    /// Requests these alternative names, in this order, in place of any before. The extension is
     /// critical if the subject is empty when the request is built (RFC 5280 §4.2.1.6).
     ///
     /// # Errors
@@ -240,7 +240,7 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Asks for one more extension; `value` is the DER inside extnValue.
+    /// Requests one more extension; `value` is the DER inside extnValue.
     ///
     /// # Errors
     /// [`CsrError::Der`] if `value` is longer than DER allows.
@@ -279,11 +279,11 @@ impl CsrBuilder {
         self.attribute(oid::CHALLENGE_PASSWORD, &value)
     }
 
-    /// Asks for the subject and the alternative names of a certificate, byte for byte, as a
-    /// re-enrolment must (RFC 7030 §4.2.2).
+    /// Requests the subject and the alternative names of a certificate, byte for byte, as a
+    /// re-enrollment must (RFC 7030 §4.2.2).
     ///
     /// # Errors
-    /// [`CsrError::Der`] if it is no certificate.
+    /// [`CsrError::Der`] if it is not a certificate.
     pub fn like_certificate(mut self, certificate: &[u8]) -> Result<Self, CsrError> {
         let fields = CertificateFields::parse(certificate)?;
         self.san = fields.subject_alt_name().cloned();
@@ -291,7 +291,7 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Asks for the subject and the alternative names of `wanted` in place of this request's own,
+    /// Requests the subject and the alternative names of `wanted` in place of this request's own,
     /// which are those of the certificate to be replaced (RFC 6402 §2.8, RFC 7030 §4.2.2).
     ///
     /// # Errors
@@ -309,7 +309,7 @@ impl CsrBuilder {
     /// Signs and encodes the request.
     ///
     /// # Errors
-    /// [`CsrError::Key`] if the key cannot sign; [`CsrError::Der`] if an attribute stands twice.
+    /// [`CsrError::Key`] if the key cannot sign; [`CsrError::Der`] for a duplicate attribute.
     pub fn build(&self, key: &PrivateKey) -> Result<Vec<u8>, CsrError> {
         let rejection = not_der("the request");
         let subject = if self.subject.is_empty() { b"\x30\x00" } else { self.subject.as_slice() };
@@ -353,7 +353,7 @@ impl CsrBuilder {
     }
 }
 
-/// Takes away blanks before each TYPE; values keep theirs.
+/// Removes blanks before each TYPE; values keep theirs.
 fn without_blanks(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut escaped = false;
@@ -369,11 +369,11 @@ fn without_blanks(text: &str) -> String {
     clean
 }
 
-/// Takes the SubjectPublicKeyInfo out of a PKCS#10 request, byte for byte. Its signature is not
-/// looked at.
+/// Returns the SubjectPublicKeyInfo of a PKCS#10 request, byte for byte. Its signature is not
+/// verified.
 ///
 /// # Errors
-/// [`CsrError::Der`] if it is no request.
+/// [`CsrError::Der`] if it is not a request.
 pub fn request_public_key_spki(request: &[u8]) -> Result<Vec<u8>, CsrError> {
     super::csr::public_key(request).map(<[u8]>::to_vec).map_err(not_der("the request"))
 }
@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn r_7030_4_2_2_names_are_repeated_byte_for_byte() {
-        // A name as no builder of ours writes it: TeletexString and a two-valued RDN.
+        // A name that this builder never writes: TeletexString and a two-valued RDN.
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_names_that_are_none() {
+    fn rejects_other_names() {
         for bad in ["device", "CN=", "XX=1", "C=ü", "CN=a,,O=b", "1.2.3"] {
             assert!(CsrBuilder::new().subject(bad).is_err(), "{bad}");
         }

@@ -19,7 +19,7 @@ pub struct Requested {
     pub value: Vec<u8>,
 }
 
-/// Reads Extensions, refusing an extension that stands there twice (RFC 5280 §4.2).
+/// Parses Extensions and rejects duplicates (RFC 5280 §4.2).
 pub(super) fn requested(der: &[u8]) -> Result<Vec<Requested>, Error> {
     let mut out = read(der).map_err(|rejection| {
         malformed("the extensionRequest holds Extensions (RFC 2985 section 5.4.2)", rejection)
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn r_2986_4_1_a_an_extension_twice_is_refused() {
+    fn r_2986_4_1_a_a_duplicate_extension_is_rejected() {
         let one = [0x30, 9, 6, 3, 0x55, 0x1d, 0x13, 4, 2, 0x30, 0];
         let mut two = vec![0x30, 22];
         two.extend_from_slice(&one);

@@ -115,7 +115,7 @@ impl PublicKey {
 
     /// Checks that nobody but its owner can find the private key by arithmetic on this one: of RSA
     /// a small factor, neighboring primes, a prime modulus, the ROCA fingerprint. The module
-    /// `weak_key` says where each test comes from. [`Self::parse`] has rejected the weak keys of
+    /// `weak_key` names the source of each test. [`Self::parse`] has rejected the weak keys of
     /// Ed25519; there are none on the curves of NIST, whose order is prime.
     ///
     /// Takes milliseconds for RSA: call it where that holds up nobody else.

@@ -6,7 +6,7 @@ use super::{Certificate, Csr, PemError, PublicKey, pem, sha256};
 /// key. Returns SHA-256 of its SubjectPublicKeyInfo, DER.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A text with the error.
 pub fn spki_sha256_of_pem(file: &[u8]) -> Result<[u8; 32], String> {
     const EXPECTED: &str = "CERTIFICATE, CERTIFICATE REQUEST, PUBLIC KEY";
     let text = |error: &dyn std::fmt::Display| error.to_string();

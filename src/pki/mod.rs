@@ -1,7 +1,7 @@
-//! DER in and out, and what it means: requests, certificates, CMS, names, keys. No I/O.
+//! DER in and out: requests, certificates, CMS, names, keys. No I/O.
 //!
-//! What comes from a client is read with bounded depth and without copies, and becomes a type of
-//! its own once it is checked: a [`Csr`] exists only after its signature verified.
+//! Clients' bytes are parsed with bounded depth and without copies. A checked value has a type of its
+//! own: a [`Csr`] exists only after its signature verified.
 
 pub mod algorithm;
 pub mod base64;
@@ -42,11 +42,11 @@ pub use san::SubjectAltName;
 
 use crate::types::Rejection;
 
-/// Why bytes from outside were not accepted.
+/// The rejection of bytes from outside.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// They are not what they should be.
+    /// They are malformed.
     #[error("{0}")]
     Malformed(Rejection),
     /// The request is not signed by the key that it asks a certificate for (RFC 2986 §4.2).
@@ -76,16 +76,14 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().unwrap_or_default()
 }
 
-/// Whether `mac` is the HMAC-SHA256 of `message` with this key; in a time that does not tell where
-/// they differ.
+/// Compares `mac` with the HMAC-SHA256 of `message`, in constant time.
 #[must_use]
 pub fn same_mac(key: &[u8], message: &[u8], mac: &[u8]) -> bool {
     use aws_lc_rs::hmac;
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, key), message, mac).is_ok()
 }
 
-/// Whether `secret` is the one whose SHA-256 is kept; in a time that does not tell where they
-/// differ.
+/// Compares the SHA-256 of `secret` with `kept`, in constant time.
 #[must_use]
 pub fn same_secret(kept: &[u8], secret: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(kept, &sha256(secret)).is_ok()

@@ -278,7 +278,7 @@ pub(super) fn text(value: AnyRef<'_>) -> Option<String> {
     tag.is_none().then(|| String::from_utf8(bytes).ok()).flatten()
 }
 
-/// Whether attributes of this type stand in subjects: those of X.520, and three more.
+/// Whether subjects have attributes of this type: those of X.520, and three more.
 pub(super) fn is_of_subject(kind: ObjectIdentifier) -> bool {
     let x520 = kind.to_string();
     x520.strip_prefix("2.5.4.").is_some_and(|last| !last.contains('.'))
@@ -300,7 +300,7 @@ const fn string_tag(kind: ObjectIdentifier) -> Tag {
 }
 
 fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Checked> {
-    // Looked up only to be told.
+    // Looked up only for the message.
     let name = || described(kind);
     let ia5 = matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT);
     let printable = matches!(kind, oid::COUNTRY | oid::SERIAL_NUMBER | oid::DN_QUALIFIER);
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_values_that_no_subject_may_have() {
+    fn rejects_values_that_no_subject_may_have() {
         for bad in
             [format!("CN={}", "x".repeat(65)), "C=Germany".into(), "C=de".into(), "CN=\\00".into()]
         {
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn r_7030_6_a_refuses_what_is_no_name() {
+    fn r_7030_6_a_rejects_other_bytes() {
         for bad in ["", "30", "3000ff", "300231 00", "3003310130"] {
             assert!(DistinguishedName::parse(&hex(bad)).is_err(), "{bad}");
         }

@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_general_names() {
+    fn rejects_other_bytes() {
         for bad in [
             &[][..],
             &[0x30, 0],

@@ -19,9 +19,9 @@ pub struct ToBeSigned<'a> {
     pub signature_algorithm: &'a [u8],
     /// Name of the issuer, DER.
     pub issuer: &'a [u8],
-    /// First moment of validity.
+    /// First time of validity.
     pub not_before: Time,
-    /// Last moment of validity, inclusive.
+    /// Last time of validity, inclusive.
     pub not_after: Time,
     /// Name of the subject, DER.
     pub subject: &'a [u8],
@@ -59,7 +59,7 @@ impl ToBeSigned<'_> {
     /// not in DER. The issuer is not: it is the CA's own, whatever its form.
     ///
     /// # Errors
-    /// Those of the encoder: a part that is no DER.
+    /// Those of the encoder: a part that is not DER.
     pub fn to_der(&self) -> der::Result<Vec<u8>> {
         let values = self.extensions.iter().map(Extension::value);
         [self.subject, self.spki].into_iter().chain(values).try_for_each(canonical::check)?;
@@ -81,7 +81,7 @@ impl ToBeSigned<'_> {
 /// §4.1.1).
 ///
 /// # Errors
-/// Those of the encoder: a part that is no DER.
+/// Those of the encoder: a part that is not DER.
 pub fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8]) -> der::Result<Vec<u8>> {
     Certificate {
         tbs: AnyRef::from_der(tbs)?,
@@ -92,10 +92,10 @@ pub fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8]) -> der
 }
 
 /// UTCTime through 2049, GeneralizedTime from then on (RFC 5280 §4.1.2.5).
-pub(super) fn time(moment: Time) -> der::Result<X509Time> {
+pub(super) fn time(time: Time) -> der::Result<X509Time> {
     const YEAR_2050: u64 = 2_524_608_000;
-    let since_1970 = Duration::from_secs(moment.unix());
-    if moment.unix() < YEAR_2050 {
+    let since_1970 = Duration::from_secs(time.unix());
+    if time.unix() < YEAR_2050 {
         UtcTime::from_unix_duration(since_1970).map(X509Time::UtcTime)
     } else {
         GeneralizedTime::from_unix_duration(since_1970).map(X509Time::GeneralTime)

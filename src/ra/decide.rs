@@ -2,7 +2,7 @@
 
 use super::{Error, Identity, Peer, Presented, Standing, linking};
 use crate::{
-    ca::{Ca, Order, Profile, Refusal},
+    ca::{Ca, Order, Profile, ProfileError},
     pki::{self, Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName, oid},
     policy::{self, Authentication, CertificateNames},
     store::IdempotencyKey,
@@ -47,11 +47,11 @@ fn unacceptable(error: &pki::Error) -> Error {
     Error::Unacceptable(error.rejection().clone())
 }
 
-impl From<Refusal> for Error {
-    fn from(rejection: Refusal) -> Self {
+impl From<ProfileError> for Error {
+    fn from(rejection: ProfileError) -> Self {
         match rejection {
-            Refusal::Unacceptable(rejection) => Self::Unacceptable(rejection),
-            Refusal::Denied(rejection) => Self::Forbidden(rejection),
+            ProfileError::Unacceptable(rejection) => Self::Unacceptable(rejection),
+            ProfileError::Forbidden(rejection) => Self::Forbidden(rejection),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What holds a CA's key.
+//! Holders of CA keys.
 
 mod soft;
 
@@ -22,8 +22,8 @@ pub trait Signer: Send + Sync + 'static {
     /// The public key, SubjectPublicKeyInfo in DER.
     fn spki(&self) -> &[u8];
 
-    /// Signs `message`; the answer is the content of the certificate's signature BIT STRING.
-    /// What takes long does so on a thread of its own, never on a worker that serves TLS.
+    /// Signs `message`; returns the content of the certificate's signature BIT STRING.
+    /// Long work must run on a thread of its own, never on a worker that serves TLS.
     ///
     /// # Errors
     /// [`Unavailable`] if the key cannot be used now.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     est::{Endpoint, Service},
-    pki::cmc::{BodyPartId, FailInfo, PkiData, Refused, message::TaggedContentInfo},
+    pki::cmc::{BodyPartId, CmcError, FailInfo, PkiData, message::TaggedContentInfo},
 };
 use der::Encode;
 
@@ -44,7 +44,7 @@ pub(super) fn batch(
     data: &PkiData<'_>,
     controls: &Controls<'_>,
     depth: u8,
-) -> Result<Vec<Batch>, Refused> {
+) -> Result<Vec<Batch>, CmcError> {
     let one = |part: BodyPartId, id: &BodyPartId| {
         let object: Option<&TaggedContentInfo<'_>> =
             data.cms.iter().find(|object| object.body_part_id == *id);
@@ -52,19 +52,19 @@ pub(super) fn batch(
         object.ok_or_else(|| {
             let reason =
                 format!("batchRequests names {id}, which is no message in the cmsSequence");
-            Refused::part(FailInfo::BadRequest, part, reason)
+            CmcError::part(FailInfo::BadRequest, part, reason)
         })
     };
     let mut out = Vec::new();
     for (part, ids) in &controls.batch {
         if depth >= MAX_DEPTH || !out.is_empty() {
             let reason = "one batch in a message, and none inside a batch";
-            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+            return Err(CmcError::part(FailInfo::BadRequest, *part, reason));
         }
         // Else a small message could ask for the same work thousands of times.
         if ids.is_empty() || !all_different(ids) {
             let reason = "batchRequests names at least one message, and none twice";
-            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+            return Err(CmcError::part(FailInfo::BadRequest, *part, reason));
         }
         let messages = ids.iter().map(|id| one(*part, id)).collect::<Result<_, _>>()?;
         out.push((*part, messages));

@@ -5,7 +5,7 @@ use crate::{
     est::Service,
     pki::{
         Certificate,
-        cmc::{BodyPartId, FailInfo, Refused},
+        cmc::{BodyPartId, CmcError, FailInfo},
         signed_data::IssuerAndSerial,
     },
     store::State,
@@ -22,7 +22,7 @@ impl Service {
         let mut out = Vec::new();
         for (part, id) in confirms {
             let unknown =
-                || Refused::part(FailInfo::BadCertId, *part, "no such certificate of yours");
+                || CmcError::part(FailInfo::BadCertId, *part, "no such certificate of yours");
             let record = self.found(id.serial_number.as_bytes()).await?.ok_or_else(unknown)?;
             let certificate = Certificate::parse(&record.certificate);
             let certificate = certificate.map_err(|_| unknown())?;

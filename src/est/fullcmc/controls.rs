@@ -2,7 +2,7 @@
 
 use crate::pki::{
     cmc::{
-        BodyPartId, Control, FailInfo, PkiData, Refused,
+        BodyPartId, CmcError, Control, FailInfo, PkiData,
         control::{BodyPartReference, LraPopWitness, ModCertTemplate, RevokeRequest, Witness},
     },
     oid,
@@ -65,7 +65,7 @@ impl<'a> Controls<'a> {
     }
 
     /// Reads all controls.
-    pub(super) fn read(data: &PkiData<'a>) -> Result<Self, Refused> {
+    pub(super) fn read(data: &PkiData<'a>) -> Result<Self, CmcError> {
         let mut all = Self::default();
         let (mut transaction, mut nonce) = (false, false);
         for attribute in &data.controls {
@@ -74,7 +74,7 @@ impl<'a> Controls<'a> {
             let twice = |there: bool| {
                 if there {
                     let reason = format!("control {} is there twice", attribute.attr_type);
-                    return Err(Refused::part(FailInfo::BadRequest, part, reason));
+                    return Err(CmcError::part(FailInfo::BadRequest, part, reason));
                 }
                 Ok(())
             };
@@ -113,7 +113,7 @@ impl<'a> Controls<'a> {
 
     /// Refuses what is not known and no RA has processed (RFC 5272 §3.2.1.1), and what only an RA
     /// may say.
-    pub(super) fn check(&self, is_ra: bool) -> Result<(), Refused> {
+    pub(super) fn check(&self, is_ra: bool) -> Result<(), CmcError> {
         let processed = |part: BodyPartId| {
             is_ra
                 && self.processed.iter().flat_map(|(_, parts)| parts).any(|reference| {
@@ -126,7 +126,7 @@ impl<'a> Controls<'a> {
         let unknown: Vec<_> = self.unknown.iter().filter(|(part, _)| !processed(*part)).collect();
         if !unknown.is_empty() {
             let kinds: Vec<String> = unknown.iter().map(|(_, kind)| kind.to_string()).collect();
-            return Err(Refused {
+            return Err(CmcError {
                 fail: FailInfo::BadRequest,
                 parts: unknown.iter().map(|(part, _)| *part).collect(),
                 reason: format!("controls that are not supported: {}", kinds.join(", ")),
@@ -134,14 +134,14 @@ impl<'a> Controls<'a> {
         }
         if let Some(part) = self.decrypted_pop.first() {
             let reason = "this server makes no challenge that a decryptedPOP could answer";
-            return Err(Refused::part(FailInfo::PopFailed, *part, reason));
+            return Err(CmcError::part(FailInfo::PopFailed, *part, reason));
         }
         if is_ra {
             return Ok(());
         }
         if let Some((part, _)) = self.pop_witness.first() {
             let reason = "only a registration authority of this CA says that it has seen a proof of possession";
-            return Err(Refused::part(FailInfo::PopFailed, *part, reason));
+            return Err(CmcError::part(FailInfo::PopFailed, *part, reason));
         }
         let of_ra = (self.modify.iter().map(|(part, _)| part))
             .chain(self.batch.iter().map(|(part, _)| part))
@@ -153,7 +153,7 @@ impl<'a> Controls<'a> {
             Some(part) => {
                 let reason =
                     "only a registration authority of this CA (id-kp-cmcRA) may send this control";
-                Err(Refused::part(FailInfo::BadRequest, *part, reason))
+                Err(CmcError::part(FailInfo::BadRequest, *part, reason))
             }
         }
     }

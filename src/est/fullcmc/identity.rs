@@ -5,7 +5,7 @@ use crate::{
     est::{Endpoint, Service},
     pki::{
         Certificate, PublicKey,
-        cmc::{FailInfo, PkiData, Refused, request},
+        cmc::{CmcError, FailInfo, PkiData, request},
         signed_data::{SignedMessage, Signer, SignerId},
     },
     ra::{self, Identity, Presented, RecordLookup, Standing},
@@ -52,8 +52,8 @@ impl Service {
             };
             if let Some(certificate) = certificate {
                 let key = PublicKey::parse(certificate.spki())
-                    .map_err(|rejection| Refused::whole(FailInfo::BadAlg, rejection))?;
-                signer.verify(&key).map_err(Refused::from)?;
+                    .map_err(|rejection| CmcError::whole(FailInfo::BadAlg, rejection))?;
+                signer.verify(&key).map_err(CmcError::from)?;
                 known.push(certificate);
                 continue;
             }
@@ -68,9 +68,9 @@ impl Service {
             if message.signers.len() > 1 {
                 let reason =
                     "a message that a requested key signs has one signature (RFC 5272 section 3.2)";
-                return Err(Refused::whole(FailInfo::BadRequest, reason).into());
+                return Err(CmcError::whole(FailInfo::BadRequest, reason).into());
             }
-            signer.verify(&key).map_err(Refused::from)?;
+            signer.verify(&key).map_err(CmcError::from)?;
             out.push(CmcSigner::ByRequestedKey);
         }
         // Only when every signature holds does it matter who they are.
@@ -102,7 +102,8 @@ impl Service {
         if let Some(own) = shown.filter(|own| own.is(&certificate)) {
             return Ok(CmcSigner::By(Box::new(own.clone())));
         }
-        let reject = |reason: String| Stop::Refused(Refused::whole(FailInfo::BadIdentity, reason));
+        let reject =
+            |reason: String| Stop::Rejected(CmcError::whole(FailInfo::BadIdentity, reason));
         let record = match RecordLookup::of(&*self.store, &certificate).await? {
             RecordLookup::This(record) => Some(record),
             RecordLookup::Another | RecordLookup::Nothing => None,
@@ -139,7 +140,7 @@ impl Service {
         identity: &Identity,
         signed: Vec<CmcSigner>,
         request: FullRequest<'a>,
-    ) -> Result<Asker<'a>, Refused> {
+    ) -> Result<Asker<'a>, CmcError> {
         let by_certificate = signed.iter().any(|one| matches!(one, CmcSigner::By(..)));
         let by_requested_key = signed.iter().any(|one| matches!(one, CmcSigner::ByRequestedKey));
         let identity = self.asks(endpoint, identity, signed)?;
@@ -158,7 +159,7 @@ impl Service {
         endpoint: &Endpoint,
         identity: &Identity,
         signed: Vec<CmcSigner>,
-    ) -> Result<Identity, Refused> {
+    ) -> Result<Identity, CmcError> {
         let mut all: Vec<Identity> = signed
             .into_iter()
             .filter_map(|signed| match signed {
@@ -182,7 +183,7 @@ impl Service {
         let chosen = others.next().cloned();
         if others.next().is_some() {
             let reason = "several signers, of which more than one is no registration authority";
-            return Err(Refused::whole(FailInfo::BadIdentity, reason));
+            return Err(CmcError::whole(FailInfo::BadIdentity, reason));
         }
         Ok(chosen.unwrap_or_else(|| all.swap_remove(0)))
     }
@@ -212,8 +213,8 @@ fn certificate_of(
     shown.into_iter().chain(&message.certificates).find(|one| signer.id.names(one)).cloned()
 }
 
-fn unknown_signer() -> Refused {
-    Refused::whole(
+fn unknown_signer() -> CmcError {
+    CmcError::whole(
         FailInfo::BadMessageCheck,
         "no key is known for a signature: the signer is a certificate, or the key of a request, named by the subjectKeyIdentifier that the request asks for (RFC 5272 section 3.2)",
     )

@@ -41,8 +41,8 @@ impl Service {
             Err(rejection) => {
                 let rejection = Error::from(rejection);
                 reply.cause = Some(rejection.to_string());
-                let refused = of_ours(&rejection);
-                reply.statuses.push(StatusInfo::failed(refused.fail, vec![part], refused.reason));
+                let error = of_ours(&rejection);
+                reply.statuses.push(StatusInfo::failed(error.fail, vec![part], error.reason));
             }
         }
         Ok(false)

@@ -4,7 +4,7 @@ use super::{CmcReply, RETRY, identity::Asker, stop::Stop};
 use crate::{
     ca,
     est::{Endpoint, Error, Service},
-    pki::cmc::{BodyPartId, CmcStatus, FailInfo, PendInfo, Refused, StatusInfo},
+    pki::cmc::{BodyPartId, CmcError, CmcStatus, FailInfo, PendInfo, StatusInfo},
     store::{Issuance, State},
     types::{Operation, Serial, Time},
 };
@@ -29,7 +29,7 @@ impl Service {
             });
             let Some(record) = record else {
                 let reason = "nothing of yours is pending under this token";
-                return Err(Refused::part(FailInfo::BadRequest, *part, reason).into());
+                return Err(CmcError::part(FailInfo::BadRequest, *part, reason).into());
             };
             out.push((*part, record));
         }

@@ -14,7 +14,7 @@ use crate::{
     est::{Endpoint, Error, Service},
     pki::{
         cmc::{
-            BodyPartId, CmcStatus, FailInfo, PkiData, Refused, StatusInfo, TaggedRequest, ber,
+            BodyPartId, CmcError, CmcStatus, FailInfo, PkiData, StatusInfo, TaggedRequest, ber,
             signed,
         },
         oid,
@@ -46,8 +46,8 @@ impl Service {
         Box::pin(async move {
             let mut reply = CmcReply::default();
             if let Err(stop) = self.run(endpoint, identity, request, depth, &mut reply).await {
-                let refused = match stop {
-                    Stop::Refused(refused) => refused,
+                let failure = match stop {
+                    Stop::Rejected(rejection) => rejection,
                     Stop::Error(rejection) => {
                         reply.cause = Some(rejection.to_string());
                         of_ours(&rejection)
@@ -56,7 +56,7 @@ impl Service {
                 reply.certificates.clear();
                 reply.cms.clear();
                 reply.statuses =
-                    vec![StatusInfo::failed(refused.fail, refused.parts, refused.reason)];
+                    vec![StatusInfo::failed(failure.fail, failure.parts, failure.reason)];
             }
             reply
         })
@@ -134,7 +134,7 @@ impl Service {
             self.check_link(endpoint, &wanted, controls, asker)?;
             let mut grant = decide(endpoint, asker, wanted)?;
             let checked = grant.order.content.check_key().await;
-            checked.map_err(|weak| Refused::part(FailInfo::BadAlg, grant.part, weak))?;
+            checked.map_err(|weak| CmcError::part(FailInfo::BadAlg, grant.part, weak))?;
             granted.push(grant);
         }
         Ok(Allowed {
@@ -181,12 +181,12 @@ impl Service {
 }
 
 /// The message in DER: as it came, or made of BER.
-fn to_der(message: &[u8]) -> Result<Cow<'_, [u8]>, Refused> {
+fn to_der(message: &[u8]) -> Result<Cow<'_, [u8]>, CmcError> {
     if !ber::is_indefinite(message) {
         return Ok(Cow::Borrowed(message));
     }
     let der = ber::to_der(message).map(Cow::Owned);
-    der.ok_or_else(|| Refused::whole(FailInfo::BadRequest, "no BER"))
+    der.ok_or_else(|| CmcError::whole(FailInfo::BadRequest, "no BER"))
 }
 
 /// Notes what goes back to the client, and a nonce of ours if it sent one (RFC 5272 §6.6).
@@ -224,9 +224,9 @@ fn not_supported(data: &PkiData<'_>) -> Option<StatusInfo> {
     })
 }
 
-fn asks_for_something(data: &PkiData<'_>) -> Result<(), Refused> {
+fn asks_for_something(data: &PkiData<'_>) -> Result<(), CmcError> {
     if data.requests.is_empty() && data.controls.is_empty() {
-        return Err(Refused::whole(FailInfo::BadRequest, "a PKIData that asks for nothing"));
+        return Err(CmcError::whole(FailInfo::BadRequest, "a PKIData that asks for nothing"));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     est::{Endpoint, Error, Service},
     pki::{
-        cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::Witness},
+        cmc::{BodyPartId, CmcError, FailInfo, PkiData, Wanted, control::Witness},
         oid, same_mac,
     },
     ra::{AuthnContext, Identity},
@@ -31,7 +31,7 @@ impl Service {
         controls: &Controls<'_>,
     ) -> Result<Asker<'a>, Stop> {
         let Some((part, proof)) = &controls.proof else { return Ok(asker) };
-        let bad = |fail, reason: &str| Stop::Refused(Refused::part(fail, *part, reason));
+        let bad = |fail, reason: &str| Stop::Rejected(CmcError::part(fail, *part, reason));
         let Proof::V2(witness) = proof else {
             return Err(bad(
                 FailInfo::BadAlg,
@@ -135,13 +135,13 @@ impl Service {
         controls: &Controls<'_>,
         asker: &Asker<'_>,
     ) -> Result<(), Stop> {
-        let failed = |fail, reason: &str| Err(Refused::part(fail, wanted.part, reason).into());
+        let failed = |fail, reason: &str| Err(CmcError::part(fail, wanted.part, reason).into());
         let csr = &wanted.csr;
         if csr.has_attribute(oid::CMC_POP_LINK_WITNESS) {
             return failed(FailInfo::BadAlg, "popLinkWitness is SHA-1: use popLinkWitnessV2");
         }
         let malformed =
-            |rejection: String| Refused::part(FailInfo::BadRequest, wanted.part, rejection);
+            |rejection: String| CmcError::part(FailInfo::BadRequest, wanted.part, rejection);
         let value = csr
             .attribute(oid::CMC_POP_LINK_WITNESS_V2)
             .map_err(|rejection| malformed(rejection.to_string()))?;
@@ -161,7 +161,7 @@ impl Service {
                 let Some((name, keys)) = &asker.keys else {
                     let reason =
                         "no account is named (identification) that keeps a secret for this";
-                    return Err(Refused::part(FailInfo::BadIdentity, part, reason).into());
+                    return Err(CmcError::part(FailInfo::BadIdentity, part, reason).into());
                 };
                 let mac = witness.witness.as_bytes();
                 if self
@@ -182,17 +182,17 @@ impl Service {
 fn later(error: Error) -> Stop {
     match error {
         Error::TooManyFailures(rejection, _) => {
-            Refused::whole(FailInfo::TryLater, rejection).into()
+            CmcError::whole(FailInfo::TryLater, rejection).into()
         }
         error => error.into(),
     }
 }
 
-fn check_algorithms(witness: &Witness<'_>, part: BodyPartId) -> Result<(), Refused> {
+fn check_algorithms(witness: &Witness<'_>, part: BodyPartId) -> Result<(), CmcError> {
     if witness.hash.oid == oid::SHA256 && witness.mac.oid == oid::HMAC_SHA256 {
         return Ok(());
     }
-    Err(Refused::part(
+    Err(CmcError::part(
         FailInfo::BadAlg,
         part,
         format!(

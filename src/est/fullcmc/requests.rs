@@ -7,7 +7,7 @@ use super::{
 use crate::{
     ca::Order,
     est::Endpoint,
-    pki::cmc::{BodyPartId, FailInfo, PkiData, Refused, Wanted, control::ModCertTemplate},
+    pki::cmc::{BodyPartId, CmcError, FailInfo, PkiData, Wanted, control::ModCertTemplate},
     ra::{self, Error, Requester},
     types::{Code, Operation},
 };
@@ -23,7 +23,7 @@ pub(super) fn wanted(
     data: &PkiData<'_>,
     controls: &Controls<'_>,
     asker: &Asker<'_>,
-) -> Result<Vec<Wanted>, Refused> {
+) -> Result<Vec<Wanted>, CmcError> {
     check_witnesses(data, controls)?;
     let read = data.requests.iter().map(|request| {
         let id = request.body_part_id();
@@ -42,7 +42,7 @@ pub(super) fn wanted(
 }
 
 /// Verifies that what an RA has seen itself is there (RFC 5272 §6.8, RFC 6402 §2).
-fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), Refused> {
+fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), CmcError> {
     let exists =
         |part: BodyPartId| data.requests.iter().any(|request| request.body_part_id() == part);
     for (part, witness) in &controls.pop_witness {
@@ -50,7 +50,7 @@ fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), Re
         let named = !witness.body_ids.is_empty() && all_different(&witness.body_ids);
         if !here || !named || !witness.body_ids.iter().all(|id| exists(*id)) {
             let reason = "lraPOPWitness names requests of this PKIData";
-            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+            return Err(CmcError::part(FailInfo::BadRequest, *part, reason));
         }
     }
     for (part, path) in &controls.identity_witness {
@@ -58,7 +58,7 @@ fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), Re
             || data.cms.iter().any(|object| object.body_part_id == *one));
         if !known {
             let reason = "raIdentityWitness names an identity proof or a request";
-            return Err(Refused::part(FailInfo::BadRequest, *part, reason));
+            return Err(CmcError::part(FailInfo::BadRequest, *part, reason));
         }
     }
     Ok(())
@@ -69,22 +69,22 @@ fn modify(
     all: &mut Vec<Wanted>,
     part: BodyPartId,
     change: &ModCertTemplate<'_>,
-) -> Result<(), Refused> {
+) -> Result<(), CmcError> {
     let named = !change.cert_references.is_empty() && all_different(&change.cert_references);
     if change.pki_data_reference != [0] || !named {
         let reason =
             "modCertTemplate names requests of this PKIData, each once: pkiDataReference 0";
-        return Err(Refused::part(FailInfo::BadRequest, part, reason));
+        return Err(CmcError::part(FailInfo::BadRequest, part, reason));
     }
     for id in &change.cert_references {
         let Some(at) = all.iter().position(|wanted| wanted.part == *id) else {
             let reason = "modCertTemplate names a request that is not there";
-            return Err(Refused::part(FailInfo::BadRequest, part, reason));
+            return Err(CmcError::part(FailInfo::BadRequest, part, reason));
         };
         let wanted = all.swap_remove(at);
         let changed = wanted
             .changed(&change.cert_template, change.replace)
-            .map_err(|refused| Refused { parts: vec![part], ..refused })?;
+            .map_err(|error| CmcError { parts: vec![part], ..error })?;
         all.push(changed);
     }
     Ok(())
@@ -95,7 +95,7 @@ pub(super) fn decide(
     endpoint: &Endpoint,
     asker: &Asker<'_>,
     wanted: Wanted,
-) -> Result<Granted, Refused> {
+) -> Result<Granted, CmcError> {
     let requester = Requester {
         identity: &asker.identity,
         operation: Operation::FullCmc,
@@ -105,7 +105,7 @@ pub(super) fn decide(
     };
     match ra::decide(&endpoint.policy, requester, &wanted.csr) {
         Ok(order) => Ok(Granted { part: wanted.part, order }),
-        Err(error) => Err(Refused::part(code_of(&error), wanted.part, error)),
+        Err(error) => Err(CmcError::part(code_of(&error), wanted.part, error)),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{
     pki::{
         DistinguishedName,
         cmc::{
-            BodyPartId, FailInfo, PkiData, Refused,
+            BodyPartId, CmcError, FailInfo, PkiData,
             control::{CrlReason, RevokeRequest},
         },
         same_secret,
@@ -45,7 +45,7 @@ impl Service {
         part: BodyPartId,
         asked: &RevokeRequest<'_>,
     ) -> Result<Withdrawal, Stop> {
-        let reject = |fail, reason: &str| Refused::part(fail, part, reason);
+        let reject = |fail, reason: &str| CmcError::part(fail, part, reason);
         let unknown = || reject(FailInfo::BadCertId, "no such certificate of this CA");
         let reason = reason(asked.reason).ok_or_else(|| {
             reject(
@@ -121,7 +121,7 @@ impl Service {
 pub(super) fn only_revocations_by_secret(
     data: &PkiData<'_>,
     controls: &Controls<'_>,
-) -> Result<(), Refused> {
+) -> Result<(), CmcError> {
     let by_secret = !controls.revoke.is_empty()
         && controls.revoke.iter().all(|(_, asked)| asked.shared_secret.is_some());
     let nothing_else = data.requests.is_empty()
@@ -131,7 +131,7 @@ pub(super) fn only_revocations_by_secret(
     if by_secret && nothing_else {
         return Ok(());
     }
-    Err(Refused::whole(
+    Err(CmcError::whole(
         FailInfo::BadMessageCheck,
         "nobody has signed the message: only revocations by a shared secret come without a signature",
     ))

@@ -2,18 +2,18 @@
 
 use crate::{
     est::Error,
-    pki::cmc::{FailInfo, Refused},
+    pki::cmc::{CmcError, FailInfo},
 };
 
 /// Why a message is rejected: for the client, or an error of the server.
 pub(super) enum Stop {
-    Refused(Refused),
+    Rejected(CmcError),
     Error(Error),
 }
 
-impl From<Refused> for Stop {
-    fn from(refused: Refused) -> Self {
-        Self::Refused(refused)
+impl From<CmcError> for Stop {
+    fn from(error: CmcError) -> Self {
+        Self::Rejected(error)
     }
 }
 
@@ -24,13 +24,13 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 /// The CMC code of an error of the server. The error itself is logged.
-pub(super) fn of_ours(rejection: &Error) -> Refused {
+pub(super) fn of_ours(rejection: &Error) -> CmcError {
     match rejection {
-        Error::Store(_) | Error::Signer(_) | Error::Busy(_) => Refused::whole(
+        Error::Store(_) | Error::Signer(_) | Error::Busy(_) => CmcError::whole(
             FailInfo::TryLater,
             "the server cannot record or sign at present; nothing was handed out",
         ),
-        _ => Refused::whole(
+        _ => CmcError::whole(
             FailInfo::InternalCaError,
             "internal error; report the request id to the operator",
         ),

@@ -3,7 +3,7 @@
 //! signature is over is inside that OCTET STRING, or is DER already (the signed attributes), so it
 //! stays as it was.
 
-/// How deep values may lie in one another. A SignedData with certificates has 15 levels.
+/// The depth of nested values, at most. A SignedData with certificates has 15 levels.
 const MAX_DEPTH: u8 = 24;
 
 const OCTET_STRING: u8 = 4;

@@ -1,6 +1,6 @@
 //! The values of controls (RFC 5272 §6).
 
-use super::{BodyPartId, FailInfo, Refused, crmf::CertTemplate, message::TaggedAttribute};
+use super::{BodyPartId, CmcError, FailInfo, crmf::CertTemplate, message::TaggedAttribute};
 use crate::pki::{oid, signed_data::IssuerAndSerial};
 use const_oid::ObjectIdentifier;
 use der::{
@@ -12,7 +12,7 @@ use spki::AlgorithmIdentifierRef;
 /// A control of a request, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control<'a> {
-    /// What the client says of an answer of ours (§6.1).
+    /// The client's status for an answer of this server (§6.1).
     Status(u8),
     /// Which shared secret an identity proof is made with (§6.2.3).
     Identification(&'a str),
@@ -36,7 +36,7 @@ pub enum Control<'a> {
     RevokeRequest(Box<RevokeRequest<'a>>),
     /// How does this stand (§6.13)?
     QueryPending(&'a [u8]),
-    /// What POP link witnesses are made over (§6.3.1.3).
+    /// The input of POP link witnesses (§6.3.1.3).
     PopLinkRandom(&'a [u8]),
     /// The client takes this certificate (§6.14).
     ConfirmCertAcceptance(IssuerAndSerial<'a>),
@@ -50,7 +50,7 @@ pub enum Control<'a> {
     RaIdentityWitness(Vec<BodyPartId>),
     /// One that is not known.
     Unknown(ObjectIdentifier),
-    /// One that stands in answers or in requests' attributes, and not here.
+    /// A control of answers or of requests' attributes.
     Misplaced(ObjectIdentifier),
 }
 
@@ -103,7 +103,7 @@ pub enum CrlReason {
 /// RevokeRequest (RFC 5272 §6.11).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct RevokeRequest<'a> {
-    /// Who issued the certificate.
+    /// The issuer of the certificate.
     pub issuer_name: AnyRef<'a>,
     /// Its serial number.
     pub serial_number: IntRef<'a>,
@@ -112,7 +112,7 @@ pub struct RevokeRequest<'a> {
     /// Since when, perhaps.
     #[asn1(optional = "true")]
     pub invalidity_date: Option<GeneralizedTime>,
-    /// What authenticates it in place of a signature.
+    /// The proof in place of a signature.
     #[asn1(optional = "true")]
     pub shared_secret: Option<&'a OctetStringRef>,
     /// For people.
@@ -173,8 +173,8 @@ impl<'a> Control<'a> {
     /// Reads a control's value. An unknown one is no error here: an RA may have processed it.
     ///
     /// # Errors
-    /// [`Refused`] with badRequest about this control.
-    pub fn parse(attribute: &TaggedAttribute<'a>) -> Result<Self, Refused> {
+    /// [`CmcError`] with badRequest about this control.
+    pub fn parse(attribute: &TaggedAttribute<'a>) -> Result<Self, CmcError> {
         let kind = attribute.attr_type;
         match kind {
             oid::CMC_RESPONSE_BODY
@@ -190,7 +190,7 @@ impl<'a> Control<'a> {
         }
         let value = attribute.value()?;
         Self::read(kind, value).map_err(|rejection| {
-            Refused::part(
+            CmcError::part(
                 FailInfo::BadRequest,
                 attribute.body_part_id,
                 format!("the value of control {kind}: {rejection}"),
@@ -247,7 +247,7 @@ impl<'a> Control<'a> {
     }
 }
 
-/// What [`Control::read`] reads.
+/// The controls that [`Control::read`] parses.
 const KNOWN: [ObjectIdentifier; 19] = [
     oid::CMC_STATUS_INFO,
     oid::CMC_STATUS_INFO_V2,
@@ -276,7 +276,7 @@ mod tests {
     use crate::pki::cmc::PkiData;
 
     #[test]
-    fn every_control_is_read_and_every_cut_is_refused() {
+    fn every_control_is_read_and_every_cut_is_rejected() {
         let bytes = include_bytes!("../../../fuzz/seeds/cmc/every-control");
         let data = PkiData::parse(bytes).unwrap();
         assert_eq!((data.controls.len(), data.requests.len(), data.cms.len()), (15, 2, 1));

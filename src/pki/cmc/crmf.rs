@@ -13,7 +13,7 @@ use spki::AlgorithmIdentifierRef;
 /// signature is over those bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertReqMsg<'a> {
-    /// What is asked for.
+    /// The requested fields.
     pub cert_req: CertRequest<'a>,
     /// The same, DER.
     pub cert_req_der: AnyRef<'a>,
@@ -23,7 +23,7 @@ pub struct CertReqMsg<'a> {
     pub reg_info: bool,
 }
 
-/// What is asked for (RFC 4211 §5).
+/// The requested fields of a certificate (RFC 4211 §5).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct CertRequest<'a> {
     /// Names it: its bodyPartID.
@@ -40,12 +40,12 @@ pub struct CertRequest<'a> {
 pub struct AttributeTypeAndValue<'a> {
     /// Which.
     pub oid: ObjectIdentifier,
-    /// What it says.
+    /// The value.
     pub value: AnyRef<'a>,
 }
 
 /// The fields of a certificate to be (RFC 4211 §5). Names are as they came; those fields that only
-/// a CA decides are kept to see that they are there.
+/// a CA decides are kept to see that they are present.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Sequence)]
 #[asn1(tag_mode = "IMPLICIT")]
 pub struct CertTemplate<'a> {
@@ -149,7 +149,7 @@ pub enum ProofOfPossession<'a> {
 /// A signature as proof (RFC 4211 §4.1).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct PopoSigningKey<'a> {
-    /// What is signed instead of the request; CMC forbids it.
+    /// The bytes signed instead of the request; CMC forbids them.
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
     pub poposk_input: Option<RawSequence<'a>>,
     /// By which algorithm.

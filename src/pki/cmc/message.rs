@@ -1,6 +1,6 @@
 //! PKIData and PKIResponse (RFC 5272 §3.2.1, §4.2).
 
-use super::{BodyPartId, FailInfo, MAX_PARTS, Refused, crmf::CertReqMsg};
+use super::{BodyPartId, CmcError, FailInfo, MAX_PARTS, crmf::CertReqMsg};
 use const_oid::ObjectIdentifier;
 use der::{
     Choice, Decode, Encode, Sequence, ValueOrd,
@@ -23,12 +23,12 @@ impl<'a> TaggedAttribute<'a> {
     /// The only value.
     ///
     /// # Errors
-    /// [`Refused`] with badRequest about this control if there is another number of them.
-    pub fn value(&self) -> Result<AnyRef<'a>, Refused> {
+    /// [`CmcError`] with badRequest about this control if there is another number of them.
+    pub fn value(&self) -> Result<AnyRef<'a>, CmcError> {
         let mut values = self.attr_values.iter();
         match (values.next(), values.next()) {
             (Some(value), None) => Ok(*value),
-            _ => Err(Refused::part(
+            _ => Err(CmcError::part(
                 FailInfo::BadRequest,
                 self.body_part_id,
                 format!("control {} has one value", self.attr_type),
@@ -80,7 +80,7 @@ pub struct OtherRequest<'a> {
     pub body_part_id: BodyPartId,
     /// Which format.
     pub request_message_type: ObjectIdentifier,
-    /// What it says.
+    /// The value.
     pub request_message_value: AnyRef<'a>,
 }
 
@@ -100,7 +100,7 @@ pub struct OtherMsg<'a> {
     pub body_part_id: BodyPartId,
     /// Its kind.
     pub other_msg_type: ObjectIdentifier,
-    /// What it says.
+    /// The value.
     pub other_msg_value: AnyRef<'a>,
 }
 
@@ -131,10 +131,10 @@ impl<'a> PkiData<'a> {
     /// Reads a PKIData and checks the names of its parts: 1 to 2³²-1, each once (RFC 5272 §3.2.2).
     ///
     /// # Errors
-    /// [`Refused`] with badRequest.
-    pub fn parse(der: &'a [u8]) -> Result<Self, Refused> {
+    /// [`CmcError`] with badRequest.
+    pub fn parse(der: &'a [u8]) -> Result<Self, CmcError> {
         let bad = |rejection: der::Error| {
-            Refused::whole(FailInfo::BadRequest, format!("no PKIData: {rejection}"))
+            CmcError::whole(FailInfo::BadRequest, format!("no PKIData: {rejection}"))
         };
         let Outer { controls, requests, cms, others } = Outer::from_der(der).map_err(bad)?;
         let requests_der = requests.to_der().map_err(bad)?;
@@ -149,13 +149,13 @@ impl<'a> PkiData<'a> {
         Ok(data)
     }
 
-    fn check_parts(&self) -> Result<(), Refused> {
+    fn check_parts(&self) -> Result<(), CmcError> {
         let too_many =
             [self.controls.len(), self.requests.len(), self.cms.len(), self.others.len()]
                 .into_iter()
                 .any(|count| count > MAX_PARTS);
         if too_many {
-            return Err(Refused::whole(
+            return Err(CmcError::whole(
                 FailInfo::BadRequest,
                 format!("more than {MAX_PARTS} parts of one kind"),
             ));
@@ -167,8 +167,8 @@ impl<'a> PkiData<'a> {
             .chain(self.others.iter().map(|part| part.body_part_id));
         for id in ids {
             if id == 0 || !seen.insert(id) {
-                let reason = "each bodyPartID is there once, and 0 is the PKIData itself (RFC 5272 section 3.2.2)";
-                return Err(Refused::part(FailInfo::BadRequest, id, reason));
+                let reason = "each bodyPartID occurs once, and 0 is the PKIData itself (RFC 5272 section 3.2.2)";
+                return Err(CmcError::part(FailInfo::BadRequest, id, reason));
             }
         }
         Ok(())

@@ -3,9 +3,9 @@
 //!
 //! `crmf` 0.3.0-pre.0 is pinned to another `cms` and `x509-cert` than ours, and no crate has CMC.
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
-//! | `ber` | what came with indefinite lengths, in DER |
+//! | `ber` | BER with indefinite lengths to DER |
 //! | `message` | PKIData and PKIResponse, as they go over the wire |
 //! | `control` | each control's value |
 //! | `status` | CMCStatusInfoV2 |
@@ -29,24 +29,23 @@ pub use status::{CmcStatus, FailInfo, PendInfo, StatusInfo};
 /// Names an element of a PKIData; 0 is the PKIData itself (RFC 5272 §3.2.2).
 pub type BodyPartId = u32;
 
-/// Controls, requests, content infos and other messages in one PKIData, each at most. What a
-/// device or an RA's batch needs is far below; what a body of the largest size could hold is far
-/// above.
+/// Controls, requests, content infos and other messages in one PKIData, each at most. A
+/// device or an RA's batch needs far fewer; the largest body could hold far more.
 pub const MAX_PARTS: usize = 64;
 
-/// Why a message could not be taken: what the client is told, and about which part.
+/// The rejection of a message or of its parts, as the client receives it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fail:?} about {parts:?}: {reason}")]
-pub struct Refused {
+pub struct CmcError {
     /// The code.
     pub fail: FailInfo,
     /// Which parts; 0 is the message as a whole.
     pub parts: Vec<BodyPartId>,
-    /// What is wrong, for the status string and the log.
+    /// The error, for the status string and the log.
     pub reason: String,
 }
 
-impl Refused {
+impl CmcError {
     /// About the message as a whole.
     #[must_use]
     pub fn whole(fail: FailInfo, reason: impl std::fmt::Display) -> Self {

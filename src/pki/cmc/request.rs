@@ -2,7 +2,7 @@
 //! §3.2.1.2, §6.7, §6.8).
 
 use super::{
-    FailInfo, Refused,
+    CmcError, FailInfo,
     crmf::{self, CertReqMsg, CertTemplate, ProofOfPossession},
     message::TaggedRequest,
 };
@@ -27,7 +27,7 @@ const MAX_EXTENSIONS: usize = 32_768;
 pub struct Wanted {
     /// Its bodyPartID.
     pub part: u32,
-    /// What it asks for.
+    /// The request.
     pub csr: Csr,
 }
 
@@ -36,28 +36,28 @@ impl Wanted {
     /// seen it, and may; then, and only then, a request without a proof of its own is taken.
     ///
     /// # Errors
-    /// [`Refused`] about this request: popRequired, popFailed, badAlg, badRequest.
-    pub fn read(request: &TaggedRequest<'_>, witnessed: bool) -> Result<Self, Refused> {
+    /// [`CmcError`] about this request: popRequired, popFailed, badAlg, badRequest.
+    pub fn read(request: &TaggedRequest<'_>, witnessed: bool) -> Result<Self, CmcError> {
         let part = request.body_part_id();
-        let refused = |fail, reason: &str| Refused::part(fail, part, reason);
+        let cmc_error = |fail, reason: &str| CmcError::part(fail, part, reason);
         let csr = match request {
             TaggedRequest::Tcr(tagged) => pkcs10(&tagged.certification_request, witnessed),
             TaggedRequest::Crm(message) => crmf_request(message, witnessed),
             TaggedRequest::Orm(_) => {
-                Err(refused(FailInfo::BadRequest, "a request of a format that is not known"))
+                Err(cmc_error(FailInfo::BadRequest, "a request of a format that is not known"))
             }
         };
         csr.and_then(bounded)
             .map(|csr| Self { part, csr })
-            .map_err(|refused| Refused { parts: vec![part], ..refused })
+            .map_err(|error| CmcError { parts: vec![part], ..error })
     }
 
     /// This request as an RA changes it (RFC 5272 §6.5.1).
     ///
     /// # Errors
-    /// [`Refused`] with badRequest: a field that only a CA decides, or that cannot be taken away.
-    pub fn changed(self, template: &CertTemplate<'_>, replace: bool) -> Result<Self, Refused> {
-        let refused = |reason: String| Refused::whole(FailInfo::BadRequest, reason);
+    /// [`CmcError`] with badRequest: a field that only a CA decides, or that cannot be taken away.
+    pub fn changed(self, template: &CertTemplate<'_>, replace: bool) -> Result<Self, CmcError> {
+        let cmc_error = |reason: String| CmcError::whole(FailInfo::BadRequest, reason);
         if template.version.is_some_and(|version| version != 2)
             || template.serial_number.is_some()
             || template.signing_alg.is_some()
@@ -67,19 +67,19 @@ impl Wanted {
             || template.issuer_uid.is_some()
             || template.subject_uid.is_some()
         {
-            return Err(refused(
+            return Err(cmc_error(
                 "of a request, subject and extensions can be changed, nothing else".to_owned(),
             ));
         }
         let subject = match (template.subject, replace) {
             (None, _) => None,
             (Some(name), true) => {
-                Some(name.to_der().map_err(|rejection| refused(rejection.to_string()))?)
+                Some(name.to_der().map_err(|rejection| cmc_error(rejection.to_string()))?)
             }
             (Some(_), false) => Some(EMPTY_NAME.to_vec()),
         };
         let subject = subject.map(|der| DistinguishedName::parse(&der)).transpose();
-        let subject = subject.map_err(|rejection| refused(rejection.to_string()))?;
+        let subject = subject.map_err(|rejection| cmc_error(rejection.to_string()))?;
         let named = extensions(template)?;
         let mut all: Vec<Requested> = self.csr.extensions().to_vec();
         all.retain(|held| !named.iter().any(|named| named.oid == held.oid));
@@ -87,12 +87,12 @@ impl Wanted {
             all.extend(named);
         }
         let csr =
-            self.csr.changed(subject, all).map_err(|rejection| refused(rejection.to_string()))?;
+            self.csr.changed(subject, all).map_err(|rejection| cmc_error(rejection.to_string()))?;
         Ok(Self { part: self.part, csr: bounded(csr)? })
     }
 }
 
-fn bounded(csr: Csr) -> Result<Csr, Refused> {
+fn bounded(csr: Csr) -> Result<Csr, CmcError> {
     let extensions: usize = csr.extensions().iter().map(|one| one.value.len()).sum();
     if csr.subject().der().len() <= MAX_SUBJECT && extensions <= MAX_EXTENSIONS {
         return Ok(csr);
@@ -100,7 +100,7 @@ fn bounded(csr: Csr) -> Result<Csr, Refused> {
     let reason = format!(
         "a subject has at most {MAX_SUBJECT} bytes, and all extensions together {MAX_EXTENSIONS}"
     );
-    Err(Refused::whole(FailInfo::BadRequest, reason))
+    Err(CmcError::whole(FailInfo::BadRequest, reason))
 }
 
 /// The key of a request if it asks for this key identifier: then the key may sign the message
@@ -130,22 +130,22 @@ pub fn key_with_identifier(request: &TaggedRequest<'_>, identifier: &[u8]) -> Op
 
 const EMPTY_NAME: [u8; 2] = [0x30, 0];
 
-fn pkcs10(request: &AnyRef<'_>, witnessed: bool) -> Result<Csr, Refused> {
+fn pkcs10(request: &AnyRef<'_>, witnessed: bool) -> Result<Csr, CmcError> {
     let der = request.to_der().map_err(|rejection| {
-        Refused::whole(FailInfo::BadRequest, format!("no PKCS#10: {rejection}"))
+        CmcError::whole(FailInfo::BadRequest, format!("no PKCS#10: {rejection}"))
     })?;
-    let unsigned = Csr::signature_algorithm(&der).map_err(told)? == oid::NO_SIGNATURE;
+    let unsigned = Csr::signature_algorithm(&der).map_err(rejected)? == oid::NO_SIGNATURE;
     if !unsigned {
-        return Csr::verify(&der).map_err(told);
+        return Csr::verify(&der).map_err(rejected);
     }
     if !witnessed {
         return Err(not_proved());
     }
-    Csr::witnessed(&der).map_err(told)
+    Csr::witnessed(&der).map_err(rejected)
 }
 
-fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refused> {
-    let bad = |reason: &str| Refused::whole(FailInfo::BadRequest, reason);
+fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, CmcError> {
+    let bad = |reason: &str| CmcError::whole(FailInfo::BadRequest, reason);
     let template = &message.cert_req.cert_template;
     if message.reg_info {
         return Err(bad("regInfo is not used in CMC (RFC 5272 section 3.2.1.2.2)"));
@@ -163,15 +163,17 @@ fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refuse
             "version 3; serialNumber, signingAlg, issuerUID and subjectUID are not asked for (RFC 4211 section 5)",
         ));
     }
-    let encoding = |rejection: der::Error| Refused::whole(FailInfo::BadRequest, rejection);
-    let key = PublicKey::parse(&key.to_sequence().map_err(encoding)?).map_err(told)?;
+    let encoding = |rejection: der::Error| CmcError::whole(FailInfo::BadRequest, rejection);
+    let key = PublicKey::parse(&key.to_sequence().map_err(encoding)?).map_err(rejected)?;
     let mut digest = None;
     match &message.popo {
-        None if witnessed => key.check_point().map_err(told)?,
+        None if witnessed => key.check_point().map_err(rejected)?,
         None => return Err(not_proved()),
-        Some(ProofOfPossession::RaVerified(_)) if witnessed => key.check_point().map_err(told)?,
+        Some(ProofOfPossession::RaVerified(_)) if witnessed => {
+            key.check_point().map_err(rejected)?
+        }
         Some(ProofOfPossession::RaVerified(_)) => {
-            return Err(Refused::whole(
+            return Err(CmcError::whole(
                 FailInfo::PopFailed,
                 "only a registration authority of this CA says raVerified, with lraPOPWitness",
             ));
@@ -183,7 +185,7 @@ fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refuse
                 ));
             }
             let signed = message.cert_req_der.to_der().map_err(encoding)?;
-            key.verify(&proof.algorithm, &signed, &proof.signature).map_err(told)?;
+            key.verify(&proof.algorithm, &signed, &proof.signature).map_err(rejected)?;
             digest = algorithm::digest(&proof.algorithm);
         }
         Some(
@@ -197,38 +199,39 @@ fn crmf_request(message: &CertReqMsg<'_>, witnessed: bool) -> Result<Csr, Refuse
             return Err(not_proved());
         }
     }
-    let subject = DistinguishedName::parse(&subject.to_der().map_err(encoding)?).map_err(told)?;
+    let subject =
+        DistinguishedName::parse(&subject.to_der().map_err(encoding)?).map_err(rejected)?;
     let attributes = message.cert_req.controls.as_deref().unwrap_or_default();
     let attributes = attributes
         .iter()
         .map(|control| Ok((control.oid, control.value.to_der()?)))
         .collect::<der::Result<Vec<_>>>()
         .map_err(encoding)?;
-    Csr::of_parts(subject, key, extensions(template)?, attributes, digest).map_err(told)
+    Csr::of_parts(subject, key, extensions(template)?, attributes, digest).map_err(rejected)
 }
 
-fn extensions(template: &CertTemplate<'_>) -> Result<Vec<Requested>, Refused> {
+fn extensions(template: &CertTemplate<'_>) -> Result<Vec<Requested>, CmcError> {
     let Some(extensions) = &template.extensions else { return Ok(Vec::new()) };
     let der = extensions
         .to_sequence()
-        .map_err(|rejection| Refused::whole(FailInfo::BadRequest, rejection))?;
-    extension::requested(&der).map_err(told)
+        .map_err(|rejection| CmcError::whole(FailInfo::BadRequest, rejection))?;
+    extension::requested(&der).map_err(rejected)
 }
 
-fn not_proved() -> Refused {
-    Refused::whole(
+fn not_proved() -> CmcError {
+    CmcError::whole(
         FailInfo::PopRequired,
         "possession of the key is proved by a signature with it, or seen by a registration authority of this CA (lraPOPWitness)",
     )
 }
 
 /// The CMC code of a request that was not accepted.
-fn told(rejection: Error) -> Refused {
+fn rejected(rejection: Error) -> CmcError {
     let fail = match &rejection {
         Error::ProofOfPossession(_) => FailInfo::PopFailed,
         Error::Malformed(what) if what.code == Code::CsrSignatureAlgorithm => FailInfo::BadAlg,
         Error::Unacceptable(what) if what.code.is_about_the_key() => FailInfo::BadAlg,
         Error::Malformed(_) | Error::Unacceptable(_) => FailInfo::BadRequest,
     };
-    Refused::whole(fail, rejection)
+    CmcError::whole(fail, rejection)
 }

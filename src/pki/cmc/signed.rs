@@ -1,6 +1,6 @@
 //! The SignedData around a PKIData or PKIResponse (RFC 5272 §3.2.1.3.4).
 
-use super::{FailInfo, Refused};
+use super::{CmcError, FailInfo};
 use crate::{
     pki::{
         Csr, oid,
@@ -11,7 +11,7 @@ use crate::{
     types::{KeyKind, Time},
 };
 
-impl From<SignedDataError> for Refused {
+impl From<SignedDataError> for CmcError {
     fn from(error: SignedDataError) -> Self {
         let fail = match &error {
             SignedDataError::Der(_) | SignedDataError::Form(_) => FailInfo::BadRequest,
@@ -27,12 +27,12 @@ impl From<SignedDataError> for Refused {
 /// Reads a SignedData over a PKIData. Its signatures are to be verified one by one.
 ///
 /// # Errors
-/// [`Refused`]: badRequest for other bytes, badAlg for a hash that is not accepted, badMessageCheck
+/// [`CmcError`]: badRequest for other bytes, badAlg for a hash that is not accepted, badMessageCheck
 /// for a digest of another content.
-pub fn parse(der: &[u8]) -> Result<SignedMessage<'_>, Refused> {
+pub fn parse(der: &[u8]) -> Result<SignedMessage<'_>, CmcError> {
     // RFC 5272 §6.1.1: an error about a Simple PKI Request names part 1.
     let signed = open_content_info(der).map_err(|error| match Csr::signature_algorithm(der) {
-        Ok(_) => Refused::part(
+        Ok(_) => CmcError::part(
             FailInfo::BadRequest,
             1,
             "a PKCS#10 request alone is a Simple PKI Request: send it to /simpleenroll",

@@ -74,7 +74,7 @@ impl FailInfo {
 /// When and with what to ask again (RFC 5272 §6.1.1).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct PendInfo {
-    /// What queryPending is to carry.
+    /// The token for queryPending.
     pub pend_token: OctetString,
     /// When.
     pub pend_time: GeneralizedTime,

@@ -1,4 +1,4 @@
-//! A request that holds what a server asks for by `/csrattrs` (RFC 7030 §4.5.2, RFC 9908 §3).
+//! Builds requests that meet the demands of `/csrattrs` (RFC 7030 §4.5.2, RFC 9908 §3).
 
 use super::{CsrBuilder, CsrError, not_der};
 use crate::{
@@ -21,8 +21,8 @@ use x509_cert::{
 
 impl CsrBuilder {
     /// Adds what a server asks for and gives the value of: attributes of the subject, alternative
-    /// names, extensions, attributes, and the hash function for a key of this kind. Nothing that is
-    /// there already is changed. Returns what is asked for and still missing, in words; but for what
+    /// names, extensions, attributes, and the hash function for a key of this kind. Existing
+    /// elements are not changed. Returns what is asked for and still missing, in words; but for what
     /// binds the request to its connection ([`CsrAttrs::asks_for_linking`]).
     ///
     /// # Errors
@@ -69,7 +69,7 @@ impl CsrBuilder {
         Ok((self, missing))
     }
 
-    /// Puts attributes that are given in front of those that are there: a name goes from the
+    /// Puts given attributes in front of the existing ones: a name goes from the
     /// general to the specific.
     fn answer_subject(
         &mut self,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_is_added_and_what_is_open_is_told() {
+    fn given_values_are_added_and_open_ones_reported() {
         let asked = CsrAttrs {
             subject: vec![
                 named(oid::COUNTRY, Some("DE")),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_already_is_not_changed() {
+    fn existing_elements_are_not_changed() {
         let asked = CsrAttrs {
             subject: vec![named(oid::ORGANIZATION, Some("Example"))],
             // With a key on P-256 the library has SHA-256 only.

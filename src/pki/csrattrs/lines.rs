@@ -1,4 +1,4 @@
-//! What is asked for, in plain words.
+//! CSR attributes in plain words.
 
 use super::{AskedExtension, CsrAttrs, Key, is_challenge};
 use crate::pki::{
@@ -9,7 +9,7 @@ use crate::pki::{
 };
 
 impl CsrAttrs {
-    /// What is asked for in plain words, one demand a line.
+    /// Describes the demands in plain words, one a line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut out = Vec::new();

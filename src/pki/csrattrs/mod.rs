@@ -8,14 +8,14 @@
 //!
 //! Each file names only those below it:
 //!
-//! | File | What is in it |
+//! | File | Contents |
 //! |---|---|
 //! | `lines` | what is asked for, in plain words |
 //! | `write` | an answer written, in either form or both |
 //! | `read` | an answer read, of any server |
 //! | `key` | a kind of key as an attribute and as a template |
 //! | `asn1` | the types of the list and of the template |
-//! | here | what can be asked for |
+//! | here | the demands |
 
 mod asn1;
 mod key;
@@ -34,14 +34,14 @@ use der::{
 };
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// What a server asks of a CSR. Nothing that is left empty is asked for.
+/// The demands of a server on a CSR. Empty fields demand nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CsrAttrs {
     /// Attributes of the subject, in the order in which they are to stand.
     pub subject: Vec<SubjectAttribute>,
     /// The kind of key.
     pub key: Option<Key>,
-    /// Algorithms of which the CSR's signature has one: that which fits the key.
+    /// Algorithms for the CSR's signature: it must have the one that fits the key.
     pub signatures: Vec<ObjectIdentifier>,
     /// Extensions that the CSR asks for, each once.
     pub extensions: Vec<AskedExtension>,

@@ -20,7 +20,7 @@ use x509_cert::{attr::Attribute, ext::Extension};
 impl CsrAttrs {
     /// Reads an answer of any server.
     ///
-    /// Of an answer with a template the rest is passed over (RFC 9908 §4), but for the signature's
+    /// Of an answer with a template the rest is ignored (RFC 9908 §4), but for the signature's
     /// algorithm and the attributes that bind a CSR to its connection. What is not known is kept as
     /// an attribute. Read, too: the sample of RFC 7030 §4.5.2, whose extensionRequest holds a bare
     /// OID; curves and hash functions as bare OIDs; an extensionReqTemplate that holds a single

@@ -240,7 +240,7 @@ fn r_9908_3_2_a_one_request_of_extensions_with_each_once() {
         .collect();
     let [request] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(request.values.len(), 1);
-    // The strict reader of enrolment: one Extensions, and no extension twice.
+    // The strict reader of enrollment: one Extensions, and no extension twice.
     let value = request.values.get(0).unwrap().to_der().unwrap();
     assert_eq!(crate::pki::extension::requested(&value).unwrap().len(), 2);
 }
@@ -285,7 +285,7 @@ fn what_servers_of_before_rfc_9908_say_is_read() {
 }
 
 #[test]
-fn what_is_no_csrattrs_is_refused() {
+fn other_bytes_are_rejected() {
     let all = everything().to_der(CsrAttrsForm::Both).unwrap();
     for cut in 0..all.len() {
         assert!(CsrAttrs::parse(&all[..cut]).is_err(), "{cut}");

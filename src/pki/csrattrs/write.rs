@@ -22,7 +22,7 @@ impl CsrAttrs {
     ///
     /// A template cannot name the signature's algorithm, and RFC 7030 §3.5 and RFC 7894 §4 want
     /// the attributes that bind a CSR to its connection listed in every answer: both stand beside
-    /// the template as they stand in the list.
+    /// the template in the order of the list.
     ///
     /// # Errors
     /// Those of the encoder, such as for a value that its type cannot hold.

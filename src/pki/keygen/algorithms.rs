@@ -1,4 +1,4 @@
-//! What the device can decrypt: SMIMECapabilities (RFC 8551 §2.5.2), and what of that is used here.
+//! The device's SMIMECapabilities (RFC 8551 §2.5.2), and the supported ones of them.
 
 use crate::{
     pki::{Error, algorithm::described, oid},
@@ -149,14 +149,14 @@ impl Transport {
                 let encoded = identifier.parameters.as_ref()?.to_der().ok()?;
                 let parameters = RsaOaepParams::<Any>::from_der(&encoded).ok()?;
                 let of_mask = parameters.mask_gen.parameters.as_ref()?.oid;
-                let unlabelled = match &parameters.p_source.parameters {
+                let unlabeled = match &parameters.p_source.parameters {
                     None => true,
                     Some(label) => label.tag() == Tag::OctetString && label.value().is_empty(),
                 };
                 let usual = parameters.mask_gen.oid == oid::MGF1
                     && of_mask == parameters.hash.oid
                     && parameters.p_source.oid == oid::P_SPECIFIED
-                    && unlabelled;
+                    && unlabeled;
                 [Hash::Sha1, Hash::Sha256, Hash::Sha384, Hash::Sha512]
                     .into_iter()
                     .find(|hash| usual && hash.oid() == parameters.hash.oid)
@@ -230,7 +230,7 @@ fn absent_or_null(parameters: Option<&Any>) -> bool {
     parameters.is_none_or(Any::is_null)
 }
 
-/// What a device can decrypt, in its order of preference.
+/// The algorithms that a device can decrypt with, in its order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities(Vec<AlgorithmIdentifierOwned>);
 
@@ -341,7 +341,7 @@ pub(super) fn x963_kdf(hash: Hash, secret: &[u8], shared_info: &[u8], key: &mut 
     }
 }
 
-/// What the KDF binds the wrapping key to (RFC 5753 §7.2): the wrap and its key's length in bits.
+/// The KDF's input that binds the wrapping key (RFC 5753 §7.2): the wrap and its key's length in bits.
 pub(super) fn shared_info(wrap: Aes) -> der::Result<Vec<u8>> {
     #[derive(der::Sequence)]
     struct SharedInfo<'a> {
@@ -378,7 +378,7 @@ mod tests {
         let mut key = [0; 16];
         x963_kdf(Hash::Sha256, &secret, &[], &mut key);
         assert_eq!(key.to_vec(), hex("443024c3dae66b95e6f5670601558f71"));
-        // Longer than the hash: the counter goes on.
+        // Longer than the hash: the counter advances.
         let (mut short, mut long) = ([0; 32], [0; 40]);
         x963_kdf(Hash::Sha256, b"s", b"i", &mut short);
         x963_kdf(Hash::Sha256, b"s", b"i", &mut long);
@@ -413,7 +413,7 @@ mod tests {
 
     #[test]
     fn oaep_goes_before_pkcs1_and_its_parameters_are_read() {
-        // What openssl writes for SHA-256, and the default: SHA-1.
+        // As openssl writes SHA-256, and the default: SHA-1.
         let sha256 = hex(
             "303c06092a864886f70d010107302fa00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500",
         );

@@ -48,7 +48,7 @@ pub enum Recipient<'a> {
     Certificate(&'a Certificate),
 }
 
-/// How a key will be encrypted: everything that can be refused is refused when this is made, before
+/// How a key will be encrypted. Every rejection happens when the plan is built, before
 /// there is a key.
 pub struct Plan {
     content: Aes,
@@ -77,7 +77,7 @@ enum Way {
 /// Shows nothing of the key.
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({})", self.told())
+        write!(f, "Plan({})", self.summary())
     }
 }
 
@@ -116,9 +116,9 @@ impl Plan {
         Ok(Self { content: capabilities.content(least)?, way })
     }
 
-    /// What is told of it, for the log.
+    /// Names the plan, for the log.
     #[must_use]
-    pub const fn told(&self) -> &'static str {
+    pub const fn summary(&self) -> &'static str {
         match self.way {
             Way::Wrapped { .. } => "made here, encrypted to a symmetric key",
             Way::Transported { .. } => "made here, encrypted to an RSA key",
@@ -129,7 +129,7 @@ impl Plan {
     /// Encrypts SignedData (DER) into a ContentInfo with EnvelopedData (DER).
     ///
     /// # Errors
-    /// [`SealError`] if the library refuses the recipient's key, or has no randomness.
+    /// [`SealError`] if the library rejects the recipient's key, or has no randomness.
     pub fn seal(&self, signed: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut content_key = Zeroizing::new(vec![0; self.content.bytes()]);
         aws_lc_rs::rand::fill(&mut content_key)

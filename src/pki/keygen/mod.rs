@@ -1,11 +1,11 @@
-//! Keys that the server makes for a device (RFC 7030 §4.4): what a CSR asks for, and the key on its
-//! way to the device.
+//! Keys that the server generates for a device (RFC 7030 §4.4): the CSR's demands, and the key on
+//! its way to the device.
 //!
 //! ```text
 //! EnvelopedData { SignedData { AsymmetricKeyPackage { OneAsymmetricKey }}}
 //! ```
 //!
-//! The device names the key that decrypts, and the algorithms that it knows; nothing else is used.
+//! The device names the decrypting key and its algorithms; no other is used.
 //! All of the cryptography is aws-lc-rs'.
 
 mod algorithms;
@@ -37,7 +37,7 @@ pub fn strength(kind: KeyKind) -> u16 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The cryptographic library refused.
+    /// The cryptographic library failed.
     #[error("the cryptographic library failed to {0}")]
     Library(&'static str),
     /// A structure could not be written or read.
@@ -48,9 +48,9 @@ pub enum SealError {
         /// Where it breaks.
         rejection: String,
     },
-    /// What came from a server is not what it has to be.
+    /// A server's answer breaks a rule.
     #[error("{0}")]
-    Refused(String),
+    Invalid(String),
 }
 
 fn der_rejection(what: &'static str) -> impl Fn(der::Error) -> SealError {

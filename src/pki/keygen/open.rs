@@ -26,7 +26,7 @@ use der::{Decode, Encode, asn1::OctetString};
 use spki::AlgorithmIdentifierOwned;
 use zeroize::Zeroizing;
 
-/// What decrypts.
+/// The decrypting key.
 #[derive(Clone, Copy, Debug)]
 pub enum Decryption<'a> {
     /// A symmetric key.
@@ -49,42 +49,42 @@ pub enum Decryption<'a> {
 /// Some servers put a ContentInfo around that, too: it is taken off.
 ///
 /// # Errors
-/// [`SealError`] if it is something else, is not for this key, or is damaged. What fails inside of
-/// the decryption is not told apart.
+/// [`SealError`] if it is something else, is not for this key, or is damaged. Errors
+/// inside the decryption are not distinguished.
 pub fn decrypt(message: &[u8], with: Decryption<'_>) -> Result<Zeroizing<Vec<u8>>, SealError> {
-    let refused = |why: String| SealError::Refused(format!("the encrypted key: {why}"));
+    let invalid = |why: String| SealError::Invalid(format!("the encrypted key: {why}"));
     let rejection = der_rejection("the encrypted key");
     let info = ContentInfo::from_der(message).map_err(&rejection)?;
     if info.content_type != oid::ENVELOPED_DATA {
-        return Err(refused(format!("it is no EnvelopedData but {}", info.content_type)));
+        return Err(invalid(format!("it is no EnvelopedData but {}", info.content_type)));
     }
     let enveloped: EnvelopedData = info.content.decode_as().map_err(&rejection)?;
     let encrypted = enveloped.encrypted_content;
     if encrypted.content_type != oid::SIGNED_DATA {
-        return Err(refused(format!("it holds no SignedData but {}", encrypted.content_type)));
+        return Err(invalid(format!("it holds no SignedData but {}", encrypted.content_type)));
     }
     let cipher = Aes::ALL
         .into_iter()
         .find(|aes| aes.cbc() == encrypted.content_enc_alg.oid)
-        .ok_or_else(|| refused(format!("its cipher is {}", encrypted.content_enc_alg.oid)))?;
+        .ok_or_else(|| invalid(format!("its cipher is {}", encrypted.content_enc_alg.oid)))?;
     let iv: OctetString = encrypted
         .content_enc_alg
         .parameters
         .and_then(|parameters| parameters.decode_as().ok())
-        .ok_or_else(|| refused("its cipher has no initialization vector".to_owned()))?;
+        .ok_or_else(|| invalid("its cipher has no initialization vector".to_owned()))?;
     let iv: [u8; 16] = iv
         .as_bytes()
         .try_into()
-        .map_err(|_| refused("its initialization vector is not of 16 bytes".to_owned()))?;
+        .map_err(|_| invalid("its initialization vector is not of 16 bytes".to_owned()))?;
     let ciphertext =
-        encrypted.encrypted_content.ok_or_else(|| refused("it holds nothing".to_owned()))?;
+        encrypted.encrypted_content.ok_or_else(|| invalid("it holds nothing".to_owned()))?;
 
     let content_key = enveloped
         .recip_infos
         .0
         .iter()
         .find_map(|recipient| content_key(recipient, with).transpose())
-        .ok_or_else(|| refused("it is not for the key given".to_owned()))??;
+        .ok_or_else(|| invalid("it is not for the key given".to_owned()))??;
     let failed = |_| SealError::Library("decrypt the key");
     let key = UnboundCipherKey::new(cipher.cipher(), &content_key)
         .and_then(PaddedBlockDecryptingKey::cbc_pkcs7)
@@ -143,7 +143,7 @@ fn transported(
     let failed = |_| SealError::Library("decrypt the content key");
     let pkcs8 = key.to_pkcs8_der().map_err(|_| SealError::Library("use the key"))?;
     let private = PrivateDecryptingKey::from_pkcs8(&pkcs8)
-        .map_err(|_| SealError::Refused("the decrypting key is no RSA key".to_owned()))?;
+        .map_err(|_| SealError::Invalid("the decrypting key is no RSA key".to_owned()))?;
     let mut clear = Zeroizing::new(vec![0; private.key_size_bytes()]);
     let encrypted = info.enc_key.as_bytes();
     let length = match transport {
@@ -184,10 +184,10 @@ fn agreed(
         .ok_or_else(|| unknown(&info.key_enc_alg))?;
     let wrap = wrap_of(&wrap)?;
     let OriginatorIdentifierOrKey::OriginatorKey(originator) = &info.originator else {
-        return Err(SealError::Refused("the encrypted key: its sender names no key".to_owned()));
+        return Err(SealError::Invalid("the encrypted key: its sender names no key".to_owned()));
     };
     if info.ukm.is_some() {
-        return Err(SealError::Refused(
+        return Err(SealError::Invalid(
             "the encrypted key: keying material of the sender's is not supported".to_owned(),
         ));
     }
@@ -196,7 +196,7 @@ fn agreed(
         KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => ecdh(kind),
         KeyKind::Rsa(_) | KeyKind::Ed25519 => None,
     }
-    .ok_or_else(|| SealError::Refused("the decrypting key is no EC key".to_owned()))?;
+    .ok_or_else(|| SealError::Invalid("the decrypting key is no EC key".to_owned()))?;
     let pkcs8 = key.to_pkcs8_der().map_err(|_| SealError::Library("use the key"))?;
     let private = agreement::PrivateKey::from_private_key_der(algorithm, &pkcs8)
         .map_err(|_| SealError::Library("use the key"))?;
@@ -235,7 +235,7 @@ fn wrap_of(identifier: &AlgorithmIdentifierOwned) -> Result<Aes, SealError> {
 
 fn unknown(identifier: &AlgorithmIdentifierOwned) -> SealError {
     let name = crate::pki::algorithm::described(identifier.oid);
-    SealError::Refused(format!("the encrypted key: {name} is not supported"))
+    SealError::Invalid(format!("the encrypted key: {name} is not supported"))
 }
 
 fn unwrap_key(wrap: Aes, kek: &[u8], wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {

@@ -30,5 +30,5 @@ pub fn key_of_package(package: &[u8]) -> Result<PrivateKey, SealError> {
         .and_then(|key| reader.finish().map(|()| key))
         .map_err(der_rejection("the key package"))?;
     PrivateKey::from_pkcs8_der(key)
-        .map_err(|rejection: KeyError| SealError::Refused(rejection.to_string()))
+        .map_err(|rejection: KeyError| SealError::Invalid(rejection.to_string()))
 }

@@ -1,4 +1,4 @@
-//! What a CSR says about the key that the server is to make (RFC 7030 §4.4.1).
+//! A CSR's demands on the key that the server generates (RFC 7030 §4.4.1).
 
 use super::{
     Decryption,
@@ -117,7 +117,7 @@ pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> 
             "a CSR such as openssl req -new -outform DER makes",
         ))
     })?;
-    let refuse = |seen: String| {
+    let reject = |seen: String| {
         let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
         Error::Unacceptable(Rejection::new(
             Code::KeygenKeyKind,
@@ -132,7 +132,7 @@ pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> 
                 .iter()
                 .filter_map(|kind| if let KeyKind::Rsa(bits) = kind { Some(*bits) } else { None })
                 .min()
-                .ok_or_else(|| refuse("rsa".to_owned()))?;
+                .ok_or_else(|| reject("rsa".to_owned()))?;
             let asked = spki
                 .subject_public_key
                 .as_bytes()
@@ -142,21 +142,21 @@ pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> 
                 .into_iter()
                 .find(|bits| *bits >= least && usize::from(*bits) >= asked)
                 .map(KeyKind::Rsa)
-                .ok_or_else(|| refuse(format!("rsa-{asked}")))?
+                .ok_or_else(|| reject(format!("rsa-{asked}")))?
         }
         oid::ED25519 => KeyKind::Ed25519,
         oid::EC_PUBLIC_KEY => match spki.algorithm.parameters_oid() {
             Ok(oid::P256) => KeyKind::P256,
             Ok(oid::P384) => KeyKind::P384,
             Ok(oid::P521) => KeyKind::P521,
-            Ok(other) => return Err(refuse(described(other))),
-            Err(_) => return Err(refuse("an elliptic curve that is not named".to_owned())),
+            Ok(other) => return Err(reject(described(other))),
+            Err(_) => return Err(reject("an elliptic curve that is not named".to_owned())),
         },
-        other => return Err(refuse(described(other))),
+        other => return Err(reject(described(other))),
     };
     if matches!(kind, KeyKind::Rsa(_)) || accepted.contains(&kind) {
         Ok(kind)
     } else {
-        Err(refuse(kind.to_string()))
+        Err(reject(kind.to_string()))
     }
 }

@@ -58,7 +58,7 @@ pub fn verify(
     content_type: ObjectIdentifier,
     signed: &[u8],
 ) -> Result<(Zeroizing<Vec<u8>>, Certificate), SealError> {
-    let error = |why: &dyn std::fmt::Display| SealError::Refused(format!("the signed key: {why}"));
+    let error = |why: &dyn std::fmt::Display| SealError::Invalid(format!("the signed key: {why}"));
     let signed = AnyRef::from_der(signed).map_err(der_rejection("the signed key"))?;
     let message = SignedMessage::read(content_type, signed).map_err(|cause| error(&cause))?;
     let [signer] = message.signers.as_slice() else {

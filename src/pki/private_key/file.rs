@@ -43,7 +43,7 @@ impl PrivateKey {
     /// text around them are passed over.
     ///
     /// # Errors
-    /// [`KeyError`] says whether the form, the passphrase or the kind of key is the trouble.
+    /// [`KeyError`] names the cause: form, passphrase or kind of key.
     pub fn from_pem(pem: impl AsRef<[u8]>, passphrase: Option<&str>) -> Result<Self, KeyError> {
         let block = pem::blocks(pem.as_ref()).find(|block| LABELS.contains(&block.label));
         let block = block.ok_or(KeyError::NoPem)?;

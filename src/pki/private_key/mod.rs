@@ -17,7 +17,7 @@ use der::{Encode, asn1::Any};
 use spki::AlgorithmIdentifierOwned;
 use std::fmt;
 
-/// Why a private key cannot be made, read, written or used.
+/// The error of a private key that cannot be generated, read, written or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -43,7 +43,7 @@ pub enum KeyError {
         "the private key is encrypted in OpenSSL's old form; convert it with \"openssl pkcs8 -topk8\""
     )]
     LegacyEncryption,
-    /// The cryptographic library refused.
+    /// The cryptographic library failed.
     #[error("the cryptographic library failed to {0}")]
     Library(&'static str),
 }
@@ -74,13 +74,13 @@ impl PrivateKey {
         Self { kind, pair, random: SystemRandom::new() }
     }
 
-    /// Makes a new key. RSA takes up to seconds: not on a runtime's worker.
+    /// Generates a key. RSA takes up to seconds: not on a runtime's worker.
     ///
     /// # Errors
     /// [`KeyError::Unsupported`] for RSA of other than 2048, 3072 or 4096 bits,
     /// [`KeyError::Library`] if there is no randomness.
     pub fn generate(kind: KeyKind) -> Result<Self, KeyError> {
-        let failed = |_| KeyError::Library("make a key");
+        let failed = |_| KeyError::Library("generate a key");
         let pair = match kind {
             KeyKind::Rsa(bits) => {
                 let size = match bits {

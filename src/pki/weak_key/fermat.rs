@@ -68,7 +68,7 @@ impl Column {
         self.plus(Self { low: product as u64, middle: (product >> 64) as u64, high: 0 });
     }
 
-    /// Adds the products of what stands at the same place.
+    /// Adds the products of limbs at equal positions.
     #[inline]
     fn products(&mut self, one: &[u64], other: &[u64]) {
         let Self { mut low, mut middle, mut high } = *self;
@@ -86,7 +86,7 @@ impl Column {
         *self = Self { low, middle, high };
     }
 
-    /// Goes on to the next column.
+    /// Moves to the next column.
     #[inline]
     const fn shift(&mut self) -> u64 {
         let low = self.low;
