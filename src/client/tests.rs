@@ -3,6 +3,7 @@
 use crate::client::*;
 use crate::pki::{CsrBuilder, PrivateKey};
 use crate::types::KeyKind;
+use ::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ::rustls::server::WebPkiClientVerifier;
 use ::rustls::{RootCertStore, ServerConfig};
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -13,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;

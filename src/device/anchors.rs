@@ -10,7 +10,6 @@
 use super::{
     Failure,
     files::{self, FileError},
-    options::Common,
 };
 use crate::{
     client::{CaCertificates, Client, Connection, ServerChain, Trust},
@@ -33,12 +32,16 @@ impl Anchors {
     ///
     /// # Errors
     /// A file that cannot be read, or none at all.
-    pub(super) fn read(folder: &Path, common: &Common) -> Result<Self, Failure> {
+    pub(super) fn read(
+        folder: &Path,
+        cacert: Option<&Path>,
+        fingerprint: Option<[u8; 32]>,
+    ) -> Result<Self, Failure> {
         let (ca, server) = (folder.join("ca.pem"), folder.join("server-ca.pem"));
         let mut trusted = Vec::new();
-        if let Some(path) = &common.cacert {
+        if let Some(path) = cacert {
             trusted.push(usable(path, &files::read(path)?)?);
-        } else if common.fingerprint.is_none() {
+        } else if fingerprint.is_none() {
             for path in [&server, &ca] {
                 if let Some(pem) = files::read_if_there(path)? {
                     trusted.push(usable(path, &pem)?);
@@ -56,7 +59,7 @@ impl Anchors {
                 ));
             }
         }
-        Ok(Self { ca, server, trusted, fingerprint: common.fingerprint })
+        Ok(Self { ca, server, trusted, fingerprint })
     }
 
     /// Returns the trust for the client.

@@ -2,7 +2,6 @@
 
 use super::{
     Failure, Report,
-    anchors::Anchors,
     lock::Lock,
     options::{Common, client},
     patience::Patience,
@@ -29,7 +28,7 @@ pub(super) struct CaCerts {
 }
 
 pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
-    let anchors = Anchors::read(&command.out, &command.common)?;
+    let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
     let answer = loop {

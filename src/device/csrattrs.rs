@@ -2,7 +2,6 @@
 
 use super::{
     Failure, Report,
-    anchors::Anchors,
     options::{Common, client},
     outcome::note,
     patience::Patience,
@@ -31,7 +30,7 @@ pub(super) struct Csrattrs {
 }
 
 pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
-    let anchors = Anchors::read(&command.out, &command.common)?;
+    let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
     let answer = loop {

@@ -1,9 +1,7 @@
 //! `est enroll` (RFC 7030 §4.2.1).
 
 use super::{
-    Failure, Report,
-    anchors::Anchors,
-    csrattrs,
+    Failure, Report, csrattrs,
     files::{self, Pair},
     lock::Lock,
     options::{Common, Credentials, Link, Names, Shown, account, client, passphrase, private_key},
@@ -69,7 +67,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
-    let anchors = Anchors::read(&command.out, &command.common)?;
+    let anchors = command.common.anchors(&command.out)?;
     let pair = Pair {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.out.join("cert.pem"),

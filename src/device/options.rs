@@ -151,6 +151,14 @@ impl Shown {
 }
 
 impl Common {
+    /// Reads the anchors of the arguments, otherwise those of the folder.
+    ///
+    /// # Errors
+    /// Those of [`Anchors::read`].
+    pub(super) fn anchors(&self, folder: &Path) -> Result<Anchors, Failure> {
+        Anchors::read(folder, self.cacert.as_deref(), self.fingerprint)
+    }
+
     pub(super) fn config(&self, anchors: &Anchors, clock: Arc<dyn Clock>) -> ClientConfig {
         let mut config = ClientConfig::new(self.server.clone(), anchors.trust());
         config.label = self.label.clone();

@@ -71,7 +71,7 @@ pub(super) struct Reenroll {
 pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let anchors = Anchors::read(&command.out, &command.common)?;
+    let anchors = command.common.anchors(&command.out)?;
     let pair = Pair {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),

@@ -1,9 +1,7 @@
 //! `est serverkeygen` (RFC 7030 §4.4).
 
 use super::{
-    Failure, Report,
-    anchors::Anchors,
-    csrattrs,
+    Failure, Report, csrattrs,
     files::{self, Pair},
     lock::Lock,
     options::{
@@ -113,7 +111,7 @@ pub(super) async fn serverkeygen(
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let account = account(&command.credentials)?;
-    let anchors = Anchors::read(&command.out, &command.common)?;
+    let anchors = command.common.anchors(&command.out)?;
     let pair = Pair { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
     // Everything that can be wrong with the call is looked at before a file changes.
     let decrypts = Decrypts::read(&command, passphrase)?;
