@@ -243,3 +243,22 @@ fn commits_of_the_documents_exist() {
         assert!(git(&["merge-base", "--is-ancestor", hash, "HEAD"]).status.success(), "{hash}");
     }
 }
+/// The findings of docs/testing.md name tests; each is a function.
+#[test]
+fn the_tests_of_the_findings_exist() {
+    let sources = all(&["src", "tests"]);
+    let mut missing = Vec::new();
+    let rows = table(&page("docs/testing.md"), "## Findings");
+    assert!(rows.len() > 60);
+    for row in rows {
+        let words = row[1].split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        for word in words.filter(|word| word.matches('_').count() > 2) {
+            let name = word.trim_end_matches('_');
+            let begins = sources.contains(&format!("fn {name}"));
+            if !begins && word.chars().all(|letter| !letter.is_uppercase()) {
+                missing.push(format!("{}: {name}", row[0]));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
