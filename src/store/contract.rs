@@ -1,4 +1,4 @@
-//! What every backend does: each behaviour is a test of its own for each backend.
+//! The contract of every backend: each behavior is a test of its own for each backend.
 
 use super::{
     Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
@@ -92,7 +92,7 @@ pub(super) fn event(name: Name, number: u64) -> Event {
         .with("number", number)
 }
 
-/// Where the event `number` of a fresh store's first writer stands.
+/// The id of event `number` of a new store's first writer.
 pub(super) const fn nth(number: u64) -> EventId {
     EventId { writer: 1, number }
 }
@@ -130,7 +130,7 @@ pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
     store.complete(&serial(number), vec![0x31; 800], issued(number)).await.unwrap()
 }
 
-/// A backend, fresh.
+/// A new backend.
 #[async_trait]
 pub(super) trait Backend: Send + Sync {
     fn new() -> Self;
@@ -195,28 +195,28 @@ impl Backend for Postgres {
     }
 }
 
-/// A store to try, and its trail.
+/// A store to test, and its trail.
 pub(super) struct Trial {
     pub(super) store: Arc<dyn Store>,
     pub(super) trail: Arc<Recorder>,
 }
 
 macro_rules! contract {
-    ($($behaviour:ident),+ $(,)?) => {
-        contract!(@backend memory Memory $($behaviour)+);
-        contract!(@backend sled Sled $($behaviour)+);
-        contract!(@backend postgres Postgres $($behaviour)+);
+    ($($behavior:ident),+ $(,)?) => {
+        contract!(@backend memory Memory $($behavior)+);
+        contract!(@backend sled Sled $($behavior)+);
+        contract!(@backend postgres Postgres $($behavior)+);
     };
-    (@backend $module:ident $backend:ident $($behaviour:ident)+) => {
+    (@backend $module:ident $backend:ident $($behavior:ident)+) => {
         mod $module {
             use super::{$backend as Chosen, *};
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $behaviour() {
+                async fn $behavior() {
                     let backend = Chosen::new();
                     let trail = Arc::new(Recorder::default());
                     let store = backend.open(Arc::clone(&trail) as Arc<dyn Trail>).await;
-                    super::$behaviour(Trial { store: Arc::clone(&store), trail }).await;
+                    super::$behavior(Trial { store: Arc::clone(&store), trail }).await;
                     store.close().await;
                 }
             )+
@@ -230,24 +230,24 @@ contract!(
     a_step_needs_its_state,
     a_serial_number_is_taken_once,
     of_two_certificates_the_first_one_counts,
-    a_repeat_leads_to_the_first_issuance_until_its_time_is_over,
-    a_repeat_of_an_open_issuance_leads_to_it_until_its_time_is_over,
+    a_retry_finds_the_first_issuance_until_its_window_is_over,
+    a_retry_of_an_open_issuance_finds_it_until_its_window_is_over,
     after_a_void_the_same_request_starts_afresh,
     a_certificate_is_revoked_once_and_for_good,
     of_several_that_revoke_at_once_one_counts,
     after_a_revocation_the_same_request_starts_afresh,
-    a_certificate_that_is_revoked_while_it_is_repeated_goes_to_nobody_later,
+    a_certificate_revoked_during_a_retry_is_not_returned_later,
     an_old_issuance_that_completes_late_does_not_displace_the_new_one,
     of_equal_intents_at_once_one_is_new,
     lists_in_order_and_in_pages,
-    lists_what_passes_the_filter,
+    lists_issuances_that_match_the_filter,
     keeps_accounts,
-    numbers_events_without_gaps_and_tells_them_in_that_order,
+    numbers_events_without_gaps_and_publishes_them_in_that_order,
     lists_events_from_any_number,
-    a_matter_is_decided_once,
-    what_another_store_kept_can_be_imported,
+    a_register_is_set_once,
+    records_of_another_store_are_imported_verbatim,
     many_at_once_all_get_their_own,
-    takes_large_records,
+    accepts_large_records,
     answers_unavailable_once_closed,
 );
 
@@ -308,7 +308,7 @@ async fn a_serial_number_is_taken_once(Trial { store, .. }: Trial) {
     store.begin(intent(2, 4)).await.unwrap();
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
     assert!(matches!(store.begin(intent(2, 5)).await, Err(Error::SerialTaken(_))), "void");
-    // The refused ones left nothing behind.
+    // The failed ones left nothing behind.
     assert_eq!(store.begin(intent(3, 3)).await.unwrap(), Begun::New);
 }
 
@@ -332,27 +332,25 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
     assert_eq!(trail.published().len(), 2);
 }
 
-async fn a_repeat_leads_to_the_first_issuance_until_its_time_is_over(Trial { store, .. }: Trial) {
+async fn a_retry_finds_the_first_issuance_until_its_window_is_over(Trial { store, .. }: Trial) {
     let first = issue(&*store, 1).await;
-    let repeat = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
-    assert_eq!(store.begin(repeat(2, 59)).await.unwrap(), Begun::Complete(first));
-    assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a repeat records nothing");
-    let at_the_end = Intent { retry_until: at(120), ..repeat(3, 60) };
+    let retry = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
+    assert_eq!(store.begin(retry(2, 59)).await.unwrap(), Begun::Complete(first));
+    assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a retry records nothing");
+    let at_the_end = Intent { retry_until: at(120), ..retry(3, 60) };
     assert_eq!(store.begin(at_the_end).await.unwrap(), Begun::New);
     let third = store.complete(&serial(3), vec![3], issued(3)).await.unwrap();
-    assert_eq!(store.begin(repeat(4, 61)).await.unwrap(), Begun::Complete(third));
-    assert_eq!(store.begin(repeat(5, 120)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(retry(4, 61)).await.unwrap(), Begun::Complete(third));
+    assert_eq!(store.begin(retry(5, 120)).await.unwrap(), Begun::New);
 }
 
-async fn a_repeat_of_an_open_issuance_leads_to_it_until_its_time_is_over(
-    Trial { store, .. }: Trial,
-) {
+async fn a_retry_of_an_open_issuance_finds_it_until_its_window_is_over(Trial { store, .. }: Trial) {
     let first = intent(1, 1);
     store.begin(first.clone()).await.unwrap();
-    let repeat = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
+    let retry = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
     let open = Begun::Open(Arc::new(first.into()));
-    assert_eq!(store.begin(repeat(2, 59)).await.unwrap(), open);
-    assert_eq!(store.begin(repeat(3, 60)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(retry(2, 59)).await.unwrap(), open);
+    assert_eq!(store.begin(retry(3, 60)).await.unwrap(), Begun::New);
 }
 
 async fn after_a_void_the_same_request_starts_afresh(Trial { store, .. }: Trial) {
@@ -361,7 +359,7 @@ async fn after_a_void_the_same_request_starts_afresh(Trial { store, .. }: Trial)
     assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
 }
 
-/// A revocation that tells from others which it was.
+/// A revocation at a time of its own, which distinguishes it from others.
 pub(super) fn revocation(number: u64) -> Revocation {
     let reasons = RevocationReason::ALL;
     let reason = reasons[usize::try_from(number).unwrap() % reasons.len()];
@@ -401,7 +399,7 @@ async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Tria
     assert_eq!(trail.published().last(), Some(&(Some(nth(4)), revoked(2))));
     assert_eq!(trail.published().len(), 4, "one event: {:?}", trail.published());
 
-    // No other step brings it back.
+    // No other step makes it valid again.
     let late = store.complete(&serial(2), vec![9], event(Name::CertificateIssued, 9)).await;
     assert!(matches!(late, Err(Error::WrongState { state: State::Revoked, .. })), "{late:?}");
     let void = store.void(&serial(2), event(Name::IssuanceVoided, 9)).await;
@@ -426,7 +424,10 @@ async fn of_several_that_revoke_at_once_one_counts(Trial { store, trail }: Trial
     }
     let answers = rivals.join_all().await;
     let record = store.find(&serial(1)).await.unwrap().unwrap();
-    assert!(answers.iter().all(|answer| *answer == record), "all hear of the same: {answers:?}");
+    assert!(
+        answers.iter().all(|answer| *answer == record),
+        "all return the same record: {answers:?}"
+    );
     let published = trail.published();
     let [_, (_, event)] = &published[..] else { panic!("one event: {published:?}") };
     let winner = (0..20).find(|number| Some(revocation(*number)) == record.revocation).unwrap();
@@ -439,7 +440,7 @@ async fn after_a_revocation_the_same_request_starts_afresh(Trial { store, .. }: 
     assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
     let second = store.complete(&serial(2), vec![2], issued(2)).await.unwrap();
     assert_eq!(store.begin(intent(3, 1)).await.unwrap(), Begun::Complete(second), "and is one");
-    // A later request of that key is not touched by the revocation of an earlier one.
+    // Revoking the certificate of an earlier request does not affect a later one of that key.
     let later = |number| Intent { begun: at(70), retry_until: at(130), ..intent(number, 1) };
     assert_eq!(store.begin(later(4)).await.unwrap(), Begun::New);
     let fourth = store.complete(&serial(4), vec![4], issued(4)).await.unwrap();
@@ -447,9 +448,7 @@ async fn after_a_revocation_the_same_request_starts_afresh(Trial { store, .. }: 
     assert_eq!(store.begin(later(5)).await.unwrap(), Begun::Complete(fourth));
 }
 
-async fn a_certificate_that_is_revoked_while_it_is_repeated_goes_to_nobody_later(
-    Trial { store, .. }: Trial,
-) {
+async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { store, .. }: Trial) {
     for round in 0..10 {
         let number = round * 100;
         let first = issue(&*store, number).await;
@@ -546,7 +545,7 @@ async fn lists_in_order_and_in_pages(Trial { store, .. }: Trial) {
     assert!(store.list(&all, None, 0).await.unwrap().is_empty());
 }
 
-async fn lists_what_passes_the_filter(Trial { store, .. }: Trial) {
+async fn lists_issuances_that_match_the_filter(Trial { store, .. }: Trial) {
     for number in 1..=6 {
         store.begin(intent(number, number)).await.unwrap();
     }
@@ -605,7 +604,9 @@ async fn keeps_accounts(Trial { store, trail }: Trial) {
     assert_eq!(trail.published().into_iter().map(|(_, event)| event).collect::<Vec<_>>(), events);
 }
 
-async fn numbers_events_without_gaps_and_tells_them_in_that_order(Trial { store, trail }: Trial) {
+async fn numbers_events_without_gaps_and_publishes_them_in_that_order(
+    Trial { store, trail }: Trial,
+) {
     let mut tasks = JoinSet::new();
     for number in 1..=200 {
         let store = Arc::clone(&store);
@@ -651,7 +652,7 @@ async fn lists_events_from_any_number(Trial { store, .. }: Trial) {
     assert!(store.events(nth(1), 0).await.unwrap().is_empty());
 }
 
-async fn a_matter_is_decided_once(Trial { store, .. }: Trial) {
+async fn a_register_is_set_once(Trial { store, .. }: Trial) {
     assert!(store.registers().await.unwrap().is_empty());
     assert_eq!(store.compare_and_set("ca/a", None, b"one").await.unwrap(), CompareAndSet::Set);
     let otherwise = |now: &[u8]| CompareAndSet::Differs(Some(now.to_vec()));
@@ -683,7 +684,7 @@ async fn a_matter_is_decided_once(Trial { store, .. }: Trial) {
     assert!(others.into_iter().all(|answer| *answer == otherwise(holder)));
 }
 
-/// All that a store keeps, in the order in which it is copied.
+/// Returns all records of a store, in the order in which they are copied.
 async fn everything(store: &dyn Store) -> Vec<Item> {
     let issuances = store.list(&Filter::default(), None, 1000).await.unwrap();
     let events = store.events(EventId { writer: 0, number: 0 }, 1000).await.unwrap();
@@ -695,7 +696,7 @@ async fn everything(store: &dyn Store) -> Vec<Item> {
     items
 }
 
-async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) {
+async fn records_of_another_store_are_imported_verbatim(Trial { store, trail }: Trial) {
     let other = MemoryStore::new(Arc::new(Recorder::default()));
     for number in 1..=40 {
         issue(&other, number).await;
@@ -723,23 +724,27 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
     store.import(items.clone()).await.unwrap();
     assert_eq!(everything(&*store).await, items);
     assert!(trail.published().is_empty(), "imported events are not published");
-    // Again, as after an import that was cut short.
+    // Again, as after an interrupted import.
     store.import(items.clone()).await.unwrap();
     assert_eq!(everything(&*store).await, items);
 
-    // What was imported is what it was there.
+    // Imported records behave as in the store they are from.
     let first = store.find(&serial(1)).await.unwrap().unwrap();
     assert_eq!(store.begin(intent(100, 1)).await.unwrap(), Begun::Complete(first));
     let open = store.find(&serial(41)).await.unwrap().unwrap();
     assert_eq!(store.begin(intent(101, 41)).await.unwrap(), Begun::Open(open));
     assert!(matches!(store.begin(intent(43, 43)).await, Err(Error::SerialTaken(_))));
     assert_eq!(store.begin(intent(102, 43)).await.unwrap(), Begun::New);
-    assert_eq!(store.begin(intent(103, 44)).await.unwrap(), Begun::New, "it was revoked there");
+    assert_eq!(
+        store.begin(intent(103, 44)).await.unwrap(),
+        Begun::New,
+        "it was revoked in the other store"
+    );
     let again = store.revoke(&serial(44), revocation(1), revoked(1)).await.unwrap();
     assert_eq!(again.revocation, Some(revocation(44)));
     store.complete(&serial(41), vec![1], issued(41)).await.unwrap();
 
-    // What differs is refused.
+    // Records with different contents are rejected.
     let mut changed = Issuance::clone(&*store.find(&serial(2)).await.unwrap().unwrap());
     changed.certificate[0] ^= 1;
     let kept = Issuance::clone(&*store.find(&serial(44)).await.unwrap().unwrap());
@@ -752,8 +757,8 @@ async fn what_another_store_kept_can_be_imported(Trial { store, trail }: Trial) 
         (Item::Register("ca/a".to_owned(), b"two".to_vec()), "register \"ca/a\"".to_owned()),
     ];
     for (item, name) in differing {
-        let refused = store.import(vec![item]).await;
-        assert!(matches!(&refused, Err(Error::Conflict(what)) if *what == name), "{refused:?}");
+        let imported = store.import(vec![item]).await;
+        assert!(matches!(&imported, Err(Error::Conflict(what)) if *what == name), "{imported:?}");
     }
     let gap = Item::Event(EventId { writer: 1 << 40, number: 4 }, event(Name::ServerStarted, 4));
     assert!(matches!(store.import(vec![gap]).await, Err(Error::Conflict(_))));
@@ -768,8 +773,8 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
                 let number = task * 50 + each;
                 let record = issue(&*store, number).await;
                 assert_eq!(record.intent.serial, serial(number));
-                let repeat = store.begin(intent(1_000_000 + number, number)).await.unwrap();
-                assert_eq!(repeat, Begun::Complete(record));
+                let retry = store.begin(intent(1_000_000 + number, number)).await.unwrap();
+                assert_eq!(retry, Begun::Complete(record));
             }
         });
     }
@@ -780,7 +785,7 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
     assert_eq!(trail.published().len(), 3200);
 }
 
-async fn takes_large_records(Trial { store, .. }: Trial) {
+async fn accepts_large_records(Trial { store, .. }: Trial) {
     for number in 1..=40 {
         let large = Intent { tbs: vec![9; 30_000], ..intent(number, number) };
         store.begin(large).await.unwrap();

@@ -103,8 +103,9 @@ fn closed() -> Error {
 /// No method panics or blocks the caller's thread on a disk.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// Records the content to sign. If an equal request (by [`IdempotencyKey`]) was recorded before,
-    /// and [`Intent::begun`] is before its [`Intent::retry_until`], returns that record instead.
+    /// Records the content to sign. For a retry, returns the record of the first request instead. A
+    /// retry has the same [`IdempotencyKey`] and begins before the first one's
+    /// [`Intent::retry_until`].
     ///
     /// # Errors
     /// [`Error::SerialTaken`]; [`Error::Unavailable`].
@@ -131,7 +132,7 @@ pub trait Store: Send + Sync + 'static {
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error>;
 
     /// Revokes an issued certificate, for good, and returns the record. If it was revoked before,
-    /// changes nothing: the first revocation stays. Later equal requests are new ones.
+    /// changes nothing: the first revocation stays. Later retries count as new requests.
     ///
     /// # Errors
     /// [`Error::NoSuchIssuance`]; [`Error::WrongState`] if it is open or void;

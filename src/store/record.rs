@@ -153,8 +153,8 @@ pub struct Recomputable {
 /// The keys of CMC's proofs by a shared secret, with SHA-256 as hash.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProofKeys {
-    /// SHA-256 of the secret: for POP link witnesses, and for an identity proof without an
-    /// identification (RFC 5272 §6.2.1, §6.3.1.1).
+    /// SHA-256 of the secret: for linking a proof of possession to an identity, and for an identity
+    /// proof without an identification (RFC 5272 §6.2.1, §6.3.1.1).
     pub alone: Zeroizing<[u8; 32]>,
     /// SHA-256 of the secret followed by the account's name: for an identity proof with an
     /// identification (RFC 5272 §6.2.3).
@@ -296,8 +296,8 @@ impl Filter {
         self.subject.as_ref().is_none_or(names_hold)
             && self.state.is_none_or(|state| state == issuance.state)
             && self.label.as_ref().is_none_or(|label| *label == intent.label)
-            && self.expires_before.is_none_or(|moment| intent.not_after < moment)
-            && self.expires_from.is_none_or(|moment| intent.not_after >= moment)
+            && self.expires_before.is_none_or(|time| intent.not_after < time)
+            && self.expires_from.is_none_or(|time| intent.not_after >= time)
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Returns the issuance of an earlier, equal request; `at` is the time of the retry.
+    /// Returns the issuance that a retry at the time `at` finds.
     pub(super) fn find(&self, key: &IdempotencyKey, at: Time) -> Option<&Serial> {
         self.slots.get(key).filter(|(_, until)| at < *until).map(|(serial, _)| serial)
     }

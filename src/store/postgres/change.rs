@@ -1,4 +1,4 @@
-//! Commands: what callers ask the queues for, and the outcomes.
+//! Commands of callers to the queues, and their outcomes.
 
 use super::{
     super::{Account, Begun, Error, Intent, Issuance, Revocation, State, format},
@@ -18,7 +18,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) struct Begin {
     pub(super) intent: Intent,
     pub(super) row: IntentRow,
-    /// How often it was tried again.
+    /// The number of retries.
     pub(super) retries: u8,
     pub(super) reply: Reply<Begun>,
 }

@@ -76,7 +76,7 @@ impl From<Error> for Rejection {
     }
 }
 
-/// Returns an error with its causes: tokio-postgres keeps the database's own words there.
+/// Returns an error with its causes: tokio-postgres keeps the database's own text there.
 fn text(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -117,8 +117,8 @@ impl Drop for Lease {
 }
 
 /// Does work on a connection: `attempt!(database, client => work)`, where `work` returns a
-/// `Result<T, Rejection>`; returns a `Result<T, Error>`. The work is retried as [`Attempts`] says.
-/// It may have been done although it seemed to fail, and must allow for that.
+/// `Result<T, Rejection>`; returns a `Result<T, Error>`. [`Attempts`] retries the work. An
+/// attempt that seemed to fail may have succeeded, and the work must allow for that.
 ///
 /// A macro, because the compiler cannot yet prove that the future of a closure is `Send` whatever
 /// it borrows.
@@ -253,7 +253,7 @@ impl Attempts<'_> {
             Ok(Err(Rejection::Store(error))) => return Err(error),
             Ok(Err(Rejection::Taken)) => "got a row that exists; expected: a new one".to_owned(),
             Ok(Err(Rejection::Lost(why))) => why,
-            // The previous error says more than a timeout.
+            // The previous error is more informative than a timeout.
             Err(_) => self.last.take().unwrap_or_else(|| {
                 format!("no answer within {} ms", self.database.patience.as_millis())
             }),
@@ -274,8 +274,7 @@ impl Attempts<'_> {
     }
 }
 
-/// Configures TLS that always verifies the database's certificate and name, whatever `sslmode`
-/// says.
+/// Configures TLS that always verifies the database's certificate and name, with any `sslmode`.
 fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
     let unusable =
         |error: rustls::Error| Error::Unavailable(format!("TLS to the database: {error}"));
@@ -294,9 +293,9 @@ fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
 /// Migrates the tables to this program's layout, one transaction a step. Of several nodes that
 /// start at once one does each step, and the others wait for its row.
 async fn migrate(client: &Object) -> Result<(), Rejection> {
-    // First: a user who may only read and write the tables may not even say IF NOT EXISTS.
-    let there = "SELECT to_regclass('migration') IS NOT NULL";
-    if !client.query_one(there, &[]).await?.get::<_, bool>(0) {
+    // First: a user with only read and write rights may not execute CREATE … IF NOT EXISTS.
+    let exists = "SELECT to_regclass('migration') IS NOT NULL";
+    if !client.query_one(exists, &[]).await?.get::<_, bool>(0) {
         client
             .batch_execute(
                 "CREATE TABLE IF NOT EXISTS migration (

@@ -1,8 +1,8 @@
 //! The store in PostgreSQL: for several nodes over one database.
 //!
-//! The database serializes the nodes: an idempotency key and a serial number are primary keys, and
-//! each step of an issuance is one statement, so that it is atomic ([`issuances`], [`writes`]). No
-//! lock outlives a statement, and no number is drawn from a sequence.
+//! The database serializes the nodes: idempotency keys and serial numbers are primary keys. Each
+//! step of an issuance is one statement, and so atomic ([`issuances`], [`writes`]). No lock outlives
+//! a statement, and no number is drawn from a sequence.
 //!
 //! Commands that arrive together go into one statement. One queue begins issuances and one finds
 //! them ([`queue`]); one writes changes with their events ([`writer`]). A queue is a task: after

@@ -1,4 +1,4 @@
-//! Rows: what the tables hold, read and written, and the conversions of their columns.
+//! Reads and writes rows of the tables, and converts their columns.
 
 use super::{
     super::{Error, Intent, Issuance, Revocation, State, format},

@@ -1,4 +1,4 @@
-//! What only PostgreSQL can get wrong: two nodes at the same row, values that it cannot hold.
+//! Tests of PostgreSQL alone: two nodes at the same row, values that it cannot hold.
 
 use super::{
     super::{
@@ -58,9 +58,9 @@ async fn a_slot_that_another_node_renews_is_not_purged() {
     let left = client.query("SELECT request_key FROM request", &[]).await.unwrap();
     let left: Vec<Vec<u8>> = left.iter().map(|row| row.get(0)).collect();
     assert_eq!(left, [key(1).0.to_vec()], "the renewed slot, and not the one that is over");
-    let mut repeat = intent(3, 1);
-    repeat.begun = at(110);
-    assert!(matches!(store.begin(repeat).await.unwrap(), Begun::Complete(_)));
+    let mut retry = intent(3, 1);
+    retry.begun = at(110);
+    assert!(matches!(store.begin(retry).await.unwrap(), Begun::Complete(_)));
     store.close().await;
 }
 
@@ -77,13 +77,13 @@ async fn a_value_that_the_database_cannot_hold_does_not_look_like_a_database_tha
         reads::account(client, "a\0b").await
     });
     assert!(matches!(&asked, Err(Error::Unavailable(why)) if why.contains("0x00")), "{asked:?}");
-    assert_eq!(attempts, 1, "the same again would be refused again");
+    assert_eq!(attempts, 1, "a second attempt would fail in the same way");
     assert!(!database.is_down());
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_host_that_takes_connections_and_says_nothing_keeps_nobody_from_the_others() {
+async fn a_host_that_accepts_connections_and_stays_silent_does_not_hide_the_others() {
     let server = server::Postgres::start_tcp(&[]);
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut connection = tokio_postgres::Config::new();
@@ -93,13 +93,13 @@ async fn a_host_that_takes_connections_and_says_nothing_keeps_nobody_from_the_ot
     }
     let patience = Duration::from_secs(2);
     let options = PostgresOptions { connection, anchors: Vec::new(), connections: 4, patience };
-    // Which one is asked first is drawn by lot.
+    // The order in which hosts are tried is random.
     let opened = async { while Database::open(options.clone()).await.is_err() {} };
     tokio::time::timeout(Duration::from_secs(60), opened).await.unwrap();
 }
 
 #[tokio::test]
-async fn what_a_database_said_is_told_and_not_only_that_the_time_was_over() {
+async fn an_error_of_the_database_is_reported_and_not_only_the_timeout() {
     let backend = Postgres::new();
     let mut options = backend.options();
     options.connection.dbname("no such database");
@@ -116,7 +116,7 @@ async fn what_a_database_said_is_told_and_not_only_that_the_time_was_over() {
 async fn tables_that_have_grown_are_not_read_from_end_to_end() {
     let backend = Postgres::new();
     let store = backend.open(Arc::new(Recorder::default())).await;
-    // Nobody counts the rows meanwhile, as on a database that is busy.
+    // No statistics are gathered meanwhile, as on a busy database.
     for table in ["issuance", "request", "event"] {
         backend.sql(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off)"));
     }
@@ -127,16 +127,16 @@ async fn tables_that_have_grown_are_not_read_from_end_to_end() {
             tasks.spawn(async move { issue(&*store, number).await });
         }
         tasks.join_all().await;
-        let repeat = store.begin(intent(1_000_000 + group, group * 60)).await.unwrap();
-        assert!(matches!(repeat, Begun::Complete(_)));
+        let retry = store.begin(intent(1_000_000 + group, group * 60)).await.unwrap();
+        assert!(matches!(retry, Begun::Complete(_)));
     }
-    // What a connection did is counted when it ends.
+    // The database counts the reads of a connection when it ends.
     store.close().await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while backend.sql("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'issuance'")
         != "3000"
     {
-        assert!(Instant::now() < deadline, "the statistics come");
+        assert!(Instant::now() < deadline, "the statistics are written");
     }
     let read = backend.sql("SELECT sum(seq_tup_read) FROM pg_stat_user_tables");
     assert!(read.parse::<u64>().unwrap() < 10_000, "{read} rows");
@@ -160,12 +160,12 @@ async fn tables_of_layout_1_are_brought_up_to_date_and_keep_what_they_hold() {
     let record = store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
     assert_eq!(record.revocation, Some(revocation(1)));
     store.close().await;
-    let there = backend.sql("SELECT state, revoked, reason FROM issuance");
-    assert_eq!(there, format!("4|{}|1", at(21).unix()), "for whoever looks with SQL");
+    let row = backend.sql("SELECT state, revoked, reason FROM issuance");
+    assert_eq!(row, format!("4|{}|1", at(21).unix()), "for operators who query with SQL");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_who_may_only_read_and_write_the_tables_is_enough_once_they_are_made() {
+async fn a_user_with_only_read_and_write_rights_suffices_once_the_tables_exist() {
     let backend = Postgres::new();
     backend.open(Arc::new(Recorder::default())).await.close().await;
     let database = Database::open(backend.options()).await.unwrap();
@@ -180,8 +180,8 @@ async fn a_user_who_may_only_read_and_write_the_tables_is_enough_once_they_are_m
     store.close().await;
 }
 
-/// A snapshot holds all that was acknowledged before it was taken, and nothing by halves,
-/// whatever other nodes write while it is read.
+/// A snapshot holds everything acknowledged before it was taken, and no partial changes, whatever
+/// other nodes write while it is read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_is_the_database_at_one_time_while_several_nodes_write() {
     let backend = Postgres::new();

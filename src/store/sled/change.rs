@@ -11,11 +11,11 @@ pub(super) const IMPORT: usize = 64;
 
 /// Bytes of values in one commit; its last change may exceed it.
 ///
-/// sled reuses a segment of its log (512 KiB) once the log has moved on by content that it regards
-/// as durable, and it does so before the sync of the disk. A commit that filled segments could
-/// therefore overwrite content that the disk still needs if the power fails before the sync. With
-/// 512 changes in one commit, replayed power cuts left stores that did not open. sled writes
-/// several times the bytes of its values.
+/// sled reuses a segment of its log (512 KiB) once newer content exists that it regards as durable.
+/// It does so before the sync of the disk. A commit that fills segments could therefore overwrite
+/// content that the disk still needs if the power fails before the sync. With 512 changes in one
+/// commit, replayed power cuts left stores that did not open. sled writes several times the bytes of
+/// its values.
 pub(super) const COMMIT: usize = 64 * 1024;
 
 /// A change with a waiting caller, which has encoded the values on its own thread.

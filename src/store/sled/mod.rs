@@ -59,10 +59,10 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// How many changes wait in the queue before callers wait to get in: two batches.
+/// The capacity of the queue in changes: two batches. Callers wait while it is full.
 const QUEUE: usize = 1024;
 
-/// How many reads run at once.
+/// The number of reads that run at once.
 const READS: usize = 32;
 
 /// Keeps the state in a folder. Close it: dropping it leaves the folder locked until its threads
@@ -76,9 +76,9 @@ pub struct SledStore {
 }
 
 impl SledStore {
-    /// Opens the store in `folder`, or makes an empty one. `cache_bytes` is how much of it sled
-    /// keeps in memory; committed events are told to `trail`. Blocks, for a second or so with a
-    /// million records.
+    /// Opens the store in `folder`, or creates an empty one. sled keeps `cache_bytes` of it in
+    /// memory; committed events are published to `trail`. Blocks, for about a second with a million
+    /// records.
     ///
     /// # Errors
     /// [`Error::InUse`]; [`Error::Corrupt`] if it is damaged or another version's;
@@ -111,7 +111,7 @@ impl SledStore {
         })
     }
 
-    /// Has a change committed.
+    /// Commits a change.
     async fn change(&self, change: Change) -> Result<Outcome, Error> {
         if let Some(error) = self.shared.write_error() {
             return Err(error);
@@ -119,13 +119,13 @@ impl SledStore {
         self.ask(change).await
     }
 
-    /// Asks the thread that writes.
+    /// Sends a command to the writing thread and returns its outcome.
     async fn ask(&self, change: Change) -> Result<Outcome, Error> {
         let (reply, answer) = oneshot::channel();
         if self.commands.send(Command { change, reply }).await.is_err() {
             return Err(closed());
         }
-        // Nobody answers if the committer gave up with this change in its hands.
+        // No reply arrives if the committer failed while it processed this change.
         answer.await.map_err(|_| {
             Error::Unavailable("it gave up; the change may or may not be on the disk".to_owned())
         })?
@@ -147,16 +147,15 @@ impl SledStore {
         result.await.map_err(|error| Error::Unavailable(format!("a read failed: {error}")))?
     }
 
-    /// Reads an issuance that has ended. The thread that writes reads it: it comes by anyway, for
-    /// all that wait at once, where a thread for each read costs as much as half a signature's
-    /// verification.
-    /// While nothing can be written, it has other things to do.
+    /// Reads an issuance that has ended. The writing thread reads it, together with all others that
+    /// wait: a thread for each read costs half as much as verifying a signature. While writes are
+    /// impossible, a thread for blocking calls reads it.
     async fn ended(&self, serial: &Serial) -> Result<Option<Arc<Issuance>>, Error> {
         let value = self.ended_value(serial).await?;
         value.map(|value| format::read_issuance(&value).map(Arc::new)).transpose()
     }
 
-    /// What is stored of it.
+    /// Returns its stored value.
     async fn ended_value(&self, serial: &Serial) -> Result<Option<::sled::IVec>, Error> {
         if self.shared.write_error().is_none() {
             Ok(match self.ask(Change::Find(serial.clone())).await? {
@@ -251,7 +250,7 @@ impl Store for SledStore {
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
         self.shared.trees()?;
-        // As in `find`: if it ends just now, it was open when this was asked.
+        // As in `find`: if it ends now, it was open when this call began.
         let open = self.shared.open(|open| open.get(serial).cloned());
         if let Some(open) = open {
             open.revoke(revocation)?;
@@ -342,7 +341,7 @@ impl Store for SledStore {
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
-        // A committed event that is not yet durable may come back as another one.
+        // Durable ones only: after a failed sync a number may be used again.
         let last = self.shared.events();
         self.read(move |trees| pages::events(trees, from, last, limit)).await
     }
@@ -385,7 +384,7 @@ impl Store for SledStore {
     }
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
-        // In parts of which each is one commit, and about as large as those of callers.
+        // In parts: each is one commit, about as large as those of callers.
         let mut parts = items.into_iter().peekable();
         while parts.peek().is_some() {
             let part: Vec<Item> = parts.by_ref().take(change::IMPORT).collect();
@@ -417,7 +416,7 @@ fn list(
     after: Option<&Serial>,
     limit: usize,
 ) -> Result<Vec<Arc<Issuance>>, Error> {
-    // Open ones are not in the tree: a look through it would find none.
+    // Open ones are not in the tree: a search of it would find none.
     if filter.state == Some(State::Open) {
         let passing = open.into_iter().filter(|record| filter.matches(record));
         return Ok(passing.take(limit).collect());
@@ -434,7 +433,7 @@ fn list(
             (_, Some(Err(error))) => return Err(store_error(error.clone())),
             (None, None) => break,
         };
-        // One that is in both ends just now, and is open until that is durable.
+        // One that is in both is ending now, and is open until that is durable.
         let record = if next.is_le() {
             if next.is_eq() {
                 ended.next();

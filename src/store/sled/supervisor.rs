@@ -1,8 +1,8 @@
 //! Supervises the writing thread: opens the folder, and opens it again after an error.
 //!
-//! After a failed write or sync no copy in memory can be trusted: neither sled's, ours nor the
-//! kernel's. All of them are dropped, and the folder is opened as at a start. Until then each call
-//! fails at once with [`Error::Unavailable`].
+//! After a failed write or sync no copy in memory can be trusted: neither sled's, this server's nor
+//! the kernel's. All of them are dropped, and the folder is opened as at a start. Until then each
+//! call fails at once with [`Error::Unavailable`].
 
 use super::{
     super::{Error, closed},
@@ -175,7 +175,7 @@ impl Supervisor {
                     self.trail.publish(Some(*id), event);
                 }
             }
-            // They are in the store all the same.
+            // They are in the store in any case.
             Err(error) => tracing::error!(
                 "events {first} to {last} are in the store and not in the audit file: {error}"
             ),

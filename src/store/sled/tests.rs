@@ -1,4 +1,4 @@
-//! What only a store on a disk does. Its behaviour as a store is in `store/contract.rs`.
+//! Tests of a store on a disk. `store/contract.rs` tests its behavior as a store.
 
 use super::{
     super::{
@@ -31,7 +31,7 @@ fn count(folder: &Path, tree: &str) -> usize {
     ::sled::open(folder).unwrap().open_tree(tree).unwrap().len()
 }
 
-/// What a test writes into a folder behind the store's back.
+/// Writes a value into a folder behind the store's back.
 fn tamper(folder: &Path, tree: &str, key: &[u8], value: &[u8]) {
     let db = ::sled::open(folder).unwrap();
     db.open_tree(tree).unwrap().insert(key, value).unwrap();
@@ -39,7 +39,7 @@ fn tamper(folder: &Path, tree: &str, key: &[u8], value: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_folder_is_one_process_s() {
+async fn a_folder_belongs_to_one_process() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     let second = open(folder.path()).err().unwrap();
@@ -68,7 +68,7 @@ async fn can_be_opened_as_soon_as_it_is_closed() {
 }
 
 #[tokio::test]
-async fn everything_is_there_after_opening_again() {
+async fn opening_again_finds_everything() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=30 {
@@ -89,14 +89,14 @@ async fn everything_is_there_after_opening_again() {
     assert_eq!(store.list(&Filter::default(), None, 100).await.unwrap(), all);
     assert_eq!(store.events(nth(1), 100).await.unwrap(), events);
     assert_eq!(store.accounts().await.unwrap(), [account("a")]);
-    assert!(trail.published().is_empty(), "what was told is not told again");
+    assert!(trail.published().is_empty(), "published events are not published again");
     store.append(event(Name::ServerStarted, 33)).await.unwrap();
     assert_eq!(trail.published(), [(Some(nth(33)), event(Name::ServerStarted, 33))]);
     store.close().await;
 }
 
 #[tokio::test]
-async fn what_was_revoked_stays_so_after_a_restart_and_answers_no_repeat() {
+async fn a_revocation_survives_a_restart_and_ends_retries() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=3 {
@@ -141,8 +141,8 @@ async fn open_issuances_outlive_a_restart_and_can_be_ended() {
         (1..=40).step_by(2).map(|number| Arc::new(intent(number, number).into())).collect();
     assert_eq!(listed, expected);
     assert!(matches!(store.begin(intent(1, 99)).await, Err(Error::SerialTaken(_))));
-    let repeat = store.begin(intent(100, 3)).await.unwrap();
-    assert_eq!(repeat, Begun::Open(Arc::new(intent(3, 3).into())));
+    let retry = store.begin(intent(100, 3)).await.unwrap();
+    assert_eq!(retry, Begun::Open(Arc::new(intent(3, 3).into())));
     let late = Intent { begun: at(60), ..intent(100, 3) };
     assert_eq!(store.begin(late).await.unwrap(), Begun::New);
     store.complete(&serial(100), vec![1], issued(100)).await.unwrap();
@@ -154,7 +154,7 @@ async fn open_issuances_outlive_a_restart_and_can_be_ended() {
 }
 
 #[tokio::test]
-async fn repeats_are_known_after_a_restart_and_forgotten_in_time() {
+async fn retries_are_recognized_after_a_restart_and_forgotten_in_time() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=5 {
@@ -165,8 +165,8 @@ async fn repeats_are_known_after_a_restart_and_forgotten_in_time() {
 
     let store = open(folder.path()).unwrap();
     let first = store.find(&serial(3)).await.unwrap().unwrap();
-    let repeat = Intent { begun: at(59), ..intent(10, 3) };
-    assert_eq!(store.begin(repeat).await.unwrap(), Begun::Complete(first));
+    let retry = Intent { begun: at(59), ..intent(10, 3) };
+    assert_eq!(store.begin(retry).await.unwrap(), Begun::Complete(first));
     store.close().await;
 
     let store = open(folder.path()).unwrap();
@@ -214,7 +214,7 @@ async fn files_beside_the_log_are_synced_and_read_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pages_of_usual_size_never_make_files_beside_the_log() {
+async fn pages_of_usual_size_never_create_files_beside_the_log() {
     let folder = TempDir::new().unwrap();
     let store = Arc::new(open(folder.path()).unwrap());
     let mut tasks = tokio::task::JoinSet::new();
@@ -236,32 +236,32 @@ async fn pages_of_usual_size_never_make_files_beside_the_log() {
 }
 
 #[tokio::test]
-async fn a_later_layout_is_refused_with_both_versions() {
+async fn a_later_layout_is_rejected_with_both_versions() {
     let folder = TempDir::new().unwrap();
     open(folder.path()).unwrap().close().await;
     tamper(folder.path(), "meta", b"format", &[1, 2]);
-    let refused = open(folder.path()).err().unwrap();
+    let error = open(folder.path()).err().unwrap();
     assert!(
-        matches!(&refused, Error::Corrupt(text)
+        matches!(&error, Error::Corrupt(text)
             if text.contains("has layout 2, and this estd reads layout 1: run")),
-        "{refused}"
+        "{error}"
     );
-    // And one whose very version is written in another way.
+    // And one whose version itself has another encoding.
     tamper(folder.path(), "meta", b"format", &[9, 2]);
-    let refused = open(folder.path()).err().unwrap();
-    assert!(matches!(&refused, Error::Corrupt(text) if text.contains("format 9")), "{refused}");
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("format 9")), "{error}");
 }
 
 #[tokio::test]
-async fn records_without_a_layout_are_refused() {
+async fn records_without_a_layout_are_rejected() {
     let folder = TempDir::new().unwrap();
     tamper(folder.path(), "certificates", &[1], &[1]);
-    let refused = open(folder.path()).err().unwrap();
-    assert!(matches!(&refused, Error::Corrupt(text) if text.contains("which layout")));
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("which layout")));
 }
 
 #[tokio::test]
-async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
+async fn a_record_of_another_version_is_rejected_and_the_others_are_read() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     issue(&store, 1).await;
@@ -281,10 +281,10 @@ async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
     for (tampered, expected) in cases {
         tamper(folder.path(), "certificates", serial(2).as_bytes(), &tampered);
         let store = open(folder.path()).unwrap();
-        let refused = store.find(&serial(2)).await;
+        let found = store.find(&serial(2)).await;
         assert!(
-            matches!(&refused, Err(Error::Corrupt(text)) if text.contains(expected)),
-            "{expected}: {refused:?}"
+            matches!(&found, Err(Error::Corrupt(text)) if text.contains(expected)),
+            "{expected}: {found:?}"
         );
         assert!(store.find(&serial(1)).await.unwrap().is_some());
         assert!(matches!(store.begin(intent(2, 9)).await, Err(Error::SerialTaken(_))));
@@ -293,7 +293,7 @@ async fn a_record_of_another_version_is_refused_and_the_others_are_read() {
 }
 
 #[tokio::test]
-async fn damaged_files_are_refused_as_such() {
+async fn damaged_files_are_reported_as_damaged() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=50 {
@@ -311,14 +311,11 @@ async fn damaged_files_are_refused_as_such() {
     let mut bytes = fs::read(&conf).unwrap();
     bytes[0] ^= 0xff;
     fs::write(&conf, bytes).unwrap();
-    let refused = open(folder.path()).err().unwrap();
-    assert!(
-        matches!(&refused, Error::Corrupt(text) if text.contains("from a backup")),
-        "{refused}"
-    );
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(&error, Error::Corrupt(text) if text.contains("from a backup")), "{error}");
 }
 
-/// Asks until the store takes changes again.
+/// Retries until the store accepts changes again.
 async fn resumed(store: &SledStore) -> Result<(), Error> {
     let mut last = Ok(());
     for _ in 0..1000 {
@@ -332,28 +329,28 @@ async fn resumed(store: &SledStore) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_goes_on() {
+async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_continues() {
     let folder = TempDir::new().unwrap();
     let trail = Arc::new(Recorder::default());
     let store =
         SledStore::open(folder.path(), CACHE, NOW, Arc::clone(&trail) as Arc<dyn Trail>).unwrap();
     issue(&store, 1).await;
     store.begin(intent(2, 2)).await.unwrap();
-    // Neither can the sync succeed, as there may be files under `blobs`, nor can it be opened.
+    // The sync fails, as files may exist under `blobs`; and the store cannot be opened.
     let (blobs, away) = (folder.path().join("blobs"), folder.path().join("away"));
     fs::rename(&blobs, &away).unwrap();
     fs::write(&blobs, "").unwrap();
     let failed = store.complete(&serial(2), vec![8; 10_000], issued(2)).await;
-    let told = |text: &str| text.contains("writing failed");
-    assert!(matches!(&failed, Err(Error::Unavailable(text)) if told(text)), "{failed:?}");
+    let is_reason = |text: &str| text.contains("writing failed");
+    assert!(matches!(&failed, Err(Error::Unavailable(text)) if is_reason(text)), "{failed:?}");
     for answer in [
         store.append(issued(3)).await,
         store.begin(intent(4, 4)).await.map(|_| ()),
         store.void(&serial(2), issued(4)).await,
     ] {
-        assert!(matches!(&answer, Err(Error::Unavailable(text)) if told(text)), "{answer:?}");
+        assert!(matches!(&answer, Err(Error::Unavailable(text)) if is_reason(text)), "{answer:?}");
     }
-    // What is read is what was acknowledged.
+    // Reads return the acknowledged state.
     let second = store.find(&serial(2)).await.unwrap().unwrap();
     assert_eq!(second.state, State::Open);
     assert_eq!(store.events(nth(1), 10).await.unwrap().len(), 1);
@@ -361,15 +358,15 @@ async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_goes_on() {
     fs::remove_file(&blobs).unwrap();
     fs::rename(&away, &blobs).unwrap();
     resumed(&store).await.unwrap();
-    // That one was written, and only its sync had failed: it is told, and it is the same.
+    // The completion was written, and only its sync had failed: it counts, and was published.
     let second = store.complete(&serial(2), vec![9], issued(2)).await.unwrap();
     assert_eq!((second.state, second.certificate.len()), (State::Issued, 10_000));
     issue(&store, 5).await;
     let events = store.events(nth(1), 10).await.unwrap();
     assert_eq!(events.len(), 4);
-    assert_eq!(trail.published().len(), 4, "each of them was told, once");
-    for ((id, event), (told, what)) in events.iter().zip(trail.published()) {
-        assert_eq!((Some(*id), event), (told, &what));
+    assert_eq!(trail.published().len(), 4, "each of them was published once");
+    for ((id, event), (place, published)) in events.iter().zip(trail.published()) {
+        assert_eq!((Some(*id), event), (place, &published));
     }
     let all = store.list(&Filter::default(), None, 10).await.unwrap();
     store.close().await;
@@ -394,13 +391,13 @@ async fn a_store_that_failed_is_closed_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_and_is_gone_keeps_it_refusing() {
+async fn lost_acknowledged_events_keep_the_store_unavailable() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=50 {
         issue(&store, number).await;
     }
-    // The disk forgets, and the mark as well: what this process knows is enough.
+    // The disk loses events, and the mark as well: the count in this process is enough.
     fs::remove_file(folder.path().join("mark")).unwrap();
     let db = File::options().write(true).open(folder.path().join("db")).unwrap();
     db.write_all_at(&[0xff; 64], 60_000).unwrap();
@@ -417,12 +414,12 @@ async fn what_was_acknowledged_and_is_gone_keeps_it_refusing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(lost(&answer), "{answer:?}");
-    assert!(store.find(&serial(1)).await.is_err(), "nor is anything read");
+    assert!(store.find(&serial(1)).await.is_err(), "reads fail, too");
     store.close().await;
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_not_finished_is_no_damage() {
+async fn an_unfinished_snapshot_is_no_damage() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     issue(&store, 1).await;
@@ -435,7 +432,7 @@ async fn a_snapshot_that_was_not_finished_is_no_damage() {
     assert!(!unfinished.exists());
 }
 
-/// What version 1 held when its test data were written; what came later is added elsewhere.
+/// Adds the records of the test data of version 1. Kinds added later are tested elsewhere.
 async fn fill_v1(store: &SledStore) {
     for number in 1..=5 {
         issue(store, number).await;
@@ -509,8 +506,8 @@ async fn reads_what_version_1_wrote() {
     assert_eq!(issuances, new.list(&all, None, 100).await.unwrap());
     assert_eq!(old.events(nth(1), 100).await.unwrap(), new.events(nth(1), 100).await.unwrap());
     assert_eq!(old.accounts().await.unwrap(), new.accounts().await.unwrap());
-    let repeat = old.begin(intent(10, 3)).await.unwrap();
-    assert!(matches!(repeat, Begun::Complete(first) if first.intent.serial == serial(3)));
+    let retry = old.begin(intent(10, 3)).await.unwrap();
+    assert!(matches!(retry, Begun::Complete(first) if first.intent.serial == serial(3)));
     old.close().await;
     new.close().await;
 }
@@ -534,8 +531,7 @@ async fn reads_the_record_of_a_revoked_certificate() {
     let kept = fs::read(v2()).unwrap();
     assert_eq!(format::read_issuance(&kept).unwrap(), *record);
     assert_eq!(format::issuance(&record).unwrap(), kept);
-    // One that says that it is revoked in a record that holds no revocation, and the other way
-    // round, is damage.
+    // A revoked record without a revocation is damage, and so is a revocation without that state.
     let valid = Issuance { state: State::Issued, revocation: None, ..Issuance::clone(&record) };
     let odd = [
         Issuance { revocation: record.revocation, ..valid.clone() },
@@ -567,8 +563,8 @@ async fn write_testdata_v1() {
 }
 
 #[tokio::test]
-async fn a_log_that_lost_what_was_acknowledged_is_refused() {
-    // One byte that the disk forgot, at the start and further on.
+async fn a_log_that_lost_acknowledged_events_is_rejected() {
+    // One byte that the disk lost, at the start and further on.
     for place in [600, 3000, 60_000, 90_000] {
         let folder = TempDir::new().unwrap();
         let store = open(folder.path()).unwrap();
@@ -581,11 +577,11 @@ async fn a_log_that_lost_what_was_acknowledged_is_refused() {
         bytes[place] ^= 0xff;
         fs::write(&db, bytes).unwrap();
         for _ in 0..2 {
-            let refused = open(folder.path()).err().unwrap();
+            let error = open(folder.path()).err().unwrap();
             let expected = "50 events were committed and ";
             assert!(
-                matches!(&refused, Error::Corrupt(text) if text.contains(expected)),
-                "{place}: {refused}"
+                matches!(&error, Error::Corrupt(text) if text.contains(expected)),
+                "{place}: {error}"
             );
         }
     }
@@ -641,7 +637,7 @@ async fn a_snapshot_that_was_cut_off_is_removed_and_not_under_a_running_store() 
 }
 
 #[tokio::test]
-async fn settings_that_were_cut_off_are_made_again() {
+async fn settings_that_were_cut_off_are_written_again() {
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("conf.unfinished"), [0; 100]).unwrap();
     open(folder.path()).unwrap().close().await;

@@ -1,13 +1,13 @@
-//! A store as it was at one moment, read while its server goes on.
+//! A store as it was at one point in time, read while its server continues.
 //!
 //! The cut ends with the last event that was committed when the reading began. Records are restored
 //! to their state at that event:
-//! - An issuance completed or voided by a later event is left out. It was open then, and no client
-//!   had its certificate; a retry of its request starts afresh.
+//! - An issuance completed or voided by a later event is left out. It was open at the cut, and no
+//!   client had its certificate; a retry of its request is a new request.
 //! - A revocation by a later event is undone: the certificate was issued and not revoked.
 //! - An open issuance is included if it began before the cut.
 //!
-//! A record that contradicts the events, earlier and later ones, is returned unchanged: that is an
+//! A record that contradicts the events, earlier and later ones, is returned unchanged. It is an
 //! error in the store, and a check of the cut must find it.
 
 use super::{super::Error, super::State, source::Source};
@@ -30,24 +30,24 @@ const PAGE: usize = 500;
 /// The writer of a store that one server has to itself: only its events grow in number.
 const WRITER: u64 = 1;
 
-/// How often the accounts are read again because one of them changed meanwhile.
+/// How many times the accounts are read while one of them changes meanwhile.
 const ATTEMPTS: usize = 20;
 
-/// How often, and how long at a time, later events are awaited: a record may be seen a moment
-/// before its event is durable and listed.
+/// How many times, and how long each, later events are awaited: a record may be read shortly before
+/// its event is durable and listed.
 const LOOKS: usize = 100;
 const LOOKS_AGAIN: usize = 10;
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Which ends events tell of.
+/// The issuances that ended, by the events that report it.
 #[derive(Default)]
-struct Told {
+struct Ends {
     issued: HashSet<Serial>,
     voided: HashSet<Serial>,
     revoked: HashSet<Serial>,
 }
 
-impl Told {
+impl Ends {
     fn add(&mut self, event: &Event) {
         let of = match event.name {
             Name::CertificateIssued => &mut self.issued,
@@ -55,7 +55,7 @@ impl Told {
             Name::CertificateRevoked => &mut self.revoked,
             _ => return,
         };
-        // One without is a error that a check finds in the events.
+        // An event without one is an error that a check finds.
         if let Some(Ok(serial)) = event.detail("serial").map(str::parse) {
             of.insert(serial);
         }
@@ -79,7 +79,7 @@ impl Told {
         }
     }
 
-    fn tells_of(&self, state: State, serial: &Serial) -> bool {
+    fn include(&self, state: State, serial: &Serial) -> bool {
         match state {
             State::Open => false,
             State::Issued => self.issued.contains(serial),
@@ -89,25 +89,25 @@ impl Told {
     }
 }
 
-/// What is known of the time after the cut.
+/// The events after the cut, as far as they are read.
 struct Later {
-    /// The next event to look at.
+    /// The next event to read.
     next: EventId,
-    told: Told,
-    /// How often a page's events are awaited.
+    ends: Ends,
+    /// How many times a page's events are awaited.
     looks: usize,
 }
 
-/// A store that one server has to itself, as it was at one moment. Keeps the serial number of each
-/// ended issuance in memory: about 70 bytes for each certificate.
+/// A store of one server, as it was at one point in time. Keeps the serial number of each ended
+/// issuance in memory: about 70 bytes for each certificate.
 pub struct Cut<S> {
     source: S,
     /// Open issuances that were begun in this second or later are left out.
     started: Time,
     /// The last event of each writer.
     last: BTreeMap<u64, u64>,
-    told: Told,
-    /// The highest serial number of which an event of the cut tells.
+    ends: Ends,
+    /// The highest serial number in an event of the cut.
     highest: Option<Serial>,
     accounts: Vec<Account>,
     registers: Vec<(String, Vec<u8>)>,
@@ -119,9 +119,9 @@ impl<S: Source> Cut<S> {
     /// Cuts at the last event that is committed now. `started` is the present time.
     ///
     /// # Errors
-    /// [`Error`] of the source; [`Error::Unavailable`] if accounts change all the time.
+    /// [`Error`] of the source; [`Error::Unavailable`] if accounts change during every attempt.
     pub async fn new(source: S, started: Time) -> Result<Self, Error> {
-        let (mut last, mut told) = (BTreeMap::new(), Told::default());
+        let (mut last, mut ends) = (BTreeMap::new(), Ends::default());
         let mut from = EventId { writer: 0, number: 0 };
         loop {
             let page = source.events(from, PAGE).await?;
@@ -129,30 +129,30 @@ impl<S: Source> Cut<S> {
             from = EventId { number: id.number + 1, ..*id };
             for (id, event) in &page {
                 last.insert(id.writer, id.number);
-                told.add(event);
+                ends.add(event);
             }
         }
         for _ in 0..ATTEMPTS {
             let (accounts, registers) = (source.accounts().await?, source.registers().await?);
-            // The cut comes after the accounts, and none of them changes between the two.
+            // The cut is after the accounts are read, and none of them changes in between.
             let mut next = EventId::first_of(WRITER);
             next.number = last.get(&WRITER).map_or(1, |last| last + 1);
             let mut changed = false;
             for (id, event) in since(&source, &mut next).await? {
                 changed |= matches!(event.name, Name::AccountAdded | Name::AccountRemoved);
                 last.insert(id.writer, id.number);
-                told.add(&event);
+                ends.add(&event);
             }
             if !changed {
-                let later = Mutex::new(Later { next, told: Told::default(), looks: LOOKS });
+                let later = Mutex::new(Later { next, ends: Ends::default(), looks: LOOKS });
                 let look = LOOK;
-                let highest = told.highest();
+                let highest = ends.highest();
                 return Ok(Self {
                     highest,
                     source,
                     started,
                     last,
-                    told,
+                    ends,
                     accounts,
                     registers,
                     later,
@@ -163,17 +163,18 @@ impl<S: Source> Cut<S> {
         Err(Error::Unavailable("accounts are added and removed all the time".to_owned()))
     }
 
-    /// Waits until events tell of all that was seen: of a record, before its event is listed.
+    /// Waits until the events report the states of all records in the page: a record may be read
+    /// before its event is listed.
     async fn catch_up(&self, page: &[Arc<Issuance>]) -> Result<(), Error> {
         let mut later = self.later.lock().await;
         for look in 0..later.looks {
-            let is_told = |one: &Arc<Issuance>| {
+            let is_reported = |one: &Arc<Issuance>| {
                 let (state, serial) = (one.state, &one.intent.serial);
                 state == State::Open
-                    || self.told.tells_of(state, serial)
-                    || later.told.tells_of(state, serial)
+                    || self.ends.include(state, serial)
+                    || later.ends.include(state, serial)
             };
-            if page.iter().all(is_told) {
+            if page.iter().all(is_reported) {
                 return Ok(());
             }
             if look > 0 {
@@ -181,7 +182,7 @@ impl<S: Source> Cut<S> {
             }
             let mut next = later.next;
             for (_, event) in since(&self.source, &mut next).await? {
-                later.told.add(&event);
+                later.ends.add(&event);
             }
             later.next = next;
         }
@@ -190,16 +191,17 @@ impl<S: Source> Cut<S> {
         Ok(())
     }
 
-    /// The issuance as it was at the cut; none if it was not there, or open.
+    /// Returns the issuance as it was at the cut; none if it did not exist, or was open and has
+    /// ended since.
     async fn at_cut(&self, issuance: Arc<Issuance>) -> Option<Arc<Issuance>> {
         let serial = &issuance.intent.serial;
-        let then = self.told.state(serial);
+        let then = self.ends.state(serial);
         match (then, issuance.state) {
             (State::Open, State::Open) => {
                 (issuance.intent.begun < self.started).then_some(issuance)
             }
             (State::Issued, State::Revoked) => {
-                if !self.later.lock().await.told.tells_of(State::Revoked, serial) {
+                if !self.later.lock().await.ends.include(State::Revoked, serial) {
                     return Some(issuance);
                 }
                 let before = Issuance {
@@ -210,7 +212,7 @@ impl<S: Source> Cut<S> {
                 Some(Arc::new(before))
             }
             (State::Open, now) => {
-                let was_later = self.later.lock().await.told.tells_of(now, serial);
+                let was_later = self.later.lock().await.ends.include(now, serial);
                 (!was_later).then_some(issuance)
             }
             _ => Some(issuance),
@@ -218,7 +220,7 @@ impl<S: Source> Cut<S> {
     }
 }
 
-/// Reads the events of the writer of `next` from there on, and moves it behind the last one.
+/// Reads the events of one writer from `next` on, and moves `next` behind the last one.
 async fn since<S: Source>(source: &S, next: &mut EventId) -> Result<Vec<(EventId, Event)>, Error> {
     let mut found = Vec::new();
     loop {
@@ -271,7 +273,7 @@ impl<S: Source> Source for Cut<S> {
             from = if self.is_in(*end) {
                 EventId { number: end.number + 1, ..*end }
             } else {
-                // What else this writer wrote came after the cut.
+                // The writer's other events are after the cut.
                 EventId::first_of(end.writer.saturating_add(1))
             };
             page.retain(|(id, _)| self.is_in(*id));
@@ -301,18 +303,18 @@ mod tests {
     };
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-    fn told(name: Name, number: u64) -> Event {
+    fn event_of(name: Name, number: u64) -> Event {
         event(name, number).with("serial", serial(number))
     }
 
     async fn issue_at(store: &dyn Store, number: u64, begun: Time) {
         let intent = Intent { begun, ..intent(number, number) };
         store.begin(intent).await.unwrap();
-        let event = told(Name::CertificateIssued, number);
+        let event = event_of(Name::CertificateIssued, number);
         store.complete(&serial(number), vec![0x31; 80], event).await.unwrap();
     }
 
-    /// A store that changes each time issuances are read, and lists new events a call late.
+    /// A store that changes each time issuances are read, and lists new events one call late.
     struct Busy {
         store: MemoryStore,
         changes: AtomicBool,
@@ -351,13 +353,13 @@ mod tests {
                 store.begin(renewal).await.unwrap();
             }
             for number in [2 * page, 2000 + 2 * page, 1001 + 2 * page] {
-                let event = told(Name::CertificateRevoked, number);
+                let event = event_of(Name::CertificateRevoked, number);
                 store.revoke(&serial(number), revocation(number), event).await.unwrap();
             }
             if page == 0 {
-                let event = told(Name::CertificateIssued, 3001);
+                let event = event_of(Name::CertificateIssued, 3001);
                 store.complete(&serial(3001), vec![0x31; 80], event).await.unwrap();
-                store.void(&serial(3003), told(Name::IssuanceVoided, 3003)).await.unwrap();
+                store.void(&serial(3003), event_of(Name::IssuanceVoided, 3003)).await.unwrap();
             }
         }
     }
@@ -412,13 +414,13 @@ mod tests {
             issue_at(store, 2 * number, NOW).await;
         }
         for number in [800, 802] {
-            let event = told(Name::CertificateRevoked, number);
+            let event = event_of(Name::CertificateRevoked, number);
             store.revoke(&serial(number), revocation(number), event).await.unwrap();
         }
         for number in [3001, 3003, 3005] {
             store.begin(intent(number, number)).await.unwrap();
         }
-        store.void(&serial(3005), told(Name::IssuanceVoided, 3005)).await.unwrap();
+        store.void(&serial(3005), event_of(Name::IssuanceVoided, 3005)).await.unwrap();
         store.begin(intent(3007, 3007)).await.unwrap();
         store.compare_and_set("ca.default", None, &[7]).await.unwrap();
         store.add_account(account("old"), event(Name::AccountAdded, 1)).await.unwrap();
@@ -430,10 +432,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_is_the_store_of_one_moment_whatever_happens_meanwhile() {
+    async fn a_cut_is_the_store_at_one_point_in_time_despite_later_changes() {
         let busy = busy().await;
         let mut then = all(busy.store()).await;
-        // They were open then and are not any more: they are left out.
+        // Open at the cut and ended since: left out.
         let ended = [serial(3001), serial(3003)];
         then.retain(|item| match item {
             Item::Issuance(one) => !ended.contains(&one.intent.serial),
@@ -443,7 +445,7 @@ mod tests {
         cut.source.changes.store(true, Ordering::SeqCst);
         let mut file = Vec::new();
         let summary = export(&cut, &mut file, &mut |_, _| {}).await.unwrap();
-        assert!(cut.source.pages.load(Ordering::SeqCst) > 3, "it changed all the time");
+        assert!(cut.source.pages.load(Ordering::SeqCst) > 3, "it changed during the export");
         assert!(all(cut.source.store()).await.len() > then.len() + 10);
 
         let target = MemoryStore::new(Arc::new(NoTrail));
@@ -453,8 +455,8 @@ mod tests {
         assert_eq!(import(&mut again, &target, &mut |_, _| {}).await.unwrap(), summary);
         let imported = all(&target).await;
         assert_eq!(imported.len(), then.len());
-        for (there, then) in imported.iter().zip(&then) {
-            assert_eq!(there, then);
+        for (imported, then) in imported.iter().zip(&then) {
+            assert_eq!(imported, then);
         }
         // An export of the same store at rest has the same digest.
         let still =
@@ -489,7 +491,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn records_of_which_no_event_tells_are_not_hidden() {
+    async fn records_without_an_event_are_not_hidden() {
         let busy = busy().await;
         let with_certificate = busy.store.find(&serial(0)).await.unwrap().unwrap();
         let mut planted = Arc::unwrap_or_clone(with_certificate);

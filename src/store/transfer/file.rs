@@ -1,11 +1,11 @@
 //! The export: a first line that names format and version, a line for each item, and a last line
 //! with their counts and the SHA-256 of all lines before it.
 //!
-//! What is cut short has no last line, and what was altered has another digest: [`verify`] reads
-//! all of it before anything is imported. The digest finds accidents. It is no signature: who may
-//! write the file may write its last line.
+//! A truncated export has no last line, and an altered one has another digest. [`verify`] reads the
+//! whole file before anything is imported. The digest detects accidents. It is no signature: anyone
+//! who can write the file can write its last line.
 
-use super::{Error, Items, Place, Progress, Step, Summary, line, tell};
+use super::{Error, Items, Place, Progress, Step, Summary, line, report};
 use crate::store::Item;
 use async_trait::async_trait;
 use std::io::{self, BufRead, Read as _, Write};
@@ -39,8 +39,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Reads the items of an export. What was read counts only if the end was reached without an
-/// error: see [`verify`].
+/// Reads the items of an export. They are valid only if the end is reached without an error: see
+/// [`verify`].
 pub struct Export<R> {
     from: R,
     /// The line that was read last, from 1.
@@ -90,7 +90,7 @@ impl<R: BufRead + Send> Export<R> {
             line::Read::Item(item) => {
                 let place = Some(Place::from(&item));
                 if place <= self.last {
-                    return Err(self.damaged(format!("{item} stands where it does not belong")));
+                    return Err(self.damaged(format!("{item} is out of order")));
                 }
                 self.last = place;
                 sum.add_line(&item, &line);
@@ -100,11 +100,11 @@ impl<R: BufRead + Send> Export<R> {
             line::Read::End(counts, sha256) => {
                 let summary = sum.finish();
                 if counts != summary.counts {
-                    let seen = summary.counts;
-                    return Err(self.damaged(format!("{counts} were written, and here are {seen}")));
+                    let found = summary.counts;
+                    return Err(self.damaged(format!("got {found}; expected: {counts}")));
                 }
                 if sha256 != summary.digest.to_string() {
-                    return Err(self.damaged("a line above was altered: the digest is another"));
+                    return Err(self.damaged("a line above was altered: the digest differs"));
                 }
                 if !self.from.fill_buf()?.is_empty() {
                     return Err(self.damaged("something follows the last line"));
@@ -133,7 +133,7 @@ pub fn verify(from: impl BufRead + Send, progress: Progress<'_>) -> Result<Summa
     let mut count = 0;
     while export.read()?.is_some() {
         count += 1;
-        tell(progress, Step::Reading, count);
+        report(progress, Step::Reading, count);
     }
     export.summary.ok_or_else(|| Error::Damaged { line: export.number, why: "no end".to_owned() })
 }

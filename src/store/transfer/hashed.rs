@@ -1,4 +1,4 @@
-//! A writer that hashes what passes through it.
+//! A writer that hashes the bytes passed through it.
 
 use aws_lc_rs::digest::{Context, SHA256};
 use std::{
@@ -13,7 +13,7 @@ pub struct Hashed<W> {
 }
 
 impl<W: Write> Hashed<W> {
-    /// Hashes what `inner` receives.
+    /// Hashes the bytes that `inner` receives.
     pub fn new(inner: W) -> Self {
         Self { inner, context: Context::new(&SHA256) }
     }
@@ -22,7 +22,7 @@ impl<W: Write> Hashed<W> {
     pub fn finish(self) -> (W, String) {
         let mut text = String::new();
         for byte in self.context.finish().as_ref() {
-            // A String takes all that is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(text, "{byte:02x}");
         }
         (self.inner, text)

@@ -1,7 +1,7 @@
 //! The text of an item: one line of JSON, version 1 of the export.
 //!
-//! Bytes are base64, digests and serial numbers hexadecimal, moments RFC 3339 in UTC. The fields
-//! stand in one order and none but `revocation` is left out, so that equal items have equal lines.
+//! Bytes are base64, digests and serial numbers hexadecimal, timestamps RFC 3339 in UTC. The order
+//! of the fields is fixed, and only `revocation` may be absent, so that equal items have equal lines.
 
 use super::{Counts, Digest, Summary};
 use crate::{
@@ -71,7 +71,7 @@ struct IssuanceLine {
     begun: String,
     certificate: String,
     ended: Option<String>,
-    /// Left out unless there is one: an export without any is what it was before there were any.
+    /// Left out if none: exports without revocations are those of versions that had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revocation: Option<RevocationLine>,
 }
@@ -120,14 +120,14 @@ struct EndLine {
     sha256: String,
 }
 
-/// What stands in a line.
+/// The content of a line after the first.
 #[derive(Debug)]
 pub(super) enum Read {
     Item(Item),
     End(Counts, String),
 }
 
-/// Why a line is none of ours.
+/// The reason why a line is not one of an export.
 type Rejection = String;
 
 fn text(error: impl Display) -> Rejection {
@@ -143,8 +143,8 @@ fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Rejection> {
 }
 
 fn time(text: &str) -> Result<Time, Rejection> {
-    let moment = humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"))?;
-    Ok(Time::from(moment))
+    let time = humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"))?;
+    Ok(Time::from(time))
 }
 
 fn bytes(text: &str) -> Result<Vec<u8>, Rejection> {

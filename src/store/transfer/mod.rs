@@ -1,10 +1,8 @@
-//! What a store keeps, read from the first item to the last, written to a file, brought into
-//! another store, and compared.
+//! Reads, exports, imports and compares whole stores.
 //!
 //! Works on any [`Store`], a page at a time: a million certificates need no more memory than a
-//! thousand. The order is fixed (issuances by serial number, accounts, registers, events), and so
-//! is the text of each item (`line.rs`): equal contents have equal digests, whichever backend
-//! they are in.
+//! thousand. The order is fixed: issuances by serial number, accounts, registers, events. So is the
+//! text of each item (`line.rs`). Equal contents therefore have equal digests in every backend.
 
 mod cut;
 mod file;
@@ -29,11 +27,11 @@ use std::{collections::VecDeque, fmt, io};
 /// How many items are read and imported at once.
 const PAGE: usize = 500;
 
-/// Why a store was not brought elsewhere.
+/// The reason why an export, import or copy failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A store refused.
+    /// A store failed.
     #[error(transparent)]
     Store(#[from] super::Error),
     /// The export cannot be read or written.
@@ -42,21 +40,21 @@ pub enum Error {
     /// The export is not what was written.
     #[error("the export is damaged at line {line}: {why}")]
     Damaged {
-        /// Which, from 1.
+        /// The number of the line, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The error in it.
         why: String,
     },
-    /// The target has an item that the source has not, or not so. Found before anything is
-    /// imported.
-    #[error("the target is not empty, and its {0} is not what is to be imported")]
+    /// The target has an item that the source lacks or has with different contents. Reported before
+    /// anything is imported.
+    #[error("the target is not empty, and its {0} is missing or different in the source")]
     Foreign(String),
-    /// What the target holds after the import is not what was imported.
-    #[error("the target was written and does not hold the same: {0}")]
+    /// After the import, the target differs from the source.
+    #[error("the target was written and differs from the source: {0}")]
     Differs(String),
 }
 
-/// How many items there are of each kind.
+/// The number of items of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Counts {
@@ -81,7 +79,7 @@ impl Counts {
         }
     }
 
-    /// How many in all.
+    /// The number of all items.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.issuances + self.accounts + self.registers + self.events
@@ -105,7 +103,7 @@ impl fmt::Display for Counts {
 /// Everything that a store holds, counted and summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// How many items.
+    /// The number of items.
     pub counts: Counts,
     /// SHA-256 of the export: of its first line and the lines of all items.
     pub digest: Digest,
@@ -121,18 +119,18 @@ impl fmt::Display for Digest {
     }
 }
 
-/// What is done with the items just now.
+/// The current step of an export, import or comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// They are read.
     Reading,
-    /// They are brought into the target.
+    /// They are imported into the target.
     Importing,
     /// The target is compared with the source.
     Comparing,
 }
 
-/// Is told after each page what was done and how many items have passed.
+/// Receives the step and the number of items processed, after each page.
 pub type Progress<'a> = &'a mut (dyn FnMut(Step, u64) + Send);
 
 /// The place of an item in the order in which items are read.
@@ -165,7 +163,7 @@ pub trait Items: Send {
     async fn next(&mut self) -> Result<Option<Item>, Error>;
 }
 
-/// Where a walk stands.
+/// The position of a walk.
 enum Stand {
     /// The last issuance that was read.
     Issuances(Option<Serial>),
@@ -191,7 +189,7 @@ impl<'a> Walk<'a> {
         Self { source, stand: Stand::Issuances(None), page: VecDeque::new() }
     }
 
-    /// Reads some items more, if there are more.
+    /// Reads the next page, if any items are left.
     async fn read(&mut self) -> Result<(), Error> {
         while self.page.is_empty() {
             match &self.stand {
@@ -252,7 +250,7 @@ pub async fn summarize(items: &mut dyn Items, progress: Progress<'_>) -> Result<
     let mut sum = line::Sum::new();
     while let Some(item) = items.next().await? {
         sum.add(&item)?;
-        tell(progress, Step::Reading, sum.counts().total());
+        report(progress, Step::Reading, sum.counts().total());
     }
     Ok(sum.finish())
 }
@@ -272,15 +270,15 @@ pub async fn export(
     while let Some(item) = walk.next().await? {
         export.write(&item)?;
         count += 1;
-        tell(progress, Step::Reading, count);
+        report(progress, Step::Reading, count);
     }
     Ok(export.finish()?)
 }
 
-/// Brings items into a store and compares what it then holds with them. `again` begins the items
-/// anew: they are read three times, or twice if the target is empty.
+/// Imports items into a store, then compares the store with them. `again` restarts the items: they
+/// are read three times, or twice if the target is empty.
 ///
-/// An import that was cut short is continued: what the target holds already and is equal stays.
+/// Continues an interrupted import: equal items that the target holds already are left unchanged.
 /// The target may hold nothing else.
 ///
 /// # Errors
@@ -325,18 +323,18 @@ pub async fn copy(
     import(&mut || Ok(Box::new(Walk::new(from))), to, progress).await
 }
 
-/// Checks that all that `target` holds is among the items, as it is there.
+/// Checks that everything in `target` is among the items, with equal contents.
 async fn expect_part(items: &mut dyn Items, target: &dyn Store) -> Result<(), Error> {
     let mut held = Walk::new(&target);
-    while let Some(there) = held.next().await? {
+    while let Some(found) = held.next().await? {
         loop {
             let Some(item) = items.next().await? else {
-                return Err(Error::Foreign(there.to_string()));
+                return Err(Error::Foreign(found.to_string()));
             };
-            match Place::from(&item).cmp(&Place::from(&there)) {
+            match Place::from(&item).cmp(&Place::from(&found)) {
                 std::cmp::Ordering::Less => {}
-                std::cmp::Ordering::Equal if item == there => break,
-                _ => return Err(Error::Foreign(there.to_string())),
+                std::cmp::Ordering::Equal if item == found => break,
+                _ => return Err(Error::Foreign(found.to_string())),
             }
         }
     }
@@ -354,26 +352,26 @@ async fn compare(
     loop {
         match (items.next().await?, held.next().await?) {
             (None, None) => return Ok(sum.finish()),
-            (Some(item), Some(there)) if item == there => sum.add(&item)?,
-            (Some(item), Some(there)) => {
-                let (one, other) = (Place::from(&item), Place::from(&there));
+            (Some(item), Some(found)) if item == found => sum.add(&item)?,
+            (Some(item), Some(found)) => {
+                let (one, other) = (Place::from(&item), Place::from(&found));
                 return Err(Error::Differs(match one.cmp(&other) {
                     std::cmp::Ordering::Less => format!("{item} is missing"),
-                    std::cmp::Ordering::Equal => format!("{item} is another"),
-                    std::cmp::Ordering::Greater => format!("{there} is there as well"),
+                    std::cmp::Ordering::Equal => format!("{item} has different contents"),
+                    std::cmp::Ordering::Greater => format!("{found} is not in the source"),
                 }));
             }
             (Some(item), None) => return Err(Error::Differs(format!("{item} is missing"))),
-            (None, Some(there)) => {
-                return Err(Error::Differs(format!("{there} is there as well")));
+            (None, Some(found)) => {
+                return Err(Error::Differs(format!("{found} is not in the source")));
             }
         }
-        tell(progress, Step::Comparing, sum.counts().total());
+        report(progress, Step::Comparing, sum.counts().total());
     }
 }
 
-/// Tells of each page, not of each item.
-fn tell(progress: Progress<'_>, step: Step, count: u64) {
+/// Reports each page, not each item.
+fn report(progress: Progress<'_>, step: Step, count: u64) {
     if count.is_multiple_of(PAGE as u64) {
         progress(step, count);
     }

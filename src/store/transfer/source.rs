@@ -1,4 +1,4 @@
-//! What a store holds, page by page, whoever has the store open: this process, or a server.
+//! Reads a store page by page, whether this process or a server has it open.
 
 use super::super::{Account, Error, Filter, Issuance, Store};
 use crate::{

@@ -1,4 +1,4 @@
-//! Round trips, and what is refused.
+//! Round trips, and rejected exports.
 
 use super::{
     super::{
@@ -23,7 +23,7 @@ fn sled(folder: &TempDir) -> SledStore {
     SledStore::open(folder.path(), CACHE, NOW, Arc::new(NoTrail)).unwrap()
 }
 
-/// Something of everything, and more than a page of it.
+/// Adds items of every kind, more than a page of them.
 async fn full(store: &dyn Store) {
     for number in 0..1200 {
         issue(store, number).await;
@@ -87,7 +87,7 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
     assert_eq!(steps.first(), Some(&(Step::Importing, 500)));
     assert_eq!(steps.last(), Some(&(Step::Comparing, 2000)));
     assert!(all(&target).await == all(&source).await);
-    // The repeat of an old request, the next event.
+    // A retry of an old request, and the number of the next event.
     assert_eq!(
         target.begin(intent(5000, 3)).await.unwrap(),
         crate::store::Begun::Complete(source.find(&serial(3)).await.unwrap().unwrap())
@@ -116,10 +116,10 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
     let summary = copy(&as_store(&source), &*target, &mut |_, _| {}).await.unwrap();
     assert_eq!(summary.counts, COUNTS);
     assert_eq!(exported(&*target).await, exported(&source).await);
-    // What is there answers repeats, and what comes is numbered anew.
-    let repeat = target.begin(intent(5000, 3)).await.unwrap();
+    // Retries find imported certificates, and new events get new numbers.
+    let retry = target.begin(intent(5000, 3)).await.unwrap();
     assert!(
-        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.serial == serial(3))
+        matches!(retry, crate::store::Begun::Complete(first) if first.intent.serial == serial(3))
     );
     issue(&*target, 5001).await;
 
@@ -153,7 +153,7 @@ async fn the_text_of_an_export_is_this() {
     assert_eq!(String::from_utf8(file).unwrap(), expected.map(|line| format!("{line}\n")).concat());
 }
 
-/// Exports of the first versions call a register a decision, and a retry a repeat.
+/// Exports of the first versions have other names of registers and of retries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_export_with_the_names_of_the_first_versions_is_imported() {
     let source = memory();
@@ -181,7 +181,7 @@ async fn an_export_with_the_names_of_the_first_versions_is_imported() {
     assert!(all(&target).await == all(&source).await);
 }
 
-/// Every value that has a number has a text that leads back to it.
+/// Every value with a number has a text that is read back as the same value.
 #[test]
 fn every_text_is_read_back() {
     use super::super::format::{by_text, method_of, name_of, operation_of, state_of};
@@ -229,7 +229,7 @@ async fn the_text_of_a_revocation_is_this_and_fits_the_state() {
 }
 
 #[tokio::test]
-async fn a_damaged_export_is_refused_whatever_the_damage() {
+async fn a_damaged_export_is_rejected_whatever_the_damage() {
     let store = memory();
     for number in 0..3 {
         issue(&store, number).await;
@@ -246,7 +246,7 @@ async fn a_damaged_export_is_refused_whatever_the_damage() {
         kept.map(|(_, line)| *line).collect()
     };
 
-    // Cut anywhere: at no length but its own is it whole.
+    // Truncated anywhere: only the full length is valid.
     for length in 0..file.len() {
         why(&file[..length]);
     }
@@ -259,19 +259,16 @@ async fn a_damaged_export_is_refused_whatever_the_damage() {
         why(&altered);
     }
     let altered = text.replace("device-1.example", "device-9.example");
-    assert_eq!(why(altered.as_bytes()).1, "a line above was altered: the digest is another");
+    assert_eq!(why(altered.as_bytes()).1, "a line above was altered: the digest differs");
     let (line, missing) = why(without(2).as_bytes());
     assert_eq!(line, 7);
     assert!(missing.contains("3 issuances") && missing.contains("2 issuances"), "{missing}");
-    // In another order, twice, with something behind, of another version.
+    // In another order, twice, with trailing data, of another version.
     let twice = [lines[0], lines[1], lines[1]].concat();
     assert_eq!(why(twice.as_bytes()).0, 3);
     let turned = [lines[0], lines[2], lines[1]].concat();
     let (line, order) = why(turned.as_bytes());
-    assert_eq!(
-        (line, order.as_str()),
-        (3, "issuance 010000000000000000 stands where it does not belong")
-    );
+    assert_eq!((line, order.as_str()), (3, "issuance 010000000000000000 is out of order"));
     assert_eq!(why(format!("{text}\n").as_bytes()).1, "something follows the last line");
     let later = text.replacen("\"version\":1", "\"version\":2", 1);
     assert!(why(later.as_bytes()).1.contains("this estd reads version 1"));
@@ -301,7 +298,7 @@ async fn an_import_that_was_cut_short_is_continued() {
 }
 
 #[tokio::test]
-async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
+async fn items_of_the_target_alone_are_not_mixed_with_imported_ones() {
     let source = memory();
     for number in 0..5 {
         issue(&source, number).await;
@@ -316,7 +313,7 @@ async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
             other => panic!("{other:?}"),
         }
     };
-    // Before, between and behind what comes.
+    // Before, between and behind the imported items.
     let of_its_own = |number| Item::Issuance(Arc::new(Issuance::from(intent(number, 77))));
     let between = Issuance::from(Intent {
         serial: Serial::parse(&[1, 0, 0, 0, 0, 0, 0, 0, 2, 5]).unwrap(),
@@ -327,7 +324,7 @@ async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
         target.import(vec![item.clone()]).await.unwrap();
         assert_eq!(foreign(&target).await, item.to_string());
     }
-    // The same place, another content.
+    // The same place with different contents.
     let target = memory();
     target.import(vec![of_its_own(2)]).await.unwrap();
     assert_eq!(foreign(&target).await, "issuance 010000000000000002");
@@ -342,7 +339,7 @@ async fn what_the_target_has_of_its_own_is_not_mixed_with_what_comes() {
     assert_eq!(foreign(&target).await, "account \"zoe\"");
 }
 
-/// A target that was told to keep something else meanwhile.
+/// A target whose contents changed meanwhile.
 #[tokio::test]
 async fn the_comparison_names_what_differs() {
     let source = memory();
@@ -364,14 +361,14 @@ async fn the_comparison_names_what_differs() {
     let missing = differs(&|items| items.truncate(9)).await;
     assert_eq!(missing, "event 5 of writer 1 is missing");
     let more = differs(&|items| items.push(Item::Event(nth(6), issued(9)))).await;
-    assert_eq!(more, "event 6 of writer 1 is there as well");
+    assert_eq!(more, "event 6 of writer 1 is not in the source");
     let more = differs(&|items| items.push(Item::Account(account("zoe")))).await;
-    assert_eq!(more, "account \"zoe\" is there as well");
+    assert_eq!(more, "account \"zoe\" is not in the source");
     let other = differs(&|items| {
         let Item::Issuance(one) = &mut items[1] else { panic!() };
         Arc::make_mut(one).state = State::Void;
     });
-    assert_eq!(other.await, "issuance 010000000000000001 is another");
+    assert_eq!(other.await, "issuance 010000000000000001 has different contents");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -382,12 +379,12 @@ async fn a_compacted_store_is_the_same_store() {
     let store = open();
     full(&store).await;
     let items = all(&store).await;
-    // While it is open, nobody compacts it.
+    // An open store cannot be compacted.
     let busy = SledStore::compact(&folder, CACHE, NOW, &mut |_, _| {}).await;
     assert!(matches!(busy, Err(Error::Store(StoreError::InUse(_)))), "{busy:?}");
     store.close().await;
 
-    // What a killed compaction leaves: a part of a copy, or the old store.
+    // A killed compaction leaves a part of a copy, or the old store.
     let spare = SledStore::spare(&folder);
     std::fs::create_dir_all(spare.join("blobs")).unwrap();
     std::fs::write(spare.join("db"), b"half a copy").unwrap();
@@ -399,16 +396,16 @@ async fn a_compacted_store_is_the_same_store() {
     let store = open();
     assert!(all(&store).await == items);
     issue(&store, 9000).await;
-    let repeat = store.begin(intent(9001, 5)).await.unwrap();
+    let retry = store.begin(intent(9001, 5)).await.unwrap();
     assert!(
-        matches!(repeat, crate::store::Begun::Complete(first) if first.intent.idempotency_key == key(5))
+        matches!(retry, crate::store::Begun::Complete(first) if first.intent.idempotency_key == key(5))
     );
     store.close().await;
-    // The mark went with it: a loss of events is still found.
+    // The mark was copied, too: a loss of events is still found.
     let mark = std::fs::read_to_string(folder.join("mark")).unwrap();
     assert!(mark.starts_with(&format!("{:020} ", 1208)), "{mark}");
 
-    // Compacted once more, at a time when no repeat is answered any more.
+    // Compacted once more, when every retry window is over.
     let later = SledStore::compact(&folder, CACHE, at(9999), &mut |_, _| {}).await.unwrap();
     assert_eq!(later.summary.counts.issuances, 1204);
     let store = open();
@@ -425,7 +422,7 @@ async fn a_compaction_that_fails_leaves_the_store_as_it_was() {
     full(&store).await;
     let items = all(&store).await;
     store.close().await;
-    // Something stands in the way that no compaction left.
+    // The path is in use by a file that no compaction left.
     let spare = SledStore::spare(&folder);
     std::fs::write(&spare, b"a file").unwrap();
     let result = SledStore::compact(&folder, CACHE, NOW, &mut |_, _| {}).await;
