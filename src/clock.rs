@@ -4,9 +4,9 @@ use crate::types::Time;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Tells the time.
+/// Returns the time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The present time.
     fn now(&self) -> Time;
 }
 

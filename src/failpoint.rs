@@ -4,7 +4,7 @@
 //! `failpoints`; no build for use has it. With it, `ESTD_KILL_AT="issue: signed=7"` ends the process
 //! when that step is passed for the seventh time. tests/crash/main.rs kills at each of them.
 
-/// A step at which a test can end the process. What stands behind the name is done first.
+/// A step at which a test can end the process. The expression behind the name is evaluated first.
 macro_rules! failpoint {
     ($step:literal $(, $first:expr)?) => {
         #[cfg(feature = "failpoints")]

@@ -1,48 +1,48 @@
-//! Audit events: one for each verdict, issuance, start, reload and operator's act.
+//! Audit events: one for each verdict, issuance, start, reload and action of an operator.
 //!
-//! An [`Event`] that belongs to a change of the store is committed in the same transaction and
-//! gets its number there; the order of a writer's numbers is the order of its commits. The others
-//! (refusals) are only written to the [`Trail`].
+//! An [`Event`] of a change of the store is committed in the same transaction, which numbers it. A
+//! writer's numbers have the order of its commits. The others (rejections) are only written to the
+//! [`Trail`].
 
 use crate::types::{Actor, Origin, RequestId, Time};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
-/// What happened. The text of [`Name::as_str`] is stable: receivers match on it.
+/// The kind of an event. The text of [`Name::as_str`] is stable: receivers match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Name {
-    /// An enrolment account was added.
+    /// An enrollment account was added.
     AccountAdded,
-    /// An enrolment account was removed.
+    /// An enrollment account was removed.
     AccountRemoved,
-    /// A CA was made.
+    /// A CA was created.
     CaCreated,
     /// A certificate was issued: signed and recorded.
     CertificateIssued,
     /// A certificate was revoked.
     CertificateRevoked,
-    /// An alarm: a client showed a certificate that a CA of ours signed and that is not on record.
+    /// An alarm: a client presented a certificate signed by a CA of this server, but not on record.
     CertificateUnknown,
-    /// A record was begun and will never become a certificate.
+    /// An issuance was begun and will never have a certificate.
     IssuanceVoided,
-    /// A repeated request got the certificate that the first one got.
+    /// A retry got the certificate of the first request.
     EnrollmentRetried,
-    /// A request was refused.
+    /// An enrollment request was rejected.
     EnrollmentRejected,
     /// A new configuration is in force.
     ServerReloaded,
-    /// A new configuration was refused; the old one stays in force.
+    /// A new configuration was rejected; the old one stays in force.
     ServerReloadRejected,
-    /// The server serves.
+    /// The server started.
     ServerStarted,
-    /// The server ends.
+    /// The server stopped.
     ServerStopped,
-    /// A request was refused before it was known what it wants.
+    /// A request was rejected before its operation was known.
     RequestRejected,
-    /// Sums up rejections of clients that had not authenticated and got no line each.
+    /// Sums up rejections of unauthenticated clients that got no line each.
     RequestSummary,
-    /// Events are missing from the audit file: the disk did not take them.
+    /// Events are missing from the audit file: the disk did not accept them.
     AuditIncomplete,
 }
 
@@ -76,16 +76,16 @@ impl Name {
 pub struct Event {
     /// When it happened.
     pub at: Time,
-    /// What happened.
+    /// Its kind.
     pub name: Name,
-    /// Who did it.
+    /// The account, client, operator or server that caused it.
     pub actor: Actor,
     /// The request it belongs to.
     pub request_id: Option<RequestId>,
-    /// Further facts, as name and value, in the order in which they are shown. No secrets.
+    /// Further facts, as name and value, in the order of their output. No secrets.
     pub details: Vec<(String, String)>,
-    /// Who caused it, if that client had not authenticated. Not stored: decides only whether it is
-    /// written.
+    /// The client that caused it, if not authenticated. Not stored: it determines only whether the
+    /// event is written.
     #[serde(skip)]
     pub stranger: Option<Stranger>,
 }
@@ -113,14 +113,14 @@ impl Event {
         self
     }
 
-    /// Says that a client without authentication caused it: such events are limited in rate.
+    /// Attributes it to an unauthenticated client: such events are rate-limited.
     #[must_use]
     pub const fn by_stranger(mut self, stranger: Stranger) -> Self {
         self.stranger = Some(stranger);
         self
     }
 
-    /// The value of the fact of this name, if there is one.
+    /// The value of the fact of this name, if any.
     #[must_use]
     pub fn detail(&self, name: &str) -> Option<&str> {
         self.details.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -133,7 +133,7 @@ impl Event {
         self
     }
 
-    /// Adds a fact if there is one.
+    /// Adds a fact, if any.
     #[must_use]
     pub fn with_some(self, name: &str, value: Option<impl ToString>) -> Self {
         match value {
@@ -149,8 +149,8 @@ impl Event {
     }
 }
 
-/// Facts about a request, for its event: who asks, with what, and why it was rejected. They may hold
-/// what a client chose, so each value is cut.
+/// Facts about a request, for its event: the client, its credentials, and the reason of a
+/// rejection. Values may be chosen by the client, so each is cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts(Vec<(&'static str, String)>);
 
@@ -193,10 +193,10 @@ impl Facts {
 /// make each commit of one wait for the commits of all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EventId {
-    /// Who wrote it: 1 in a store that one node has to itself; on a shared one each start of a node
-    /// has a number of its own.
+    /// The number of the node that wrote it: 1 in a store of one node. In a shared store each start
+    /// of a node has a number of its own.
     pub writer: u64,
-    /// Which of the writer's events it is, from 1.
+    /// Its number among the writer's events, from 1.
     pub number: u64,
 }
 
@@ -208,14 +208,14 @@ impl EventId {
     }
 }
 
-/// Takes events in the order in which they are told. Implementations return at once; what has
-/// to wait for a disk does so elsewhere.
+/// Receives events in the order in which they are published. Implementations return at once; another
+/// thread waits for the disk.
 pub trait Trail: Send + Sync + 'static {
-    /// Tells an event; `id` is its place in the store, if it was committed there.
+    /// Publishes an event; `id` is its place in the store, if it was committed there.
     fn publish(&self, id: Option<EventId>, event: &Event);
 
-    /// Reports that a client of this origin has authenticated: a challenge that it had got before
-    /// was a step of the protocol and no incident.
+    /// Reports that a client of this origin has authenticated: an earlier challenge was a step of
+    /// the protocol and no incident.
     fn authenticated(&self, _origin: Origin) {}
 
     /// How many events got no line of their own, since the start.
@@ -231,7 +231,7 @@ pub struct LeftOut {
     pub rejections: u64,
     /// Challenges (401) that a client answered: steps of the protocol.
     pub challenges: u64,
-    /// Events that the disk did not take: counted by `audit.incomplete`. Those that changed
+    /// Events that the disk did not accept: counted by `audit.incomplete`. Those that changed
     /// something are in the store.
     pub lost: u64,
 }

@@ -1,4 +1,4 @@
-//! A trail before another one: events about strangers are limited, all others pass at once.
+//! A trail in front of another one: limits events about strangers and passes all others at once.
 
 use super::{
     audit::{Event, EventId, LeftOut, Trail},
@@ -10,15 +10,15 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Passes events on to another [`Trail`]; of rejections of clients that have not authenticated
-/// only so many, and sums up the rest.
+/// Passes events on to another [`Trail`]. Limits rejections of unauthenticated clients, and sums up
+/// the rest.
 ///
 /// Call [`LimitedTrail::summarize`] every few seconds, and [`LimitedTrail::finish`] at the end.
 pub struct LimitedTrail {
     inner: Arc<dyn Trail>,
     clock: Arc<dyn Clock>,
     strangers: Mutex<Strangers>,
-    /// Whether a challenge may be held: then a client that authenticates is looked for.
+    /// Whether a challenge may be held. If not, an authentication needs no lookup.
     holds: AtomicBool,
 }
 

@@ -1,8 +1,8 @@
-//! The audit file: append, rotate, leave room on the disk.
+//! The audit file: appends, rotates, and keeps space on the disk free.
 //!
-//! What a full disk does not take is held up to a limit and written when there is room. The disk
-//! counts as full while less than the reserve is free on the file system of the data folder: the
-//! store needs it more.
+//! Lines that a full disk does not accept are held, up to a limit, and written once space is free.
+//! The disk counts as full while less than the reserve is free on the file system of the data
+//! folder: the store needs it more.
 
 use super::{
     audit::{Event, Name},
@@ -21,14 +21,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Bytes of lines that are held for a file that does not take them.
+/// Bytes of lines that are held for a file that does not accept them.
 const HELD: usize = 1 << 20;
 
-/// The free space is looked at after so many bytes, and after so much time.
+/// The free space is read again after this many bytes, and after this time.
 const LOOK_BYTES: u64 = 1 << 18;
 const LOOK_TIME: Duration = Duration::from_secs(1);
 
-/// Where the audit file is, and how large it may grow.
+/// The path of the audit file, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileOptions {
     /// The file. Older ones are beside it, with `.1`, `.2` and so on at the end.
@@ -37,13 +37,13 @@ pub struct FileOptions {
     pub max: u64,
     /// Older files that are kept.
     pub keep: u32,
-    /// The data folder, whose file system has to keep room for the store.
+    /// The data folder, whose file system must keep space for the store.
     pub data: PathBuf,
     /// Bytes that stay free there, but never more than a quarter of the file system.
     pub reserve: u64,
 }
 
-/// The file, and the lines that it has not taken yet.
+/// The file, and the lines that it has not accepted yet.
 pub(super) struct Lines {
     options: FileOptions,
     clock: Arc<dyn Clock>,
@@ -59,7 +59,7 @@ pub(super) struct Lines {
     lost: u64,
     /// The same since the start.
     lost_ever: Arc<AtomicU64>,
-    /// When the free space was looked at, how much was written since, and whether it is too little.
+    /// When the free space was read, the bytes written since, and whether it was too little.
     looked: Option<Instant>,
     since_looked: u64,
     is_full: bool,
@@ -95,7 +95,7 @@ impl Lines {
         })
     }
 
-    /// Whether lines wait that the file has not taken.
+    /// Whether lines wait that the file has not accepted.
     pub(super) const fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
@@ -118,7 +118,7 @@ impl Lines {
         self.waiting.push(b'\n');
     }
 
-    /// Writes what waits. What the disk does not take waits on.
+    /// Writes the waiting lines. Those that the disk does not accept stay.
     pub(super) fn flush(&mut self) {
         match self.write() {
             Ok(()) => self.taken(),
@@ -156,7 +156,7 @@ impl Lines {
         self.since_looked += written as u64;
         self.waiting.drain(..written);
         if outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::StorageFull) {
-            // The disk filled up since the last look. From now on what is freed is the store's.
+            // The disk filled up since the last reading. Freed space is the store's from now on.
             self.looked = None;
             self.look_for_room()?;
         }
@@ -185,7 +185,7 @@ impl Lines {
         Ok(())
     }
 
-    /// What cannot be found out stops nothing.
+    /// Whether another line would use the reserve of the store; false if that cannot be read.
     fn leaves_too_little(&self) -> bool {
         let data = &self.options.data;
         let (Ok(of_data), Ok(own)) = (fs::metadata(data), self.file.metadata()) else {
@@ -201,7 +201,7 @@ impl Lines {
         })
     }
 
-    /// Moves a file that would grow too large out of the way and continues in a new one.
+    /// Renames a file that would grow too large, and continues in a new one.
     fn rotate_if_large(&mut self) -> io::Result<()> {
         let grown = self.size + self.waiting.len() as u64;
         if self.options.max == 0 || self.size == 0 || grown <= self.options.max || self.torn {
@@ -236,7 +236,7 @@ impl Lines {
         self.report_lost();
     }
 
-    /// Says in the log and in the file how many events are not in it.
+    /// Reports in the log and in the file how many events are not in it.
     fn report_lost(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost == 0 {
@@ -253,7 +253,7 @@ impl Lines {
         self.waiting.extend_from_slice(json_line(None, &event).as_bytes());
         self.waiting.push(b'\n');
         if self.write().is_err() {
-            // The next write says why.
+            // The next write reports the reason.
             self.looked = None;
         }
     }
@@ -266,7 +266,7 @@ impl Lines {
         );
     }
 
-    /// Continues in a new file of the same name, after somebody moved the old one away.
+    /// Continues in a new file of the same name, after the old one was moved away.
     pub(super) fn reopen(&mut self) {
         self.flush();
         let opened = append(&self.options.path)
@@ -285,7 +285,7 @@ impl Lines {
         }
     }
 
-    /// Nothing comes after this.
+    /// Nothing is written after this.
     pub(super) fn end(&mut self) {
         self.looked = None;
         self.flush();
@@ -319,7 +319,7 @@ mod tests {
         fs::read_to_string(&lines.options.path).unwrap()
     }
 
-    /// The number in the line that says what is missing.
+    /// The number of missing events that the file reports.
     fn reported(text: &str) -> u64 {
         let line = text.lines().find(|line| line.contains("audit.incomplete")).unwrap();
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -340,7 +340,7 @@ mod tests {
         let held = lines.waiting.len() / 1001;
         assert!(lines.failing && lines.waiting.len() <= HELD, "{}", lines.waiting.len());
         assert_eq!(held as u64 + lines.lost, 2000);
-        // There is room again.
+        // Space is free again.
         lines.file = append(&lines.options.path).unwrap();
         lines.flush();
         assert_eq!((lines.lost, lines.failing, lines.waiting.len()), (0, false, 0));
@@ -359,7 +359,7 @@ mod tests {
         let mut lines = lines(options(folder.path(), 0, 1));
         lines.push("one");
         lines.push("two");
-        // As after a write that took five bytes.
+        // As after a write of five bytes.
         lines.file.write_all(b"one\nt").unwrap();
         lines.waiting.drain(..5);
         (lines.torn, lines.failing) = (true, true);

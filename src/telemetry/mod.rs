@@ -1,4 +1,4 @@
-//! What the server reports about itself: audit events, and the text on the terminal.
+//! The server's reports about itself: audit events, and the text on the terminal.
 
 pub mod audit;
 mod limited;

@@ -1,4 +1,4 @@
-//! How an event is written: JSON for machines, a line of text for people.
+//! The output forms of an event: JSON for machines, a line of text for people.
 
 use super::audit::{Event, EventId};
 use crate::types::{escaped, escaped_json};
@@ -23,7 +23,8 @@ pub fn details(event: &Event) -> BTreeMap<String, String> {
     out
 }
 
-/// One event as a line of JSON, in ASCII as far as characters are hidden. `writer` and `number` are null for an event that was not committed.
+/// One event as a line of JSON, hidden characters as ASCII escapes. `writer` and `number` are null
+/// for an event that was not committed.
 #[must_use]
 pub fn json_line(id: Option<EventId>, event: &Event) -> String {
     let line = json!({
@@ -49,7 +50,7 @@ pub fn text_line(event: &Event) -> String {
     use std::fmt::Write as _;
     let mut line = format!("{} by {}", event.name.as_str(), escaped(&event.actor));
     for (name, value) in &event.details {
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(line, " {name}=\"{}\"", escaped(value).quote());
     }
     if let Some(id) = &event.request_id {

@@ -1,10 +1,10 @@
 //! Limits the events about clients that have not authenticated.
 //!
-//! Anybody can cause such a rejection as often as the network allows, so they must not fill the
-//! audit file or the log. In each window an origin gets a few lines of its own and all origins
-//! together get some more; the rest is counted, and [`Strangers::due`] sums it up when the window
-//! is over. A 401 to a client that sent no credentials is a step of the protocol (RFC 9110 §11.6.1):
-//! it is held, and forgotten when somebody authenticates from that origin.
+//! Any client can cause such rejections without limit, so they must not fill the audit file or the
+//! log. In each window an origin gets a few lines of its own, and all origins together get some more.
+//! The rest is counted, and [`Strangers::due`] sums it up when the window is over. A 401 to a client
+//! that sent no credentials is a step of the protocol (RFC 9110 §11.6.1): it is held, and forgotten
+//! when a client of that origin authenticates.
 //!
 //! `governor` limits calls by key, but neither bounds its table of keys nor counts what it rejects
 //! by origin and rule, which is most of what is needed here. A window that starts with the first
@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-/// What is written about strangers in one window.
+/// Limits of the lines about strangers in one window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     /// The length of a window.
@@ -45,8 +45,8 @@ const RULE_CODES: usize = 16;
 const FACTS: usize = 4000;
 const FACT: usize = 1000;
 
-/// Cuts the facts of an event to a line of bounded length: a certificate that a stranger shows may
-/// have names of many kilobytes. None if it is short enough.
+/// Cuts the facts of an event to a line of bounded length: a stranger's certificate may have names
+/// of many kilobytes. None if the event is short enough.
 pub(super) fn bounded(event: &Event) -> Option<Event> {
     let facts = event.details.iter().map(|(name, value)| (name, cost(value)));
     if facts.clone().map(|(_, cost)| cost).sum::<usize>() <= FACTS
@@ -71,19 +71,19 @@ pub(super) fn bounded(event: &Event) -> Option<Event> {
     Some(event)
 }
 
-/// Bytes that a value may have in a line: what is hidden may become two escapes.
+/// Bytes that a value may have in a line: a hidden character may become two escapes.
 fn cost(value: &str) -> usize {
     value.bytes().map(|byte| if (b' '..=b'~').contains(&byte) { 1 } else { 6 }).sum()
 }
 
-/// What one origin did in this window.
+/// The events of one origin in this window.
 #[derive(Debug, Default)]
 struct Tally {
     /// Events written.
     written: usize,
     /// Events not written, by rule.
     left_out: BTreeMap<String, u64>,
-    /// The first challenge that nobody has answered yet, and how many followed it.
+    /// The first challenge that no client has answered yet, and the number of those after it.
     challenge: Option<Box<Event>>,
     challenges: u64,
 }
@@ -105,7 +105,7 @@ impl Tally {
     }
 }
 
-/// Decides which events about strangers are written, and counts the others.
+/// Selects the events about strangers to write, and counts the others.
 #[derive(Debug)]
 pub(super) struct Strangers {
     rules: Rules,
@@ -159,7 +159,7 @@ impl Strangers {
         false
     }
 
-    /// Forgets the challenges to this origin: somebody has answered one.
+    /// Forgets the challenges to this origin: a client has answered one.
     pub(super) fn authenticated(&mut self, origin: Origin) {
         if let Some(tally) = self.origins.get_mut(&origin) {
             let answered = u64::from(tally.challenge.take().is_some()) + tally.challenges;
@@ -173,12 +173,12 @@ impl Strangers {
         self.since.is_some()
     }
 
-    /// What is counted of all windows.
+    /// The counts of all windows.
     pub(super) const fn left_out(&self) -> LeftOut {
         self.total
     }
 
-    /// Ends the window if its time is over, or the clock was set back: the events to write now.
+    /// Ends the window if its time is over, or the clock was set back. Returns the events to write.
     pub(super) fn due(&mut self, now: Time) -> Vec<Event> {
         match self.since {
             Some(since) if now >= since && now < since.plus(self.rules.window) => Vec::new(),
@@ -187,7 +187,7 @@ impl Strangers {
         }
     }
 
-    /// Ends the window: the challenges that nobody answered, and what was counted.
+    /// Ends the window. Returns the unanswered challenges and the summaries of the counts.
     pub(super) fn end(&mut self, now: Time) -> Vec<Event> {
         let Some(since) = self.since.take() else { return Vec::new() };
         let mut out = Vec::new();
@@ -257,7 +257,7 @@ fn summary(tally: &Tally, from: &str, seconds: u64, now: Time) -> Event {
     let mut rules = String::new();
     for (rule, count) in by_rule {
         let comma = if rules.is_empty() { "" } else { ", " };
-        // A String takes all that is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(rules, "{comma}{rule}: {count}");
     }
     let total = tally.sum();

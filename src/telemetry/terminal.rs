@@ -1,8 +1,8 @@
 //! Text on the terminal, by way of `tracing`.
 //!
-//! Whatever a client sends, it can neither steer the terminal nor fill the log: each message stays
-//! on one line with hidden characters escaped, and each place in the code writes only so many lines
-//! a minute. Debug and trace lines are not limited: whoever asks for them wants them all.
+//! A client can neither control the terminal nor fill the log. Each message stays on one line with
+//! hidden characters escaped, and each place in the code writes a limited number of lines a minute.
+//! Debug and trace lines are not limited: operators who enable them want all of them.
 
 use super::AUDIT;
 use crate::types::escaped_line;
@@ -37,8 +37,8 @@ impl FormatTime for Utc {
     }
 }
 
-/// Writes each message and field on one line, hidden characters escaped: whatever a client chose, it
-/// neither ends the line nor steers the terminal.
+/// Writes each message and field on one line, hidden characters escaped: text of a client can
+/// neither end the line nor control the terminal.
 fn fields() -> impl for<'a> FormatFields<'a> + 'static {
     debug_fn(|writer, field, value| match field.name() {
         "message" => write!(writer, "{}", escaped_line(format_args!("{value:?}"))),
@@ -47,7 +47,7 @@ fn fields() -> impl for<'a> FormatFields<'a> + 'static {
     .delimited(" ")
 }
 
-/// What one place in the code wrote in its window.
+/// The lines of one place in the code in its window.
 #[derive(Debug)]
 struct Place {
     since: Instant,
@@ -56,7 +56,7 @@ struct Place {
     name: String,
 }
 
-/// Leaves out lines of a place that has written its share, and counts them.
+/// Leaves out lines of a place that has reached its limit, and counts them.
 #[derive(Clone, Debug, Default)]
 struct Limit(Arc<Mutex<HashMap<Identifier, Place>>>);
 
@@ -83,7 +83,7 @@ impl Limit {
         admitted
     }
 
-    /// Ends the windows that are over. Returns a line for each place that left something out.
+    /// Ends the windows that are over. Returns a line for each place that left lines out.
     fn due(&self, now: Instant) -> Vec<String> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = Vec::new();
@@ -113,7 +113,7 @@ static LIMIT: OnceLock<Limit> = OnceLock::new();
 /// `estd=debug`. A second call changes nothing. Call [`summarize_terminal`] every few seconds.
 ///
 /// # Errors
-/// What is wrong with the filter.
+/// The error in the filter.
 pub fn start_terminal(filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
     let lines = tracing_subscriber::fmt::layer()
@@ -123,7 +123,7 @@ pub fn start_terminal(filter: &str) -> Result<(), String> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let limit = LIMIT.get_or_init(Limit::default).clone();
-    // An error says that somebody (a test) has set one up already.
+    // It fails if one is set up already, as in a test.
     let _ = tracing_subscriber::registry().with(filter).with(limit).with(lines).try_init();
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Writes audit events: JSON lines to a file, readable text to the terminal.
 //!
-//! A thread of its own writes, so that no request waits for a disk. If it falls behind by more
-//! than it may hold, events are counted instead of kept, and file and log report how many; those
-//! that belong to a change of the store are in the store all the same.
+//! A thread of its own writes, so that no request waits for a disk. Its queue is bounded. Events
+//! beyond it are counted instead of kept, and file and log report how many. Events of a change of
+//! the store are in the store in any case.
 
 use super::{
     audit::{Event, EventId, LeftOut, Trail},
@@ -24,11 +24,11 @@ use std::{
 /// Events that may wait for the disk.
 const WAITING: usize = 1 << 16;
 
-/// How long the writer pauses after it wrote: events that arrive meanwhile are written together,
-/// and their senders wake nobody. An event that comes alone is written at once.
+/// The pause of the writer after a write: events that arrive meanwhile are written together, and
+/// their senders wake no thread. A single event is written at once.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// How often a file that takes no lines is tried again.
+/// The interval of retries while the file accepts no lines.
 const AGAIN: Duration = Duration::from_secs(1);
 
 enum Order {
@@ -39,7 +39,7 @@ enum Order {
 /// A [`Trail`] to a file and, if wanted, to the terminal.
 pub struct FileTrail {
     orders: Mutex<Option<SyncSender<Order>>>,
-    /// Events that found the queue full, since the writer looked.
+    /// Events that found the queue full, since the writer last read this.
     overflow: Arc<AtomicU64>,
     /// Events that are not in the file, since the start.
     lost: Arc<AtomicU64>,
@@ -50,7 +50,7 @@ impl FileTrail {
     /// Opens the file to append to it (mode 0600 if it is created) and starts the writer.
     ///
     /// # Errors
-    /// If the file cannot be opened, or no thread be started.
+    /// If the file cannot be opened, or the thread not be started.
     pub fn open(options: FileOptions, terminal: bool, clock: Arc<dyn Clock>) -> io::Result<Self> {
         let (overflow, lost) = (Arc::default(), Arc::default());
         let lines = Lines::open(options, clock, Arc::clone(&lost))?;
@@ -63,12 +63,12 @@ impl FileTrail {
         Ok(Self { orders, overflow, lost, writer })
     }
 
-    /// Opens the file anew, after it was moved away by whoever rotates logs.
+    /// Opens the file anew, after a log rotation has moved it away.
     pub fn reopen(&self) {
         self.send(Order::Reopen);
     }
 
-    /// Writes what waits and ends the writer.
+    /// Writes the waiting events and ends the writer.
     pub fn close(&self) {
         drop(self.orders.lock().unwrap_or_else(PoisonError::into_inner).take());
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -110,7 +110,7 @@ fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &
         let order = match orders.try_recv() {
             Ok(order) => order,
             Err(TryRecvError::Empty) => {
-                // Nothing waits: what was written becomes visible.
+                // Nothing waits: written lines become visible.
                 let wrote = lines.is_waiting();
                 lines.flush();
                 if lines.is_waiting() {
@@ -121,7 +121,7 @@ fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &
                     }
                 } else {
                     if wrote {
-                        // Nobody unparks this thread: it is a pause.
+                        // No other thread unparks this one: it sleeps.
                         std::thread::park_timeout(GATHER);
                         continue;
                     }
@@ -147,8 +147,8 @@ fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &
     lines.end();
 }
 
-/// A trail to a file that the first event opens: a command that only reads needs no audit file that
-/// it may write.
+/// A trail to a file that the first event opens: a command that only reads needs no writable audit
+/// file.
 pub struct LateTrail {
     options: FileOptions,
     clock: Arc<dyn Clock>,
