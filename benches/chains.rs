@@ -1,6 +1,6 @@
-//! What the certificate chain of an unknown client costs the server (attack 2): its CPU for a handshake
-//! and one POST of each operation, beside that of a client without a certificate, and how long a good
-//! client waits beside 60 such clients. docs/performance.md shows its output.
+//! Measures the server's cost of an unknown client's certificate chain (attack 2). One figure is the CPU
+//! time of a handshake and one POST of each operation, beside that of a client without a certificate.
+//! The other is the latency of a good client beside 60 such clients. docs/performance.md shows the output.
 //!
 //!     cargo bench --bench chains
 #![allow(
@@ -12,7 +12,7 @@
     reason = "a measurement stops at the first surprise and prints"
 )]
 
-/// What the chains of tests/common are made for.
+/// The types that the chains of tests/common need.
 mod common {
     /// A certificate with its chain and key, PEM.
     pub(crate) struct Identity {
@@ -51,9 +51,9 @@ use tokio_rustls::TlsConnector;
 const EACH: u32 = 200;
 /// Measurements of each, in turn; the least counts.
 const ROUNDS: usize = 3;
-/// Clients that come at once.
-const CROWD: usize = 60;
-/// Times that they come.
+/// Clients that connect at once.
+const CLIENTS: usize = 60;
+/// Times that they connect.
 const BURSTS: usize = 20;
 
 struct Server {
@@ -212,7 +212,7 @@ async fn measure() {
         let mut times = Vec::new();
         for _ in 0..BURSTS {
             let mut clients = JoinSet::new();
-            for _ in 0..CROWD {
+            for _ in 0..CLIENTS {
                 let (tls, posts) = (Arc::clone(tls), posts.clone());
                 clients.spawn(async move { visit(address, &tls, &posts).await });
             }
@@ -225,7 +225,7 @@ async fn measure() {
         }
         times.sort_unstable();
         println!(
-            "a good client beside {CROWD} at once, {name:20} p50 {:6.1} ms, max {:6.1} ms",
+            "a good client beside {CLIENTS} at once, {name:20} p50 {:6.1} ms, max {:6.1} ms",
             times[BURSTS / 2].as_secs_f64() * 1e3,
             times[BURSTS - 1].as_secs_f64() * 1e3
         );

@@ -1,5 +1,5 @@
-//! Many connections at once against the program itself: what an idle one costs in memory, and what
-//! slow clients cost a good one. docs/performance.md shows its output.
+//! Measures many connections at once to the program itself: the memory of an idle one, and the latency
+//! that slow clients add to a good one. docs/performance.md shows the output.
 //!
 //!     cargo bench --bench connections
 #![allow(
@@ -43,9 +43,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 const IDLE: usize = 10_000;
 const SLOW: usize = 2_000;
 const GOOD: usize = 2_000;
-/// Alone and beside slow clients in turn, so that what else the machine does falls on both.
+/// Rounds alone and beside slow clients, in turn, so that other load on the machine affects both.
 const ROUNDS: usize = 3;
-/// What takes longer has failed.
+/// The time after which a request counts as failed.
 const LONG: Duration = Duration::from_secs(10);
 const KIB: f64 = 1024.0;
 
@@ -144,7 +144,7 @@ async fn connect(address: SocketAddr, tls: &Arc<ClientConfig>) -> std::io::Resul
     TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await
 }
 
-/// GET cacerts; whether the answer was whole and good.
+/// Sends GET cacerts. Returns whether the response was complete and correct.
 async fn cacerts(stream: &mut Stream) -> std::io::Result<bool> {
     stream.write_all(CACERTS).await?;
     // Without it a part may stay in the TLS layer.
@@ -175,7 +175,7 @@ async fn idle() {
         "max_connections = 12000\nmax_connections_per_address = 12000\nidle_timeout = \"10m\"\n",
     );
     let (address, tls) = (server.address, &server.tls);
-    // What the first connections leave behind in the process is not theirs.
+    // The first connections leave memory in the process that is not counted as theirs.
     for _ in 0..64 {
         cacerts(&mut connect(address, tls).await.unwrap()).await.unwrap();
     }
@@ -210,18 +210,18 @@ async fn idle() {
     );
 }
 
-/// What is slow about a client.
+/// The ways in which a client is slow.
 #[derive(Clone, Copy)]
 enum Kind {
     /// Sends half a ClientHello and waits.
     Hello,
-    /// Sends an byte of a header each second.
+    /// Sends a byte of a header each second.
     Header,
-    /// Sends an byte of a body each second, without end.
+    /// Sends a byte of a body each second, without end.
     Body,
 }
 
-/// Plays it until the server ends the connection.
+/// Acts as such a client until the server ends the connection.
 async fn play(kind: Kind, address: SocketAddr, tls: &Arc<ClientConfig>, stuck: &AtomicUsize) {
     let _counted = Counted::new(stuck);
     if matches!(kind, Kind::Hello) {
@@ -276,8 +276,8 @@ async fn good(address: SocketAddr, tls: &Arc<ClientConfig>) -> Vec<Duration> {
     times
 }
 
-/// Prints a line of them all and returns the 99th hundredth.
-fn told(name: &str, times: &mut [Duration]) -> f64 {
+/// Prints the percentiles and returns the 99th.
+fn report(name: &str, times: &mut [Duration]) -> f64 {
     times.sort_unstable();
     let at = |hundredth: usize| times[(times.len() - 1) * hundredth / 100].as_secs_f64() * 1e3;
     println!(
@@ -311,7 +311,7 @@ async fn slow() {
                 }
             });
         }
-        // The first of them are being cut, and come back.
+        // The server cuts the first of them, and they connect again.
         sleep(Duration::from_secs(12)).await;
         fewest = fewest.min(stuck.load(Ordering::Relaxed));
         beside.append(&mut good(address, &tls).await);
@@ -319,8 +319,10 @@ async fn slow() {
         clients.shutdown().await;
         sleep(Duration::from_secs(1)).await;
     }
-    let (alone, beside) =
-        (told("alone", &mut alone), told(&format!("beside {fewest} slow clients"), &mut beside));
+    let (alone, beside) = (
+        report("alone", &mut alone),
+        report(&format!("beside {fewest} slow clients"), &mut beside),
+    );
     println!("p99 beside them is {:.2} times that of alone", beside / alone);
 }
 

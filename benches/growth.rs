@@ -1,5 +1,5 @@
-//! What a store of many certificates costs: disk, start, memory, and whether an enrollment gets
-//! dearer with them.
+//! Measures a store of many certificates: disk, start, memory, and whether the cost of an enrollment
+//! grows with them.
 //!
 //! `cargo bench --bench growth -- [CERTIFICATES]` (1,000,000 without it), with TMPDIR on the disk in
 //! question; takes some minutes and about 10 GB. Each figure of memory is that of a process of its own.
@@ -41,11 +41,11 @@ use tokio::task::JoinSet;
 
 const START: u64 = 1_795_262_400;
 
-/// How many certificates are issued in one second of the clock: with it, and the window of ten
-/// minutes, goes how many requests have to be remembered (600,000).
+/// Certificates issued in one second of the clock. With the window of ten minutes it determines the
+/// number of remembered requests (600,000).
 const RATE: u64 = 1_000;
 
-/// How many issuances a figure of cost is taken over, and by how many at once.
+/// Issuances measured for one figure of cost, and how many run at once.
 const SAMPLE: u64 = 100_000;
 const AT_ONCE: u64 = 64;
 
@@ -64,24 +64,24 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     words.take(bytes).collect()
 }
 
-const fn moment(number: u64) -> Time {
+const fn time(number: u64) -> Time {
     Time::from_unix(START + number / RATE)
 }
 
-/// As the CA makes them: the second in five bytes, then eleven of randomness.
+/// As the CA generates them: the second in five bytes, then eleven of randomness.
 fn serial(number: u64) -> Serial {
     let mut bytes = vec![1];
-    bytes.extend(&moment(number).unix().to_be_bytes()[3..]);
+    bytes.extend(&time(number).unix().to_be_bytes()[3..]);
     bytes.extend(noise(number, 10));
     Serial::parse(&bytes).unwrap()
 }
 
-/// An intent with what a device's certificate of a P-256 key makes of it.
+/// An intent of the size that a device's certificate with a P-256 key has.
 fn intent(number: u64) -> Intent {
     Intent {
         serial: serial(number),
         idempotency_key: IdempotencyKey(noise(number + 1, 32).try_into().unwrap()),
-        retry_until: Time::from_unix(moment(number).unix() + 600),
+        retry_until: Time::from_unix(time(number).unix() + 600),
         tbs: noise(number + 2, 610),
         ca: "default".parse().unwrap(),
         profile: "device".parse().unwrap(),
@@ -90,12 +90,12 @@ fn intent(number: u64) -> Intent {
         subject: format!("CN=device-{number:08},O=Example"),
         san: vec![format!("dns:device-{number:08}.example")],
         spki_sha256: noise(number + 3, 32).try_into().unwrap(),
-        not_before: Time::from_unix(moment(number).unix() - 300),
-        not_after: Time::from_unix(moment(number).unix() + 86_400 * 90),
+        not_before: Time::from_unix(time(number).unix() - 300),
+        not_after: Time::from_unix(time(number).unix() + 86_400 * 90),
         actor: Actor { name: "enroll".to_owned(), method: AuthMethod::Password },
         predecessor: None,
         request_id: RequestId::new(mix(number).to_be_bytes()),
-        begun: moment(number),
+        begun: time(number),
     }
 }
 
@@ -115,10 +115,10 @@ fn event(intent: &Intent) -> Event {
 }
 
 fn open(folder: &Path, number: u64) -> SledStore {
-    SledStore::open(folder, CACHE, moment(number), Arc::new(NoTrail)).unwrap()
+    SledStore::open(folder, CACHE, time(number), Arc::new(NoTrail)).unwrap()
 }
 
-/// Bytes of all files, and how many of them the disk really holds.
+/// Returns the bytes of all files.
 fn size(folder: &Path) -> u64 {
     let mut bytes = 0;
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -140,7 +140,7 @@ fn cpu() -> u64 {
 fn cpu_of_all(process: &str) -> u64 {
     let mut ticks = 0;
     for entry in fs::read_dir("/proc").unwrap().map(Result::unwrap) {
-        // One that ends meanwhile is counted by its parent.
+        // A process that ends meanwhile is counted by its parent.
         let Ok(fields) = fs::read_to_string(entry.path().join("stat")) else { continue };
         let (_, fields) = fields.rsplit_once(") ").unwrap();
         let fields: Vec<&str> = fields.split(' ').collect();
@@ -171,9 +171,9 @@ fn ratio(one: u64, other: u64) -> f64 {
     ratio
 }
 
-/// Issues the numbers from `first` on as a server does. Answers microseconds of CPU for each, not
-/// counting what makes the intents: they are made between the measured parts, a few at a time, so
-/// that the memory that is seen is the store's.
+/// Issues the numbers from `first` on as a server does. Returns microseconds of CPU for each, without
+/// those of the intents. They are created between the measured parts, a few at a time, so that the
+/// measured memory is the store's.
 async fn issue<S: Store>(store: &Arc<S>, first: u64, count: u64) -> f64 {
     issue_by(store, AT_ONCE, first, count).await
 }
@@ -230,7 +230,7 @@ async fn on_postgres(count: u64) {
     println!("{}, full_page_writes {}", sql("SELECT version()"), sql("SHOW full_page_writes"));
 
     let mut first = 0;
-    // What is not yet prepared and not yet in memory is not what is asked for.
+    // Warms up: prepares the statements and fills the caches.
     issue(&store, first, 5_000).await;
     first += 5_000;
     for (at_once, part) in [(1, 3_000), (16, 20_000), (64, count / 2), (256, count / 2)] {
@@ -248,14 +248,14 @@ async fn on_postgres(count: u64) {
         );
     }
     store.close().await;
-    for moment in ["as issued", "after VACUUM", "after VACUUM FULL"] {
-        if let Some(vacuum) = moment.strip_prefix("after ") {
+    for stage in ["as issued", "after VACUUM", "after VACUUM FULL"] {
+        if let Some(vacuum) = stage.strip_prefix("after ") {
             sql(vacuum);
         }
         for table in ["issuance", "request", "event"] {
             let of = |what: &str| sql(&format!("SELECT {what}('{table}')")).parse::<u64>().unwrap();
             println!(
-                "{moment}: {table}: {:.0} bytes a certificate, of them {:.0} indexes",
+                "{stage}: {table}: {:.0} bytes a certificate, of them {:.0} indexes",
                 ratio(of("pg_total_relation_size"), first),
                 ratio(of("pg_indexes_size"), first),
             );
@@ -277,7 +277,7 @@ async fn fresh(name: &str) {
     store.close().await;
 }
 
-/// What opening costs, and an issuance then.
+/// Measures opening a store, and issuing from it then.
 async fn opened(name: &str, folder: &Path, number: u64, measure: bool) {
     let start = Instant::now();
     let store = Arc::new(open(folder, number));
@@ -307,8 +307,8 @@ async fn fill(folder: &Path, count: u64) {
 
 async fn compact(folder: &Path, number: u64) {
     let start = Instant::now();
-    let mut tell = |_: Step, _: u64| {};
-    let compacted = SledStore::compact(folder, CACHE, moment(number), &mut tell).await.unwrap();
+    let mut ignore = |_: Step, _: u64| {};
+    let compacted = SledStore::compact(folder, CACHE, time(number), &mut ignore).await.unwrap();
     println!(
         "compacted in {:.0} s from {} to {} bytes; {}: {:.0} bytes of disk a certificate; {}",
         start.elapsed().as_secs_f64(),
@@ -323,7 +323,7 @@ async fn compact(folder: &Path, number: u64) {
 /// The same items in the order of their keys, as an import brings them.
 async fn imported(count: u64) {
     let folder = tempfile::tempdir().unwrap();
-    // Long after: nothing is left to be repeated.
+    // Long after: every retry window is over.
     let store = open(folder.path(), count + 3600 * RATE);
     let mut items = Vec::new();
     let start = Instant::now();
@@ -376,8 +376,8 @@ fn serve(data: &Path) {
 async fn whole(folder: &Path) {
     let store = open(folder, u64::MAX / 2 / RATE);
     let start = Instant::now();
-    let mut tell = |_: Step, _: u64| {};
-    let summary = summarize(&mut Walk::new(&(&store as &dyn Store)), &mut tell).await.unwrap();
+    let mut ignore = |_: Step, _: u64| {};
+    let summary = summarize(&mut Walk::new(&(&store as &dyn Store)), &mut ignore).await.unwrap();
     println!(
         "read in {:.1} s: {}, SHA-256 {}; {}",
         start.elapsed().as_secs_f64(),

@@ -1,5 +1,5 @@
-//! What listening to handshakes for their channel bindings costs (src/binding): the CPU of a server's
-//! side of a handshake with and without, in turn, so that what else the machine does falls on both.
+//! Measures the cost of reading channel bindings from handshakes (src/binding): the CPU time of the server's
+//! side, with and without it. The two alternate, so that other load on the machine affects both.
 //!
 //!     cargo bench --bench handshake
 #![allow(

@@ -1,5 +1,5 @@
-//! What finding certificates costs in a store of many: each condition is a walk through all records.
-//! Beside that, what an enrollment's two records take while somebody walks.
+//! Measures finding certificates in a large store: each condition is a walk through all records.
+//! Measures also the time of an enrollment's two commits during such a walk.
 //!
 //! `cargo bench --bench inventory -- [CERTIFICATES]` (1,000,000 without it), with TMPDIR on the disk
 //! in question: about 2 GB. Needs openssl.
@@ -32,7 +32,7 @@ use std::{
 
 const START: u64 = 1_795_262_400;
 
-/// A certificate as a device has it: a walk that looks at names parses it.
+/// A certificate like a device's: a walk that reads names parses it.
 fn certificate() -> Vec<u8> {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
@@ -97,7 +97,7 @@ async fn fill(store: &SledStore, count: u64) {
     println!("filled with {count} in {:.0} s", start.elapsed().as_secs_f64());
 }
 
-/// How many match, in how many calls, and the longest one.
+/// Prints the number of matches, the number of calls, and the time of the longest call.
 async fn walk(admin: &Admin, name: &str, mut query: CertificateQuery) {
     query.limit = Some(1000);
     let (start, mut found, mut calls, mut longest) = (Instant::now(), 0, 0, Duration::ZERO);

@@ -1,4 +1,4 @@
-//! What an issuance costs, beside the cryptography that it cannot do without, in one run.
+//! Measures an issuance beside the cryptography that it needs, in one run.
 //!
 //! cargo bench --bench issuance
 //!

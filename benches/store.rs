@@ -1,5 +1,5 @@
-//! What an issuance costs in the sled store: begin, then complete with a certificate of 1 KiB and
-//! an event, both durable before the next, by 1 to 256 writers at once.
+//! Measures an issuance in the sled store, by 1 to 256 writers at once: begin, then complete with a
+//! certificate of 1 KiB and an event. Each writer waits until both are durable.
 //!
 //! `cargo bench --bench store`, with TMPDIR on the disk in question. The time on the CPU is the
 //! process's and, of it, the writing thread's, from `/proc/self` in ticks of 10 ms.
@@ -25,7 +25,7 @@ const fn mix(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// As the CA makes them: the second, then randomness.
+/// As the CA generates them: the second, then randomness.
 fn serial(number: u64) -> Serial {
     let mut bytes = vec![1];
     bytes.extend((NOW.unix() + number / 10_000).to_be_bytes().get(3..).unwrap());
@@ -90,10 +90,10 @@ async fn run(writers: u64, records: u64) {
     let folder = tempfile::TempDir::new().unwrap();
     let store = SledStore::open(folder.path(), 64 << 20, NOW, Arc::new(NoTrail)).unwrap();
     let store = Arc::new(store);
-    // A thread gives itself its name: it has one when it has answered.
+    // A thread sets its own name: it has one once it has replied.
     store.append(Event::new(NOW, Name::ServerStarted, Actor::server())).await.unwrap();
     let thread = writer();
-    // Made before the clock starts: the store's cost is asked for, not the intents'.
+    // Created before the clock starts: only the store's cost is measured.
     let mut inputs: Vec<Vec<_>> = (0..writers).map(|_| Vec::new()).collect();
     for number in 0..records {
         let index = usize::try_from(number % writers).unwrap();
