@@ -108,7 +108,7 @@ fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
         let name = event["event"].as_str().unwrap();
         *names.entry(name.to_owned()).or_default() += 1;
-        if name.ends_with(".refused") {
+        if name.ends_with(".rejected") {
             let rule = event["details"]["rule"].as_str().unwrap().to_owned();
             *refused.entry(rule).or_default() += 1;
         }
