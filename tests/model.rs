@@ -1,15 +1,15 @@
-//! The states of an issuance (docs/design/issuance.md) as a model: two nodes over one store, with
-//! crashes, lost replies, a clock and configurations that change, every order of steps tried.
+//! Model of the states of an issuance (docs/design/issuance.md): two nodes share one store. Nodes
+//! crash, replies are lost, time passes and configurations change; every order of steps is explored.
 //!
-//! Three parts: the model holds; each error planted in it is found; the real stores answer every
-//! call as the model's store does, so that it is a model of this code.
+//! Three parts: the properties hold; each planted error breaks one; the real stores answer every
+//! call as the model's store does, so the model describes this code.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::cast_possible_truncation,
-    reason = "a test stops at the first surprise, and says what it looked at"
+    reason = "a test stops at the first surprise and prints statistics"
 )]
 
 use estd::{
@@ -31,89 +31,89 @@ use std::{
     time::Instant,
 };
 
-/// Ticks for which a repeat gets the first answer; the certificate is due for renewal then.
+/// Ticks for which a retry gets the first answer; then the certificate is due for renewal.
 const WINDOW: u8 = 1;
 
-/// The request keys before this one are the devices' own.
-const FIRST_OF_REPEATS: u8 = 2;
+/// First idempotency key of retries; the keys below it belong to the devices.
+const FIRST_RETRY_KEY: u8 = 2;
 
-/// The device that renews when its certificate is due, with an equal request key.
+/// The device that renews when its certificate is due, with the same idempotency key.
 const RENEWS: usize = 0;
 
-/// How far the search goes. Within these bounds it is complete.
+/// Bounds of the search, which is exhaustive within them.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     devices: usize,
-    /// The server makes the keys (RFC 7030 §4.4).
+    /// The server generates the keys (RFC 7030 §4.4).
     generated_keys: bool,
     /// The last tick.
     last: u8,
-    /// Ticks after which an open record is taken by a sweep.
+    /// Ticks after which a sweep processes an open record.
     grace: u8,
     /// Nodes that die.
     crashes: u8,
-    /// Replies of the store and answers to devices that are lost, calls that the store refuses,
-    /// serial numbers that were drawn before.
+    /// Lost replies of the store, lost answers to devices, failed calls of the store, and serial
+    /// numbers drawn twice.
     losses: u8,
-    /// Nodes that are given another CA and lose the first.
+    /// Nodes whose CA is replaced by another.
     moves: u8,
     /// Certificates that an operator revokes.
     revocations: u8,
 }
 
-/// What can be built wrongly.
+/// Implementation errors that the properties must detect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rejection {
-    /// The certificate leaves before the store has it.
+enum PlantedError {
+    /// The certificate is sent before it is stored.
     AnswersBeforeComplete,
-    /// The certificate that leaves is the one this node signed, not the one on record.
+    /// The node sends the certificate that it signed, not the one on record.
     AnswersItsOwn,
     /// `begin` reads and then writes.
     BeginInTwoSteps,
-    /// A `begin` whose reply was lost is made afresh, without looking whether it was applied.
+    /// After a lost reply, `begin` is called anew without checking whether it was applied.
     BeginsAfresh,
-    /// `begin` writes over a record with the same serial number.
+    /// `begin` overwrites a record with the same serial number.
     SerialReused,
-    /// A repeat signs what it would have recorded, not what is on record.
+    /// A retry signs its own intent, not the one on record.
     SignsUnrecorded,
-    /// A repeat is a repeat for ever.
+    /// A request counts as a retry forever.
     WindowNeverEnds,
     /// `complete` replaces the certificate of an issued record.
     CompleteOverwrites,
-    /// `complete` makes a void record an issued one.
+    /// `complete` turns a void record into an issued one.
     CompleteRevives,
-    /// `void` leaves the request pointing at the void record.
+    /// `void` leaves the idempotency key pointing at the void record.
     SlotKeptOnVoid,
-    /// `void` lets go of the request, whichever record it points at by now.
+    /// `void` frees the idempotency key even if it points at another record by now.
     VoidFreesAnySlot,
-    /// `void` does not look whether the record is still open.
+    /// `void` does not check that the record is still open.
     VoidUnchecked,
-    /// `revoke` leaves the request pointing at the revoked record.
+    /// `revoke` leaves the idempotency key pointing at the revoked record.
     SlotKeptOnRevoke,
     /// `complete` returns a revoked record's certificate as if it were issued.
-    CompleteHandsOutRevoked,
-    /// Nobody looks after open records.
+    CompleteReturnsRevoked,
+    /// No sweep processes open records.
     NoSweep,
-    /// A repeat for which a key was made goes on with the record it finds.
-    FinishesAnothersKey,
-    /// A sweep voids a made key's record while its repeats are answered.
+    /// A retry with a newly generated key continues with the record it finds.
+    FinishesOtherKey,
+    /// A sweep voids a generated key's record while retries of it are still answered.
     VoidsWithinTheWindow,
-    /// A repeat names the record that it found last, not the certificate before an open one.
+    /// A retry names only the record found last, not the certificate before an open one.
     NamesTheLastOnly,
 }
 
-/// What must come up in the search, or the model says less than it seems to.
+/// Situations that the search must reach; otherwise the properties hold vacuously.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Situation {
-    RepeatFindsOpen,
-    RepeatFindsComplete,
-    RepeatFindsOtherCa,
+    RetryFindsOpen,
+    RetryFindsComplete,
+    RetryFindsOtherCa,
     BeginAgainAfterLostReply,
     CompleteAgainAfterLostReply,
     SecondCompleteGetsTheFirst,
     CompleteAfterVoid,
     VoidAfterComplete,
-    SerialRefused,
+    SerialRejected,
     SweepFinishes,
     SweepVoids,
     SweepIsLate,
@@ -128,15 +128,15 @@ enum Situation {
 }
 
 const SITUATIONS: [Situation; 20] = [
-    Situation::RepeatFindsOpen,
-    Situation::RepeatFindsComplete,
-    Situation::RepeatFindsOtherCa,
+    Situation::RetryFindsOpen,
+    Situation::RetryFindsComplete,
+    Situation::RetryFindsOtherCa,
     Situation::BeginAgainAfterLostReply,
     Situation::CompleteAgainAfterLostReply,
     Situation::SecondCompleteGetsTheFirst,
     Situation::CompleteAfterVoid,
     Situation::VoidAfterComplete,
-    Situation::SerialRefused,
+    Situation::SerialRejected,
     Situation::SweepFinishes,
     Situation::SweepVoids,
     Situation::SweepIsLate,
@@ -158,7 +158,7 @@ struct Certificate {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Stands {
+enum RecordState {
     Open,
     Issued(Certificate),
     Void,
@@ -171,11 +171,12 @@ struct Record {
     ca: u8,
     begun: u8,
     until: u8,
-    stands: Stands,
-    /// When the store took it, by the wall's clock: for the properties only.
+    state: RecordState,
+    /// When the store wrote it, by the wall clock: for the properties only.
     taken: u8,
-    /// What its event says that it repeats, if a key was made: for the properties only.
-    repeats: Serials,
+    /// The earlier records its event names as `retry_of`, if the server generates keys. For the
+    /// properties only.
+    retry_of: Serials,
 }
 
 /// A set of serial numbers, a bit for each.
@@ -192,16 +193,16 @@ impl Serials {
     }
 }
 
-/// The store: each method is one atomic step. What [`Store`] promises, and no more.
+/// The store: each method is one atomic step. It guarantees no more than [`Store`] does.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-struct Kept {
+struct ModelStore {
     /// By serial number.
     records: Vec<Record>,
-    /// By request key: the record and the end of its window.
+    /// By idempotency key: the record and the end of its window.
     slots: BTreeMap<u8, (u8, u8)>,
 }
 
-/// A call of the store, as it is made to the real ones too.
+/// A call of the store; the real stores receive the same calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Call {
     Begin { serial: u8, key: u8, ca: u8, begun: u8, until: u8 },
@@ -219,27 +220,28 @@ enum Answer {
     Recorded(Certificate),
     Voided,
     Revoked(Certificate),
-    WrongState(Stands),
+    WrongState(RecordState),
 }
 
-impl Kept {
-    fn call(&mut self, call: Call, now: u8, errors: &[Rejection]) -> Answer {
+impl ModelStore {
+    fn call(&mut self, call: Call, now: u8, errors: &[PlantedError]) -> Answer {
         let planted = |error| errors.contains(&error);
         match call {
             Call::Begin { serial, key, ca, begun, until } => {
-                // A slot outlives its window: a request that came in time may be late here.
-                let live = |until| begun < until || planted(Rejection::WindowNeverEnds);
+                // A slot outlives its window: a request that arrived in time may be late here.
+                let live = |until| begun < until || planted(PlantedError::WindowNeverEnds);
                 if let Some((first, _)) =
                     self.slots.get(&key).copied().filter(|(_, until)| live(*until))
                 {
-                    return match self.records[usize::from(first)].stands {
-                        Stands::Open => Answer::Open { serial: first },
-                        Stands::Issued(_) | Stands::Void | Stands::Revoked(_) => {
+                    return match self.records[usize::from(first)].state {
+                        RecordState::Open => Answer::Open { serial: first },
+                        RecordState::Issued(_) | RecordState::Void | RecordState::Revoked(_) => {
                             Answer::Complete { serial: first }
                         }
                     };
                 }
-                if usize::from(serial) < self.records.len() && !planted(Rejection::SerialReused) {
+                if usize::from(serial) < self.records.len() && !planted(PlantedError::SerialReused)
+                {
                     return Answer::SerialTaken;
                 }
                 self.write(serial, key, ca, begun..until, now);
@@ -247,18 +249,20 @@ impl Kept {
             }
             Call::Complete(certificate) => {
                 let record = &mut self.records[usize::from(certificate.serial)];
-                let allowed = match record.stands {
-                    Stands::Open => true,
-                    Stands::Issued(_) => planted(Rejection::CompleteOverwrites),
-                    Stands::Void => planted(Rejection::CompleteRevives),
-                    Stands::Revoked(_) => false,
+                let allowed = match record.state {
+                    RecordState::Open => true,
+                    RecordState::Issued(_) => planted(PlantedError::CompleteOverwrites),
+                    RecordState::Void => planted(PlantedError::CompleteRevives),
+                    RecordState::Revoked(_) => false,
                 };
                 if allowed {
-                    record.stands = Stands::Issued(certificate);
+                    record.state = RecordState::Issued(certificate);
                 }
-                match record.stands {
-                    Stands::Issued(first) => Answer::Recorded(first),
-                    Stands::Revoked(first) if planted(Rejection::CompleteHandsOutRevoked) => {
+                match record.state {
+                    RecordState::Issued(first) => Answer::Recorded(first),
+                    RecordState::Revoked(first)
+                        if planted(PlantedError::CompleteReturnsRevoked) =>
+                    {
                         Answer::Recorded(first)
                     }
                     other => Answer::WrongState(other),
@@ -266,31 +270,33 @@ impl Kept {
             }
             Call::Void { serial } => {
                 let record = &mut self.records[usize::from(serial)];
-                if let Stands::Issued(_) | Stands::Revoked(_) = record.stands
-                    && !planted(Rejection::VoidUnchecked)
+                if let RecordState::Issued(_) | RecordState::Revoked(_) = record.state
+                    && !planted(PlantedError::VoidUnchecked)
                 {
-                    return Answer::WrongState(record.stands);
+                    return Answer::WrongState(record.state);
                 }
                 let slot = self.slots.get(&record.key);
                 let its_own = slot.is_some_and(|(first, _)| *first == serial);
-                if planted(Rejection::VoidFreesAnySlot)
-                    || (its_own && !planted(Rejection::SlotKeptOnVoid))
+                if planted(PlantedError::VoidFreesAnySlot)
+                    || (its_own && !planted(PlantedError::SlotKeptOnVoid))
                 {
                     self.slots.remove(&record.key);
                 }
-                record.stands = Stands::Void;
+                record.state = RecordState::Void;
                 Answer::Voided
             }
             Call::Revoke { serial } => {
                 let record = &mut self.records[usize::from(serial)];
-                let certificate = match record.stands {
-                    Stands::Issued(certificate) | Stands::Revoked(certificate) => certificate,
+                let certificate = match record.state {
+                    RecordState::Issued(certificate) | RecordState::Revoked(certificate) => {
+                        certificate
+                    }
                     other => return Answer::WrongState(other),
                 };
-                record.stands = Stands::Revoked(certificate);
+                record.state = RecordState::Revoked(certificate);
                 let slot = self.slots.get(&record.key);
                 let its_own = slot.is_some_and(|(first, _)| *first == serial);
-                if its_own && !planted(Rejection::SlotKeptOnRevoke) {
+                if its_own && !planted(PlantedError::SlotKeptOnRevoke) {
                     self.slots.remove(&record.key);
                 }
                 Answer::Revoked(certificate)
@@ -301,8 +307,8 @@ impl Kept {
     fn write(&mut self, serial: u8, key: u8, ca: u8, window: Range<u8>, now: u8) {
         let Range { start: begun, end: until } = window;
         self.slots.insert(key, (serial, until));
-        let (stands, repeats) = (Stands::Open, Serials::default());
-        let record = Record { key, ca, begun, until, stands, taken: now, repeats };
+        let (state, retry_of) = (RecordState::Open, Serials::default());
+        let record = Record { key, ca, begun, until, state, taken: now, retry_of };
         match self.records.get_mut(usize::from(serial)) {
             Some(old) => *old = record,
             None => self.records.push(record),
@@ -313,22 +319,22 @@ impl Kept {
         self.records.len() as u8
     }
 
-    /// The request key of what repeats this record, if a key is made for each. Each record has one
-    /// request key, so that its number says all.
-    const fn repeat_of(serial: u8) -> u8 {
-        FIRST_OF_REPEATS + serial
+    /// The idempotency key of a retry of this record, if each retry gets a newly generated key.
+    /// Each record has one such key, so its number identifies it.
+    const fn retry_key(serial: u8) -> u8 {
+        FIRST_RETRY_KEY + serial
     }
 
-    /// The request that led to a record with this key, by way of those that it repeats.
+    /// Follows retries back to the key of the first request.
     fn request_of(&self, key: u8) -> u8 {
-        match key.checked_sub(FIRST_OF_REPEATS) {
+        match key.checked_sub(FIRST_RETRY_KEY) {
             None => key,
             Some(earlier) => self.request_of(self.records[usize::from(earlier)].key),
         }
     }
 }
 
-/// What a node does next for one request, or for one record in a sweep.
+/// The next step of a node for one request, or for one record in a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Step {
     /// `tried`: the serial number of the call whose reply was lost.
@@ -338,12 +344,12 @@ enum Step {
         until: u8,
         tried: Option<u8>,
     },
-    /// Only with a error: writes the record without looking.
+    /// Only with a planted error: writes the record without checking.
     Write {
         begun: u8,
     },
-    /// Signed already: signing changes nothing that anybody else sees, so that a crash before it
-    /// and one after it lead to the same state. It is one step with what comes before it.
+    /// Already signed: signing has no visible effect, so a crash before it and one after it lead
+    /// to the same state. It is therefore one step with its predecessor.
     Complete {
         certificate: Certificate,
     },
@@ -358,16 +364,16 @@ enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Task {
     node: u8,
-    /// Who waits for the answer; none in a sweep, and if the device has hung up.
+    /// The device waiting for the answer; none in a sweep, or if the device hung up.
     device: Option<u8>,
     sweep: bool,
     key: u8,
-    /// The CA it was given when it started: a reload does not reach it.
+    /// The CA of its node when it started: a reload does not change it.
     ca: u8,
-    /// The record that it began for the key it has made.
+    /// The record that it began for the key it generated.
     own: Option<u8>,
-    /// What its event will say that it repeats.
-    repeats: Serials,
+    /// The earlier records its event will name as `retry_of`.
+    retry_of: Serials,
     step: Step,
 }
 
@@ -385,20 +391,20 @@ struct Device {
     held: Vec<Certificate>,
 }
 
-/// What an action did that no later state shows.
+/// A violation that no later state shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Broken {
     SerialUsedTwice,
     SignedUnrecorded,
     AnsweredNothing,
-    HandedOutRevoked,
+    ReturnedRevoked,
     KeyOfAnother,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     now: u8,
-    store: Kept,
+    store: ModelStore,
     /// The CA of each node.
     nodes: [u8; 2],
     devices: Vec<Device>,
@@ -414,11 +420,12 @@ struct World {
 /// How a call of the store ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    Heard,
-    /// Applied, but the node does not learn it, and asks again.
+    /// Applied, and the node receives the reply.
+    Received,
+    /// Applied, but the reply is lost; the node calls again.
     Lost,
-    /// Not applied; the node knows.
-    Refused,
+    /// Not applied; the node receives an error.
+    Failed,
     /// `begin` with a serial number that another record has.
     Collides,
 }
@@ -430,18 +437,18 @@ enum Action {
         node: u8,
     },
     Do(Task, Outcome),
-    /// The device hangs up, or the answer to it is lost; what the node does for it goes on.
+    /// The device hangs up, or the answer to it is lost; the node continues its work.
     HangUp(Task),
     Sweep {
         node: u8,
         serial: u8,
     },
-    /// The node dies with all it was doing, and is back at once: one that is away for longer is
-    /// one that takes no step.
+    /// The node dies with all its tasks and restarts at once: a longer outage equals a node that
+    /// takes no step.
     Crash {
         node: u8,
     },
-    /// The node is given the second CA and loses the first.
+    /// The node's first CA is replaced by the second.
     Move {
         node: u8,
     },
@@ -454,18 +461,18 @@ enum Action {
 
 struct Issuing {
     bounds: Bounds,
-    errors: Vec<Rejection>,
+    errors: Vec<PlantedError>,
     seen: Arc<[AtomicU64; SITUATIONS.len()]>,
 }
 
 type Calls = Vec<(Call, Answer)>;
 
 impl Issuing {
-    fn new(bounds: Bounds, errors: &[Rejection]) -> Self {
+    fn new(bounds: Bounds, errors: &[PlantedError]) -> Self {
         Self { bounds, errors: errors.to_vec(), seen: Arc::default() }
     }
 
-    fn planted(&self, error: Rejection) -> bool {
+    fn planted(&self, error: PlantedError) -> bool {
         self.errors.contains(&error)
     }
 
@@ -473,10 +480,10 @@ impl Issuing {
         self.seen[situation as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// What happens by itself: no error, and no clock.
+    /// Adds the actions that need neither an error nor the clock.
     fn progress(&self, world: &World, actions: &mut Vec<Action>) {
         for task in &world.tasks {
-            actions.push(Action::Do(*task, Outcome::Heard));
+            actions.push(Action::Do(*task, Outcome::Received));
         }
         for id in 0..2 {
             for (device, state) in (0..).zip(&world.devices) {
@@ -485,7 +492,7 @@ impl Issuing {
                 }
             }
             let sweeping = world.tasks.iter().any(|task| task.sweep && task.node == id);
-            if !sweeping && !self.planted(Rejection::NoSweep) {
+            if !sweeping && !self.planted(PlantedError::NoSweep) {
                 for (serial, record) in (0..).zip(&world.store.records) {
                     if self.aged(world, record) {
                         actions.push(Action::Sweep { node: id, serial });
@@ -507,17 +514,17 @@ impl Issuing {
                 .is_some_and(|record| record.until <= world.now)
     }
 
-    /// Whether a sweep takes a record. A made key's stays while its repeats are answered: they find
-    /// by it what was issued after it.
+    /// Whether a sweep processes a record. A generated key's record stays while its retries are
+    /// answered: they find later records through it.
     fn aged(&self, world: &World, record: &Record) -> bool {
-        let stays = self.bounds.generated_keys && !self.planted(Rejection::VoidsWithinTheWindow);
+        let stays = self.bounds.generated_keys && !self.planted(PlantedError::VoidsWithinTheWindow);
         let since = if stays { record.until } else { record.begun };
-        record.stands == Stands::Open && since + self.bounds.grace <= world.now
+        record.state == RecordState::Open && since + self.bounds.grace <= world.now
     }
 
     fn call(&self, world: &mut World, calls: &mut Calls, call: Call) -> Answer {
         if let Call::Begin { serial, .. } = call
-            && self.planted(Rejection::SerialReused)
+            && self.planted(PlantedError::SerialReused)
             && usize::from(serial) < world.store.records.len()
         {
             world.broken = Some(Broken::SerialUsedTwice);
@@ -527,7 +534,7 @@ impl Issuing {
         answer
     }
 
-    /// Takes one step of `task`; gives what is left to do.
+    /// Takes one step of `task`; returns the remaining task, if any.
     fn step(
         &self,
         world: &mut World,
@@ -535,9 +542,9 @@ impl Issuing {
         outcome: Outcome,
         calls: &mut Calls,
     ) -> Option<Task> {
-        let heard = matches!(outcome, Outcome::Heard | Outcome::Collides);
-        if outcome == Outcome::Refused {
-            return Self::refuse(world, task);
+        let received = matches!(outcome, Outcome::Received | Outcome::Collides);
+        if outcome == Outcome::Failed {
+            return Self::fail(world, task);
         }
         match task.step {
             Step::Begin { begun, until, tried } => {
@@ -545,7 +552,7 @@ impl Issuing {
                     Outcome::Collides => world.store.fresh() - 1,
                     _ => tried.unwrap_or_else(|| world.store.fresh()),
                 };
-                if self.planted(Rejection::BeginInTwoSteps) {
+                if self.planted(PlantedError::BeginInTwoSteps) {
                     let slot = world.store.slots.get(&task.key);
                     if slot.is_none_or(|(_, until)| *until <= begun) {
                         task.step = Step::Write { begun };
@@ -563,10 +570,10 @@ impl Issuing {
                         let same = |each: &&Record| each.key == task.key && *each != &record;
                         world.store.records.iter().filter(same)
                     };
-                    if earlier().any(|each| matches!(each.stands, Stands::Issued(_))) {
+                    if earlier().any(|each| matches!(each.state, RecordState::Issued(_))) {
                         self.saw(Situation::RenewalIsNew);
                     }
-                    let revoked = |each: &Record| matches!(each.stands, Stands::Revoked(_));
+                    let revoked = |each: &Record| matches!(each.state, RecordState::Revoked(_));
                     if earlier().any(|each| revoked(each) && begun < each.until) {
                         self.saw(Situation::RevokedIsRequestedAgain);
                     }
@@ -576,8 +583,8 @@ impl Issuing {
                 {
                     self.saw(Situation::LateBeginFindsTheFirst);
                 }
-                if !heard {
-                    if self.planted(Rejection::BeginsAfresh) {
+                if !received {
+                    if self.planted(PlantedError::BeginsAfresh) {
                         task.step = Step::Write { begun };
                     } else if answer == Answer::New {
                         task.step = Step::Begin { begun, until, tried: Some(serial) };
@@ -589,9 +596,9 @@ impl Issuing {
                 }
                 if let Answer::Open { serial: first } | Answer::Complete { serial: first } = answer
                     && self.bounds.generated_keys
-                    && !self.planted(Rejection::FinishesAnothersKey)
+                    && !self.planted(PlantedError::FinishesOtherKey)
                 {
-                    // It was begun by the call whose reply was lost.
+                    // The call whose reply was lost began it.
                     if Some(first) == tried {
                         task.own = tried;
                         return self.sign(world, task, first);
@@ -602,33 +609,33 @@ impl Issuing {
                     Answer::New => return self.sign(world, task, serial),
                     Answer::Open { serial: first } => {
                         if Some(first) != tried {
-                            self.saw(Situation::RepeatFindsOpen);
+                            self.saw(Situation::RetryFindsOpen);
                         }
                         if world.store.records[usize::from(first)].ca == task.ca {
-                            let unrecorded = self.planted(Rejection::SignsUnrecorded);
+                            let unrecorded = self.planted(PlantedError::SignsUnrecorded);
                             let serial = if unrecorded { serial } else { first };
                             return self.sign(world, task, serial);
                         }
-                        self.saw(Situation::RepeatFindsOtherCa);
+                        self.saw(Situation::RetryFindsOtherCa);
                         task.step = Step::Void { serial: first };
                     }
                     Answer::Complete { serial: first } => {
-                        self.saw(Situation::RepeatFindsComplete);
-                        let certificate = match world.store.records[usize::from(first)].stands {
-                            Stands::Issued(certificate) => certificate,
-                            stands => {
-                                world.broken = Some(match stands {
-                                    Stands::Revoked(_) => Broken::HandedOutRevoked,
+                        self.saw(Situation::RetryFindsComplete);
+                        let certificate = match world.store.records[usize::from(first)].state {
+                            RecordState::Issued(certificate) => certificate,
+                            state => {
+                                world.broken = Some(match state {
+                                    RecordState::Revoked(_) => Broken::ReturnedRevoked,
                                     _ => Broken::AnsweredNothing,
                                 });
-                                return Self::refuse(world, task);
+                                return Self::fail(world, task);
                             }
                         };
                         task.step = Step::Answer { certificate };
                     }
                     _ => {
-                        self.saw(Situation::SerialRefused);
-                        return Self::refuse(world, task);
+                        self.saw(Situation::SerialRejected);
+                        return Self::fail(world, task);
                     }
                 }
             }
@@ -639,43 +646,43 @@ impl Issuing {
                 return self.sign(world, task, serial);
             }
             Step::Complete { certificate } => {
-                let before = world.store.records[usize::from(certificate.serial)].stands;
+                let before = world.store.records[usize::from(certificate.serial)].state;
                 let answer = self.call(world, calls, Call::Complete(certificate));
                 // The event is committed with it.
-                if before == Stands::Open {
-                    world.store.records[usize::from(certificate.serial)].repeats = task.repeats;
+                if before == RecordState::Open {
+                    world.store.records[usize::from(certificate.serial)].retry_of = task.retry_of;
                 }
-                if before == Stands::Issued(certificate) {
+                if before == RecordState::Issued(certificate) {
                     self.saw(Situation::CompleteAgainAfterLostReply);
                 }
-                if !heard {
+                if !received {
                     return Some(task);
                 }
                 let Answer::Recorded(recorded) = answer else {
                     self.saw(match before {
-                        Stands::Revoked(_) => Situation::CompleteAfterRevoke,
+                        RecordState::Revoked(_) => Situation::CompleteAfterRevoke,
                         _ => Situation::CompleteAfterVoid,
                     });
-                    return Self::refuse(world, task);
+                    return Self::fail(world, task);
                 };
-                if let Stands::Revoked(_) = before {
-                    world.broken = Some(Broken::HandedOutRevoked);
+                if let RecordState::Revoked(_) = before {
+                    world.broken = Some(Broken::ReturnedRevoked);
                 }
                 if recorded != certificate {
                     self.saw(Situation::SecondCompleteGetsTheFirst);
                 }
                 if task.sweep {
                     self.saw(match before {
-                        Stands::Open => Situation::SweepFinishes,
+                        RecordState::Open => Situation::SweepFinishes,
                         _ => Situation::SweepIsLate,
                     });
                 }
-                let own = self.planted(Rejection::AnswersItsOwn);
+                let own = self.planted(PlantedError::AnswersItsOwn);
                 task.step = Step::Answer { certificate: if own { certificate } else { recorded } };
             }
             Step::Void { serial } => {
                 let answer = self.call(world, calls, Call::Void { serial });
-                if !heard {
+                if !received {
                     return Some(task);
                 }
                 match answer {
@@ -686,27 +693,29 @@ impl Issuing {
                     Answer::Voided => {}
                     _ => self.saw(Situation::VoidAfterComplete),
                 }
-                return Self::refuse(world, task);
+                return Self::fail(world, task);
             }
             Step::Answer { certificate } => {
                 self.serve(world, &mut task, certificate);
                 return None;
             }
         }
-        // Nobody waits: the answer is for nobody.
+        // No device waits for the answer.
         let idle = matches!(task.step, Step::Answer { .. }) && task.device.is_none();
         (!idle).then_some(task)
     }
 
-    /// Signs what the record says. No two signatures that anybody still has are equal.
+    /// Signs the recorded certificate, with a signature that no device, task or record has.
     fn sign(&self, world: &mut World, mut task: Task, serial: u8) -> Option<Task> {
         let Some(record) = world.store.records.get(usize::from(serial)) else {
             world.broken = Some(Broken::SignedUnrecorded);
-            return Self::refuse(world, task);
+            return Self::fail(world, task);
         };
-        let on_record = match record.stands {
-            Stands::Issued(certificate) | Stands::Revoked(certificate) => Some(certificate),
-            Stands::Open | Stands::Void => None,
+        let on_record = match record.state {
+            RecordState::Issued(certificate) | RecordState::Revoked(certificate) => {
+                Some(certificate)
+            }
+            RecordState::Open | RecordState::Void => None,
         };
         let under_way = world.tasks.iter().filter_map(|task| match task.step {
             Step::Complete { certificate } | Step::Answer { certificate } => Some(certificate),
@@ -716,22 +725,25 @@ impl Issuing {
         let used: Vec<_> = under_way.chain(held).chain(on_record).collect();
         let all = (0..=u8::MAX).map(|signature| Certificate { serial, signature });
         let certificate = all.into_iter().find(|each| !used.contains(each)).unwrap();
-        if self.planted(Rejection::AnswersBeforeComplete) {
+        if self.planted(PlantedError::AnswersBeforeComplete) {
             self.serve(world, &mut task, certificate);
         }
         task.step = Step::Complete { certificate };
         Some(task)
     }
 
-    /// What a request does for which a key was made when it finds another's record: it leaves it
-    /// alone, and begins as the repeat of that one.
+    /// Handles a request with a newly generated key that finds an earlier record: the record stays
+    /// unchanged, and the request begins as a retry of it.
     fn after(&self, world: &World, first: u8, task: Task) -> Task {
         let record = &world.store.records[usize::from(first)];
-        let open = record.stands == Stands::Open;
+        let open = record.state == RecordState::Open;
         let none = Serials::default();
-        // What a certificate has named is not named again.
-        let kept =
-            if open && !self.planted(Rejection::NamesTheLastOnly) { task.repeats } else { none };
+        // Records named by an earlier certificate are not named again.
+        let kept = if open && !self.planted(PlantedError::NamesTheLastOnly) {
+            task.retry_of
+        } else {
+            none
+        };
         self.saw(match (open, kept == none) {
             (false, _) => Situation::GeneratedKeyAfterIssued,
             (true, true) => Situation::GeneratedKeyAfterOpen,
@@ -739,16 +751,16 @@ impl Issuing {
         });
         let Step::Begin { begun, .. } = task.step else { return task };
         Task {
-            key: Kept::repeat_of(first),
-            repeats: kept.with(first),
+            key: ModelStore::retry_key(first),
+            retry_of: kept.with(first),
             // One window for all of them.
             step: Step::Begin { begun, until: record.until, tried: None },
             ..task
         }
     }
 
-    /// 503: the device will ask again.
-    fn refuse(world: &mut World, task: Task) -> Option<Task> {
+    /// 503: the device will retry.
+    fn fail(world: &mut World, task: Task) -> Option<Task> {
         if let Some(device) = task.device {
             world.devices[usize::from(device)].mood = Mood::Asks;
         }
@@ -779,14 +791,14 @@ impl Issuing {
                     key: device,
                     ca: world.nodes[usize::from(node)],
                     own: None,
-                    repeats: Serials::default(),
+                    retry_of: Serials::default(),
                     step: Step::Begin { begun: world.now, until: world.now + WINDOW, tried: None },
                 });
             }
             Action::Do(task, outcome) => {
                 let place = next.tasks.iter().position(|each| *each == task).unwrap();
                 next.tasks.remove(place);
-                next.losses += u8::from(outcome != Outcome::Heard);
+                next.losses += u8::from(outcome != Outcome::Received);
                 let left = self.step(&mut next, task, outcome, calls);
                 next.tasks.extend(left);
             }
@@ -803,9 +815,9 @@ impl Issuing {
                 let ca = world.nodes[usize::from(node)];
                 let record = &world.store.records[usize::from(serial)];
                 let step = Step::Void { serial };
-                let (own, repeats) = (None, Serials::default());
+                let (own, retry_of) = (None, Serials::default());
                 let key = record.key;
-                let task = Task { node, device: None, sweep: true, key, ca, own, repeats, step };
+                let task = Task { node, device: None, sweep: true, key, ca, own, retry_of, step };
                 let can_finish = record.ca == ca && !self.bounds.generated_keys;
                 let left = if can_finish { self.sign(&mut next, task, serial) } else { Some(task) };
                 next.tasks.extend(left);
@@ -815,7 +827,7 @@ impl Issuing {
 
                 for task in &world.tasks {
                     if task.node == node {
-                        Self::refuse(&mut next, *task);
+                        Self::fail(&mut next, *task);
                     }
                 }
                 next.tasks.retain(|task| task.node != node);
@@ -835,20 +847,20 @@ impl Issuing {
         next
     }
 
-    /// One world for all that differ only in what nobody can tell apart.
+    /// Returns one world for all that are indistinguishable to nodes and devices.
     fn representative(mut next: World) -> World {
-        // What nobody reads of a record that has ended.
+        // These fields are never read once a record has ended.
         for record in &mut next.store.records {
-            if record.stands != Stands::Open {
+            if record.state != RecordState::Open {
                 (record.ca, record.begun) = (0, 0);
             }
-            if record.stands == Stands::Void {
+            if record.state == RecordState::Void {
                 (record.until, record.taken) = (0, 0);
             }
         }
         Self::rename(&mut next);
         next.tasks.sort_unstable();
-        // The nodes are alike: of two worlds that differ in their names only, one is looked at.
+        // The nodes are alike: of two worlds that differ only in node names, one is explored.
         let mut swapped = next.tasks.clone();
         for task in &mut swapped {
             task.node = 1 - task.node;
@@ -861,12 +873,12 @@ impl Issuing {
         next
     }
 
-    /// Names signatures by what they are to anybody: the recorded one is 0, those that came too
-    /// late are alike, and those of an open record are counted.
+    /// Renumbers signatures: the recorded one is 0, all later ones are 1. Those of an open record
+    /// are counted.
     fn rename(world: &mut World) {
         for (serial, record) in (0..).zip(&mut world.store.records) {
             let mut known: Vec<u8> = Vec::new();
-            let ended = record.stands != Stands::Open;
+            let ended = record.state != RecordState::Open;
             let mut named = |certificate: &mut Certificate| {
                 if certificate.serial == serial {
                     let place = known.iter().position(|each| *each == certificate.signature);
@@ -877,11 +889,13 @@ impl Issuing {
                     certificate.signature = if ended { place.min(1) } else { place } as u8;
                 }
             };
-            match &mut record.stands {
-                Stands::Issued(certificate) | Stands::Revoked(certificate) => named(certificate),
-                // No task's signature takes the place of the one on record.
-                Stands::Void => named(&mut Certificate { serial, signature: u8::MAX }),
-                Stands::Open => {}
+            match &mut record.state {
+                RecordState::Issued(certificate) | RecordState::Revoked(certificate) => {
+                    named(certificate)
+                }
+                // The number of the recorded signature stays unused.
+                RecordState::Void => named(&mut Certificate { serial, signature: u8::MAX }),
+                RecordState::Open => {}
             }
             for device in &mut world.devices {
                 device.held.iter_mut().for_each(&mut named);
@@ -896,23 +910,22 @@ impl Issuing {
         }
     }
 
-    /// Whether of all issued records of one key, each was taken when the window of the one before
-    /// had ended.
+    /// Whether each issued record of a key was written after the window of the previous one ended.
     fn one_in_a_window(world: &World) -> bool {
         let issued = || {
             let records = world.store.records.iter();
-            records.filter(|record| matches!(record.stands, Stands::Issued(_)))
+            records.filter(|record| matches!(record.state, RecordState::Issued(_)))
         };
         issued().enumerate().all(|(i, first)| {
             issued().skip(i + 1).all(|later| first.key != later.key || first.until <= later.taken)
         })
     }
 
-    /// Whether each certificate for a made key that another one followed within its window is named
-    /// by one of those. One that comes late, of the window before, follows what was there then.
+    /// Whether each certificate for a generated key is named by a later one within its window, if
+    /// one follows. A late one, of the window before, follows the certificates of its own window.
     fn followed_are_named(world: &World) -> bool {
         let records = || (0..).zip(&world.store.records);
-        let issued = || records().filter(|(_, each)| matches!(each.stands, Stands::Issued(_)));
+        let issued = || records().filter(|(_, each)| matches!(each.state, RecordState::Issued(_)));
         let request = |record: &Record| world.store.request_of(record.key);
         issued().all(|(serial, record)| {
             let followed = issued().any(|(later, each)| {
@@ -921,7 +934,7 @@ impl Issuing {
                     && each.taken < record.until
                     && record.until <= each.until
             });
-            !followed || issued().any(|(_, each)| each.repeats.has(serial))
+            !followed || issued().any(|(_, each)| each.retry_of.has(serial))
         })
     }
 
@@ -929,7 +942,8 @@ impl Issuing {
         world.devices.iter().flat_map(|device| &device.held).all(|held| {
             let record = world.store.records.get(usize::from(held.serial));
             record.is_some_and(|record| {
-                record.stands == Stands::Issued(*held) || record.stands == Stands::Revoked(*held)
+                record.state == RecordState::Issued(*held)
+                    || record.state == RecordState::Revoked(*held)
             })
         })
     }
@@ -944,14 +958,15 @@ impl Issuing {
 }
 
 const ON_RECORD: &str = "a certificate that a device holds is on record, byte for byte";
-const ONE_IN_A_WINDOW: &str = "one certificate for one request key within one window";
+const ONE_IN_A_WINDOW: &str = "one certificate for one idempotency key within one window";
 const RENEWED: &str = "a renewal that is due gets a certificate of its own";
 const SERIALS: &str = "no serial number is used for two records";
-const RECORDED_FIRST: &str = "what is signed is on record";
+const RECORDED_FIRST: &str = "every signed certificate is on record";
 const NO_EMPTY_ANSWER: &str = "an answer holds a certificate";
-const NONE_REVOKED: &str = "no answer of the store hands out a revoked certificate";
-const OWN_KEY: &str = "a key that leaves is the one that its certificate is for";
-const NAMED: &str = "a certificate for a made key that another one follows in its window is named";
+const NONE_REVOKED: &str = "no answer of the store contains a revoked certificate";
+const OWN_KEY: &str = "a generated key is sent only with its own certificate";
+const NAMED: &str =
+    "a certificate for a generated key is named if another one follows in its window";
 const SERVED: &str = "when nothing is left to do, every device has its certificate";
 const NONE_OPEN: &str = "when nothing is left to do, no record older than the grace is open";
 
@@ -963,7 +978,7 @@ impl Model for Issuing {
         let device = Device { mood: Mood::Asks, held: Vec::new() };
         vec![World {
             now: 0,
-            store: Kept::default(),
+            store: ModelStore::default(),
             nodes: [0; 2],
             devices: vec![device; self.bounds.devices],
             tasks: Vec::new(),
@@ -992,7 +1007,7 @@ impl Model for Issuing {
         }
         if world.revocations < self.bounds.revocations {
             for (serial, record) in (0..).zip(&world.store.records) {
-                if let Stands::Issued(_) = record.stands {
+                if let RecordState::Issued(_) = record.state {
                     actions.push(Action::Revoke { serial });
                 }
             }
@@ -1010,11 +1025,11 @@ impl Model for Issuing {
                         actions.push(Action::Do(*task, Outcome::Collides));
                     }
                     actions.push(Action::Do(*task, Outcome::Lost));
-                    actions.push(Action::Do(*task, Outcome::Refused));
+                    actions.push(Action::Do(*task, Outcome::Failed));
                 }
                 Step::Complete { .. } | Step::Void { .. } => {
                     actions.push(Action::Do(*task, Outcome::Lost));
-                    actions.push(Action::Do(*task, Outcome::Refused));
+                    actions.push(Action::Do(*task, Outcome::Failed));
                 }
 
                 Step::Write { .. } | Step::Answer { .. } => {}
@@ -1044,7 +1059,7 @@ impl Model for Issuing {
                 world.broken != Some(Broken::AnsweredNothing)
             }),
             Property::always(NONE_REVOKED, |_, world: &World| {
-                world.broken != Some(Broken::HandedOutRevoked)
+                world.broken != Some(Broken::ReturnedRevoked)
             }),
             Property::always(OWN_KEY, |_, world: &World| {
                 world.broken != Some(Broken::KeyOfAnother)
@@ -1064,7 +1079,7 @@ impl Model for Issuing {
     }
 }
 
-/// Searches everything within `bounds`; prints what it looked at. Gives the situations it met.
+/// Searches exhaustively within `bounds` and prints statistics. Returns the situations reached.
 fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
     let model = Issuing::new(bounds, &[]);
     let seen = Arc::clone(&model.seen);
@@ -1089,7 +1104,7 @@ fn explore(name: &str, bounds: Bounds) -> BTreeMap<Situation, u64> {
     SITUATIONS.into_iter().map(count).collect()
 }
 
-/// One device and its renewal meet every error; two devices meet each other.
+/// One device and its renewal meet every error; two devices interact.
 fn bounds() -> Vec<(&'static str, Bounds)> {
     let one = Bounds {
         devices: 1,
@@ -1104,18 +1119,18 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
     let mut all = vec![
         ("one device", one),
         ("one device, two of each", Bounds { last: 1, crashes: 2, losses: 2, ..one }),
-        // A sweep may come at any moment: whatever the grace is, it is only a courtesy.
+        // A sweep may run at any time: correctness must not depend on the grace period.
         ("sweeps at any time", Bounds { last: 1, grace: 0, crashes: 1, ..one }),
         ("another CA", Bounds { last: 1, crashes: 1, moves: 1, ..one }),
         ("revoked", Bounds { last: 1, revocations: 1, ..one }),
         ("two devices", Bounds { devices: 2, last: 1, losses: 0, crashes: 1, ..one }),
         ("two devices, renewal", Bounds { devices: 2, losses: 0, crashes: 0, ..one }),
-        // Sweeps as early as they may come: the most that can go wrong between two repeats.
+        // Sweeps run as early as possible: the worst case between two retries.
         (
-            "made keys",
+            "generated keys",
             Bounds { generated_keys: true, last: 1, grace: 0, crashes: 1, losses: 1, ..one },
         ),
-        ("made keys, renewal", Bounds { generated_keys: true, losses: 0, ..one }),
+        ("generated keys, renewal", Bounds { generated_keys: true, losses: 0, ..one }),
     ];
     if std::env::var("ESTD_MODEL").is_ok_and(|value| value == "large") {
         all.extend([
@@ -1124,7 +1139,7 @@ fn bounds() -> Vec<(&'static str, Bounds)> {
             ("large: revoked", Bounds { losses: 2, revocations: 2, ..one }),
             ("large: another CA", Bounds { crashes: 1, moves: 1, ..one }),
             (
-                "large: made keys",
+                "large: generated keys",
                 Bounds { generated_keys: true, last: 1, crashes: 2, losses: 2, ..one },
             ),
             ("large: two devices", Bounds { devices: 2, crashes: 1, last: 1, ..one }),
@@ -1148,8 +1163,8 @@ fn holds_in_every_order_of_steps() {
     assert!(never.is_empty(), "never came up: {never:?}");
 }
 
-/// Searches until `property` fails; gives the number of steps that lead there.
-fn counterexample(error: Rejection, bounds: Bounds, property: &'static str) -> Option<usize> {
+/// Searches until `property` fails; returns the number of steps to the failure.
+fn counterexample(error: PlantedError, bounds: Bounds, property: &'static str) -> Option<usize> {
     let checker = Issuing::new(bounds, &[error]).checker();
     let checker = checker.finish_when(HasDiscoveries::AnyOf([property].into()));
     let checker = checker.spawn_bfs().join();
@@ -1170,28 +1185,28 @@ fn finds_each_planted_error() {
     };
     let revoked = Bounds { crashes: 0, revocations: 1, ..one };
     let reload = Bounds { crashes: 0, moves: 1, ..one };
-    let made = Bounds { generated_keys: true, losses: 2, ..one };
-    let errors: [(Rejection, Bounds, &str); 20] = [
-        (Rejection::AnswersBeforeComplete, one, ON_RECORD),
-        (Rejection::AnswersItsOwn, one, ON_RECORD),
-        (Rejection::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
-        (Rejection::BeginsAfresh, one, ONE_IN_A_WINDOW),
-        (Rejection::SerialReused, one, SERIALS),
-        (Rejection::SignsUnrecorded, one, RECORDED_FIRST),
-        (Rejection::WindowNeverEnds, one, RENEWED),
-        (Rejection::CompleteOverwrites, one, ON_RECORD),
-        (Rejection::CompleteRevives, reload, ONE_IN_A_WINDOW),
-        (Rejection::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
-        (Rejection::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
-        (Rejection::VoidUnchecked, reload, ON_RECORD),
-        (Rejection::SlotKeptOnRevoke, revoked, NONE_REVOKED),
-        (Rejection::CompleteHandsOutRevoked, revoked, NONE_REVOKED),
-        (Rejection::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
-        (Rejection::AnswersBeforeComplete, made, ON_RECORD),
-        (Rejection::NoSweep, made, NONE_OPEN),
-        (Rejection::FinishesAnothersKey, made, OWN_KEY),
-        (Rejection::VoidsWithinTheWindow, made, NAMED),
-        (Rejection::NamesTheLastOnly, made, NAMED),
+    let generated = Bounds { generated_keys: true, losses: 2, ..one };
+    let errors: [(PlantedError, Bounds, &str); 20] = [
+        (PlantedError::AnswersBeforeComplete, one, ON_RECORD),
+        (PlantedError::AnswersItsOwn, one, ON_RECORD),
+        (PlantedError::BeginInTwoSteps, one, ONE_IN_A_WINDOW),
+        (PlantedError::BeginsAfresh, one, ONE_IN_A_WINDOW),
+        (PlantedError::SerialReused, one, SERIALS),
+        (PlantedError::SignsUnrecorded, one, RECORDED_FIRST),
+        (PlantedError::WindowNeverEnds, one, RENEWED),
+        (PlantedError::CompleteOverwrites, one, ON_RECORD),
+        (PlantedError::CompleteRevives, reload, ONE_IN_A_WINDOW),
+        (PlantedError::SlotKeptOnVoid, reload, NO_EMPTY_ANSWER),
+        (PlantedError::VoidFreesAnySlot, Bounds { last: 2, losses: 2, ..reload }, ONE_IN_A_WINDOW),
+        (PlantedError::VoidUnchecked, reload, ON_RECORD),
+        (PlantedError::SlotKeptOnRevoke, revoked, NONE_REVOKED),
+        (PlantedError::CompleteReturnsRevoked, revoked, NONE_REVOKED),
+        (PlantedError::NoSweep, Bounds { last: 2, ..one }, NONE_OPEN),
+        (PlantedError::AnswersBeforeComplete, generated, ON_RECORD),
+        (PlantedError::NoSweep, generated, NONE_OPEN),
+        (PlantedError::FinishesOtherKey, generated, OWN_KEY),
+        (PlantedError::VoidsWithinTheWindow, generated, NAMED),
+        (PlantedError::NamesTheLastOnly, generated, NAMED),
     ];
     for (error, bounds, property) in errors {
         let steps = counterexample(error, bounds, property);
@@ -1200,7 +1215,7 @@ fn finds_each_planted_error() {
     }
 }
 
-/// Numbers for walks, the same in every run (xorshift64*).
+/// Pseudorandom numbers for walks, the same in every run (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -1223,7 +1238,7 @@ const WALKED: Bounds = Bounds {
     revocations: 2,
 };
 
-/// Goes where the dice say until nothing is left to do.
+/// Takes random actions until none is left.
 fn walk(seed: u64, generated_keys: bool) -> (Calls, World) {
     let model = Issuing::new(Bounds { generated_keys, ..WALKED }, &[]);
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
@@ -1237,10 +1252,10 @@ fn walk(seed: u64, generated_keys: bool) -> (Calls, World) {
         }
         world = model.act(&world, actions[dice.below(actions.len())], &mut calls);
     }
-    panic!("walk {seed} does not end: a device asks for ever");
+    panic!("walk {seed} does not end: a device asks forever");
 }
 
-/// What leads to each state within `depth` steps, along every path.
+/// Returns the calls that lead to each state within `depth` steps, along every path.
 fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
     let bounds = Bounds {
         devices: 1,
@@ -1274,8 +1289,8 @@ fn paths(depth: usize) -> HashSet<Vec<(Call, Answer)>> {
     seen.into_iter().map(|(_, calls)| calls).collect()
 }
 
-/// Makes the model's calls to a real store, as run number `run` on it: no two share a serial
-/// number, a request key or a moment.
+/// Replays the model's calls on a real store, as run number `run`. No two runs share a serial
+/// number, an idempotency key or a timestamp.
 struct Real<'a> {
     store: &'a dyn Store,
     run: u64,
@@ -1326,22 +1341,22 @@ impl Real<'_> {
         }
     }
 
-    /// Makes one call; says what was answered in the words of the model.
+    /// Makes one call; returns its answer in the model's terms.
     async fn call(&self, call: Call) -> Answer {
         let number =
             |serial: &Serial| (0..=u8::MAX).find(|each| self.serial(*each) == *serial).unwrap();
         let certificate = |bytes: &[u8]| Certificate { serial: bytes[1], signature: bytes[2] };
         let failed = |error: Error| match error {
             Error::SerialTaken(_) => Answer::SerialTaken,
-            Error::WrongState { state: State::Void, .. } => Answer::WrongState(Stands::Void),
+            Error::WrongState { state: State::Void, .. } => Answer::WrongState(RecordState::Void),
             Error::WrongState { serial, state: State::Issued } => {
-                // The error does not say which certificate: the record does, below.
+                // The error does not name the certificate; the record does, below.
                 let none = Certificate { serial: number(&serial), signature: u8::MAX };
-                Answer::WrongState(Stands::Issued(none))
+                Answer::WrongState(RecordState::Issued(none))
             }
             Error::WrongState { serial, state: State::Revoked } => {
                 let none = Certificate { serial: number(&serial), signature: u8::MAX };
-                Answer::WrongState(Stands::Revoked(none))
+                Answer::WrongState(RecordState::Revoked(none))
             }
             other => panic!("{call:?}: {other}"),
         };
@@ -1351,7 +1366,7 @@ impl Real<'_> {
                     Ok(Begun::New) => Answer::New,
                     Ok(Begun::Open(first)) => {
                         let serial = number(&first.intent.serial);
-                        assert_eq!(first.intent.tbs, [0x30, serial], "what is on record");
+                        assert_eq!(first.intent.tbs, [0x30, serial], "the record on file");
                         Answer::Open { serial }
                     }
                     Ok(Begun::Complete(first)) => {
@@ -1360,10 +1375,10 @@ impl Real<'_> {
                     Err(error) => failed(error),
                 }
             }
-            Call::Complete(made) => {
+            Call::Complete(signed) => {
                 let event = self.event(Name::CertificateIssued);
-                let serial = self.serial(made.serial);
-                match self.store.complete(&serial, Self::bytes(made), event).await {
+                let serial = self.serial(signed.serial);
+                match self.store.complete(&serial, Self::bytes(signed), event).await {
                     Ok(issued) => Answer::Recorded(certificate(&issued.certificate)),
                     Err(error) => failed(error),
                 }
@@ -1387,19 +1402,19 @@ impl Real<'_> {
         }
     }
 
-    /// Makes all calls; each answer, and what is on record in the end, must be the model's.
+    /// Makes all calls; each answer, and the final records, must equal the model's.
     async fn replay(&self, calls: &[(Call, Answer)]) {
-        let mut kept = Kept::default();
+        let mut kept = ModelStore::default();
         for (call, expected) in calls {
             assert_eq!(kept.call(*call, 0, &[]), *expected, "{call:?} of {calls:?}");
             let expected = match *expected {
-                Answer::WrongState(Stands::Issued(Certificate { serial, .. })) => {
+                Answer::WrongState(RecordState::Issued(Certificate { serial, .. })) => {
                     let none = Certificate { serial, signature: u8::MAX };
-                    Answer::WrongState(Stands::Issued(none))
+                    Answer::WrongState(RecordState::Issued(none))
                 }
-                Answer::WrongState(Stands::Revoked(Certificate { serial, .. })) => {
+                Answer::WrongState(RecordState::Revoked(Certificate { serial, .. })) => {
                     let none = Certificate { serial, signature: u8::MAX };
-                    Answer::WrongState(Stands::Revoked(none))
+                    Answer::WrongState(RecordState::Revoked(none))
                 }
                 other => other,
             };
@@ -1407,11 +1422,11 @@ impl Real<'_> {
         }
         for (serial, record) in (0..).zip(&kept.records) {
             let real = self.store.find(&self.serial(serial)).await.unwrap().unwrap();
-            let (state, certificate) = match record.stands {
-                Stands::Open => (State::Open, Vec::new()),
-                Stands::Issued(certificate) => (State::Issued, Self::bytes(certificate)),
-                Stands::Void => (State::Void, Vec::new()),
-                Stands::Revoked(certificate) => (State::Revoked, Self::bytes(certificate)),
+            let (state, certificate) = match record.state {
+                RecordState::Open => (State::Open, Vec::new()),
+                RecordState::Issued(certificate) => (State::Issued, Self::bytes(certificate)),
+                RecordState::Void => (State::Void, Vec::new()),
+                RecordState::Revoked(certificate) => (State::Revoked, Self::bytes(certificate)),
             };
             assert_eq!((real.state, &real.certificate), (state, &certificate), "{calls:?}");
         }

@@ -1,9 +1,9 @@
-//! kill -9 at random moments under load and at each named step, on sled and on PostgreSQL: nothing
-//! that a client received is missing, no request got two certificates, and nothing stays open. One
-//! request in four has its key made by the server: that has an account of its own (made.rs).
+//! kill -9 at random times under load and at each named step, on sled and on PostgreSQL. Nothing
+//! that a client received is missing, no request got two certificates, and nothing stays open. For
+//! one request in four, the server generates the key; generated.rs checks those.
 //!
-//! `ESTD_KILLS` is how often each backend's server is killed (30), `ESTD_KILL_SEED` the seed of the
-//! lots. The program is built with the feature `failpoints` (src/failpoint.rs).
+//! `ESTD_KILLS` is the number of kills for each backend (30), `ESTD_KILL_SEED` the seed of the
+//! random numbers. The program is built with the feature `failpoints` (src/failpoint.rs).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,9 +14,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod generated;
 #[path = "../common/keygen.rs"]
 mod keygen;
-mod made;
 #[path = "../common/postgres.rs"]
 mod postgres;
 #[allow(dead_code, reason = "shared with tests/interop")]
@@ -36,7 +36,7 @@ use estd::{
     telemetry::audit::{EventId, Name},
     types::{KeyKind, Operation, Serial},
 };
-use made::Made;
+use generated::GeneratedKeys;
 use postgres::Postgres;
 use process::Estd;
 use std::{
@@ -56,10 +56,10 @@ use tempfile::TempDir;
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
 
-/// How long a step may take to be passed under load.
+/// Time limit for reaching a step under load.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The steps of every backend, in the order in which a request passes them, and those of a start
+/// Steps common to all backends, in the order in which a request passes them; then those of a start
 /// that finds open issuances.
 const STEPS: [&str; 7] = [
     "issue: before the record",
@@ -71,7 +71,7 @@ const STEPS: [&str; 7] = [
     "finish: completed",
 ];
 
-/// Those of sled's thread.
+/// Steps of sled's thread.
 const SLED: [&str; 5] = [
     "sled: before the transaction",
     "sled: committed",
@@ -112,9 +112,9 @@ impl Backend {
         let text = fs::read_to_string(&path).unwrap();
         let window = "retry_window = \"10m\"";
         assert!(text.contains(window));
-        // The long form is longer: a repeat after the window is a new request.
+        // A long run exceeds the default window: a retry after the window is a new request.
         let text = text.replace(window, "retry_window = \"1d\"");
-        fs::write(&path, format!("{text}\n{}", made::LABEL)).unwrap();
+        fs::write(&path, format!("{text}\n{}", generated::LABEL)).unwrap();
         folder
     }
 
@@ -147,10 +147,10 @@ impl Backend {
     }
 }
 
-/// Lots, from a seed (xorshift64*).
-struct Lots(u64);
+/// Pseudorandom numbers from a seed (xorshift64*).
+struct Dice(u64);
 
-impl Lots {
+impl Dice {
     fn new() -> Self {
         let mut random = [0; 8];
         SystemEntropy::new().fill(&mut random).unwrap();
@@ -171,41 +171,41 @@ impl Lots {
 
 /// When a server is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    /// After so many answers, and so many microseconds more.
+enum KillPoint {
+    /// After this many answers, and this many microseconds more.
     Load { answers: usize, micros: u64 },
-    /// So many microseconds after it was started.
+    /// This many microseconds after it was started.
     Start { micros: u64 },
-    /// When it passes a step for this time.
+    /// When it passes a step for the `pass`th time.
     Step { step: &'static str, pass: u64 },
 }
 
-/// Half of the moments at random, half at each step in turn.
-fn plan(kills: usize, steps: &[&'static str], lots: &mut Lots) -> Vec<Moment> {
+/// Chooses half of the kills at random, and half at each step in turn.
+fn plan(kills: usize, steps: &[&'static str], dice: &mut Dice) -> Vec<KillPoint> {
     let mut plan = Vec::new();
     let mut steps = steps.iter().copied().cycle();
     while plan.len() < kills {
         let step = steps.next().unwrap();
-        plan.push(if lots.below(8) == 0 {
-            Moment::Start { micros: lots.below(250_000) }
+        plan.push(if dice.below(8) == 0 {
+            KillPoint::Start { micros: dice.below(250_000) }
         } else {
-            let answers = usize::try_from(lots.below(40)).unwrap();
-            Moment::Load { answers, micros: lots.below(4_000) }
+            let answers = usize::try_from(dice.below(40)).unwrap();
+            KillPoint::Load { answers, micros: dice.below(4_000) }
         });
         // A batch passes a step of the store once.
         let passes = match step.split_once(": ").unwrap().0 {
             "finish" => {
-                // One is open then, for the start to finish, and most often more.
-                plan.push(Moment::Step { step: "issue: signed", pass: 20 + lots.below(20) });
+                // At least one issuance is open then, for the next start to finish.
+                plan.push(KillPoint::Step { step: "issue: signed", pass: 20 + dice.below(20) });
                 let is_first = !plan
                     .iter()
-                    .any(|past| matches!(past, Moment::Step { step: it, .. } if *it == step));
+                    .any(|past| matches!(past, KillPoint::Step { step: it, .. } if *it == step));
                 if is_first { 1 } else { 3 }
             }
             "sled" | "postgres" => 12,
             _ => 40,
         };
-        plan.push(Moment::Step { step, pass: 1 + lots.below(passes) });
+        plan.push(KillPoint::Step { step, pass: 1 + dice.below(passes) });
     }
     plan.truncate(kills);
     plan
@@ -217,7 +217,7 @@ fn csr() -> Vec<u8> {
     CsrBuilder::new().subject("CN=load").unwrap().build(&key).unwrap()
 }
 
-/// Posts a CSR and returns the certificate, if the whole answer came.
+/// Posts a CSR and returns the certificate, if the whole answer arrived.
 async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<Vec<u8>> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection =
@@ -230,42 +230,42 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<Vec<u8>> {
     Some(pki::cms::certificates(&der).unwrap().remove(0))
 }
 
-/// What is asked for.
+/// The two kinds of requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
     /// A certificate for the device's own key.
     Enroll,
-    /// A key, and its certificate.
-    MakeKey,
+    /// A generated key and its certificate.
+    GenerateKey,
 }
 
-/// The devices: what they asked, and what they received.
+/// The requests of all devices, and the answers they received.
 #[derive(Default)]
 struct Devices {
-    made: Made,
+    generated: GeneratedKeys,
     received: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
     /// The keys of `received`, to choose from.
     answered: Mutex<Vec<Vec<u8>>>,
-    /// Asked, not answered, to be asked again.
+    /// Sent, not answered, to be retried.
     waiting: Mutex<Vec<(Wish, Vec<u8>)>>,
-    /// Asked, not answered, never to be asked again.
+    /// Sent, not answered, never retried.
     given_up: Mutex<Vec<Vec<u8>>>,
     answers: AtomicUsize,
-    repeated: AtomicUsize,
+    retried: AtomicUsize,
     asked_for_known: AtomicUsize,
-    /// Nobody asks for a key to be made now.
+    /// No request for a generated key may be sent now.
     own_keys_only: AtomicBool,
     stop: AtomicBool,
 }
 
 impl Devices {
-    /// Asks until the server does not answer, or until told to stop.
+    /// Sends requests until the server does not answer, or `stop` is set.
     async fn ask(self: Arc<Self>, port: u16, device: Arc<Identity>, number: usize) {
         for round in number.. {
             if self.stop.load(Ordering::SeqCst) {
                 return;
             }
-            // Now and then one who has its certificate asks again.
+            // One round in eight retries a request that was answered.
             let known = if round % 8 == 0 { self.known(round) } else { None };
             if let Some((csr, certificate)) = known {
                 let Some(again) = enroll(port, &device, &csr).await else { return };
@@ -277,17 +277,17 @@ impl Devices {
             let makes = !self.own_keys_only.load(Ordering::SeqCst);
             if makes
                 && round % 8 == 4
-                && let Some(csr) = self.made.answered()
+                && let Some(csr) = self.generated.answered()
             {
-                if !self.made.ask(port, &device, &csr).await {
+                if !self.generated.ask(port, &device, &csr).await {
                     return;
                 }
                 self.answers.fetch_add(1, Ordering::SeqCst);
                 continue;
             }
             let waiting = self.next_waiting(makes);
-            self.repeated.fetch_add(usize::from(waiting.is_some()), Ordering::SeqCst);
-            let wish = if makes && round % 4 == 2 { Wish::MakeKey } else { Wish::Enroll };
+            self.retried.fetch_add(usize::from(waiting.is_some()), Ordering::SeqCst);
+            let wish = if makes && round % 4 == 2 { Wish::GenerateKey } else { Wish::Enroll };
             let (wish, csr) = waiting.unwrap_or_else(|| (wish, csr()));
             if self.asks(wish, &csr, port, &device).await {
                 continue;
@@ -295,17 +295,17 @@ impl Devices {
             match (wish, round % 4 == 1) {
                 (_, false) => self.waiting.lock().unwrap().push((wish, csr)),
                 (Wish::Enroll, true) => self.given_up.lock().unwrap().push(csr),
-                (Wish::MakeKey, true) => {}
+                (Wish::GenerateKey, true) => {}
             }
             return;
         }
     }
 
-    /// Asks once. False if no answer came.
+    /// Sends one request. Returns false if no answer arrived.
     async fn asks(&self, wish: Wish, csr: &[u8], port: u16, device: &Identity) -> bool {
         match wish {
-            Wish::MakeKey => {
-                let came = self.made.ask(port, device, csr).await;
+            Wish::GenerateKey => {
+                let came = self.generated.ask(port, device, csr).await;
                 self.answers.fetch_add(usize::from(came), Ordering::SeqCst);
                 came
             }
@@ -320,7 +320,7 @@ impl Devices {
         }
     }
 
-    /// The last one that waits, for what may be asked for now.
+    /// Returns the last waiting request of a kind that may be sent now.
     fn next_waiting(&self, makes: bool) -> Option<(Wish, Vec<u8>)> {
         let mut waiting = self.waiting.lock().unwrap();
         let last = waiting.iter().rposition(|(wish, _)| makes || *wish == Wish::Enroll)?;
@@ -341,17 +341,17 @@ impl Devices {
     }
 }
 
-/// A backend under its kills.
+/// A backend and the statistics of its kills.
 struct Trial {
     backend: Backend,
     device: Arc<Identity>,
     devices: Arc<Devices>,
-    /// Passed and killed at, by step.
+    /// Kills at a step, by step.
     reached: BTreeMap<&'static str, usize>,
-    /// Not passed so often: a start with less to finish.
+    /// Steps not reached because the start had less to finish.
     missed: BTreeMap<&'static str, usize>,
     at_start: usize,
-    /// Open when a server was ready, with a grace of nothing for what it found.
+    /// Issuances still open when a server was ready.
     left_open: usize,
 }
 
@@ -359,7 +359,7 @@ fn was_killed(status: ExitStatus) -> bool {
     status.signal() == Some(9)
 }
 
-/// Polls until something is so.
+/// Polls until `done` returns true.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !done() {
@@ -369,30 +369,30 @@ async fn until(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 impl Trial {
-    /// One life of a server, up to its kill. `own_keys_only`: no key is made, so that what the kill
-    /// leaves open is what the next start can finish.
-    async fn live(&mut self, folder: TempDir, moment: Moment, own_keys_only: bool) -> TempDir {
+    /// Runs a server until its kill. With `own_keys_only`, no key is generated, so that the next
+    /// start can finish every issuance that the kill leaves open.
+    async fn live(&mut self, folder: TempDir, point: KillPoint, own_keys_only: bool) -> TempDir {
         let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
-        match moment {
-            Moment::Step { step, pass } => {
+        match point {
+            KillPoint::Step { step, pass } => {
                 command.env("ESTD_KILL_AT", format!("{step}={pass}"));
             }
-            Moment::Start { micros } => {
+            KillPoint::Start { micros } => {
                 self.at_start += 1;
                 return killed_at_start(command, folder, Duration::from_micros(micros)).await;
             }
-            Moment::Load { .. } => {}
+            KillPoint::Load { .. } => {}
         }
         let started = tokio::task::block_in_place(|| Estd::try_start_by(command, folder));
-        let mut estd = match (started, moment) {
+        let mut estd = match (started, point) {
             (Ok(estd), _) => estd,
-            (Err((folder, status)), Moment::Step { step, .. }) if was_killed(status) => {
+            (Err((folder, status)), KillPoint::Step { step, .. }) if was_killed(status) => {
                 *self.reached.entry(step).or_default() += 1;
                 return folder;
             }
             (Err((folder, status)), _) => {
                 let log = fs::read_to_string(folder.path().join("log")).unwrap();
-                panic!("{moment:?}: {status}: {log}")
+                panic!("{point:?}: {status}: {log}")
             }
         };
         self.look_for_open(&estd).await;
@@ -409,24 +409,24 @@ impl Trial {
             let devices = &self.devices;
             move || devices.answers.load(Ordering::SeqCst) >= before + count
         };
-        match moment {
-            Moment::Step { step, .. } if !step.starts_with("finish") => {
-                until(&format!("{step} is not passed"), || estd.ended().is_some()).await;
+        match point {
+            KillPoint::Step { step, .. } if !step.starts_with("finish") => {
+                until(&format!("{step} is not reached"), || estd.ended().is_some()).await;
                 let status = estd.ended().unwrap();
                 assert!(was_killed(status), "{status}");
                 *self.reached.entry(step).or_default() += 1;
             }
             // Fewer were open.
-            Moment::Step { step, pass } => {
+            KillPoint::Step { step, pass } => {
                 assert!(pass > 1, "nothing to finish after a kill between signing and recording");
                 *self.missed.entry(step).or_default() += 1;
                 until("no answers", answers(10)).await;
             }
-            Moment::Load { answers: count, micros } => {
+            KillPoint::Load { answers: count, micros } => {
                 until("no answers", answers(count)).await;
                 tokio::time::sleep(Duration::from_micros(micros)).await;
             }
-            Moment::Start { .. } => {}
+            KillPoint::Start { .. } => {}
         }
         let folder = estd.kill();
         for worker in workers {
@@ -435,15 +435,15 @@ impl Trial {
         folder
     }
 
-    /// A start ends what it finds open, but for made keys, by whose records repeats find their way.
-    /// Only a statement that a database was still at when its server was killed comes later.
+    /// Checks that a start ended all open issuances but those of generated keys, which retries still
+    /// need. PostgreSQL may commit a statement of a killed server after that.
     async fn look_for_open(&mut self, estd: &Estd) {
         let socket = estd.path("data/estd.sock");
         let open = api::CertificateQuery { state: Some("open".to_owned()), ..Default::default() };
         let page = ask(&socket, &open).await.unwrap();
-        let made =
+        let own =
             |entry: &&api::CertificateEntry| entry.operation.as_deref() != Some("serverkeygen");
-        let open: Vec<_> = page.certificates.iter().filter(made).collect();
+        let open: Vec<_> = page.certificates.iter().filter(own).collect();
         self.left_open += open.len();
         if matches!(self.backend, Backend::Sled) {
             assert_eq!(open, [] as [&api::CertificateEntry; 0], "open after a start");
@@ -479,8 +479,8 @@ fn kills() -> usize {
 }
 
 async fn killed(backend: Backend) {
-    let (kills, mut lots, began) = (kills(), Lots::new(), Instant::now());
-    let plan = plan(kills, &backend.steps(), &mut lots);
+    let (kills, mut dice, began) = (kills(), Dice::new(), Instant::now());
+    let plan = plan(kills, &backend.steps(), &mut dice);
     let estd = Estd::start_in(backend.folder("estd"));
     let mut trial = Trial {
         backend,
@@ -492,55 +492,57 @@ async fn killed(backend: Backend) {
         left_open: 0,
     };
     let mut folder = estd.stop();
-    for (moment, next) in plan.iter().zip(plan.iter().skip(1).map(Some).chain([None])) {
-        let finishes =
-            |it: &Moment| matches!(it, Moment::Step { step, .. } if step.starts_with("finish"));
-        folder = trial.live(folder, *moment, next.is_some_and(finishes)).await;
+    for (point, next) in plan.iter().zip(plan.iter().skip(1).map(Some).chain([None])) {
+        let finishes = |it: &KillPoint| match it {
+            KillPoint::Step { step, .. } => step.starts_with("finish"),
+            _ => false,
+        };
+        folder = trial.live(folder, *point, next.is_some_and(finishes)).await;
     }
 
-    // Two lives without a kill. What was not answered is asked again.
+    // Two runs without a kill. All unanswered requests are retried.
     let estd = Estd::start_in(folder);
     let waiting = std::mem::take(&mut *trial.devices.waiting.lock().unwrap());
     for (wish, csr) in waiting {
         assert!(trial.devices.asks(wish, &csr, estd.port, &trial.device).await);
-        trial.devices.repeated.fetch_add(1, Ordering::SeqCst);
+        trial.devices.retried.fetch_add(1, Ordering::SeqCst);
     }
     let estd = Estd::start_in(estd.stop());
     let open = estd.operator(&["cert", "list", "--open", "--json"]);
     let own = |line: &&str| !line.contains("\"operation\":\"serverkeygen\"");
     assert_eq!(open.lines().find(own), None, "open at the end");
     let folder = start_after_the_window(estd.stop()).await;
-    let (issued, made) = check(&trial, &folder).await;
+    let (issued, key_summary) = check(&trial, &folder).await;
 
     let devices = &trial.devices;
     eprintln!(
         "{kills} kills in {:.0} s: {} at random under load, {} at random during a start, {} at steps",
         began.elapsed().as_secs_f32(),
-        plan.iter().filter(|moment| matches!(moment, Moment::Load { .. })).count(),
+        plan.iter().filter(|point| matches!(point, KillPoint::Load { .. })).count(),
         trial.at_start,
         trial.reached.values().sum::<usize>(),
     );
-    eprintln!("{made}");
+    eprintln!("{key_summary}");
     eprintln!("kills at each step: {:?}; too little to finish: {:?}", trial.reached, trial.missed);
     eprintln!(
-        "{} certificates received and {issued} on record; {} requests repeated after a kill; {} \
-         repeats of answered ones; {} given up; {} open when a server was ready; none at the end",
+        "{} certificates received and {issued} on record; {} requests retried after a kill; {} \
+         retries of answered ones; {} given up; {} open when a server was ready; none at the end",
         devices.received.lock().unwrap().len(),
-        devices.repeated.load(Ordering::SeqCst),
+        devices.retried.load(Ordering::SeqCst),
         devices.asked_for_known.load(Ordering::SeqCst),
         devices.given_up.lock().unwrap().len(),
         trial.left_open,
     );
-    for moment in &plan {
-        if let Moment::Step { step, .. } = moment {
-            assert!(trial.reached.contains_key(step), "{step} was never killed at");
+    for point in &plan {
+        if let KillPoint::Step { step, .. } = point {
+            assert!(trial.reached.contains_key(step), "{step} had no kill");
         }
     }
-    assert!(devices.repeated.load(Ordering::SeqCst) > kills);
+    assert!(devices.retried.load(Ordering::SeqCst) > kills);
 }
 
-/// A start a day later, when nobody's repeat is answered any more: it gives up what was begun for
-/// made keys.
+/// Starts the server a day later, when all windows have ended: it voids the open records of
+/// generated keys.
 async fn start_after_the_window(folder: TempDir) -> TempDir {
     let path = folder.path().join("est.toml");
     let settings = config::parse(&fs::read_to_string(&path).unwrap(), &path, &|_| None).unwrap();
@@ -554,8 +556,8 @@ async fn start_after_the_window(folder: TempDir) -> TempDir {
     folder
 }
 
-/// Holds the records against what devices received and asked. Returns how many are issued, and what
-/// is told of made keys.
+/// Compares the records with the requests and answers of devices. Returns the number of issued
+/// certificates and a summary for generated keys.
 async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
     let store = trial.backend.open(folder).await;
     let mut records = HashMap::new();
@@ -571,14 +573,14 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
     }
     let for_generated_key =
         |record: &Issuance| record.intent.operation == Some(Operation::ServerKeyGen);
-    let (made, records): (HashMap<_, _>, HashMap<Serial, _>) = records
+    let (generated, records): (HashMap<_, _>, HashMap<Serial, _>) = records
         .into_iter()
         .partition(|(_, record): &(Serial, Arc<Issuance>)| for_generated_key(record));
     for record in records.values() {
         assert_eq!(record.state, State::Issued, "{}", record.intent.serial);
     }
 
-    // Of all that were asked for, one certificate for each key.
+    // Each requested key has one certificate.
     let key = |csr: &Vec<u8>| Csr::verify(csr).unwrap().key().spki_sha256();
     let received = trial.devices.received.lock().unwrap().clone();
     let given_up = trial.devices.given_up.lock().unwrap().clone();
@@ -588,7 +590,10 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
     for record in records.values().filter(|record| record.intent.operation.is_some()) {
         assert!(keys.insert(record.intent.spki_sha256), "two certificates for one request");
         let of_device = record.certificate == of_device.der();
-        assert!(of_device || asked.contains(&record.intent.spki_sha256), "nobody asked for it");
+        assert!(
+            of_device || asked.contains(&record.intent.spki_sha256),
+            "a certificate without a request"
+        );
     }
     for (csr, der) in &received {
         let certificate = Certificate::parse(der).unwrap();
@@ -597,7 +602,7 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
     }
 
     // Each record has its event, and no writer's numbers have gaps.
-    let (mut writers, mut told) = (BTreeMap::<u64, u64>::new(), HashSet::new());
+    let (mut writers, mut reported) = (BTreeMap::<u64, u64>::new(), HashSet::new());
     let (mut voided, mut events) = (HashSet::new(), Vec::new());
     let mut from = EventId::first_of(0);
     loop {
@@ -608,28 +613,31 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
             let last = writers.entry(id.writer).or_default();
             assert_eq!(id.number, *last + 1, "a gap in the events of writer {}", id.writer);
             *last = id.number;
-            let of = |name: Name, told: &mut HashSet<String>| {
+            let of = |name: Name, reported: &mut HashSet<String>| {
                 if event.name == name {
                     let serial = event.details.iter().find(|(name, _)| name == "serial");
-                    assert!(told.insert(serial.unwrap().1.clone()), "two events for one record");
+                    assert!(
+                        reported.insert(serial.unwrap().1.clone()),
+                        "two events for one record"
+                    );
                 }
             };
-            of(Name::CertificateIssued, &mut told);
+            of(Name::CertificateIssued, &mut reported);
             of(Name::IssuanceVoided, &mut voided);
             events.push(event);
         }
     }
-    let all = || records.iter().chain(&made);
+    let all = || records.iter().chain(&generated);
     let serials = |state: State| -> HashSet<String> {
         let those = all().filter(|(_, record)| record.state == state);
         those.map(|(serial, _)| serial.to_string()).collect()
     };
-    assert_eq!(told, serials(State::Issued), "an event for each certificate");
+    assert_eq!(reported, serials(State::Issued), "an event for each certificate");
     assert_eq!(voided, serials(State::Void), "an event for each that was given up");
     assert_eq!(serials(State::Open), HashSet::new(), "open at the end");
-    let made: HashMap<Serial, &Issuance> =
-        made.iter().map(|(serial, record)| (serial.clone(), &**record)).collect();
-    let told_of_made = trial.devices.made.check(&made, &events);
+    let generated: HashMap<Serial, &Issuance> =
+        generated.iter().map(|(serial, record)| (serial.clone(), &**record)).collect();
+    let key_summary = trial.devices.generated.check(&generated, &events);
     store.close().await;
 
     if let Backend::Postgres(server) = &trial.backend {
@@ -638,16 +646,16 @@ async fn check(trial: &Trial, folder: &TempDir) -> (usize, String) {
         assert_eq!(server.sql("estd", lost), "0", "requests without an issuance");
         assert!(writers.len() > trial.reached.len(), "each start is a writer");
     }
-    (records.len(), told_of_made)
+    (records.len(), key_summary)
 }
 
-/// A first start makes CA, certificate, account and store; whatever it had made when it was
-/// killed, the next start goes on from there.
+/// Kills first starts, which create CA, certificate, account and store. The next start must
+/// complete the setup from any intermediate state.
 async fn killed_at_the_first_start(backend: Backend) {
-    let (starts, mut lots, mut at_steps) = (kills().div_ceil(3), Lots::new(), 0);
+    let (starts, mut dice, mut at_steps) = (kills().div_ceil(3), Dice::new(), 0);
     let steps: Vec<_> =
         backend.steps().into_iter().filter(|it| !it.starts_with("answer")).collect();
-    // How long a first start takes here and now.
+    // Duration of a first start on this machine.
     let began = Instant::now();
     drop(tokio::task::block_in_place(|| Estd::start_in(backend.folder("first"))));
     let whole = u64::try_from(began.elapsed().as_micros()).unwrap();
@@ -655,12 +663,12 @@ async fn killed_at_the_first_start(backend: Backend) {
         let folder = backend.folder(&format!("first_{number}"));
         let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
         let folder = if number % 2 == 0 {
-            let after = Duration::from_micros(lots.below(whole));
+            let after = Duration::from_micros(dice.below(whole));
             killed_at_start(command, folder, after).await
         } else {
-            // Not every step is passed so often: then it is killed when it is ready.
+            // A step may be passed fewer times; then the server is killed once it is ready.
             let step = steps[number / 2 % steps.len()];
-            command.env("ESTD_KILL_AT", format!("{step}={}", 1 + lots.below(4)));
+            command.env("ESTD_KILL_AT", format!("{step}={}", 1 + dice.below(4)));
             match tokio::task::block_in_place(|| Estd::try_start_by(command, folder)) {
                 Ok(estd) => estd.kill(),
                 Err((folder, status)) => {
@@ -673,7 +681,7 @@ async fn killed_at_the_first_start(backend: Backend) {
         let estd = tokio::task::block_in_place(|| Estd::start_in(folder));
         assert_eq!(estd.operator(&["cert", "list", "--open", "--json"]), "", "open after a start");
         // Whichever start added the account stored its password first.
-        assert!(!estd.password.is_empty(), "an account whose password nobody can know");
+        assert!(!estd.password.is_empty(), "an account without a stored password");
         let device = first_device(&estd, &estd.password).await;
         let device = Certificate::parse(&device.der()).unwrap();
         estd.operator(&["cert", "show", &device.serial().to_string()]);

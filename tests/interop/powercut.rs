@@ -1,10 +1,9 @@
-//! Power cuts: what a server did to its files is recorded, and replayed onto disks that lose what
-//! was not synced. The store opens from each, with every certificate that a client had by then.
+//! Power cuts: the file operations of a server are recorded and replayed onto disks that lose
+//! unsynced data. The store must open from each, with every certificate that a client had by then.
 //!
-//! The recording is of the whole server under strace ([`trace`]), over three lives: a first start
-//! and a load ended by kill -9, a start after it and a load ended in order, and one more. What a
-//! client received counts from the moment at which the server began to send it. [`disk`] says
-//! what a disk may lose.
+//! strace records the whole server ([`trace`]) over three runs, each a start and a load. The first
+//! ends by kill -9, the other two in order. A certificate counts as received from the time at which
+//! the server began to send it. [`disk`] defines the data that a disk may lose.
 
 mod disk;
 mod trace;
@@ -37,13 +36,13 @@ use trace::{Call, Operation};
 /// Requests under way at once, unless `ESTD_POWER_AT_ONCE` says otherwise.
 const AT_ONCE: usize = 16;
 
-/// How many cuts, unless `ESTD_POWER_CUTS` says otherwise.
+/// Number of cuts, unless `ESTD_POWER_CUTS` says otherwise.
 const CUTS: usize = 200;
 
-/// How many certificates in each of the lives, unless `ESTD_POWER_LOAD` says otherwise.
+/// Certificates in each run, unless `ESTD_POWER_LOAD` says otherwise.
 const LOAD: usize = 120;
 
-/// sled's log is taken and given back in pieces of this many bytes.
+/// Size in bytes of the segments in which sled allocates and frees its log.
 const SEGMENT: u64 = 512 * 1024;
 
 /// The seed, unless `ESTD_POWER_SEED` says otherwise.
@@ -60,14 +59,14 @@ struct Received {
     sent: u64,
 }
 
-/// What happened.
+/// A recording of all runs.
 struct Recording {
     operations: Vec<Operation>,
     disk: Disk,
     received: Vec<Received>,
-    /// The moment after all.
+    /// The time after the last operation.
     end: u64,
-    /// The folder as it is at the end.
+    /// The folder after the last run.
     folder: TempDir,
 }
 
@@ -75,8 +74,8 @@ fn setting(name: &str, default: u64) -> u64 {
     env::var(name).map_or(default, |value| value.parse().unwrap())
 }
 
-/// Asks for a certificate. The connection comes back as well: its port is nobody else's until it
-/// is dropped.
+/// Requests a certificate. Returns the connection as well: its port stays reserved until it is
+/// dropped.
 async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<(Connection, Vec<u8>)> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection =
@@ -89,8 +88,8 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<(Connection,
     Some((connection, estd::pki::cms::certificates(&der).unwrap().remove(0)))
 }
 
-/// Enrolls until `count` certificates have come, and then ends the server in the midst of it, or
-/// in order when all is done.
+/// Enrolls until `count` certificates have arrived. Then kills the server under load, or stops it
+/// in order once all requests are done.
 async fn load(estd: Estd, device: &Identity, count: usize, kill: bool) -> (TempDir, Vec<Answer>) {
     let at_once = usize::try_from(setting("ESTD_POWER_AT_ONCE", AT_ONCE as u64)).unwrap();
     let more = if kill { at_once } else { 0 };
@@ -142,7 +141,7 @@ async fn load(estd: Estd, device: &Identity, count: usize, kill: bool) -> (TempD
 async fn record() -> Recording {
     let count = usize::try_from(setting("ESTD_POWER_LOAD", LOAD as u64)).unwrap();
     let mut folder = tempfile::tempdir().unwrap();
-    // As strace will name it.
+    // The path as strace prints it.
     let root = folder.path().canonicalize().unwrap();
     let example = include_str!("../../est.toml");
     let text = example.replace("[\"0.0.0.0:8443\"]", "[\"127.0.0.1:0\"]");
@@ -177,7 +176,7 @@ async fn record() -> Recording {
     Recording { operations, disk, received, end, folder }
 }
 
-/// Enrolls by password, for a certificate to ask for others with.
+/// Enrolls by password; the certificate authenticates the other requests.
 async fn first_device(estd: &Estd) -> (Identity, Answer) {
     let address = SocketAddr::from(([127, 0, 0, 1], estd.port));
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
@@ -192,9 +191,9 @@ async fn first_device(estd: &Estd) -> (Identity, Answer) {
     (device, (connection.local_port(), der))
 }
 
-/// Finds when each certificate was sent: the answer is the last that the server said on its
-/// connection, after its flight of the handshake, but for the 24 bytes that close TLS. Of
-/// connections from one port, the answers are in order.
+/// Finds when each certificate was sent. The answer is the last data that the server sent on its
+/// connection after its handshake flight, but for the 24 bytes that close TLS. The answers on
+/// connections from one port are in order.
 fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received> {
     const LEAST: usize = 500;
     let mut connections = HashMap::<u32, (u16, usize)>::new();
@@ -225,7 +224,7 @@ fn match_answers(operations: &[Operation], answers: Vec<Answer>) -> Vec<Received
         .collect()
 }
 
-/// What was done, by kind: the moments around which cuts are made.
+/// The times of the operations by kind; cuts are placed around them.
 fn kinds(recording: &Recording, root: &Path) -> BTreeMap<String, Vec<(u64, u64)>> {
     let mut kinds = BTreeMap::<String, Vec<(u64, u64)>>::new();
     let mut segments = BTreeSet::new();
@@ -239,7 +238,7 @@ fn kinds(recording: &Recording, root: &Path) -> BTreeMap<String, Vec<(u64, u64)>
             Call::Sync { path, data_only: true, .. } => named("fdatasync", path),
             Call::Sync { path, .. } => named("fsync", path),
             Call::RangeSync { path } => named("sync_file_range", path),
-            // Where sled takes a segment of its log again, what it held is gone.
+            // When sled reuses a segment of its log, the old content is lost.
             Call::Write { path, at: Some(at), .. }
                 if path.ends_with("store/db") && at % SEGMENT == 0 && !segments.insert(at) =>
             {
@@ -261,8 +260,8 @@ fn kinds(recording: &Recording, root: &Path) -> BTreeMap<String, Vec<(u64, u64)>
     kinds
 }
 
-/// Chooses cuts: before, in and after one call of each kind in turn; when a batch has been
-/// written to the log and is not synced yet; and at any call.
+/// Chooses cuts in three ways: before, in and after one call of each kind in turn; between the
+/// write of a batch to the log and its sync; at any call.
 fn cuts(recording: &Recording, root: &Path, count: usize, dice: &mut Dice) -> Vec<u64> {
     let kinds = kinds(recording, root);
     let all: Vec<(u64, u64)> = kinds.values().flatten().copied().collect();
@@ -284,7 +283,7 @@ fn cuts(recording: &Recording, root: &Path, count: usize, dice: &mut Dice) -> Ve
         .collect()
 }
 
-/// Opens what a disk has, and says what is wrong with it.
+/// Opens the store of a disk and checks it against the received certificates.
 async fn check(folder: &Path, expected: &[&Received]) -> Result<usize, String> {
     let clock = SystemClock;
     let store =
@@ -319,7 +318,7 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
             State::Open if record.intent.tbs.is_empty() => {
                 return Err(format!("{serial} is open and has nothing to be signed"));
             }
-            State::Revoked => return Err(format!("{serial} is revoked, and nobody did that")),
+            State::Revoked => return Err(format!("{serial} is revoked, but no one revoked it")),
             State::Open | State::Void => {}
         }
     }
@@ -343,12 +342,12 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
                 return Err(format!("{serial} is another certificate than the client has"));
             }
             Some(record) => {
-                // Asked again, it would be answered with the same.
+                // A retry must return the same record.
                 let other = Serial::parse(&[0x42; 16]).unwrap();
                 let intent = Intent { serial: other, ..record.intent.clone() };
                 match store.begin(intent).await.map_err(said)? {
                     Begun::Complete(first) if first == **record => {}
-                    found => return Err(format!("{serial}, asked again: {found:?}")),
+                    found => return Err(format!("{serial}, retried: {found:?}")),
                 }
             }
         }
@@ -356,7 +355,7 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
     Ok(issued.len())
 }
 
-/// Which cuts failed, and what all of them met.
+/// The cuts that failed, and statistics of all.
 #[derive(Default)]
 struct Summary {
     cuts: usize,
@@ -388,7 +387,7 @@ async fn replay(
         summary.loss.dropped += loss.dropped;
         summary.loss.torn += loss.torn;
         summary.most_acknowledged = summary.most_acknowledged.max(expected.len());
-        // Opening changes the folder: what could not be opened is kept as it was before.
+        // Opening changes the folder, so a copy of the original is kept for failures.
         let before = keep.map(|_| {
             let copy = tempfile::tempdir().unwrap();
             copy_folder(target.path(), copy.path());
@@ -481,7 +480,7 @@ async fn power_cuts_lose_nothing_that_a_client_received() {
     );
     assert!(summary.failed.is_empty(), "{}", summary.failed.join("\n"));
 
-    // And it can fail: disks that sled alone is content with, or that forget names, lose records.
+    // The check can fail: disks without the store's own syncs, or that forget names, lose records.
     for obeys in [Obeys::NoDataSyncOfTheLog, Obeys::NoSyncOfFolders] {
         let few = &chosen[..chosen.len().min(20)];
         let summary = replay(&recording, few, obeys, &mut dice, None).await;
@@ -490,14 +489,14 @@ async fn power_cuts_lose_nothing_that_a_client_received() {
     }
 }
 
-/// The subject of what [`drives_a_store`] issues.
+/// The subject of the certificates that [`drives_a_store`] issues.
 const DRIVEN: &str = "CN=driven";
 
-/// How many changes are in the store's queue at once: a batch as large as there can be, which no
-/// load on a server reaches on a fast disk.
+/// Changes in the store's queue at once: the largest possible batch. No load on a server reaches it
+/// on a fast disk.
 const LARGE: u64 = 512;
 
-/// What stands for a certificate there: as long as one, and told by its serial number.
+/// A stand-in for a certificate: as long as one, and derived from its serial number.
 fn driven_certificate(serial: &Serial) -> Vec<u8> {
     let mut dice = Dice::new(u64::from_be_bytes(serial.as_bytes()[8..16].try_into().unwrap()));
     (0..1200).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect()
@@ -508,7 +507,7 @@ fn driven_certificate(serial: &Serial) -> Vec<u8> {
 async fn drives_a_store() {
     let clock = SystemClock;
     let now = clock.now();
-    // As the server does.
+    // Created and synced as the server does it.
     fs::create_dir("data").unwrap();
     fs::File::open(".").unwrap().sync_all().unwrap();
     let store = SledStore::open(Path::new("data/store"), 16 << 20, now, Arc::new(NoTrail)).unwrap();

@@ -1,4 +1,4 @@
-//! What the server has on record, beside what the devices received.
+//! Compares the server's records with the certificates that the devices received.
 
 use crate::{
     load::Ledger,
@@ -14,8 +14,8 @@ use std::{
     path::Path,
 };
 
-/// Compares all that is on record with what was received, while the server runs and when it has
-/// ended, and notes what differs.
+/// Compares all records with the received certificates, while the server runs and after it has
+/// ended. Notes each difference.
 pub(crate) fn close(estd: Estd, ledger: &Ledger, reloads: u64) {
     // The server's own certificate went to no device.
     let mut expected = ledger.with(|entries| entries.received.clone());
@@ -49,17 +49,22 @@ pub(crate) fn close(estd: Estd, ledger: &Ledger, reloads: u64) {
         ledger.error(format!("store check: {check}"));
     }
     operator(folder.path(), &["store", "export", "export"]);
-    exported(&folder.path().join("export"), &expected, ledger, reloads);
-    told(&folder.path().join("data/audit.jsonl"), ledger, expected.len() as u64, reloads);
-    // Its level is warn.
+    check_export(&folder.path().join("export"), &expected, ledger, reloads);
+    check_audit_file(
+        &folder.path().join("data/audit.jsonl"),
+        ledger,
+        expected.len() as u64,
+        reloads,
+    );
+    // The log level is warn, so every line is an error.
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     for line in log.lines().take(20) {
         ledger.error(format!("log: {line}"));
     }
 }
 
-/// Every record against every certificate, byte for byte, and the numbers of the events.
-fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, reloads: u64) {
+/// Compares every record with every certificate, byte for byte, and checks the event numbers.
+fn check_export(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, reloads: u64) {
     let mut missing: BTreeSet<&str> = expected.keys().map(String::as_str).collect();
     let mut numbers: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     let mut names: BTreeMap<String, u64> = BTreeMap::new();
@@ -71,8 +76,8 @@ fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, 
             missing.remove(serial);
             match expected.get(serial) {
                 Some(known) if *known == certificate => {}
-                Some(_) => ledger.error(format!("{serial}: other bytes on record")),
-                None => ledger.error(format!("{serial} is on record and nobody received it")),
+                Some(_) => ledger.error(format!("{serial}: the record has other bytes")),
+                None => ledger.error(format!("{serial} is on record, but no device received it")),
             }
         }
         if let Some(event) = line.get("event") {
@@ -100,9 +105,9 @@ fn exported(path: &Path, expected: &BTreeMap<String, Vec<u8>>, ledger: &Ledger, 
     }
 }
 
-/// The audit file against what the devices did.
-fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
-    let mut refused: BTreeMap<String, u64> = BTreeMap::new();
+/// Compares the audit file with the requests of the devices.
+fn check_audit_file(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
+    let mut rejected: BTreeMap<String, u64> = BTreeMap::new();
     let mut names: BTreeMap<String, u64> = BTreeMap::new();
     for line in BufReader::new(File::open(path).unwrap()).lines() {
         let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
@@ -110,28 +115,29 @@ fn told(path: &Path, ledger: &Ledger, issued: u64, reloads: u64) {
         *names.entry(name.to_owned()).or_default() += 1;
         if name.ends_with(".rejected") {
             let rule = event["details"]["rule"].as_str().unwrap().to_owned();
-            *refused.entry(rule).or_default() += 1;
+            *rejected.entry(rule).or_default() += 1;
         }
         // Clients that had not authenticated, as "auth.password: 17, http.path: 4".
         for sum in event["details"]["rules"].as_str().unwrap_or_default().split(", ") {
             if let Some((rule, count)) = sum.split_once(": ") {
-                *refused.entry(rule.to_owned()).or_default() += count.parse::<u64>().unwrap();
+                *rejected.entry(rule.to_owned()).or_default() += count.parse::<u64>().unwrap();
             }
         }
     }
-    let (mut ours, repeated) = ledger.with(|entries| (entries.refused.clone(), entries.repeated));
-    // A challenge gets a line only if nobody at that address authenticates within the minute, and all
-    // devices are at one.
-    let (told, asked) = (refused.remove("auth.none"), ours.remove("auth.none"));
-    if told > asked {
-        ledger.error(format!("challenges in the audit file: {told:?} of {asked:?}"));
+    let (mut expected, retried) =
+        ledger.with(|entries| (entries.rejected.clone(), entries.retried));
+    // A challenge gets a line only if no client at that address authenticates within the minute. All
+    // devices share one address.
+    let (logged, sent) = (rejected.remove("auth.none"), expected.remove("auth.none"));
+    if logged > sent {
+        ledger.error(format!("challenges in the audit file: {logged:?} of {sent:?}"));
     }
-    if refused != ours {
-        ledger.error(format!("refusals in the audit file: {refused:?}, not {ours:?}"));
+    if rejected != expected {
+        ledger.error(format!("rejections in the audit file: {rejected:?}, expected {expected:?}"));
     }
     for (name, count) in [
         ("certificate.issued", issued),
-        ("enrollment.retried", repeated),
+        ("enrollment.retried", retried),
         ("server.reloaded", reloads),
         ("server.started", 1),
         ("server.stopped", 1),

@@ -1,4 +1,4 @@
-//! What devices do, one request after the other, and what came back.
+//! The requests of the devices, one after the other, and the checks of the answers.
 
 use crate::common::{
     Connection, Identity, Reply, base64, basic, client_config, post_body, wrapped,
@@ -15,10 +15,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long an answer may take on a machine that is busy with other work.
+/// Time limit for an answer, on a machine that is busy with other work.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A kept connection that waited so long is given up: the server ends it after 30 s.
+/// Idle time after which a kept connection is abandoned: the server ends it after 30 s.
 const STALE: Duration = Duration::from_secs(15);
 
 const TYPE: &str = "Content-Type: application/pkcs10\r\n";
@@ -30,7 +30,7 @@ pub(crate) struct Target {
     pub window: Duration,
 }
 
-/// What all devices of one server did and saw.
+/// The requests and answers of all devices of one server.
 #[derive(Default)]
 pub(crate) struct Ledger(Mutex<Entries>);
 
@@ -38,13 +38,13 @@ pub(crate) struct Ledger(Mutex<Entries>);
 pub(crate) struct Entries {
     /// Certificates by serial number, DER.
     pub received: BTreeMap<String, Vec<u8>>,
-    /// Refusals that had to come, by rule.
-    pub refused: BTreeMap<String, u64>,
-    /// Answers that a repeat had before.
-    pub repeated: u64,
-    /// Requests by what they were.
+    /// Expected rejections, by rule.
+    pub rejected: BTreeMap<String, u64>,
+    /// Retries that got the certificate of the first request.
+    pub retried: u64,
+    /// Requests by kind.
     done: BTreeMap<&'static str, u64>,
-    /// Of each request with its connection, microseconds.
+    /// Duration of each request with its connection, in microseconds.
     times: Vec<u32>,
     errors: Vec<String>,
 }
@@ -63,18 +63,18 @@ impl Ledger {
         look(&mut self.0.lock().unwrap())
     }
 
-    /// How many requests and certificates there were so far.
+    /// Returns the numbers of requests and certificates so far.
     pub(crate) fn counts(&self) -> (usize, usize) {
         self.with(|entries| (entries.times.len(), entries.received.len()))
     }
 
-    fn refused(&self, rule: &str) {
-        self.with(|entries| *entries.refused.entry(rule.to_owned()).or_default() += 1);
+    fn rejected(&self, rule: &str) {
+        self.with(|entries| *entries.rejected.entry(rule.to_owned()).or_default() += 1);
     }
 
-    /// Counts the refusal of a path, which is the answer to a label that is not there.
-    pub(crate) fn path_refused(&self) {
-        self.refused("http.path");
+    /// Counts the rejection of a path, which is the answer to a label that does not exist.
+    pub(crate) fn path_rejected(&self) {
+        self.rejected("http.path");
     }
 
     pub(crate) fn print(&self, length: Duration) {
@@ -96,12 +96,12 @@ impl Ledger {
                 eprintln!("    {what:<32} {count:>8}");
             }
             eprintln!(
-                "  {} certificates received, {} answers repeated",
+                "  {} certificates received, {} retries answered with the first certificate",
                 entries.received.len(),
-                entries.repeated
+                entries.retried
             );
-            let refused: u64 = entries.refused.values().sum();
-            eprintln!("  {refused} refusals, each as it had to be: {:?}", entries.refused);
+            let rejected: u64 = entries.rejected.values().sum();
+            eprintln!("  {rejected} rejections, all as expected: {:?}", entries.rejected);
         });
     }
 }
@@ -122,7 +122,7 @@ enum Bad {
     Method,
 }
 
-/// Each kind with the status and the rule that it has to be refused with.
+/// Each kind with the expected status and rule of its rejection.
 const BAD: [(Bad, u16, &str); 11] = [
     (Bad::Base64, 400, "body.base64"),
     (Bad::ContentType, 415, "http.content-type"),
@@ -137,68 +137,68 @@ const BAD: [(Bad, u16, &str); 11] = [
     (Bad::Method, 405, "http.method"),
 ];
 
-/// What a device does next.
+/// A step of a device.
 #[derive(Clone, Copy)]
 enum Step {
-    /// /cacerts on a connection of its own without a certificate, or on the kept one.
+    /// /cacerts on a new connection without a certificate, or on the kept one.
     CaCerts,
     CaCertsKept,
-    /// The own names with a new key, on the kept connection.
+    /// The device's own names with a new key, on the kept connection.
     OwnNames,
     /// Other names with a new key under a label that allows it; a full handshake.
     AnyNames,
-    /// The last request that got a certificate again, byte for byte; on a new connection, or on
-    /// the kept one if it was asked there.
-    Repeat,
-    RepeatKept,
+    /// Retries the last successful request, byte for byte: on a new connection, or on the kept one
+    /// if it was sent there.
+    Retry,
+    RetryKept,
     Renew,
     Rekey,
-    /// A new device that has nothing but a password.
+    /// A new device that has only a password.
     Password,
     Bad,
 }
 
-/// Two renewals never follow each other without a repeat of the first one.
+/// Between two renewals, the first is retried at least once.
 const CYCLE: [Step; 38] = {
     use Step::*;
     [
         CaCertsKept,
         OwnNames,
-        RepeatKept,
+        RetryKept,
         Bad,
         OwnNames,
         CaCerts,
         AnyNames,
-        Repeat,
+        Retry,
         Bad,
         OwnNames,
         OwnNames,
         CaCertsKept,
         Bad,
         Renew,
-        Repeat,
+        Retry,
         CaCerts,
         OwnNames,
         Bad,
-        RepeatKept,
+        RetryKept,
         AnyNames,
         OwnNames,
         Bad,
         CaCertsKept,
         AnyNames,
-        RepeatKept,
+        RetryKept,
         CaCertsKept,
         Bad,
         Rekey,
-        Repeat,
+        Retry,
         OwnNames,
         Bad,
         Password,
-        Repeat,
+        Retry,
         OwnNames,
         CaCertsKept,
         AnyNames,
-        Repeat,
+        Retry,
         Bad,
     ]
 };
@@ -249,7 +249,7 @@ fn versions(number: usize) -> &'static [&'static SupportedProtocolVersion] {
     if number.is_multiple_of(3) { TLS12 } else { TLS13 }
 }
 
-/// Enrols devices by password, one after the other.
+/// Enrolls devices by password, one after the other.
 pub(crate) async fn devices(
     count: usize,
     target: &Arc<Target>,
@@ -284,7 +284,7 @@ pub(crate) async fn devices(
             identity,
             kept: None,
             connections: number,
-            // They are not all at the same step.
+            // The devices start at different steps.
             steps: number * 3,
             named: 0,
             bads: number,
@@ -305,7 +305,7 @@ fn issued(reply: &Reply) -> Result<Vec<u8>, String> {
 }
 
 impl Device {
-    /// One step a tick until the end.
+    /// Takes one step a tick until `end`.
     pub(crate) async fn work(mut self, tick: Duration, end: Instant) {
         let mut pace = tokio::time::interval(tick);
         pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -334,8 +334,8 @@ impl Device {
                 let subject = self.new_subject("part");
                 self.enroll("new key, any names", "line/simpleenroll", &subject, false).await
             }
-            Step::Repeat => self.repeat(false).await,
-            Step::RepeatKept => self.repeat(true).await,
+            Step::Retry => self.retry(false).await,
+            Step::RetryKept => self.retry(true).await,
             Step::Renew => self.reenroll(false).await,
             Step::Rekey => self.reenroll(true).await,
             Step::Password => self.enroll_by_password().await,
@@ -356,7 +356,7 @@ impl Device {
         format!("CN={kind}-{}-{},O=Soak", self.number, self.named)
     }
 
-    /// Takes another certificate for what comes next.
+    /// Uses another certificate for all later requests.
     fn become_one(&mut self, certificate: &[u8], key: Arc<PrivateKey>) {
         self.identity = identity(certificate, &key);
         self.key = key;
@@ -365,7 +365,7 @@ impl Device {
         self.kept = None;
     }
 
-    /// Sends on the kept connection, which is made if there is none.
+    /// Sends on the kept connection, which is opened if it does not exist.
     async fn on_kept(&mut self, what: &'static str, bytes: &[u8]) -> Result<Reply, String> {
         let start = Instant::now();
         let mut connection = match self.kept.take().filter(|(_, last)| last.elapsed() < STALE) {
@@ -386,7 +386,7 @@ impl Device {
         Ok(reply)
     }
 
-    /// Sends on a connection of its own with a full handshake.
+    /// Sends on a new connection with a full handshake.
     async fn on_new(
         &mut self,
         what: &'static str,
@@ -427,7 +427,7 @@ impl Device {
         }
     }
 
-    /// Puts a new certificate on record here, if it is what was asked for.
+    /// Adds a new certificate to the ledger, if it matches the request.
     fn receive(&self, what: &str, reply: &Reply, key: &PrivateKey) -> Result<Vec<u8>, String> {
         if reply.status != 200 {
             return Err(format!("{what}: {} {}", reply.start, reply.text()));
@@ -497,26 +497,26 @@ impl Device {
         Ok(())
     }
 
-    async fn repeat(&mut self, kept: bool) -> Result<(), String> {
+    async fn retry(&mut self, kept: bool) -> Result<(), String> {
         let bytes = self.last.bytes.clone();
         let who = self.last.identity.clone();
         let same = who.as_ref().is_some_and(|who| Arc::ptr_eq(who, &self.identity));
         let reply = if kept && same {
-            self.on_kept("repeat, kept alive", &bytes).await?
+            self.on_kept("retry, kept alive", &bytes).await?
         } else {
-            self.on_new("repeat", who, &bytes).await?
+            self.on_new("retry", who, &bytes).await?
         };
         if reply.status != 200 {
-            return Err(format!("repeat: {} {}", reply.start, reply.text()));
+            return Err(format!("retry: {} {}", reply.start, reply.text()));
         }
-        let certificate = issued(&reply).map_err(|error| format!("repeat: {error}"))?;
+        let certificate = issued(&reply).map_err(|error| format!("retry: {error}"))?;
         if certificate == self.last.certificate {
-            self.ledger.with(|entries| entries.repeated += 1);
+            self.ledger.with(|entries| entries.retried += 1);
             return Ok(());
         }
         // The server's times are whole seconds.
         if self.last.at.elapsed() + Duration::from_secs(2) < self.target.window {
-            return Err("repeat: another certificate within the window".to_owned());
+            return Err("retry: another certificate within the window".to_owned());
         }
         let serial = Certificate::parse(&certificate).unwrap().serial().to_string();
         self.ledger.with(|entries| entries.received.insert(serial, certificate.clone()));
@@ -543,7 +543,7 @@ impl Device {
             }
             Bad::Size => self.on_kept(what, &post("simpleenroll", &[b'A'; 100_000], TYPE)).await?,
             Bad::Signature => {
-                // A subject of the same length: DER as before, signed otherwise.
+                // A subject of the same length: the DER stays valid, the signature does not.
                 let subject = self.subject();
                 let at = good.windows(4).position(|four| four == b"Soak").unwrap();
                 assert!(subject.contains("O=Soak"));
@@ -585,7 +585,7 @@ impl Device {
         if reply.status != status || !text.starts_with(&format!("{rule}:")) {
             return Err(format!("{rule}: {} {text}", reply.start));
         }
-        self.ledger.refused(rule);
+        self.ledger.rejected(rule);
         Ok(())
     }
 }

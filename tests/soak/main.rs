@@ -1,5 +1,5 @@
-//! Mixed load over a long time on both backends at once: memory and files stay flat, nobody sees an
-//! error that is not the own error, and every certificate is accounted for.
+//! Mixed load over a long time on both backends at once. Memory and files stay flat, devices see no
+//! errors but those they cause, and every certificate is accounted for.
 //!
 //! ```sh
 //! cargo test --test soak -- --nocapture                    # two minutes
@@ -7,7 +7,7 @@
 //! ESTD_SOAK_SECONDS=3600 ESTD_SOAK_BIN=target/release/estd cargo test --test soak -- --nocapture
 //! ```
 //!
-//! The pace is bounded: it is about what stays after an hour, not about speed.
+//! The pace is bounded: the test measures leaks over an hour, not speed.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -47,7 +47,7 @@ const DEVICES: usize = 12;
 /// Requests a second on each backend, of all devices together.
 const PACE: f64 = 60.0;
 
-/// What one run is about.
+/// A server under load, and the ledger of its devices.
 struct Run {
     backend: &'static str,
     estd: Estd,
@@ -72,7 +72,7 @@ fn folder(store: &str, window: Duration) -> TempDir {
         ("backend = \"sled\"", store),
         ("cache_mib = 64", ""),
         ("retry_window = \"10m\"", &window),
-        // Every event is looked for in one file.
+        // The checks read all events from one file.
         ("max_mib = 32 ", "max_mib = 0 "),
         // All devices come from one address, and some of their passwords are wrong.
         ("failures_per_account = 20", "failures_per_account = 1000000"),
@@ -94,8 +94,8 @@ fn start(backend: &'static str, store: &str, window: Duration) -> Run {
     Run { backend, estd, target: Arc::new(target), ledger: Arc::default() }
 }
 
-/// All devices, the reloads and the samples, until the time is over. Returns the samples and how
-/// often the configuration was read again.
+/// Runs all devices, the reloads and the samples for `length`. Returns the samples and the number of
+/// reloads.
 async fn load(run: &Run, length: Duration) -> (Vec<Sample>, u64) {
     let devices = load::devices(DEVICES, &run.target, &run.ledger).await;
     let end = Instant::now() + length;
@@ -119,7 +119,7 @@ async fn load(run: &Run, length: Duration) -> (Vec<Sample>, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mixed_load_leaves_nothing_behind_and_loses_nothing() {
     let length = length();
-    // Windows that are over long before the memory is compared with what it was.
+    // The windows end long before the memory is compared with its earlier values.
     let window = (length / 12).min(Duration::from_secs(600));
     let database = postgres::Postgres::start();
     database.sql("postgres", "CREATE DATABASE soak");
@@ -129,7 +129,7 @@ async fn mixed_load_leaves_nothing_behind_and_loses_nothing() {
         database.port
     );
     let runs = [
-        // A small cache is full soon: what grows after that is no cache.
+        // A small cache is full soon: later growth is not the cache's.
         start("sled", "backend = \"sled\"\ncache_mib = 4", window),
         start(
             "postgres",

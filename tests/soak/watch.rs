@@ -8,24 +8,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Connections to a database that are made when they are needed, and stay.
+/// Connections to a database, which are opened on demand and stay open.
 pub(crate) const POOL: usize = 8;
 
-/// How much the memory may grow from the second quarter to the last, and along a line through the
-/// last three, in KiB: sled's cache (4 MiB), what sled remembers of each certificate (some 120
-/// bytes: 200 MiB for a million, see docs/performance.md), and what an allocator keeps for the next
-/// requests. It does not depend on the length: over an hour it is 80 bytes a request.
+/// Allowed growth of the memory from the second quarter to the last, and along a line through the
+/// last three, in KiB. It covers sled's cache (4 MiB), sled's index (some 120 bytes a certificate:
+/// 200 MiB for a million, see docs/performance.md), and the allocator's free blocks. It does not
+/// depend on the length: over an hour it is 80 bytes a request.
 const GROWTH: f64 = 12.0 * 1024.0;
 
-/// How much it may grow from the first quarter to the last, in KiB. The first fills what has an end:
-/// the memory of password checks (19 MiB for each core, of eight at most), the requests of a repeat
+/// Allowed growth from the first quarter to the last, in KiB. The first quarter fills bounded
+/// memory: password checks (19 MiB for each core, of eight at most), the requests of a retry
 /// window (10 minutes), sled's cache, a heap for each thread.
 fn filled() -> f64 {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (26.0 + 19.0 * cores.min(8) as f64) * 1024.0
 }
 
-/// The process at one moment.
+/// A snapshot of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sample {
     /// Resident, KiB.
@@ -45,7 +45,7 @@ pub(crate) fn look(pid: u32) -> Sample {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     };
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    // After the name, which may hold anything: utime and stime are fields 14 and 15.
+    // Skip the name, which may contain any character: utime and stime are fields 14 and 15.
     let cpu: u64 = stat
         .rsplit_once(')')
         .unwrap()
@@ -77,7 +77,7 @@ pub(crate) async fn sample(pid: u32, ledger: &Ledger, end: Instant) -> Vec<Sampl
     samples
 }
 
-/// The process when it has no more open files than `files`, or after a minute.
+/// Samples the process once it has at most `files` open files, or after a minute.
 pub(crate) async fn look_when_idle(pid: u32, files: usize) -> Sample {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -89,8 +89,8 @@ pub(crate) async fn look_when_idle(pid: u32, files: usize) -> Sample {
     }
 }
 
-/// Changes est.toml and sends SIGHUP again and again, and looks that the change is in force.
-/// Returns how often.
+/// Repeatedly changes est.toml, sends SIGHUP and checks that the change is in force. Returns the
+/// number of reloads.
 pub(crate) async fn reload(
     estd: &Estd,
     path: &Path,
@@ -117,7 +117,7 @@ pub(crate) async fn reload(
         loop {
             let status = label(estd.port).await;
             if status == 404 {
-                ledger.path_refused();
+                ledger.path_rejected();
             }
             if status == expected {
                 break;
@@ -132,7 +132,7 @@ pub(crate) async fn reload(
     reloads
 }
 
-/// The status of /cacerts under the label that comes and goes.
+/// Returns the status of /cacerts under the label that the reloads add and remove.
 async fn label(port: u16) -> u16 {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection = Connection::open(address, None, &[&rustls::version::TLS13]).await.unwrap();
@@ -150,13 +150,13 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     above / below
 }
 
-/// The least of them: the memory without what single requests take for a moment. What is lost lifts
-/// it as it lifts every sample; so does a block that the allocator keeps for the whole quarter.
+/// Returns the smallest sample: the memory without the short-lived part of single requests. Leaks
+/// raise every sample, hence this one. So does a block that the allocator keeps for the quarter.
 fn floor(samples: &[Sample]) -> f64 {
     samples.iter().map(|sample| sample.memory).min().unwrap() as f64
 }
 
-/// Prints how memory and files went, and notes what is not flat.
+/// Prints memory and open files over time, and notes each growth beyond its limit.
 pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger: &Ledger) {
     let quarter = samples.len() / 4;
     let quarters: Vec<&[Sample]> = samples.chunks(quarter).take(4).collect();
@@ -184,7 +184,7 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
         slope * 1024.0 * later.len() as f64 / (last.requests - first.requests) as f64,
         slope * 1024.0 * later.len() as f64 / (last.certificates - first.certificates) as f64,
     );
-    // Connections come and go: what stays lifts the least number.
+    // Connections open and close: a leak raises the minimum.
     let files = |quarter: &[Sample]| quarter.iter().map(|sample| sample.files).min().unwrap();
     let threads = |quarter: &[Sample]| quarter.iter().map(|sample| sample.threads).max().unwrap();
     eprintln!(
@@ -208,7 +208,7 @@ pub(crate) fn judge(before: &Sample, samples: &[Sample], after: &Sample, ledger:
     if slope * later.len() as f64 > GROWTH {
         ledger.error(format!("memory grows by {:.1} MiB an hour", mib(slope * 3600.0)));
     }
-    // At the very start no device has a connection; later each has one, and now and then a second.
+    // At the start no device has a connection; later each has one, sometimes two.
     if files(quarters[3]) > files(quarters[0]) + 2 * crate::DEVICES {
         ledger.error("more open files in the last quarter than in the first".to_owned());
     }

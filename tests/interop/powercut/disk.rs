@@ -1,17 +1,18 @@
-//! A disk that keeps no more than it must: what a folder can look like after a power cut.
+//! A disk that keeps no more than it must: the possible states of a folder after a power cut.
 //!
-//! The model, stricter than ext4 is:
+//! The model is stricter than ext4:
 //!
 //! - Content and length of a file are kept as far as a completed `fsync` or `fdatasync` of it
-//!   covers them: it covers what had returned before it began.
-//! - Each later write is kept, dropped or torn at a multiple of 512 bytes, one by one, in
-//!   whatever combination; a dropped one may leave its length behind, filled with zeros. So is
-//!   each change of the length kept or dropped.
-//! - An entry of a folder (made, renamed, removed) is kept as far as a completed `fsync` of that
-//!   folder covers it. The sync of a new file does not make its name durable, though ext4 does
-//!   so; neither does the sync of a folder make its own name durable, which stands in its parent.
-//! - A rename happens or does not. A name that is made by it may outlive the loss of the old one.
-//! - `sync_file_range` means nothing.
+//!   covers them. A sync covers the calls that returned before it began.
+//! - Each later write is independently kept, dropped or torn at a multiple of 512 bytes. A dropped
+//!   write may leave its length behind, filled with zeros. Each later change of the length is kept
+//!   or dropped as well.
+//! - A change of a folder's entries (create, rename, remove) is kept as far as a completed `fsync`
+//!   of that folder covers it. The sync of a new file does not make its name durable, although it
+//!   does on ext4. The sync of a folder does not make the folder's own name durable: its parent's
+//!   does.
+//! - A rename happens or does not. The new name may survive even if the removal of the old is lost.
+//! - `sync_file_range` makes nothing durable.
 
 use super::trace::{Call, Operation};
 use std::{
@@ -20,7 +21,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Numbers from a seed, the same each time (SplitMix64).
+/// Pseudorandom numbers from a seed, the same each time (SplitMix64).
 pub(super) struct Dice(u64);
 
 impl Dice {
@@ -28,7 +29,7 @@ impl Dice {
         Self(seed)
     }
 
-    /// One of `0..below`.
+    /// Returns one of `0..below`.
     pub(super) fn roll(&mut self, below: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -38,24 +39,24 @@ impl Dice {
     }
 }
 
-/// What becomes of what was not synced.
+/// The fate of changes that were not synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// All is kept: as if only the processes had died.
     Kept,
     /// All is lost, and no length left behind.
     Lost,
-    /// Each for itself.
+    /// Each is kept, dropped or torn independently.
     Mixed,
 }
 
-/// Which syncs the disk obeys.
+/// The syncs that the disk obeys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Obeys {
     All,
-    /// All but `fdatasync` of sled's log: what sled does by itself.
+    /// All but `fdatasync` of sled's log, as if sled ran without the store's syncs.
     NoDataSyncOfTheLog,
-    /// Only those of files.
+    /// Only syncs of files.
     NoSyncOfFolders,
 }
 
@@ -81,24 +82,24 @@ struct Sync {
     data_only: bool,
 }
 
-/// A file or a folder under whatever names.
+/// A file or a folder, independent of its names.
 struct Node {
     folder: bool,
-    /// The name it was made under.
-    made_as: PathBuf,
+    /// The path at which it was created.
+    created_as: PathBuf,
     steps: Vec<Step>,
     syncs: Vec<Sync>,
     length: u64,
 }
 
-/// Where a descriptor stands.
+/// An open descriptor and its position.
 struct Open {
     node: usize,
     position: u64,
     append: bool,
 }
 
-/// Everything that was done in a folder, by several servers one after the other.
+/// All operations in a folder, by several servers one after the other.
 pub(super) struct Disk {
     root: PathBuf,
     nodes: Vec<Node>,
@@ -111,7 +112,7 @@ impl Disk {
     pub(super) fn new(root: &Path) -> Self {
         let node = Node {
             folder: true,
-            made_as: root.to_owned(),
+            created_as: root.to_owned(),
             steps: Vec::new(),
             syncs: Vec::new(),
             length: 0,
@@ -123,7 +124,7 @@ impl Disk {
         }
     }
 
-    /// Takes over what one server did, in the order of the calls' ends.
+    /// Adds the operations of one server, in the order in which the calls ended.
     pub(super) fn record(&mut self, operations: &[Operation]) {
         let mut descriptors: HashMap<u32, Open> = HashMap::new();
         for Operation { start, end, call } in operations {
@@ -182,7 +183,7 @@ impl Disk {
                     }
                 }
                 Call::Remove { path } => {
-                    // The socket is made by bind(2), and is nothing that lasts.
+                    // bind(2) creates the socket, which need not last.
                     if self.names.remove(path).is_some() {
                         let folder = self.names[path.parent().unwrap()];
                         self.step(folder, when, Change::Gone { name: name(path) });
@@ -205,7 +206,7 @@ impl Disk {
         let node = self.nodes.len();
         self.nodes.push(Node {
             folder,
-            made_as: path.to_owned(),
+            created_as: path.to_owned(),
             steps: Vec::new(),
             syncs: Vec::new(),
             length: 0,
@@ -228,12 +229,12 @@ impl Disk {
         node.steps.push(Step { start, end, change });
     }
 
-    /// The recording's own name of a descriptor is that of the file it was opened as.
+    /// Asserts that the recorded path of a descriptor names the file opened at that path.
     fn expect(&self, path: &Path, node: usize) {
         assert_eq!(self.names.get(path), Some(&node), "{}", path.display());
     }
 
-    /// Builds in `target`, an empty folder, what is on the disk if the power goes at `cut`.
+    /// Builds the content of the disk after a power cut at `cut` in `target`, an empty folder.
     pub(super) fn after(
         &self,
         cut: u64,
@@ -301,7 +302,7 @@ impl Disk {
         fs::write(target, content).unwrap();
     }
 
-    /// What of a node's history the disk has.
+    /// Returns the steps of a node that the disk has kept.
     fn survivors(
         &self,
         node: &Node,
@@ -310,10 +311,10 @@ impl Disk {
         dice: &mut Dice,
         loss: &mut Loss,
     ) -> Vec<Step> {
-        let log = node.made_as == self.root.join("data/store/db");
-        // The trail and the store's mark are never synced, and would outnumber all else.
-        let counts = node.made_as.starts_with(self.root.join("data/store"))
-            && !node.made_as.ends_with("mark");
+        let log = node.created_as == self.root.join("data/store/db");
+        // The trail and the store's mark are never synced, and would outnumber all other changes.
+        let counts = node.created_as.starts_with(self.root.join("data/store"))
+            && !node.created_as.ends_with("mark");
         let durable = node
             .syncs
             .iter()
@@ -344,7 +345,7 @@ impl Disk {
                 loss.torn += usize::from(counts && torn);
             }
             if let (true, Change::Write { at, bytes }) = (lost, &step.change) {
-                // The length came through and the content did not.
+                // The length was kept, the content was not.
                 let end = at + bytes.len() as u64;
                 if fate == Fate::Mixed && end > length && dice.roll(2) == 0 {
                     step.change = Change::Length(end);
@@ -365,8 +366,8 @@ impl Disk {
     }
 }
 
-/// Keeps the front or the back of a write, up to or from a multiple of 512 bytes. Answers
-/// whether there is one in it.
+/// Keeps the front or the back of a write, up to or from a multiple of 512 bytes. Returns false if
+/// the write crosses none.
 fn tear(change: &mut Change, dice: &mut Dice) -> bool {
     const SECTOR: u64 = 512;
     let Change::Write { at, bytes } = change else { return false };
@@ -389,7 +390,7 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// How much of what was done to the store the disk did not have to keep.
+/// Counts of the store's changes that the disk did not have to keep.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Loss {
     /// Changes that no sync covered.

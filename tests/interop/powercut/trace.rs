@@ -1,9 +1,9 @@
-//! What `strace` recorded of a server: each operation on its files, and each answer it sent.
+//! Reads a server's strace recording: each operation on its files, and each answer it sent.
 //!
-//! Why strace: it stops a thread before and after each call, so its lines stand in an order that
-//! no cause and effect can contradict, over all threads; it sees what sled does as well as what
-//! this crate does; and it needs no rights over a child of one's own. A call that was under way
-//! while another thread did something stands in two lines, `<unfinished ...>` and `resumed`.
+//! Why strace: it stops a thread before and after each call, so the order of its lines respects
+//! causality over all threads. It records the calls of sled as well as those of this crate, and
+//! needs no privileges to trace a child process. A call interrupted by a line of another thread
+//! takes two lines, `<unfinished ...>` and `resumed`.
 
 use std::{
     collections::HashMap,
@@ -11,19 +11,19 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// The calls that change files or make them durable, those that would and that nobody is known
-/// to make (found, they fail the test), and those by which an answer leaves.
+/// The calls that change files or make them durable, and those that send an answer. Some are not
+/// expected: if one of them occurs, the test fails.
 const CALLS: &str = "open,openat,openat2,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,\
      truncate,fallocate,rename,renameat,renameat2,unlink,unlinkat,rmdir,mkdir,mkdirat,link,linkat,\
      symlink,symlinkat,copy_file_range,sendfile,splice,fsync,fdatasync,sync,syncfs,msync,\
      sync_file_range,accept4,sendto,sendmsg,io_uring_setup";
 
-/// The command that records into `file` what the program named after it does.
+/// Returns the command that records the program appended to it into `file`.
 pub(super) fn recorder(file: &Path) -> Vec<String> {
     let words = [
         "strace",
         "-f", // all threads
-        // Only the calls in question stop a thread: most of the server runs at its own speed.
+        // Only the listed calls stop a thread, so the server runs at almost full speed.
         "--seccomp-bpf",
         "-qq",
         "-y",  // each descriptor with its file
@@ -41,7 +41,7 @@ pub(super) fn recorder(file: &Path) -> Vec<String> {
     words
 }
 
-/// What was done. Descriptors are numbers of this life of the server.
+/// A system call. Descriptors are numbers of one run of the server.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
     Open {
@@ -51,7 +51,7 @@ pub(super) enum Call {
         append: bool,
         fd: u32,
     },
-    /// `at` is none for where the descriptor stands.
+    /// `at` is none for a write at the descriptor's position.
     Write {
         fd: u32,
         path: PathBuf,
@@ -82,23 +82,23 @@ pub(super) enum Call {
     MakeFolder {
         path: PathBuf,
     },
-    /// A client came, from this port.
+    /// A client connected from this port.
     Accept {
         fd: u32,
         port: u16,
     },
-    /// So many bytes went to it.
+    /// This many bytes were sent to it.
     Sent {
         fd: u32,
         bytes: usize,
     },
-    /// Something on standard output.
+    /// Text on standard output.
     Said {
         text: String,
     },
 }
 
-/// A call and when it ran: from `start` on it can have had its effect, after `end` it has had it.
+/// A call and when it ran: its effect may be visible from `start` on, and is visible after `end`.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     pub(super) start: u64,
@@ -106,24 +106,24 @@ pub(super) struct Operation {
     pub(super) call: Call,
 }
 
-/// Reads a recording of a server that ran in `folder` and has ended. Moments count from `from`;
-/// answers the moment after the last, too. Only what concerns `folder` and what
-/// is under `folder`/data is kept.
+/// Reads a recording of a server that ran in `folder` and has ended. Times count from `from`;
+/// the time after the last call is returned, too. Only calls on `folder` itself and under
+/// `folder`/data are kept.
 pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u64) {
     let text = fs::read_to_string(file).unwrap();
     let mut under_way: HashMap<&str, (u64, String)> = HashMap::new();
     let mut operations = Vec::new();
-    let mut moment = from;
+    let mut time = from;
     for line in text.lines() {
-        // A call in one line begins and ends with it, and between the two can be cut as well.
-        let (start, end) = (moment, moment + 1);
-        moment += 2;
+        // A call in one line begins and ends with it; a cut may fall between the two.
+        let (start, end) = (time, time + 1);
+        time += 2;
         let (thread, rest) = line.split_once(' ').unwrap();
         let rest = rest.trim_start();
         if rest.starts_with("+++") || rest.starts_with("---") {
             continue;
         }
-        // strace lets go of a thread that the kill took within a call: it is "detached".
+        // strace detaches from a thread that was killed within a call.
         let cut = ["<unfinished ...>", "<detached ...>"];
         if let Some(begun) = cut.iter().find_map(|end| rest.strip_suffix(end)) {
             let before = under_way.insert(thread, (start, begun.trim_end().to_owned()));
@@ -134,7 +134,7 @@ pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u6
             Some(resumed) => {
                 let (start, mut begun) = under_way
                     .remove(thread)
-                    .unwrap_or_else(|| panic!("resumed and never begun: {line}"));
+                    .unwrap_or_else(|| panic!("resumed without a start: {line}"));
                 begun.push_str(resumed.split_once(" resumed>").unwrap().1);
                 (start, begun)
             }
@@ -142,16 +142,16 @@ pub(super) fn read(file: &Path, folder: &Path, from: u64) -> (Vec<Operation>, u6
         };
         operations.extend(operation(&whole, folder, start, end));
     }
-    // Calls that the end of the process cut off.
+    // Calls interrupted by the end of the process.
     for (start, begun) in under_way.into_values() {
-        operations.extend(operation(&format!("{begun}) = ?"), folder, start, moment));
+        operations.extend(operation(&format!("{begun}) = ?"), folder, start, time));
     }
     operations.sort_by_key(|operation| operation.end);
-    (operations, moment)
+    (operations, time)
 }
 
 fn operation(text: &str, folder: &Path, start: u64, end: u64) -> Option<Operation> {
-    // strace pads before the result; a call that a kill cut off may have no end of its own.
+    // strace pads before the result; a call interrupted by a kill may lack its end.
     let (name, arguments, result) = text
         .split_once('(')
         .and_then(|(name, rest)| {
@@ -169,7 +169,7 @@ fn operation(text: &str, folder: &Path, start: u64, end: u64) -> Option<Operatio
     let killed = result == "?";
     let call = call(name, &arguments, result, killed, folder)?;
     let effect = match &call {
-        // The fate of a sync that nobody saw return.
+        // A sync that never returned covers nothing.
         Call::Sync { .. } if killed => u64::MAX,
         _ => end,
     };
@@ -181,7 +181,7 @@ fn operation(text: &str, folder: &Path, start: u64, end: u64) -> Option<Operatio
 }
 
 fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Path) -> Option<Call> {
-    // The folder around it is where its own name stands.
+    // The folder itself counts: it holds the entry of `data`.
     let ours =
         |path: PathBuf| (path == folder || path.starts_with(folder.join("data"))).then_some(path);
     let path = |at: usize| {
@@ -243,7 +243,7 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
             Some(Call::Accept { fd, port: port.parse().unwrap() })
         }
         other => {
-            // What has no meaning here must not touch the folder.
+            // Calls that the replay does not know must not touch the folder.
             let folder: String =
                 folder.to_str().unwrap().bytes().map(|byte| format!("\\x{byte:02x}")).collect();
             let touched = arguments.iter().any(|argument| argument.contains(&folder));
@@ -254,8 +254,8 @@ fn call(name: &str, arguments: &[&str], result: &str, killed: bool, folder: &Pat
     }
 }
 
-/// Finds out what a call did that its process did not live to see: the process is dead, nobody
-/// else writes, so the folder tells.
+/// Determines the effect of a call interrupted by the kill. No process writes any more, so the
+/// folder shows it.
 fn settle(operation: &mut Operation) -> Option<()> {
     match &mut operation.call {
         Call::Write { path, at, bytes, .. } => {
@@ -265,7 +265,7 @@ fn settle(operation: &mut Operation) -> Option<()> {
                     let there = content.get(usize::try_from(*at).unwrap()..).unwrap_or_default();
                     there.iter().zip(&*bytes).take_while(|(one, other)| one == other).count()
                 }
-                // It was the last at its end.
+                // It was the last write, at the end of the file.
                 None => (0..=bytes.len())
                     .rev()
                     .find(|length| content.ends_with(&bytes[..*length]))
@@ -281,14 +281,14 @@ fn settle(operation: &mut Operation) -> Option<()> {
         Call::Rename { from, .. } => (!from.exists()).then_some(()),
         Call::Remove { path } => (!path.exists()).then_some(()),
         Call::MakeFolder { path } => path.exists().then_some(()),
-        // What was being sent when the kill came can have arrived: a client that has its answer
-        // is what brings the kill.
+        // Bytes being sent at the kill may have arrived: the last answer a client receives
+        // triggers the kill.
         Call::Sync { .. } | Call::RangeSync { .. } | Call::Sent { .. } => Some(()),
         Call::Accept { .. } | Call::Said { .. } => None,
     }
 }
 
-/// The number at the start of a result: `3<...>`, `0x1 (flags ...)` has none that counts.
+/// The number at the start of a result, as in `3<...>`; that of `0x1 (flags ...)` is not used.
 fn leading(result: &str) -> u64 {
     let digits = result.bytes().take_while(u8::is_ascii_digit).count();
     result[..digits].parse().unwrap()
@@ -307,7 +307,7 @@ fn described(argument: &str) -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8(unescaped(inner)).unwrap()))
 }
 
-/// Every quoted string.
+/// Returns every quoted string.
 fn bytes(text: &str) -> Vec<Vec<u8>> {
     assert!(!text.contains("\"..."), "strace has cut a string");
     text.split('"').skip(1).step_by(2).map(unescaped).collect()
@@ -325,7 +325,7 @@ fn unescaped(text: &str) -> Vec<u8> {
         .collect()
 }
 
-/// The path without `.` and `..`; there are no symbolic links in the folder.
+/// Returns the path without `.` and `..`; the folder has no symbolic links.
 fn plain(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {

@@ -1,5 +1,5 @@
-//! The part of the load for which the server makes the keys (RFC 7030 §4.4), and its account: a key
-//! comes once, with its own certificate; a repeat gets another one, whose event names the first.
+//! The requests whose keys the server generates (RFC 7030 §4.4), and the checks of them. Each key is
+//! sent once, with its own certificate; a retry gets another key, and its event names the first.
 
 use crate::{
     common::{Connection, Identity, base64, post_body},
@@ -17,33 +17,33 @@ use std::{
     sync::Mutex,
 };
 
-/// The label that offers it.
-pub(crate) const LABEL: &str = "[label.made]\nserverkeygen = \"on\"\nretry_window = \"1d\"\n";
+/// The label that offers server-side key generation.
+pub(crate) const LABEL: &str = "[label.generated]\nserverkeygen = \"on\"\nretry_window = \"1d\"\n";
 
-/// How often one request is made: not so often that the server says it is enough.
+/// Maximum number of requests with one CSR, below the server's own limit.
 const AT_MOST: usize = 8;
 
 /// A certificate, DER, and its key, PKCS#8.
 type Pair = (Vec<u8>, Vec<u8>);
 
-/// How often something was asked for, and what came.
+/// The number of requests sent with one CSR, and the pairs received.
 #[derive(Default)]
 struct Asked {
     times: usize,
     pairs: Vec<Pair>,
 }
 
-/// What was asked, by CSR.
+/// All requests, by CSR.
 #[derive(Default)]
-pub(crate) struct Made(Mutex<HashMap<Vec<u8>, Asked>>);
+pub(crate) struct GeneratedKeys(Mutex<HashMap<Vec<u8>, Asked>>);
 
-/// Posts a CSR for a key to be made and returns certificate and key, if the whole answer came.
+/// Posts a CSR for a generated key; returns certificate and key if the whole answer arrived.
 async fn generate(port: u16, device: &Identity, csr: &[u8]) -> Option<Pair> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut connection =
         Connection::open(address, Some(device), &[&rustls::version::TLS13]).await.ok()?;
     let headers = "Content-Type: application/pkcs10\r\n";
-    let request = post_body("made/serverkeygen", base64(csr).as_bytes(), headers);
+    let request = post_body("generated/serverkeygen", base64(csr).as_bytes(), headers);
     let reply = connection.try_send(&request).await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let parts = parts(reply.header("Content-Type").unwrap(), &reply.body);
@@ -51,8 +51,8 @@ async fn generate(port: u16, device: &Identity, csr: &[u8]) -> Option<Pair> {
     Some((pki::cms::certificates(&der(1)).unwrap().remove(0), der(0)))
 }
 
-impl Made {
-    /// Asks, and keeps what comes. False if no answer did.
+impl GeneratedKeys {
+    /// Sends one request and keeps the answer. Returns false if none arrived.
     pub(crate) async fn ask(&self, port: u16, device: &Identity, csr: &[u8]) -> bool {
         self.0.lock().unwrap().entry(csr.to_vec()).or_default().times += 1;
         let Some(pair) = generate(port, device, csr).await else { return false };
@@ -60,15 +60,15 @@ impl Made {
         true
     }
 
-    /// A request that was answered, and may be repeated.
+    /// Returns an answered request that may be retried.
     pub(crate) fn answered(&self) -> Option<Vec<u8>> {
         let all = self.0.lock().unwrap();
         let mut again = all.iter().filter(|(_, it)| it.times < AT_MOST && !it.pairs.is_empty());
         again.next().map(|(csr, _)| csr.clone())
     }
 
-    /// Holds what devices asked and received against the records and events, in which nothing is
-    /// open any more. Says what it found.
+    /// Compares the requests and answers of devices with the records and events, none of which is
+    /// open any more. Returns a summary.
     pub(crate) fn check(&self, records: &HashMap<Serial, &Issuance>, events: &[Event]) -> String {
         let asked = self.0.lock().unwrap();
         let named = names(records, events);
@@ -79,7 +79,7 @@ impl Made {
             }
             first
         };
-        // What each request led to, by the first record of it.
+        // The certificates of each request, by its first record.
         let mut issued: HashMap<Serial, Vec<&Serial>> = HashMap::new();
         for (serial, record) in records {
             if record.state == State::Issued {
@@ -93,45 +93,47 @@ impl Made {
         }
 
         let (mut keys, mut requests) = (HashSet::new(), HashSet::new());
-        let (mut received, mut repeated) = (0, 0);
+        let (mut received, mut retried) = (0, 0);
         for Asked { times, pairs } in asked.values() {
             let of_one: HashSet<Serial> =
                 pairs.iter().map(|pair| first(&fits(pair, records))).collect();
-            assert!(of_one.len() <= 1, "one request, and no repeat of it: {of_one:?}");
+            assert!(of_one.len() <= 1, "one request, not recognized as retried: {of_one:?}");
             for request in of_one {
                 let count = issued[&request].len();
                 assert!(count <= *times, "{count} certificates for {times} requests");
-                assert!(requests.insert(request), "two requests, taken for repeats");
+                assert!(requests.insert(request), "two requests, treated as retries");
             }
             for (_, key) in pairs {
-                assert!(keys.insert(key), "a key that was given away twice");
+                assert!(keys.insert(key), "a key that was sent twice");
             }
             received += pairs.len();
-            repeated += times - 1;
+            retried += times - 1;
         }
         assert!(issued.len() <= asked.len(), "nobody asked for it");
         let void = records.values().filter(|record| record.state == State::Void).count();
-        assert!(received > 0 && repeated > 0, "too little load");
+        assert!(received > 0 && retried > 0, "too little load");
         format!(
-            "{received} made keys received and {} certificates on record; {repeated} repeats; {void} void",
+            "{received} generated keys received and {} certificates on record; {retried} retries; {void} void",
             issued.values().map(Vec::len).sum::<usize>(),
         )
     }
 }
 
-/// The certificate is on record as it came, and the key is its own. Returns its serial number.
+/// Checks that the received certificate is on record and belongs to the key. Returns its serial
+/// number.
 fn fits((certificate, key): &Pair, records: &HashMap<Serial, &Issuance>) -> Serial {
     let parsed = Certificate::parse(certificate).unwrap();
     let record = records[parsed.serial()];
     assert_eq!((record.state, &record.certificate), (State::Issued, certificate));
     assert_eq!(record.intent.operation, Some(Operation::ServerKeyGen));
     let key = PrivateKey::from_pkcs8_der(key).unwrap().public_key_spki_der().unwrap();
-    assert_eq!(key, parsed.spki(), "a key and another one's certificate");
+    assert_eq!(key, parsed.spki(), "a key with the certificate of another");
     assert_eq!(record.intent.spki_sha256, PublicKey::parse(&key).unwrap().spki_sha256());
     parsed.serial().clone()
 }
 
-/// What the event of each certificate for a made key says that it repeats, the oldest first.
+/// The earlier certificates named by the event of each certificate for a generated key, the oldest
+/// first.
 fn names(records: &HashMap<Serial, &Issuance>, events: &[Event]) -> HashMap<Serial, Vec<Serial>> {
     let by_text: HashMap<String, &Serial> =
         records.keys().map(|serial| (serial.to_string(), serial)).collect();
@@ -140,8 +142,8 @@ fn names(records: &HashMap<Serial, &Issuance>, events: &[Event]) -> HashMap<Seri
     };
     let mut all = HashMap::new();
     for event in events.iter().filter(|event| event.name == Name::CertificateIssued) {
-        if let Some(repeats) = detail(event, "retry_of") {
-            let named = repeats.split(' ').map(|one| by_text[one].clone()).collect();
+        if let Some(earlier) = detail(event, "retry_of") {
+            let named = earlier.split(' ').map(|one| by_text[one].clone()).collect();
             all.insert(by_text[&detail(event, "serial").unwrap()].clone(), named);
         }
     }
