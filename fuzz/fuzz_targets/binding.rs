@@ -1,4 +1,4 @@
-//! Any bytes as the string of a challenge, and as both ends' parts of a handshake that is listened to.
+//! Any bytes as the string of a challenge, and as both sides of a recorded handshake.
 #![no_main]
 
 use estd::binding::{End, Recorded};

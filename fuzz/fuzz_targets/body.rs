@@ -1,4 +1,4 @@
-//! Any bytes as a body: what decodes encodes to what decodes to the same.
+//! Any bytes as a body: decoding, encoding and decoding again gives the same.
 #![no_main]
 
 use estd::pki::base64::{Layout, decode, decode_csr, encode};

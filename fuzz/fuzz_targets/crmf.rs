@@ -1,4 +1,4 @@
-//! Any bytes as a CRMF request, and as what an RA changes in one.
+//! Any bytes as a CRMF request, and as the changes of an RA to one.
 #![no_main]
 
 use der::Decode;

@@ -1,4 +1,4 @@
-//! Any bytes as a CSR, and as the certificate that a client shows.
+//! Any bytes as a CSR, and as a client's certificate.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

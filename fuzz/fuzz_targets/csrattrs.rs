@@ -1,5 +1,5 @@
 //! Any bytes as CSR attributes, as a client reads them. The result is described in words, written in
-//! each form, and read again: it still asks for the same.
+//! each form, and read again: the requested contents are the same.
 #![no_main]
 
 use estd::{

@@ -1,5 +1,5 @@
-//! Any text as a header field of Digest: what is read is written and read again as the same, and the
-//! time of a wrong answer is all that it gets.
+//! Any text as a header field of Digest: a parsed answer survives writing and parsing again, and
+//! never matches a secret.
 #![no_main]
 
 use estd::digest::{Algorithm, DigestResponse, Challenge, Secret};
@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|field: &str| {
     if let Ok(answer) = DigestResponse::parse(field) {
         let again = DigestResponse::parse(&answer.to_string());
-        // What is quoted with escapes may be longer than what is read.
+        // A string quoted with escapes may exceed the length that is accepted.
         assert!(again.is_err() || again.is_ok_and(|again| again == answer));
         let secret = Secret::new(answer.algorithm, &answer.user, &answer.realm, "secret");
         assert!(!answer.matches(&secret, "POST"));

@@ -1,4 +1,4 @@
-//! Any bytes as a request for a key to be made, and as what comes back: encrypted, signed, packed.
+//! Any bytes as a request for a generated key, and as its answer: encrypted, signed, packed.
 #![no_main]
 
 use estd::{

@@ -1,5 +1,5 @@
-//! Any bytes as a multipart body, after a line with its media type: the contents of a part are in the
-//! body, in order, and no part holds a delimiter.
+//! Any bytes as a multipart body, after a line with its media type. The contents of the parts are in
+//! the body, in order, and no part holds a delimiter.
 #![no_main]
 
 use estd::client::multipart::{parameter, parts};

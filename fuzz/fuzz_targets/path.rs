@@ -1,4 +1,4 @@
-//! Any text as a path: a label that comes out is one segment, and no operation.
+//! Any text as a path: a parsed label is one segment, and no operation.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! A certificate of this server is the same in every encoding: its identity is the CA that issued it and
-//! its serial number, and its TBSCertificate must be equal.
+//! A certificate of this server is recognized in every encoding. Its CA and serial number identify it,
+//! and its TBSCertificate must equal the recorded one.
 
 use crate::{common::*, encodings::*, fullcmc, fullcmc_message::*};
 use estd::{

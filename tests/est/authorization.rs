@@ -26,8 +26,9 @@ struct Asking<'a> {
     who: &'static str,
     certificate: Option<&'a Identity>,
     credentials: String,
-    /// The answers to: a first certificate for its own names, for others, a re-enrollment under
-    /// its own, under others, with a new key where the old one stays, a first one where any name does.
+    /// The statuses of six requests. A first certificate: for its own names, for others. A
+    /// re-enrollment: under its own names, under others, with a new key where the old one must stay.
+    /// Last, a first certificate where any name is allowed.
     expected: [u16; 6],
 }
 
@@ -59,7 +60,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
             credentials: String::new(),
             expected: [401; 6],
         },
-        // A password is for any name, and renews nothing.
+        // A password permits any name, but no renewal.
         Asking {
             who: "an account",
             certificate: None,
@@ -70,7 +71,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
             who: "a device",
             certificate: Some(&device),
             credentials: String::new(),
-            // For another name a password would help (D-41).
+            // Another name needs a password, so a challenge is sent (D-41).
             expected: [200, 401, 200, 403, 403, 200],
         },
         Asking {
@@ -114,7 +115,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
     }
 }
 
-/// A client that is known and may not is rejected without a challenge where no password would help
+/// A known client without permission is rejected without a challenge if no password would help
 /// (D-41).
 #[tokio::test]
 async fn r_7030_3_2_3_d_known_and_not_allowed_is_403_without_a_challenge() {

@@ -1,4 +1,4 @@
-//! Old and awkward clients: what is adapted for them is reported, and relaxes no check.
+//! Old and awkward clients: each adaptation is reported, and relaxes no check.
 
 use crate::common::*;
 
@@ -26,7 +26,7 @@ async fn pem_is_read_and_logged_and_rejected_with_its_name_where_it_is_off() {
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     assert_eq!(server.enroll(&csr).await.status, 200);
     assert_eq!(adapted(&server, "certificate.issued"), None);
-    // The same request in other clothes is the same request.
+    // The same request in another form is a retry.
     let body = pem(&csr);
     let reply = server.send(post_body("simpleenroll", body.as_bytes(), &headers())).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -61,7 +61,7 @@ async fn der_without_base64_is_taken_by_option_only() {
     reply.certificate_pem();
     let reported = adapted(&server, "certificate.issued");
     assert_eq!(reported.as_deref(), Some("DER accepted without base64"));
-    // Nothing else is relaxed: the signature is looked at.
+    // Nothing else is relaxed: the signature is verified.
     let mut bent = csr.clone();
     *bent.last_mut().unwrap() ^= 1;
     let reply = server.send(post_body("raw/simpleenroll", &bent, &headers())).await;
@@ -90,14 +90,14 @@ async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals
     );
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "predecessor"));
-    // A rule of re-enrollment holds for it as well, and other names are none of its own.
+    // The rules of re-enrollment apply to it as well, and reject other names.
     let reply = connection.send(post("same/simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 403);
     assert!(reply.text().starts_with("reenroll.key-change: "), "{}", reply.text());
     let (other, _) = new_csr(&["-subj", "/CN=device-2"]);
     let reply = connection.send(post("simpleenroll", &other, "")).await;
     assert_eq!(reply.status, 401);
-    // By its own URI nothing was adapted.
+    // A request to the proper URI is not adapted.
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     assert_eq!(connection.send(post("simplereenroll", &csr, "")).await.status, 200);
     assert_eq!(adapted(&server, "certificate.issued"), None);
@@ -121,7 +121,7 @@ async fn a_request_of_http_1_0_is_answered_with_1_0() {
     }
 }
 
-/// Behind other requests in one segment, too, where the HTTP library would follow
+/// Also after other requests in one segment, where the HTTP library would follow
 /// Transfer-Encoding.
 ///
 /// proves: R-9112-6.3-a
@@ -149,7 +149,7 @@ async fn both_lengths_are_seen_behind_pipelined_requests() {
     assert!(answers.lines().last().unwrap().starts_with("http.framing: "), "{answers}");
 }
 
-/// Where a body in chunks ends only a parser of chunks knows: nothing may follow it.
+/// Only a parser of chunks finds the end of a chunked body, so no request may follow it.
 #[tokio::test]
 async fn a_connection_ends_after_a_body_in_chunks() {
     let server = TestServer::start().await;

@@ -27,7 +27,7 @@ fn csr(der: &[u8]) -> Vec<u8> {
     post("simpleenroll", der, &basic("tester", PASSWORD))
 }
 
-/// An argument list as openssl takes it, with `-subj /CN=d` in front.
+/// Arguments for openssl, beginning with `-subj /CN=d`.
 fn asking(extension: &str) -> Vec<u8> {
     csr(&new_csr(&["-subj", "/CN=d", "-addext", extension]).0)
 }
@@ -54,7 +54,7 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
     let mut not_minimal = vec![0x30, 0x83, 0];
     not_minimal.extend_from_slice(&good[2..]);
     let nested = |tag: u8| {
-        // 10,000 times a value that holds the next one, lengths as they have to be.
+        // 10,000 times a value that holds the next one, with correct lengths.
         let mut der = vec![5, 0];
         for _ in 0..10_000 {
             let length = der.len().to_be_bytes();
@@ -309,7 +309,7 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         assert!(server.has_event_of(&id), "{}", case.name);
         assert_eq!(server.issued().await.len(), before, "{}", case.name);
     }
-    // The same key and content in good form still get a certificate.
+    // The same key and content in correct form still get a certificate.
     assert_eq!(server.enroll(&csr_with(&key, &["-subj", "/CN=d"])).await.status, 200);
     assert_eq!(server.get("/.well-known/est/cacerts").await.status, 200);
 }
@@ -352,7 +352,7 @@ async fn bad_certificates_and_foreign_names_at_re_enrolment_leave_nothing_behind
     assert_eq!(server.issued().await.len(), before);
 }
 
-/// A client that sends part of a request and no more holds nothing up, and is let go.
+/// A client that sends only part of a request delays no other client, and is disconnected.
 #[tokio::test]
 async fn r_9110_15_5_14_a_slow_clients_are_let_go() {
     let server = TestServer::start_with("header_timeout = \"1s\"\nbody_timeout = \"1s\"").await;
@@ -371,7 +371,7 @@ async fn r_9110_15_5_14_a_slow_clients_are_let_go() {
     assert_eq!(server.send(long).await.status, 431);
 }
 
-/// Nobody has to authenticate to have a rejection recorded.
+/// Rejections of unauthenticated clients are recorded, too.
 #[tokio::test]
 async fn what_is_recorded_of_a_rejected_request_is_bounded() {
     let server = TestServer::start().await;

@@ -9,7 +9,7 @@ async fn r_7030_4_1_2_a_anonymous_clients_read_it_without_a_challenge() {
     let reply = server.get("/.well-known/est/cacerts").await;
     assert_eq!(reply.status, 200);
     assert!(reply.header("WWW-Authenticate").is_none());
-    // Nor does a wrong password hinder.
+    // A wrong password does not prevent it, either.
     let request =
         format!("GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\n{}\r\n", basic("x", "y"));
     assert_eq!(server.send(request).await.status, 200);

@@ -38,7 +38,7 @@ async fn r_5280_4_1_1_2_a_inner_and_outer_algorithm_are_equal_bytes() {
         let der = server.device("/CN=device-1").await.der();
         let hex: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex.matches(algorithm).count(), 2, "{key}");
-        // A root's signature over it, by openssl.
+        // openssl signs it with the root's key.
         let leaf = server.write("leaf.pem", server.device("/CN=device-2").await.pem);
         let ca = server.running.cas().values().next().unwrap();
         let issuing = server.write("issuing.pem", ca.issuing().to_pem());
@@ -190,7 +190,7 @@ async fn r_5280_4_2_a_an_extension_twice_is_rejected() {
     let server = TestServer::start().await;
     let config = server.write("twice.cnf", "[req]\nprompt=no\ndistinguished_name=dn\nreq_extensions=e\n[dn]\nCN=d\n[e]\n1.2.3.4=DER:0500\n1.2.3.5=DER:0500\n");
     let (csr, key) = new_csr(&["-config", &config]);
-    // 1.2.3.5 becomes a second 1.2.3.4; the signature is made anew over that.
+    // 1.2.3.5 becomes a second 1.2.3.4; the signature is recomputed.
     let at = csr.windows(3).position(|three| three == [0x2a, 3, 5]).unwrap();
     let mut twice = csr;
     twice[at + 2] = 4;
@@ -199,7 +199,7 @@ async fn r_5280_4_2_a_an_extension_twice_is_rejected() {
     assert!(reply.text().starts_with("csr.extensions"), "{}", reply.text());
 }
 
-/// A CSR with the signature that its content asks for.
+/// A CSR signed with the key that its content names.
 pub(crate) fn resigned(csr: &[u8], key: &str) -> Vec<u8> {
     use der::{Decode, Encode};
     let request = x509_cert::request::CertReq::from_der(csr).unwrap();

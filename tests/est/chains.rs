@@ -18,7 +18,7 @@ async fn server(more: &str) -> (TestServer, Party) {
     (TestServer::start_with(&more).await, anchor)
 }
 
-/// One request of each operation, those that authenticate last.
+/// One request of each operation; those with authentication come last.
 fn requests() -> Vec<(&'static str, Vec<u8>)> {
     let (csr, _) = new_csr(&["-subj", "/CN=device"]);
     let get = |name: &str| {
@@ -85,7 +85,7 @@ async fn attack_2_a_chain_is_validated_when_a_request_needs_it_and_once() {
     }
 }
 
-/// The log has the reason, and the client learns it (R-7030-3.3.2-c).
+/// The reason is logged and sent to the client (R-7030-3.3.2-c).
 #[tokio::test]
 async fn a_chain_beyond_the_bounds_is_rejected_with_what_is_read() {
     let (server, anchor) = server("").await;
@@ -107,7 +107,8 @@ async fn a_chain_beyond_the_bounds_is_rejected_with_what_is_read() {
     assert!(reason.contains("; at most 49152 are read"), "{reason}");
 }
 
-/// Anybody may have password and certificate; where only the password counts, the chain does not.
+/// A client may have both password and certificate. Where only the password counts, the chain is
+/// ignored.
 #[tokio::test]
 async fn a_label_of_passwords_validates_no_chain() {
     let anchor = Party::new("CN=Maker");

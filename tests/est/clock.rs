@@ -21,7 +21,7 @@ async fn restart(server: TestServer, now: u64) -> TestServer {
     TestServer::start_in(folder, "", "sled", now).await
 }
 
-/// The certificate that a request is answered with.
+/// Returns the certificate of the answer to a request.
 async fn certificate(server: &TestServer, csr: &[u8]) -> estd::pki::Certificate {
     let reply = server.enroll(csr).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
@@ -29,7 +29,7 @@ async fn certificate(server: &TestServer, csr: &[u8]) -> estd::pki::Certificate 
     estd::pki::Certificate::parse(&Identity { pem, key: String::new() }.der()).unwrap()
 }
 
-/// A new request, whose certificate is right by the server's clock.
+/// Sends a new request and checks its certificate by the server's clock.
 async fn is_right(server: &TestServer, now: u64) {
     let (csr, _) = new_csr(&["-subj", "/CN=device"]);
     let certificate = certificate(server, &csr).await;
@@ -78,14 +78,14 @@ async fn a_day_back_certificates_are_right_and_windows_a_day_longer() {
     server.clock.set(Time::from_unix(now));
     for round in 0..2 {
         is_right(&server, now).await;
-        // The request of just before gets no second certificate.
+        // A retry of the previous request gets no second certificate.
         assert_eq!(certificate(&server, &csr).await.der(), first.der());
-        // Its certificate begins tomorrow: the device is to wait, not to give up.
+        // Its certificate becomes valid tomorrow: the device must wait, not give up.
         is_not_yet_valid(&reenroll(&server, &device).await, NOW - 5 * MINUTE, now);
         if round == 0 {
             is_not_yet_valid(&open.send(&request).await, NOW - 5 * MINUTE, now);
         }
-        // A password will do.
+        // A password is enough.
         let with = post("simpleenroll", &csr, &basic("tester", PASSWORD));
         let reply = server.connect_as(&device).await.send(with).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
@@ -103,7 +103,7 @@ async fn a_day_back_certificates_are_right_and_windows_a_day_longer() {
     assert_eq!(certificate(&server, &short).await.der(), begun.der());
     server.clock.set(Time::from_unix(now + 10 * MINUTE));
     assert_ne!(certificate(&server, &short).await.der(), begun.der());
-    // The one that had begun ends when it always would have, by the clock.
+    // A window that had begun keeps its end, by the clock.
     server.clock.set(Time::from_unix(NOW + 10 * MINUTE - 1));
     assert_eq!(certificate(&server, &csr).await.der(), first.der());
     let reply = reenroll(&server, &device).await;
@@ -127,7 +127,7 @@ async fn a_day_forward_and_back_certificates_are_right() {
         let reply = reenroll(&server, device).await;
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
-    // The clock is put right again, and the server started anew.
+    // The clock is corrected, and the server restarted.
     for round in 0..2 {
         let now = NOW + MINUTE + round;
         server.clock.set(Time::from_unix(now));
@@ -164,7 +164,7 @@ async fn before_its_ca_began_the_server_rejects_for_now_and_starts_all_the_same(
     server.running.stop().await;
 }
 
-/// Somebody else's certificate that is not valid yet is somebody else's, today and tomorrow.
+/// A foreign certificate that is not valid yet is rejected today and tomorrow.
 #[tokio::test]
 async fn a_stranger_s_certificate_that_is_not_yet_valid_is_rejected_for_good() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! est.toml and docs/configuration.md say which key takes a restart: held against the types.
+//! Compares the keys that need a restart by est.toml and docs/configuration.md with the types.
 
 use crate::common::stranger;
 use estd::config::{self, BootSettings, LiveSettings, Settings};
@@ -18,7 +18,7 @@ struct Key {
     restart: bool,
 }
 
-/// The keys of est.toml that carry a mark; those behind a number sign too.
+/// Returns the marked keys of est.toml, including those commented out.
 fn keys() -> Vec<Key> {
     let (mut section, mut keys) = (String::new(), Vec::new());
     for line in include_str!("../../est.toml").lines() {
@@ -69,7 +69,7 @@ fn values(folder: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// est.toml with what some keys need beside them.
+/// est.toml with the other settings that some keys require.
 fn contexts() -> Vec<Table> {
     let example: Table = include_str!("../../est.toml").parse().unwrap();
     let with = |changes: &[(&str, &str, Option<&str>)]| {

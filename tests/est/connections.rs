@@ -13,7 +13,7 @@ use tokio::{
 };
 
 const CACERTS: &str = "/.well-known/est/cacerts";
-/// Longer than anything here takes that is right.
+/// Longer than any correct answer takes here.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A connection from an address of this machine.
@@ -50,7 +50,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
     }
     let mut fourth = connect_from([127, 0, 0, 1], server.address()).await;
     closed(&mut fourth).await;
-    // Another address is served: the server is not full, this address is.
+    // Another address is served: the limit of this address is reached, not the server's.
     let other = connect_from([127, 0, 0, 2], server.address()).await;
     let config = client_config(None, &[&rustls::version::TLS13]);
     let other = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config))
@@ -61,7 +61,7 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
         let reply = one.send(format!("GET {CACERTS} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert_eq!(reply.status, 200);
     }
-    // One ends, and its place is free again as soon as the server has seen it.
+    // One ends; its slot is free as soon as the server notices.
     mine.pop();
     drop(other);
     let deadline = Instant::now() + DEADLINE;
@@ -88,7 +88,7 @@ async fn a_full_server_takes_a_newcomer_and_lets_go_who_waited_longest() {
         let reply = timeout(DEADLINE, server.get(CACERTS)).await.expect("a full server serves");
         assert_eq!(reply.status, 200);
     }
-    // Which of them has waited longest is a matter of microseconds here.
+    // Which one has been idle longest differs only by microseconds here.
     let deadline = Instant::now() + DEADLINE;
     while stuck.iter().all(|tcp| {
         matches!(tcp.try_read(&mut [0; 1]), Err(error) if error.kind() == ErrorKind::WouldBlock)
@@ -106,7 +106,7 @@ async fn an_idle_connection_has_a_limit_of_its_own_and_ends_with_a_goodbye() {
     let reply = used.send(format!("GET {CACERTS} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
     assert_eq!(reply.status, 200);
     for one in [&mut fresh, &mut used] {
-        // Ends as TLS ends: without close_notify this would be an error.
+        // Ends with close_notify; otherwise this would be an error.
         let end = timeout(DEADLINE, one.end()).await.expect("the server closes it");
         assert_eq!(end.unwrap(), 0);
     }
@@ -155,7 +155,7 @@ async fn slow_clients_are_cut_and_cost_a_good_one_no_error() {
                 tls.write(start).await;
                 let drip = async {
                     loop {
-                        // Never long without an byte: no pause gives it away.
+                        // Bytes arrive steadily: no pause reveals the slow client.
                         match timeout(Duration::from_millis(100), tls.end()).await {
                             Err(_) => tls.write("A").await,
                             Ok(Ok(0) | Err(_)) => return,

@@ -1,5 +1,5 @@
-//! /csrattrs (requirements of section 13). tests/interop/csrattrs.rs has CSRs made from the answers
-//! by another program.
+//! /csrattrs (requirements of section 13). In tests/interop/csrattrs.rs another program builds CSRs from
+//! the answers.
 
 use crate::common::*;
 
@@ -53,7 +53,7 @@ async fn r_7030_4_5_2_a_200_204_or_404() {
     // Bouncy Castle throws on a body here; the line is in the header.
     assert_eq!((off.header("Content-Length"), off.header("Content-Type")), (Some("0"), None));
     let unknown = server.get("/.well-known/est/nobody/csrattrs").await;
-    // The answer does not say which of the two it is.
+    // The answer does not distinguish the two.
     let reason = |reply: &Reply| {
         let line = reply.header("X-Reason").unwrap().to_owned();
         line.split(" (request").next().unwrap().to_owned()
@@ -96,7 +96,7 @@ async fn r_7030_4_5_2_b_base64_of_a_sequence_in_the_form_that_the_client_reads()
     assert_eq!(reply.header("Content-Length"), Some(reply.body.len().to_string().as_str()));
     assert!(reply.text().lines().all(|line| line.len() <= 64));
     assert!(shown(&reply).lines().next().unwrap().contains("cons: SEQUENCE"));
-    // strongSwan says nothing of itself and reads no line breaks.
+    // strongSwan sends no identifying header and cannot read line breaks.
     let line =
         server.send("GET /.well-known/est/strict/csrattrs HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert_eq!(line.text().lines().count(), 1, "{}", line.text());
@@ -151,13 +151,13 @@ async fn r_7030_3_5_g_every_answer_asks_for_linking_where_it_is_required() {
         }
         let template = text.contains("9.16.2.61");
         assert_eq!(template, !label.ends_with('0'), "{label}: {text}");
-        // And in the template for those that take nothing else (RFC 9908 section 4).
+        // And in the template for clients that read nothing else (RFC 9908 section 4).
         assert_eq!(text.matches("challengePassword").count(), 1 + usize::from(template), "{text}");
     }
     assert_eq!(server.get("/.well-known/est/optional/csrattrs").await.status, 204);
 }
 
-/// A CSR that does not comply is rejected whatever the client did with the answer, also where there is none.
+/// A non-compliant CSR is rejected whether or not the client read the answer, also if none exists.
 #[tokio::test]
 async fn r_7030_4_5_2_e_enrolment_checks_what_csrattrs_asked() {
     let server = TestServer::start_with(LABELS).await;

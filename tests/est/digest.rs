@@ -1,5 +1,5 @@
-//! HTTP authentication (requirements of section 4): Digest beside Basic, and how often either may
-//! fail. The hashes of the clients here are made by openssl.
+//! HTTP authentication (requirements of section 4): Digest beside Basic, and the limits of failures.
+//! openssl computes the hashes of the clients here.
 
 use crate::common::*;
 use std::{collections::HashMap, time::Duration};
@@ -110,7 +110,7 @@ async fn r_7616_3_3_a_two_challenges_md5_first_and_every_parameter_quoted() {
         assert_eq!((&*one["realm"], &*one["qop"]), ("estd", "auth"));
     }
     assert_ne!(read[0]["nonce"], read[1]["nonce"]);
-    // strongSwan reads no more at once.
+    // strongSwan reads at most this much at once.
     let head: usize = reply.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     assert!(head + reply.start.len() < 1000, "{head}");
 }
@@ -192,11 +192,11 @@ async fn r_7616_3_4_a_a_stale_nonce_with_the_right_password_is_reported_as_stale
     assert_eq!(parameters(&fresh)["stale"], "true");
     let again = Client::new(&fresh, "device", "s3cret");
     assert_eq!(server.send(post("simpleenroll", &csr, &again.field())).await.status, 200);
-    // A nonce that this server never made is no better than an old one.
+    // A nonce that this server never issued is rejected like an old one.
     let foreign = Client { nonce: "AAAA".to_owned(), ..client.clone() };
     let reply = server.send(post("simpleenroll", &csr, &foreign.field())).await;
     assert_eq!(parameters(&challenges(&reply)[0])["stale"], "true");
-    // With a wrong password nothing is reported of the nonce.
+    // With a wrong password, the answer does not report the nonce as stale.
     let wrong = Client { password: "other", ..client };
     let reply = server.send(post("simpleenroll", &csr, &wrong.field())).await;
     assert_eq!(reply.status, 401);
@@ -267,9 +267,9 @@ async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
     for (wrong, rule) in [
         (Client { password: "other", ..client.clone() }, "auth.password"),
         (Client { user: "nobody", ..client.clone() }, "auth.password"),
-        // Known, but of a hash: nothing is kept that Digest could be checked with.
+        // The account stores only a hash of its password, so Digest cannot be verified.
         (Client { user: "tester", password: PASSWORD, ..client.clone() }, "auth.password"),
-        // The secret that is compared with for somebody unknown opens nothing either.
+        // The dummy secret used for unknown accounts is not accepted, either.
         (Client { user: "", password: "", ..client.clone() }, "auth.password"),
         (Client { realm: "other".to_owned(), ..client.clone() }, "auth.realm"),
         (Client { algorithm: "MD5".to_owned(), ..client.clone() }, "auth.scheme"),
@@ -278,7 +278,7 @@ async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
         assert_eq!(reply.status, 401, "{rule}");
         of(rule);
     }
-    // A right password by a scheme that is not offered.
+    // A correct password in a scheme that is not offered.
     let reply = server.send(post("simpleenroll", &csr, &basic("device", "s3cret"))).await;
     assert_eq!(reply.status, 401);
     of("auth.scheme");
@@ -327,7 +327,7 @@ async fn r_7030_3_2_3_c_a_client_without_http_authentication_is_served_by_its_ce
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-/// A nonce is the same for all nodes, and a start forgets nothing that could be replayed.
+/// A reload keeps nonces valid. A restart invalidates them, so that none can be replayed.
 #[tokio::test]
 async fn a_nonce_outlives_a_reload_and_no_restart() {
     let folder = tempfile::tempdir().unwrap();
@@ -362,7 +362,7 @@ async fn r_7030_6_b_failures_are_limited_with_retry_after_and_a_right_password_i
     assert_eq!((limited.status, limited.header("Retry-After")), (429, Some("20")));
     assert!(limited.text().starts_with("auth.failures: "), "{}", limited.text());
     assert!(challenges(&limited).is_empty());
-    // By the other scheme it is the same account.
+    // Both schemes share the limit of the account.
     let challenge = challenged(&server, &csr).await.remove(1);
     let client = Client::new(&challenge, "device", "s3cret");
     assert_eq!(server.send(post("simpleenroll", &csr, &client.field())).await.status, 429);
@@ -372,7 +372,7 @@ async fn r_7030_6_b_failures_are_limited_with_retry_after_and_a_right_password_i
         assert_eq!(send(&number.to_string(), "x").await.status, 401);
     }
     assert_eq!(send("tester", PASSWORD).await.status, 429);
-    // Time pays it off.
+    // The limit recovers with time.
     server.clock.advance(Duration::from_secs(12));
     assert_eq!(send("tester", PASSWORD).await.status, 200);
     assert_eq!(send("device", "s3cret").await.status, 429, "the account owes more");
@@ -392,7 +392,7 @@ async fn a_client_with_a_certificate_is_not_held_up_by_failures_of_passwords() {
     assert_eq!(server.get("/.well-known/est/cacerts").await.status, 200);
 }
 
-/// The server answers every use of its challenge, and keeps running.
+/// The server answers every response to its challenge, and keeps running.
 #[tokio::test]
 async fn no_form_of_the_field_does_harm() {
     let more = "[passwords]\nfailures_per_address = 1000000\n[est]\nschemes = [\"digest\"]\n";
@@ -416,7 +416,7 @@ async fn no_form_of_the_field_does_harm() {
     }
 }
 
-/// No listener takes a password without TLS: what speaks HTTP to it gets no answer of HTTP.
+/// No listener accepts a password without TLS: plain HTTP gets no HTTP answer.
 #[tokio::test]
 async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -426,7 +426,7 @@ async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
         let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
         tcp.write_all(&post("simpleenroll", &csr, &basic("tester", PASSWORD))).await.unwrap();
         let mut answer = Vec::new();
-        // The alert of TLS, or the end.
+        // A TLS alert, or the end of the connection.
         let _ = tcp.read_to_end(&mut answer).await;
         assert!(!String::from_utf8_lossy(&answer).contains("HTTP"), "{answer:?}");
     }
@@ -442,7 +442,7 @@ async fn d_41_a_client_with_a_certificate_is_challenged_by_each_scheme_where_a_p
     let reply = connection.send(post("simpleenroll", &csr, "")).await;
     assert_eq!(reply.status, 401);
     assert_eq!(challenges(&reply).len(), 2);
-    // Its own key and name by the operation that takes no password in the place of a certificate.
+    // Its own key and name, by the operation that accepts no password instead of a certificate.
     let reply = connection.send(post("simplereenroll", &csr, "")).await;
     assert_eq!(reply.status, 403);
     assert!(challenges(&reply).is_empty());

@@ -68,8 +68,8 @@ async fn r_8951_3_b_content_transfer_encoding_is_ignored() {
     }
 }
 
-/// Every request form of clients in the field gets a certificate, in the form that the request
-/// shows its client can read (D-02, D-19).
+/// Every request form of known clients gets a certificate, in the form that the request shows to be
+/// readable by its client (D-02, D-19).
 ///
 /// proves: R-8951-3-a, R-8951-3.1-b
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn r_8951_3_1_a_every_layout_of_a_request_is_read_and_answered_in_kind() {
 
 #[tokio::test]
 async fn a_get_of_a_client_that_says_nothing_of_itself_is_answered_in_one_line() {
-    // strongSwan sends Host only, est-ca Accept, too; both cannot read line breaks.
+    // strongSwan sends only Host, est-ca also Accept; neither can read line breaks.
     let server = TestServer::start().await;
     let silent = server.send("GET /.well-known/est/cacerts HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(!silent.text().trim_end().contains('\n'));
@@ -154,7 +154,7 @@ async fn a_label_can_fix_the_layout_and_reject_pem() {
     assert!(reply.text().starts_with("body.pem: "), "{}", reply.text());
 }
 
-/// DER by somebody else's judgment: openssl writes what it read, and the bytes are equal.
+/// Independent check of DER: openssl re-encodes what it read, and the bytes are equal.
 #[tokio::test]
 async fn r_8951_3_c_answers_are_der() {
     let server = TestServer::start().await;

@@ -93,7 +93,7 @@ async fn r_5272_3_1_b_extensions_are_given_as_asked_or_rejected() {
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
 
-/// D-40: no value of an extension that the CA writes itself is a demand.
+/// D-40: values of extensions that the CA sets itself are ignored.
 #[tokio::test]
 async fn r_5272_3_1_b_extensions_of_the_ca_are_dropped_whatever_their_value() {
     let server = TestServer::start().await;
@@ -117,13 +117,13 @@ async fn r_5272_3_1_b_extensions_of_the_ca_are_dropped_whatever_their_value() {
     let event = server.events_named("certificate.issued").pop().unwrap();
     let reported = event.details.iter().find(|(name, _)| name == "dropped_extensions").unwrap();
     assert_eq!(reported.1, "id-ce-basicConstraints (2.5.29.19)");
-    // A CSR without any of them says nothing of the kind.
+    // Without such extensions, the event does not mention them.
     assert_eq!(server.enroll(&new_csr(&["-subj", "/CN=d"]).0).await.status, 200);
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(!event.details.iter().any(|(name, _)| name == "dropped_extensions"));
 }
 
-/// Attack 7: the proof of possession of each of these keys verifies, and anybody can make it.
+/// Attack 7: the proof of possession with each of these keys verifies, but anyone can forge it.
 #[tokio::test]
 async fn a_key_that_belongs_to_everybody_is_rejected() {
     let server = TestServer::start_with("[est]\nfullcmc = true\n").await;
@@ -136,7 +136,7 @@ async fn a_key_that_belongs_to_everybody_is_rejected() {
         assert_eq!(reply.status, 400, "{name}: {}", reply.text());
         assert!(reply.text().starts_with("csr.key-weak: "), "{name}: {}", reply.text());
     }
-    // Of two requests in a message, none is granted.
+    // Neither of two requests in a message is granted.
     let device = server.device("/CN=prime").await;
     let message = Message::by(Signer::certificate(&device));
     let strong = csr_with(&device.key, &["-subj", "/CN=prime"]);
@@ -158,7 +158,7 @@ async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
     assert_eq!(connection.send(post("simpleenroll", &own, "")).await.status, 200);
     for csr in [&other, &more] {
         let reply = connection.send(post("simpleenroll", csr, "")).await;
-        // A password would help: a challenge (D-41).
+        // A password would help, so a challenge is sent (D-41).
         assert_eq!((reply.status, reply.body.len()), (401, 0));
         assert!(reply.reason().starts_with("enroll.names"), "{}", reply.reason());
         assert!(reply.header("WWW-Authenticate").unwrap().starts_with("Basic"));
@@ -166,12 +166,12 @@ async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
     assert_eq!(connection.send(post("any/simpleenroll", &other, "")).await.status, 200);
 }
 
-/// A server with these settings, a registration authority by its CA's certificate, and a pretender:
-/// a CA that is trusted, too, says the same of him.
+/// Starts a server with these settings. Returns it with a registration authority, certified by its
+/// CA, and an impostor, certified as one by another trusted CA.
 pub(crate) async fn with_ra(more: &str) -> (TestServer, Identity, Identity) {
     let folder = tempfile::tempdir().unwrap();
     let usage = "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28";
-    let (ca, pretender) = stranger(folder.path(), "/CN=RA", usage);
+    let (ca, impostor) = stranger(folder.path(), "/CN=RA", usage);
     let server = TestServer::start_with(&format!(
         "[client_trust]\nexplicit = [{ca:?}]\n\
          [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
@@ -180,20 +180,20 @@ pub(crate) async fn with_ra(more: &str) -> (TestServer, Identity, Identity) {
     ))
     .await;
     let ra = server.registration_authority("/CN=RA").await;
-    (server, ra, pretender)
+    (server, ra, impostor)
 }
 
 /// proves: R-7030-3.7-c
 #[tokio::test]
 async fn r_7030_3_7_b_an_ra_is_one_whose_certificate_our_ca_issued_with_cmc_ra() {
-    let (server, ra, pretender) = with_ra("").await;
+    let (server, ra, impostor) = with_ra("").await;
     let (of_device, _) = new_csr(&["-subj", "/CN=device-7"]);
     assert_eq!(
         server.connect_as(&ra).await.send(post("simpleenroll", &of_device, "")).await.status,
         200
     );
     assert_eq!(
-        server.connect_as(&pretender).await.send(post("simpleenroll", &of_device, "")).await.status,
+        server.connect_as(&impostor).await.send(post("simpleenroll", &of_device, "")).await.status,
         401
     );
 }
@@ -215,7 +215,7 @@ async fn a_renewal_by_simpleenroll_is_recorded_as_one() {
 }
 
 #[tokio::test]
-async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes() {
+async fn r_7030_4_2_3_e_a_retry_is_recognized_by_client_and_content_not_by_its_bytes() {
     let server = TestServer::start().await;
     let key = new_key("EC");
     // ECDSA by openssl is randomized: two CSRs with the same content and different bytes.
@@ -232,7 +232,7 @@ async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes(
     assert_eq!(retries.len(), 1);
     let reported = ("first_request".to_owned(), first_request);
     assert!(retries[0].details.contains(&reported), "{reported:?} {retries:?}");
-    // Another name, another who, another key: another certificate.
+    // Another name, client or key: another certificate.
     server.add_account("second", "xyz", None).await;
     let other_name = csr_with(&key, &["-subj", "/CN=device-2"]);
     let other_key = csr_with(&new_key("EC"), &["-subj", "/CN=device-1"]);
@@ -246,7 +246,7 @@ async fn r_7030_4_2_3_e_a_repeat_is_known_by_who_asks_for_what_not_by_its_bytes(
 
 /// proves: R-7030-4.2.3-e
 #[tokio::test]
-async fn r_7030_4_2_3_f_the_window_of_a_repeat_ends_to_the_second() {
+async fn r_7030_4_2_3_f_the_retry_window_ends_to_the_second() {
     let server = TestServer::start_with(
         "[label.short]\nprofile = \"short\"\n[profile.short]\nvalidity = \"6m\"",
     )
@@ -257,8 +257,8 @@ async fn r_7030_4_2_3_f_the_window_of_a_repeat_ends_to_the_second() {
     assert_eq!(server.enroll(&csr).await.certificate_pem(), first);
     server.clock.advance(Duration::from_secs(1));
     assert_ne!(server.enroll(&csr).await.certificate_pem(), first);
-    // A certificate that lives for six minutes is due after four: the same request is then a
-    // renewal, though the window of ten has not passed.
+    // A certificate valid for six minutes is due for renewal after four. The same request is then a
+    // renewal, although the retry window of ten minutes has not ended.
     let ask = || server.send(post("short/simpleenroll", &csr, &basic("tester", PASSWORD)));
     let first = ask().await.certificate_pem();
     server.clock.advance(Duration::from_secs(237));
@@ -343,7 +343,7 @@ async fn r_7030_3_2_3_a_a_label_says_how_clients_prove_who_they_are() {
     .await;
     let device = server.device("/CN=d").await;
     let (csr, _) = new_csr(&["-subj", "/CN=d"]);
-    // Without anything, with a password, with a certificate, with both.
+    // Without credentials, with a password, with a certificate, with both.
     for (label, expected) in [
         ("certificate", [403, 403, 200, 200]),
         ("password", [401, 200, 401, 200]),
@@ -393,7 +393,7 @@ async fn r_7030_3_2_3_e_an_account_without_a_user_name() {
 }
 
 #[tokio::test]
-async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
+async fn r_7030_3_7_a_each_request_is_authorized_by_client_and_content() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, maker) = stranger(folder.path(), "/CN=device-1", "");
     let server = TestServer::start_with(&format!(
@@ -437,7 +437,7 @@ async fn r_7030_3_7_a_each_request_is_authorised_by_who_asks_for_what() {
             let what = format!("{who}, {operation}: {}", reply.text());
             assert_eq!(reply.status, expected, "{what}");
             let issued = server.issued().await.len() - before;
-            // Twice the same is a retry, which is no new certificate.
+            // The same request twice is a retry, which gets no new certificate.
             assert!(issued <= usize::from(expected == 200), "{what}");
         }
     }

@@ -1,5 +1,5 @@
-//! /fullcmc (requirements of section 11): each control handled, and each bad message rejected with
-//! the code of RFC 5272, a 4xx or 5xx, and nothing stored.
+//! /fullcmc (requirements of section 11): each control is handled. Each bad message is rejected with
+//! the code of RFC 5272 and a 4xx or 5xx status, and nothing is stored.
 
 use crate::{common::*, fullcmc_message::*};
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) async fn send(server: &TestServer, message: &Message) -> Reply {
     server.send(request(&message.der(), &password())).await
 }
 
-/// Sends a message that has to be rejected: its code and parts; nothing is stored.
+/// Sends a message that must be rejected. Returns its code and parts; checks that nothing is stored.
 pub(crate) async fn rejected(server: &TestServer, der: &[u8], more: &str) -> (u16, u64, Vec<u64>) {
     let before = server.issued().await.len();
     let reply = server.send(request(der, more)).await;
@@ -206,7 +206,7 @@ async fn r_5272_3_2_c_a_requested_key_signs_by_its_identifier_and_alone() {
     assert_eq!(rejected(&server, &by_issuer, &password()).await, (400, 1, vec![0]));
     let other = by(tlv(0x80, &[7; 20]));
     assert_eq!(rejected(&server, &other, &password()).await, (400, 1, vec![0]));
-    // With an identifier of the client's own choice, that one counts.
+    // An identifier chosen by the client takes precedence.
     let chosen = ["-subj", "/CN=cmc-1", "-addext", "subjectKeyIdentifier=0102030405"];
     let chosen = csr_with(&key, &chosen);
     let message = Message::by(Signer::new_key(&key)).request(tcr(1, &chosen));
@@ -237,7 +237,7 @@ async fn r_5272_3_2_1_3_4_a_every_signature_is_verified() {
     assert_eq!(rejected(&server, &broken.der(), &password()).await, (400, 1, vec![0]));
     let digest = Message { broken_digest: true, ..message.clone() };
     assert_eq!(rejected(&server, &digest.der(), &password()).await, (400, 1, vec![0]));
-    // Nobody signed, somebody unknown signed, and one of two signatures is broken.
+    // No signature, a signature by an unknown key, and one broken signature of two.
     let nobody = Message { signers: Vec::new(), ..message.clone() };
     assert_eq!(rejected(&server, &nobody.der(), &password()).await, (400, 1, vec![0]));
     let device = server.device("/CN=cmc-1").await;
@@ -334,7 +334,7 @@ async fn r_5272_3_2_1_1_a_an_unknown_control_fails_the_whole() {
     let unknown = |part| control_oid(part, "1.3.6.1.4.1.99999.1", &[oct(b"x")]);
     let message = message.control(unknown(5)).control(control(6, 4, oct(b"x"))).control(unknown(8));
     assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 2, vec![5, 8]));
-    // Those of answers, and those of a request's attributes, are no controls of a message.
+    // Controls of answers, and attributes of a request, are not controls of a message.
     for number in [9, 23, 29, 33, 36, 37] {
         let (message, _) = by_new_key("/CN=cmc-1");
         let message = message.control(control(5, number, oct(b"x")));
@@ -405,7 +405,7 @@ async fn r_5272_3_2_1_a_an_unknown_kind_of_request_is_not_supported_and_nothing_
     assert_eq!(server.issued().await.len(), before);
 }
 
-/// A CRMF request that is right, of a new key.
+/// A correct CRMF request, for a new key.
 pub(crate) fn crmf(part: u64, subject_name: &str, controls: Option<Vec<u8>>) -> (Vec<u8>, String) {
     let key = new_key("EC");
     let template =

@@ -1,4 +1,4 @@
-//! Controls that act: secrets, revocation, registration authorities, what is pending.
+//! Controls with an effect: secrets, revocation, registration authorities, pending requests.
 
 use crate::{common::*, fullcmc::*, fullcmc_message::*};
 use der::Encode;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const SECRET: &str = "sixteen letters!";
 
-/// A server with an account that keeps its secret for proofs.
+/// A server with an account whose secret is stored for identity proofs.
 async fn with_secret() -> TestServer {
     let server = server().await;
     server.add_digest_account("line-1", SECRET, "estd").await;
@@ -43,14 +43,14 @@ async fn r_6402_2_3_a_an_identity_proof_says_which_account_asks() {
     let server = with_secret().await;
     let device = server.device("/CN=carrier").await;
     let (message, _) = by_new_key("/CN=cmc-1");
-    // With identification, the key is made of secret and name (RFC 5272 §6.2.3).
+    // With identification, the key is derived from secret and name (RFC 5272 §6.2.3).
     let named = message.clone().control(control(3, 2, utf8("line-1")));
     let good = named.clone().control(proof(4, &message, &key_of(&[SECRET, "line-1"])));
     let reply = server.send(request(&good.der(), &basic("line-1", SECRET))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let actor = last_issued(&server, "CN=cmc-1").await.intent.actor.clone();
     assert_eq!((actor.name.as_str(), actor.method), ("line-1", AuthMethod::Password));
-    // Without one, of the secret alone, and the account is that of the password.
+    // Without it, from the secret alone; the account is that of the password.
     let (other, _) = by_new_key("/CN=cmc-2");
     let alone = other.clone().control(proof(4, &other, &key_of(&[SECRET])));
     let reply = server.send(request(&alone.der(), &basic("line-1", SECRET))).await;
@@ -72,7 +72,7 @@ async fn r_6402_2_3_a_an_identity_proof_says_which_account_asks() {
     // The proof of another account than the password's.
     let outcome = rejected(&server, &good.der(), &password()).await;
     assert_eq!(outcome, (403, 7, vec![4]));
-    // An account that keeps a hash only.
+    // An account with only a password hash.
     let hashed = message.clone().control(control(3, 2, utf8("tester"))).control(proof(
         4,
         &message,
@@ -110,7 +110,7 @@ async fn wrong_proofs_by_a_secret_count_as_wrong_passwords() {
 fn linked(server: &TestServer, subject: &str, witness: &[u8]) -> (Vec<u8>, String) {
     let value: String = witness.iter().map(|byte| format!("{byte:02x}")).collect();
     let key = new_key("EC");
-    // openssl req writes no attribute of its own; so the request is made here.
+    // openssl req cannot write custom attributes, so the request is built here.
     let subject = name(subject);
     let attribute = seq(&[oid(&cmc(33)), tlv(0x31, witness)]);
     let identifier =
@@ -154,7 +154,7 @@ async fn r_6402_2_3_a_a_witness_links_each_request_to_the_secret() {
     let (csr, _) = csr("/CN=cmc-3");
     let not_all = with_random(message(&good)).request(tcr(2, &csr));
     assert_eq!(rejected(&server, &not_all.der(), &auth).await, (400, 9, vec![2]));
-    // Nobody's secret.
+    // A secret of no account.
     assert_eq!(
         rejected(&server, &with_random(message(&good)).der(), &password()).await,
         (403, 7, vec![3])
@@ -196,7 +196,7 @@ async fn r_6402_2_3_a_a_certificate_that_signs_gets_its_own_names_only() {
     let (other, _) = csr("/CN=cmc-2");
     let (more, _) = new_csr(&["-subj", "/CN=cmc-1", "-addext", "subjectAltName=DNS:x.example"]);
     for bad in [&other, &more] {
-        // The password does not help: what a certificate signs is its own.
+        // The password does not help: a message signed with a certificate counts as that client's.
         assert_eq!(rejected(&server, &by_device(bad), &password()).await, (403, 7, vec![1]));
     }
     // All or nothing.
@@ -377,8 +377,8 @@ async fn r_5272_6_13_a_what_is_pending_is_asked_for_by_its_token() {
         let _ = key;
         control(4, 21, oct(token))
     };
-    // Asked by the account that began it: signed by any key that is known here is not needed, but
-    // a signature is; the key of a further request will do.
+    // The account that began it asks. The message must be signed, but not by a known key: the key
+    // of another request is enough.
     let message = |part: Vec<u8>| by_new_key("/CN=cmc-9").0.control(part);
     for token in [&b"nothing"[..], &[7; 20], &[0; 40], b""] {
         let outcome = rejected(&server, &message(query(token)).der(), &auth).await;
@@ -441,7 +441,7 @@ async fn a_certificate_is_confirmed_by_its_holder() {
         rejected(&server, &message(&one, unknown).der(), &password()).await,
         (400, 4, vec![4])
     );
-    // With what the client says of our answer (§6.14).
+    // With the client's confirmation of the answer (§6.14).
     for number in [1, 25] {
         let status = seq(&[int(0), seq(&[int(1)])]);
         let with_status = accept.clone().control(control(5, number, status));
@@ -467,7 +467,7 @@ async fn a_registration_authority_asks_in_any_name() {
     let reply = server.connect_as(&ra).await.send(request(&message.der(), "")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.certificates().len(), 2);
-    // Of a device's message that it brings, the device's names count.
+    // If it forwards a device's message, the device's names count.
     let device = server.device("/CN=cmc-3").await;
     let (other, _) = csr("/CN=cmc-4");
     let (own, _) = csr("/CN=cmc-3");
@@ -505,7 +505,7 @@ async fn r_5272_6_7_app_c_a_no_signature_is_no_proof() {
         let message = Message::by(Signer::certificate(signer)).request(tcr(1, &csr));
         assert_eq!(rejected(&server, &message.der(), &password()).await, (400, 8, vec![1]));
     }
-    // There is no challenge that could be answered.
+    // No challenge exists that could be answered.
     let answer = seq(&[int(1), algorithm(HMAC_SHA256), oct(&[1; 32])]);
     let message = Message::by(Signer::certificate(&device))
         .request(tcr(1, &csr))
@@ -534,7 +534,7 @@ async fn r_5272_6_8_a_only_a_registration_authority_is_believed_to_have_seen_a_p
     assert_eq!(reply.status, 200, "{}", reply.text());
     let public = openssl_with(&["x509", "-noout", "-pubkey"], reply.certificate_pem().as_bytes());
     assert_eq!(public, openssl_with(&["pkey", "-pubout"], key.as_bytes()));
-    // CRMF that says raVerified, and CRMF that says nothing; not a proof that does not hold.
+    // CRMF with raVerified and CRMF without a proof are accepted; an invalid proof is not.
     let new = new_key("EC");
     let asked = cert_request(1, &[subject("cmc-5"), public_key(&new)], None);
     for popo in [Some(vec![0x80, 0]), None] {
@@ -546,7 +546,7 @@ async fn r_5272_6_8_a_only_a_registration_authority_is_believed_to_have_seen_a_p
     let message = message.control(witness(0, &[1]));
     let outcome = rejected(&server, &message.der(), &password()).await;
     assert!(outcome.1 == 9 || outcome.1 == 0, "{outcome:?}");
-    // A point that is not on its curve is found without a signature, too.
+    // A point off its curve is detected without a signature, too.
     let mut broken = unsigned_csr("cmc-6").0;
     let at = broken.windows(2).rposition(|two| two == [0xa0, 0]).unwrap() - 1;
     broken[at] ^= 1;
@@ -636,7 +636,7 @@ async fn a_registration_authority_brings_a_batch() {
     assert_eq!(read_der(&server, &answer.cms[1].1, false).certificates.len(), 1);
     let third = read_der(&server, &answer.cms[2].1, true);
     assert_eq!(third.only_status(), (2, Some(1), vec![0]), "what fails, fails for itself");
-    // Nothing, and the same again: no work is asked for twice.
+    // An empty batch, and a duplicate: no request is processed twice.
     for ids in [&[][..], &[20, 20], &[20, 21, 20]] {
         let outcome = rejected(&server, &batch(&ra, ids, &messages).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![4]), "{ids:?}");
@@ -652,7 +652,8 @@ async fn a_registration_authority_brings_a_batch() {
     assert_eq!(inner.only_status(), (2, Some(2), vec![4]));
 }
 
-/// It vouches for the names in a device's message, not for what only a registration authority says.
+/// It vouches for the names in a device's message, not for controls reserved to registration
+/// authorities.
 #[tokio::test]
 async fn what_a_registration_authority_brings_has_none_of_its_rights() {
     let (server, ra) = with_ra().await;
@@ -707,7 +708,7 @@ async fn what_a_registration_authority_has_processed_is_left_alone() {
         let outcome = rejected(&server, &by(signer).control(control).der(), &password()).await;
         assert_eq!(outcome, (400, 2, vec![5]));
     }
-    // An identity proof that it has seen, with a secret that is not known here.
+    // An identity proof that the RA verified, with a secret unknown to this server.
     let message = Message::by(Signer::certificate(&ra)).request(tcr(1, &own));
     let seen = message.clone().control(proof(7, &message, b"not known"));
     let outcome = rejected(&server, &seen.der(), &password()).await;
@@ -754,7 +755,7 @@ async fn a_change_of_names_is_asked_for_in_either_kind_of_request() {
     let wanted = seq(&[name("cmc-renamed")]);
     let (asked, _) = crmf(1, "cmc-1", Some(seq(&[seq(&[oid(&cmc(36)), wanted])])));
     let message = Message::by(Signer::certificate(&device)).request(asked).der();
-    // The name in the request is the signer's; the new one needs the label's leave.
+    // The name in the request is the signer's; the new one needs the label's permission.
     let outcome = rejected(&server, &message, &password()).await;
     assert_eq!((outcome.0, outcome.2.as_slice()), (400, [1].as_slice()), "{outcome:?}");
     let headers =

@@ -1,4 +1,4 @@
-//! CMC messages made and read without the server's own types: plain DER, signatures by openssl.
+//! CMC messages built and parsed without the server's own types: plain DER, signatures by openssl.
 
 use crate::common::*;
 use der::{Decode, Encode, asn1::Any};
@@ -243,7 +243,7 @@ pub(crate) fn content_info(kind: &str, content: &[u8]) -> Vec<u8> {
     seq(&[oid(kind), tlv(0xa0, content)])
 }
 
-/// A CRMF request: the template's fields as they are to stand there, and a proof of possession.
+/// A CRMF request: the encoded fields of the template, and a proof of possession.
 pub(crate) fn crm(
     cert_request: &[u8],
     popo: Option<Vec<u8>>,
@@ -345,7 +345,7 @@ pub(crate) fn decoded(reply: &Reply) -> Vec<u8> {
     openssl_with(&["base64", "-d", "-A"], &compact)
 }
 
-/// Reads an answer; the signature of a full one is verified by openssl up to the root.
+/// Parses an answer; openssl verifies the signature of a full one up to the root.
 pub(crate) fn read(server: &TestServer, reply: &Reply) -> Answer {
     let kind = reply.header("Content-Type").unwrap_or_default().to_owned();
     let full = match kind.as_str() {

@@ -19,7 +19,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 const ON: &str = "http2 = true";
-/// Longer than anything here takes that is right.
+/// Longer than any correct answer takes here.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A connection that has agreed on HTTP/2, and its tls-exporter.
@@ -98,14 +98,14 @@ async fn r_9325_3_8_a_http2_is_offered_by_option_only() {
     for (server, offered) in [(&off, "h2"), (&on, "acme-tls/1"), (&off, "acme-tls/1")] {
         let mut config = client_config(None, &[&TLS13]);
         config.alpn_protocols = vec![offered.as_bytes().to_vec()];
-        // In TLS 1.3 the client learns of it when it reads.
+        // In TLS 1.3 the client receives the alert at its next read.
         let rejected = match Connection::open_with(server.address(), Arc::new(config)).await {
             Err(error) => error.to_string(),
             Ok(mut connection) => connection.end().await.unwrap_err().to_string(),
         };
         assert!(rejected.contains("NoApplicationProtocol"), "{rejected}");
     }
-    // Neither without TLS's say-so.
+    // Nor without ALPN.
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     let answer = on.connect().await.try_send(preface).await;
     assert!(answer.is_none_or(|answer| answer.status == 400));
@@ -222,7 +222,7 @@ impl Raw {
         Self(stream)
     }
 
-    /// Whether the server still takes it.
+    /// Whether the server still accepts the connection.
     async fn write(&mut self, bytes: &[u8]) -> bool {
         self.0.write_all(bytes).await.is_ok() && self.0.flush().await.is_ok()
     }
@@ -323,7 +323,7 @@ async fn slow_clients_have_the_limits_of_http_1_1() {
         raw.write(&begun).await;
         timeout(DEADLINE, async { while raw.read().await.is_some() {} }).await.expect("an end");
     }
-    // A body that does not come, beside requests that are answered.
+    // A missing body, beside requests that are answered.
     let (mut sender, _) = client(&server, None).await;
     let mut raw = Raw::open(&server).await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -359,7 +359,7 @@ async fn slow_clients_have_the_limits_of_http_1_1() {
             .any(|event| { event.details.contains(&("status".to_owned(), "408".to_owned())) }),
         "{late:?}"
     );
-    // And then the connection is idle.
+    // Then the connection is idle.
     timeout(DEADLINE, async { while raw.read().await.is_some() {} }).await.expect("an end");
 }
 

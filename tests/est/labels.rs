@@ -33,7 +33,7 @@ async fn a_certificate_of_one_label_opens_no_label_of_another_ca() {
         // A password would help to enroll, and not to renew (D-41).
         assert_eq!(reply.status, if operation == "simpleenroll" { 401 } else { 403 });
         assert!(reply.reason().starts_with("label.ca"), "{}", reply.reason());
-        // First-user finding 25: the client is reported its own label.
+        // First-user finding 25: the answer names the client's own label.
         assert!(reply.reason().contains("without a label"), "{}", reply.reason());
     }
 }
@@ -100,14 +100,14 @@ async fn the_bag_of_a_label_lets_its_client_verify_the_server_too() {
         }
         let bare = server.get("/.well-known/est/bare/cacerts").await;
         assert_eq!(subjects(&bare), b, "server_root = false");
-        // Enrollment answers stay what they were: one certificate.
+        // Enrollment answers still hold one certificate.
         let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
         let reply = server.send(post("b/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
         assert_eq!(reply.certificates().len(), 1);
     }
 }
 
-/// CAs that one start makes with equal lifetimes: the client picks the anchor of its label by notAfter.
+/// One start creates CAs with equal lifetimes: the client picks the anchor of its label by notAfter.
 #[tokio::test]
 async fn r_7030_4_1_3_g_the_labels_own_root_ends_after_the_servers() {
     for server_ca in ["default", "b", "c"] {

@@ -1,4 +1,4 @@
-//! The server's own life: first start, second start, half-made folders, reload, renewal, end.
+//! The server's life cycle: first start, second start, partial folders, reload, renewal, end.
 
 use crate::common::*;
 use estd::{
@@ -92,7 +92,7 @@ async fn an_account_does_not_come_back_after_the_operator_removed_it() {
 
 #[tokio::test]
 async fn a_half_made_folder_is_completed_or_rejected_and_never_overwritten() {
-    // Killed while the CA was made: what has no name yet is made anew.
+    // Killed while the CA was created: files without their final name are created again.
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     for path in [&data, &data.join("ca"), &data.join("ca/.default.unfinished")] {
@@ -106,7 +106,7 @@ async fn a_half_made_folder_is_completed_or_rejected_and_never_overwritten() {
     fs::remove_file(data.join("server/server.pem")).unwrap();
     start_again(folder.path(), "").await.unwrap().stop().await;
     assert!(data.join("server/server.pem").exists());
-    // Parts of a CA are gone: rejected with what to do, and what is left stays.
+    // Parts of a CA are missing: the error names the remedy, and the remaining files stay.
     for missing in ["issuing.key", "issuing.pem", "root.pem"] {
         let path = data.join("ca/default").join(missing);
         let kept = fs::read(&path).unwrap();
@@ -130,7 +130,7 @@ async fn a_ca_that_the_store_does_not_know_is_rejected() {
     start_again(folder.path(), "").await.unwrap().stop().await;
     let home = folder.path().join("data/ca/default");
     let aside = folder.path().join("aside");
-    // Gone: no other one is made under its name.
+    // Missing: no new one is created under its name.
     fs::rename(&home, &aside).unwrap();
     let error = start_again(folder.path(), "").await.err().unwrap();
     assert!(error.to_string().contains("its keys are not here"), "{error}");
@@ -251,7 +251,7 @@ async fn a_reload_changes_labels_and_keeps_what_needs_a_restart() {
     let request = "GET /.well-known/est/new/cacerts HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(open.send(request).await.status, 200, "on a connection that was open before");
     assert_eq!(server.events_named("server.reloaded").len(), 1);
-    // A file with errors never comes so far.
+    // A file with errors is rejected earlier.
     assert!(server.settings("[label.cacerts]").is_err());
     let new = "[ca.default]\n[ca.third]\nroot_subject = \"CN=3\"\nissuing_subject = \"CN=33\"\n";
     let later = server.running.reload(server.settings(new).unwrap()).await.unwrap();

@@ -59,7 +59,7 @@ pub(crate) fn bound(name: &str, text: &str) -> Vec<u8> {
     csr(&new_key("EC"), name, &[(CHALLENGE_PASSWORD, vec![tlv(PRINTABLE, text.as_bytes())])])
 }
 
-/// The base64 of the connection's binding, as a client writes it.
+/// The connection's binding in base64, as a client writes it.
 fn value(connection: &Connection) -> String {
     let (_, value) = connection.binding().of_choice().expect("a binding");
     base64(value)
@@ -152,7 +152,7 @@ async fn r_7030_3_5_b_each_bit_of_the_binding_counts() {
     assert_eq!(server.issued().await.len(), before, "no certificate");
 }
 
-/// Somebody who may enroll sends what a device has signed for its own connection.
+/// A client that may enroll sends a CSR that a device signed for its own connection.
 #[tokio::test]
 async fn a_csr_that_was_captured_is_rejected_on_another_connection() {
     let server = TestServer::start_with("[label.strict]\nlinking = \"required\"").await;
@@ -173,7 +173,7 @@ async fn a_csr_that_was_captured_is_rejected_on_another_connection() {
             assert_eq!(server.issued().await.len(), before);
             let reply = connection.send(post(path, &captured, "")).await;
             assert_eq!(reply.status, 200, "{}", reply.text());
-            // Nor does it get what was issued, now that there is something to repeat.
+            // Nor does it get the certificate issued meanwhile, as if it were a retry.
             let mut other = open(&server, Some(&device), second).await;
             assert_eq!(other.send(post(path, &captured, "")).await.status, 400);
         }
@@ -220,7 +220,7 @@ async fn what_cannot_be_verified_is_rejected_where_linking_is_off() {
         let request = enroll("on/simpleenroll", &bound("device-1", &value(&connection)));
         assert_eq!(connection.send(request).await.status, 200);
     }
-    // A reload that switches it on holds for new connections; an old one gets the reason.
+    // A reload that enables it applies to new connections; a request on an old one gets the reason.
     let mut old = open(&nowhere, None, &TLS12).await;
     assert_eq!(old.send(enroll("simpleenroll", &bound("d", "AAAA"))).await.status, 400);
     let settings = nowhere.settings("\n[label.on]\n").unwrap();
@@ -264,7 +264,7 @@ async fn r_7030_3_5_d_every_form_in_which_clients_write_it_is_read() {
                 assert_eq!(reply.status, 200, "{name} {tag:#x}: {}", reply.text());
             }
         }
-        // Other alphabets, missing padding, and what follows the padding are no base64 (D-21).
+        // Other alphabets, missing padding and data after the padding are not base64 (D-21).
         for form in ["-_-_-_-_-_-_-_-_", "AAE", "AA==AA=="] {
             let mut connection = open(&server, None, version).await;
             let reply = connection.send(enroll("simpleenroll", &bound("d", form))).await;
@@ -367,7 +367,7 @@ async fn r_9266_4_1_a_one_bound_csr_that_is_accepted_ends_the_connection() {
         assert_eq!((reply.status, reply.header("Connection")), (200, Some("close")));
         let second = enroll("simpleenroll", &bound("device-2", &text));
         assert!(connection.try_send(second).await.is_none());
-        // Nor in one breath.
+        // Nor are two pipelined requests.
         let mut connection = open(&server, None, version).await;
         let before = server.issued().await.len();
         let text = value(&connection);
@@ -423,7 +423,7 @@ async fn r_7030_3_7_c_an_ra_passes_on_what_is_bound_elsewhere() {
                 let reply = connection.send(post(path, csr, "")).await;
                 assert_eq!(reply.status, 200, "{}", reply.text());
             }
-            // That it is tolerated is not said to be verified.
+            // A tolerated binding is not logged as verified.
             let own = bound("device-7", &value(&connection));
             assert_eq!(connection.send(post(path, &own, "")).await.status, 200);
             let linked = server.events_named("certificate.issued").last().unwrap().details.clone();
@@ -439,11 +439,11 @@ async fn r_7030_3_7_c_an_ra_passes_on_what_is_bound_elsewhere() {
     assert_eq!(linked.count(), 4);
 }
 
-/// The challenges change with each connection, and a retry is a retry.
+/// The challenges change with each connection; a retry is still recognized.
 ///
 /// proves: R-7030-4.2.3-e
 #[tokio::test]
-async fn r_7030_4_2_3_e_a_repeat_with_the_binding_of_a_new_connection() {
+async fn r_7030_4_2_3_e_a_retry_with_the_binding_of_a_new_connection() {
     let server = TestServer::start().await;
     let key = new_key("EC");
     let mut first = None;

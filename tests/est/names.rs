@@ -1,5 +1,5 @@
-//! ChangeSubjectName (RFC 6402 §2.8) in enrollment and re-enrollment: requests that openssl makes and
-//! signs, certificates that openssl reads.
+//! ChangeSubjectName (RFC 6402 §2.8) in enrollment and re-enrollment: openssl creates and signs the
+//! requests, and reads the certificates.
 
 use crate::{certificate::resigned, common::*, enroll::with_ra};
 use der::{Decode, Encode, asn1::SetOfVec};
@@ -59,7 +59,7 @@ fn serial(pem: &str) -> Serial {
     Certificate::parse(&device.der()).unwrap().serial().clone()
 }
 
-/// Subject and subjectAltName, as openssl says them.
+/// Subject and subjectAltName, as openssl prints them.
 fn names(pem: &str) -> (String, String) {
     let text = |arguments: &[&str]| {
         let all = [&["x509", "-noout", "-nameopt", "RFC2253"], arguments].concat();
@@ -165,7 +165,7 @@ async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
     let device = old_device(&server).await;
     let password = basic("tester", PASSWORD);
     let csr = asking(OLD, UNTAGGED);
-    // Its own names without one of them are its own still.
+    // A subset of its own names is still its own.
     let fewer = asking(OLD, &change(&SUBJECT_ONLY.replace("new-name", "old-name")));
     for (label, csr, credentials, status, code) in [
         ("own/", &csr, "", 401, "enroll.names"),
@@ -173,7 +173,7 @@ async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
         ("own/", &csr, password.as_str(), 200, ""),
         ("any/", &csr, "", 200, ""),
         ("both/", &csr, password.as_str(), 200, ""),
-        // The default: no label changes names unless it is instructed to.
+        // The default: a label changes no names unless so configured.
         ("", &csr, "", 403, "names.change"),
         ("off/", &csr, password.as_str(), 403, "names.change"),
         ("narrow/", &csr, "", 400, "csr.san-value"),
@@ -185,7 +185,7 @@ async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
             assert!(reply.reason().starts_with(code) || status == 200, "{}", reply.reason());
         }
     }
-    // A password alone says nothing of names that could be changed: the CSR can hold the new ones.
+    // A password alone proves no old names to change: the CSR can hold the new ones.
     let reply = server.send(post("any/simpleenroll", &csr, &password)).await;
     assert_eq!(reply.status, 403);
     assert!(reply.text().starts_with("names.change"), "{}", reply.text());
@@ -223,7 +223,7 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
     let reply = send("any", &other, "").await;
     assert_eq!(reply.status, 403);
     assert!(reply.text().starts_with("reenroll.identity"), "{}", reply.text());
-    // It is none of this server: there is nothing to re-enroll.
+    // It is not a certificate of this server, so it cannot be re-enrolled.
     let request = post("any/simplereenroll", &csr, "");
     let reply = server.connect_as(&maker).await.send(request).await;
     assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());
@@ -231,10 +231,10 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
 
 /// proves: R-5272/6402-8-a
 #[tokio::test]
-async fn an_ra_of_ours_passes_on_a_device_s_change_of_names_and_a_pretender_does_not() {
-    let (server, ra, pretender) = with_ra("[label.change]\nchange_names = true\n").await;
+async fn this_server_s_ra_forwards_a_device_s_change_of_names_and_an_impostor_does_not() {
+    let (server, ra, impostor) = with_ra("[label.change]\nchange_names = true\n").await;
     let csr = asking(OLD, UNTAGGED);
-    for (who, status) in [(&ra, 200), (&pretender, 401)] {
+    for (who, status) in [(&ra, 200), (&impostor, 401)] {
         let request = post("change/simpleenroll", &csr, "");
         let reply = server.connect_as(who).await.send(request).await;
         assert_eq!(reply.status, status, "{}", reply.text());
@@ -247,7 +247,7 @@ async fn an_ra_of_ours_passes_on_a_device_s_change_of_names_and_a_pretender_does
 }
 
 #[tokio::test]
-async fn a_request_for_other_names_repeats_none_for_the_old_ones() {
+async fn a_request_for_other_names_is_no_retry_of_one_for_the_old() {
     let server =
         TestServer::start_with("[est]\nchange_names = true\ncertificate_names = \"any\"\n").await;
     let device = old_device(&server).await;

@@ -35,7 +35,7 @@ async fn nonsense_gets_ten_lines_a_minute_and_a_good_client_is_in_the_trail_at_o
         assert_eq!(connection.send(NOWHERE).await.status, 404);
     }
     let (csr, _) = new_csr(&["-subj", "/CN=good"]);
-    // The nonsense continues, and the event is stored before the reply arrives.
+    // The load continues, and the event is stored before the reply arrives.
     assert_eq!(server.enroll(&csr).await.status, 200);
     assert_eq!(server.events_named("certificate.issued").len(), 2, "the server's own and this");
     for _ in 0..500 {
@@ -77,7 +77,7 @@ async fn a_challenge_that_is_answered_leaves_no_line() {
     assert!(rejected(&server).is_empty());
     assert_eq!(trail.left_out(), LeftOut { rejections: 0, challenges: 1, lost: 0 });
 
-    // Nobody answers this one.
+    // No client answers this challenge.
     assert_eq!(server.send(&without).await.status, 401);
     assert!(rejected(&server).is_empty());
     server.clock.advance(Duration::from_secs(60));
@@ -90,7 +90,7 @@ async fn a_challenge_that_is_answered_leaves_no_line() {
     assert_eq!(rejected(&server).len(), 2);
 }
 
-/// A client that has authenticated has its rejections in the trail, each of them.
+/// The trail has every rejection of an authenticated client.
 #[tokio::test]
 async fn rejections_of_authenticated_clients_are_not_limited() {
     let (server, _trail) = limited().await;

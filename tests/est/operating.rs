@@ -121,7 +121,7 @@ async fn an_operator_renews_the_servers_certificate() {
     assert_eq!(shown.serial().to_string(), second.serial);
     let issued = server.events_named("certificate.issued");
     assert_eq!(issued.last().unwrap().actor.method.to_string(), "operator");
-    // One that cannot be kept is not issued, and the status names the reason.
+    // A certificate that cannot be stored is not issued, and the status names the reason.
     let obstacle = server.path("data/server/.server.pem.unfinished");
     fs::create_dir(&obstacle).unwrap();
     let error = ask(socket, &RenewServerCertificate {}).await.unwrap_err().to_string();

@@ -129,7 +129,7 @@ async fn r_7030_4_2_2_c_without_the_certificate_there_is_nothing_to_renew() {
     let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{ca:?}]")).await;
     server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
-    // By password alone, and by a certificate that another CA issued.
+    // With only a password, and with a certificate of another CA.
     let by_password = server.send(post("simplereenroll", &csr, &basic("tester", PASSWORD))).await;
     let by_stranger =
         server.connect_as(&foreign).await.send(post("simplereenroll", &csr, "")).await;
@@ -197,7 +197,7 @@ async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_noth
     let expired = ("expired".to_owned(), end.to_string());
     assert!(events.last().unwrap().details.contains(&expired), "{events:?}");
 
-    // Revoked is revoked, whatever the time.
+    // A revoked certificate stays revoked, whatever the time.
     let now = estd::clock::Clock::now(&*server.clock);
     let revocation = estd::store::Revocation { at: now, reason: Default::default() };
     let event = estd::telemetry::audit::Event::new(
@@ -273,8 +273,8 @@ fn rsa_csr(key: &str, parameters: &[u8]) -> Vec<u8> {
     seq(&[info, seq(&[oid(SHA256_WITH_RSA), vec![5, 0]]), signature])
 }
 
-/// Otherwise one key would be as many as there are ways to write it, and a certificate would have
-/// room for anything.
+/// Otherwise one key would count as many, one for each encoding, and certificates could carry arbitrary
+/// data.
 #[tokio::test]
 async fn an_rsa_key_has_one_form() {
     let server = TestServer::start_with("[label.rekey]\nrenew = false").await;
@@ -293,7 +293,7 @@ async fn an_rsa_key_has_one_form() {
     }
 }
 
-/// The CSR as libest makes it for a re-enrollment: names, key and every extension are those of the
+/// The CSR as libest builds it for a re-enrollment: names, key and every extension are those of the
 /// present certificate.
 fn with_all_extensions(device: &Identity) -> Vec<u8> {
     let certificate = <x509_cert::Certificate as der::Decode>::from_der(&device.der()).unwrap();
@@ -330,7 +330,7 @@ async fn r_7030_4_2_2_a_csr_with_all_extensions_of_the_certificate_renews_it() {
         reported.1,
         "id-ce-authorityKeyIdentifier (2.5.29.35), id-ce-subjectKeyIdentifier (2.5.29.14)"
     );
-    // Its other contents are requests, which today's profile judges.
+    // Its other contents are requests, subject to the current profile.
     for (label, status, text) in
         [("usage", 403, "csr.extended-key-usage: "), ("names", 400, "csr.san-value: ")]
     {

@@ -1,4 +1,4 @@
-//! A revoked certificate authenticates and renews nothing.
+//! A revoked certificate neither authenticates nor renews.
 
 use crate::{
     common::*,
@@ -71,8 +71,8 @@ async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renew
             }
         }
     }
-    // With both demanded, a right password makes up for nothing; where one is enough, it counts
-    // alone, and renews nothing.
+    // If both are required, a correct password does not help. If one is enough, it counts alone, but
+    // does not permit a renewal.
     let by_both = |operation: &str| post(operation, &csr, &basic("tester", PASSWORD));
     assert_eq!(kept.send(by_both("both/simpleenroll")).await.status, 403);
     let reply = kept.send(by_both("simplereenroll")).await;
@@ -84,17 +84,17 @@ async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renew
     let record = server.running.store().find(&serial(&new)).await.unwrap().unwrap();
     assert_eq!(record.intent.predecessor, None);
     assert_eq!(record.intent.actor.name, "tester");
-    // Where certificates are not looked at, and for what is free, nothing changes.
+    // Labels that ignore certificates, and operations without authentication, are unaffected.
     assert_eq!(kept.send(by_both("password/simpleenroll")).await.status, 200);
     let cacerts = "GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert_eq!(kept.send(cacerts).await.status, 200);
-    // Its renewal is a certificate of its own and stays good.
+    // The renewed certificate is separate and stays valid.
     let others = server.events_named("certificate.revoked");
     assert_eq!(others.len(), 1);
 }
 
 #[tokio::test]
-async fn a_repeat_never_hands_out_what_was_revoked() {
+async fn a_retry_never_returns_a_revoked_certificate() {
     let server = TestServer::start().await;
     let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
     let device = server.identity(&csr, key.clone()).await;
@@ -189,7 +189,7 @@ async fn a_store_with_revoked_certificates_is_good_and_its_errors_are_named() {
     let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
     let device = server.identity(&csr, key).await;
     revoke(&server, &device, "keyCompromise").await;
-    // One more for the same request, within its window: as it should be after a revocation.
+    // A second certificate for the same request within its window is correct after a revocation.
     assert_eq!(server.enroll(&csr).await.status, 200);
     let items = items(&**server.running.store()).await;
     let checked = async |change: &dyn Fn(&mut Issuance)| {

@@ -13,7 +13,7 @@ use std::{os::unix::fs::PermissionsExt, time::Duration};
 const KEY_256: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const KEY_128: &str = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
 
-/// A server that makes keys, with decryption keys of each kind: their files are in its folder.
+/// A server that generates keys, with decryption keys of each kind as files in its folder.
 struct Maker {
     server: TestServer,
     rsa: Vec<u8>,
@@ -47,7 +47,7 @@ impl Maker {
         let config = format!(
             "[serverkeygen]\nkeys_file = \"keys\"\nrecipients = [\"rsa.pem\", \"p256.pem\", \"p384.pem\", \"p521.pem\", \"signing.pem\", \"signing-ec.pem\", \"ed25519.pem\", \"expired.pem\"]\n[est]\nserverkeygen = \"on\"\n[label.encrypted]\nserverkeygen = \"encrypted\"\n{more}"
         );
-        // openssl makes certificates that begin now, by the machine's clock.
+        // openssl issues certificates valid from now, by the machine's clock.
         let now = estd::clock::SystemClock.now().unix() + 3600;
         let server = TestServer::start_in(folder, &config, "memory", now).await;
         Self { server, rsa, p256, p384, p521, signing, signing_ec, ed25519, expired }
@@ -61,12 +61,12 @@ impl Maker {
         self.server.path(name).to_str().unwrap().to_owned()
     }
 
-    /// How many records there are, the server's own certificate included.
+    /// The number of records, including the server's own certificate.
     async fn records(&self) -> usize {
         self.server.issued().await.len()
     }
 
-    /// The private key of an answer, clear, whose certificate fits.
+    /// Returns the unencrypted private key of an answer, after checking that the certificate matches.
     fn clear(&self, reply: &Reply) -> Vec<u8> {
         let parts = answered(reply);
         let key = parts[0].der();
@@ -179,7 +179,7 @@ async fn r_7030_4_4_a_clients_are_authenticated_and_the_session_is_as_strong_as_
         let reply = session(&maker.server, 256).await.send(with(&csr)).await;
         assert_eq!(reply.status, 200, "{kind}: {}", reply.text());
     }
-    // A key that is encrypted in itself may come over any session.
+    // An encrypted key may be sent over any session.
     let csr = Wanted::new("P-384", "CN=d")
         .symmetric(b"key-1")
         .capabilities(&[AES_256_CBC, AES_256_WRAP])
@@ -547,7 +547,7 @@ async fn r_7030_4_4_2_f_each_bad_request_has_its_answer_and_leaves_nothing_behin
         .ask(&wanted("P-384").symmetric(b"key-1").capabilities(&[AES_128_CBC, AES_256_WRAP]).csr())
         .await;
     assert!(rejected.text().contains("aes256-CBC"), "names what is missing: {}", rejected.text());
-    // By the clock of the server the certificate is over.
+    // By the server's clock, the certificate has expired.
     let csr = wanted("EC").asymmetric(&maker.expired).capabilities(&all).csr();
     assert_eq!(maker.ask(&csr).await.status, 200);
     maker.server.clock.advance(Duration::from_secs(9001 * 86_400));
@@ -595,10 +595,10 @@ async fn r_7030_4_4_1_d_a_label_may_insist_on_encryption() {
     assert!(parts[0].headers[0].contains("server-generated-key"));
 }
 
-/// R-7030-4.4-c: the key of the first answer is nowhere, so a retry gets a new one, and the records
-/// name the certificate that it retries.
+/// R-7030-4.4-c: the key of the first answer is not stored, so a retry gets a new one. The records name
+/// the first certificate.
 #[tokio::test]
-async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
+async fn a_retry_gets_a_new_key_and_names_the_first_certificate() {
     let maker = Maker::start().await;
     let csr = Wanted::new("EC", "CN=d").csr();
     let mut serials = Vec::new();
@@ -620,7 +620,7 @@ async fn a_repeat_gets_a_new_key_and_names_the_certificate_that_it_repeats() {
     maker.server.clock.advance(Duration::from_secs(600));
     maker.clear(&maker.ask(&csr).await);
     assert!(!last().details.iter().any(|(name, _)| name == "retry_of"));
-    // A client that asks again and again is instructed to stop.
+    // A client that retries too often is rejected.
     let records = maker.records().await;
     for _ in 0..15 {
         maker.clear(&maker.ask(&csr).await);

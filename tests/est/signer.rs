@@ -1,5 +1,5 @@
-//! The CA's key cannot be used for some time, as one behind a network or in a token: the answers
-//! when it fails after the record was made, and how that record gets its certificate.
+//! The CA's key is temporarily unavailable, like one behind a network or in a token. Checks the answers
+//! when signing fails after the record was written, and how the record gets its certificate later.
 
 use crate::{
     common::*,
@@ -46,7 +46,7 @@ const CONFIG: &str = "[est]\nfullcmc = true\nserverkeygen = \"on\"\n\
                       [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
                       [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n";
 
-/// The CA's own key, that cannot be used for so many signatures to come.
+/// The CA's key, which fails for a number of coming signatures.
 struct Failing {
     key: SoftSigner,
     failures: AtomicU32,
@@ -72,7 +72,7 @@ impl KeyHolder for Failing {
 }
 
 /// A server's operations over its store, accounts and CAs, where the key of CA `default` can fail.
-/// Requests go the way of every request, but over no connection.
+/// Requests are handled as usual, but without a connection.
 struct Sick {
     server: TestServer,
     signer: Arc<Failing>,
@@ -131,7 +131,7 @@ impl Sick {
         Self { server, signer, context }
     }
 
-    /// From now on so many signatures fail.
+    /// Makes this many of the next signatures fail.
     fn fails(&self, signatures: u32) {
         self.signer.failures.store(signatures, Ordering::SeqCst);
     }
@@ -176,14 +176,14 @@ impl Sick {
         Arc::clone(record)
     }
 
-    /// How many events say that this record has its certificate.
+    /// The number of issuance events of this record.
     fn events_of(&self, record: &Issuance) -> usize {
         let serial = ("serial".to_owned(), record.intent.serial.to_string());
         let issued = self.server.events_named("certificate.issued");
         issued.iter().filter(|event| event.details.contains(&serial)).count()
     }
 
-    /// The record has become this certificate, once, under its own number.
+    /// Checks that the record has this certificate, issued once, under its own serial number.
     async fn is_completed(&self, open: &Issuance, certificate: &[u8]) {
         let records = self.records_of(&open.intent.subject).await;
         let [record] = records.as_slice() else { panic!("{} records", records.len()) };
@@ -195,7 +195,7 @@ impl Sick {
     }
 }
 
-/// The answer says 202, and of this record, in CMC's words, that it is to be asked for later.
+/// Checks for status 202 and a CMC pending status for this record.
 fn is_pending(reply: &Reply, answer: &Answer, part: u64, open: &Issuance) {
     assert_eq!((reply.status, reply.header("Retry-After")), (202, Some("60")), "{}", reply.text());
     let later: Vec<_> = answer.statuses.iter().filter(|one| one.status == 3).collect();
@@ -207,7 +207,7 @@ fn is_pending(reply: &Reply, answer: &Answer, part: u64, open: &Issuance) {
     assert_eq!((&pending.fail, &pending.pending), (&None, &Some((token, time))));
 }
 
-/// An answer that nobody has signed: with what the key cannot be used for goes its own signature.
+/// An unsigned answer: the unavailable key cannot sign it, either.
 fn unsigned(reply: &Reply) -> Answer {
     assert_eq!(
         reply.header("Content-Type"),
@@ -224,7 +224,7 @@ fn unsigned(reply: &Reply) -> Answer {
     read_content(bytes.as_bytes())
 }
 
-/// Asks after a record; signed by the key of a further request, since somebody has to sign.
+/// Queries a record; signed with the key of another request, since a signature is required.
 fn query(open: &Issuance) -> Message {
     by_new_key("/CN=asks").0.control(control(4, 21, oct(open.intent.serial.as_bytes())))
 }
@@ -266,9 +266,9 @@ async fn fullcmc_is_pending_when_the_key_fails_after_the_record_and_done_when_as
     sick.is_completed(&open, &certificate).await;
 }
 
-/// The key is back when the answer itself is signed: openssl verifies it.
+/// The key is available again when the answer itself is signed: openssl verifies it.
 #[tokio::test]
-async fn fullcmc_that_is_pending_is_done_when_it_is_repeated() {
+async fn pending_fullcmc_is_done_when_retried() {
     let sick = Sick::start().await;
     let (message, _) = by_new_key("/CN=cmc-1");
     sick.fails(1);
@@ -313,8 +313,7 @@ async fn fullcmc_says_of_each_request_what_became_of_it() {
     sick.is_completed(&open, &first).await;
 }
 
-/// Asked for under a label with another CA, a record waits for its own: its issuer signs it, or
-/// nobody.
+/// A record queried under a label with another CA waits for its own: only its issuer may sign it.
 #[tokio::test]
 async fn fullcmc_that_is_pending_is_signed_by_its_own_ca_alone() {
     let sick = Sick::start().await;
@@ -328,14 +327,14 @@ async fn fullcmc_that_is_pending_is_signed_by_its_own_ca_alone() {
     sick.full(&query(&open)).await;
     let certificate = sick.records_of("CN=cmc-1").await[0].certificate.clone();
     sick.is_completed(&open, &certificate).await;
-    // It has its certificate now, and may be fetched there as well.
+    // It has its certificate now, and can be fetched there as well.
     let reply = sick.post("other/fullcmc", FULL, &query(&open).der()).await;
     let answer = read(&sick.server, &reply);
     assert!(answer.certificates.iter().any(|one| one.to_der().unwrap() == certificate));
 }
 
 #[tokio::test]
-async fn simpleenroll_is_503_when_the_key_fails_after_the_record_and_done_when_repeated() {
+async fn simpleenroll_is_503_when_the_key_fails_after_the_record_and_done_when_retried() {
     let sick = Sick::start().await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     sick.fails(2);
@@ -351,9 +350,9 @@ async fn simpleenroll_is_503_when_the_key_fails_after_the_record_and_done_when_r
     sick.is_completed(&open, &device.der()).await;
 }
 
-/// The key that was made is gone with the answer, so its record gets no certificate.
+/// The generated key is lost with the answer, so its record gets no certificate.
 #[tokio::test]
-async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_repeat_begins_anew() {
+async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_retry_begins_anew() {
     let sick = Sick::start().await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     sick.fails(1);
@@ -374,7 +373,7 @@ async fn serverkeygen_is_503_when_the_key_fails_after_the_record_and_a_repeat_be
 /// Each certificate whose key may be lost is named by the next one, whatever was left open between
 /// them or before them.
 #[tokio::test]
-async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
+async fn serverkeygen_names_each_certificate_that_a_retry_follows() {
     let sick = Sick::start().await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let ask = async || sick.post("serverkeygen", "application/pkcs10", &csr).await.status;
@@ -387,7 +386,7 @@ async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
         sick.fails(1);
         assert_eq!(ask().await, 503);
         let records = sick.records_of("CN=device-1").await;
-        // By their numbers, which begin with the time.
+        // Sorted by serial number, which begins with the time.
         let open = records.iter().rev().find(|record| record.state == State::Open).unwrap();
         open.intent.serial.to_string()
     };
@@ -396,7 +395,7 @@ async fn serverkeygen_names_each_certificate_that_a_repeat_follows() {
     assert_eq!(detail("retry_of"), Some(first_open));
     let first = detail("serial").unwrap();
 
-    // Nobody gives up by what retries find their way.
+    // Records that retries need are not voided.
     sick.server.clock.advance(Duration::from_secs(300));
     assert_eq!(sick.server.running.sweep().await.unwrap(), Swept::default());
     assert_eq!(ask().await, 200);

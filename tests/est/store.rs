@@ -1,4 +1,4 @@
-//! `admin::check`: what a real server kept is good, and each kind of error is named.
+//! `admin::check`: the store of a real server passes, and each kind of error is named.
 
 use crate::common::TestServer;
 use estd::{
@@ -65,7 +65,7 @@ async fn what_a_server_kept_is_good() {
     assert_eq!(found.counts.accounts, 1);
     assert_eq!(found.counts.total(), items.len() as u64);
 
-    // One that is open is no error, and is listed with its age.
+    // An open record is not an error; it is listed with its age.
     let first = issuance(&mut items[0]).clone();
     let serial = Serial::parse(&[1, 2, 3]).unwrap();
     let mut key = first.intent.idempotency_key;
@@ -141,7 +141,7 @@ async fn each_error_is_named() {
     })
     .await;
     assert!(twice.contains(&format!("window of {}: two certificates for one request", serials[0])));
-    // Not once the first one's time is over.
+    // Not after the first one's window has ended.
     let after = errors(&|items| {
         let first = issuance(&mut items[0]);
         first.intent.retry_until = first.intent.begun;
@@ -165,7 +165,7 @@ async fn each_error_is_named() {
     assert_eq!(unreported, "has no event certificate.issued");
     let unknown = one(&|items| drop(items.remove(1))).await;
     assert_eq!(unknown, "has an event certificate.issued, which does not match its state");
-    // A void one has an event, and of its own kind.
+    // A void record has an event of its own kind.
     let void = errors(&|items| {
         let record = issuance(&mut items[1]);
         record.state = State::Void;

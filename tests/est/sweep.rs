@@ -10,8 +10,8 @@ use estd::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// The record of a device's certificate as it was before it was signed, under another serial number
-/// and idempotency key: as a request leaves it that is cut after its first step.
+/// Stores an open record, as a request leaves it that fails after its first step. It copies the record
+/// of a device's certificate, under another serial number and idempotency key.
 async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
     let device = server.device(&format!("/CN=device-{number}")).await;
     let (_, pem) = der::pem::decode_vec(device.pem.as_bytes()).unwrap();
@@ -51,7 +51,7 @@ async fn what_was_left_open_for_a_minute_becomes_a_certificate() {
     let finished = state(store, &old).await;
     assert_eq!((finished.state, finished.ended), (State::Issued, Some(server.clock.now())));
     assert_eq!(state(store, &young).await.state, State::Open);
-    // Somebody else's verdict on what was signed.
+    // An independent check of the signature.
     let certificate = Certificate::parse(&finished.certificate).unwrap();
     assert_eq!(*certificate.serial(), old.serial);
     let finished_pem = server.write("finished.pem", certificate.to_pem());

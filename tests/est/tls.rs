@@ -54,7 +54,7 @@ async fn r_8996_4_5_a_tls_1_0_and_1_1_are_rejected() {
             "{version}: {text}"
         );
     }
-    // TLS 1.2 without what this server needs is another error: handshake_failure.
+    // TLS 1.2 without the required features is another error: handshake_failure.
     let (good, text) = s_client(&server, &["-tls1_2", "-cipher", "AES128-SHA:@SECLEVEL=0"]).await;
     assert!(!good && text.contains("alert number 40"), "{text}");
 }
@@ -130,8 +130,8 @@ async fn r_9325_3_5_a_extended_master_secret_and_no_insecure_renegotiation() {
     assert!(text.contains("RENEGOTIATING") && text.contains("no renegotiation"), "{text}");
 }
 
-/// The ticket is opened by the server that made it and by no other: its keys live in memory, and
-/// rustls changes them every six hours; its life is bounded.
+/// Only the server that issued a ticket can decrypt it: the ticket keys stay in memory, and rustls
+/// rotates them every six hours. The lifetime of a ticket is bounded.
 ///
 /// proves: R-7030-3.3-b
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn r_9325_3_4_a_tickets_resume_a_session_with_its_client_and_not_elsewhere
     let (_, text) = s_client(&server, &["-tls1_2"]).await;
     let hint = text.split("ticket lifetime hint: ").nth(1).unwrap().split(' ').next().unwrap();
     assert_eq!(hint, "43200", "twice the life of a key");
-    // Another server, which a restart is as well, does not open it.
+    // Another server, or this one after a restart, cannot decrypt it.
     let other = TestServer::start_with("session_tickets = true").await;
     for kind in [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed] {
         let config = std::sync::Arc::clone(&config);
@@ -211,7 +211,7 @@ async fn r_9325_3_10_a_no_early_data() {
     };
     let text = ask(vec!["-sess_out".to_owned(), session.clone()]).await.unwrap();
     assert!(text.contains("HTTP/1.1 200 OK") && text.contains("Max Early Data: 0"), "{text}");
-    // The session is taken up again; what is sent early is not, and counts after the handshake.
+    // The session is resumed; early data is rejected, so the client sends it again.
     let again = ["-sess_in", &session, "-early_data", &request].map(str::to_owned);
     let text = ask(again.to_vec()).await.unwrap();
     assert!(text.contains("Reused, TLSv1.3"), "{text}");
@@ -306,8 +306,8 @@ async fn r_7030_3_3_2_b_a_certificate_is_asked_for_and_not_demanded() {
     assert_eq!(connection.send(post("simpleenroll", &csr, "")).await.status, 401);
 }
 
-/// The signature of the handshake is verified all the same: the certificate of a device without
-/// its key is nobody's.
+/// The signature of the handshake is still verified: a device's certificate without its key does not
+/// authenticate.
 #[tokio::test]
 async fn r_7030_3_3_2_a_the_client_holds_the_key_of_what_it_shows() {
     let server = TestServer::start().await;
@@ -320,8 +320,8 @@ async fn r_7030_3_3_2_a_the_client_holds_the_key_of_what_it_shows() {
         assert_eq!(reply.status, 200, "{}", reply.text());
     }
     let files = [server.write("d.pem", &device.pem), server.write("other.key", new_key("EC"))];
-    // openssl will not sign with a key that does not fit: a certificate with the same names and
-    // another key of a stranger stands for the thief here.
+    // openssl does not sign with a key that does not match the certificate. The thief therefore uses
+    // a self-signed certificate with the same names and another key.
     let thief = openssl(&[
         "req",
         "-x509",

@@ -1,5 +1,5 @@
-//! RFC 5280 path validation of client certificates (requirements of section 3), chain by chain: what
-//! openssl rejects is rejected, what it accepts is accepted.
+//! RFC 5280 path validation of client certificates (requirements of section 3). The server accepts
+//! exactly the chains that openssl accepts.
 
 use crate::common::*;
 use std::{
@@ -74,7 +74,7 @@ impl Chain {
         self.folder.path().join(name).to_str().unwrap().to_owned()
     }
 
-    /// Whether openssl takes it for a TLS client.
+    /// Whether openssl accepts it as a TLS client.
     fn openssl_accepts(&self) -> bool {
         Command::new("openssl")
             .args(["verify", "-purpose", "sslclient", "-attime", &NOW.to_string(), "-CAfile"])
@@ -187,8 +187,8 @@ async fn r_7030_3_3_2_c_a_signature_of_another_key_is_rejected() {
 }
 
 /// Certificate policies are not processed, so a chain that makes their tree explode (CVE-2023-0464)
-/// costs no more than another one. What demands that they are processed is rejected: a critical
-/// extension that nobody here knows.
+/// costs no more than any other. A chain that demands their processing is rejected: it has a critical
+/// extension unknown to this server.
 #[tokio::test]
 async fn r_9618_4_a_a_chain_made_to_explode_the_tree_of_policies_costs_nothing() {
     // Each of thirty policies is mapped to each: every CA multiplies the leaves of the tree by 30.

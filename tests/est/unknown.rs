@@ -16,7 +16,7 @@ const MORE: &str = "[est]\nfullcmc = true\nserverkeygen = \"on\"\n\
 const RENEWS: &str = "unknown_certificates = \"renew-own-names\"\n\
     unknown_certificates_until = \"2026-12-01\"\n";
 
-/// A certificate that the CA's key signed without this server's knowledge.
+/// A certificate signed with the CA's key outside this server.
 fn signed_elsewhere(server: &TestServer, subject: &str, serial: &str) -> Identity {
     signed_until(server, subject, serial, "491231235959Z")
 }

@@ -82,7 +82,7 @@ async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
     let event = last(&server, "enrollment.rejected");
     assert_eq!(detail(&event, "csr_subject"), "CN=device-2");
     assert_eq!(detail(&event, "certificate_subject"), "CN=device-1");
-    // A name is cut: it is as long as its sender likes.
+    // A name is truncated: its length is up to the sender.
     let long = format!("/CN={}", "x".repeat(60)) + &format!("/OU={}", "y".repeat(60)).repeat(20);
     let (long, _) = new_csr(&["-subj", &long]);
     server.connect_as(&device).await.send(post("simplereenroll", &long, "")).await;
@@ -133,7 +133,7 @@ async fn a_cmc_event_names_the_signers_certificate_the_account_and_all_subjects(
 }
 
 #[tokio::test]
-async fn first_user_5_an_issuance_and_its_repeat_say_from_where_and_with_which_certificate() {
+async fn first_user_5_an_issuance_and_its_retry_log_address_and_certificate() {
     let server = TestServer::start().await;
     let device = server.device("/CN=device-1").await;
     let issued = last(&server, "certificate.issued");

@@ -1,5 +1,5 @@
-//! The registration authority without any transport: a request that goes through it leaves the same
-//! events and gets the same rejections as one that comes over HTTP.
+//! The registration authority without any transport: its requests leave the same events and get the
+//! same rejections as those over HTTP.
 
 use crate::common::*;
 use estd::{
@@ -91,7 +91,7 @@ impl Direct {
     }
 }
 
-/// An event: its name, its actor, whether a stranger caused it, its facts.
+/// An event: its name, its actor, whether an unauthenticated client caused it, its details.
 type Reported = (String, String, bool, Vec<(String, String)>);
 
 /// The events since `from`, without values that two requests never share and those of HTTP.

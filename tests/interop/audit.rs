@@ -12,7 +12,7 @@ use std::{
 /// mark.
 const PLANTED: &str = "d\u{202e}1\u{2028}\u{200b}x\u{feff}";
 
-/// No character that a reader cannot see.
+/// Asserts that no character is invisible.
 fn is_plain(text: &str) -> bool {
     text.chars().all(|c| c == '\n' || c == ' ' || c.is_ascii_graphic())
 }
@@ -79,7 +79,7 @@ fn the_trail_is_listed_followed_and_exported_and_shows_nothing_hidden() {
     let uname = good("uname", Command::new("uname").arg("-n").output().unwrap());
     assert_eq!(node(&list), uname.trim());
 
-    // Everything that was planted is escaped, wherever it is shown.
+    // All planted text is escaped wherever it is shown.
     let all = [
         estd.operator(&["user", "list"]),
         estd.operator(&["cert", "list"]),
@@ -103,7 +103,7 @@ fn the_trail_is_listed_followed_and_exported_and_shows_nothing_hidden() {
         assert!(export.lines().any(|exported| exported == line), "{line}");
     }
 
-    // Without a server, and with an audit file that nobody may write.
+    // Without a server, and with an audit file that is not writable.
     let folder = estd.stop();
     let path = folder.path();
     let audit = path.join("data/audit.jsonl");

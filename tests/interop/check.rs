@@ -1,4 +1,4 @@
-//! `estd check-config` and `estd serve` on a disk that is not as it has to be.
+//! `estd check-config` and `estd serve` with wrong files, owners and permissions on disk.
 
 use crate::process::{Estd, estd, operator};
 use std::{
@@ -72,7 +72,7 @@ fn what_a_first_start_rejects_is_found_before_it() {
     };
     open(0o666, "mode 666");
     open(0o646, "mode 646");
-    // A user's own group has the user's number: umask 002 leaves files to it.
+    // A user's private group has the user's number: with umask 002, files are writable by it.
     let found = fs::metadata(&config).unwrap();
     if found.gid() == found.uid() {
         mode(&config, 0o664);
@@ -84,7 +84,7 @@ fn what_a_first_start_rejects_is_found_before_it() {
     assert!(!data.exists());
 }
 
-/// First-user findings 21 and 27, on what an earlier start has made.
+/// First-user findings 21 and 27, on the files of an earlier start.
 #[test]
 fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
     let folder = Estd::start().stop();
@@ -129,7 +129,7 @@ fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
     mode(&folder.join("data/store"), 0o700);
     assert!(operator(folder, &["check-config"]).contains(": good"));
 
-    // Errors of several places come at once.
+    // Errors of several places are reported at once.
     mode(&key, 0o640);
     fs::write(&own, "").unwrap();
     let (code, text) = run(folder, "check-config");

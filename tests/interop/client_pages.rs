@@ -1,5 +1,5 @@
-//! docs/clients.md, run: the commands of each client's section as they stand there, against a server
-//! with est.toml as it is; openssl and the server's own records judge what they leave behind.
+//! Runs docs/clients.md: the commands of each client's section, verbatim, against a server with est.toml
+//! unchanged. openssl and the server's records check the results.
 
 use crate::process::{Estd, good};
 use std::{
@@ -16,7 +16,7 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 const STANDING_FOR: [&str; 4] =
     ["localhost:8443", "the-password", "$HOME/estd", "/etc/estd/data/ca/default/root.pem"];
 
-/// Sections that are no client's.
+/// Sections that describe no client.
 const ABOUT: [&str; 3] =
     ["Before you start", "What each client can do", "Clients that no test runs"];
 
@@ -80,7 +80,7 @@ fn paste(commands: &str, work: &Path) -> Output {
         .unwrap()
 }
 
-/// The first section, with what this server has for the names in it.
+/// The first section, with its placeholders replaced by this server's values.
 fn before_you_start(estd: &Estd) -> String {
     let mut commands = blocks(section(PAGE, "## Before you start"));
     let anchor = estd.anchor().display().to_string();
@@ -92,14 +92,14 @@ fn before_you_start(estd: &Estd) -> String {
     commands
 }
 
-/// A folder in which much may be built.
+/// A folder with room for large builds.
 fn workplace() -> tempfile::TempDir {
     let shell = Path::new(env!("CARGO_TARGET_TMPDIR")).join("paste");
     fs::create_dir_all(&shell).unwrap();
     tempfile::tempdir_in(shell).unwrap()
 }
 
-/// Pastes the section of a client and judges the certificate that each part leaves.
+/// Pastes the section of a client and checks the certificate of each part.
 fn pasted(client: &str) {
     let estd = Estd::start();
     let work = workplace();
@@ -198,8 +198,8 @@ fn est_ca() {
     pasted("est-ca");
 }
 
-/// Nothing on the page goes unrun: each section has a test, each block is shell, each command in
-/// running text is also in a block, and tests/run installs each package named.
+/// The tests run everything on the page: each section has a test, each block is shell, and each command
+/// in running text is also in a block. tests/run installs each package named.
 #[test]
 fn the_page_has_no_command_that_is_not_run() {
     let this = include_str!("client_pages.rs");
@@ -298,7 +298,7 @@ fn a_command_that_fails_is_noticed() {
     for failing in ["false\ntrue\n", "true | false | true\ntrue\n", "X=1 false\ntrue\n"] {
         assert!(!paste(failing, work.path()).status.success(), "{failing}");
     }
-    // And the commands of the page are such: with a name mistyped the section does not pass.
+    // The same holds for the page: with a mistyped name the section fails.
     let estd = Estd::start();
     let enroll = section(section(PAGE, "## curl and OpenSSL"), "### Enroll");
     let commands = before_you_start(&estd) + &blocks(enroll);

@@ -10,7 +10,7 @@ use std::{
 
 pub(crate) const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop/drivers");
 
-/// A call of a driver: where, with what, and where its files go.
+/// A call of a driver: the server, the credentials, and the folder for its files.
 pub(crate) struct Call<'a> {
     estd: &'a Estd,
     out: String,
@@ -64,7 +64,7 @@ impl<'a> Call<'a> {
     }
 
     pub(crate) fn strongswan(self, operation: &str) -> String {
-        // It wants every CA certificate between the anchor and what it gets.
+        // It needs every CA certificate between the anchor and its own.
         let issuing = self.estd.path("data/ca/default/issuing.pem").display().to_string();
         self.with("EST_EXTRA_CA", issuing)
             .run(Command::new(format!("{DRIVERS}/strongswan_est.sh")), operation)
@@ -213,7 +213,7 @@ fn est_ca() {
     call("reenroll").certificate("enroll", "cert.pem", "key.pem").rust("est-ca", "reenroll");
 }
 
-/// Our own client: bootstrap by fingerprint, enroll, re-enroll with the same and a new key.
+/// The program's own client: bootstrap by fingerprint, enroll, re-enroll with the same and a new key.
 #[test]
 fn est_itself() {
     let estd = Estd::start();
@@ -298,13 +298,13 @@ fn est_itself() {
         "--subject",
         "CN=d",
         "--out",
-        "refused",
+        "rejected",
     ]);
     assert_eq!(rejected.status.code(), Some(1), "{}", String::from_utf8_lossy(&rejected.stderr));
 }
 
-/// Signals: SIGHUP reads a changed file, keeps the old settings if it is bad, and says so; SIGTERM
-/// ends with success.
+/// Signals: SIGHUP reads a changed file. If the file is bad, it keeps the old settings and logs the
+/// error. SIGTERM ends the server with success.
 #[test]
 fn signals() {
     let estd = Estd::start();
@@ -360,7 +360,7 @@ fn signals() {
     assert!(stderr.contains("ESTD_LOG=\"estd=lout\": "), "{stderr}");
 }
 
-/// Under systemd the server says when it is ready, and when it ends.
+/// The server notifies systemd when it is ready and when it stops.
 #[test]
 fn systemd_is_notified() {
     let folder = tempfile::tempdir().unwrap();

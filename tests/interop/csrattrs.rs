@@ -1,5 +1,5 @@
 //! /csrattrs requests exactly the contents that enrollment accepts: CSRs made from the answers by a
-//! program that shares nothing with this one (drivers/csr_from_attrs.py).
+//! program that shares no code with this one (drivers/csr_from_attrs.py).
 
 use crate::{
     clients::{JARS, bouncy_castle},
@@ -121,7 +121,7 @@ async fn enroll(server: &TestServer, label: &str, csr: &str) -> Reply {
     server.send(post(&path, &decoded(csr), &basic("tester", PASSWORD))).await
 }
 
-/// The rule that a CSR breaks, and how the rejection names what it is about.
+/// The rule that a CSR breaks, and the value that the rejection names.
 fn named(broken: &Broken) -> (&'static str, String) {
     match (broken.demand.as_str(), broken.what.as_str()) {
         ("key", what) => ("csr.key-kind", what.replace("rsa:", "rsa-").to_lowercase()),
@@ -151,7 +151,7 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
         for (form, client) in [("rfc8951", "list"), ("rfc9908", "template")] {
             let label = format!("{number}-{form}");
             let built_here = built(&server, &label, client, Some(case)).await;
-            // The answer in both forms says the same to this client.
+            // Both forms of the answer mean the same to this client.
             let both = built(&server, &format!("{number}-both"), client, None).await;
             assert_eq!(built_here.demands, both.demands, "{label}");
             understood.push(both.demands);
@@ -176,7 +176,7 @@ async fn what_csrattrs_asks_for_is_what_enrolment_accepts() {
             }
             assert_eq!(server.issued().await.len(), stored, "{label}: nothing was stored");
         }
-        // And both forms say the same to both clients.
+        // Both forms mean the same to both clients.
         assert_eq!(understood[0], understood[1], "{number}");
     }
     eprintln!("{} profiles: {accepted} CSRs accepted, {rejected} rejected by name", CASES.len());
@@ -277,7 +277,7 @@ fn clients_read_csrattrs() {
     }
 }
 
-/// Our own client shows what is asked for, and does it without an option.
+/// The program's own client shows the requested contents, and includes them without an option.
 #[test]
 fn est_does_what_csrattrs_asks() {
     let estd = start();
@@ -308,7 +308,8 @@ fn est_does_what_csrattrs_asks() {
         good("reenroll", est(&["reenroll", "--label", label, "--out", label]));
         good("renew", est(&["reenroll", "--renew", "--label", label, "--out", label]));
 
-        // Without it, the server rejects by name; and it is reported what only a person can give.
+        // Without it, the server's rejection names it. The client reports the values that only a
+        // person can give.
         let (bare, other) = (format!("{label}-bare"), format!("{label}-other"));
         let names = ["--subject", "CN=d", "--label", label, "--user", "enroll", "--out", &bare];
         let rejected = est(&[&["enroll", "--no-csrattrs"], &names[..]].concat());
@@ -320,7 +321,7 @@ fn est_does_what_csrattrs_asks() {
         assert!(text.contains("an alternative name of kind dns"), "{text}");
         assert!(text.contains("csr.san-demanded"), "{text}");
     }
-    // Neither 204 nor 404 keeps anybody from enrolling.
+    // Neither 204 nor 404 prevents an enrollment.
     for label in ["", "off"] {
         let label: &[&str] = if label.is_empty() { &[] } else { &["--label", label] };
         let out = format!("plain{}", label.len());
@@ -328,7 +329,7 @@ fn est_does_what_csrattrs_asks() {
         if label.is_empty() {
             good("csrattrs", asked);
         } else {
-            // 404 may also stand for a label that does not exist.
+            // 404 may also mean that the label does not exist.
             assert_eq!(asked.status.code(), Some(1));
             assert!(String::from_utf8_lossy(&asked.stderr).contains("no label \"off\""));
         }

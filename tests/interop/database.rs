@@ -1,5 +1,5 @@
-//! Failures of the database: away, restarted, slow, read-only. The answers are
-//! right meanwhile, and service resumes without a restart.
+//! Failures of the database: unavailable, restarted, slow, read-only. The answers are correct
+//! meanwhile, and service resumes without a restart.
 
 use crate::{
     common::{Connection, Identity, Reply, base64, basic, post_body},
@@ -59,7 +59,7 @@ impl Device {
         self.send(request.into()).await
     }
 
-    /// Enrolls until it is answered with a certificate.
+    /// Retries until it receives a certificate.
     async fn enroll_in_the_end(&self, subject: &str) -> Duration {
         let start = Instant::now();
         loop {
@@ -73,7 +73,7 @@ impl Device {
     }
 }
 
-/// The answer to a client while the database is away says nothing about the database.
+/// While the database is unavailable, answers do not mention it.
 fn assert_unavailable(reply: &Reply) {
     assert_eq!(reply.status, 503, "{}", reply.text());
     let wait: u64 = reply.header("Retry-After").unwrap().parse().unwrap();
@@ -122,7 +122,7 @@ async fn a_database_that_goes_and_comes_back() {
     eprintln!("away for {:?}: {rejected} rejected, resumed after {resumed:?}", gone.elapsed());
     assert_eq!(issued(&estd), before + 1);
 
-    // Restarted: the request that meets it waits, or is instructed to come again.
+    // Restarted: a concurrent request waits, or is answered with Retry-After.
     postgres.stop();
     postgres.run();
     device.enroll_in_the_end("CN=restarted").await;
@@ -133,7 +133,7 @@ async fn a_database_that_goes_and_comes_back() {
     device.enroll_in_the_end("CN=killed").await;
     assert_eq!(issued(&estd), before + 3);
 
-    // It takes no writes any more, as a primary that has become a standby.
+    // It rejects writes, like a primary that became a standby.
     let read_only = |on| {
         postgres.sql("postgres", &format!("ALTER SYSTEM SET default_transaction_read_only = {on}"));
         postgres.sql("postgres", "SELECT pg_reload_conf()");
@@ -194,7 +194,7 @@ async fn a_slow_database_is_waited_for_and_one_too_slow_is_given_up() {
     let reply = device.enroll("CN=slow").await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(start.elapsed() > Duration::from_secs(2), "both steps went through it");
-    // Many at once share what is waited for.
+    // Concurrent requests share the waiting time.
     let device = Arc::new(device);
     let start = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -206,12 +206,12 @@ async fn a_slow_database_is_waited_for_and_one_too_slow_is_given_up() {
     assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
     let good = statuses.iter().filter(|status| **status == 200).count();
     eprintln!("40 at once, 1 s an answer: {good} issued in {:?}", start.elapsed());
-    // TLS and what needs no database are not slowed.
+    // TLS and requests that need no database are not slowed.
     let start = Instant::now();
     assert_eq!(device.cacerts().await.status, 200);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 
-    // Slower than the patience: rejected, and nothing is left half done.
+    // Slower than the time limit: rejected, and nothing is left incomplete.
     delay.store(10_000, atomic::Ordering::Relaxed);
     assert_unavailable(&device.enroll("CN=stuck").await);
     delay.store(0, atomic::Ordering::Relaxed);

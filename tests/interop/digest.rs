@@ -25,7 +25,7 @@ fn start() -> (Estd, String) {
     (estd, added["password"].as_str().unwrap().to_owned())
 }
 
-/// How each certificate's password was proved, of the requests under a label or without.
+/// Returns how each certificate's password was proved, for requests with this label or none.
 fn schemes(estd: &Estd, label: Option<&str>) -> Vec<String> {
     let trail = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
     let events = trail.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -62,7 +62,7 @@ fn curl_with_md5_and_sha_256() {
         }
         assert_eq!(schemes(&estd, Some(label)), [scheme]);
     }
-    // Offered everything, curl 7.88 takes the first challenge of Digest, and not Basic.
+    // If all are offered, curl 7.88 chooses the first Digest challenge, not Basic.
     Call::new(&estd, "all")
         .with("EST_HTTPAUTH", "anyauth")
         .with("EST_USER", "device")
@@ -110,7 +110,7 @@ fn bouncy_castle_with_md5_and_sha_256() {
         }
         assert_eq!(schemes(&estd, Some(label)), [scheme]);
     }
-    // Offered everything, it takes the first challenge.
+    // If all are offered, it chooses the first challenge.
     Call::new(&estd, "all")
         .with("EST_USER", "device")
         .with("EST_PASS", &password)
@@ -132,7 +132,7 @@ fn strongswan_where_digest_is_offered_too() {
     assert_eq!(schemes(&estd, None), ["basic"]);
 }
 
-/// Our own client takes the best that is offered.
+/// The program's own client chooses the strongest scheme offered.
 #[test]
 fn est_takes_the_best_scheme() {
     let (estd, password) = start();

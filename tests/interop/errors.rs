@@ -1,8 +1,8 @@
-//! Failures of the disk: full, failing, read-only. The answers are right meanwhile,
-//! and service resumes without a restart.
+//! Failures of the disk: full, failing, read-only. The answers are correct meanwhile, and service
+//! resumes without a restart.
 //!
 //! Each test has a file system of its own, in memory, in a namespace of its own. A user other than root
-//! needs a kernel that lets users make namespaces; without, these tests fail.
+//! needs a kernel that lets users create namespaces; otherwise these tests fail.
 
 use crate::{
     common::{Connection, Identity, Reply, base64, basic, post_body},
@@ -107,13 +107,13 @@ impl Drop for Room {
     }
 }
 
-/// strace on the running program: makes system calls fail until it is instructed to go.
+/// strace on the running program: makes system calls fail until it is stopped.
 struct Strace(Child);
 
 impl Strace {
     fn attach(room: &Room, estd: &Estd, inject: &str) -> Self {
         let pid = estd.pid();
-        // Only what is injected is traced; what it prints is of no interest.
+        // Only injected calls are traced; the output is ignored.
         let script =
             format!("exec strace -f -q -o /dev/null -p {pid} -e signal=none -e inject={inject}");
         let child = room.shell(&estd.folder, &script).spawn().unwrap();
@@ -154,7 +154,7 @@ async fn cacerts(estd: &Estd) -> Reply {
     ask(estd, None, b"GET /.well-known/est/cacerts HTTP/1.1\r\nHost: localhost\r\n\r\n").await
 }
 
-/// A client that enrolls, and remembers what it received and which requests got no certificate.
+/// A client that enrolls, and records its certificates and the requests that got none.
 struct Fleet {
     device: Identity,
     received: Vec<Certificate>,
@@ -212,7 +212,7 @@ impl Fleet {
         panic!("5000 certificates fitted in");
     }
 
-    /// Repeats what was rejected, until all of it has its certificate.
+    /// Retries the rejected requests until each has its certificate.
     async fn until_resumed(&mut self, estd: &Estd) {
         let start = Instant::now();
         while let Some(csr) = self.rejected.pop() {
@@ -227,7 +227,7 @@ impl Fleet {
         }
     }
 
-    /// Each certificate that was received is on record, and is the one for its key.
+    /// Checks that each received certificate is on record and belongs to its key.
     fn compare(&self, listed: &BTreeSet<(String, String)>) {
         for certificate in &self.received {
             let entry = (certificate.serial().to_string(), "valid".to_owned());
@@ -238,8 +238,8 @@ impl Fleet {
     }
 }
 
-/// The whole way: all is well, `fail`, rejected, `repair`, all is well, and so after a restart.
-/// `lists`: whether what is known can be asked for meanwhile.
+/// Runs a failure: service works, `fail`, requests are rejected, `repair`, service works, also after a
+/// restart. `lists`: whether records can be listed during the failure.
 async fn survives<T>(
     megabytes: u32,
     fail: impl FnOnce(&Room, &Estd) -> T,
@@ -254,7 +254,7 @@ async fn survives<T>(
         assert!(fleet.enroll(&estd, None).await);
     }
     let error = fail(&room, &estd);
-    // Rejected for as long as it lasts, what is known stays known, and the process lives.
+    // Requests are rejected as long as it lasts, records stay readable, and the process keeps running.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(5) {
         fleet.until_rejected(&estd).await;
@@ -324,7 +324,7 @@ async fn a_full_disk_rejects_and_resumes() {
         room.run(estd, "! dd if=/dev/zero of=data/ballast bs=4096 2>/dev/null");
     };
     let free = |room: &Room, estd: &Estd, ()| {
-        // The audit file gives way first.
+        // The audit file stops growing first.
         let log = std::fs::read_to_string(estd.path("log")).unwrap();
         assert!(log.contains("free at ") && log.contains("kept for the store"), "{log}");
         room.run(estd, "rm data/ballast");
@@ -368,7 +368,7 @@ async fn a_disk_that_does_not_write_rejects_and_resumes() {
     .await;
 }
 
-/// Nobody repairs anything: what failed once is read back, and it continues.
+/// Without a repair: the server reads back a write that failed once, and continues.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sync_that_fails_now_and_then_loses_nothing() {
     let folder = Estd::folder("[\"localhost\"]");
@@ -392,8 +392,8 @@ async fn a_sync_that_fails_now_and_then_loses_nothing() {
     all_is_well(&room, estd, fleet).await;
 }
 
-/// Linux treats a file system with errors so: files that are open cannot be written either,
-/// so `mount -o remount,ro` (which rejects while there are such files) is not it.
+/// Simulates Linux remounting a file system read-only after errors: open files cannot be written,
+/// either. `mount -o remount,ro` cannot do that: it fails while files are open for writing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_system_that_turns_read_only_rejects_and_resumes() {
     let calls = "pwrite64,ftruncate,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat";
@@ -453,7 +453,7 @@ async fn a_full_disk_does_not_keep_it_from_ending_and_a_start_says_so() {
 #[tokio::test]
 async fn a_password_that_cannot_be_stored_adds_no_account_and_later_starts_serve() {
     let folder = Estd::folder("[\"localhost\"]");
-    // A folder in the place of the password's file.
+    // A folder in place of the password file.
     let file = folder.path().join("data/first-password");
     let mut private = std::fs::DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(private.recursive(true), 0o700).create(&file).unwrap();
@@ -483,8 +483,8 @@ async fn a_password_that_cannot_be_stored_adds_no_account_and_later_starts_serve
     assert!(child.wait().unwrap().success());
 }
 
-/// A disk on which the audit file has reached its cap, and the log has written what it may: issuing
-/// continues. The requirement's own figures:
+/// On a disk where the audit file and the log have reached their limits, issuing continues. The
+/// requirement's own figures:
 /// `ESTD_FULL_AUDIT=256,10000 cargo test --release --test interop full_audit -- --nocapture`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_audit_file_leaves_room_for_issuing() {

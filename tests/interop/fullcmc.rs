@@ -1,7 +1,6 @@
-//! `/fullcmc` as Bouncy Castle sees it: drivers/BcCmcCases.java makes every request, knows what the
-//! RFCs want as its answer, and judges what comes. One program run makes the whole table; each test
-//! here asserts the lines of one requirement, and what the server keeps is held against what the
-//! judge was given.
+//! `/fullcmc` against Bouncy Castle: drivers/BcCmcCases.java sends every request and checks the answer
+//! against the RFCs. One program run prints the whole table, and each test here asserts the lines of
+//! one requirement. The server's records are compared with the answers that the program received.
 
 use crate::{
     clients::{JARS, bouncy_castle},
@@ -23,7 +22,7 @@ fn server() -> Estd {
     let folder = Estd::folder("[\"localhost\"]");
     let path = folder.path().join("est.toml");
     let text = fs::read_to_string(&path).unwrap();
-    // A registration authority of somebody whose devices are trusted, and one of nobody.
+    // A registration authority certified by a trusted CA of devices, and one by an unknown CA.
     let extensions =
         "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28\nkeyUsage = critical, digitalSignature";
     for name in ["foreign", "stranger"] {
@@ -61,7 +60,7 @@ authentication = "password"
 /// An initialization request of CMP as openssl makes it, and its key: ir.der, ir.key.
 fn crmf_of_openssl(folder: &std::path::Path) {
     fs::write(folder.join("ir.key"), crate::common::new_key("EC")).unwrap();
-    // It cannot be sent: the file is what is wanted.
+    // Sending fails; only the file is needed.
     let output = Command::new("openssl")
         .args(["cmp", "-cmd", "ir", "-newkey", "ir.key", "-subject", "/O=Interop/CN=openssl-ir"])
         .args(["-recipient", "/CN=nobody", "-ref", "r", "-secret", "pass:s", "-popo", "1"])
@@ -73,7 +72,7 @@ fn crmf_of_openssl(folder: &std::path::Path) {
     assert!(folder.join("ir.der").exists(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// A case as it went.
+/// The result of a case.
 struct Line {
     good: bool,
     name: String,
@@ -163,7 +162,7 @@ fn run(what: &str) -> Table {
     let listed = operator(estd.folder.path(), &["cert", "list", "--json"]);
     for line in listed.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        // The server's own certificate was asked for by no device.
+        // No device requested the server's own certificate.
         if entry["operation"].is_string() {
             table.kept.insert(serial(entry["serial"].as_str().unwrap()), entry);
         }
@@ -210,7 +209,7 @@ fn every_case_as_a_whole() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), names.len(), wrong.join("\n"));
 }
 
-/// Nothing is kept of what was rejected, and everything of what was issued.
+/// Rejected requests leave no records; every issued certificate has one.
 #[test]
 fn the_store_holds_what_the_judge_was_given() {
     for table in [cases(), hostile()] {
@@ -342,7 +341,7 @@ fn r_6402_4_1_a_the_controls_of_rfc_6402() {
 }
 
 #[test]
-fn r_5272_6402_8_a_only_an_ra_of_ours_is_one() {
+fn r_5272_6402_8_a_only_this_server_s_ra_is_one() {
     holds("R-5272/6402-8-a", 12);
 }
 
@@ -361,7 +360,7 @@ fn r_6402_2_8_b_change_subject_name_without_a_name() {
     holds("R-6402-2.8-b", 2);
 }
 
-/// No case stands outside of what is asserted above.
+/// Every case belongs to an assertion above.
 #[test]
 fn every_case_belongs_to_a_requirement() {
     let here = include_str!("fullcmc.rs");
@@ -384,7 +383,7 @@ fn hostile_messages() {
     assert!(most < before + 200_000, "{before} kB at first, {most} kB at most");
 }
 
-/// curl carries what Bouncy Castle's own example makes and reads.
+/// curl sends messages that Bouncy Castle's own example writes, and the example reads the answers.
 #[test]
 fn curl_with_messages_of_bouncy_castle() {
     let estd = server();

@@ -32,7 +32,7 @@ fn a_client_survives_with_the_bag_of_its_label() {
             call("enroll", &bag).basic().curl("enroll");
             let enrolled = format!("enroll-{label}");
             call("reenroll", &bag).certificate(&enrolled, "new.pem", "new.key").curl("reenroll");
-            // The bag verifies what the label's CA issued, too.
+            // The bag also verifies certificates of the label's CA.
             for step in ["enroll", "reenroll"] {
                 let mut verify = Command::new("openssl");
                 verify.args(["verify", "-CAfile", &bag]);

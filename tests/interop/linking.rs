@@ -122,11 +122,11 @@ fn without_extended_master_secret_nothing_is_bound() {
         let lines = python(call(label));
         assert!(lines[0].ends_with(" full 400 linking.none"), "{lines:?}");
     }
-    // It is served as long as it binds nothing.
+    // It is served as long as it sends no binding.
     Call::new(&estd, "bare").basic().with("EST_TLS", "1.2").curl("enroll");
 }
 
-/// TLS 1.3: what openssl exports, sent over the connection that it was exported from.
+/// TLS 1.3: openssl's exported value, sent over the connection that it was exported from.
 ///
 /// proves: R-9266-2-a
 #[test]
@@ -204,14 +204,14 @@ fn bouncy_castle_under_a_label_that_requires_linking() {
     let rejected = call("bare").output(java("BcEst"), "enroll");
     let text = String::from_utf8_lossy(&rejected.stderr).into_owned();
     assert_eq!(rejected.status.code(), Some(1), "{text}");
-    // Bouncy Castle keeps the text of a rejection to itself; the trail has it.
+    // Bouncy Castle does not print the text of a rejection; the trail has it.
     let audit = fs::read_to_string(estd.path("data/audit.jsonl")).unwrap();
     assert!(text.contains("400") && audit.contains("linking.required"), "{text} {audit}");
     let other = Call::new(&estd, "unbound").basic();
     other.bouncy_castle("enroll");
 }
 
-/// `est --link`, with both versions: bound where it is asked for, and a remedy where not.
+/// `est --link`, with both versions: bound where requested; otherwise the error names a remedy.
 #[test]
 fn est_links() {
     let estd = server("p-256", "session_tickets = false");
@@ -224,7 +224,7 @@ fn est_links() {
     };
     let enroll = ["enroll", "--user", "enroll", "--subject", "CN=d"];
     for tls in ["1.2", "1.3"] {
-        // By default it does what the server asks for.
+        // By default it follows the server's request.
         for (link, label) in [
             (&["--link", "always"][..], "strict"),
             (&[], "strict"),

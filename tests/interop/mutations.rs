@@ -1,9 +1,9 @@
-//! CSRs that verify and are odd: each is rejected, or its certificate is one that others read.
+//! Unusual CSRs that verify: each is rejected, or other programs can read its certificate.
 //!
 //! A CSR is taken apart into a tree of values, also inside its OCTET STRINGs and BIT STRINGs. One to
-//! three mutations alter the tree; it is written with right lengths again and signed with the right
-//! key. What is issued for it goes to tests/interop/drivers/der_judge.py, which has OpenSSL parse it
-//! and writes it anew by two DER writers that are not ours.
+//! three mutations alter the tree; it is encoded with correct lengths and signed with the correct
+//! key. tests/interop/drivers/der_judge.py gets the issued certificates. It has OpenSSL parse them and
+//! encodes them again with two independent DER encoders.
 //!
 //! ```text
 //! ESTD_MUTATIONS=1000000 cargo test --release --locked --test interop mutations -- --nocapture
@@ -84,7 +84,7 @@ enum Content {
     Values(Vec<u8>, Vec<Node>),
 }
 
-/// The values in these bytes, if there is nothing else in them.
+/// The values in these bytes, if they hold nothing else.
 fn values(mut bytes: &[u8]) -> Option<Vec<Node>> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
@@ -396,7 +396,7 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
     let mut seen = HashSet::new();
     let mut issuing = ca();
     for count in 0..number {
-        // Memory holds what was issued: begin anew now and then.
+        // The store in memory grows with each certificate, so the CA is replaced periodically.
         if count % 50_000 == 49_999 {
             issuing = ca();
         }
@@ -445,7 +445,7 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
         tally.all, tally.rejected, tally.issued, tally.different
     );
     assert_eq!(judged, tally.different);
-    // Neither is all rejected nor all accepted.
+    // Some are rejected and some accepted.
     assert!(tally.different > number / 100 && tally.rejected > number / 4);
 }
 
@@ -457,7 +457,7 @@ fn all_of(node: &Node) -> Vec<Node> {
     out
 }
 
-/// The process that judges certificates. It ends with what is wrong with the first that is wrong.
+/// The process that checks certificates. It stops at the first bad one and prints the error.
 struct Judge {
     process: std::process::Child,
     asked: usize,
@@ -485,7 +485,7 @@ impl Judge {
         }
     }
 
-    /// How many certificates were right: all of them.
+    /// Returns the number of correct certificates; all must be.
     fn finish(mut self) -> usize {
         drop(self.process.stdin.take());
         self.report()

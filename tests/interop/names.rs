@@ -34,7 +34,7 @@ fn est_asks_for_other_names_and_keeps_names_that_no_option_changes() {
     let san = "X509v3 Subject Alternative Name:";
     assert_eq!(names(), format!("subject=CN=old,O=Example; {san}; DNS:old.example.com"));
 
-    // By its certificate alone it may not: nothing has changed but the key that waits.
+    // With only its certificate it may not: nothing has changed but the pending key.
     let before = fs::read(estd.path("device/cert.pem")).unwrap();
     let rejected = est(&estd, false, &["reenroll", "--new-subject", "CN=new,O=Example"]);
     assert_eq!(rejected.status.code(), Some(1));

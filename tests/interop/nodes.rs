@@ -27,7 +27,7 @@ use tempfile::TempDir;
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
 
-/// How long anything may take, on a machine that may be busy.
+/// Time limit for any step, on a machine that may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Key and certificate of the database, from a CA of its own.
@@ -100,9 +100,9 @@ struct Fleet {
     /// The ports of the nodes; 0 while one is away.
     nodes: [AtomicU16; 2],
     queue: Mutex<Vec<Vec<u8>>>,
-    /// The certificates that came for each request: all of them.
+    /// All certificates received for each request.
     received: Mutex<HashMap<Vec<u8>, HashSet<Vec<u8>>>>,
-    /// When certificates came.
+    /// When certificates were received.
     times: Mutex<Vec<Instant>>,
 }
 
@@ -128,8 +128,8 @@ impl Fleet {
         Some(certificate)
     }
 
-    /// A device after another, each until it has its certificate; some ask again after that, at
-    /// the other node.
+    /// One device after another, each until it has its certificate. Some then retry at the other
+    /// node.
     async fn work(self: Arc<Self>, worker: usize) {
         for turn in worker.. {
             let next = self.queue.lock().unwrap().pop();
@@ -182,7 +182,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
         tls.path().join("ca.pem").display()
     );
     let one = Estd::start_in(Estd::folder_on_postgres(&store));
-    // The second node has the CA of the first; what else it needs it makes.
+    // The second node has the CA of the first and creates its other files.
     let folder = Estd::folder_on_postgres(&store);
     let data = folder.path().join("data");
     let copy = format!(
@@ -220,7 +220,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
     let workers: Vec<_> =
         (0..AT_ONCE).map(|worker| tokio::spawn(Arc::clone(&fleet).work(worker))).collect();
 
-    // A node dies, and comes back later.
+    // A node dies and is restarted later.
     fleet.reaches(200).await;
     let killed = Instant::now();
     let folder = one.kill();
@@ -253,7 +253,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
         fleet.times.lock().unwrap().len(),
     );
 
-    // Open issuances were left by the dead node or the lost primary, and are ended by a start's sweep.
+    // The dead node or the lost primary left open issuances; the sweep of a start ends them.
     let (one, two) = (Estd::start_in(one.stop()), two);
     assert_eq!(two.operator(&["cert", "list", "--open"]), "");
     let received = fleet.received.lock().unwrap().clone();
@@ -280,7 +280,7 @@ async fn a_node_and_then_the_primary_die_and_nothing_acknowledged_is_lost() {
             Certificate::parse(certificate).unwrap().serial()
         );
     }
-    // Each writer's events are all there.
+    // The events of each writer are complete.
     let gaps = "SELECT count(*) FROM (SELECT writer FROM event GROUP BY writer \
                 HAVING count(*) <> max(number) OR min(number) <> 1) gaps";
     assert_eq!(standby.sql("estd", gaps), "0");

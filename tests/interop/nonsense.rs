@@ -1,6 +1,6 @@
-//! Output that clients without credentials cause (attack 3): the audit file, standard
-//! error and the store together grow by at most 1 MiB a minute, what was left out is counted, and a
-//! good client is in the audit file at once.
+//! Output caused by clients without credentials (attack 3). The audit file, standard error and the
+//! store together grow by at most 1 MiB a minute. Omitted events are counted, and the event of a good
+//! client is in the audit file at once.
 //!
 //! Three seconds by default; the minute of the requirement:
 //! `ESTD_NONSENSE_SECONDS=60 cargo test --release --test interop nonsense -- --nocapture`
@@ -36,7 +36,7 @@ fn size(path: &Path) -> u64 {
     fs::read_dir(path).unwrap().map(|entry| size(&entry.unwrap().path())).sum()
 }
 
-/// The program with the log level of est.toml's users.
+/// The program with the default log level.
 fn start() -> Estd {
     let mut command = Command::new("sh");
     command.args(["-c", "ESTD_LOG=info exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_estd")]);

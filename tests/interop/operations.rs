@@ -1,5 +1,5 @@
-//! The operations of each real client beside enrollment, where no other file here has it: docs/clients.md
-//! says so, and names these tests.
+//! Operations of real clients beyond enrollment that no other file here tests. docs/clients.md names
+//! these tests.
 
 use crate::{
     clients::Call,
@@ -86,7 +86,7 @@ fn ports(pid: u32) -> Vec<u16> {
         let text = fs::read_to_string(format!("/proc/{pid}/net/{table}")).unwrap_or_default();
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // State 0A is LISTEN; a UDP socket that is bound takes what comes.
+            // State 0A is LISTEN; a bound UDP socket accepts datagrams.
             let listens = table.starts_with("udp") || fields[3] == "0A";
             if listens && open.contains(&format!("socket:[{}]", fields[9])) {
                 let (_, port) = fields[1].rsplit_once(':').unwrap();
@@ -97,8 +97,8 @@ fn ports(pid: u32) -> Vec<u16> {
     ports
 }
 
-/// A password has one way in: the program listens nowhere else, and there without TLS, with an old
-/// one or without encryption nothing of HTTP is said.
+/// Passwords arrive only over TLS: the program listens nowhere else. Without TLS, with an old version
+/// or without encryption, the listener sends no HTTP.
 #[test]
 fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
     let estd = Estd::start();
@@ -113,7 +113,7 @@ fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
             .arg(format!("{url}localhost:{}/.well-known/est/simpleenroll", estd.port));
         String::from_utf8(curl.output().unwrap().stdout).unwrap()
     };
-    // The password is right, the body is not.
+    // The password is correct, the body is not.
     assert_eq!(status("https://", &[]), "400");
     assert_eq!(status("https://", &["--tls-max", "1.2"]), "400");
     for bad in [
@@ -125,17 +125,17 @@ fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
     assert_eq!(status("http://", &[]), "000");
 }
 
-/// Labels that take a channel binding each in another way.
+/// Labels with different requirements for channel bindings.
 const LINKING: &str = "[label.required]\nlinking = \"required\"\n[label.off]\nlinking = \"off\"\n";
 
-/// The text of a call that has to fail.
+/// The error text of a call that must fail.
 fn rejected(call: Call<'_>, operation: &str) -> String {
     let output = call.bouncy_castle_tried(operation);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Bouncy Castle puts tls-unique into the CSR when it is instructed to.
+/// Bouncy Castle puts tls-unique into the CSR if so configured.
 #[test]
 fn bouncy_castle_links_identity_and_proof_of_possession() {
     let estd = start(LINKING);
@@ -162,7 +162,7 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
     assert_eq!(listed.matches("\"subject\":\"CN=bc-client").count(), 4, "{listed}");
 }
 
-/// A key that the server made, read by the client, is the certificate's; what it got renews itself.
+/// The client reads a generated key that matches its certificate, and renews with it.
 #[test]
 fn usg_has_a_key_made() {
     let estd = start("[label.keys]\nserverkeygen = \"on\"\n[label.none]\n");
@@ -206,7 +206,7 @@ fn usg_reads_csrattrs() {
 /// D-02.
 ///
 /// `curl … | base64 -d` as a script has it: coreutils' `base64 -d` reads LF and rejects CR. Inside
-/// multipart MIME demands CRLF, which `tr` takes away.
+/// multipart MIME requires CRLF, which `tr` removes.
 #[test]
 fn base64_d_of_coreutils_reads_every_answer() {
     let estd = start(

@@ -1,5 +1,5 @@
 //! The operator's commands as a shell and a script meet them: exit codes, JSON, pipes that close,
-//! secrets that are not there.
+//! missing secrets.
 
 use crate::process::{Estd, estd, good, operator, output, try_operator};
 use serde_json::Value;
@@ -109,7 +109,7 @@ fn a_reader_that_has_seen_enough_is_no_failure_and_a_full_disk_is_one() {
     }
 }
 
-/// First-user finding 31: a password that nobody has seen belongs to no account.
+/// First-user finding 31: if a new password cannot be shown, no account is created.
 #[test]
 fn an_account_whose_password_cannot_be_shown_is_not_added() {
     let server = Estd::start();
@@ -180,7 +180,7 @@ fn operators_need_no_secrets_of_the_server() {
     let (code, text) = try_operator(folder, &["check-config"]);
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains("passphrase_env") && text.contains("keys_file"), "{text}");
-    // Without a server the store is opened, which takes none of these.
+    // Without a server the command opens the store, which needs none of these.
     let folder = server.stop();
     assert!(operator(folder.path(), &["user", "list"]).contains("line-1"));
 }
@@ -226,14 +226,14 @@ fn lists_have_pages_and_columns_that_do_not_shift() {
     assert_eq!((lines.len(), &lines[3]["next"]), (4, &Value::from(all[2])));
     assert_eq!(server.operator(&["cert", "list", "--json"]).lines().count(), 4);
 
-    // Nothing is said to be nothing, on standard error.
+    // An empty result is reported on standard error.
     let none = ["cert", "list", "--subject", "CN=zzz"];
     let (out, err) = output(server.folder.path(), &none);
     assert_eq!((out.as_str(), err.trim()), ("", "no certificate matches"));
     let (out, err) = output(server.folder.path(), &[&none[..], &["--json"]].concat());
     assert_eq!((out.as_str(), err.as_str()), ("", ""));
 
-    // A beginning is enough; one that several have names them.
+    // A prefix is enough; an ambiguous one lists its matches.
     let shown = server.operator(&["cert", "show", &all[3][..14]]);
     assert!(shown.contains(all[3]), "{shown}");
     // With the requester and the address, from the event of the issuance.
@@ -289,7 +289,7 @@ fn who_is_about_to_fall_off_can_be_asked() {
     assert_eq!(server.operator(&["cert", "list", "--expires-before", "2026-01-01"]), "");
 }
 
-/// First-user finding 11: what was shown is what is revoked.
+/// First-user finding 11: exactly the certificates shown are revoked.
 #[test]
 fn certificates_are_revoked_by_pattern_list_and_prefix() {
     let server = Estd::start();
@@ -313,7 +313,7 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     assert_eq!(serials(&list), all[..2], "{list}");
     fs::write(server.path("list"), format!("# theft of Monday\n\n{list}0102030405 not there\n"))
         .unwrap();
-    // One that comes later matches, and was not confirmed.
+    // A later certificate matches, but was not confirmed.
     let late = ["enroll", "--user", "enroll", "--subject", "CN=gw-73", "--out", "late"];
     good("enroll", server.est(&late).output().unwrap());
     let from_list = ["cert", "revoke", "--file", "list", "--reason", "keyCompromise", "--yes"];
@@ -327,7 +327,7 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     let revoked = server.operator(&["cert", "list", "--revoked"]);
     assert_eq!(serials(&revoked), all[..2], "{revoked}");
 
-    // Again: those stay as they are.
+    // Run again: those stay unchanged.
     let again = estd(folder, &[&from_list[..], &["--json"]].concat()).output().unwrap();
     let value: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(again.status.code(), Some(3));
@@ -337,7 +337,7 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     let trail = fs::read_to_string(server.path("data/audit.jsonl")).unwrap();
     assert_eq!(trail.matches("certificate.revoked").count(), 2);
 
-    // By the beginning of a serial number, by key, by account; then nothing is left.
+    // By prefix of a serial number, by key, by account; then none is left.
     server.operator(&["cert", "revoke", &all[2][..14], "--yes"]);
     let key = server.path("device-3/cert.pem").display().to_string();
     server.operator(&["cert", "revoke", "--key", &key, "--yes"]);
@@ -347,13 +347,13 @@ fn certificates_are_revoked_by_pattern_list_and_prefix() {
     assert_eq!(out, "");
     assert!(err.contains("no certificate matches, beside revoked ones"), "{err}");
 
-    // The server's own is no device's.
+    // The server's own certificate is not a device's.
     let own = server.operator(&["cert", "list", "--state", "valid"]);
     let (_, err) = output(folder, &["cert", "revoke", serials(&own)[0]]);
     assert!(err.contains("estd server-certificate renew"), "{err}");
 }
 
-/// At a terminal the list is shown and its number has to be typed.
+/// At a terminal the list is shown, and its length must be typed.
 #[test]
 fn a_terminal_is_asked_before_a_pattern_revokes() {
     let server = Estd::start();

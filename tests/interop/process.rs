@@ -42,7 +42,7 @@ impl Estd {
         folder
     }
 
-    /// A folder for a first start whose table `[store]` says where PostgreSQL is: these lines.
+    /// A folder for a first start, with these lines in table `[store]`.
     pub(crate) fn folder_on_postgres(lines: &str) -> TempDir {
         let folder = Self::folder("[\"localhost\"]");
         let path = folder.path().join("est.toml");
@@ -61,8 +61,8 @@ impl Estd {
         Self::start_under(&[], folder)
     }
 
-    /// The same, by a program that takes a command at the end of its own and runs it as its only
-    /// child until it ends.
+    /// The same, under a program that runs the command appended to its own as its only child, until
+    /// that ends.
     pub(crate) fn start_under(runner: &[String], folder: TempDir) -> Self {
         let estd = env!("CARGO_BIN_EXE_estd").to_owned();
         let words: Vec<String> = runner.iter().cloned().chain([estd]).collect();
@@ -147,14 +147,14 @@ impl Estd {
         assert!(status.success());
     }
 
-    /// Ends it as the operator would, and gives the folder back.
+    /// Stops it as an operator does, and returns the folder.
     pub(crate) fn stop(mut self) -> TempDir {
         self.signal("TERM");
         assert!(self.child.wait().unwrap().success());
         self.into_folder()
     }
 
-    /// Ends it as a power switch would, unless it has ended, and gives the folder back.
+    /// Kills it unless it has ended, and returns the folder.
     pub(crate) fn kill(mut self) -> TempDir {
         if self.ended().is_none() {
             self.signal("KILL");
@@ -163,7 +163,7 @@ impl Estd {
         self.into_folder()
     }
 
-    /// How it ended, if it has.
+    /// Its exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
@@ -172,8 +172,8 @@ impl Estd {
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 
-    /// `est` with these arguments, in the server's folder and under the server's anchor. Instructed
-    /// `--user enroll`, it has the password of the first start.
+    /// `est` with these arguments, in the server's folder and with the server's anchor. With
+    /// `--user enroll`, it gets the password of the first start.
     pub(crate) fn est(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_est"));
         command
@@ -193,7 +193,7 @@ impl Estd {
 
 impl Drop for Estd {
     fn drop(&mut self) {
-        // It may have ended before, and its number be another's.
+        // It may have ended, and its process ID may be reused.
         if let Ok(None) = self.child.try_wait() {
             if self.pid != self.child.id() {
                 let _ = Command::new("kill").args(["-KILL", &self.pid.to_string()]).status();
@@ -226,21 +226,21 @@ pub(crate) fn estd(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Standard output and standard error of an operator's command that has to succeed.
+/// Standard output and standard error of an operator's command that must succeed.
 pub(crate) fn output(folder: &Path, arguments: &[&str]) -> (String, String) {
     let output = estd(folder, arguments).output().unwrap();
     let error = String::from_utf8(output.stderr.clone()).unwrap();
     (good(&format!("estd {arguments:?}"), output), error)
 }
 
-/// The exit code of an operator's command, and what it says on standard error.
+/// The exit code and standard error of an operator's command.
 pub(crate) fn try_operator(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_estd"));
     let output = command.args(arguments).current_dir(folder).output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// The standard output of a command that has to succeed.
+/// The standard output of a command that must succeed.
 pub(crate) fn good(what: &str, output: Output) -> String {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{what}:\n{}\n{}", text(&output.stdout), text(&output.stderr));

@@ -1,4 +1,4 @@
-//! Somebody else's judgment of what is issued: pkilint, openssl, GnuTLS, Bouncy Castle.
+//! Independent checks of issued certificates: pkilint, openssl, GnuTLS, Bouncy Castle.
 
 use crate::{
     clients::{JARS, bouncy_castle},
@@ -87,7 +87,7 @@ fn every_reader_accepts_root_issuing_ca_server_and_devices_of_each_key_type() {
     assert_eq!(good("BcRead", java.output().unwrap()).lines().count(), files.len());
 }
 
-/// The certificate that the server made for itself, from its records.
+/// The server's own certificate, from its records.
 fn server_certificate(estd: &Estd) -> PathBuf {
     let listed = estd.operator(&["cert", "list", "--json", "--subject", "CN=estd"]);
     let first: serde_json::Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
@@ -99,7 +99,7 @@ fn server_certificate(estd: &Estd) -> PathBuf {
 }
 
 /// `localhost` is a dNSName by RFC 1034 §3.5, which RFC 5280 §4.2.1.6 refers to; pkilint wants two
-/// labels at least. That is all it says of the certificate that the example configuration makes.
+/// labels at least. It reports nothing else about the server certificate of the example configuration.
 #[test]
 fn of_the_example_configuration_pkilint_doubts_localhost_and_nothing_else() {
     let estd = Estd::start();
@@ -114,7 +114,7 @@ fn of_the_example_configuration_pkilint_doubts_localhost_and_nothing_else() {
     );
 }
 
-/// The check above can fail: pkilint finds what is planted.
+/// The check above can fail: pkilint finds planted errors.
 #[test]
 fn pkilint_finds_a_planted_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -127,7 +127,7 @@ fn pkilint_finds_a_planted_error() {
         make.output().unwrap()
     };
     if !make("/C=Germany/CN=x").status.success() {
-        // This openssl rejects the country by itself: the serial number is error enough.
+        // This openssl rejects the country itself, so only the serial number is wrong.
         good("openssl", make("/CN=x"));
     }
     let output =

@@ -1,5 +1,5 @@
-//! Keys that the server makes: openssl opens what it encrypts, real clients read what it sends, and
-//! the key stays nowhere.
+//! Keys that the server generates: openssl decrypts them, real clients read them, and no file keeps
+//! them.
 
 use crate::{
     clients::Call,
@@ -16,7 +16,7 @@ use std::{
 const KEY: &str = "00112233445566778899aabbccddeeff0123456789abcdef0123456789abcdef";
 
 /// A folder for a first start with serverkeygen on, a symmetric key `line-7`, and certificates
-/// `rsa`, `p256`, `p384`; a label `encrypted` insists.
+/// `rsa`, `p256`, `p384`. A label `encrypted` requires encryption.
 fn folder() -> tempfile::TempDir {
     let folder = Estd::folder("[\"localhost\"]");
     let at = folder.path();
@@ -41,10 +41,10 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// A start that logs all that it can.
+/// A start at the most verbose log level.
 fn start_talkative(folder: tempfile::TempDir) -> Estd {
     let mut command = Command::new("sh");
-    // Estd::start_by says ESTD_LOG=warn.
+    // Estd::start_by sets ESTD_LOG=warn.
     command.args(["-c", "ESTD_LOG=trace exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_estd")]);
     Estd::start_by(command, folder)
 }
@@ -73,7 +73,7 @@ fn ask(estd: &Estd, label: &str, csr: &[u8]) -> Vec<Part> {
     parts
 }
 
-/// The ways to have a key encrypted, each with what decrypts, as openssl's arguments.
+/// The ways to encrypt a key, each with openssl's arguments to decrypt it.
 fn ways(estd: &Estd) -> Vec<(&'static str, Wanted, Vec<String>)> {
     let certificate = |name: &str| {
         let (pem, key) = (format!("{name}.pem"), format!("{name}.key"));
@@ -140,8 +140,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Every form in which a private key could lie around: its DER, the bytes of the secret numbers,
-/// and both in base64, whatever stands before them, and in hexadecimal.
+/// Returns every form in which a private key could leak: its DER and the bytes of the secret numbers.
+/// Both also in hexadecimal, and in base64 at each alignment.
 fn forms(pkcs8: &[u8]) -> Vec<Vec<u8>> {
     let text = crate::common::openssl_with(&["pkey", "-inform", "DER", "-text", "-noout"], pkcs8);
     let text = String::from_utf8(text).unwrap();
@@ -164,7 +164,7 @@ fn forms(pkcs8: &[u8]) -> Vec<Vec<u8>> {
     let mut forms = Vec::new();
     for secret in secrets {
         let secret = secret.strip_prefix(&[0]).map(<[u8]>::to_vec).unwrap_or(secret);
-        // The middle is enough, and has nothing to do with headers and the public half.
+        // The middle is enough; it avoids headers and the public half.
         let middle = &secret[secret.len() / 2 - 12..secret.len() / 2 + 12];
         forms.push(middle.to_vec());
         forms.push(hex(middle).into_bytes());
@@ -234,7 +234,7 @@ fn openssl_opens_each_encrypted_key_and_nobody_else_has_it() {
     let folder = estd.stop();
     let files = written(folder.path());
     assert_eq!(found(&files, &forms), Vec::<String>::new());
-    // The search does find: the certificates' serial numbers, and a key that is put there.
+    // The search works: it finds the certificates' serial numbers, and a planted key.
     for serial in &serials {
         assert!(!found(&files, &[unhex(serial)]).is_empty(), "{serial}");
     }
@@ -279,8 +279,8 @@ fn bouncy_castle_and_curl_have_keys_made() {
     Call::new(&estd, "again").certificate("curl-ec-1.3", "new.pem", "new.key").curl("reenroll");
 }
 
-/// The PKCS#8 that Bouncy Castle read: its PEM writer takes an EC key out of it, and the curve, which
-/// stands around the key, is lost.
+/// Restores the PKCS#8 that Bouncy Castle read: its PEM writer prints only the EC key inside, without
+/// the curve.
 fn pkcs8_of(pem: &str) -> Vec<u8> {
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = crate::common::openssl_with(&["base64", "-d", "-A"], base64.as_bytes());
@@ -291,7 +291,7 @@ fn pkcs8_of(pem: &str) -> Vec<u8> {
     tlv(0x30, &[vec![2, 1, 0], p256, tlv(4, &der)].concat())
 }
 
-/// Our own client: clear and encrypted in each way, with each kind of key; then it re-enrolls.
+/// The program's own client: clear and encrypted in each way, with each kind of key; then it re-enrolls.
 #[test]
 fn est_has_keys_made() {
     let estd = Estd::start_in(folder());
@@ -337,9 +337,9 @@ fn est_has_keys_made() {
     assert_eq!(again.status.code(), Some(1), "a key exists");
     good("force", est(&[&common[..], &["--out", out, "--force"]].concat()));
     good("reenroll", est(&["reenroll", "--out", out]));
-    // With a key that the server does not have, or another one by the same name: nothing is written.
+    // With a key unknown to the server, or another key of the same name: nothing is written.
     let wrong = estd.path("wrong-key");
-    // A file that is named and cannot be used is a wrong argument (docs/est.md).
+    // An unusable file is a wrong argument (docs/est.md).
     for (text, said, code) in [
         (format!("other:{KEY}\n"), "keygen.unknown-key", 1),
         (format!("line-7:{}\n", "ab".repeat(32)), "unwrap the content key", 1),

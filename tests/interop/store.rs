@@ -1,4 +1,4 @@
-//! `estd store` with the program itself: what one server kept serves another.
+//! `estd store` with the program itself: the store of one server serves another.
 
 use crate::{
     common::{Connection, base64, basic, new_csr, post_body},
@@ -42,7 +42,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     for csr in &csrs {
         certificates.push(enroll(&estd, &password, csr).await);
     }
-    // While a server runs, the store is its own.
+    // While a server runs, it locks the store.
     let rejected = run(estd.folder.path(), &["store", "compact"]);
     assert_eq!(rejected.status.code(), Some(1));
     let reported = String::from_utf8(rejected.stderr).unwrap();
@@ -88,7 +88,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     assert!(!there.path().join("data/store").exists(), "nothing was begun");
     let imported = operator(there.path(), &["store", "import", file]);
     assert_eq!(digest(&imported), digest(&compacted));
-    // Done again, it finds everything there.
+    // A second import finds all records present.
     assert_eq!(operator(there.path(), &["store", "import", file]), imported);
 
     // And a third, filled without an export.
@@ -111,7 +111,7 @@ async fn a_store_is_checked_compacted_exported_imported_copied_and_served_again(
     let there = estd.stop();
     let good = operator(there.path(), &["store", "check"]);
     assert!(good.contains("7 issuances") && good.ends_with("good\n"), "{good}");
-    // It has more now than the export: that is not mixed.
+    // It has more records than the export now; they are not merged.
     let rejected = run(there.path(), &["store", "import", file]);
     assert_eq!(rejected.status.code(), Some(1));
     assert!(String::from_utf8(rejected.stderr).unwrap().contains("the target is not empty"));
@@ -215,7 +215,7 @@ async fn a_store_is_copied_into_a_database_and_the_server_goes_on_there() {
     let estd = Estd::start_in(folder);
     assert_eq!(enroll(&estd, &password, &csr).await, certificate, "the first answer");
     let folder = estd.stop();
-    // And the other way, into a folder of its own.
+    // In the other direction, into another folder.
     let back = tempfile::tempdir().unwrap();
     fs::write(back.path().join("est.toml"), "version = 1\n").unwrap();
     let config = back.path().join("est.toml");

@@ -1,4 +1,4 @@
-//! The output of a start: commands that work as they are pasted, and a password that no journal keeps.
+//! The output of a start: commands that work when pasted, and no password in a journal.
 
 use crate::process::{Estd, good};
 use std::{
@@ -58,7 +58,7 @@ fn the_commands_of_the_welcome() {
     assert!(!log.contains(&estd.password) && !audit.contains(&estd.password));
 }
 
-/// Attack 8, at a terminal: shown in one place, and stored nowhere.
+/// Attack 8, at a terminal: the password is shown once, and stored nowhere.
 #[test]
 fn a_terminal_shows_the_password_once() {
     let terminal = "exec script -qefc \"exec $0 $*\" /dev/null";

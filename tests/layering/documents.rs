@@ -59,7 +59,7 @@ fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The sources below `src/` that belong to a path of modules: its file, or its folder.
+/// The sources below `src/` of a module path: its file, or its folder.
 fn files_of(modules: &[&str]) -> Vec<PathBuf> {
     let mut path = root().join("src");
     modules.iter().for_each(|module| path.push(module));

@@ -176,7 +176,7 @@ fn errors(path: &str, source: &str) -> Vec<String> {
     let tokens = code(source);
     let word = |i: usize| tokens.get(i).map_or("", |(_, word)| word.as_str());
     let root = if own == "bin" { "estd" } else { "crate" };
-    // So many times `super` leads out of the top-level module that this file belongs to.
+    // With this many `super`, a path leaves the top-level module of this file.
     let depth = path.split('/').count() - usize::from(path.ends_with("/mod.rs"));
     let mut out = Vec::new();
     // Names of libraries that stand for a module of this crate in this file.
@@ -290,7 +290,7 @@ fn one_file_chooses_http_statuses() {
     assert_eq!(naming, [Path::new("http/error.rs")]);
 }
 
-/// The string literals of a source, roughly: what stands between two quotation marks of a line.
+/// The string literals of a source, roughly: the text between two quotation marks of a line.
 fn literals(source: &str) -> impl Iterator<Item = &str> {
     let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.split('"').skip(1).step_by(2))
@@ -303,7 +303,7 @@ fn is_a_code(literal: &str) -> bool {
         && estd::types::Code::ALL.iter().any(|code| code.as_str().starts_with(literal))
 }
 
-/// Bar: codes are values of `types::Code` wherever they are made or compared.
+/// Bar: codes are values of `types::Code` wherever they are created or compared.
 #[test]
 fn no_code_of_a_rejection_is_written_as_text() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -44,7 +44,7 @@ fn flatten(stream: TokenStream, out: &mut Vec<(usize, String)>) {
     }
 }
 
-/// Leaves out each item that `#[cfg(test)]` stands before.
+/// Leaves out each item marked `#[cfg(test)]`.
 fn without_tests(tokens: &[(usize, String)]) -> Vec<(usize, String)> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut out, mut i) = (Vec::new(), 0);
