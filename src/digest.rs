@@ -1,6 +1,6 @@
 //! HTTP Digest (RFC 7616), both ends: the header fields and the arithmetic.
 //!
-//! Whether a nonce is ours and a password right is for `ra`; what to send is for `client`.
+//! `ra` checks nonces and passwords; `client` selects the answer to send.
 
 use aws_lc_rs::{constant_time, digest as sha2};
 use http_auth::parser::ChallengeParser;
@@ -11,10 +11,10 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 /// Bytes of a field at most: several times what any client sends.
 const LONGEST: usize = 4096;
 
-/// The hash that an answer is made with.
+/// The hash function of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
-    /// For clients that know nothing else (RFC 7616 §6.1).
+    /// For clients that support nothing else (RFC 7616 §6.1).
     Md5,
     /// SHA-256.
     Sha256,
@@ -54,8 +54,8 @@ fn hexadecimal(bytes: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `H(user:realm:password)` (RFC 7616 §3.4.2) in hexadecimal digits: whoever has it can do all
-/// that the password can, in this realm and with this algorithm.
+/// `H(user:realm:password)` (RFC 7616 §3.4.2) in hexadecimal digits: equivalent to the password in
+/// this realm and with this algorithm.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Secret(String);
 
@@ -66,13 +66,14 @@ impl fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// Makes it of the password.
+    /// Derives it from the password.
     #[must_use]
     pub fn new(algorithm: Algorithm, user: &str, realm: &str, password: &str) -> Self {
         Self(algorithm.of_parts(&[user, realm, password]).to_string())
     }
 
-    /// Takes what [`Secret::as_str`] gave; `None` if it is nothing that `algorithm` makes.
+    /// Accepts the output of [`Secret::as_str`]; `None` if it does not have the form of
+    /// `algorithm`.
     #[must_use]
     pub fn parse(algorithm: Algorithm, digits: &str) -> Option<Self> {
         let length = match algorithm {
@@ -90,19 +91,19 @@ impl Secret {
         &self.0
     }
 
-    /// Compares without telling by its time where the two differ.
+    /// Compares in constant time.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         constant_time::verify_slices_are_equal(self.0.as_bytes(), other.0.as_bytes()).is_ok()
     }
 }
 
-/// What a server asks for: a `WWW-Authenticate` field.
+/// The challenge of a server: a `WWW-Authenticate` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// Whose password.
+    /// The realm of the password.
     pub realm: String,
-    /// What the answer is made for.
+    /// The nonce that the answer must contain.
     pub nonce: String,
     /// The hash.
     pub algorithm: Algorithm,
@@ -111,8 +112,8 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Reads the Digest challenges among those of a field that this program can answer: qop "auth"
-    /// and a known algorithm. No field is an error: it may hold what others understand.
+    /// Reads the Digest challenges of a field that this program can answer: with qop "auth" and a
+    /// known algorithm. No field is an error: it may contain schemes of other clients.
     #[must_use]
     pub fn parse(field: &str) -> Vec<Self> {
         let challenges = ChallengeParser::new(field).map_while(Result::ok);
@@ -178,7 +179,7 @@ impl fmt::Display for Challenge {
     }
 }
 
-/// What an answer is made for, beside the nonce.
+/// The request that an answer authenticates.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
     /// The method.
@@ -204,21 +205,21 @@ pub struct DigestResponse {
     pub cnonce: String,
     /// How many requests the client has sent with this nonce.
     pub count: u32,
-    /// `count` as the client wrote it: that is what was hashed.
+    /// `count` as the client wrote it, which is the hashed form.
     nc: String,
     response: String,
 }
 
-/// Why a field is no answer to our challenge.
+/// Reason why a field does not answer this server's challenge.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not the grammar of RFC 9110 §11.4, or longer than any answer.
     #[error("what is no list of parameters")]
     Grammar,
-    /// A parameter that stands twice.
+    /// A parameter that occurs twice.
     #[error("{0} twice")]
     Twice(&'static str),
-    /// A parameter that has to be there (RFC 7616 §3.4, with qop).
+    /// A required parameter is missing (RFC 7616 §3.4, with qop).
     #[error("no {0}")]
     Missing(&'static str),
     /// A value that means nothing here.
@@ -227,12 +228,12 @@ pub enum Malformed {
 }
 
 impl DigestResponse {
-    /// Reads the value of an `Authorization` field of scheme Digest. Quotes make no difference
-    /// (Bouncy Castle has them around `nc` and `qop`), nor does `opaque`, which we never send.
+    /// Reads the value of an `Authorization` field of scheme Digest. Quotes are ignored (Bouncy
+    /// Castle has them around `nc` and `qop`), and so is `opaque`, which this server never sends.
     ///
     /// # Errors
     /// [`Malformed`]; also for `userhash`, `username*`, other algorithms and `auth-int`, none of
-    /// which we offer.
+    /// which this server offers.
     pub fn parse(field: &str) -> Result<Self, Malformed> {
         const KNOWN: [&str; 11] = [
             "username",
@@ -259,7 +260,7 @@ impl DigestResponse {
         }
         let mut found = BTreeMap::new();
         for (name, value) in &only.params {
-            // What RFC 7616 does not know is ignored (§3.4).
+            // Parameters that RFC 7616 does not define are ignored (§3.4).
             let known = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(name));
             if let Some(known) = known
                 && found.insert(known, value.to_unescaped()).is_some()
@@ -300,7 +301,7 @@ impl DigestResponse {
         })
     }
 
-    /// Whether it was made with this secret, for a request with this method. Its time does not
+    /// Whether it was computed with this secret, for a request with this method. Its time does not
     /// depend on where the two differ.
     #[must_use]
     pub fn matches(&self, secret: &Secret, method: &str) -> bool {
@@ -339,9 +340,9 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-/// Whether Digest can carry this user name or realm: printable ASCII. Other characters have no one
-/// encoding among the clients (RFC 7616 §3.4 has `username*`, which none of them sends), and a
-/// quotation mark or backslash is hashed escaped by some and unescaped by others.
+/// Whether Digest can carry this user name or realm: printable ASCII. Clients differ in the encoding
+/// of other characters; none of them sends `username*` (RFC 7616 §3.4). A quotation mark or
+/// backslash is hashed escaped by some clients and unescaped by others.
 #[must_use]
 pub fn carries(text: &str) -> bool {
     text.bytes()
@@ -390,7 +391,7 @@ mod tests {
             .replace("qop=auth", "qop=\"AUTH\"")
             .replace("algorithm=MD5, ", "")
             .replace("Digest username", "dIGEST Username")
-            + ", colour=blue, userhash=false";
+            + ", color=blue, userhash=false";
         assert_eq!(DigestResponse::parse(&field).unwrap(), plain);
     }
 

@@ -65,7 +65,7 @@ pub fn remove_if_exists(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the names in a folder durable, or the contents of a file.
+/// Syncs the names in a folder, or the contents of a file.
 ///
 /// # Errors
 /// Those of the file system.

@@ -2,31 +2,33 @@
 //!
 //! Each module names those above it in this list; `tests/layering` holds the exact tables.
 //!
-//! | Module | What it is for |
+//! | Module | Purpose |
 //! |---|---|
 //! | [`types`], [`clock`], [`entropy`] | small checked values; time and randomness, passed in |
 //! | [`durable`] | files that survive a power failure |
 //! | `failpoint` | steps at which a test kills the process; nothing in a build for use |
 //! | [`telemetry`] | audit events and where they go |
 //! | [`digest`] | HTTP Digest: header fields and arithmetic |
-//! | [`policy`] | the words of the rules: what labels, profiles, CAs and passwords are subject to |
+//! | [`policy`] | the types of the rules for labels, profiles, CAs and passwords |
 //! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
 //! | [`config`] | reads est.toml into checked settings |
 //! | [`store`] | every certificate's record: memory, sled |
 //! | [`ca`] | the certification authority: profile, serial number, signature, record |
-//! | [`ra`] | the registration authority: who asks, and whether they may |
+//! | [`ra`] | the registration authority: authentication and authorization |
 //! | [`est`] | the operations of RFC 7030, free of transport |
-//! | [`api`], [`admin`] | what an operator may ask for |
+//! | [`api`], [`admin`] | the operations of operators |
 //! | [`http`] | from a request's bytes to an operation, and back |
 //! | [`server`] | keys and folders at the start, TLS, listeners, reload |
 //! | [`client`], [`device`] | the device's end; the commands of `est` |
 //! | [`cli`] | the commands of `estd` |
 //!
-//! An enrollment goes one way: [`http::est::handle`] finds the route and the label's endpoint,
-//! [`ra::Call::authenticate`] makes an [`ra::Authenticated`], only then the body is read,
-//! [`ra::Authenticated::enroll`] verifies the CSR and has [`ra::decide()`] decide, and
-//! [`ca::Ca::issue`] records, signs, records, and returns the certificate.
+//! An enrollment is processed in this order:
+//!
+//! 1. [`http::est::handle`] finds the route and the label's endpoint.
+//! 2. [`ra::Call::authenticate`] returns an [`ra::Authenticated`]; only then is the body read.
+//! 3. [`ra::Authenticated::enroll`] verifies the CSR and calls [`ra::decide()`].
+//! 4. [`ca::Ca::issue`] records the intent, signs, records the certificate, and returns it.
 
 pub mod clock;
 pub mod digest;

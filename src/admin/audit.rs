@@ -22,7 +22,7 @@ const LOOK: usize = 4000;
 /// Number of a writer's first events that are searched for its start.
 const START: usize = 16;
 
-/// Conditions on an event; all given ones must hold.
+/// Conditions on an event; all of them must hold.
 #[derive(Debug, Default)]
 struct EventConditions<'a> {
     since: Option<Time>,

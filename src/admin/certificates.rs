@@ -27,8 +27,8 @@ const PREFIX: usize = 4;
 const CANDIDATES: usize = 10;
 
 impl Handle for api::CertificateQuery {
-    /// Lists certificates, a page at a time. A page may have fewer than its limit, or none, and a
-    /// next page follows: a call reads a limited number of records.
+    /// Lists certificates, a page at a time. A call reads a limited number of records, so a page
+    /// may have fewer items than its limit, or none, although a next page follows.
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let now = admin.clock.now();
         let selection = Selection::parse(&self, now)?;

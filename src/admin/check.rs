@@ -100,7 +100,7 @@ pub async fn check_source(store: &dyn Source, now: Time, inspector: &mut dyn Ins
     check.others(store).await;
     let events_read = check.events(store).await;
     check.requests();
-    // An unreadable part is one error, not one for each missing pair.
+    // An unreadable part counts as one error, not as one for each missing pair.
     if issuances_read && events_read {
         check.pairs();
     }

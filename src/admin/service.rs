@@ -77,7 +77,7 @@ pub trait Process: Send + Sync + 'static {
 
 /// A call that this server answers.
 pub trait Handle: Call {
-    /// Does what the call asks for, on behalf of `actor`.
+    /// Executes the call on behalf of `actor`.
     ///
     /// # Errors
     /// [`Error`]: each variant that the call's values and the store can cause.

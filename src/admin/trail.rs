@@ -19,8 +19,8 @@ pub(super) async fn next_writer(
     Ok(store.events(EventId::first_of(writer), 1).await?.into_iter().next())
 }
 
-/// Returns the number of the first event of a writer for which `is_before` does not hold; one more
-/// than its last number if it holds for all.
+/// Returns the number of a writer's first event for which `is_before` is false; if it is true for
+/// all, one more than the last number.
 pub(super) async fn first_number(
     store: &dyn Store,
     writer: u64,
@@ -31,7 +31,7 @@ pub(super) async fn first_number(
         let found = store.events(id, 1).await?.into_iter().next();
         Ok(found.is_some_and(|(found, event)| found == id && is_before(&event)))
     };
-    // It holds for `low` (0 is none), and not for `high`.
+    // It is true for `low` (0 is none), and false for `high`.
     let (mut low, mut high) = (0u64, 1u64);
     while holds(high).await? {
         (low, high) = (high, high.saturating_mul(2));

@@ -7,10 +7,10 @@ use crate::{
 };
 use std::time::{Duration, SystemTime};
 
-/// Items that a page may have at most.
+/// Maximum number of items in a page.
 pub(super) const PAGE: usize = 1000;
 
-/// Characters of a wrong value that its error shows.
+/// Maximum length of a wrong value in its error, in characters.
 const SHOWN: usize = 100;
 
 pub(super) fn limit(given: Option<usize>, default: usize) -> Result<usize, Error> {

@@ -1,8 +1,8 @@
 //! An operator's call: a type with its method, path and answer.
 //!
 //! Both ends use the same types. [`Request::of`] encodes a call for the client, [`parse`] decodes it
-//! on the server. A new call is a type and a line of the table in `api`, a handler in `admin`,
-//! and a line of the table in `http::admin`.
+//! on the server. A new call needs a type and a table line in `api`, a handler in `admin`, and a
+//! table line in `http::admin`.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};

@@ -3,7 +3,7 @@
 use super::{audit::EventEntry, error::ErrorResponse};
 use serde::{Deserialize, Serialize};
 
-/// Lists certificates in the order of issuance; all given conditions must hold.
+/// Lists certificates in the order of issuance; all conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CertificateQuery {

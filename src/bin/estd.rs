@@ -3,8 +3,8 @@
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-/// A request is made on one thread, recorded on another and answered on a third: with the system's
-/// allocator they wait for each other (docs/performance.md).
+/// A request is decoded on one thread, recorded on another and answered on a third. With the
+/// system's allocator these threads wait for each other (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

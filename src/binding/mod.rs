@@ -1,13 +1,13 @@
 //! Channel bindings of TLS connections, for both ends (RFC 7030 §3.5).
 //!
 //! TLS 1.3: tls-exporter, which rustls computes (RFC 9266). TLS 1.2: tls-unique, the first Finished
-//! message of the handshake (RFC 5929 §3.1), which rustls does not expose. It is computed once more here:
-//! PRF(master secret, label, hash of the handshake) (RFC 5246 §7.4.9), from the plaintext of the
-//! handshake, which [`Recorded`] sees pass, and the master secret, which rustls reports to its key log.
-//! That is the client's Finished after a full handshake, the server's in a resumed session.
+//! message of the handshake (RFC 5929 §3.1), which rustls does not expose. This module computes it
+//! again: PRF(master secret, label, hash of the handshake) (RFC 5246 §7.4.9). [`Recorded`] records the
+//! plaintext of the handshake; rustls reports the master secret to its key log. The first Finished is
+//! the client's in a full handshake, the server's in a resumed session.
 //!
-//! Without extended_master_secret a TLS 1.2 connection has no binding: somebody in the middle could
-//! make two connections with one master secret (RFC 7627 §1).
+//! Without extended_master_secret a TLS 1.2 connection has no binding: a man in the middle could
+//! give two connections the same master secret (RFC 7627 §1).
 
 mod recorded;
 
@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 /// The label of tls-exporter (RFC 9266 §2).
 const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 
-/// What rustls calls a master secret of TLS 1.2.
+/// The label of a TLS 1.2 master secret in rustls' key log.
 const MASTER_SECRET: &str = "CLIENT_RANDOM";
 
 /// The master secret of one TLS 1.2 connection, on its way to [`HandshakeSecret::binding`].
@@ -58,13 +58,13 @@ impl KeyLog for MasterSecret {
     }
 }
 
-/// Sees one handshake, for its channel binding. rustls' key log belongs to a configuration, so
-/// each connection gets a copy of it, which costs less than a microsecond.
+/// Receives the master secret of one handshake, for its channel binding. rustls' key log belongs to
+/// a configuration, so each connection gets a copy of it, which costs less than a microsecond.
 #[derive(Debug, Default)]
 pub struct HandshakeSecret(Arc<MasterSecret>);
 
 impl HandshakeSecret {
-    /// The configuration for the one connection of this witness.
+    /// Returns the configuration for the connection whose secret this receives.
     #[must_use]
     pub fn server(&self, config: &ServerConfig) -> Arc<ServerConfig> {
         let mut config = config.clone();
@@ -72,7 +72,7 @@ impl HandshakeSecret {
         Arc::new(config)
     }
 
-    /// The configuration for the one connection of this witness.
+    /// Returns the configuration for the connection whose secret this receives.
     #[must_use]
     pub fn client(&self, config: &ClientConfig) -> Arc<ClientConfig> {
         let mut config = config.clone();
@@ -115,7 +115,7 @@ where
     C: Deref<Target = ConnectionCommon<D>>,
     D: SideData,
 {
-    // The context is there and empty (RFC 9266 §2): in TLS 1.2 that differs from none (RFC 5705 §4).
+    // The context is present and empty (RFC 9266 §2): in TLS 1.2 that differs from none (RFC 5705 §4).
     let value = connection.export_keying_material([0; 32], EXPORTER, Some(b""));
     value.ok().map(Zeroizing::new)
 }

@@ -1,10 +1,10 @@
-//! A stream whose TLS 1.2 handshake is hashed as it passes.
+//! A stream that hashes the TLS 1.2 handshake it transports.
 //!
-//! Both directions go into one hash in the order in which they pass, which is the order of the
-//! transcript: in TLS 1.2 the two ends speak in turns. A client that does not breaks nothing but its
-//! own binding. Of the handshake only the two hellos are kept, until the server's tells the version and
-//! the hash; a certificate of any length costs no memory. All that passes here was not looked at by
-//! rustls yet: whatever cannot be read ends the recording, and never the connection.
+//! Both directions are added to one hash in the order of arrival. That is the order of the transcript:
+//! in TLS 1.2 the two ends send in turns. A client that does not breaks only its own binding. Only the
+//! two hellos are buffered, until the ServerHello names the version and the hash; a certificate of any
+//! length costs no memory. rustls has not checked these bytes yet: an unreadable record ends the
+//! recording, never the connection.
 
 use aws_lc_rs::digest;
 use rustls::{
@@ -50,7 +50,7 @@ pub enum Side {
 #[derive(Debug)]
 pub struct Recorded<S> {
     inner: S,
-    /// Whose bytes are written here.
+    /// The side that writes to this stream.
     own: Side,
     transcript: Option<Box<Transcript>>,
 }
@@ -167,11 +167,11 @@ impl std::fmt::Debug for Transcript {
 }
 
 enum RecordState {
-    /// What was said so far, and where in it the server's part begins.
+    /// The bytes of the hellos so far, and the offset of the server's part.
     Hellos(Vec<u8>, Option<usize>),
-    /// TLS 1.2 was agreed on.
+    /// The two ends negotiated TLS 1.2.
     Hashing { hash: digest::Context, extended_master_secret: bool },
-    /// Nothing more is looked at.
+    /// The recording has ended.
     Over,
 }
 
@@ -181,19 +181,19 @@ impl Default for RecordState {
     }
 }
 
-/// Where in the records of one direction we are (RFC 5246 §6.2.1): type, version, length, fragment.
+/// Position in the records of one direction (RFC 5246 §6.2.1): type, version, length, fragment.
 #[derive(Default)]
 struct Records {
     header: [u8; 5],
-    /// Bytes of the header that have come.
+    /// Received bytes of the header.
     filled: usize,
-    /// Bytes of the fragment that are still to come.
+    /// Missing bytes of the fragment.
     left: usize,
 }
 
 impl Records {
-    /// Takes what belongs together from the front of `bytes`: the type of the record, and a piece of
-    /// its fragment. None when `bytes` end before that.
+    /// Splits the next piece from the front of `bytes`: the type of the record, and a part of its
+    /// fragment. None when `bytes` end before that.
     fn next<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
         while self.left == 0 {
             if self.filled == self.header.len() {
@@ -274,10 +274,10 @@ impl Transcript {
     }
 }
 
-/// What a ServerHello says.
+/// The result of parsing a ServerHello.
 #[derive(Debug, PartialEq)]
 enum Agreed {
-    /// It is not all there yet.
+    /// It is incomplete.
     NotYet,
     Tls12 {
         algorithm: &'static digest::Algorithm,

@@ -1,4 +1,4 @@
-//! Issuing: record, sign, record, hand out.
+//! Issuance: record the intent, sign, record the certificate, return it.
 
 use super::{
     CaCertificates, Content, Error,
@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{sync::Arc, time::Duration};
 
-/// A CA that issues: its certificates, its key, and the store that records what it does.
+/// A CA that issues: its certificates, its key, and the store that records its issuances.
 pub struct Ca {
     name: CaName,
     root: Certificate,
@@ -47,7 +47,7 @@ pub struct Order {
     pub predecessor: Option<Serial>,
     /// The request.
     pub request_id: RequestId,
-    /// Further facts for the event, such as what was adapted to the client.
+    /// Further facts for the event, such as adaptations to the client.
     pub facts: Vec<(&'static str, String)>,
 }
 
@@ -61,7 +61,7 @@ pub struct Issued {
 }
 
 impl Ca {
-    /// Puts a CA together. `root` issued `issuing`, whose key `signer` holds.
+    /// Creates a CA. `root` issued `issuing`, whose key `signer` holds.
     ///
     /// # Errors
     /// [`Error::Encoding`] if a certificate cannot be written again; [`Error::File`] never.
@@ -141,9 +141,9 @@ impl Ca {
     /// Validity is inclusive of its last second (RFC 5280 §4.1.2.5) and ends with the CA's.
     ///
     /// # Errors
-    /// [`Error::WeakKey`], [`Error::NotValid`], [`Error::Entropy`] and [`Error::Store`] before anything is signed;
-    /// [`Error::Signer`], leaving the record open; [`Error::Store`] after signing, when the
-    /// certificate may be on record but was not handed out.
+    /// - Before signing: [`Error::WeakKey`], [`Error::NotValid`], [`Error::Entropy`], [`Error::Store`].
+    /// - [`Error::Signer`], which leaves the record open.
+    /// - After signing: [`Error::Store`]. The certificate may be on record but is not returned.
     pub async fn issue(&self, mut order: Order, now: Time) -> Result<Issued, Error> {
         order.content.check_key().await?;
         let (facts, intent) = (order.facts.clone(), self.intent(order, now)?);
@@ -156,7 +156,8 @@ impl Ca {
                 (earlier.intent.serial.clone(), earlier.intent.tbs.clone(), true)
             }
             Begun::Open(earlier) => {
-                // The label was given another CA in between: this CA cannot finish the other's.
+                // The label's CA was changed in between: this CA cannot finish an issuance of the
+                // other.
                 let event = event(Name::IssuanceVoided, &earlier.intent.serial)
                     .with("reason", "its label has another CA now");
                 self.store.void(&earlier.intent.serial, event).await?;
@@ -172,7 +173,7 @@ impl Ca {
         Ok(Issued { issuance, repeated })
     }
 
-    /// Signs what is on record as open, and adds the certificate.
+    /// Signs a recorded open issuance, and adds the certificate.
     pub(super) async fn fulfill(
         &self,
         serial: &Serial,
@@ -241,7 +242,7 @@ impl Ca {
         Ok(signed::answer(response, &bag, Some(answering))?)
     }
 
-    /// Random bytes, from where its serial numbers come.
+    /// Fills a buffer with random bytes from the source of the serial numbers.
     ///
     /// # Errors
     /// [`Error::Entropy`].
@@ -258,7 +259,7 @@ impl Ca {
         Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
     }
 
-    /// From when and until when the CA's certificate is valid, if `now` lies between.
+    /// Returns the validity period of the CA's certificate, if it contains `now`.
     fn validity_at(&self, now: Time) -> Result<(Time, Time), Error> {
         let (not_before, not_after) = (self.issuing.not_before(), self.issuing.not_after());
         if now < not_before || now >= not_after {

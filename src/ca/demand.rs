@@ -16,18 +16,20 @@ use const_oid::ObjectIdentifier;
 /// One demand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
-    /// The key is of one of these kinds; an RSA kind is the least size. The first is asked for.
+    /// The key is of one of these kinds; an RSA kind is the minimum size. `/csrattrs` requests the
+    /// first.
     Key(Vec<KeyKind>),
-    /// The signature has one of these hash functions, or is of Ed25519. The first is asked for.
+    /// The signature has one of these hash functions, or is of Ed25519. `/csrattrs` requests the
+    /// first.
     Digest(Vec<Digest>),
-    /// Of each type that is listed the subject has exactly as many values, and those that are given
-    /// among them.
+    /// The subject has exactly the listed number of values of each listed type, including the
+    /// values listed.
     Subject(Vec<SubjectAttribute>),
     /// The subjectAltName has an entry of each of these kinds.
     San(Vec<SanKind>),
-    /// It asks for exactly this key usage.
+    /// It requests exactly this key usage.
     KeyUsage(KeyUsage),
-    /// It asks for these extended key usages, among others that the profile gives.
+    /// It requests these extended key usages, possibly with others of the profile.
     ExtendedKeyUsage(Vec<ObjectIdentifier>),
     /// It has this attribute.
     Attribute(CsrAttribute),
@@ -86,7 +88,7 @@ impl Demand {
         Ok(())
     }
 
-    /// Whether a CSR keeps it, with the names that the certificate would have.
+    /// Whether a CSR fulfills it, with the names that the certificate would have.
     ///
     /// # Errors
     /// [`pki::Error::Unacceptable`] naming the demand; [`pki::Error::Malformed`] if the part of the
@@ -111,7 +113,7 @@ impl Demand {
     }
 }
 
-/// Whether each kind of key that this server certifies is accepted: then none is asked for.
+/// Whether each kind of key that this server certifies is accepted. Then `/csrattrs` requests none.
 fn is_every(accepted: &[KeyKind]) -> bool {
     [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519]
         .iter()
@@ -270,7 +272,7 @@ mod tests {
             .labels
             .iter()
             .find(|(name, _)| name.as_str() == label)
-            .map_or(&policies.unlabelled, |(_, policy)| policy);
+            .map_or(&policies.unlabeled, |(_, policy)| policy);
         let rules = policies.profiles.get(&policy.profile).unwrap();
         let attributes = &policy.csrattrs.attributes;
         Profile::new(policy.profile.clone(), rules.clone(), attributes).csrattrs().unwrap()

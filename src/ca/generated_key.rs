@@ -20,19 +20,19 @@ const MOST: usize = 16;
 pub struct IssuedForGeneratedKey {
     /// The record.
     pub issuance: Arc<Issuance>,
-    /// The certificate of the last equal request within the window, and the open records of later
-    /// ones, which may become certificates. If an answer was lost, so was its key.
+    /// The certificate issued for the previous attempt within the window, and the open records of
+    /// later attempts, which may become certificates. If an answer was lost, so was its key.
     pub repeats: Vec<Serial>,
 }
 
 impl Ca {
-    /// Issues a certificate for a new key that only the caller has. `how` goes into the event.
+    /// Issues a certificate for a new key that only the caller has. `how` is recorded in the event.
     ///
     /// As with [`Ca::issue`], the TBSCertificate is durable before it is signed. Never finishes an
     /// earlier request: it had another key.
     ///
     /// # Errors
-    /// Those of [`Ca::issue`]; [`Error::Repeats`] after 16 equal requests within their window.
+    /// Those of [`Ca::issue`]; [`Error::Repeats`] after 16 retries within their window.
     /// A sweep voids the open records.
     pub async fn issue_for_generated_key(
         &self,
@@ -50,7 +50,7 @@ impl Ca {
                 Begun::New => None,
                 Begun::Open(found) | Begun::Complete(found) => Some(found),
             };
-            // The store tried twice and found its own record.
+            // The store wrote twice and found its own record.
             let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);
             let Some(earlier) = earlier else {
                 let named = repeats.iter().map(Serial::to_string).collect::<Vec<_>>().join(" ");

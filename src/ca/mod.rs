@@ -1,5 +1,5 @@
-//! The certification authority: what a certificate says, its serial number, its signature, and
-//! the record of all that.
+//! The certification authority: the content of a certificate, its serial number, its signature, and
+//! its record.
 
 mod authority;
 mod demand;
@@ -26,7 +26,7 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// Why a CA did not do what was asked.
+/// An error of a CA.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -36,7 +36,7 @@ pub enum Error {
     /// The key could not be used. The record stays open (`estd cert list --state open`).
     #[error("CA {ca}: the key cannot be used: {reason}")]
     Signer {
-        /// Whose key.
+        /// The owner of the key.
         ca: CaName,
         /// The signer's error.
         reason: String,
@@ -65,7 +65,7 @@ pub enum Error {
     /// A certificate could not be written: an error of this program.
     #[error("encoding: {0}")]
     Encoding(#[from] der::Error),
-    /// A file of the CA cannot be used as it is.
+    /// A file of the CA cannot be used.
     #[error("{}: {error}", path.display())]
     File {
         /// Which.

@@ -23,7 +23,7 @@ pub enum ProfileError {
     /// The CSR breaks a rule that another CSR of the same client could keep.
     #[error("{0}")]
     Unacceptable(Rejection),
-    /// It asks for an authority that no request can obtain.
+    /// It requests an authority that no request can obtain.
     #[error("{0}")]
     Forbidden(Rejection),
 }
@@ -58,23 +58,24 @@ pub struct Content {
 }
 
 impl Content {
-    /// The extensions that the CSR asks for and that the certificate does not repeat, as text for
-    /// the event; none if there are none.
+    /// The requested extensions that the certificate does not contain, as text for the event; none
+    /// without such extensions.
     #[must_use]
     pub fn dropped_extensions(&self) -> Option<String> {
         let named: Vec<String> = self.dropped.iter().map(|one| described(*one)).collect();
         (!named.is_empty()).then(|| named.join(", "))
     }
 
-    /// The same for a key that was made since the profile allowed its kind; none if it is of another
-    /// kind.
+    /// The same content for a key that this server generated; none if the key is of another kind
+    /// than the profile allowed.
     #[must_use]
     pub fn for_generated_key(self, key: PublicKey) -> Option<Self> {
         (key.kind() == self.key.kind()).then_some(Self { key, key_is_checked: false, ..self })
     }
 
     /// Checks that the key does not belong to everybody ([`PublicKey::check_strength`]), once.
-    /// Nothing is issued without it; a caller that must know earlier can ask earlier.
+    /// Nothing is issued without this check; a caller that needs the result earlier can call it
+    /// earlier.
     ///
     /// # Errors
     /// [`Error::WeakKey`].
@@ -124,8 +125,8 @@ impl Profile {
         Ok(answer)
     }
 
-    /// The profile of the server's own certificate: serverAuth for clients that check the host's
-    /// name, cmcRA for those that know us by our CA (RFC 7030 §3.6.1).
+    /// The profile of the server's own certificate. It has serverAuth for clients that check the
+    /// host name, and cmcRA for those that authorize the server by its CA (RFC 7030 §3.6.1).
     ///
     /// # Errors
     /// [`ProfileError::Unacceptable`] if a name is not one a certificate may have.
@@ -138,8 +139,8 @@ impl Profile {
         san.check(&[SanKind::Dns, SanKind::Ip])?;
         Ok(Content {
             profile: name,
-            // The names are in the SAN; a common name would only repeat one of them and has an
-            // upper bound of 64 that host names do not have.
+            // The names are in the SAN. A common name would only repeat one of them, and is limited
+            // to 64 characters, unlike host names.
             subject: DistinguishedName::from_text("CN=estd")?,
             san: Some(san),
             key_usage: default_usage(key.kind()),
@@ -152,13 +153,13 @@ impl Profile {
         })
     }
 
-    /// Decides what a certificate for this CSR says (RFC 7030 §4.2.1).
+    /// Decides the content of a certificate for this CSR (RFC 7030 §4.2.1).
     ///
-    /// Each element of the CSR is in the certificate or rejected; none is altered (RFC 5272 §3.1). Two groups of extensions are dropped without being a demand, and
-    /// named by [`Content::dropped_extensions`]: those that the CA always writes itself, whatever
-    /// their value (`WRITTEN_BY_CA`, D-40), and those that the operator lists in
-    /// `ignore_extensions`. So a client can copy all extensions of its present certificate, as
-    /// libest does.
+    /// Each element of the CSR is copied to the certificate or rejected; none is altered (RFC 5272
+    /// §3.1). Two groups of extensions are dropped instead: those that the CA always writes itself
+    /// (`WRITTEN_BY_CA`, D-40), and those in the operator's `ignore_extensions`.
+    /// [`Content::dropped_extensions`] lists them. So a client can copy all extensions of its
+    /// current certificate, as libest does.
     ///
     /// # Errors
     /// [`ProfileError`] naming the first rule that it breaks.
@@ -166,8 +167,8 @@ impl Profile {
         self.content_with_names(csr, csr.subject(), csr.san())
     }
 
-    /// The same for a CSR that asks for other names than its own (RFC 6402 §2.8). Whether its
-    /// client may have them is for the caller to find out.
+    /// The same for a CSR that requests other names than its own (RFC 6402 §2.8). The caller must
+    /// check that the client may have them.
     ///
     /// # Errors
     /// As [`Self::content`].
@@ -268,8 +269,8 @@ impl Profile {
     }
 }
 
-/// The extensions that only a CA writes. Asking for them asks for nothing. basicConstraints belongs
-/// to them unless it has cA TRUE, which is rejected.
+/// The extensions that only a CA writes. Requesting them has no effect. basicConstraints is one of
+/// them unless it has cA TRUE, which is rejected.
 const WRITTEN_BY_CA: [ObjectIdentifier; 5] = [
     oid::AUTHORITY_KEY_IDENTIFIER,
     oid::SUBJECT_KEY_IDENTIFIER,
@@ -288,7 +289,7 @@ const fn default_usage(kind: KeyKind) -> KeyUsage {
     }
 }
 
-/// The key usage asked for, if a key of this kind can be used so in a device's certificate.
+/// Returns the requested key usage if a device's certificate for a key of this kind may have it.
 fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, ProfileError> {
     let asked = KeyUsage::parse(value)?;
     let rejection = |wanted: &KeyUsage| {
@@ -314,8 +315,8 @@ fn usage(kind: KeyKind, value: &[u8]) -> Result<KeyUsage, ProfileError> {
     })
 }
 
-/// Bytes of subject and subjectAltName at most: some hundreds of names. More would make a record
-/// that no store takes, and a certificate that few TLS stacks do.
+/// Bytes of subject and subjectAltName at most: some hundreds of names. More would create a record
+/// that no store accepts, and a certificate that few TLS stacks accept.
 const MOST_NAMES: usize = 16 * 1024;
 
 fn check_size(

@@ -36,7 +36,7 @@ pub struct Withdrawn {
 /// The caller must have authorized `withdrawal.actor`.
 ///
 /// # Errors
-/// [`store::Error::NoSuchIssuance`]; [`store::Error::WrongState`] if there is not a certificate;
+/// [`store::Error::NoSuchIssuance`]; [`store::Error::WrongState`] if no certificate was issued;
 /// [`store::Error::Unavailable`].
 pub async fn revoke(
     store: &dyn Store,

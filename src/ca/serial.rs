@@ -1,9 +1,9 @@
 //! Serial numbers (RFC 5280 §4.1.2.2): 20 bytes, positive, 112 bits of them random.
 //!
-//! The first four bytes are seconds since 2020, the next two count within the second, so that
-//! the order of serial numbers is the order of issuance. Lists are in that order, and inserts are at
-//! the end of the tree, where they cost least. Nothing else depends on it: a wrong clock or a restart
-//! within a second changes the order, not the uniqueness.
+//! The first four bytes are seconds since 2020; the next two count within the second. So serial numbers
+//! sort in the order of issuance. Lists are in that order, and inserts are at the end of the tree,
+//! where they cost least. Nothing else depends on it: a wrong clock or a restart within a second
+//! changes the order, not the uniqueness.
 
 use crate::{
     entropy::{Entropy, NoEntropy},
@@ -35,7 +35,7 @@ impl Sequence {
 /// Generates a serial number.
 ///
 /// # Errors
-/// [`NoEntropy`] if there is no randomness.
+/// [`NoEntropy`] if the random number generator fails.
 pub(super) fn make(
     now: Time,
     sequence: &Sequence,
@@ -90,7 +90,7 @@ mod tests {
         let now = Time::from_unix(YEAR_2020 + 0x0200_0000);
         let one = |_| make(now, &sequence, &entropy).unwrap();
         assert_eq!((0..70_000).map(one).collect::<HashSet<_>>().len(), 70_000);
-        // A clock that goes back begins to count again.
+        // A clock that is set back restarts the count.
         assert_eq!(sequence.next(6), 0);
     }
 

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long nothing is shown.
+/// Delay before the bar is shown.
 const QUIET: Duration = Duration::from_secs(2);
 
 pub(super) struct Progress {
@@ -20,7 +20,7 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Counts steps; `what` names them in the plural. Without a total the end is not known.
+    /// Counts steps; `what` names them in the plural. Without a total, the bar shows no end.
     pub(super) fn new(what: &'static str, total: Option<u64>) -> Self {
         Self { begun: Instant::now(), what, total, done: 0, bar: None }
     }

@@ -30,7 +30,7 @@ impl Welcome {
             // Absolute, as commands are pasted in any folder.
             data: std::path::absolute(&settings.boot.data)
                 .unwrap_or_else(|_| settings.boot.data.clone()),
-            ca: settings.live.policies.unlabelled.ca.to_string(),
+            ca: settings.live.policies.unlabeled.ca.to_string(),
             local: own.names.iter().all(|name| name == "localhost")
                 && own.addresses.iter().all(std::net::IpAddr::is_loopback),
             host: host.unwrap_or_else(|| "localhost".to_owned()),

@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The port that `estd` listens on when nothing else is configured.
 pub const DEFAULT_PORT: u16 = 8443;
 
-/// Host and port of an EST server. There is no scheme: EST speaks HTTPS only (RFC 7030 §3.3).
+/// Host and port of an EST server. It has no scheme: EST uses HTTPS only (RFC 7030 §3.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerAddress {
     host: String,
@@ -28,7 +28,7 @@ impl ServerAddress {
     }
 }
 
-/// Reads `https://host[:port][/]` (port 443 if there is none) or `host[:port]` (port 8443).
+/// Reads `https://host[:port][/]` (default port: 443) or `host[:port]` (port 8443).
 impl FromStr for ServerAddress {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self, Error> {

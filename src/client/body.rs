@@ -33,13 +33,13 @@ pub(super) fn encode(der: &[u8]) -> String {
     lines
 }
 
-/// Decodes an answer or a part of one. Accepts white space and NUL anywhere (libest sends the end
-/// of a C string), base64 without its padding, PEM armor around it, and DER or BER as it is.
+/// Decodes an answer or a part of one. Accepts base64, also without padding or in PEM armor, and
+/// bare DER or BER. White space and NUL are accepted anywhere (libest sends the end of a C string).
 ///
 /// # Errors
 /// A text with the error.
 pub(super) fn decode(body: &[u8]) -> Result<Zeroizing<Vec<u8>>, String> {
-    // A SEQUENCE. As the first character of base64 it would begin no DER that EST knows.
+    // A SEQUENCE. As the first character of base64 it would not begin any DER that EST uses.
     if body.first() == Some(&0x30) {
         return Ok(Zeroizing::new(body.to_vec()));
     }

@@ -25,14 +25,14 @@ impl Client {
             .await
     }
 
-    /// Fetches `/cacerts` from a server not trusted yet, without any credentials; keeps the
-    /// certificate that has the fingerprint as the only anchor; and believes nothing before the
-    /// chain shown in that same handshake leads to it (RFC 7030 §4.1.1). The handshake's signature
-    /// was verified, so the whole answer came from the server that the anchor vouches for.
+    /// Fetches `/cacerts` from an untrusted server, without credentials, and selects the certificate
+    /// with the fingerprint as the only anchor (RFC 7030 §4.1.1). Then the chain of that same
+    /// handshake must lead to the anchor. rustls verified the handshake's signature, so the whole
+    /// answer is from the server that the anchor vouches for.
     ///
     /// The CA of a label need not be the CA of the server's certificate. So the certificate is also
-    /// searched in the chain that the server shows, and in `/cacerts` without a label. It may come
-    /// from anywhere: its fingerprint is what is trusted.
+    /// searched in the server's chain, and in `/cacerts` without a label. Its source does not matter:
+    /// the fingerprint authenticates it.
     async fn bootstrap(&self, wanted: &[u8; 32]) -> Result<Trusted, Error> {
         let stranger = self.connector(None, None)?;
         let label = self.config.label.clone();

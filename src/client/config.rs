@@ -99,12 +99,12 @@ pub struct ClientConfig {
     pub timeouts: Timeouts,
     /// The versions of TLS offered.
     pub tls: TlsVersions,
-    /// Bits that the key of the session's cipher has at least: 128, or 256 for a P-384 or P-521 key
-    /// that the server makes (RFC 7030 §4.4).
+    /// Minimum key size of the session's cipher, in bits: 128, or 256 for a P-384 or P-521 key that the
+    /// server generates (RFC 7030 §4.4).
     pub cipher_bits: u16,
-    /// Accepts a server under the anchors whose certificate is for another name if it has the
-    /// purpose id-kp-cmcRA, which RFC 7030 §3.6.1 allows with explicit anchors. Off unless asked
-    /// for: any RA of the same CA could then impersonate this server.
+    /// Accepts a server under the anchors with a certificate for another name if its purpose is
+    /// id-kp-cmcRA. RFC 7030 §3.6.1 allows that with explicit anchors. Off by default: any RA of the
+    /// same CA could then impersonate this server.
     pub accept_cmc_ra: bool,
     /// Judges validity of the server's certificate.
     pub clock: Arc<dyn Clock>,

@@ -46,7 +46,7 @@ pub enum Error {
     /// The TLS connection failed.
     #[error("TLS: {0}")]
     Tls(TlsError),
-    /// No certificate in the server's answer has the fingerprint given.
+    /// No certificate in the server's answer has the configured fingerprint.
     #[error(
         "no CA certificate of the server has the fingerprint given; it sent: {}",
         seen.join("; ")
@@ -55,7 +55,7 @@ pub enum Error {
         /// Fingerprint and subject of each certificate that the server sent.
         seen: Vec<String>,
     },
-    /// The connection broke, or what came over it is no HTTP.
+    /// The connection broke, or the answer is not HTTP.
     #[error("the HTTP exchange failed: {0}")]
     Http(String),
     /// The answer is longer than the limit.
@@ -104,7 +104,8 @@ pub struct ServerRejection {
 }
 
 impl ServerRejection {
-    /// Returns the code that the text begins with, if the server is an estd whose codes are known here.
+    /// Returns the code that the text begins with, if the server is an estd with a code known to
+    /// this version.
     fn code(&self) -> Option<Code> {
         self.text.split_once(':').and_then(|(code, _)| code.parse().ok())
     }
@@ -343,11 +344,11 @@ impl Error {
         Some(text.to_owned())
     }
 
-    /// Returns whether the same request may succeed later without a change, and when the server would
-    /// like to be asked.
+    /// Returns whether the same request may succeed later without a change, and the delay that the
+    /// server requested.
     ///
-    /// That holds for servers that cannot be reached, do not answer in time or break off, for
-    /// requests that await a decision, and for the statuses 408, 429, 502, 503 and 504.
+    /// Such errors are: an unreachable server, a timeout, a closed connection, a pending request,
+    /// and the statuses 408, 429, 502, 503 and 504.
     #[must_use]
     pub fn later(&self) -> Option<Option<Duration>> {
         match self {

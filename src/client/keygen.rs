@@ -16,8 +16,8 @@ pub struct GeneratedKey {
     pub key: PrivateKey,
 }
 
-/// Returns key and certificate of an answer. `chain` is what the server showed in TLS, leaf first:
-/// a signed key has to be signed by one of them. With `decryption` a clear key is rejected.
+/// Returns key and certificate of an answer. `chain` is the server's chain in TLS, leaf first: a
+/// signed key must be signed by one of them. With `decryption` a clear key is rejected.
 pub(super) fn generated_key(
     response: &Response,
     decryption: Option<Decryption<'_>>,

@@ -82,7 +82,7 @@ pub struct CaCertificates {
     pub bag: Vec<Vec<u8>>,
     /// The chain of the server that answered.
     pub server: ServerChain,
-    /// The certificate whose fingerprint was given; it need not be in the bag.
+    /// The certificate with the configured fingerprint; it need not be in the bag.
     pub pinned: Option<Vec<u8>>,
 }
 
@@ -159,7 +159,7 @@ impl Client {
         Ok(CaCertificates { bag, server: connection.server_chain(), pinned: None })
     }
 
-    /// The certificate with the fingerprint that was given, once the bootstrap has found it.
+    /// The certificate with the configured fingerprint, once the bootstrap has found it.
     #[must_use]
     pub fn pinned(&self) -> Option<&[u8]> {
         self.trusted.get()?.bootstrapped.as_ref()?.pinned.as_deref()
@@ -189,7 +189,7 @@ impl Client {
         }
     }
 
-    /// Sends one request as it is over a new connection; see [`Connection::request`].
+    /// Sends one request unchanged over a new connection; see [`Connection::request`].
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::request`].
@@ -206,7 +206,7 @@ impl Client {
     /// Probes the server's authentication challenge, if a password must accompany the certificate.
     ///
     /// Where either suffices, a server does not challenge clients with a certificate, and would
-    /// decide as if there were no password. So the probe is sent without the certificate.
+    /// ignore the password. So the probe is sent without the certificate.
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::request`].

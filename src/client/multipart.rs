@@ -1,12 +1,12 @@
-//! Multipart bodies (RFC 2046 §5.1), read strictly: what a server sends with a private key in it is
-//! to the letter or rejected. Parsers for mail and forms accept much more.
+//! Multipart bodies (RFC 2046 §5.1), parsed strictly: an answer with a private key must conform
+//! exactly or is rejected. Parsers for mail and forms accept much more.
 
 /// One part of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part<'a> {
-    /// Its Content-Type, as it stands.
+    /// Its Content-Type, unparsed.
     pub content_type: &'a str,
-    /// Its Content-Transfer-Encoding, if there is one.
+    /// Its Content-Transfer-Encoding, if present.
     pub encoding: Option<&'a str>,
     /// Its content, undecoded.
     pub content: &'a [u8],
@@ -17,8 +17,8 @@ const MOST: usize = 16;
 /// Header fields of a part at most.
 const FIELDS: usize = 16;
 
-/// Splits a body at the delimiters that the boundary in `content_type`, the body's media type,
-/// makes. What stands before the first delimiter and after the last is passed over.
+/// Splits a body at the boundary that its media type, `content_type`, names. Bytes before the first
+/// delimiter and after the last are ignored.
 ///
 /// # Errors
 /// A text with the error, for people.
@@ -99,7 +99,7 @@ enum Delimiter {
 }
 
 /// Where the next delimiter begins (its CRLF belongs to it), where what follows it begins, and which
-/// kind it is. `first`: the delimiter may stand at the very beginning, without a CRLF.
+/// kind it is. `first`: the delimiter may be at the very beginning, without a CRLF.
 fn delimiter(bytes: &[u8], dashed: &[u8], first: bool) -> Option<(usize, usize, Delimiter)> {
     let mut from = 0;
     loop {

@@ -14,11 +14,11 @@ use tokio::net::UnixStream;
 /// Bytes of an answer at most: a page of a thousand certificates is far smaller.
 const LARGEST: usize = 16 << 20;
 
-/// Why there is no answer.
+/// Reason for a missing answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Nobody listens there.
+    /// No process listens on the socket.
     #[error("no server listens at the socket: {0}")]
     NoServer(io::Error),
     /// The server answered with an error.
@@ -29,7 +29,7 @@ pub enum Error {
     Broken(String),
 }
 
-/// Makes a call to the server behind `socket`.
+/// Sends a call to the server behind `socket`.
 ///
 /// # Errors
 /// [`Error`].

@@ -45,7 +45,7 @@ impl Password {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there is a password, and no challenge yet.
+    /// Whether a password is configured and no challenge was received yet.
     pub(super) fn waits(&self) -> bool {
         self.account.is_some() && self.scheme().is_none()
     }
@@ -77,8 +77,8 @@ impl Password {
         Ok(Some(field))
     }
 
-    /// Reads the challenges of a 401. True if the request, which was sent with a password or without, makes sense
-    /// once more: the password is proved now, or better, or for a nonce that is fresh.
+    /// Reads the challenges of a 401. Returns whether the client should retry: with the password, with a
+    /// better scheme, or with a fresh nonce.
     pub(super) fn receive_challenge(&self, headers: &HeaderMap, sent: bool) -> bool {
         if self.account.is_none() {
             return false;

@@ -52,7 +52,7 @@ impl ReplayServer {
     }
 }
 
-/// Accepts each certificate: it is that of the fixture, or one that a test made.
+/// Accepts each certificate: it is that of the fixture, or one that a test generated.
 #[derive(Debug)]
 struct Anybody;
 
@@ -114,7 +114,7 @@ async fn answer(
     log.lock().unwrap().push((head.clone(), body.clone()));
     let path = head.split(' ').nth(1)?;
     let operation = path.rsplit('/').next()?;
-    // OpenSSL's base64 reader of libest takes lines of 64 or 76 columns only.
+    // OpenSSL's base64 reader in libest accepts lines of 64 or 76 columns only.
     let libest = answers.ends_with("libest") && head.starts_with("POST");
     if libest && (!body.ends_with('\n') || body.lines().any(|line| line.len() > 76)) {
         return None;

@@ -1,4 +1,4 @@
-//! A canned EST server whose certificates and answers OpenSSL makes, and the client against it.
+//! Tests of the client against a canned EST server; OpenSSL generates its certificates and answers.
 
 use crate::client::*;
 use crate::pki::{CsrBuilder, PrivateKey};
@@ -44,7 +44,7 @@ const ASKED: &str = "MCkGCSqGSIb3DQEJBzARBgkqhkiG9w0BAQExBAICEAAGCSqGSIb3DQEBCw=
 pub(crate) struct CannedServer {
     pub(crate) port: u16,
     pub(crate) folder: tempfile::TempDir,
-    /// Method, path, whether a password and whether a client certificate came.
+    /// Method, path, whether a password and whether a client certificate was received.
     seen: Arc<Mutex<Vec<(String, bool, bool)>>>,
 }
 

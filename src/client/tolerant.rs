@@ -1,9 +1,8 @@
-//! A TLS stream whose end need not be announced.
+//! A TLS stream that may end without a close_notify.
 //!
 //! Many servers close the TCP connection without a close_notify (RFC 8446 §6.1). rustls reports
-//! that, since a stranger could have cut the stream. Here it counts as the end: an answer is
-//! complete by its Content-Length, its last chunk, or the lengths inside its DER, and a part of it
-//! is rejected by each of them.
+//! that, since an attacker could have truncated the stream. Here it counts as the end. A truncated
+//! answer is still rejected: by its Content-Length, its last chunk, or the lengths inside its DER.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

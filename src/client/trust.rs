@@ -23,15 +23,15 @@ const ID_KP_CMC_RA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5
 /// The trust in a server.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// Certificates, each as DER: the explicit TA database (RFC 7030 §1.1). Of a set such as
-    /// `/cacerts` answers with, the self-signed ones are anchors and the others only help to build
-    /// the chain; if none is self-signed, each is an anchor.
+    /// Certificates, each as DER: the explicit TA database (RFC 7030 §1.1), such as an answer of
+    /// `/cacerts`. The self-signed ones are anchors; the others only help to build the chain. If none
+    /// is self-signed, each is an anchor.
     Anchors(Vec<Vec<u8>>),
     /// Several such sets, each of them sorted by itself: a server under any of them is trusted.
     AnyOf(Vec<Vec<Vec<u8>>>),
     /// SHA-256 over the DER of one CA certificate of the server. The client fetches `/cacerts`
-    /// before it trusts the server, finds that certificate, and then checks the very connection that
-    /// it came over (RFC 7030 §4.1.1, with the fingerprint in place of the human).
+    /// before it trusts the server and finds that certificate. Then it verifies the same connection
+    /// with it (RFC 7030 §4.1.1; the fingerprint replaces the human).
     Fingerprint([u8; 32]),
 }
 
@@ -56,8 +56,8 @@ pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
     bytes
 }
 
-/// Reads a SHA-256 fingerprint: 64 hexadecimal digits in either case, with or without colons, and
-/// with or without the `SHA256:` or `sha256 Fingerprint=` that tools write in front.
+/// Reads a SHA-256 fingerprint: 64 hexadecimal digits in either case. Colons are optional, and so is the
+/// prefix `SHA256:` or `sha256 Fingerprint=` that tools write.
 ///
 /// # Errors
 /// A text with the error.
@@ -119,7 +119,7 @@ impl Anchors {
     /// Sorts each set into anchors and helpers, as [`Trust::Anchors`] describes.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no anchor, or one cannot be used.
+    /// [`Error::Config`] if the set has no anchor, or one cannot be used.
     pub(super) fn sort(sets: &[Vec<Vec<u8>>], accept_cmc_ra: bool) -> Result<Self, Error> {
         let (mut anchors, mut helpers) = (Vec::new(), Vec::new());
         for set in sets {

@@ -40,12 +40,12 @@ impl LiveSettings {
     #[must_use]
     pub fn differences(&self, new: &Self) -> Vec<String> {
         let Self { server, client_trust, decrypt_keys, policies } = self;
-        let Policies { profiles, unlabelled, labels } = policies;
+        let Policies { profiles, unlabeled, labels } = policies;
         let sections = differing([
             ("[server]", *server != new.server),
             ("[client_trust]", *client_trust != new.client_trust),
             ("[serverkeygen]", *decrypt_keys != new.decrypt_keys),
-            ("[est]", *unlabelled != new.policies.unlabelled),
+            ("[est]", *unlabeled != new.policies.unlabeled),
         ]);
         sections
             .into_iter()

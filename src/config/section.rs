@@ -241,7 +241,7 @@ impl<'a> Section<'a> {
         strings
     }
 
-    /// Reads a list of strings and parses each. `parse` returns as its error what it expects.
+    /// Reads a list of strings and parses each. `parse` returns the accepted values as its error.
     pub(super) fn list<T>(
         &self,
         key: &str,

@@ -17,7 +17,7 @@ use crate::{
 };
 use std::path::{Path, PathBuf};
 
-/// The files of anchors in a folder, and what they held at the start.
+/// The files of anchors in a folder, and their contents at the start.
 #[derive(Debug)]
 pub(super) struct Anchors {
     pub(super) ca: PathBuf,
@@ -70,7 +70,7 @@ impl Anchors {
         }
     }
 
-    /// Keeps what `/cacerts` answered over a connection.
+    /// Stores the answer of `/cacerts` over a connection.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -85,9 +85,9 @@ impl Anchors {
         self.keep_all(&answer).map(|_| ())
     }
 
-    /// Keeps CA certificates, and the server's anchors beside them if they are others.
+    /// Stores CA certificates, and the server's anchors beside them if they differ.
     ///
-    /// Returns the file of the server's anchors, if there is one.
+    /// Returns the file of the server's anchors, if it exists.
     ///
     /// # Errors
     /// A file that cannot be written.
@@ -104,7 +104,7 @@ impl Anchors {
         Ok(Some(&self.server))
     }
 
-    /// Keeps the server's anchors where `/cacerts` gave nothing, so that the next run has some.
+    /// Stores the server's anchors if `/cacerts` returned none, so that the next run has some.
     ///
     /// # Errors
     /// A file that cannot be written.

@@ -69,7 +69,7 @@ pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result
     Ok(Report::new(text, json))
 }
 
-/// RFC 7030 §4.5.2: 404 stands for a server without `/csrattrs`. It also stands for a wrong label.
+/// RFC 7030 §4.5.2: 404 means a server without `/csrattrs`. It can also mean a wrong label.
 fn not_offered(error: &Error) -> bool {
     matches!(error, Error::Rejected(rejection) if matches!(rejection.status, 404 | 501))
 }
@@ -81,8 +81,8 @@ fn unreadable(error: crate::pki::Error) -> Failure {
     )
 }
 
-/// Fetches the demands of the server. A server without readable demands keeps
-/// nobody from enrolling (RFC 7030 §4.5.2).
+/// Fetches the demands of the server. Enrollment continues without readable demands (RFC 7030
+/// §4.5.2).
 pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<CsrAttrs, Failure> {
     let error = loop {
         let outcome = async { client.connect().await?.csrattrs().await }.await;
@@ -105,7 +105,7 @@ pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<Cs
     Ok(CsrAttrs::default())
 }
 
-/// The kind of key asked for, if one can be made.
+/// Returns the requested kind of key, if this client can generate it.
 pub(super) const fn kind(asked: &CsrAttrs) -> Option<KeyKind> {
     match asked.key {
         Some(Key::Kind(KeyKind::Rsa(bits))) if !matches!(bits, 2048 | 3072 | 4096) => None,
@@ -123,7 +123,8 @@ pub(super) fn next(asked: &CsrAttrs, present: KeyKind) -> KeyKind {
     }
 }
 
-/// Keeps the demands on a renewal: its names are those of the present certificate (RFC 7030 §4.2.2).
+/// Retains the demands that apply to a renewal: its names are those of the current certificate (RFC
+/// 7030 §4.2.2).
 pub(super) fn of_a_renewal(mut asked: CsrAttrs) -> CsrAttrs {
     asked.subject.clear();
     asked.extensions.retain(|extension| extension.oid != oid::SUBJECT_ALT_NAME);

@@ -72,7 +72,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.out.join("cert.pem"),
     };
-    // Everything that can be wrong with the call is looked at before a file changes.
+    // All arguments are checked before a file changes.
     let mut config = command.common.config(&anchors, clock);
     let ready = command.csr.as_deref().map(|path| csr(path, &command, &pair)).transpose()?;
     let request = ready.is_none().then(|| command.names.request()).transpose()?;
@@ -128,7 +128,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
     }
 }
 
-/// Reads a CSR that was made elsewhere.
+/// Reads a CSR that was created elsewhere.
 fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
     if command.credentials.link == Link::Always {
         return Err(Failure::wrong_call(

@@ -11,9 +11,9 @@
 //!    and the change will happen.
 //! 3. `key.pem.new` becomes `key.pem`, then `cert.pem.new` becomes `cert.pem`.
 //!
-//! A crash before step 3 leaves the old pair in use; one between the two renames leaves the new
-//! key beside the old certificate, and `cert.pem.new` that fits it. In each case the next run of
-//! `est` finishes the change without asking the server for anything.
+//! A crash before step 3 leaves the old pair in use. A crash between the two renames leaves the new
+//! key beside the old certificate, with the matching certificate in `cert.pem.new`. In each case the
+//! next run of `est` finishes the change without a request to the server.
 
 use crate::{
     durable,
@@ -175,7 +175,7 @@ impl Pair {
         Ok(Recovered::Finished)
     }
 
-    /// Puts a certificate in place whose key waits in [`Pair::new_key`].
+    /// Installs a certificate with its key, which is stored in [`Pair::new_key`].
     pub(super) fn replace_both(
         &self,
         certificate_pem: &[u8],
@@ -185,7 +185,7 @@ impl Pair {
         self.recover(passphrase).map(|_| ())
     }
 
-    /// Puts a certificate in place for the existing key.
+    /// Installs a certificate for the existing key.
     pub(super) fn replace_certificate(&self, certificate_pem: &[u8]) -> Result<(), FileError> {
         write(&self.certificate, certificate_pem, 0o644)
     }

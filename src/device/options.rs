@@ -81,8 +81,8 @@ pub(super) struct Credentials {
     /// every user of the machine, and the shell's history keeps them.
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// How the password is proved. offered: by the best scheme that the server offers, after a first
-    /// request without it. basic: with the first request. digest: never sent, only proved.
+    /// Scheme that proves the password. offered: the server's best one, after a first request
+    /// without credentials. basic: with the first request. digest: never sends the password.
     #[arg(long, value_name = "SCHEME", value_enum, default_value_t = Auth::Offered, requires = "user")]
     pub(super) auth: Auth,
     /// File whose first line is the password; "-" reads standard input.
@@ -92,9 +92,9 @@ pub(super) struct Credentials {
     /// keys are then written encrypted. The environment variable EST_KEY_PASSPHRASE does the same.
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
-    /// Put the channel binding of the TLS connection into the request, as servers demand that link
-    /// identity and proof-of-possession (RFC 7030 §3.5): tls-unique in TLS 1.2, tls-exporter in 1.3.
-    /// Not every server knows the latter.
+    /// Put the channel binding of the TLS connection into the request. Servers that link identity and
+    /// proof-of-possession require it (RFC 7030 §3.5): tls-unique in TLS 1.2, tls-exporter in 1.3. Not
+    /// every server supports the latter.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = Link::Auto)]
     pub(super) link: Link,
 }

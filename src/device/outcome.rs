@@ -28,7 +28,7 @@ impl Report {
         Self { text: text.to_string(), json }
     }
 
-    /// Prints one of both. A reader that has gone away is no reason to fail: the work is done.
+    /// Prints one of both. A closed pipe is no error: the work is done.
     pub(super) fn print(&self, json: bool) {
         let mut out = std::io::stdout();
         let _ = if json {
@@ -87,7 +87,7 @@ impl Failure {
         self
     }
 
-    /// Whether the server rejected the request or the certificate shown.
+    /// Whether the server rejected the request or the client certificate.
     pub(super) fn is_rejection(&self) -> bool {
         self.exit == FAILED && matches!(self.kind, "rejected" | "tls")
     }

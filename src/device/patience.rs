@@ -1,4 +1,4 @@
-//! How long a command keeps asking a server that cannot answer yet: `--max-wait`.
+//! How long a command retries while the server cannot answer yet: `--max-wait`.
 
 use super::{Failure, outcome::note};
 use crate::client::Error;
@@ -43,7 +43,7 @@ impl Patience {
         let pause = match (wanted, error) {
             (Some(wanted), _) => wanted.max(FIRST),
             (None, Error::Pending { .. }) => PENDING,
-            // Nobody asked for this pause: the last one may be shorter.
+            // The server did not request this pause, so the last one may be shorter.
             (None, _) => {
                 let pause = self.next.min(left.max(FIRST));
                 self.next = (self.next * 2).min(LONGEST);

@@ -168,8 +168,8 @@ async fn renew(
     put("reenroll", pair, &certificate, !command.renew, passphrase)
 }
 
-/// Asks for the new names, if there are any. The request itself keeps those of the present
-/// certificate; what is not to change is asked for as it is, or it would be removed.
+/// Requests the new names, if any. The request itself has the names of the current certificate.
+/// Unchanged names are requested, too; otherwise they would be removed.
 fn renamed(request: CsrBuilder, command: &Reenroll) -> Result<CsrBuilder, CsrError> {
     let mut wanted = request.clone();
     if let Some(subject) = &command.new_subject {

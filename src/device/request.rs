@@ -23,7 +23,7 @@ pub(super) struct Wish<'a> {
     pub(super) request: CsrBuilder,
     pub(super) key: &'a PrivateKey,
     pub(super) link: Link,
-    /// Whether the server asks for linking.
+    /// Whether the server requests linking.
     pub(super) linking_asked: bool,
 }
 
@@ -112,8 +112,8 @@ pub(super) async fn ask_with<T>(
             Err(Asked::Client(error)) => error,
         };
         let challenged = matches!(error, Error::Challenged);
-        // A key that the server generated and whose answer is lost is lost: a further request would
-        // get another one, with another certificate.
+        // If the answer with a generated key is lost, so is the key: a retry would get another key
+        // and another certificate.
         let repeatable = challenged || !sent || operation != Operation::ServerKeyGen;
         // The server closed the connection after its challenge, or after `/cacerts`.
         if !again && repeatable && (challenged || matches!(error, Error::Http(_))) {
@@ -144,7 +144,7 @@ impl From<FileError> for Asked {
     }
 }
 
-/// Finishes a change that was interrupted, if there is one: then there is nothing to ask for.
+/// Finishes an interrupted change, if any; no request is needed then.
 pub(super) fn finished(
     command: &str,
     pair: &Pair,
@@ -159,7 +159,7 @@ pub(super) fn finished(
     report(command, what, pair, Some(&pair.key), certificate).map(Some)
 }
 
-/// Puts the certificate in its place, and its key if it waits.
+/// Installs the certificate, and its key if that is pending.
 pub(super) fn put(
     command: &str,
     pair: &Pair,
@@ -212,8 +212,8 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads the key that waits in `path` from an attempt whose answer was lost, or generates one and
-/// writes it there before the request is sent.
+/// Reads the key that an attempt with a lost answer left in `path`. Otherwise generates one and writes
+/// it there before the request is sent.
 pub(super) fn new_key(
     path: &Path,
     kind: Option<KeyKind>,

@@ -113,7 +113,7 @@ pub(super) async fn serverkeygen(
     let account = account(&command.credentials)?;
     let anchors = command.common.anchors(&command.out)?;
     let pair = Pair { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
-    // Everything that can be wrong with the call is looked at before a file changes.
+    // All arguments are checked before a file changes.
     let decrypts = Decrypts::read(&command, passphrase)?;
     let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
     let mut config = command.common.config(&anchors, clock);
@@ -142,7 +142,7 @@ pub(super) async fn serverkeygen(
             ));
         }
     }
-    // Says by its kind what is wanted, signs the request, and is forgotten.
+    // A temporary key: its kind is the requested one, and it signs the request.
     let key = PrivateKey::generate(command.key_type)?;
     let link = command.credentials.link;
     let linking_asked =

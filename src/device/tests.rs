@@ -204,7 +204,7 @@ fn enrolls_with_the_key_of_the_server_unless_another_is_given() {
     assert_eq!(enroll("asks", &[]), "rsa-4096");
     assert_eq!(enroll("asks", &["--no-csrattrs"]), "p-256");
     assert_eq!(enroll("asks", &["--key-type", "p-384"]), "p-384");
-    // 404, and an answer that is none, keep nobody from enrolling.
+    // 404 and a malformed answer do not prevent enrollment.
     assert_eq!(enroll("none", &[]), "p-256");
     for label in ["asks", "pending"] {
         run(&["csrattrs", "--label", label]);
@@ -250,7 +250,7 @@ fn exit_codes_are_those_of_the_reference() {
         est(&[more, &call, &out].concat())
     };
     for command in [&["cacerts"][..], &["csrattrs"], &enroll] {
-        // Port 1 of this machine, where nobody listens, and a name that does not exist.
+        // Port 1 of this machine, without a listener, and a name that does not exist.
         assert_eq!(soon("localhost:1", command), TRY_LATER, "{command:?}");
         assert_eq!(soon("host.invalid", command), TRY_LATER, "{command:?}");
     }
@@ -319,7 +319,7 @@ fn renews_only_if_due() {
     assert_eq!(bench.at(at(due), &["reenroll", "--if-due"]), 0);
     assert_ne!(bench.read("cert.pem"), pem);
     let renewed = bench.read("cert.pem");
-    // Half of the lifetime is over, which this call asks for.
+    // Half of the lifetime is over, so this call renews.
     let half = Duration::from_secs(fields.not_after.since(fields.not_before).as_secs() / 2 + 60);
     let half = at(bench.certificate().not_before.plus(half));
     assert_eq!(bench.at(half, &["reenroll", "--if-due=0.5"]), 0);

@@ -28,7 +28,7 @@ impl Offer {
             |rejection: der::Error| format!("/csrattrs of {}: {rejection}", rules.profile);
         let mut asked = profile.csrattrs().map_err(encoding)?;
         if rules.linking == Linking::Required {
-            // The one that RFC 7030 §3.5 names, and the one of RFC 7894 §4: a CSR may have either.
+            // The attributes of RFC 7030 §3.5 and RFC 7894 §4: a CSR may have either.
             let binding = [oid::CHALLENGE_PASSWORD, oid::EST_IDENTITY_LINKING];
             let binding = binding.map(|kind| CsrAttribute { kind, value: None });
             asked.attributes.splice(0..0, binding);

@@ -1,9 +1,9 @@
 //! `/serverkeygen` (RFC 7030 §4.4): the server generates the key.
 //!
 //! Every check that can reject the request runs before a key is generated. The key is then packed, signed
-//! by this server and, if the CSR requests that, encrypted, before anything is recorded: an error leaves
-//! no certificate without a key. The key is in this request's memory only, which is overwritten, and in
-//! no record, event or log.
+//! by this server and, if the CSR requests that, encrypted. Only then is the issuance recorded, so that
+//! an error leaves no certificate without a key. The key is only in this request's memory, which is
+//! overwritten, and in no record, event or log.
 
 use super::{Endpoint, Error, Service};
 use crate::{
@@ -22,7 +22,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-/// Requests that may wait for an RSA key: each takes up to a second of a core.
+/// Maximum number of requests that wait for an RSA key: each takes up to a second of a core.
 const WAITING: usize = 64;
 
 /// Generates keys and packs them.
@@ -34,7 +34,7 @@ pub struct KeyMaker {
     making: Arc<Semaphore>,
 }
 
-/// The server's own key, which signs what it made, and its certificates.
+/// The server's own key, which signs the generated keys, and its certificates.
 struct KeygenIdentity {
     key: Arc<PrivateKey>,
     certificate: Certificate,
@@ -52,7 +52,7 @@ pub struct Generated {
     pub repeats: Vec<Serial>,
 }
 
-/// A private key as it goes to the client.
+/// A private key in the form that is sent to the client.
 pub enum KeyPart {
     /// PKCS#8, DER; protected by TLS alone.
     Clear(Zeroizing<Vec<u8>>),
@@ -60,7 +60,7 @@ pub enum KeyPart {
     Sealed(Vec<u8>),
 }
 
-/// Shows nothing of the key.
+/// Does not print the key.
 impl fmt::Debug for KeyPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -97,7 +97,7 @@ impl KeyMaker {
         })
     }
 
-    /// How a key of this kind will be encrypted; none if the CSR does not ask for that.
+    /// Selects the encryption of a key of this kind; none if the CSR does not request encryption.
     fn plan(
         &self,
         csr: &Csr,
@@ -152,7 +152,7 @@ impl KeyMaker {
         let own = Arc::clone(&self.signer);
         let made = tokio::task::spawn_blocking(move || {
             let made = own.make(kind, plan.as_ref());
-            // Held until it is made, also if the client has hung up meanwhile.
+            // Held until the key is generated, even if the client hangs up.
             drop(permits);
             made
         });
@@ -187,8 +187,8 @@ fn unknown(id: &[u8]) -> Error {
 }
 
 impl Service {
-    /// `/serverkeygen` (RFC 7030 §4.4): the CSR is treated as one of `/simpleenroll`, except
-    /// that only the algorithm of its key counts, and its signature is not verified.
+    /// `/serverkeygen` (RFC 7030 §4.4). The CSR is treated like one of `/simpleenroll`, with two
+    /// exceptions: only the algorithm of its key is used, and its signature is not verified.
     ///
     /// # Errors
     /// [`Rejected`].

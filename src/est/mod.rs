@@ -1,8 +1,8 @@
 //! The operations of RFC 7030, free of transport.
 //!
-//! A request goes the one way through the registration authority ([`ra::Call`]): find the label's
-//! [`Endpoint`], authenticate, then the operation: [`ra::Authenticated::enroll`] itself, or one that has a
-//! file here. The body of a request that is not authenticated is never read (R-7030-4.2-a).
+//! Every request passes through the registration authority ([`ra::Call`]): find the label's
+//! [`Endpoint`], authenticate, run the operation. The operation is [`ra::Authenticated::enroll`] or one
+//! that has a file here. The body of an unauthenticated request is never read (R-7030-4.2-a).
 
 mod csrattrs;
 mod fullcmc;
@@ -26,8 +26,8 @@ use std::{
 
 /// The endpoints of all labels.
 pub struct Service {
-    unlabelled: Arc<Endpoint>,
-    labelled: HashMap<Label, Arc<Endpoint>>,
+    unlabeled: Arc<Endpoint>,
+    labeled: HashMap<Label, Arc<Endpoint>>,
     key_maker: KeyMaker,
     authority: Authority,
     store: Arc<dyn Store>,
@@ -42,7 +42,7 @@ pub struct Endpoint {
 }
 
 impl Service {
-    /// Puts the labels of `policies` together with the CAs that they name. `server_ca` issued the
+    /// Combines the labels of `policies` with the CAs that they name. `server_ca` issued the
     /// server's own certificate.
     ///
     /// # Errors
@@ -75,14 +75,14 @@ impl Service {
                 },
             }))
         };
-        let labelled = policies
+        let labeled = policies
             .labels
             .iter()
             .map(|(label, rules)| Ok((label.clone(), endpoint(Some(label), rules)?)))
             .collect::<Result<_, String>>()?;
         Ok(Self {
-            unlabelled: endpoint(None, &policies.unlabelled)?,
-            labelled,
+            unlabeled: endpoint(None, &policies.unlabeled)?,
+            labeled,
             key_maker,
             authority,
             store,
@@ -101,8 +101,8 @@ impl Service {
     /// [`Error::UnknownPath`] if the label does not exist.
     pub fn endpoint(&self, label: Option<&Label>) -> Result<&Arc<Endpoint>, Error> {
         match label {
-            None => Ok(&self.unlabelled),
-            Some(label) => self.labelled.get(label).ok_or(Error::UnknownPath),
+            None => Ok(&self.unlabeled),
+            Some(label) => self.labeled.get(label).ok_or(Error::UnknownPath),
         }
     }
 
@@ -131,8 +131,8 @@ impl Endpoint {
         }
     }
 
-    /// The certificates of an answer of an enrollment (RFC 7030 §4.2.3): the issued one, and only by
-    /// the label's choice the one of the CA that issued it (D-28).
+    /// Returns the certificates of an enrollment's answer (RFC 7030 §4.2.3): the issued one, and that
+    /// of its CA if the label is configured so (D-28).
     #[must_use]
     pub fn answered<'a>(&'a self, certificate: &'a [u8]) -> Vec<&'a [u8]> {
         if self.policy.rules.include_chain {

@@ -24,7 +24,7 @@ use std::{pin::Pin, time::Duration};
 
 const LIMITS: BodyLimits = BodyLimits { size: 64 << 10, time: Duration::from_secs(10) };
 
-/// A call that is answered here: the table is all that the server knows of paths.
+/// A supported call. The table lists all paths of the server.
 struct AdminEndpoint {
     method: Method,
     path: &'static str,

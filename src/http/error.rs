@@ -125,8 +125,8 @@ pub(super) fn reply(error: &est::Error) -> ErrorReply {
     }
 }
 
-/// Chooses the status of a Full PKI Request's outcome, and after how many seconds to retry. A rejection
-/// is never 200 (RFC 7030 §4.3.2), and what is pending is 202 (D-11).
+/// Chooses the status of a Full PKI Request's outcome, and after how many seconds to retry. A
+/// rejection is never 200 (RFC 7030 §4.3.2), and a pending request is 202 (D-11).
 pub(super) const fn of_outcome(outcome: &CmcOutcome) -> (StatusCode, Option<u32>) {
     match outcome {
         CmcOutcome::Done => (StatusCode::OK, None),
@@ -180,7 +180,7 @@ impl ErrorReply {
         self.status == StatusCode::UNAUTHORIZED
     }
 
-    /// Whether there is nothing at the path.
+    /// Whether the path does not exist.
     pub(super) fn is_not_found(&self) -> bool {
         self.status == StatusCode::NOT_FOUND
     }

@@ -6,8 +6,8 @@
 //! its way to hyper, also of pipelined requests: the end of a body follows from its length. After a body
 //! in chunks, which only a parser of chunks could follow, the connection ends.
 //!
-//! On the way back one header name is mended: hyper's Title-Case makes `Www-Authenticate` of what
-//! libest looks for, with case, as `WWW-Authenticate`.
+//! One header name of answers is corrected: hyper's Title-Case writes `Www-Authenticate`, but
+//! libest compares it case-sensitively with `WWW-Authenticate`.
 
 use super::progress::{ConnectionProgress, Phase, WatchedStream};
 use crate::failpoint::failpoint;
@@ -19,7 +19,7 @@ use std::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes of a request's head that are looked at, and more than hyper is told to accept.
+/// Bytes of a request's head that are parsed; more than hyper's configured limit.
 const LONGEST_HEAD: usize = 32 << 10;
 
 /// The state of the request that is being read. Shared by the stream and the handler, which report to the
@@ -41,21 +41,21 @@ enum Listener {
 
 #[derive(Debug, Default)]
 struct FramedHead {
-    /// Bytes that came of a head that is not whole yet, or of what follows the body of the request
-    /// that is being answered.
+    /// Received bytes of an incomplete head, or bytes after the body of the request that is being
+    /// answered.
     bytes: Vec<u8>,
     /// The head of a request is complete, and the request is not answered yet.
     whole: bool,
     ambiguous: bool,
     challenge: bool,
-    /// Bytes of the body that are still to come.
+    /// Missing bytes of the body.
     body: u64,
     /// Where the next head begins cannot be response.
     lost: bool,
 }
 
 impl FramedHead {
-    /// Takes bytes as they come. True if they begin a head.
+    /// Processes bytes as they are received. True if they begin a head.
     fn take(&mut self, bytes: &[u8]) -> bool {
         if self.lost {
             return false;
@@ -112,7 +112,7 @@ impl Framing {
         Self { head: Arc::default(), listener: Listener::Connection(progress) }
     }
 
-    /// A request of HTTP/2, whose framing leaves nothing to see.
+    /// A request of HTTP/2, whose framing needs no check.
     #[must_use]
     pub fn of_stream(stream: WatchedStream) -> Self {
         Self { head: Arc::default(), listener: Listener::WatchedStream(Arc::new(stream)) }
@@ -126,7 +126,7 @@ impl Framing {
         }
     }
 
-    /// The answer that comes has a challenge: its header name goes out as clients compare it.
+    /// The next answer has a challenge: its header name is sent in the case that clients expect.
     pub fn has_challenge(&self) {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).challenge = true;
     }
@@ -141,14 +141,14 @@ impl Framing {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).ambiguous
     }
 
-    /// Whether this request has to be the last of its connection: what follows it in the same
-    /// segment, if anything, cannot be looked at.
+    /// Whether this request must be the last of its connection: bytes after it in the same segment
+    /// cannot be checked.
     #[must_use]
     pub fn ends_here(&self) -> bool {
         self.head.lock().unwrap_or_else(PoisonError::into_inner).lost
     }
 
-    /// Looks at the next request: call it when this one is answered.
+    /// Starts to parse the next request. Call it when this one is answered.
     pub fn next(&self) {
         let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         (head.whole, head.ambiguous) = (false, false);
@@ -172,7 +172,7 @@ impl Framing {
     }
 }
 
-/// A stream whose requests are looked at as they are read.
+/// A stream that parses the framing of requests as they are read.
 #[derive(Debug)]
 pub struct Watched<S> {
     inner: S,
@@ -219,7 +219,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.framing.writes_challenge() {
-            // One slice after the other: the caller comes back with the rest.
+            // Writes one slice; the caller calls again with the rest.
             let first = slices.iter().find(|slice| !slice.is_empty());
             return Pin::new(&mut self.inner)
                 .poll_write(cx, &mended(first.map_or(&[][..], |slice| slice)));

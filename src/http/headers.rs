@@ -13,7 +13,7 @@ use hyper::{
 };
 use zeroize::Zeroizing;
 
-/// Checks the one `Host` that HTTP/1.1 demands (RFC 9112 §3.2). In HTTP/2 `:authority` takes its place
+/// Checks the one `Host` that HTTP/1.1 demands (RFC 9112 §3.2). In HTTP/2 `:authority` replaces it
 /// (RFC 9113 §8.3.1).
 pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Result<(), Error> {
     let count = headers.get_all(HOST).iter().count();
@@ -30,9 +30,9 @@ pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Re
     )))
 }
 
-/// Checks that the body is what the operation takes: type and subtype without regard to case or
-/// parameters, and no content coding (R-9110-15.5.16-a). Content-Transfer-Encoding is no header
-/// field of HTTP and is ignored, whatever it says (RFC 8951 §3).
+/// Checks that the operation accepts the body: its type and subtype, ignoring case and parameters,
+/// and no content coding (R-9110-15.5.16-a). Content-Transfer-Encoding is no header field of HTTP
+/// and is ignored, whatever it says (RFC 8951 §3).
 pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Error> {
     if let Some(coding) = headers.get(CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -62,8 +62,8 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     )))
 }
 
-/// Checks that the body is a Full PKI Request: the parameter `smime-type` is `CMC-request`, without
-/// regard to case (RFC 7030 §4.3.1; RFC 5273 writes it in two ways), quoted or not.
+/// Checks that the body is a Full PKI Request: the parameter `smime-type` is `CMC-request`, quoted or
+/// not (RFC 7030 §4.3.1). Case is ignored, since RFC 5273 spells it in two ways.
 pub(super) fn check_cmc_request(headers: &HeaderMap) -> Result<(), Error> {
     let seen = headers
         .get(CONTENT_TYPE)

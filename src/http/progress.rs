@@ -16,13 +16,13 @@ use std::{
 pub enum Phase {
     /// Its TLS handshake is not finished.
     Handshake,
-    /// Nothing of a request has come yet, or the last one is answered.
+    /// No byte of a request was received yet, or the last one is answered.
     Idle,
-    /// A part of a request's header has come.
+    /// A part of a request's header was received.
     Header,
     /// A request waits for its body.
     Body,
-    /// A request is worked on: it waits for us, not for its client.
+    /// A request is being handled: it waits for the server, not for its client.
     Request,
 }
 
@@ -136,7 +136,7 @@ impl Streams {
     }
 }
 
-/// One request of a connection of HTTP/2. It ends when dropped, also if its client takes it back.
+/// One request of a connection of HTTP/2. It ends when dropped, also if its client cancels it.
 #[derive(Debug)]
 pub struct WatchedStream {
     streams: Arc<Streams>,
@@ -144,7 +144,7 @@ pub struct WatchedStream {
 }
 
 impl WatchedStream {
-    /// A request whose header has come.
+    /// A request whose header was received.
     #[must_use]
     pub fn new(streams: &Arc<Streams>) -> Self {
         streams.changes(Phase::Idle, Phase::Request);

@@ -1,8 +1,8 @@
 //! Answers, in the form that clients in the field can read.
 //!
-//! Bodies always have a length and are never chunked; header names go out in Title-Case (set
-//! where the connection is served); bodies of 401, and of 404 for `/csrattrs`, are empty, because
-//! Bouncy Castle throws on others; the header stays far below the 1,024 bytes that strongSwan reads
+//! Bodies always have a length and are never chunked. Header names are sent in Title-Case (set
+//! where the connection is served). Bodies of 401, and of 404 for `/csrattrs`, are empty, because
+//! Bouncy Castle throws on others. The header stays far below the 1,024 bytes that strongSwan reads
 //! at once.
 
 use super::error::{ErrorReply, NOTHING};
@@ -28,10 +28,10 @@ pub type Answer = Response<Full<Bytes>>;
 
 const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The reason of a refusal whose body is empty.
+/// The reason of a rejection whose body is empty.
 const X_REASON: HeaderName = HeaderName::from_static("x-reason");
 
-/// What comes back from an operation.
+/// The media type of an operation's answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ContentType {
     /// `/cacerts`: the bare type (D-01).
@@ -74,7 +74,8 @@ pub(super) fn key_and_certificate(
             ("application/pkcs7-mime; smime-type=server-generated-key", message.as_slice())
         }
     };
-    // Letters and digits: libest reads the boundary by hand. No line of base64 begins with "--".
+    // Letters and digits only: libest has its own parser of the boundary. No line of base64 begins
+    // with "--".
     let boundary = format!("estd{id}");
     let key = Zeroizing::new(base64::encode_part(key));
     let certificate = base64::encode_part(certs_only);
@@ -98,7 +99,7 @@ pub(super) fn key_and_certificate(
     Ok(answer)
 }
 
-/// 204: there is nothing to say (RFC 7030 §4.5.2).
+/// 204: no attributes are configured (RFC 7030 §4.5.2).
 pub(super) fn nothing(id: &RequestId) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::new()));
     *answer.status_mut() = NOTHING;
@@ -106,8 +107,8 @@ pub(super) fn nothing(id: &RequestId) -> Answer {
     answer
 }
 
-/// A refusal: one line of plain text with rule, what the server got, what it accepts, and the request
-/// id (RFC 8951 §5). `challenges` go with a 401, a field for each (R-9110-15.5.2-a).
+/// A rejection: one line of plain text with the rule, the received and the accepted value, and the
+/// request id (RFC 8951 §5). A 401 has a field for each of `challenges` (R-9110-15.5.2-a).
 pub(super) fn rejection(response: &ErrorReply, challenges: &[String], id: &RequestId) -> Answer {
     let line = format!("{}: {} (request {id})\n", response.code, response.text);
     let unauthorized = response.is_unauthorized();
@@ -132,7 +133,7 @@ pub(super) fn rejection(response: &ErrorReply, challenges: &[String], id: &Reque
     answer
 }
 
-/// Moves the line of a refusal from the body into the header, as a 401 has it.
+/// Moves the line of a rejection from the body into the header, as in a 401.
 pub(super) fn wordless(answer: &mut Answer, response: &ErrorReply, id: &RequestId) {
     *answer.body_mut() = Full::new(Bytes::new());
     let headers = answer.headers_mut();

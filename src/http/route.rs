@@ -15,8 +15,8 @@ pub struct Route {
 }
 
 /// Reads a path: `/.well-known/est/OPERATION` or `/.well-known/est/LABEL/OPERATION`, exactly;
-/// case counts, a trailing slash is one segment too many (D-14). Percent-encoding is undone once,
-/// segment by segment, so that an encoded slash never divides.
+/// case-sensitive, without a trailing slash (D-14). Percent-encoding is undone once, segment by
+/// segment, so that an encoded slash never divides.
 ///
 /// # Errors
 /// [`Error::NotFound`] for every error.
@@ -57,7 +57,7 @@ pub const fn allowed(operation: Operation) -> &'static str {
     }
 }
 
-/// The media type of an operation's body (RFC 7030 §3.2.4); none for what has no body.
+/// The media type of an operation's body (RFC 7030 §3.2.4); none for an operation without body.
 #[must_use]
 pub const fn media_type(operation: Operation) -> Option<&'static str> {
     match operation {

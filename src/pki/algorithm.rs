@@ -8,9 +8,11 @@ use der::{Decode, Encode, asn1::AnyRef};
 use rsa::pkcs1::RsaPssParams;
 use spki::AlgorithmIdentifierRef;
 
-/// The AlgorithmIdentifier (DER) of the signatures that a key of this kind makes for us: ECDSA
-/// with the hash of the curve's strength and absent parameters (RFC 5758 §3.2), RSA PKCS#1 v1.5
-/// with SHA-256 and NULL parameters (RFC 4055 §5), Ed25519 with absent ones (RFC 8410 §3).
+/// Returns the AlgorithmIdentifier (DER) of signatures with a key of this kind.
+///
+/// - ECDSA: the hash of the curve's strength, absent parameters (RFC 5758 §3.2).
+/// - RSA: PKCS#1 v1.5 with SHA-256, NULL parameters (RFC 4055 §5).
+/// - Ed25519: absent parameters (RFC 8410 §3).
 #[must_use]
 pub const fn signature_identifier(kind: KeyKind) -> &'static [u8] {
     match kind {
@@ -127,8 +129,8 @@ pub(super) fn verification(
     })
 }
 
-/// RSASSA-PSS with MGF1 over the same hash, salt as long as the hash, usual trailer: what the
-/// library verifies (RFC 4055 §3.1).
+/// RSASSA-PSS as the library verifies it: MGF1 over the same hash, salt as long as the hash,
+/// default trailer (RFC 4055 §3.1).
 fn pss(identifier: &AlgorithmIdentifierRef<'_>) -> Option<&'static dyn VerificationAlgorithm> {
     let encoded = identifier.parameters?.to_der().ok()?;
     let parameters = RsaPssParams::<der::Any>::from_der(&encoded).ok()?;

@@ -35,11 +35,11 @@ pub enum Form {
     Der,
 }
 
-/// Decodes a body: the alphabet of RFC 4648 §4 with padding; CR, LF, space and tab anywhere
-/// (RFC 8951 §3.1); or, if `pem`, one PEM block of a certificate request (D-19).
+/// Decodes a base64 body: the alphabet of RFC 4648 §4 with padding; CR, LF, space and tab are allowed
+/// anywhere (RFC 8951 §3.1). With `pem`, one PEM block of a certificate request is accepted, too (D-19).
 ///
 /// # Errors
-/// [`Error::Malformed`] naming what stands in the way.
+/// [`Error::Malformed`] naming the error.
 pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     let trimmed = body.trim_ascii();
     if trimmed.is_empty() {
@@ -60,11 +60,11 @@ pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     Ok(Body { der: strict(trimmed)?, layout, form: Form::Base64 })
 }
 
-/// Decodes a body as [`decode`] does; or, if `der`, takes one that is no base64 but a DER SEQUENCE
-/// (D-20): its first byte is 0x30, and a later one is no ASCII.
+/// Decodes a body as [`decode`] does. With `der`, a DER SEQUENCE is accepted, too (D-20): its first
+/// byte is 0x30, and a later byte is not ASCII.
 ///
 /// # Errors
-/// [`Error::Malformed`] naming what stands in the way.
+/// [`Error::Malformed`] naming the error.
 pub fn decode_csr(body: &[u8], pem: bool, der: bool) -> Result<Body, Error> {
     if der && is_der(body) {
         return Ok(Body { der: body.to_vec(), layout: Layout::Wrapped, form: Form::Der });

@@ -1,8 +1,8 @@
 //! The Distinguished Encoding Rules (X.690 §8, §10, §11), checked on values of any ASN.1 type.
 //!
 //! Some bytes of a request are copied into the certificate: subject, subjectAltName and key. Every
-//! reader must find the same certificate in them, so they pass this check first. It knows the
-//! universal types that `der` knows; it rejects all others, since readers disagree about them.
+//! reader must find the same certificate in them, so they pass this check first. It accepts the
+//! universal types that `der` supports; it rejects all others, since readers disagree about them.
 
 use der::{
     AnyRef, Reader, SliceReader, Tag, Tagged,
@@ -12,15 +12,15 @@ use der::{
     },
 };
 
-/// Levels of nesting at most. OpenSSL stops at 30, and a name with an otherName takes 4.
+/// Maximum nesting depth. OpenSSL's is 30; a name with an otherName needs 4.
 const DEEPEST: usize = 16;
 
-/// Checks that `der` is one value in DER: definite lengths and tags in their shortest form, the
-/// constructed bit where the type asks for it, and content in the one form that its type has.
+/// Checks that `der` is one value in DER. Lengths are definite; lengths and tags have their shortest
+/// form; the constructed bit and the content have the form that the type requires.
 ///
 /// The content of a primitive value with a context-specific, application or private tag has no
-/// known type and is not checked. Elements of a SET must be in ascending order of their encodings,
-/// which holds for SET OF and for every SET whose elements differ in their tag.
+/// known type and is not checked. Elements of a SET must be in ascending order of their encodings.
+/// DER requires that of a SET OF, and of a SET whose elements differ in their tag.
 ///
 /// # Errors
 /// The first difference from DER, or an unsupported universal type.
@@ -65,7 +65,7 @@ fn element(reader: &mut SliceReader<'_>, depth: usize) -> der::Result<()> {
         Tag::Set => elements(content, below).and_then(|()| ascending(content)),
         Tag::Boolean => when(matches!(content, [0x00 | 0xff])),
         Tag::Integer => value.decode_as::<IntRef<'_>>().map(drop),
-        // The same rule as for INTEGER, which IntRef knows by that tag only.
+        // The same rule as for INTEGER; IntRef accepts only that tag.
         Tag::Enumerated => AnyRef::new(Tag::Integer, content)?.decode_as::<IntRef<'_>>().map(drop),
         Tag::BitString => when(is_bit_string(content)),
         Tag::OctetString => Ok(()),
@@ -75,7 +75,7 @@ fn element(reader: &mut SliceReader<'_>, depth: usize) -> der::Result<()> {
         Tag::PrintableString => value.decode_as::<PrintableStringRef<'_>>().map(drop),
         Tag::Ia5String => value.decode_as::<Ia5StringRef<'_>>().map(drop),
         Tag::NumericString => is_made_of(|byte| byte.is_ascii_digit() || *byte == b' '),
-        // Of TeletexString and GeneralString only that part which every reader knows.
+        // Of TeletexString and GeneralString, only the part that all readers agree on.
         Tag::VisibleString | Tag::GeneralString | Tag::TeletexString => {
             is_made_of(|byte| matches!(byte, b' '..=b'~'))
         }

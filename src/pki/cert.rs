@@ -18,8 +18,8 @@ use x509_cert::{ext::Extension, time::Time as X509Time};
 
 /// A certificate that was parsed and not verified.
 ///
-/// Two certificates are compared by [`Certificate::tbs`], never by their DER: ECDSA signatures are
-/// malleable, so a holder of a certificate can give it another encoding that verifies, too.
+/// Certificates are compared by [`Certificate::tbs`], never by their DER. ECDSA signatures are
+/// malleable, so a holder of a certificate can create another encoding that verifies, too.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -78,7 +78,7 @@ impl Certificate {
         &self.der
     }
 
-    /// Returns the TBSCertificate, DER: what the issuer signed (RFC 5280 §4.1.1.1).
+    /// Returns the TBSCertificate, DER: the bytes that the issuer signed (RFC 5280 §4.1.1.1).
     #[must_use]
     pub fn tbs(&self) -> &[u8] {
         self.der.get(self.tbs.clone()).unwrap_or_default()
@@ -132,8 +132,8 @@ impl Certificate {
         self.san.as_ref()
     }
 
-    /// Whether both have the same names: the subject by value in order, the subjectAltName as a set
-    /// of encodings; both absent is equal, one absent is not (D-08).
+    /// Whether both have the same names (D-08). Subjects are compared by value in order,
+    /// subjectAltNames as sets of encodings. Two absent ones are equal; one absent is not.
     #[must_use]
     pub fn has_names_of(&self, other: &Self) -> bool {
         let san = match (&self.san, &other.san) {
@@ -164,8 +164,8 @@ impl Certificate {
         self.subject_key_identifier.as_deref()
     }
 
-    /// The subjectKeyIdentifier; of a certificate without one, what method 1 of RFC 5280 §4.2.1.2
-    /// makes of its key. Empty for a key of a kind that is not known here.
+    /// Returns the subjectKeyIdentifier; for a certificate without one, the identifier by method 1
+    /// of RFC 5280 §4.2.1.2. Empty for a key of an unsupported kind.
     #[must_use]
     pub fn key_identifier(&self) -> Vec<u8> {
         self.subject_key_identifier.clone().unwrap_or_else(|| {
@@ -195,7 +195,7 @@ pub fn tbs(certificate: &[u8]) -> Option<&[u8]> {
     reader.tlv_bytes().ok()
 }
 
-/// SHA-256 of a whole certificate, shown as operators compare it: `AB:CD:…`.
+/// Returns the SHA-256 fingerprint of a certificate as tools print it: `AB:CD:…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 

@@ -10,13 +10,14 @@ const LONGEST: usize = 255;
 const OCTET_STRING: u8 = 0x04;
 const UNIVERSAL_STRING: u8 = 0x1c;
 
-/// Reads the one value among the content of an attribute's SET: a DirectoryString, or the IA5String
-/// that clients in the field write instead; not empty, at most 255 characters.
+/// Reads the one value in the content of an attribute's SET. It is a DirectoryString, or the IA5String
+/// that some clients write instead, with 1 to 255 characters.
 ///
 /// # Errors
 /// The broken rule.
 pub fn challenge(values: &[u8]) -> Result<Zeroizing<String>, Rejection> {
-    // UniversalString, which `der` does not know: read as an OCTET STRING, which has no inner form.
+    // UniversalString, which `der` does not support: read as an OCTET STRING, which has no inner
+    // form.
     let universal = values.split_first().filter(|(tag, _)| **tag == UNIVERSAL_STRING);
     let renamed = universal.map(|(_, rest)| [&[OCTET_STRING], rest].concat());
     let value = only(renamed.as_deref().unwrap_or(values));

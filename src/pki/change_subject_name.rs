@@ -1,5 +1,5 @@
-//! ChangeSubjectName (RFC 6402 §2.8, now RFC 10002): the names that a certificate is to have in
-//! place of those in its CSR.
+//! ChangeSubjectName (RFC 6402 §2.8, now RFC 10002): the requested names of a certificate, which
+//! replace those in its CSR.
 //!
 //! RFC 6402 has two untagged fields that both begin with 0x30; a later draft tags the second one.
 //! Both forms are read (D-31): the contents of a field distinguish them.
@@ -19,7 +19,7 @@ pub struct ChangeSubjectName {
 enum Field {
     Subject,
     Names,
-    /// GeneralNames with the tag `[1]` in place of SEQUENCE.
+    /// GeneralNames with the tag `[1]` instead of SEQUENCE.
     TaggedNames,
 }
 
@@ -55,13 +55,13 @@ impl ChangeSubjectName {
         der::Any::new(Tag::Sequence, content).and_then(|value| value.to_der()).unwrap_or_default()
     }
 
-    /// The new subject; empty if none is given.
+    /// The new subject; empty if absent.
     #[must_use]
     pub const fn subject(&self) -> &DistinguishedName {
         &self.subject
     }
 
-    /// The new subjectAltName; none if none is given: then the certificate has none.
+    /// The new subjectAltName; none if absent: then the certificate has none.
     #[must_use]
     pub const fn san(&self) -> Option<&SubjectAltName> {
         self.san.as_ref()

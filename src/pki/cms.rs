@@ -7,7 +7,7 @@ use der::{
     Decode, Encode, EncodingRules, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef,
 };
 
-/// Writes certificates (DER) as certs-only CMS, in the order that DER gives a SET OF.
+/// Writes certificates (DER) as certs-only CMS, in the order that DER requires of a SET OF.
 ///
 /// # Errors
 /// Those of the encoder: a certificate that is not DER.
@@ -22,10 +22,10 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
 
 /// Reads the certificates of a certs-only CMS, in DER or in BER with indefinite lengths, as Bouncy
 /// Castle writes it (RFC 5652 §5.1 allows both). Each certificate is returned byte for byte; CRLs
-/// and attribute certificates beside them are passed over.
+/// and attribute certificates beside them are ignored.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none, or holds content or signers.
+/// [`Error::Malformed`] if it is not certs-only CMS, or has content or signers.
 pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     read_certificates(ber).map_err(|seen| {
         Error::Malformed(Rejection::new(

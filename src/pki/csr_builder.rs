@@ -47,7 +47,7 @@ pub enum CsrError {
     /// A certificate has a name.
     #[error("got neither a subject nor an alternative name; expected: one of them")]
     NoName,
-    /// A certificate, name, extension or attribute that was given is not DER.
+    /// A certificate, name, extension or attribute in the arguments is not DER.
     #[error("{what} is not valid DER: {source}")]
     Der {
         /// Which part.
@@ -64,7 +64,7 @@ pub(super) fn not_der(what: &'static str) -> impl Fn(der::Error) -> CsrError {
     move |source| CsrError::Der { what, source }
 }
 
-/// CertificationRequestInfo with the name and the key as they were given, byte for byte.
+/// CertificationRequestInfo with the name and the key unchanged, byte for byte.
 #[derive(Sequence)]
 struct Info {
     version: u8,
@@ -90,7 +90,7 @@ pub struct CsrBuilder {
     san: Option<Extension>,
     extensions: Vec<Extension>,
     attributes: Vec<Attribute>,
-    /// None: the one that goes with the key.
+    /// None: the default for the key.
     digest: Option<Digest>,
 }
 
@@ -101,7 +101,7 @@ impl Default for CsrBuilder {
 }
 
 impl CsrBuilder {
-    /// Starts with an empty subject and nothing asked for.
+    /// Starts with an empty subject and no requested attributes.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -113,8 +113,8 @@ impl CsrBuilder {
         }
     }
 
-    /// Takes the subject as RFC 4514 text, most specific first: `CN=device-1,O=Example,C=CH`.
-    /// Blanks after a comma are passed over; the empty text is the empty name.
+    /// Sets the subject from RFC 4514 text, most specific first: `CN=device-1,O=Example,C=CH`.
+    /// Blanks after a comma are ignored; the empty text is the empty name.
     ///
     /// # Errors
     /// [`CsrError::Subject`].
@@ -130,7 +130,8 @@ impl CsrBuilder {
         };
         for attribute in name.iter() {
             let value = &attribute.value;
-            // The parser gives these types their string form without looking at the characters.
+            // The parser selects the string type of these attributes without checking the
+            // characters.
             let characters = match value.tag() {
                 Tag::PrintableString => PrintableStringRef::try_from(value).is_ok(),
                 Tag::Ia5String => Ia5StringRef::try_from(value).is_ok(),
@@ -161,7 +162,7 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Requests these alternative names, in this order, in place of any before. The extension is
+    /// Requests these alternative names, in this order, and replaces earlier ones. The extension is
     /// critical if the subject is empty when the request is built (RFC 5280 §4.2.1.6).
     ///
     /// # Errors
@@ -201,7 +202,7 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Adds an attribute with one value, given as DER; such as a challengePassword (RFC 7030 §3.5).
+    /// Adds an attribute with one value in DER, such as a challengePassword (RFC 7030 §3.5).
     ///
     /// # Errors
     /// [`CsrError::Der`] if `value` is not DER.
@@ -237,8 +238,8 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Requests the subject and the alternative names of `wanted` in place of this request's own,
-    /// which are those of the certificate to be replaced (RFC 6402 §2.8, RFC 7030 §4.2.2).
+    /// Requests the subject and the alternative names of `wanted` (RFC 6402 §2.8, RFC 7030 §4.2.2).
+    /// The request's own names stay those of the certificate that it replaces.
     ///
     /// # Errors
     /// [`CsrError::NoName`] if `wanted` has neither; [`CsrError::Der`] never.

@@ -1,4 +1,4 @@
-//! Certificate extensions: those a CSR asks for, and those a certificate gets.
+//! Certificate extensions: those a CSR requests, and those of a certificate.
 
 use super::{Error, algorithm::described, canonical, oid};
 use crate::types::{Code, Rejection};
@@ -8,12 +8,12 @@ use der::{
     asn1::{BitString, BitStringRef, OctetString, OctetStringRef},
 };
 
-/// One extension as a CSR asks for it.
+/// One extension that a CSR requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requested {
     /// Which.
     pub oid: ObjectIdentifier,
-    /// Whether it is to be critical.
+    /// Whether it must be critical.
     pub critical: bool,
     /// The bytes inside its OCTET STRING.
     pub value: Vec<u8>,
@@ -122,7 +122,7 @@ impl KeyUsage {
 /// Reads the extKeyUsage extension's value.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none or empty.
+/// [`Error::Malformed`] if it is malformed or empty.
 pub fn extended_key_usage(der: &[u8]) -> Result<Vec<ObjectIdentifier>, Error> {
     let usages = Vec::<ObjectIdentifier>::from_der(der).map_err(|rejection| {
         malformed("extKeyUsage lists OIDs (RFC 5280 section 4.2.1.12)", rejection)
@@ -136,10 +136,10 @@ pub fn extended_key_usage(der: &[u8]) -> Result<Vec<ObjectIdentifier>, Error> {
     Ok(usages)
 }
 
-/// Reads the basicConstraints extension's value: whether it asks for a CA.
+/// Reads the basicConstraints extension's value: whether it requests a CA.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none.
+/// [`Error::Malformed`] if it is malformed.
 pub fn asks_for_ca(der: &[u8]) -> Result<bool, Error> {
     x509_cert::ext::pkix::BasicConstraints::from_der(der).map(|constraints| constraints.ca).map_err(
         |rejection| malformed("basicConstraints follows RFC 5280 section 4.2.1.9", rejection),

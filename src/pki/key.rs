@@ -29,8 +29,8 @@ impl PublicKey {
     /// left to [`Self::check_strength`].
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is none, [`Error::Unacceptable`] if it is a key that no
-    /// certificate may have.
+    /// [`Error::Malformed`] if it is no SubjectPublicKeyInfo, [`Error::Unacceptable`] if no
+    /// certificate may have such a key.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|rejection| {
             Error::Malformed(Rejection::new(
@@ -54,8 +54,8 @@ impl PublicKey {
         Ok(Self { kind, bits: bits.to_vec(), spki: der.to_vec() })
     }
 
-    /// Returns why anybody can sign for this SubjectPublicKeyInfo (DER), where that is seen without
-    /// arithmetic: a point of small order. For the keys of certificates that others issued.
+    /// Returns the reason why anybody can sign for this SubjectPublicKeyInfo (DER): a point of small
+    /// order. Needs no arithmetic. For the keys of certificates that others issued.
     #[must_use]
     pub fn signed_by_anybody(spki: &[u8]) -> Option<&'static str> {
         let spki = SubjectPublicKeyInfoRef::from_der(spki).ok()?;
@@ -65,7 +65,7 @@ impl PublicKey {
         weak_key::ed25519(spki.subject_public_key.as_bytes()?)
     }
 
-    /// Stands where a key of this kind will be that is not made yet.
+    /// A placeholder for a key of this kind that is not generated yet.
     pub(super) const fn to_be_made(kind: KeyKind) -> Self {
         Self { kind, bits: Vec::new(), spki: Vec::new() }
     }
@@ -76,7 +76,7 @@ impl PublicKey {
         self.kind
     }
 
-    /// The SubjectPublicKeyInfo as it came, DER.
+    /// The SubjectPublicKeyInfo as received, DER.
     #[must_use]
     pub fn spki(&self) -> &[u8] {
         &self.spki
@@ -95,8 +95,7 @@ impl PublicKey {
         digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &self.bits).as_ref().to_vec()
     }
 
-    /// Checks what the verification of a signature checks beside the signature: that the point
-    /// is on its curve.
+    /// Checks that the point is on its curve, as the verification of a signature would.
     ///
     /// # Errors
     /// [`Error::Unacceptable`].
@@ -113,12 +112,12 @@ impl PublicKey {
             .map_err(|rejection| unacceptable(Code::CsrKeyPoint, rejection))
     }
 
-    /// Checks that nobody but its owner can find the private key by arithmetic on this one: of RSA
-    /// a small factor, neighboring primes, a prime modulus, the ROCA fingerprint. The module
+    /// Checks that the private key cannot be computed from this one. An RSA key must not have a small
+    /// factor, neighboring primes, a prime modulus or the ROCA fingerprint. The module
     /// `weak_key` names the source of each test. [`Self::parse`] has rejected the weak keys of
     /// Ed25519; there are none on the curves of NIST, whose order is prime.
     ///
-    /// Takes milliseconds for RSA: call it where that holds up nobody else.
+    /// Takes milliseconds for RSA: call it where that blocks no other task.
     ///
     /// # Errors
     /// [`Error::Unacceptable`] with the code `csr.key-weak`.
@@ -134,7 +133,7 @@ impl PublicKey {
         }
     }
 
-    /// Verifies that `signature` over `message` was made by this key.
+    /// Verifies `signature` over `message` with this key.
     ///
     /// # Errors
     /// [`Error::Malformed`] if the algorithm does not fit, [`Error::ProofOfPossession`] if the
@@ -161,7 +160,7 @@ impl PublicKey {
 
 fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
     if !algorithm.parameters.is_some_and(AnyRef::is_null) {
-        // A key has one form: it goes into certificates as it is, and is known again by its bytes.
+        // A key has one form: it is copied to certificates unchanged and compared by its bytes.
         return Err(Error::Unacceptable(Rejection::new(
             Code::CsrKeyParameters,
             "the parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1)",

@@ -10,8 +10,8 @@ use der::{
 use std::fmt;
 use x509_cert::name::Name;
 
-/// A distinguished name: its bytes as they came, and what it says. How it reads is found out when
-/// it is shown: the names of its attribute types are looked up then.
+/// A distinguished name: its bytes as received, and its parsed attributes. Its text form is
+/// computed when it is shown: the names of its attribute types are looked up then.
 #[derive(Clone, Debug)]
 pub struct DistinguishedName {
     der: Vec<u8>,
@@ -31,7 +31,7 @@ impl DistinguishedName {
     /// Reads a Name (DER).
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is none.
+    /// [`Error::Malformed`] if it is not a Name.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let malformed = |rejection: der::Error| {
             Error::Malformed(Rejection::new(
@@ -48,7 +48,7 @@ impl DistinguishedName {
     /// Reads RFC 4514 text such as `CN=device-1,O=Example`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is none.
+    /// [`Error::Malformed`] if it is not a Name.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         use der::Encode;
         let malformed = |rejection: der::Error| {
@@ -74,7 +74,7 @@ impl DistinguishedName {
         name.rdns.first()?.first().map(|attribute| attribute.kind)
     }
 
-    /// The bytes as they came.
+    /// The bytes as received.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -103,9 +103,9 @@ impl DistinguishedName {
         self.rdns == other.rdns
     }
 
-    /// Checks what a certificate's subject may hold: DER throughout, strings as PrintableString or UTF8String
-    /// (IA5String where the type asks for it), nothing empty, no control characters, no more
-    /// than the upper bounds of X.520.
+    /// Checks that a certificate may have this subject. It must be DER; strings are PrintableString or
+    /// UTF8String, or IA5String where the type requires it. Values must not be empty, contain control
+    /// characters or exceed the upper bounds of X.520.
     ///
     /// # Errors
     /// [`Error::Unacceptable`] naming the attribute.
@@ -148,7 +148,7 @@ impl fmt::Display for DistinguishedName {
         let mut text = String::new();
         match Name::from_der(&self.der) {
             Ok(name) if write!(text, "{name}").is_ok() => f.write_str(&text),
-            // Stricter than `parse`: then the bytes have to do (RFC 4514 §2.4).
+            // Stricter than `parse`: in that case the bytes are shown (RFC 4514 §2.4).
             _ => {
                 f.write_char('#')?;
                 self.der.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -166,8 +166,8 @@ const USUAL: [(ObjectIdentifier, &str); 5] = [
     (oid::SERIAL_NUMBER, "SERIALNUMBER"),
 ];
 
-/// The text of a name of usual types in which nothing has to be escaped; none for another. The
-/// general way looks each type up among all that have a name, which takes microseconds.
+/// The text of a name of common types in which nothing must be escaped; none for other names. The
+/// general algorithm searches each type among all that have a name, which takes microseconds.
 fn plain(der: &[u8]) -> Option<String> {
     let mut reader = SliceReader::new(der).ok()?;
     let parts = reader.sequence(|rdns| {
@@ -199,7 +199,7 @@ fn plain(der: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Carries our error through the reader's closures, which want to make one from theirs.
+/// Carries our error through the reader's closures, which require a conversion from their own.
 struct Checked(Error);
 
 impl From<der::Error> for Checked {
@@ -361,8 +361,8 @@ fn upper_bound(kind: ObjectIdentifier) -> usize {
         "0.9.2342.19200300.100.1.1" => 256,
         "0.9.2342.19200300.100.1.25" => 63,
         "1.2.840.113549.1.9.1" => 255,
-        // name, surname, givenName, initials, generationQualifier: ub-name. Others: no bound is
-        // known, and this one keeps a certificate at a size that devices can hold.
+        // name, surname, givenName, initials, generationQualifier: ub-name. Others have no known
+        // bound; this one limits a certificate to a size that devices can store.
         _ => 1024,
     }
 }
@@ -425,7 +425,7 @@ mod tests {
             let name = name(text);
             let general = Name::from_der(name.der()).unwrap().to_string();
             assert_eq!(name.to_string(), general, "{text}");
-            // One word of usual type is plain; what is not takes the general way.
+            // A single value of a common type is plain; all others take the general path.
             assert_eq!(
                 plain(name.der()).is_some(),
                 !text.contains([' ', '+', '\\', 'ä']) && !text.contains("DC")
@@ -458,7 +458,7 @@ mod tests {
         // A commonName that is a SEQUENCE.
         let odd = DistinguishedName::parse(&hex("300b3109300706035504033000")).unwrap();
         assert!(!odd.to_string().is_empty());
-        // And a value of a string type that is not what the type says.
+        // And a value that is malformed for its string type.
         let odd = DistinguishedName::parse(&hex("300c310a300806035504030c01ff")).unwrap();
         assert!(!odd.to_string().is_empty());
         assert!(odd.check_as_subject().is_err());

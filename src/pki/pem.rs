@@ -1,7 +1,7 @@
 //! PEM (RFC 7468): the reader and writer of files.
 //!
-//! Reads more than RFC 7468 allows, as files come from many tools: lines of any length, blanks at
-//! their ends, text between the blocks. Bodies of HTTP are stricter (`base64.rs`).
+//! Accepts more than RFC 7468 allows, because many tools write such files: lines of any length,
+//! blanks at their ends, text between the blocks. Bodies of HTTP are stricter (`base64.rs`).
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -88,7 +88,7 @@ fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
 /// Decodes every certificate of a file; other blocks are skipped.
 ///
 /// # Errors
-/// [`PemError`] if there is none, or one is damaged.
+/// [`PemError`] if the text has no such block, or one is damaged.
 pub fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     let blocks = blocks(pem).filter(|block| block.label == "CERTIFICATE");
     let found: Vec<_> =
@@ -99,7 +99,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
 /// Decodes the first certification request (PKCS#10) of a file.
 ///
 /// # Errors
-/// [`PemError`] if there is none, or it is damaged.
+/// [`PemError`] if the text has no such block, or it is damaged.
 pub fn request(pem: &[u8]) -> Result<Vec<u8>, PemError> {
     const EXPECTED: &str = "CERTIFICATE REQUEST";
     let mut other = None;

@@ -9,7 +9,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// A subjectAltName: its bytes as they came and its entries.
+/// A subjectAltName: its bytes as received, and its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectAltName {
     der: Vec<u8>,
@@ -32,7 +32,7 @@ impl SubjectAltName {
     /// Reads the extension's value: GeneralNames, at least one.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if it is none.
+    /// [`Error::Malformed`] if it is not a subjectAltName.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let entries = read(der).map_err(|rejection| {
             Error::Malformed(Rejection::new(
@@ -45,10 +45,10 @@ impl SubjectAltName {
         Ok(Self { der: der.to_vec(), entries })
     }
 
-    /// Makes one of DNS names and addresses.
+    /// Creates one from DNS names and addresses.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if there are none, or a name is not ASCII.
+    /// [`Error::Malformed`] without names, or if a name is not ASCII.
     pub fn of_hosts(names: &[String], addresses: &[IpAddr]) -> Result<Self, Error> {
         use x509_cert::ext::pkix::name::GeneralName;
         let names =
@@ -62,7 +62,7 @@ impl SubjectAltName {
         Self::parse(&encoded)
     }
 
-    /// The extension's value as it came.
+    /// The extension's value as received.
     #[must_use]
     pub fn der(&self) -> &[u8] {
         &self.der
@@ -95,9 +95,13 @@ impl SubjectAltName {
         self.entries.iter().all(|name| other.entries.iter().any(|one| one.der == name.der))
     }
 
-    /// Checks that each name is one of the kinds `accepted` and well formed: DNS names in
-    /// preferred syntax with A-labels for what is not ASCII, addresses of 4 or 16 bytes,
-    /// absolute URIs, ASCII mail addresses (RFC 5280 §4.2.1.6), otherNames with one value in DER.
+    /// Checks that each name is one of the kinds `accepted` and well formed (RFC 5280 §4.2.1.6):
+    ///
+    /// - DNS names in preferred syntax, labels that are not ASCII as A-labels;
+    /// - addresses of 4 or 16 bytes;
+    /// - absolute URIs;
+    /// - ASCII mail addresses;
+    /// - otherNames with one value in DER.
     ///
     /// # Errors
     /// [`Error::Unacceptable`] naming the entry.
@@ -107,7 +111,7 @@ impl SubjectAltName {
 }
 
 impl Entry {
-    /// Whether it has no content: in what a server asks for, the client fills it in (RFC 9908
+    /// Whether it has no content: in the demands of a server, the client fills it in (RFC 9908
     /// §3.4). No certificate may hold such an entry.
     #[must_use]
     pub const fn is_open(&self) -> bool {
@@ -175,8 +179,8 @@ fn other_name(content: &[u8]) -> der::Result<(ObjectIdentifier, AnyRef<'_>)> {
     Ok((type_id, AnyRef::from_der(explicit.value())?))
 }
 
-/// Whether a value has the type that its type-id stands for, as far as that is known here: readers
-/// take these apart. Any other type-id may have any value.
+/// Whether a value has the type of its type-id, as far as that is known: readers parse these
+/// values. Any other type-id may have any value.
 fn has_type_of(type_id: ObjectIdentifier, value: AnyRef<'_>) -> bool {
     let expected = match type_id {
         oid::UPN | oid::XMPP_ADDRESS | oid::NAI_REALM | oid::SMTP_UTF8_MAILBOX => Tag::Utf8String,

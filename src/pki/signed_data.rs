@@ -255,7 +255,7 @@ impl SignerId {
     }
 }
 
-/// One signature, not verified yet: the caller knows which key it must be from.
+/// One signature, not verified yet: the caller selects the key.
 #[derive(Clone, Debug)]
 pub struct Signer {
     /// The signer that the message names.
@@ -266,7 +266,7 @@ pub struct Signer {
     signature: Vec<u8>,
 }
 
-/// A SignedData whose signatures cover its content; each is to be verified by its key.
+/// A SignedData whose signatures cover its content; each must be verified with its key.
 #[derive(Clone, Debug)]
 pub struct SignedMessage<'a> {
     /// The content.

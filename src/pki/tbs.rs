@@ -15,7 +15,7 @@ use x509_cert::time::{Time as X509Time, Validity};
 pub struct ToBeSigned<'a> {
     /// The serial number.
     pub serial: &'a Serial,
-    /// AlgorithmIdentifier of the signature to come, DER.
+    /// AlgorithmIdentifier of the later signature, DER.
     pub signature_algorithm: &'a [u8],
     /// Name of the issuer, DER.
     pub issuer: &'a [u8],
@@ -77,8 +77,7 @@ impl ToBeSigned<'_> {
     }
 }
 
-/// Puts a TBSCertificate, the same algorithm as in it, and the signature together (RFC 5280
-/// §4.1.1).
+/// Combines a TBSCertificate, the same algorithm as in it, and the signature (RFC 5280 §4.1.1).
 ///
 /// # Errors
 /// Those of the encoder: a part that is not DER.

@@ -1,4 +1,4 @@
-//! Keys whose private half anybody can find, recognized by arithmetic on the public half.
+//! Detects keys whose private half can be computed from the public half.
 //!
 //! | Test | Catches | From |
 //! |---|---|---|
@@ -9,15 +9,15 @@
 //! | Fermat's test | RSA moduli that are prime | NIST SP 800-89 §5.3.3 |
 //!
 //! Cost: docs/performance.md. Nearly all of it is Fermat's test, one exponentiation; the other tests
-//! of RSA take a tenth of a millisecond. Lists of keys that became public otherwise (test keys,
-//! Debian's weak keys of 2008) are out of scope: they would have to be shipped and kept up to date.
+//! of RSA take a tenth of a millisecond. Lists of published private keys (test keys, Debian's weak keys
+//! of 2008) are out of scope: they would need regular updates.
 
 mod fermat;
 
 use crypto_bigint::{BoxedUint, Integer, Limb, NonZero, Reciprocal, Resize};
 use std::sync::LazyLock;
 
-/// Why a key is weak, in the words of an error.
+/// Reason why a key is weak, as text for an error.
 pub(super) type Weakness = &'static str;
 
 /// Trial division stops here: 1,027 odd primes, 0.1 ms.
@@ -27,14 +27,14 @@ const BOUND: u64 = 8192;
 /// factors if these differ by less than about 28 times the fourth root of the modulus.
 const ROUNDS: u64 = 100;
 
-/// The primes of the ROCA fingerprint: those of which every affected key, of whatever size, has
-/// taken the product into its primes.
+/// The largest prime of the ROCA fingerprint. The primes of every affected key, of any size, are
+/// built from a product that contains all primes up to this one.
 const ROCA_BOUND: u64 = 167;
 const ROCA_GENERATOR: u64 = 65_537;
 
-/// The y coordinates of the points of small order in Ed25519, little-endian, without the sign of x:
-/// 1 (order 1), -1 (order 2), 0 (order 4), and the two of order 8. Nobody needs a private key to sign
-/// with such a point.
+/// The y coordinates of the points of small order in Ed25519, little-endian, without the sign of x.
+/// They are 1 (order 1), -1 (order 2), 0 (order 4), and the two of order 8. Signing for such a point
+/// needs no private key.
 const SMALL_ORDER: [[u8; 32]; 5] = [
     small(1),
     [
@@ -73,7 +73,7 @@ pub(super) fn ed25519(key: &[u8]) -> Option<Weakness> {
     SMALL_ORDER.contains(&y).then_some("an Ed25519 point of small order")
 }
 
-/// Judges an RSA modulus, big-endian, whose exponent is not looked at.
+/// Tests an RSA modulus, big-endian. The exponent is ignored.
 pub(super) fn rsa(modulus: &[u8]) -> Option<Weakness> {
     let n = BoxedUint::from_be_slice_vartime(modulus);
     if !bool::from(n.is_odd()) {
@@ -148,7 +148,7 @@ fn by_small_primes(n: &BoxedUint) -> Option<Weakness> {
     roca.then_some("an RSA modulus with the ROCA fingerprint (CVE-2017-15361)")
 }
 
-/// Moduli by whose residues most numbers are ruled out as squares.
+/// Moduli whose residues exclude most numbers that are no squares.
 const SQUARES: [u64; 4] = [64, 63, 65, 11];
 
 /// Whether n = (a - b)(a + b) for an a just above the root of n: then a² - n is a square.
@@ -245,7 +245,7 @@ mod tests {
                 key[31] = (key[31] & 0x7f) | sign;
                 let key = UnparsedPublicKey::new(&ED25519, key);
                 let forged = (0..200u8).any(|message| key.verify(&[message], &signature).is_ok());
-                // With x = 0 the sign has to be 0; the library may know that.
+                // With x = 0 the sign must be 0; the library may check that.
                 assert!(forged || sign != 0, "{key:?}");
                 assert!(ed25519(key.as_ref()).is_some());
             }

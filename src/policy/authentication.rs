@@ -22,7 +22,7 @@ pub enum Scheme {
     Basic,
     /// HTTP Digest with SHA-256 (RFC 7616).
     Digest,
-    /// HTTP Digest with MD5, for clients that know nothing else.
+    /// HTTP Digest with MD5, for clients that support nothing else.
     DigestMd5,
 }
 
@@ -39,7 +39,7 @@ impl std::fmt::Display for Scheme {
 /// `[passwords]`: the rules that guard passwords.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passwords {
-    /// The realm of challenges (RFC 9110 §11.5). The secrets of Digest accounts are made for it.
+    /// The realm of challenges (RFC 9110 §11.5). The secrets of Digest accounts depend on it.
     pub realm: String,
     /// How long a nonce of Digest is fresh.
     pub nonce_lifetime: Duration,

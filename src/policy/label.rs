@@ -19,7 +19,7 @@ pub struct LabelRules {
     pub schemes: Vec<Scheme>,
     /// The names that a client with a certificate and no password may request.
     pub certificate_names: CertificateNames,
-    /// Whether a CSR has to be bound to its TLS connection (RFC 7030 §3.5).
+    /// Whether a CSR must be bound to its TLS connection (RFC 7030 §3.5).
     pub linking: Linking,
     /// Whether `/fullcmc` is offered (RFC 7030 §4.3).
     pub fullcmc: bool,
@@ -51,8 +51,8 @@ pub struct LabelRules {
     pub unknown_certificates: UnknownCertificates,
 }
 
-/// The rights of a certificate of a CA of this server that is not on record (D-36): the record was
-/// lost, for example by a restore from an old backup.
+/// The rights of a certificate that a CA of this server issued and that is not on record (D-36). Its
+/// record was lost, for example by a restore from an old backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownCertificates {
     /// Nothing.

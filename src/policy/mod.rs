@@ -25,7 +25,7 @@ pub struct Policies {
     /// The profiles, by name.
     pub profiles: BTreeMap<ProfileName, ProfileRules>,
     /// The policy without a label.
-    pub unlabelled: LabelRules,
+    pub unlabeled: LabelRules,
     /// The policies by label.
     pub labels: BTreeMap<Label, LabelRules>,
 }
@@ -33,6 +33,6 @@ pub struct Policies {
 impl Policies {
     /// The policies of all labels, and the one without.
     pub fn all(&self) -> impl Iterator<Item = &LabelRules> {
-        std::iter::once(&self.unlabelled).chain(self.labels.values())
+        std::iter::once(&self.unlabeled).chain(self.labels.values())
     }
 }

@@ -1,11 +1,11 @@
-//! The one way through, free of transport: a request is authenticated, decided on, and ends with a
-//! certificate or a rejection, and its end is on the audit trail.
+//! The stages of a request, independent of transport. It is authenticated and decided on, and ends with
+//! a certificate or a rejection, which the audit trail records.
 //!
-//! A protocol is a thin door on it: it decodes, calls, encodes. Five values carry a request:
+//! A protocol is a thin adapter: it decodes, calls, encodes. Five values carry a request:
 //!
 //! | Value | Stage |
 //! |---|---|
-//! | [`Call`] | a request at a protocol's door |
+//! | [`Call`] | a request as a protocol received it |
 //! | [`Authenticated`] | its client is known; only now is its body read (R-7030-4.2-a) |
 //! | [`Order`] | what to issue for it, by [`super::decide()`] |
 //! | [`crate::store::Issuance`] | its record: first what will be signed, then the certificate |
@@ -57,7 +57,7 @@ pub struct Rejected {
     pub challenges: Vec<String>,
 }
 
-/// A request at a protocol's door: its connection, its id, its purpose and its client.
+/// A request as a protocol received it: its connection, its id, its purpose and its client.
 pub struct Call<'a> {
     authority: &'a Authority,
     peer: &'a Peer,
@@ -133,7 +133,7 @@ impl<'a> Call<'a> {
         self.facts.add(name, value);
     }
 
-    /// Returns the connection that the request came over.
+    /// Returns the connection of the request.
     #[must_use]
     pub const fn peer(&self) -> &'a Peer {
         self.peer
@@ -213,7 +213,7 @@ impl<'a> Call<'a> {
         rejected
     }
 
-    /// Records that the door itself rejects the request, by a rule of its protocol.
+    /// Records that the protocol rejects the request by a rule of its own.
     pub fn reject_at_door(
         &self,
         rule: Code,
@@ -289,8 +289,8 @@ impl Authenticated<'_> {
         self.identity
     }
 
-    /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2), or finds the one that was
-    /// issued for the first request of a retry. `adapted`: what the door adapted to the client.
+    /// Decides on a CSR and issues a certificate for it (RFC 7030 §4.2). A retry gets the certificate of
+    /// the first request. `adapted`: the protocol's adaptations to the client.
     ///
     /// # Errors
     /// [`Rejected`].

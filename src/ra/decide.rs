@@ -107,13 +107,13 @@ impl std::fmt::Display for EntityNames<'_> {
 /// Decides on a CSR, for enrollment or re-enrollment. Returns the order to issue for it.
 ///
 /// # Errors
-/// [`Error::Unacceptable`], [`Error::Linking`], [`Error::Forbidden`], [`Error::IdentityChanged`] for the
-/// first rule that is broken; [`Error::Unauthenticated`] if that rule does not apply to a client with a
+/// [`Error::Unacceptable`], [`Error::Linking`], [`Error::Forbidden`] or [`Error::IdentityChanged`] for
+/// the first broken rule. [`Error::Unauthenticated`] if that rule does not apply to a client with a
 /// password, and the label accepts one (D-41).
 pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Order, Error> {
     let case = Case { policy, identity: requester.identity, csr };
     let linked = match linking::check(policy.rules.linking, csr, requester.peer) {
-        // An RA passes on what a device has signed for another connection (R-7030-3.7-c).
+        // An RA forwards CSRs that a device signed for another connection (R-7030-3.7-c).
         Err(Error::Linking(_)) if is_ra(policy, requester.identity) => None,
         outcome => outcome?,
     };
@@ -190,9 +190,9 @@ impl<'a> Case<'a> {
         ChangeSubjectName::parse(values).map(Some).map_err(|error| unacceptable(&error))
     }
 
-    /// Checks a first enrollment or a further certificate. It is a renewal all the same if a client
-    /// requests the names of the certificate of this server that it shows, as aziot-certd does: then
-    /// returns that certificate.
+    /// Checks a first enrollment or a further certificate. A client may request the names of the
+    /// certificate that it presents, as aziot-certd does. If this server issued that certificate, the
+    /// request is a renewal, and the certificate is returned.
     fn enrollment(
         self,
         names: EntityNames<'_>,
@@ -220,8 +220,8 @@ impl<'a> Case<'a> {
         Ok(None)
     }
 
-    /// Checks a re-enrollment. Returns the certificate to be renewed: the one that is shown in TLS
-    /// (RFC 7030 §4.2.2).
+    /// Checks a re-enrollment. Returns the certificate to renew: the client certificate of the TLS
+    /// connection (RFC 7030 §4.2.2).
     fn reenrollment(self, names: EntityNames<'_>) -> Result<&'a Certificate, Error> {
         let needed = |got: String| {
             Error::Forbidden(Rejection::new(
@@ -253,7 +253,7 @@ impl<'a> Case<'a> {
     }
 
     /// Checks the renewal of a certificate of this server that is not on record. It gets its own names
-    /// only: no setting of the label and no password gives it others (D-36).
+    /// only: no setting of the label and no password adds others (D-36).
     fn renewal_of_unknown(
         self,
         names: EntityNames<'_>,
@@ -390,8 +390,8 @@ fn provenance(policy: &Policy, identity: &Identity) -> Provenance {
     }
 }
 
-/// Returns the facts of the client for the event: address, certificate, scheme of the password, kind of
-/// the channel binding (R-7030-3.5-e), and what was adapted to it. None of them relaxes a check.
+/// Returns the facts of the client for the event: address, certificate, password scheme, kind of channel
+/// binding (R-7030-3.5-e), and adaptations. None of them relaxes a check.
 fn facts(
     requester: Requester<'_>,
     renews: bool,

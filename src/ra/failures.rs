@@ -9,7 +9,7 @@
 //!   address without failures is never blocked, however many others try that account.
 //!
 //! An [`Attempt`] counts as a failure from its beginning, before anything expensive is done for it.
-//! Only a right password takes it back, so a client that hangs up has failed. Attempts at once never
+//! Only a right password removes it, so a client that hangs up has failed. Attempts at once never
 //! exceed the limit: those beyond it wait until one of the others is settled.
 //!
 //! `governor`, which has the same algorithm, counts each call and forgets nothing by itself; here
@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 /// Accounts, and addresses, that are remembered at most. With more, the smaller debts are forgotten.
 const MOST: usize = 1 << 16;
 
-/// SHA-256 of a user name, cut: names come from clients, and may be long.
+/// Truncated SHA-256 of a user name: clients choose names, which may be long.
 type AccountKey = [u8; 16];
 
 /// Recent failures, and attempts that are not settled yet.
@@ -75,7 +75,7 @@ pub(super) enum Blocked {
     ByOthers,
 }
 
-/// An attempt to log in, counted as a failure unless it is taken back.
+/// An attempt to log in, counted as a failure unless it is cancelled.
 #[derive(Debug)]
 pub(super) struct Attempt {
     failures: Arc<Failures>,
@@ -86,7 +86,7 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    /// Takes it back: the password was right, or none was tried.
+    /// Cancels it: the password was right, or none was tried.
     pub(super) fn take_back(mut self) {
         self.failed = false;
     }
@@ -153,7 +153,7 @@ impl Failures {
         now: Time,
     ) -> Result<Attempt, u32> {
         loop {
-            // Made before the look at the others, so that none of them is missed.
+            // Inserted before the others are counted, so that concurrent attempts see each other.
             let settled = self.settled.notified();
             match self.begin_now(origin, account, now) {
                 Ok(attempt) => return Ok(attempt),

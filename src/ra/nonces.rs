@@ -4,9 +4,9 @@
 //! a right answer. The HMAC's key is decided once in the store, so that a client which gets
 //! its challenge from one node may answer to another.
 //!
-//! Of one that was answered, the count of the last request is kept, and only a higher one is taken:
-//! a request that was recorded cannot be sent again. Each node counts for itself. Nonces from
-//! before its start are too old there, so that a restart forgets nothing. An attacker who reads the
+//! For a nonce that was used, the count of the last request is kept, and only a higher one is accepted.
+//! So a recorded request cannot be replayed. Each node counts for itself. A node rejects nonces from
+//! before its start as too old, so that a restart does not permit replays. An attacker who reads the
 //! contents of TLS can replay a request to another node within the lifetime of its nonce. The answer
 //! is the certificate of the first request.
 
@@ -31,7 +31,7 @@ const REGISTER: &str = "digest nonces";
 /// Nonces that are remembered at most. With more, the older half is too old at once.
 const MOST: usize = 1 << 16;
 
-/// How far a nonce may come from the future: nodes' clocks differ.
+/// How far in the future a nonce may be: nodes' clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
 /// Bytes of timestamp and random bits, and of the HMAC.
@@ -55,7 +55,7 @@ struct Used {
 }
 
 impl Nonces {
-    /// Finds the key in the store, or decides it. `started`: what was made before is too old here.
+    /// Finds the key in the store, or decides it. `started`: older nonces are rejected.
     pub(super) async fn open(
         store: &dyn Store,
         entropy: &dyn Entropy,
@@ -84,7 +84,7 @@ impl Nonces {
         }
     }
 
-    /// Makes one: 43 characters.
+    /// Creates a nonce: 43 characters.
     pub(super) fn generate(&self, entropy: &dyn Entropy, now: Time) -> Result<String, NoEntropy> {
         let mut random = [0; 8];
         entropy.fill(&mut random)?;
@@ -95,8 +95,9 @@ impl Nonces {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Takes the `count`th request with this nonce, whose password was right. False if the nonce is
-    /// not ours or too old, or had that count already: the client gets a new one.
+    /// Records the `count`th request with this nonce, whose password was right. False if this
+    /// server did not issue the nonce, or it is too old, or had that count already: the client gets
+    /// a new one.
     pub(super) fn accept(&self, nonce: &str, count: u32, now: Time) -> bool {
         let Some((body, made)) = self.open_up(nonce) else { return false };
         if made.plus(self.lifetime) < now || now.plus(AHEAD) < made {

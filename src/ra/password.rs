@@ -29,7 +29,8 @@ pub struct NoHash(String);
 /// allowed.
 ///
 /// # Errors
-/// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or there is no salt.
+/// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or no salt can be
+/// generated.
 pub fn hash(password: &str, entropy: &dyn Entropy) -> Result<String, NoHash> {
     check(password)?;
     let mut salt = [0u8; 16];
@@ -62,8 +63,8 @@ pub struct Recomputed {
 /// Derives the secrets that verify proofs by this password.
 ///
 /// # Errors
-/// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or the user name is none
-/// that Digest can carry.
+/// [`NoHash`] if the password is empty or longer than [`MAX_PASSWORD`], or Digest cannot carry the
+/// user name.
 pub fn recomputable(
     user: &str,
     realm: &str,
@@ -96,8 +97,8 @@ pub fn recomputable(
     })
 }
 
-/// The memory that argon2 works in. It is kept from one check to the next: 19 MiB, allocated for
-/// each password, leave holes of that size in the heap.
+/// The memory that argon2 works in. It is reused: allocating 19 MiB for each password would
+/// fragment the heap.
 #[derive(Default)]
 pub(super) struct HashMemory(Vec<Block>);
 
@@ -107,7 +108,7 @@ impl std::fmt::Debug for HashMemory {
     }
 }
 
-/// Idle time after which the memories are given back.
+/// Idle time after which the buffers are freed.
 const IDLE: Duration = Duration::from_secs(60);
 
 /// The memories of past checks, for the next ones: as many as may run at once. Allocated when a check
@@ -121,7 +122,7 @@ pub(super) struct Memories {
 #[derive(Debug, Default)]
 struct Spare {
     memories: Vec<HashMemory>,
-    /// The last time one was taken or put back.
+    /// The last time a buffer was taken or returned.
     used: Option<Instant>,
 }
 
@@ -135,14 +136,14 @@ impl Memories {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one; a new one if there is none.
+    /// Takes a buffer; allocates one if none is free.
     pub(super) fn take(&self, now: Instant) -> HashMemory {
         let mut spare = self.spare();
         spare.used = Some(now);
         spare.memories.pop().unwrap_or_default()
     }
 
-    /// Puts it back.
+    /// Returns the buffer.
     pub(super) fn put(&self, memory: HashMemory, now: Instant) {
         let mut spare = self.spare();
         spare.used = Some(now);
@@ -167,8 +168,8 @@ pub fn verify(password: &str, hash: &str) -> bool {
 }
 
 impl HashMemory {
-    /// KiB that a hash may ask for at most: four times what [`hash`] uses. More would let a record
-    /// that was altered take the server's memory.
+    /// Maximum memory parameter of a hash, in KiB: four times that of [`hash`]. More would let a
+    /// record that was altered take the server's memory.
     const MOST: usize = 4 * 19 * 1024;
 
     /// Whether `password` is the one that was hashed; a hash that cannot be read matches nothing.
@@ -176,7 +177,7 @@ impl HashMemory {
     /// account exists.
     #[must_use]
     pub(super) fn verify(&mut self, password: &str, hash: Option<&str>) -> bool {
-        // Of a password that nobody knows; only the parameters count.
+        // The hash of an unknown password; only the parameters count.
         const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let matches = self.matches(password, hash.unwrap_or(NOBODY)).unwrap_or(false);
         // The rest of the memory depends on the password.
@@ -211,14 +212,14 @@ impl HashMemory {
 /// Generates a password of 20 letters and digits (about 103 bits) without those that look alike.
 ///
 /// # Errors
-/// [`NoEntropy`] if there is no randomness.
+/// [`NoEntropy`] if the random number generator fails.
 pub fn generate(entropy: &dyn Entropy) -> Result<Zeroizing<String>, NoEntropy> {
     const LETTERS: &[u8; 36] = b"abcdefghijkmnpqrstuvwxyz23456789ABCD";
     let mut password = Zeroizing::new(String::new());
     let mut byte = Zeroizing::new([0u8; 1]);
     while password.len() < 20 {
         entropy.fill(&mut *byte)?;
-        // 252 is the largest multiple of 36: above it some letters would come more often.
+        // 252 is the largest multiple of 36: above it some letters would be more frequent.
         if let Some(letter) = byte
             .first()
             .filter(|byte| **byte < 252)

@@ -1,9 +1,9 @@
 //! The connections of all listeners: how many there may be, from where, and how long each may wait.
 //!
 //! Every accepted connection gets a place. When none is left, the connections that have waited longest
-//! for their client lose theirs: an unfinished handshake, an idle connection, half a header or body. A
-//! good client is among the youngest of these, so many stuck ones cannot keep it out. A request that is
-//! being handled is never ended.
+//! for their client are closed: an unfinished handshake, an idle connection, half a header or body. A
+//! good client is among the youngest of these, so many stuck ones cannot keep it out. A connection
+//! whose request is being handled is never closed.
 
 use super::throttle::Throttle;
 use crate::{
@@ -87,7 +87,7 @@ impl Entry {
     }
 }
 
-/// A connection. Gives its place back when it is dropped.
+/// A connection. Releases its place when dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     connections: Arc<Connections>,
@@ -112,7 +112,7 @@ impl Connections {
         self.table().open.len()
     }
 
-    /// The number of connections for which there is room.
+    /// The number of free places.
     pub(super) const fn room(&self) -> usize {
         self.room
     }

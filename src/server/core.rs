@@ -41,8 +41,8 @@ pub(super) struct Changes {
     pub(super) needs_restart: Vec<&'static str>,
 }
 
-/// Returns the server's certificate: the one in use, or a new one if it is due or revoked, or if an
-/// operator asks for it.
+/// Returns the server's certificate: the current one, or a new one if it is due or revoked, or if
+/// an operator requests it.
 ///
 /// # Errors
 /// [`Error`]; the old certificate stays in use.
@@ -83,8 +83,8 @@ impl Core {
         Snapshot::new(settings, environment, installation, &self.authenticator, own)
     }
 
-    /// Puts new settings in force, for open connections from their next request on. Keeps those that
-    /// take a restart. Returns the sections that changed.
+    /// Applies new settings; open connections use them from their next request on. Keeps those that
+    /// need a restart. Returns the sections that changed.
     ///
     /// # Errors
     /// [`Error`]; the old settings stay in force then.

@@ -1,7 +1,7 @@
 //! The enrollment account that a first start adds.
 //!
-//! Its password is shown or stored before the account is recorded. In the other order, a start that is
-//! killed in between would leave an account whose password nobody knows.
+//! Its password is shown or stored before the account is recorded. In the other order, a start
+//! killed in between would leave an account with an unknown password.
 
 use super::Error;
 use crate::{
@@ -63,7 +63,7 @@ impl FirstAccount {
             .map_err(|error| Error::Internal(error.to_string()))
     }
 
-    /// Returns the password, to be shown once.
+    /// Returns the password, which must be shown only once.
     #[must_use]
     pub fn password(&self) -> &Zeroizing<String> {
         &self.password

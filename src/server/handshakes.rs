@@ -1,4 +1,5 @@
-//! Failed TLS handshakes, reported in the operator's words and at a limited rate: anybody can fail.
+//! Reports failed TLS handshakes in terms for operators, and at a limited rate: anybody can cause
+//! them.
 
 use super::{connections::End, hello::OldVersion, throttle::Throttle};
 use rustls::{AlertDescription, Error as Tls};
@@ -16,7 +17,7 @@ use std::{
 pub(super) enum Failure {
     /// Reading or writing, or TLS.
     Io(io::Error),
-    /// The client knows no version after this one.
+    /// The client supports no version after this one.
     Old(OldVersion),
     /// It took too long, or other connections needed its place.
     Ended(End),

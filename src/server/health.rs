@@ -202,7 +202,7 @@ fn of_roots<'a>(
 ) -> impl Iterator<Item = Warning> + 'a {
     let labels = settings.live.policies.labels.iter();
     let all = labels.map(|(label, policy)| (format!("[label.{label}]"), policy));
-    let all = std::iter::once(("[est]".to_owned(), &settings.live.policies.unlabelled)).chain(all);
+    let all = std::iter::once(("[est]".to_owned(), &settings.live.policies.unlabeled)).chain(all);
     let server = &settings.boot.server_certificate.ca;
     all.filter(move |(_, policy)| policy.server_root && policy.ca != *server).filter_map(
         move |(about, policy)| {

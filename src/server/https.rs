@@ -233,7 +233,7 @@ async fn converse_http2(
         .initial_stream_window_size(WINDOW)
         .initial_connection_window_size(4 * WINDOW)
         .max_send_buf_size(WINDOW as usize)
-        // Rapid reset (CVE-2023-44487), and streams that make us reset them.
+        // Rapid reset (CVE-2023-44487), and streams that cause resets by the server.
         .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .max_local_error_reset_streams(MAX_STREAMS as usize)
         .serve_connection(TokioIo::new(stream), service);

@@ -47,7 +47,7 @@ pub(super) trait Acceptor: Send + Sync + 'static {
     const NAME: &'static str;
     /// An accepted connection.
     type Accepted: Send + 'static;
-    /// The right to be served, given back when it is dropped.
+    /// The place of a connection, released when dropped.
     type Place: Send + 'static;
 
     /// Returns the parts that all listeners share.

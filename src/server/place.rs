@@ -87,8 +87,8 @@ fn created(settings: &Settings) -> Vec<Found> {
     found
 }
 
-/// Checks that a folder is one, belongs to this user, and lets nobody else in; one that is missing,
-/// that it can be made.
+/// Checks that a folder belongs to this user and is closed to all others. If it is missing, checks
+/// that it can be created.
 ///
 /// # Errors
 /// [`Error::Unfit`], [`Error::File`].
@@ -117,7 +117,7 @@ pub(super) fn check_private(path: &Path) -> Result<(), Error> {
     access(path, Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// A folder of another user: what root would make in it, its owner could not read.
+/// A folder of another user: its owner could not read files that root creates in it.
 fn check_owner(path: &Path, owner: u32, user: u32) -> Result<(), Error> {
     if owner == user {
         return Ok(());
@@ -132,7 +132,7 @@ fn check_owner(path: &Path, owner: u32, user: u32) -> Result<(), Error> {
     })
 }
 
-/// Checks that what is missing here can be made in the nearest folder above.
+/// Checks that missing folders can be created in the nearest existing one.
 fn check_above(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: path.to_owned(), cause };
     let whole = std::path::absolute(path).map_err(failed)?;
@@ -148,7 +148,8 @@ fn check_above(path: &Path) -> Result<(), Error> {
     access(above, Access::WRITE_OK | Access::EXEC_OK)
 }
 
-/// Checks that lines can be added to a file, or the file made; the data folder is made by a start.
+/// Checks that lines can be appended to a file, or the file created. A start creates the data
+/// folder.
 fn check_appendable(file: &Path, data: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: file.to_owned(), cause };
     match fs::metadata(file) {

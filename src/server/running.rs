@@ -181,7 +181,7 @@ impl Running {
         self.core.own.lock().await.leaf.clone()
     }
 
-    /// Generates the account of a first start, if this is one. Show its password, then call
+    /// Generates the first account if this is a first start. Show its password, then call
     /// [`Running::record_first_account`].
     ///
     /// # Errors
@@ -222,8 +222,8 @@ impl Running {
         self.socket.as_deref()
     }
 
-    /// Puts new settings in force, for open connections from their next request on. Keeps those that
-    /// take a restart, and returns their sections that differ.
+    /// Applies new settings; open connections use them from their next request on. Keeps those that
+    /// need a restart, and returns their sections that differ.
     ///
     /// # Errors
     /// [`Error`]; the old settings stay in force then.
@@ -231,8 +231,8 @@ impl Running {
         Ok(self.core.put_in_force(new, Actor::server()).await?.needs_restart)
     }
 
-    /// Reads the configuration again and puts it in force unless it has errors. Logs, records and
-    /// returns the outcome.
+    /// Reads the configuration again and applies it unless it has errors. Logs, records and returns
+    /// the outcome.
     pub async fn reload_file(&self) -> api::Reloaded {
         Process::reload(&*self.core, &Actor::server()).await
     }

@@ -1,9 +1,8 @@
 //! Opens the files of the data folder, and creates missing ones.
 //!
-//! Each part appears whole or not at all, in an order in which each needs only those before it:
-//! the folder, the store (whose lock keeps a second server out), the CAs, the server's own
-//! certificate, the first account. So a start that was killed is completed by the next one, and a start
-//! with everything in place changes nothing.
+//! Each part is created atomically and depends only on those before it. The order is: folder, store
+//! (its lock excludes a second server), CAs, the server's own certificate, first account. So the
+//! next start completes one that was killed, and a start with everything in place changes nothing.
 
 use super::{Error, place::check_private};
 use crate::{
@@ -37,8 +36,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Opens the store and reads the CA certificates of a data folder that a start has made, for
-    /// an operator's command while no server runs. Creates nothing.
+    /// Opens the store and reads the CA certificates of an existing data folder, for an operator's
+    /// command while no server runs. Creates nothing.
     ///
     /// # Errors
     /// [`Error::Store`] with [`crate::store::Error::InUse`] while a server runs.
@@ -87,8 +86,9 @@ impl Installation {
         let mut cas = BTreeMap::new();
         let sequence = Arc::default();
         for (name, rules) in &settings.boot.cas {
-            // A client picks its label's anchor by the latest notAfter (RFC 7030 §4.1.3). CAs that are
-            // made together with equal lifetimes must not end together with the server's.
+            // A client picks its label's anchor by the latest notAfter (RFC 7030 §4.1.3). CAs that
+            // are created together with equal lifetimes must not expire together with the server's
+            // certificate.
             let serves = *name == settings.boot.server_certificate.ca;
             let begins = if serves { now } else { now.plus(Duration::from_secs(1)) };
             let ca = open_ca(settings, &folder, name, rules, &store, &entropy, begins).await?;
@@ -141,8 +141,8 @@ impl Backend {
         }
     }
 
-    /// The store of this kind that the configuration describes. The one in the data folder is there
-    /// whatever `[store]` names.
+    /// Returns the store of this kind that the configuration describes. The one in the data folder
+    /// exists whatever `[store]` names.
     ///
     /// # Errors
     /// [`Error::OtherStore`] if it describes none of this kind.
@@ -178,7 +178,7 @@ pub fn expect_folder(folder: &Path) -> Result<(), Error> {
 /// Opens an existing store, for a command that writes no audit events.
 ///
 /// # Errors
-/// [`Error::File`] if there is none; [`Error::Store`], while a server runs with
+/// [`Error::File`] if it does not exist; [`Error::Store`], while a server runs with
 /// [`crate::store::Error::InUse`] if it is sled's.
 pub async fn open_existing(backend: Backend, now: Time) -> Result<Arc<dyn Store>, Error> {
     if let Backend::Sled { folder, .. } = &backend {
@@ -213,7 +213,7 @@ async fn open_backend(
     })
 }
 
-/// Takes a snapshot of a database, which other nodes may go on using.
+/// Takes a snapshot of a database, which other nodes may continue to use.
 ///
 /// # Errors
 /// [`Error::Store`].
@@ -304,22 +304,22 @@ fn other_ca(path: PathBuf, error: &str) -> Error {
     })
 }
 
-/// Makes the folder with mode 0700, or checks that nobody else may enter the one that is there.
-/// Its name is durable then: a power cut takes no folder away with all that was synced in it.
+/// Creates the folder with mode 0700, or checks that no other user may enter an existing one. Syncs its
+/// name, so that a power cut does not remove the folder with its synced contents.
 ///
 /// # Errors
-/// [`Error::File`] if it cannot be made; [`Error::Unfit`] if it is open to others, or another user's.
+/// [`Error::File`] if it cannot be created; [`Error::Unfit`] if other users own it or may enter it.
 pub fn private_folder(path: &Path) -> Result<(), Error> {
     let failed = |cause| Error::File { path: path.to_owned(), cause };
     check_private(path)?;
     let whole = std::path::absolute(path).map_err(failed)?;
     let missing: Vec<_> = whole.ancestors().take_while(|folder| !folder.exists()).collect();
     durable::create_folder(path).map_err(failed)?;
-    // One that is there as well: a start that was killed may have made it, and not synced.
+    // An existing folder, too: a start that was killed may have created it without syncing.
     for folder in missing.iter().copied().chain(missing.is_empty().then_some(&*whole)) {
         let Some(parent) = folder.parent() else { continue };
         match durable::sync(parent) {
-            // Somebody else's, who also made what is in it.
+            // The parent belongs to another user, who also created its entries.
             Err(cause) if missing.is_empty() && cause.kind() == ErrorKind::PermissionDenied => {}
             result => result.map_err(|cause| Error::File { path: parent.to_owned(), cause })?,
         }

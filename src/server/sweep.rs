@@ -39,7 +39,7 @@ pub struct Swept {
     pub voided: usize,
 }
 
-/// Finishes or voids the open issuances that were begun at least `grace` ago.
+/// Finishes or voids the open issuances that started at least `grace` ago.
 ///
 /// Waits at least [`GRACE`] before it voids one: a node with another configuration may be about to finish
 /// it. One for a generated key is voided [`GRACE`] after its retry window.

@@ -39,7 +39,7 @@ pub(super) struct Judges {
     signatures: AtomicU64,
 }
 
-/// A validation's places. They are given back with it.
+/// A validation's places. They are released with it.
 #[derive(Debug)]
 struct Turn {
     judges: Arc<Judges>,
@@ -135,7 +135,7 @@ pub(super) struct LazyChain<L> {
     origin: Origin,
     live: Arc<L>,
     judges: Arc<Judges>,
-    /// The last validation that was begun.
+    /// The last validation that was started.
     last: Mutex<Option<Validation>>,
 }
 
@@ -147,7 +147,7 @@ struct Validation {
 }
 
 impl<L: InForce> LazyChain<L> {
-    /// Keeps a chain for later. `None` if the client presented nothing.
+    /// Stores a chain for a later validation. `None` if the client presented nothing.
     pub(super) fn keep(
         certificates: &[CertificateDer<'static>],
         origin: Origin,
@@ -163,8 +163,8 @@ impl<L: InForce> LazyChain<L> {
         }))
     }
 
-    /// Returns the validation by the anchors that are in force now: a reload may have changed them
-    /// since the last request. Begins it if this is the first request that needs it.
+    /// Returns the validation by the current anchors: a reload may have changed them since the last
+    /// request. Begins it if this is the first request that needs it.
     fn validation(&self) -> Validation {
         let databases = self.live.databases();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -190,12 +190,12 @@ impl<L: InForce> LazyChain<L> {
             judges.chains.fetch_add(1, Ordering::Relaxed);
             let signatures = u64::try_from(judgment.signatures).unwrap_or(u64::MAX);
             judges.signatures.fetch_add(signatures, Ordering::Relaxed);
-            // Nobody may be waiting any more.
+            // All receivers may have been dropped.
             let _ = sender.send(Some(Arc::new(judgment.certificate)));
         };
         if self.chain.intermediates().is_empty() {
             // A signature for each anchor of its issuer's name: no more than the handshake cost, which
-            // this thread did too. To hand it to another thread costs as much again.
+            // this thread did too. Moving it to another thread would double its cost.
             work();
             return Validation { by, outcome };
         }
@@ -309,7 +309,7 @@ mod tests {
         let validated = |chains, signatures| {
             assert_eq!(judges.validations(), Validations { chains, signatures });
         };
-        // A place is given back a little after the outcome is known.
+        // A place is released shortly after the outcome is known.
         let idle = async || {
             while !judges.origins().is_empty() {
                 tokio::task::yield_now().await;

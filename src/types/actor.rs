@@ -1,4 +1,4 @@
-//! The actor of an event, and how that is known.
+//! The actor of an event, and its authentication.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 /// Which database of trust anchors validated a certificate (RFC 7030 §1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TrustClass {
-    /// One of our own CAs, or an anchor that the configuration lists beside them.
+    /// A CA of this server, or an anchor that the configuration lists beside them.
     Explicit,
     /// A third party, such as a device maker's IDevID CA.
     Implicit,
@@ -15,7 +15,7 @@ pub enum TrustClass {
 /// How an [`Actor`] was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AuthMethod {
-    /// Nobody vouches for the name.
+    /// The name is not verified.
     Anonymous,
     /// HTTP Basic with an enrollment account (RFC 7030 §3.2.3).
     Password,
@@ -46,7 +46,7 @@ impl fmt::Display for AuthMethod {
     }
 }
 
-/// The actor of an event, and how that is known.
+/// The actor of an event, and its authentication.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
     /// The account's name, the certificate's subject, the operator's user id, or `estd`. With a

@@ -32,10 +32,10 @@ impl fmt::Display for BindingKind {
 /// Why a connection has no channel binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unbound {
-    /// Nobody asked for it when the connection began.
+    /// It was not requested when the connection began.
     NotWanted,
-    /// TLS 1.2 without extended_master_secret: two connections can be made to have one binding
-    /// (RFC 7627 §1, RFC 9266 §4.2).
+    /// TLS 1.2 without extended_master_secret: an attacker can give two connections the same
+    /// binding (RFC 7627 §1, RFC 9266 §4.2).
     NoExtendedMasterSecret,
     /// HTTP/2: many requests at once over one connection (D-17).
     Http2,
@@ -43,8 +43,8 @@ pub enum Unbound {
     NotRecorded,
 }
 
-/// The channel bindings of one connection. They are secrets of a sort: who knows them can bind a CSR
-/// to the connection. Overwritten when dropped, never shown.
+/// The channel bindings of one connection. Treated as secrets: with them, a CSR can be bound to the
+/// connection. Overwritten when dropped, never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Binding {
     /// TLS 1.3.

@@ -7,8 +7,8 @@ macro_rules! codes {
     ($($(#[doc = $rule:literal])+ $code:ident = $text:literal => $remedy:literal,)+) => {
         /// The stable code of a rejection: the rule that a request breaks.
         ///
-        /// Code compares it as a value. Its text is made at the edge: in the answer to the client, the
-        /// log and the audit trail.
+        /// Code compares it as a value. Its text is generated where it is needed: in the answer to
+        /// the client, the log and the audit trail.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $($(#[doc = $rule])+ $code,)+
@@ -34,7 +34,8 @@ macro_rules! codes {
                 }
             }
 
-            /// Returns what the client or the operator does about a rejection by this rule, in Markdown.
+            /// Returns the remedy for a rejection by this rule, for the client or the operator, in
+            /// Markdown.
             #[must_use]
             pub const fn remedy(self) -> &'static str {
                 match self {
@@ -255,7 +256,7 @@ codes! {
         "Use a method that the field Allow lists.",
     /// The path names a label and an operation that this server offers (RFC 7030 section 3.2.2).
     HttpPath = "http.path" =>
-        "Check label and operation of the URL. Operator: the cause in the audit event says which of the two does not exist.",
+        "Check label and operation of the URL. Operator: the cause in the audit event names the one that does not exist.",
     /// The body is a Full PKI Request, and says so (RFC 7030 section 4.3.1).
     HttpSmimeType = "http.smime-type" =>
         "Send Content-Type `application/pkcs7-mime; smime-type=CMC-request`.",
@@ -326,7 +327,7 @@ codes! {
 }
 
 impl Code {
-    /// Whether the rule is about the requested key itself, rather than about what it may be used for.
+    /// Whether the rule is about the requested key itself, rather than about its use.
     #[must_use]
     pub const fn is_about_the_key(self) -> bool {
         matches!(
@@ -349,7 +350,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// Not the text of a code: a newer server may have others.
+/// The error for a text that is not a known code: a newer server may have others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an unknown code")]
 pub struct UnknownCode;

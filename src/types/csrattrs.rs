@@ -1,19 +1,19 @@
-//! The answer of `/csrattrs`, in the words of the configuration.
+//! The configured answer of `/csrattrs`.
 
 use const_oid::ObjectIdentifier;
 
-/// The form in which `/csrattrs` says what a CSR has to hold.
+/// The form in which `/csrattrs` lists the required contents of a CSR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CsrAttrsForm {
     /// The list of RFC 7030 §4.5.2, as corrected by RFC 8951 §4 and RFC 9908 §3.2.
     Rfc8951,
     /// The template of RFC 9908 §3.4.
     Rfc9908,
-    /// Both: a client takes the one that it knows (RFC 9908 §4).
+    /// Both: a client uses the one that it supports (RFC 9908 §4).
     Both,
 }
 
-/// An attribute that a subject has to hold.
+/// An attribute that a subject must contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubjectAttribute {
     /// Its type.
@@ -22,7 +22,7 @@ pub struct SubjectAttribute {
     pub value: Option<String>,
 }
 
-/// An attribute that a CSR has to hold.
+/// An attribute that a CSR must contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsrAttribute {
     /// Its type.

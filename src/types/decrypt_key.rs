@@ -1,39 +1,39 @@
-//! A symmetric key by which a device decrypts the key that the server made for it.
+//! A symmetric key with which a device decrypts the key that the server generated for it.
 
 use std::fmt;
 use zeroize::Zeroizing;
 
 /// An identifier and its key (RFC 7030 §4.4.1.1). As text: `IDENTIFIER:KEY` in a line, the key in
-/// hexadecimal, the identifier as it is or, after `0x`, in hexadecimal.
+/// hexadecimal, the identifier as text or, after `0x`, in hexadecimal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DecryptKey {
     id: Vec<u8>,
     key: Zeroizing<Vec<u8>>,
 }
 
-/// Shows the identifier only.
+/// Prints the identifier only.
 impl fmt::Debug for DecryptKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DecryptKey({})", self.id.escape_ascii())
     }
 }
 
-/// Why a line is no identifier with its key. Says nothing of the key.
+/// A malformed line of a key file. The text does not contain the key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct InvalidDecryptKey {
-    /// Which line, from 1.
+    /// Line number, from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The error in it.
     pub why: &'static str,
 }
 
 impl DecryptKey {
-    /// Reads a file of keys: one in each line; empty lines and those that begin with `#` are passed
-    /// over.
+    /// Reads a file of keys, one in each line. Empty lines and those that begin with `#` are ignored.
     ///
     /// # Errors
-    /// [`InvalidDecryptKey`] for the first line that is none, or names an identifier again.
+    /// [`InvalidDecryptKey`] for the first line that is malformed or has an identifier of an earlier
+    /// line.
     pub fn parse_all(text: &str) -> Result<Vec<Self>, InvalidDecryptKey> {
         let mut keys: Vec<Self> = Vec::new();
         let mut seen = std::collections::HashSet::new();
@@ -43,7 +43,7 @@ impl DecryptKey {
             }
             let key = Self::parse(text).map_err(|why| InvalidDecryptKey { line, why })?;
             if !seen.insert(key.id.clone()) {
-                return Err(InvalidDecryptKey { line, why: "its identifier stands there twice" });
+                return Err(InvalidDecryptKey { line, why: "its identifier occurs twice" });
             }
             keys.push(key);
         }

@@ -1,8 +1,8 @@
 //! Host names.
 
-/// Whether `text` is a dNSName in preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1), with a
-/// wildcard only as the whole left-most label of three or more (RFC 9525 §6.3). Names that are not
-/// ASCII have to come as A-labels (`xn--`), which are not decoded here.
+/// Whether `text` is a dNSName in preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1). A wildcard
+/// may only be the whole left-most label of three or more (RFC 9525 §6.3). Names that are not ASCII
+/// must be A-labels (`xn--`), which are not decoded here.
 #[must_use]
 pub fn is_dns_name(text: &str) -> bool {
     let rest = match text.strip_prefix("*.") {

@@ -1,4 +1,4 @@
-//! Key usage: what a key may be used for.
+//! Key usage: the permitted uses of a key.
 
 use super::KeyKind;
 
@@ -34,7 +34,7 @@ impl KeyUsage {
     /// cRLSign.
     pub const CRL_SIGN: Self = Self(1 << 6);
 
-    /// Takes the bits as they are; those that RFC 5280 does not name are dropped.
+    /// Creates it from the bits; those that RFC 5280 does not name are dropped.
     #[must_use]
     pub const fn from_bits(bits: u16) -> Self {
         Self(bits & 0x1ff)

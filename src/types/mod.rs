@@ -1,4 +1,4 @@
-//! Small checked values that are made in one place and read in several.
+//! Small checked values that one module creates and several read.
 
 mod actor;
 mod binding;

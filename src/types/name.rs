@@ -147,7 +147,7 @@ impl Operation {
         Self::CsrAttrs,
     ];
 
-    /// Whether it asks for a certificate.
+    /// Whether it requests a certificate.
     #[must_use]
     pub const fn enrolls(self) -> bool {
         match self {
@@ -176,13 +176,13 @@ impl fmt::Display for Operation {
     }
 }
 
-/// What ties an answer, a log line and a record together: 16 hexadecimal digits.
+/// The id that an answer, its log lines and its record share: 16 hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// Makes the id from 8 random bytes.
+    /// Creates the id from 8 random bytes.
     #[must_use]
     pub fn new(random: [u8; 8]) -> Self {
         Self(format!("{:016x}", u64::from_be_bytes(random)))
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_a_path_cannot_hold() {
+    fn rejects_text_that_a_path_cannot_hold() {
         for bad in ["", ".", "..", "a/b", "a b", "ä", "a%2f", &"x".repeat(65)] {
             assert!(bad.parse::<Label>().is_err(), "{bad}");
             assert!(bad.parse::<CaName>().is_err(), "{bad}");

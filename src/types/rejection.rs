@@ -5,13 +5,13 @@ use std::{borrow::Cow, fmt};
 
 /// A rule that a request breaks: its name, the received value, and the accepted values.
 ///
-/// Its text goes to the client as it is, so it holds only values that the client sent,
-/// and demands of the protocol or the operator's policy.
+/// Its text is sent to the client unchanged. So it holds only values that the client sent, and
+/// requirements of the protocol or the operator's policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// Stable name of the rule, such as `csr.key-size`.
     pub code: Code,
-    /// The rule in words, with its source where a standard makes it.
+    /// The rule as text, with its source if it is from a standard.
     pub rule: Cow<'static, str>,
     /// The received value: printable ASCII, at most 120 characters.
     pub got: String,
@@ -44,7 +44,7 @@ impl fmt::Display for Rejection {
 
 impl std::error::Error for Rejection {}
 
-/// The text goes into header fields and terminals.
+/// The text is written to header fields and terminals.
 fn printable(text: impl fmt::Display, longest: usize) -> String {
     escaped(text).ascii().at_most(longest).to_string()
 }

@@ -4,10 +4,10 @@ use std::{fmt, str::FromStr};
 
 /// The reason of a revocation: a CRLReason (RFC 5280 §5.3.1).
 ///
-/// Revocation is for good here, so there is neither certificateHold nor removeFromCRL.
+/// Revocation is permanent, so certificateHold and removeFromCRL are not supported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RevocationReason {
-    /// None was given.
+    /// No reason was specified.
     #[default]
     Unspecified,
     /// The private key is in other hands, or may be.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
 /// A certificate's serial number: 1 to 20 bytes, positive, without a leading zero byte beyond
-/// the one that DER needs for the sign. Shown and read as lower-case hexadecimal.
+/// the one that DER needs for the sign. Its text form is lower-case hexadecimal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
 pub struct Serial(Vec<u8>);
@@ -15,10 +15,10 @@ pub struct Serial(Vec<u8>);
 pub struct InvalidSerial(String);
 
 impl Serial {
-    /// Takes the content bytes of the INTEGER, as DER has them.
+    /// Parses the content bytes of the INTEGER, as in DER.
     ///
     /// # Errors
-    /// [`InvalidSerial`] if there are none or more than 20, or the number is not positive.
+    /// [`InvalidSerial`] without bytes, with more than 20, or if the number is not positive.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidSerial> {
         let positive = match bytes {
             [] | [0] => false,

@@ -1,9 +1,9 @@
 //! Escapes text that a client chose before a person or a log reads it.
 //!
-//! A name may hold characters that steer a terminal, end a line, reverse what follows (U+202E) or
-//! cannot be seen. [`escaped`] shows each of them as `\u{202e}` and a backslash as `\\`: two
-//! different values never look the same for that reason, and the value can be recovered. Letters
-//! of all scripts stay readable. Look-alikes of different scripts are not told apart.
+//! A name may hold characters that control a terminal, end a line, reverse the following text
+//! (U+202E) or are invisible. [`escaped`] shows each of them as `\u{202e}` and a backslash as `\\`.
+//! So hidden characters never make two values look the same, and the value can be recovered. Letters
+//! of all scripts stay readable. Look-alikes of different scripts are not distinguished.
 
 use std::{
     borrow::Cow,
@@ -20,7 +20,7 @@ pub struct Escaped<T> {
 
 #[derive(Debug, Clone, Copy)]
 struct EscapeRules {
-    /// Escapes the backslash. Without it, text that is escaped already stays as it is.
+    /// Escapes the backslash. Without it, text that is escaped already is unchanged.
     backslash: bool,
     /// Escapes the double quote.
     quote: bool,
@@ -42,8 +42,8 @@ pub const fn escaped<T>(value: T) -> Escaped<T> {
     Escaped { value, rules }
 }
 
-/// Escapes what is hidden in a finished line whose values may be escaped already: backslashes stay.
-/// The last net before a terminal or a log.
+/// Escapes the hidden characters of a complete line whose values may be escaped already:
+/// backslashes stay. The last net before a terminal or a log.
 pub const fn escaped_line<T>(line: T) -> Escaped<T> {
     let rules = EscapeRules { backslash: false, quote: false, ascii: false, longest: usize::MAX };
     Escaped { value: line, rules }
@@ -79,7 +79,7 @@ impl<T: Display> Display for Escaped<T> {
     }
 }
 
-/// Escapes what is written to it.
+/// Escapes the text that is written to it.
 struct Escaping<'a, 'b> {
     out: &'a mut fmt::Formatter<'b>,
     rules: EscapeRules,
@@ -149,8 +149,8 @@ impl Write for Escaping<'_, '_> {
     }
 }
 
-/// Escapes hidden characters in JSON text as `\uXXXX`. The JSON means the same afterwards: such
-/// characters stand only inside its strings.
+/// Escapes hidden characters in JSON text as `\uXXXX`. The JSON keeps its meaning: such characters
+/// occur only inside its strings.
 #[must_use]
 pub fn escaped_json(json: &str) -> Cow<'_, str> {
     if json.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
@@ -164,16 +164,16 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
             continue;
         }
         for unit in character.encode_utf16(&mut [0; 2]) {
-            // A String takes all that is written to it.
+            // Writing to a String cannot fail.
             let _ = write!(out, "\\u{unit:04x}");
         }
     }
     Cow::Owned(out)
 }
 
-/// Whether a reader cannot see the character, or it changes how others are shown: control and
-/// format characters, line and paragraph separators, all spaces but U+0020, and code points
-/// without a meaning that everybody shares.
+/// Whether the character is invisible or changes how others are shown. These are control and format
+/// characters, line and paragraph separators, all spaces but U+0020, and unassigned or private code
+/// points.
 fn is_hidden(character: char) -> bool {
     match character {
         ' '..='~' => false,
@@ -250,7 +250,7 @@ mod tests {
         '\u{e000}',
     ];
 
-    /// What [`escaped`] was given.
+    /// The inverse of [`escaped`].
     fn unescaped(text: &str) -> String {
         let (mut out, mut rest) = (String::new(), text.chars());
         while let Some(character) = rest.next() {

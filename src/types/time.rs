@@ -15,7 +15,7 @@ impl Time {
     /// The last time X.509 can name, which RFC 5280 §4.1.2.5 reserves for "no expiry".
     pub const MAX: Self = Self(253_402_300_799);
 
-    /// Takes seconds since 1970-01-01; values beyond [`Time::MAX`] become it.
+    /// Creates it from seconds since 1970-01-01; values beyond [`Time::MAX`] are limited to it.
     #[must_use]
     pub const fn from_unix(seconds: u64) -> Self {
         if seconds > Self::MAX.0 { Self::MAX } else { Self(seconds) }

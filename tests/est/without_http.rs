@@ -38,7 +38,7 @@ impl Direct {
     async fn start() -> Self {
         let server = TestServer::start().await;
         let settings = server.settings("").unwrap();
-        let rules = settings.live.policies.unlabelled.clone();
+        let rules = settings.live.policies.unlabeled.clone();
         let profile = settings.live.policies.profiles[&rules.profile].clone();
         let profile = Profile::new(rules.profile.clone(), profile, &rules.csrattrs.attributes);
         let ca = Arc::clone(&server.running.cas()[&rules.ca]);

@@ -16,7 +16,7 @@ pub struct SoftSigner {
 }
 
 impl SoftSigner {
-    /// Takes the key.
+    /// Creates a signer with this key.
     ///
     /// # Errors
     /// [`KeyError`] if its public part cannot be written.

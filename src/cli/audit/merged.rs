@@ -47,7 +47,7 @@ impl Stream {
 /// The streams of all writers, merged by time.
 pub(super) struct Merged {
     streams: Vec<Stream>,
-    /// Whether events of several writers are merged: then each is shown with its node.
+    /// Whether events of several writers are merged. Then each is shown with its node.
     pub(super) several: bool,
 }
 

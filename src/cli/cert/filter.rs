@@ -56,7 +56,7 @@ pub(in crate::cli) struct CertFilter {
 }
 
 impl CertFilter {
-    /// Returns the query for these conditions, or none if no condition is given.
+    /// Returns the query for these conditions; none without a condition.
     pub(super) fn query(self) -> Result<Option<api::CertificateQuery>, Failure> {
         let query = api::CertificateQuery {
             subject: self.subject,
@@ -77,7 +77,7 @@ impl CertFilter {
     }
 }
 
-/// Returns the digest of a key: the given one, or that of the key in a file.
+/// Returns the digest of a key: the argument itself, or the digest of the key in a file.
 fn digest_of_key(text: &str) -> Result<String, Failure> {
     const REMEDY: &str = "give a PEM file with a certificate, a CSR or a public key, or the SHA-256 \
                           of the SubjectPublicKeyInfo in hexadecimal";

@@ -59,9 +59,9 @@ pub(in crate::cli) struct RevokeArguments {
 #[derive(Default)]
 struct Chosen {
     entries: Vec<api::CertificateEntry>,
-    /// Serial numbers that were given and cannot be revoked.
+    /// Serial numbers in the arguments that cannot be revoked.
     failed: Vec<api::NotRevoked>,
-    /// Whether each was given as a whole serial number, in an argument.
+    /// Whether each is a complete serial number in an argument.
     exact: bool,
 }
 

@@ -25,7 +25,7 @@ impl Inspector for Printer {
     fn error(&mut self, what: &str, why: &str) {
         match &mut self.collected {
             Some(errors) => errors.push(serde_json::json!({ "item": what, "error": why })),
-            // A reader that is gone still gets the exit code.
+            // If the reader has closed the pipe, the exit code still reports the result.
             None => self.progress.suspend(|| drop(line(&format!("error: {what}: {why}")))),
         }
     }

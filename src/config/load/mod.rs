@@ -198,7 +198,7 @@ fn settings(
             .unwrap_or(UnknownCertificates::Reject),
         ..policy
     };
-    let unlabelled = with_rule(policy::policy(top.section("est"), &cas, &profiles, None));
+    let unlabeled = with_rule(policy::policy(top.section("est"), &cas, &profiles, None));
     let labels: BTreeMap<Label, LabelRules> = top
         .named("label")
         .into_iter()
@@ -208,7 +208,7 @@ fn settings(
         })
         .collect();
     if let Some(name) = implied {
-        let policies = std::iter::once(&unlabelled).chain(labels.values());
+        let policies = std::iter::once(&unlabeled).chain(labels.values());
         if server.certificate.ca != name && policies.into_iter().all(|policy| policy.ca != name) {
             cas.remove(&name);
         }
@@ -243,7 +243,7 @@ fn settings(
             server: server.live,
             client_trust,
             decrypt_keys,
-            policies: Policies { profiles, unlabelled, labels },
+            policies: Policies { profiles, unlabeled, labels },
         },
     }
 }

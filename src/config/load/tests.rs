@@ -258,7 +258,7 @@ fn reads_the_demands_on_a_csr() {
     let values: Vec<_> = settings
         .live
         .policies
-        .unlabelled
+        .unlabeled
         .csrattrs
         .attributes
         .iter()

@@ -12,15 +12,15 @@ use crate::{
 };
 use der::Encode;
 
-/// Messages within messages: an RA's batch, and none inside that.
+/// Depth of nested messages: an RA's batch, which must not contain another batch.
 const MAX_DEPTH: u8 = 1;
 
 /// A batchRequests control, and the messages that it names.
 pub(super) type Batch = (BodyPartId, Vec<Vec<u8>>);
 
 impl Service {
-    /// Processes each message of a batch and puts its answer into the reply. What fails in it fails
-    /// there only.
+    /// Processes each message of a batch and adds its answer to the reply. An error in one message
+    /// does not affect the others.
     pub(super) async fn answer_batch(
         &self,
         endpoint: &Endpoint,
@@ -39,7 +39,7 @@ impl Service {
     }
 }
 
-/// The messages of each batch.
+/// Returns the messages of each batch.
 pub(super) fn batch(
     data: &PkiData<'_>,
     controls: &Controls<'_>,

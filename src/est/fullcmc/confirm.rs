@@ -13,7 +13,7 @@ use crate::{
 use der::Encode;
 
 impl Service {
-    /// Certificates that a client confirms are its own (RFC 5272 §6.14).
+    /// Checks that the certificates a client confirms are its own (RFC 5272 §6.14).
     pub(super) async fn confirmed(
         &self,
         asker: &Asker<'_>,

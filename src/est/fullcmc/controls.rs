@@ -1,4 +1,4 @@
-//! The controls of a message, sorted, and what only a registration authority may say.
+//! The controls of a message, sorted, and the check of those reserved for registration authorities.
 
 use crate::pki::{
     cmc::{
@@ -41,8 +41,8 @@ pub(super) enum Proof<'a> {
 }
 
 impl<'a> Controls<'a> {
-    /// What goes back to the client whatever becomes of its request: its transaction identifier,
-    /// its nonce, its data (RFC 5272 §6.4, §6.6).
+    /// Returns the values that every answer copies from the request: transaction identifier,
+    /// nonce, data (RFC 5272 §6.4, §6.6); and whether the client sent a nonce.
     pub(super) fn echoes(data: &PkiData<'a>) -> (Vec<(ObjectIdentifier, Vec<u8>)>, bool) {
         let mut nonce = false;
         let echo = data
@@ -71,9 +71,9 @@ impl<'a> Controls<'a> {
         for attribute in &data.controls {
             let part = attribute.body_part_id;
             all.parts.push(part);
-            let twice = |there: bool| {
-                if there {
-                    let reason = format!("control {} is there twice", attribute.attr_type);
+            let twice = |earlier: bool| {
+                if earlier {
+                    let reason = format!("control {} occurs twice", attribute.attr_type);
                     return Err(CmcError::part(FailInfo::BadRequest, part, reason));
                 }
                 Ok(())
@@ -111,8 +111,8 @@ impl<'a> Controls<'a> {
         Ok(all)
     }
 
-    /// Refuses what is not known and no RA has processed (RFC 5272 §3.2.1.1), and what only an RA
-    /// may say.
+    /// Rejects unknown controls that no RA has processed (RFC 5272 §3.2.1.1), and controls reserved
+    /// for an RA.
     pub(super) fn check(&self, is_ra: bool) -> Result<(), CmcError> {
         let processed = |part: BodyPartId| {
             is_ra
@@ -158,7 +158,7 @@ impl<'a> Controls<'a> {
         }
     }
 
-    /// Whether something is to be done beside issuing certificates.
+    /// Whether the controls request other actions than issuing certificates.
     pub(super) fn has_actions(&self) -> bool {
         !(self.revoke.is_empty()
             && self.query.is_empty()
@@ -167,7 +167,7 @@ impl<'a> Controls<'a> {
     }
 }
 
-/// Whether no part is named twice.
+/// Whether the list names each part once.
 pub(super) fn all_different(ids: &[BodyPartId]) -> bool {
     let mut seen = BTreeSet::new();
     ids.iter().all(|id| seen.insert(*id))

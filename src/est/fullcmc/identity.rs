@@ -1,4 +1,4 @@
-//! Who has signed a message, and how that fits who is authenticated.
+//! Finds the signers of a message and compares them with the authenticated client.
 
 use super::{FullRequest, stop::Stop};
 use crate::{
@@ -14,28 +14,28 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// Whose signature one is.
+/// The key that verifies a signature.
 pub(super) enum CmcSigner {
-    /// Of a key that a certificate is asked for: it says nothing of who asks.
+    /// The key of a request in the message: it does not authenticate the requester.
     ByRequestedKey,
-    /// Of this certificate's key.
+    /// The key of this certificate.
     By(Box<Presented>),
 }
 
-/// Who asks in a message, and what is known of its secret.
+/// The requester of a message, and the keys of its secret.
 pub(super) struct Asker<'a> {
     pub(super) identity: Identity,
-    /// Whether this is a registration authority, in its own words.
+    /// Whether this is a registration authority that signed the message itself.
     pub(super) is_ra: bool,
-    /// Whether the message is signed, and says what `identity` asks for itself.
+    /// Whether the message is signed, and its requests are `identity`'s own.
     pub(super) signed: bool,
-    /// The account that is named, and its keys.
+    /// The account that the message names, and its keys.
     pub(super) keys: Option<(String, ProofKeys)>,
     pub(super) request: FullRequest<'a>,
 }
 
 impl Service {
-    /// Verifies every signature of a message (RFC 5272 §3.2.1.3.4) and finds out whose they are.
+    /// Verifies every signature of a message (RFC 5272 §3.2.1.3.4) and identifies the signers.
     pub(super) async fn signers(
         &self,
         endpoint: &Endpoint,
@@ -73,14 +73,14 @@ impl Service {
             signer.verify(&key).map_err(CmcError::from)?;
             out.push(CmcSigner::ByRequestedKey);
         }
-        // Only when every signature holds does it matter who they are.
+        // The signers are identified only after every signature was verified.
         for certificate in known {
             out.push(self.standing(endpoint, identity, certificate).await?);
         }
         Ok(out)
     }
 
-    /// A signer's certificate that the message does not bring along.
+    /// Reads a signer's certificate from the store; the message does not contain it.
     async fn recorded(&self, signer: &Signer) -> Result<Option<Certificate>, Stop> {
         let SignerId::IssuerAndSerial(_, serial) = &signer.id else {
             return Ok(None);
@@ -90,8 +90,8 @@ impl Service {
         Ok(certificate.filter(|certificate| signer.id.names(certificate)))
     }
 
-    /// Whether a signer's certificate is one to be believed: of our CA, on record, valid, not
-    /// revoked; or the very one that TLS has authenticated.
+    /// Checks that a signer's certificate is trusted. It must be recorded by this CA, valid and
+    /// not revoked; or it must be the certificate that TLS authenticated.
     async fn standing(
         &self,
         endpoint: &Endpoint,
@@ -133,7 +133,7 @@ impl Service {
         Ok(CmcSigner::By(Box::new(Presented { certificate, class, standing })))
     }
 
-    /// Who asks, by the signatures.
+    /// Derives the requester from the signatures.
     pub(super) fn asker<'a>(
         &self,
         endpoint: &Endpoint,
@@ -144,16 +144,17 @@ impl Service {
         let by_certificate = signed.iter().any(|one| matches!(one, CmcSigner::By(..)));
         let by_requested_key = signed.iter().any(|one| matches!(one, CmcSigner::ByRequestedKey));
         let identity = self.asks(endpoint, identity, signed)?;
-        // What an RA brings and has not signed are a device's words: it vouches for the names.
+        // A message that an RA forwards without its signature is the device's: the RA vouches only
+        // for the names.
         let from_ra = ra::is_ra(&endpoint.policy, &identity);
         let is_ra = from_ra && by_certificate;
         let signed = by_certificate || (by_requested_key && !from_ra);
         Ok(Asker { identity, is_ra, signed, keys: None, request })
     }
 
-    /// In whose name a message asks: the signer's, if a certificate signs; it then gets no names
-    /// but its own, also where a password was given (RFC 6402 §2.3). Of several signers one may be
-    /// no registration authority.
+    /// The identity that the message acts for: the signer's, if a certificate signs. The signer
+    /// then gets no names but its own, even with a password (RFC 6402 §2.3). Of several signers, at
+    /// most one may be something else than a registration authority.
     fn asks(
         &self,
         endpoint: &Endpoint,
@@ -189,7 +190,7 @@ impl Service {
     }
 }
 
-/// Whether TLS shows this certificate.
+/// Whether the client presented this certificate in TLS.
 fn is_shown(identity: &Identity, certificate: &Certificate) -> bool {
     identity.presented.as_ref().is_some_and(|shown| shown.is(certificate))
 }

@@ -1,10 +1,10 @@
-//! Issuing what is granted.
+//! Issues the granted requests.
 
 use super::{
     CmcReply,
     pending::pending,
     requests::Granted,
-    stop::{Stop, of_ours},
+    stop::{Stop, server_error},
 };
 use crate::{
     ca::{self, Issued, Order},
@@ -15,8 +15,8 @@ use crate::{
 use std::sync::Arc;
 
 impl Service {
-    /// Issues what is granted, and puts into the reply what became of it: the certificate, that it is
-    /// pending, or why there is none. Answers whether it was issued.
+    /// Issues a granted request and adds the result to the reply: the certificate, the pending
+    /// status, or the error. Returns whether the certificate was issued.
     pub(super) async fn answer_request(
         &self,
         endpoint: &Endpoint,
@@ -41,7 +41,7 @@ impl Service {
             Err(rejection) => {
                 let rejection = Error::from(rejection);
                 reply.cause = Some(rejection.to_string());
-                let error = of_ours(&rejection);
+                let error = server_error(&rejection);
                 reply.statuses.push(StatusInfo::failed(error.fail, vec![part], error.reason));
             }
         }

@@ -1,4 +1,4 @@
-//! What is pending: told with a token, and asked after by it (queryPending, RFC 5272 §6.13).
+//! Pending certificates: reported with a token, and queried with it (queryPending, RFC 5272 §6.13).
 
 use super::{CmcReply, RETRY, identity::Asker, stop::Stop};
 use crate::{
@@ -12,8 +12,8 @@ use der::asn1::{GeneralizedTime, OctetString};
 use std::{sync::Arc, time::Duration};
 
 impl Service {
-    /// The issuances that a client asks after (RFC 5272 §6.13). A token is the serial number: it
-    /// says something only to the requester of the certificate.
+    /// Returns the issuances that a client queries (RFC 5272 §6.13). The token is the serial
+    /// number; only the requester of the certificate can query it.
     pub(super) async fn queried(
         &self,
         asker: &Asker<'_>,
@@ -36,8 +36,8 @@ impl Service {
         Ok(out)
     }
 
-    /// Puts into the reply what became of an issuance that a client asks after: its certificate, or
-    /// that it is pending still. Answers whether there is a certificate.
+    /// Adds the result of a query to the reply: the certificate, or the pending status. Returns
+    /// whether the certificate was issued.
     pub(super) async fn answer_query(
         &self,
         endpoint: &Endpoint,
@@ -47,7 +47,7 @@ impl Service {
     ) -> Result<bool, Stop> {
         let intent = &issuance.intent;
         if issuance.state == State::Open {
-            // The sweep would finish it, too; nobody loses if this comes first.
+            // The sweep would finish it, too; either may be first.
             let finished = endpoint.policy.ca.finish(intent, self.now()).await;
             if let Err(ca::Error::Store(rejection)) = finished {
                 return Err(rejection.into());
@@ -66,8 +66,8 @@ impl Service {
     }
 }
 
-/// What is recorded and not signed yet: the token is its serial number; the time is the same
-/// whenever it is told.
+/// The status of an issuance that is recorded and not signed yet. The token is its serial number;
+/// every query reports the same time.
 pub(super) fn pending(part: BodyPartId, serial: &Serial, begun: Time) -> Result<StatusInfo, Error> {
     let encoding = |rejection: der::Error| Error::Internal(rejection.to_string());
     let when = begun.plus(Duration::from_secs(u64::from(RETRY)));

@@ -1,4 +1,4 @@
-//! A message on its way from its bytes to its answer (RFC 5272 §3.2.1): the steps, in their order.
+//! Processes a message from its bytes to its answer, step by step (RFC 5272 §3.2.1).
 
 use super::{
     CmcReply, FullRequest,
@@ -7,7 +7,7 @@ use super::{
     identity::Asker,
     requests::{Granted, decide, wanted},
     revoke::only_revocations_by_secret,
-    stop::{Stop, of_ours},
+    stop::{Stop, server_error},
 };
 use crate::{
     ca::{self, Withdrawal},
@@ -25,7 +25,7 @@ use crate::{
 use der::{Encode, asn1::OctetString};
 use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
 
-/// What a message asks for, all of it allowed, each with the part that asks for it.
+/// The allowed actions of a message, each with the body part that requests it.
 struct Allowed {
     granted: Vec<Granted>,
     confirmed: Vec<BodyPartId>,
@@ -50,7 +50,7 @@ impl Service {
                     Stop::Rejected(rejection) => rejection,
                     Stop::Error(rejection) => {
                         reply.cause = Some(rejection.to_string());
-                        of_ours(&rejection)
+                        server_error(&rejection)
                     }
                 };
                 reply.certificates.clear();
@@ -62,7 +62,7 @@ impl Service {
         })
     }
 
-    /// The steps. A rejection ends them.
+    /// Runs the steps until one of them rejects the message.
     async fn run(
         &self,
         endpoint: &Endpoint,
@@ -91,17 +91,17 @@ impl Service {
         }
         let asker = self.prove(endpoint, Asker { keys, ..asker }, identity, &data, &controls)?;
 
-        // Whether it may be done.
+        // Authorization.
         controls.check(asker.is_ra)?;
-        if let Some(refusal) = not_supported(&data) {
+        if let Some(rejection) = not_supported(&data) {
             // RFC 5272 §3.2.1: no other request is processed.
-            reply.statuses.push(refusal);
+            reply.statuses.push(rejection);
             return Ok(());
         }
         asks_for_something(&data)?;
         let allowed = self.allow(endpoint, &asker, &data, &controls, depth, reply).await?;
 
-        // Nothing was done until here.
+        // The actions: everything above only reads.
         reply.always_full = controls.has_actions();
         let mut done = self.carry_out(endpoint, &asker, allowed, depth, reply).await?;
         if reply.statuses.is_empty() && done.is_empty() {
@@ -113,7 +113,7 @@ impl Service {
         Ok(())
     }
 
-    /// Looks at everything that may be rejected, before anything is done.
+    /// Checks everything that can be rejected, before the first action.
     async fn allow(
         &self,
         endpoint: &Endpoint,
@@ -146,8 +146,8 @@ impl Service {
         })
     }
 
-    /// Does what is allowed, and puts what comes of it into the reply. Answers the parts that are
-    /// done.
+    /// Carries out the allowed actions and adds the results to the reply. Returns the parts that
+    /// are done.
     async fn carry_out(
         &self,
         endpoint: &Endpoint,
@@ -180,7 +180,7 @@ impl Service {
     }
 }
 
-/// The message in DER: as it came, or made of BER.
+/// Returns the message in DER, converted if it is BER.
 fn to_der(message: &[u8]) -> Result<Cow<'_, [u8]>, CmcError> {
     if !ber::is_indefinite(message) {
         return Ok(Cow::Borrowed(message));
@@ -189,7 +189,8 @@ fn to_der(message: &[u8]) -> Result<Cow<'_, [u8]>, CmcError> {
     der.ok_or_else(|| CmcError::whole(FailInfo::BadRequest, "no BER"))
 }
 
-/// Notes what goes back to the client, and a nonce of ours if it sent one (RFC 5272 §6.6).
+/// Adds the values that every answer returns, and a nonce of this server if the client sent one
+/// (RFC 5272 §6.6).
 fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut CmcReply) -> Result<(), Error> {
     let (echo, nonce) = Controls::echoes(data);
     reply.controls.extend(echo);
@@ -199,7 +200,7 @@ fn echo(endpoint: &Endpoint, data: &PkiData<'_>, reply: &mut CmcReply) -> Result
     Ok(())
 }
 
-/// A senderNonce of ours, DER.
+/// Generates a senderNonce, DER.
 fn fresh_nonce(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
     let mut bytes = [0; 16];
     endpoint.policy.ca.fill(&mut bytes)?;
@@ -207,7 +208,7 @@ fn fresh_nonce(endpoint: &Endpoint) -> Result<Vec<u8>, Error> {
     nonce.map_err(|rejection| Error::Internal(rejection.to_string()))
 }
 
-/// What is told of requests of other kinds than PKCS#10 and CRMF, if there are any.
+/// Returns the status of the requests that are neither PKCS#10 nor CRMF; none without such requests.
 fn not_supported(data: &PkiData<'_>) -> Option<StatusInfo> {
     let others: Vec<BodyPartId> = data
         .requests

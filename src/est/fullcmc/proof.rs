@@ -1,5 +1,4 @@
-//! Proofs by a shared secret: of identity (RFC 5272 §6.2), and of the link between that and a request
-//! (§6.3).
+//! Proofs by a shared secret: of identity (RFC 5272 §6.2), and of its link to a request (§6.3).
 
 use super::{
     FullRequest,
@@ -20,8 +19,8 @@ use crate::{
 use der::Decode;
 
 impl Service {
-    /// Verifies the proof of identity by a shared secret, and finds out who asks by it (RFC 5272
-    /// §6.2). A certificate that signs, or that TLS shows, says more than a secret and stays.
+    /// Verifies the proof of identity by a shared secret, and sets the requester to its account (RFC
+    /// 5272 §6.2). A certificate, of a signer or in TLS, takes precedence over the account.
     pub(super) fn prove<'a>(
         &self,
         endpoint: &Endpoint,
@@ -127,7 +126,7 @@ impl Service {
         }
     }
 
-    /// Verifies that each request holds the witness that links it to the secret (RFC 5272 §6.3.1.1).
+    /// Verifies popLinkWitnessV2, which links a request to the secret (RFC 5272 §6.3.1.1).
     pub(super) fn check_link(
         &self,
         endpoint: &Endpoint,

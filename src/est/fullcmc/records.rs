@@ -1,4 +1,4 @@
-//! The issuances that a message names, and whose they are.
+//! The issuances that a message names, and their owners.
 
 use super::stop::Stop;
 use crate::{
@@ -11,18 +11,19 @@ use crate::{
 use std::sync::Arc;
 
 impl Service {
-    /// The issuance with this serial number, if there is one.
+    /// Returns the issuance with this serial number.
     pub(super) async fn found(&self, serial: &[u8]) -> Result<Option<Arc<Issuance>>, Stop> {
         let Ok(serial) = Serial::parse(serial) else { return Ok(None) };
         Ok(self.store.find(&serial).await?)
     }
 }
 
-/// Whether this client asked for the certificate, or has its names by a certificate of ours.
+/// Whether this client requested the certificate, or presents a certificate of this CA with the
+/// same names.
 ///
-/// A client with a certificate of ours is compared by that certificate, never by the actor's name:
-/// that is text to be shown, and two certificates can share it. Of a third party's certificate the
-/// record holds nothing but that text.
+/// A client with a certificate of this CA is compared by that certificate, never by the actor's
+/// name: two certificates can share that text. For a third party's certificate, the record contains
+/// only the actor's name.
 pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
     let by_certificate_alone = matches!(identity.actor.method, AuthMethod::Certificate(_));
     if by_certificate_alone && identity.record().is_some() {
@@ -31,7 +32,7 @@ pub(super) fn asked_by(record: &Issuance, identity: &Identity) -> bool {
     record.intent.actor == identity.actor || same_subject(record, identity)
 }
 
-/// Whether the client's certificate, one of this CA, is this one or has its names.
+/// Whether the client presents this certificate, or another one of this CA with the same names.
 pub(super) fn same_subject(record: &Issuance, identity: &Identity) -> bool {
     let (Some(own), Some(shown)) = (identity.record(), identity.certificate()) else {
         return false;

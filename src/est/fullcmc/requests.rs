@@ -1,4 +1,4 @@
-//! The requests of a message: read, changed as an RA wants them, and decided on.
+//! The requests of a message: parsed, modified by an RA, and decided on.
 
 use super::{
     controls::{Controls, all_different},
@@ -18,7 +18,8 @@ pub(super) struct Granted {
     pub(super) order: Order,
 }
 
-/// The requests of a message with their proofs of possession verified, changed as an RA wants them.
+/// Parses the requests of a message, verifies their proofs of possession, and applies an RA's
+/// modifications.
 pub(super) fn wanted(
     data: &PkiData<'_>,
     controls: &Controls<'_>,
@@ -41,7 +42,8 @@ pub(super) fn wanted(
     Ok(all)
 }
 
-/// Verifies that what an RA has seen itself is there (RFC 5272 §6.8, RFC 6402 §2).
+/// Checks that the parts named by lraPOPWitness and raIdentityWitness exist (RFC 5272 §6.8, RFC
+/// 6402 §2).
 fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), CmcError> {
     let exists =
         |part: BodyPartId| data.requests.iter().any(|request| request.body_part_id() == part);
@@ -64,7 +66,7 @@ fn check_witnesses(data: &PkiData<'_>, controls: &Controls<'_>) -> Result<(), Cm
     Ok(())
 }
 
-/// Changes requests as an RA wants them (modCertTemplate, RFC 5272 §6.5.1).
+/// Applies an RA's modification to the requests it names (modCertTemplate, RFC 5272 §6.5.1).
 fn modify(
     all: &mut Vec<Wanted>,
     part: BodyPartId,

@@ -1,4 +1,4 @@
-//! revokeRequest (RFC 5272 §6.11): who may revoke what.
+//! revokeRequest (RFC 5272 §6.11), and its authorization.
 
 use super::{FullRequest, controls::Controls, identity::Asker, records::same_subject, stop::Stop};
 use crate::{
@@ -17,14 +17,17 @@ use crate::{
 };
 use der::Encode;
 
-/// Bytes of a secret that is sent in the clear, and of a comment that goes into the log.
+/// Longest secret sent in the clear, in bytes.
 const MAX_SECRET: usize = 1024;
+/// Longest comment written to the log, in characters.
 const MAX_COMMENT: usize = 200;
 
 impl Service {
-    /// The revocations that are asked for, each by one who may (RFC 5272 §6.11): the certificate's
-    /// own key or another certificate with its names, an RA of this CA, or whoever knows the
-    /// secret of the account that asked for it.
+    /// Returns the requested revocations after checking that the requester may revoke (RFC 5272
+    /// §6.11).
+    ///
+    /// The requester proves one of: the certificate's own key, another certificate with its names,
+    /// an RA certificate of this CA, the requesting account's secret.
     pub(super) async fn revocations(
         &self,
         endpoint: &Endpoint,
@@ -79,7 +82,7 @@ impl Service {
         })
     }
 
-    /// In whose name a certificate is revoked, if the requester may.
+    /// Returns the actor that revokes the certificate; none if the requester may not.
     async fn revoker(
         &self,
         endpoint: &Endpoint,
@@ -96,7 +99,7 @@ impl Service {
         Ok(knows.then_some(Actor { name, method: AuthMethod::Password }))
     }
 
-    /// Whether a revocation brings the secret of the account that asked for the certificate.
+    /// Whether the request contains the secret of the account that requested the certificate.
     async fn knows_secret(
         &self,
         endpoint: &Endpoint,
@@ -117,7 +120,7 @@ impl Service {
     }
 }
 
-/// A message that nobody signed may only revoke, by a secret (RFC 5272 §6.11).
+/// Checks that an unsigned message only revokes, with a secret (RFC 5272 §6.11).
 pub(super) fn only_revocations_by_secret(
     data: &PkiData<'_>,
     controls: &Controls<'_>,
@@ -137,7 +140,7 @@ pub(super) fn only_revocations_by_secret(
     ))
 }
 
-/// The reason in the word of this store; none for those that are not for good.
+/// Converts the reason to that of the store; none if the revocation would be temporary.
 const fn reason(asked: CrlReason) -> Option<RevocationReason> {
     match asked {
         CrlReason::Unspecified => Some(RevocationReason::Unspecified),

@@ -5,7 +5,7 @@ use crate::{
     pki::cmc::{CmcError, FailInfo},
 };
 
-/// Why a message is rejected: for the client, or an error of the server.
+/// Reason to stop: a rejection of the message, or an error of the server.
 pub(super) enum Stop {
     Rejected(CmcError),
     Error(Error),
@@ -24,7 +24,7 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 /// The CMC code of an error of the server. The error itself is logged.
-pub(super) fn of_ours(rejection: &Error) -> CmcError {
+pub(super) fn server_error(rejection: &Error) -> CmcError {
     match rejection {
         Error::Store(_) | Error::Signer(_) | Error::Busy(_) => CmcError::whole(
             FailInfo::TryLater,

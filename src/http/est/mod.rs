@@ -1,5 +1,5 @@
-//! EST over HTTP (RFC 7030 §3.2, §4): a thin door on the registration authority. It reads a request,
-//! calls ([`ra::Call`]), and encodes the answer; each operation has a file for what it sends back.
+//! EST over HTTP (RFC 7030 §3.2, §4): a thin adapter of the registration authority. It reads a
+//! request, calls ([`ra::Call`]), and encodes the answer; each operation has a file for its answer.
 
 mod cacerts;
 mod csrattrs;
@@ -46,7 +46,7 @@ pub struct RequestContext {
     pub body_timeout: Duration,
 }
 
-/// A request as the audit trail shows it.
+/// A request as recorded in the audit trail.
 struct RequestHead {
     method: Method,
     path: String,
@@ -130,8 +130,8 @@ struct Exchange<'c, 'a> {
 }
 
 impl<'c> Exchange<'c, '_> {
-    /// Reads what is posted: the type and announced size of the body are looked at first, then the
-    /// client, and only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
+    /// Reads a posted body. Its type and announced size are checked first; then the client is
+    /// authenticated; only then is the body read (R-7030-4.2-a, R-9110-10.1.1-a).
     async fn posted<B>(self, request: &mut Option<Request<B>>) -> Result<Posted<'c>, Error>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -258,8 +258,8 @@ fn layout_of_get(endpoint: &Endpoint, headers: &HeaderMap) -> Layout {
     }
 }
 
-/// The layout of the client's own body. A client that sent one line may be unable to read line breaks
-/// (strongSwan); one that sent lines may be unable to read one long line (libest).
+/// The layout of the client's own body. A client that sends one line may be unable to read line breaks
+/// (strongSwan). A client that sends lines may be unable to read one long line (libest).
 fn layout_of_post(endpoint: &Endpoint, sent: Layout) -> Layout {
     match endpoint.rules().base64 {
         Base64Form::Auto => sent,
@@ -303,7 +303,7 @@ async fn reject(
     if response.is_not_found() && head.path.ends_with("/csrattrs") {
         response::wordless(&mut answer, &response, call.id());
     }
-    // After a body of unknown length nothing on this connection can be believed.
+    // After a body of unknown length, the rest of the connection cannot be parsed.
     if response.cuts_the_body() || matches!(rejection, Error::Header(_)) {
         response::close(&mut answer);
     }

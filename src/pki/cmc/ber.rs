@@ -1,16 +1,16 @@
-//! BER to DER, as far as CMS needs it: Bouncy Castle and `openssl cms -stream` write a SignedData with
-//! indefinite lengths and an OCTET STRING in pieces (RFC 5652 §5.2, X.690 §8.1.3.6, §8.7.3). What a
-//! signature is over is inside that OCTET STRING, or is DER already (the signed attributes), so it
-//! stays as it was.
+//! BER to DER, as far as CMS needs it. Bouncy Castle and `openssl cms -stream` write a SignedData with
+//! indefinite lengths and an OCTET STRING in pieces (RFC 5652 §5.2, X.690 §8.1.3.6, §8.7.3). The
+//! signed bytes do not change: they are inside that OCTET STRING, or are DER already (the signed
+//! attributes).
 
-/// The depth of nested values, at most. A SignedData with certificates has 15 levels.
+/// Maximum depth of nested values. A SignedData with certificates has 15 levels.
 const MAX_DEPTH: u8 = 24;
 
 const OCTET_STRING: u8 = 4;
 const CONSTRUCTED: u8 = 0x20;
 
-/// Writes one BER value in DER lengths and with whole OCTET STRINGs. None if it is no BER value, or
-/// anything follows it, or it lies too deep.
+/// Writes one BER value in DER lengths and with whole OCTET STRINGs. None if it is not one BER
+/// value, has bytes after it, or is nested too deeply.
 #[must_use]
 pub fn to_der(ber: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(ber.len());

@@ -14,31 +14,31 @@ use spki::AlgorithmIdentifierRef;
 pub enum Control<'a> {
     /// The client's status for an answer of this server (§6.1).
     Status(u8),
-    /// Which shared secret an identity proof is made with (§6.2.3).
+    /// Names the shared secret of an identity proof (§6.2.3).
     Identification(&'a str),
     /// Proof of identity by a shared secret, of the old kind with SHA-1 (§6.2.2).
     IdentityProofV1,
     /// Proof of identity by a shared secret (§6.2.1).
     IdentityProofV2(Witness<'a>),
-    /// To be sent back as it is (§6.4).
+    /// Returned unchanged (§6.4).
     DataReturn(AnyRef<'a>),
-    /// To be sent back as it is (§6.6).
+    /// Returned unchanged (§6.6).
     TransactionId(AnyRef<'a>),
     /// To be sent back as recipientNonce (§6.6).
     SenderNonce(AnyRef<'a>),
-    /// Our nonce of an earlier answer (§6.6).
+    /// The server's nonce of an earlier answer (§6.6).
     RecipientNonce,
-    /// The answer to a challenge (§6.7); this server makes none.
+    /// The answer to a challenge (§6.7); this server sends no challenge.
     DecryptedPop(BodyPartId),
     /// An RA saw possession proved (§6.8).
     LraPopWitness(LraPopWitness),
     /// Revoke this certificate (§6.11).
     RevokeRequest(Box<RevokeRequest<'a>>),
-    /// How does this stand (§6.13)?
+    /// Queries a pending request (§6.13).
     QueryPending(&'a [u8]),
     /// The input of POP link witnesses (§6.3.1.3).
     PopLinkRandom(&'a [u8]),
-    /// The client takes this certificate (§6.14).
+    /// The client accepts this certificate (§6.14).
     ConfirmCertAcceptance(IssuerAndSerial<'a>),
     /// An RA's collection (§6.17).
     BatchRequests(Vec<BodyPartId>),
@@ -48,7 +48,7 @@ pub enum Control<'a> {
     ControlProcessed(Vec<BodyPartReference>),
     /// An RA has seen this identity proved (§6.20).
     RaIdentityWitness(Vec<BodyPartId>),
-    /// One that is not known.
+    /// An unknown control.
     Unknown(ObjectIdentifier),
     /// A control of answers or of requests' attributes.
     Misplaced(ObjectIdentifier),
@@ -57,7 +57,7 @@ pub enum Control<'a> {
 /// Hash, MAC and the outcome: IdentityProofV2 and PopLinkWitnessV2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
 pub struct Witness<'a> {
-    /// Makes the key of the secret.
+    /// The hash that derives the key from the secret.
     pub hash: AlgorithmIdentifierRef<'a>,
     /// The MAC.
     pub mac: AlgorithmIdentifierRef<'a>,
@@ -112,7 +112,7 @@ pub struct RevokeRequest<'a> {
     /// Since when, perhaps.
     #[asn1(optional = "true")]
     pub invalidity_date: Option<GeneralizedTime>,
-    /// The proof in place of a signature.
+    /// The proof that replaces a signature.
     #[asn1(optional = "true")]
     pub shared_secret: Option<&'a OctetStringRef>,
     /// For people.

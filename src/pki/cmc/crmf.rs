@@ -9,7 +9,7 @@ use der::{
 };
 use spki::AlgorithmIdentifierRef;
 
-/// A certification request in CRMF (RFC 4211 §3). Its `certReq` is kept as it came, for the
+/// A certification request in CRMF (RFC 4211 §3). Its `certReq` is stored as received, because the
 /// signature is over those bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertReqMsg<'a> {
@@ -19,7 +19,7 @@ pub struct CertReqMsg<'a> {
     pub cert_req_der: AnyRef<'a>,
     /// How possession is proved.
     pub popo: Option<ProofOfPossession<'a>>,
-    /// Whether there is a regInfo, which CMC forbids.
+    /// Whether it has a regInfo, which CMC forbids.
     pub reg_info: bool,
 }
 
@@ -44,8 +44,8 @@ pub struct AttributeTypeAndValue<'a> {
     pub value: AnyRef<'a>,
 }
 
-/// The fields of a certificate to be (RFC 4211 §5). Names are as they came; those fields that only
-/// a CA decides are kept to see that they are present.
+/// The fields of a certificate to be (RFC 4211 §5). Names are stored as received. Fields that only
+/// a CA decides are stored to detect their presence.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Sequence)]
 #[asn1(tag_mode = "IMPLICIT")]
 pub struct CertTemplate<'a> {
@@ -92,7 +92,7 @@ pub struct OptionalValidity<'a> {
     pub not_after: Option<AnyRef<'a>>,
 }
 
-/// The content of a SEQUENCE, not looked at.
+/// The content of a SEQUENCE, not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawSequence<'a>(pub &'a [u8]);
 
@@ -201,8 +201,8 @@ impl EncodeValue for CertReqMsg<'_> {
     }
 }
 
-/// Whether a proof by key encipherment or agreement is of the indirect kind: the certificate comes
-/// back encrypted (RFC 4211 §4.2, `subsequentMessage encrCert`).
+/// Whether a proof by key encipherment or agreement is indirect: the certificate is returned
+/// encrypted (RFC 4211 §4.2, `subsequentMessage encrCert`).
 #[must_use]
 pub fn is_indirect(proof: &AnyRef<'_>) -> bool {
     // POPOPrivKey: subsequentMessage is [1], an INTEGER; encrCert is 0.

@@ -23,7 +23,7 @@ impl<'a> TaggedAttribute<'a> {
     /// The only value.
     ///
     /// # Errors
-    /// [`CmcError`] with badRequest about this control if there is another number of them.
+    /// [`CmcError`] with badRequest about this control if it has another number of values.
     pub fn value(&self) -> Result<AnyRef<'a>, CmcError> {
         let mut values = self.attr_values.iter();
         match (values.next(), values.next()) {
@@ -111,7 +111,7 @@ pub struct PkiData<'a> {
     pub controls: Vec<TaggedAttribute<'a>>,
     /// The certification requests.
     pub requests: Vec<TaggedRequest<'a>>,
-    /// The bytes of the sequence of requests as they came: what an identity proof is made over.
+    /// The bytes of the sequence of requests as received: the input of an identity proof.
     pub requests_der: Vec<u8>,
     /// CMS objects that controls refer to.
     pub cms: Vec<TaggedContentInfo<'a>>,

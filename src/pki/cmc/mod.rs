@@ -1,16 +1,17 @@
-//! Certificate Management over CMS (RFC 5272, RFC 6402; now RFC 10002) and the certificate request
-//! message format (RFC 4211): the types that no library on this `der` has, in one place.
+//! Types of Certificate Management over CMS (RFC 5272, RFC 6402; now RFC 10002) and of the certificate
+//! request message format (RFC 4211).
 //!
-//! `crmf` 0.3.0-pre.0 is pinned to another `cms` and `x509-cert` than ours, and no crate has CMC.
+//! No library on this version of `der` has them: `crmf` 0.3.0-pre.0 is pinned to another `cms` and
+//! `x509-cert`, and no crate has CMC.
 //!
 //! | File | Contents |
 //! |---|---|
 //! | `ber` | BER with indefinite lengths to DER |
-//! | `message` | PKIData and PKIResponse, as they go over the wire |
+//! | `message` | PKIData and PKIResponse as transmitted |
 //! | `control` | each control's value |
 //! | `status` | CMCStatusInfoV2 |
 //! | `crmf` | CertReqMsg and CertTemplate |
-//! | `request` | a certification request of either form, and how its possession is proved |
+//! | `request` | a certification request of either form, and its proof of possession |
 //! | `signed` | the SignedData around it |
 
 pub mod ber;
@@ -29,7 +30,7 @@ pub use status::{CmcStatus, FailInfo, PendInfo, StatusInfo};
 /// Names an element of a PKIData; 0 is the PKIData itself (RFC 5272 §3.2.2).
 pub type BodyPartId = u32;
 
-/// Controls, requests, content infos and other messages in one PKIData, each at most. A
+/// Maximum number of controls, of requests, of content infos and of other messages in one PKIData. A
 /// device or an RA's batch needs far fewer; the largest body could hold far more.
 pub const MAX_PARTS: usize = 64;
 

@@ -17,12 +17,12 @@ use der::{
     asn1::{AnyRef, OctetStringRef},
 };
 
-/// Bytes of a subject, and of all extensions, at most: a certificate with more is of no use, and no
-/// record is made for it.
+/// Maximum size of a subject, and of all extensions, in bytes. A larger certificate is useless and
+/// is not recorded.
 const MAX_SUBJECT: usize = 4096;
 const MAX_EXTENSIONS: usize = 32_768;
 
-/// A certification request of a PKIData: its place, and what it asks for.
+/// A certification request of a PKIData: its bodyPartID and its contents.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Its bodyPartID.
@@ -32,8 +32,8 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a request and verifies its proof-of-possession. `witnessed`: an RA says that it has
-    /// seen it, and may; then, and only then, a request without a proof of its own is taken.
+    /// Reads a request and verifies its proof-of-possession. `witnessed`: an authorized RA states
+    /// that it verified the proof. Only then is a request without its own proof accepted.
     ///
     /// # Errors
     /// [`CmcError`] about this request: popRequired, popFailed, badAlg, badRequest.
@@ -55,7 +55,7 @@ impl Wanted {
     /// This request as an RA changes it (RFC 5272 §6.5.1).
     ///
     /// # Errors
-    /// [`CmcError`] with badRequest: a field that only a CA decides, or that cannot be taken away.
+    /// [`CmcError`] with badRequest: a field that only a CA decides, or that cannot be removed.
     pub fn changed(self, template: &CertTemplate<'_>, replace: bool) -> Result<Self, CmcError> {
         let cmc_error = |reason: String| CmcError::whole(FailInfo::BadRequest, reason);
         if template.version.is_some_and(|version| version != 2)
@@ -103,8 +103,8 @@ fn bounded(csr: Csr) -> Result<Csr, CmcError> {
     Err(CmcError::whole(FailInfo::BadRequest, reason))
 }
 
-/// The key of a request if it asks for this key identifier: then the key may sign the message
-/// around it (RFC 5272 §3.2). A request that asks for none is known by the identifier that its
+/// Returns the key of a request if it requests this key identifier. Such a key may sign the message
+/// (RFC 5272 §3.2). A request without an identifier is matched by the identifier that its
 /// certificate will have. Nothing is proved by this.
 #[must_use]
 pub fn key_with_identifier(request: &TaggedRequest<'_>, identifier: &[u8]) -> Option<PublicKey> {

@@ -24,7 +24,7 @@ impl From<SignedDataError> for CmcError {
     }
 }
 
-/// Reads a SignedData over a PKIData. Its signatures are to be verified one by one.
+/// Reads a SignedData over a PKIData. Its signatures must be verified one by one.
 ///
 /// # Errors
 /// [`CmcError`]: badRequest for other bytes, badAlg for a hash that is not accepted, badMessageCheck
@@ -42,7 +42,8 @@ pub fn parse(der: &[u8]) -> Result<SignedMessage<'_>, CmcError> {
     Ok(SignedMessage::read(oid::CCT_PKI_DATA, signed)?)
 }
 
-/// Writes what a CA signs in an answer: the signed attributes around a PKIResponse, DER.
+/// Writes the input of a CA's signature in an answer: the signed attributes around a PKIResponse,
+/// DER.
 ///
 /// # Errors
 /// Those of the encoder.

@@ -34,11 +34,11 @@ pub enum FailInfo {
     BadTime = 3,
     /// No such certificate.
     BadCertId = 4,
-    /// An extension that is not given.
+    /// An extension that the CA does not issue.
     UnsupportedExt = 5,
-    /// Not who they say they are, or not theirs to ask for.
+    /// The identity is not proved, or may not make the request.
     BadIdentity = 7,
-    /// Possession of the key has to be proved.
+    /// Possession of the key must be proved.
     PopRequired = 8,
     /// The proof of possession does not hold.
     PopFailed = 9,

@@ -20,13 +20,13 @@ use x509_cert::{
 };
 
 impl CsrBuilder {
-    /// Adds what a server asks for and gives the value of: attributes of the subject, alternative
-    /// names, extensions, attributes, and the hash function for a key of this kind. Existing
-    /// elements are not changed. Returns what is asked for and still missing, in words; but for what
-    /// binds the request to its connection ([`CsrAttrs::asks_for_linking`]).
+    /// Adds the elements that the server requests with a value: subject attributes, alternative
+    /// names, extensions, attributes, and the hash function for this kind of key. Existing elements
+    /// are not changed. Returns descriptions of the requested elements that are still missing,
+    /// except those that bind the request to its connection ([`CsrAttrs::asks_for_linking`]).
     ///
     /// # Errors
-    /// [`CsrError::Der`] if the server gives a value that cannot be encoded.
+    /// [`CsrError::Der`] if the server sends a value that cannot be encoded.
     pub fn answering(
         mut self,
         asked: &CsrAttrs,
@@ -69,8 +69,8 @@ impl CsrBuilder {
         Ok((self, missing))
     }
 
-    /// Puts given attributes in front of the existing ones: a name goes from the
-    /// general to the specific.
+    /// Inserts these attributes before the existing ones: a name is ordered from the general to the
+    /// specific.
     fn answer_subject(
         &mut self,
         asked: &[SubjectAttribute],

@@ -44,7 +44,7 @@ pub(super) struct KeyTemplate {
     pub(super) public_key: Option<BitString>,
 }
 
-/// `ExtensionTemplate`; `critical` is left out, since enrollment does not look at it.
+/// `ExtensionTemplate`; `critical` is left out, since enrollment ignores it.
 #[derive(Sequence)]
 pub(super) struct ExtensionTemplate {
     pub(super) oid: ObjectIdentifier,

@@ -1,4 +1,4 @@
-//! CSR attributes in plain words.
+//! CSR attributes as text.
 
 use super::{AskedExtension, CsrAttrs, Key, is_challenge};
 use crate::pki::{
@@ -9,7 +9,7 @@ use crate::pki::{
 };
 
 impl CsrAttrs {
-    /// Describes the demands in plain words, one a line.
+    /// Describes the demands as text, one per line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut out = Vec::new();

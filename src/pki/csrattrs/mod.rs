@@ -1,10 +1,10 @@
-//! CSR attributes: what a server asks of a CSR (RFC 7030 §4.5.2, RFC 8951 §4, RFC 9908 §3).
+//! CSR attributes: a server's demands on a CSR (RFC 7030 §4.5.2, RFC 8951 §4, RFC 9908 §3).
 //!
 //! One answer can be written in two forms: a list of OIDs and attributes, and a template of the
-//! CSR. [`CsrAttrs`] is what both of them say. A value that the client has to fill in is left out;
-//! in a subjectAltName it is an entry without content. RFC 9908 §3.4 defines that for iPAddress;
-//! here it stands for dNSName, rfc822Name and uniformResourceIdentifier alike, none of which can
-//! be empty in a certificate.
+//! CSR. [`CsrAttrs`] is what both of them say. A value that the client must fill in is left out; in
+//! a subjectAltName it is an entry without content. RFC 9908 §3.4 defines that for iPAddress; here
+//! it stands for dNSName, rfc822Name and uniformResourceIdentifier alike, none of which can be
+//! empty in a certificate.
 //!
 //! Each file names only those below it:
 //!
@@ -37,28 +37,28 @@ use x509_cert::ext::pkix::name::GeneralName;
 /// The demands of a server on a CSR. Empty fields demand nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CsrAttrs {
-    /// Attributes of the subject, in the order in which they are to stand.
+    /// Attributes of the subject, in their order in the name.
     pub subject: Vec<SubjectAttribute>,
     /// The kind of key.
     pub key: Option<Key>,
     /// Algorithms for the CSR's signature: it must have the one that fits the key.
     pub signatures: Vec<ObjectIdentifier>,
-    /// Extensions that the CSR asks for, each once.
+    /// Extensions that the CSR must request, each once.
     pub extensions: Vec<AskedExtension>,
     /// Further attributes, such as challengePassword.
     pub attributes: Vec<CsrAttribute>,
 }
 
-/// A kind of key that is asked for.
+/// A requested kind of key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// One that this program knows; an RSA kind has the exact size, which may be any.
+    /// A supported kind; an RSA kind has the exact size, which may be any.
     Kind(KeyKind),
-    /// An algorithm or a curve that it does not know.
+    /// An unknown algorithm or curve.
     Other(ObjectIdentifier),
 }
 
-/// An extension that is asked for.
+/// A requested extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskedExtension {
     /// Which.
@@ -68,8 +68,8 @@ pub struct AskedExtension {
 }
 
 impl AskedExtension {
-    /// A subjectAltName with an entry of each of these kinds, which the client fills in; otherName
-    /// is left out, since it has a type that nobody could guess.
+    /// A subjectAltName with an entry of each of these kinds, which the client fills in. otherName is
+    /// left out: a client could not know its type.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -88,7 +88,7 @@ impl AskedExtension {
         Ok(Self { oid: oid::SUBJECT_ALT_NAME, value: Some(names.to_der()?) })
     }
 
-    /// Whether the client has to fill in something.
+    /// Whether the client must fill in a value.
     #[must_use]
     pub fn is_open(&self) -> bool {
         let Some(value) = &self.value else { return true };
@@ -99,13 +99,13 @@ impl AskedExtension {
 }
 
 impl CsrAttrs {
-    /// Whether nothing is asked for: the answer is then 204 (D-13).
+    /// Whether it is empty: the answer is then 204 (D-13).
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a CSR has to be linked to its TLS connection (RFC 7030 §3.5, RFC 7894 §3.3).
+    /// Whether a CSR must be linked to its TLS connection (RFC 7030 §3.5, RFC 7894 §3.3).
     #[must_use]
     pub fn asks_for_linking(&self) -> bool {
         let binding = [oid::CHALLENGE_PASSWORD, oid::EST_IDENTITY_LINKING];

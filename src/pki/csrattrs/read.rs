@@ -20,11 +20,13 @@ use x509_cert::{attr::Attribute, ext::Extension};
 impl CsrAttrs {
     /// Reads an answer of any server.
     ///
-    /// Of an answer with a template the rest is ignored (RFC 9908 §4), but for the signature's
-    /// algorithm and the attributes that bind a CSR to its connection. What is not known is kept as
-    /// an attribute. Read, too: the sample of RFC 7030 §4.5.2, whose extensionRequest holds a bare
-    /// OID; curves and hash functions as bare OIDs; an extensionReqTemplate that holds a single
-    /// template (D-16).
+    /// If the answer has a template, the rest is ignored (RFC 9908 §4). Exceptions are the
+    /// signature's algorithm and the attributes that bind a CSR to its connection. Unknown elements
+    /// are kept as attributes. Also accepted (D-16):
+    ///
+    /// - the sample of RFC 7030 §4.5.2, whose extensionRequest holds a bare OID;
+    /// - curves and hash functions as bare OIDs;
+    /// - an extensionReqTemplate that holds a single template.
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is no CsrAttrs.
@@ -151,7 +153,7 @@ fn read(der: &[u8]) -> der::Result<CsrAttrs> {
     Ok(answer)
 }
 
-/// id-ce (RFC 5280 §4.2.1): what is asked for in an extensionRequest.
+/// id-ce (RFC 5280 §4.2.1): the arc of extensions in an extensionRequest.
 fn is_extension(found: ObjectIdentifier) -> bool {
     found.to_string().starts_with("2.5.29.")
 }

@@ -36,7 +36,7 @@ fn usage() -> AskedExtension {
     AskedExtension { oid: oid::KEY_USAGE, value: Some(vec![3, 2, 3, 0x88]) }
 }
 
-/// All that a profile can ask for.
+/// All demands that a profile can have.
 fn everything() -> CsrAttrs {
     CsrAttrs {
         subject: vec![
@@ -93,7 +93,7 @@ fn r_9908_3_2_b_a_key_is_one_attribute_with_its_curve_or_size() {
         attributes: vec![challenge(), open("1.3.6.1.1.1.1.22")],
         ..with_key(KeyKind::P384)
     };
-    // In the RFC's sample the MAC address stands behind the key: order means nothing.
+    // In the RFC's sample the MAC address is after the key: the order has no meaning.
     assert_eq!(CsrAttrs::parse(vector!("9908-revised")).unwrap(), revised);
     assert_eq!(CsrAttrs::parse(&revised.to_der(CsrAttrsForm::Rfc8951).unwrap()).unwrap(), revised);
     for kind in [KeyKind::P256, KeyKind::P521, KeyKind::Rsa(2048)] {
@@ -129,7 +129,7 @@ fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
     };
     let vector = vector!("9908-template");
     assert_eq!(CsrAttrs::parse(vector).unwrap(), asked);
-    // The sample says that keyUsage is critical, which is not asked for here.
+    // In the sample, keyUsage is critical; here it is not.
     let mut without = vector.to_vec();
     let at = without.windows(3).position(|part| part == [1, 1, 0xff]).unwrap();
     without.drain(at..at + 3);
@@ -138,7 +138,7 @@ fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
         without[length] -= 3;
     }
     assert_eq!(asked.to_der(CsrAttrsForm::Rfc9908).unwrap(), without);
-    // A single template in place of the list is read, too (D-16).
+    // A single template instead of the list is accepted, too (D-16).
     asked.extensions.truncate(1);
     let single = asked.to_der(CsrAttrsForm::Rfc9908).unwrap();
     assert!(CsrAttrs::parse(&single).is_ok());
@@ -312,8 +312,8 @@ fn other_bytes_are_rejected() {
     assert!(CsrAttrs::parse(&one).is_ok() && CsrAttrs::parse(&newer).is_err());
 }
 
-/// An byte of each sample changed: what can still be read can be written in
-/// each form and read again, and be said in words.
+/// One byte of each sample is changed. Attributes that can still be read can be written in each
+/// form, read again, and described.
 #[test]
 fn what_was_read_can_be_written_and_read_again() {
     let check = |der: &[u8]| {

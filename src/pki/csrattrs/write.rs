@@ -20,9 +20,9 @@ use x509_cert::{attr::Attribute, ext::Extension};
 impl CsrAttrs {
     /// Writes the answer, DER.
     ///
-    /// A template cannot name the signature's algorithm, and RFC 7030 §3.5 and RFC 7894 §4 want
-    /// the attributes that bind a CSR to its connection listed in every answer: both stand beside
-    /// the template in the order of the list.
+    /// A template cannot name the signature's algorithm. RFC 7030 §3.5 and RFC 7894 §4 require every
+    /// answer to list the attributes that bind a CSR to its connection. So both are written beside the
+    /// template, in the order of the list.
     ///
     /// # Errors
     /// Those of the encoder, such as for a value that its type cannot hold.

@@ -43,7 +43,7 @@ impl Aes {
         }
     }
 
-    /// The cipher that takes a key of this many bytes.
+    /// The cipher with keys of this many bytes.
     pub(super) fn of_key(bytes: usize) -> Option<Self> {
         Self::ALL.into_iter().find(|aes| aes.bytes() == bytes)
     }
@@ -88,17 +88,18 @@ impl Aes {
     }
 }
 
-/// How a content key goes to the holder of an RSA key.
+/// Encryption of a content key to the holder of an RSA key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     /// RSAES-OAEP with MGF1 over the same hash and no label (RFC 4055 §4.1).
     Oaep(Hash),
-    /// RSAES-PKCS1-v1_5, for devices that know nothing else. Encryption gives no oracle.
+    /// RSAES-PKCS1-v1_5, for devices that support nothing else. Encryption does not create an
+    /// oracle.
     Pkcs1,
 }
 
-/// How a content key goes to the holder of an EC key: ephemeral-static ECDH without cofactor, and
-/// the KDF of X9.63 with this hash (RFC 5753 §7.1.4).
+/// Key agreement with the holder of an EC key: ephemeral-static ECDH without cofactor, and the KDF of
+/// X9.63 with this hash (RFC 5753 §7.1.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Agreement(pub(super) Hash);
 
@@ -238,7 +239,8 @@ impl Capabilities {
     /// Reads the values of an SMIMECapabilities attribute: the content of its SET.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if there is not one value, or it is no list of capabilities.
+    /// [`Error::Malformed`] if it does not have exactly one value, or that is no list of
+    /// capabilities.
     pub fn parse(values: &[u8]) -> Result<Self, Error> {
         Vec::from_der(values).map(Self).map_err(|rejection| {
             Error::Malformed(Rejection::new(
@@ -290,8 +292,8 @@ impl Capabilities {
             })
     }
 
-    /// The way to an EC key: the first scheme, with the wrap that it names (RFC 5753 §8), or, if it
-    /// names none, the first wrap listed.
+    /// Selects the key agreement for an EC key: the first scheme, with the wrap that it names (RFC 5753
+    /// §8). If it names none, with the first wrap listed.
     pub(super) fn agreement(&self, least: Aes) -> Result<(Agreement, Aes), Error> {
         let listed_wrap = || self.0.iter().filter_map(Aes::by_wrap).find(|aes| *aes >= least);
         self.0
@@ -326,8 +328,8 @@ impl Capabilities {
     }
 }
 
-/// X9.63's key derivation (SEC 1 §3.6.1): the library has NIST's one-step KDF, whose counter stands
-/// elsewhere. Fills `key`.
+/// X9.63's key derivation (SEC 1 §3.6.1): the library has NIST's one-step KDF, which puts the
+/// counter elsewhere. Fills `key`.
 pub(super) fn x963_kdf(hash: Hash, secret: &[u8], shared_info: &[u8], key: &mut [u8]) {
     let length = hash.digest().output_len;
     for (part, counter) in key.chunks_mut(length).zip(1u32..) {

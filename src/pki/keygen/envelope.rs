@@ -1,5 +1,5 @@
-//! EnvelopedData (RFC 5652 §6) for one recipient, as RFC 7030 §4.4.2 wants it: kekri for a symmetric
-//! key, ktri for an RSA key, kari for an EC key.
+//! EnvelopedData (RFC 5652 §6) for one recipient, as RFC 7030 §4.4.2 requires. The recipient info is
+//! kekri for a symmetric key, ktri for an RSA key, kari for an EC key.
 
 use super::{
     Capabilities, SealError,
@@ -34,7 +34,7 @@ use spki::AlgorithmIdentifierOwned;
 use x509_cert::{ext::pkix::SubjectKeyIdentifier, serial_number::SerialNumber};
 use zeroize::Zeroizing;
 
-/// Whose key decrypts.
+/// The holder of the key that decrypts.
 #[derive(Clone, Debug)]
 pub enum Recipient<'a> {
     /// The holder of a symmetric key.
@@ -48,8 +48,8 @@ pub enum Recipient<'a> {
     Certificate(&'a Certificate),
 }
 
-/// How a key will be encrypted. Every rejection happens when the plan is built, before
-/// there is a key.
+/// How a key will be encrypted. Every rejection happens when the plan is built, before a key is
+/// generated.
 pub struct Plan {
     content: Aes,
     way: Way,
@@ -74,7 +74,7 @@ enum Way {
     },
 }
 
-/// Shows nothing of the key.
+/// Does not print the key.
 impl std::fmt::Debug for Plan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Plan({})", self.summary())
@@ -82,9 +82,10 @@ impl std::fmt::Debug for Plan {
 }
 
 impl Plan {
-    /// Chooses algorithms of the device's, none weaker than the key `kind` that is to be protected.
+    /// Selects algorithms that the device supports, none weaker than the key `kind` that they
+    /// protect.
     ///
-    /// A certificate's key has to be one for encipherment or agreement, or for everything (RFC 7030
+    /// A certificate's key must be for encipherment or agreement, or for any use (RFC 7030
     /// §4.4.1.2), and valid `now`.
     ///
     /// # Errors
@@ -238,7 +239,7 @@ impl Plan {
     }
 }
 
-/// RFC 5652 §6.1: 0 if all there is is a ktri by issuer and serial number.
+/// RFC 5652 §6.1: 0 if the only recipient is a ktri by issuer and serial number.
 const fn version(recipient: &RecipientInfo) -> CmsVersion {
     match recipient {
         RecipientInfo::Ktri(KeyTransRecipientInfo {
@@ -316,8 +317,8 @@ enum Named {
     Certificate(IssuerAndSerialNumber),
 }
 
-/// By the identifier in the certificate; by issuer and serial number if there is none, because then
-/// a reader would have to guess how it was computed.
+/// Names the recipient by the subjectKeyIdentifier of its certificate. Without one, by issuer and
+/// serial number: a reader could not know how a computed identifier was derived.
 fn named(certificate: &Certificate) -> der::Result<Named> {
     Ok(match certificate.subject_key_identifier() {
         Some(id) => Named::Key(SubjectKeyIdentifier(OctetString::new(id)?)),

@@ -1,4 +1,4 @@
-//! The device's end: decrypts what [`super::Plan::seal`], or another server, has made.
+//! The device's end: decrypts the output of [`super::Plan::seal`], or of another server.
 
 use super::{
     SealError,
@@ -46,7 +46,7 @@ pub enum Decryption<'a> {
 }
 
 /// Decrypts a ContentInfo with EnvelopedData around SignedData, and returns the SignedData (DER).
-/// Some servers put a ContentInfo around that, too: it is taken off.
+/// Some servers wrap that in a ContentInfo, too, which is removed.
 ///
 /// # Errors
 /// [`SealError`] if it is something else, is not for this key, or is damaged. Errors
@@ -278,7 +278,7 @@ mod tests {
         (Certificate::parse(&output.stdout).unwrap(), key)
     }
 
-    /// The way of a key from the server to the device, and what it looks like on the way.
+    /// How a key is sent from the server to the device, and its form.
     struct Way {
         signer: Certificate,
         package: Zeroizing<Vec<u8>>,
@@ -352,7 +352,8 @@ mod tests {
             let opened = decrypt(&altered, with);
             let verified = opened.and_then(|signed| verify(oid::KEY_PACKAGE, &signed));
             if let Ok((package, signer)) = verified {
-                // A version number, or what the signer's key does not sign: its own certificate.
+                // A version number, or the signer's own certificate, which its signature does not
+                // cover.
                 assert_eq!(package, way.package, "byte {at}");
                 assert_eq!(signer.spki(), way.signer.spki(), "byte {at}");
             }
@@ -361,7 +362,7 @@ mod tests {
             let mut altered = way.signed.to_vec();
             altered[at] ^= 1;
             let Ok((package, signer)) = verify(oid::KEY_PACKAGE, &altered) else { continue };
-            // As above. Whether the certificate is believed is decided by all of its bytes.
+            // As above. The trust in the certificate depends on all of its bytes.
             assert_eq!(package, way.package, "byte {at}");
             assert_eq!(signer.spki(), way.signer.spki(), "byte {at}");
         }

@@ -16,7 +16,7 @@ pub fn key_package(pkcs8: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         .map_err(der_rejection("the key package"))
 }
 
-/// Takes the one key out of a package.
+/// Extracts the one key of a package.
 ///
 /// # Errors
 /// [`SealError`] if it is no package of one key that this program reads.

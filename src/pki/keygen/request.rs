@@ -25,7 +25,7 @@ pub enum Protection {
     Asymmetric(Vec<u8>),
 }
 
-/// Reads which key is to encrypt the new one; none if the CSR names none.
+/// Reads the name of the key that must encrypt the new one; none if the CSR names none.
 ///
 /// # Errors
 /// [`Error::Malformed`] if it names two, or in a form that cannot be read.
@@ -58,8 +58,8 @@ fn malformed(seen: impl std::fmt::Display) -> Error {
     ))
 }
 
-/// Asks in a CSR to have the new key encrypted to what `with` decrypts, by algorithms that
-/// [`super::decrypt`] knows, the strongest first.
+/// Requests in a CSR that the new key is encrypted to the key of `with`, with the algorithms of
+/// [`super::decrypt`], the strongest first.
 ///
 /// # Errors
 /// [`CsrError::Der`] if the identifier cannot be written, [`CsrError::Key`] if nothing can be
@@ -102,12 +102,16 @@ fn not_der(source: der::Error) -> CsrError {
     CsrError::Der { what: "an attribute", source }
 }
 
-/// The kind of key that a SubjectPublicKeyInfo (DER) asks for by its algorithm, bounded by what is
-/// `accepted` (D-12). The key in it is not looked at (RFC 7030 §4.4.1), but for the size of an RSA
-/// key: the next larger one that is made here, at least that of `accepted`; without one, the least.
+/// Returns the kind of key that a SubjectPublicKeyInfo (DER) requests by its algorithm, limited to
+/// `accepted` (D-12).
+///
+/// The key in it is ignored (RFC 7030 §4.4.1), except for the size of an RSA key. The result is the
+/// smallest supported size that is at least the size of this key and of the smallest RSA key in
+/// `accepted`.
 ///
 /// # Errors
-/// [`Error::Malformed`] if it is none; [`Error::Unacceptable`] if no such key is made.
+/// [`Error::Malformed`] if it is not a SubjectPublicKeyInfo; [`Error::Unacceptable`] if the server does
+/// not generate such keys.
 pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|rejection| {
         Error::Malformed(Rejection::new(

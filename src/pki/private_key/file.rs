@@ -40,7 +40,7 @@ impl From<PemError> for KeyError {
 
 impl PrivateKey {
     /// Reads the first private key of a PEM file. Other blocks (`EC PARAMETERS`, certificates) and
-    /// text around them are passed over.
+    /// text around them are ignored.
     ///
     /// # Errors
     /// [`KeyError`] names the cause: form, passphrase or kind of key.
@@ -96,7 +96,7 @@ impl PrivateKey {
         Ok(Self::new(kind, Pair::Ec(pair)))
     }
 
-    /// The curve is the one whose parameters the key fits: the library checks them.
+    /// The curve is the one that the key fits: the library checks it.
     fn from_sec1_der(der: &[u8]) -> Result<Self, KeyError> {
         for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521] {
             if let Ok(pair) = EcdsaKeyPair::from_private_key_der(ecdsa(kind)?, der) {
@@ -131,8 +131,8 @@ impl PrivateKey {
         }))
     }
 
-    /// Writes PKCS#8 as PEM, encrypted by PBES2 if a passphrase is given. An encrypted one takes
-    /// 600,000 rounds of PBKDF2: not on a runtime's worker.
+    /// Writes PKCS#8 as PEM, encrypted with PBES2 if it receives a passphrase. An encrypted one
+    /// takes 600,000 rounds of PBKDF2: not on a runtime's worker.
     ///
     /// # Errors
     /// [`KeyError::Library`].

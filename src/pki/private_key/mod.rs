@@ -32,7 +32,7 @@ pub enum KeyError {
         "unsupported private key: {0}; supported: rsa-2048 to rsa-4096, P-256, P-384, P-521, Ed25519"
     )]
     Unsupported(String),
-    /// The file is encrypted and no passphrase was given.
+    /// The file is encrypted and the passphrase is missing.
     #[error("the private key is encrypted and no passphrase was given")]
     PassphraseNeeded,
     /// Decryption failed.
@@ -78,7 +78,7 @@ impl PrivateKey {
     ///
     /// # Errors
     /// [`KeyError::Unsupported`] for RSA of other than 2048, 3072 or 4096 bits,
-    /// [`KeyError::Library`] if there is no randomness.
+    /// [`KeyError::Library`] if the random number generator fails.
     pub fn generate(kind: KeyKind) -> Result<Self, KeyError> {
         let failed = |_| KeyError::Library("generate a key");
         let pair = match kind {
@@ -118,8 +118,8 @@ impl PrivateKey {
         Ok(spki.map_err(|_| KeyError::Library("serialize a public key"))?.as_ref().to_vec())
     }
 
-    /// The AlgorithmIdentifier of the signatures this key makes, as DER: what goes into the
-    /// structure before it is signed.
+    /// The AlgorithmIdentifier of this key's signatures, DER. It is part of the structure before
+    /// that is signed.
     #[must_use]
     pub const fn signature_algorithm_der(&self) -> &'static [u8] {
         signature_identifier(self.kind)

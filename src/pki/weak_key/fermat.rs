@@ -1,17 +1,17 @@
-//! Fermat's test for primes: 2^(n-1) modulo n, for an n that anybody may know.
+//! Fermat's test for primes: 2^(n-1) modulo n, for a public n.
 //!
 //! Squares by columns in Montgomery form (Koç, Acar, Kaliski, "Analyzing and Comparing Montgomery
-//! Multiplication Algorithms", IEEE Micro 1996: FIPS), in variable time. `crypto-bigint`, which is
-//! made for secrets and multiplies where it could square, takes 2.5 ms for 2048 bits where this
-//! takes 2.0 ms, and twice as long for 3072; the tests compare the two.
+//! Multiplication Algorithms", IEEE Micro 1996: FIPS), in variable time. This takes 2.0 ms for 2048
+//! bits. `crypto-bigint` takes 2.5 ms, and twice as long as this for 3072: it is designed for secrets
+//! and multiplies where it could square. The tests compare the two.
 
 use crypto_bigint::{
     BoxedUint, Odd,
     modular::{BoxedMontyForm, BoxedMontyParams},
 };
 
-/// Whether 2^(n-1) = 1 modulo n, of an n that is odd and given big-endian. It holds for every prime
-/// and, but for a chance that nobody meets, for no product of large random primes.
+/// Whether 2^(n-1) = 1 modulo n, for an odd n in big-endian bytes. It is true for every prime. For
+/// a product of large random primes it is false, except with negligible probability.
 pub(super) fn is_prime(modulus: &[u8]) -> bool {
     let n = limbs(modulus);
     let Some(one) = one(modulus, n.len()) else { return false };
@@ -95,16 +95,16 @@ impl Column {
     }
 }
 
-/// 1/n modulo 2^64, of an odd n, by Newton's iteration: each step doubles the correct bits, and an odd
-/// n is its own inverse in the first three.
+/// Computes 1/n modulo 2^64 for an odd n by Newton's iteration. Each step doubles the correct bits; an
+/// odd n is its own inverse in the first three.
 pub(super) fn inverse(n: u64) -> u64 {
     (0..5).fold(n, |x, _| x.wrapping_mul(2u64.wrapping_sub(n.wrapping_mul(x))))
 }
 
 struct Squarer<'a> {
     n: &'a [u64],
-    /// The same, the highest limb first: the factors of a column then stand at the same places, which
-    /// saves a quarter of the time.
+    /// The same, the highest limb first: the factors of a column are then at the same indices,
+    /// which saves a quarter of the time.
     reversed: Vec<u64>,
     /// -1/n modulo 2^64.
     inverse: u64,

@@ -11,8 +11,8 @@ use crate::{
 use aws_lc_rs::hmac;
 use std::{fmt, sync::OnceLock};
 
-/// Why a password does not authenticate. For the audit trail: the client gets the same answer for all
-/// of them, because guessers must not learn which accounts exist and what they may do.
+/// Why a password does not authenticate. For the audit trail only. The client gets the same answer
+/// for all reasons, so that guessers do not learn the accounts and their rights.
 #[derive(Debug)]
 pub(super) enum LoginFailure {
     /// No account has this name.
@@ -79,7 +79,7 @@ impl LoginFailure {
 pub(super) struct NameMask(OnceLock<hmac::Key>);
 
 impl NameMask {
-    /// Characters of such a name that are shown.
+    /// Maximum length of such a name in the log, in characters.
     const SHOWN: usize = 8;
 
     /// Returns the beginning of a name, and a hash that distinguishes it from others. The hash has a
@@ -147,8 +147,8 @@ impl Authenticator {
 
 /// Whether the account may enroll under the label.
 ///
-/// An account without labels may enroll under all labels but those that issue certificates of
-/// registration authorities: it belongs to a fleet, and each of its devices knows the password.
+/// An account without labels may enroll under all labels except those that issue certificates of
+/// registration authorities. Such an account is shared by a fleet: each device knows the password.
 pub(super) fn may_use(account: &Account, context: AuthnContext<'_>) -> bool {
     match &account.labels {
         Some(labels) => context.label.is_some_and(|label| labels.contains(label)),

@@ -1,4 +1,4 @@
-//! The alarm about a certificate that a CA of this server signed and that is not on record (D-36): the
+//! The alarm about a certificate that a CA of this server signed and that is not on record (D-36). The
 //! record was lost, or the CA's key was misused.
 
 use super::AuthnContext;

@@ -45,7 +45,7 @@ impl Authenticator {
             let mut memory = memories.take(Instant::now());
             let right = match &stored {
                 Some(Password::Hash(hash)) => memory.verify(&given, Some(hash)),
-                // Takes the time of a hash, too: guessers must not learn the kind of an account.
+                // Takes as long as a hash, too: guessers must not learn the kind of an account.
                 Some(Password::Recomputable(stored)) => {
                     let _ = memory.verify(&given, None);
                     Secret::new(Algorithm::Sha256, &user, &stored.realm, &given).is(&stored.sha256)
@@ -53,8 +53,8 @@ impl Authenticator {
                 None => memory.verify(&given, None),
             };
             memories.put(memory, Instant::now());
-            // The thread holds permit and attempt, also if the client hangs up: otherwise more checks
-            // would run than there are cores, and more failures would happen than are counted.
+            // The thread holds permit and attempt even if the client hangs up. Otherwise more checks
+            // could run than the machine has cores, and failures could go uncounted.
             drop(permit);
             if right && usable {
                 attempt.take_back();

@@ -2,8 +2,8 @@
 //!
 //! A certificate of this server is identified by the CA that its validated path ends in, and its serial
 //! number. It is the one on record if its TBSCertificate equals the one that was signed. Its DER is
-//! never compared: its holder can give it another signature that verifies (ECDSA: r, n - s), and that
-//! one would have no record, and no revocation.
+//! never compared: its holder can create another signature that verifies (ECDSA: r, n - s). That
+//! encoding would have no record, and no revocation.
 
 use super::{Authenticator, AuthnContext, Presented, Standing, alarm::Unknown};
 use crate::{

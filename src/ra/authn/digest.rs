@@ -17,7 +17,7 @@ impl Authenticator {
     /// password was right, and its nonce was not.
     ///
     /// # Errors
-    /// [`Error::Store`]; [`Error::Internal`] if there is no randomness.
+    /// [`Error::Store`]; [`Error::Internal`] if the random number generator fails.
     pub async fn challenges(
         &self,
         rules: &policy::LabelRules,

@@ -129,8 +129,8 @@ impl Presented {
         }
     }
 
-    /// Identifies the certificate, however its signature is encoded: CA and serial number of one of
-    /// this server, the digest of the TBSCertificate of a third party's.
+    /// Identifies the certificate, however its signature is encoded: by CA and serial number if this
+    /// server issued it, else by the digest of its TBSCertificate.
     pub(crate) fn identity(&self) -> (&str, Vec<u8>) {
         let serial = || self.certificate.serial().as_bytes().to_vec();
         match &self.standing {

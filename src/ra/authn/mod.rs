@@ -37,7 +37,8 @@ use std::{
 };
 use tokio::sync::{OnceCell, Semaphore};
 
-/// Concurrent password checks at most, on however many cores: each keeps 19 MiB of memory.
+/// Maximum number of concurrent password checks, on any number of cores: each uses 19 MiB of
+/// memory.
 const MAX_CHECKS: usize = 8;
 
 /// Authenticates clients.
@@ -139,7 +140,7 @@ impl Authenticator {
     /// right, also where a certificate alone is accepted. A renewal may show an expired certificate
     /// of this server within the label's grace period.
     ///
-    /// Adds to `facts` what is known about a client that is rejected.
+    /// Adds the known facts about a rejected client to `facts`.
     ///
     /// # Errors
     /// Authentication errors of [`Error`], [`Error::Store`], [`Error::Busy`], [`Error::Internal`].
@@ -150,7 +151,7 @@ impl Authenticator {
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
         let outcome = self.identify(context, credentials, facts).await;
-        // Certificates are not looked at where only passwords are accepted.
+        // Certificates are ignored where only passwords are accepted.
         if outcome.is_err() && context.rules.authentication != Authentication::Password {
             certificate::describe_shown(context.peer, facts);
         }

@@ -37,7 +37,7 @@ impl Bench {
         let entropy = Arc::new(SystemEntropy::new());
         Self {
             authenticator: Authenticator::new(store, entropy, &settings.boot.passwords, NOW),
-            rules: settings.live.policies.unlabelled,
+            rules: settings.live.policies.unlabeled,
             peer: Peer {
                 address: SocketAddr::from(([192, 0, 2, 1], 4711)),
                 cipher_bits: 256,

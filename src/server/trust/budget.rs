@@ -1,4 +1,4 @@
-//! How many signatures a validation may verify. webpki's own limit is 100, and not ours to set.
+//! How many signatures a validation may verify. webpki's own limit is 100 and cannot be set.
 
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ pub(super) const MAX_SIGNATURES: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Budget(AtomicUsize);
 
-/// An algorithm that counts, and rejects what goes beyond the budget.
+/// An algorithm that counts verifications, and rejects those beyond the budget.
 #[derive(Debug)]
 struct Counted<'a> {
     algorithm: &'static dyn SignatureVerificationAlgorithm,

@@ -8,7 +8,7 @@ pub(super) const MAX_CERTIFICATES: usize = 8;
 /// Bytes of a chain at most: four certificates of ML-DSA-87 have 31 KiB.
 pub(super) const MAX_BYTES: usize = 48 << 10;
 
-/// A chain: the end-entity certificate, then what the client sent to reach an anchor.
+/// A chain: the end-entity certificate, then the intermediate certificates that the client sent.
 #[derive(Debug)]
 pub(in crate::server) struct Chain {
     end_entity: CertificateDer<'static>,
@@ -17,7 +17,7 @@ pub(in crate::server) struct Chain {
 }
 
 impl Chain {
-    /// Copies a chain. Of one that is too long, only the end-entity certificate is kept.
+    /// Copies a chain. If the chain is too long, only the end-entity certificate is kept.
     pub(in crate::server) fn new(certificates: &[CertificateDer<'static>]) -> Option<Self> {
         let (end_entity, intermediates) = certificates.split_first()?;
         let bytes: usize = certificates.iter().map(|certificate| certificate.len()).sum();

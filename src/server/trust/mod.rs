@@ -1,4 +1,4 @@
-//! Client certificates: asked for, never required, never a reason to end a handshake
+//! Client certificates: requested, never required, never a reason to end a handshake
 //! (docs/adr/0002).
 //!
 //! The handshake checks one signature only: that the client holds the key of its certificate. RFC
@@ -36,7 +36,7 @@ use rustls::{
 use std::{cell::Cell, slice, sync::Arc, time::Duration};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath, anchor_from_trusted_cert};
 
-/// Lets every client certificate through whose key the client holds.
+/// Accepts every client certificate if the client proves possession of its key.
 #[derive(Debug)]
 pub(super) struct AskOnly(Arc<CryptoProvider>);
 
@@ -51,8 +51,8 @@ impl ClientCertVerifier for AskOnly {
         false
     }
 
-    /// Empty: a list with our own CAs makes devices withhold the certificate of their maker
-    /// (R-7030-3.3.2-f).
+    /// Empty: if the list named this server's CAs, devices would withhold the certificate of their
+    /// maker (R-7030-3.3.2-f).
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -210,7 +210,8 @@ impl Judge<'_> {
             Ok(issuer) => return Verdict::Trusted { class: TrustClass::Explicit, issuer },
             Err(by_explicit) => match self.validate(implicit, now) {
                 Ok(issuer) => return Verdict::Trusted { class: TrustClass::Implicit, issuer },
-                // The more specific of the two: an unknown issuer says nothing if the other knows it.
+                // The more specific error is reported: "unknown issuer" is no help if the other
+                // database has the issuer.
                 Err(PathError::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_explicit),
                 Err(by_implicit) => self.untrusted(&by_implicit),
             },
@@ -251,7 +252,7 @@ impl Judge<'_> {
     /// Validates the chain against one database (RFC 5280 §6). Returns this server's CA if its path ends in
     /// one.
     ///
-    /// webpki gets one path at a time: its own search tries every order of certificates that share
+    /// webpki receives one path at a time. Its own search tries every order of certificates that share
     /// a name, which takes hundreds of milliseconds for ten of them.
     fn validate(
         &self,
@@ -298,7 +299,7 @@ impl Judge<'_> {
         now: Time,
     ) -> Result<Option<CaName>, PathError> {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
-        // A CA whose key is for something else is no issuer; there may be another path.
+        // A CA whose key usage excludes signing certificates is no issuer; another path may exist.
         let no_issuer = Cell::new(false);
         let issuers = |path: &VerifiedPath<'_>| {
             if path.intermediate_certificates().all(|ca| allows(&ca.der(), KeyUsage::KEY_CERT_SIGN))

@@ -1,5 +1,5 @@
-//! The paths that a chain offers, by the names in it (RFC 5280 §6.1, RFC 4158 §2.4): no signature is
-//! looked at here.
+//! The paths that a chain offers, by the names in it (RFC 5280 §6.1, RFC 4158 §2.4): signatures are
+//! not verified here.
 
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use std::collections::VecDeque;

@@ -52,7 +52,7 @@ fn a_verdict_names_the_ca_of_ours_that_ends_the_path() {
     assert!(matches!(expired(&maker), Verdict::Untrusted(_)));
 }
 
-/// A root that is trusted implicitly, one explicitly, and what a judgment says and costs.
+/// A root that is trusted implicitly, one explicitly, and the result and cost of a validation.
 struct Bench {
     root: Party,
     databases: Databases,
@@ -93,7 +93,7 @@ fn a_chain_costs_a_signature_for_each_certificate_in_any_order() {
         assert_eq!(bench.judge(&chain), (String::new(), length + 1));
         chain[1..].reverse();
         assert_eq!(bench.judge(&chain), (String::new(), length + 1), "in the wrong order");
-        // The root, which the server has, and a certificate of nobody.
+        // The root, which the server has, and an unrelated certificate.
         if chain.len() < 7 {
             chain.push(bench.root.certify_ca(&bench.root));
             chain.insert(1, device.certify_ca(&device));
@@ -115,7 +115,7 @@ fn attack_2_chains_of_one_name_loops_and_long_names_are_cheap() {
             (if length < 8 { "one of an unknown issuer".to_owned() } else { too_long }, 0);
         assert_eq!(bench.judge(&to_nobody), unknown, "{length} of one name, to no anchor");
 
-        // The same, and one of them says that our anchor issued it.
+        // The same, and one of them names our anchor as issuer.
         let liar = Party::new("CN=Root");
         let mut to_anchor = to_nobody.clone();
         to_anchor.pop();
