@@ -358,7 +358,7 @@ mod tests {
     const SHA256: &str = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
 
     #[test]
-    fn what_is_read_is_written_as_what_would_be_read() {
+    fn fields_are_written_in_the_form_that_is_read() {
         let odd = FIELD.replace("8ca523f5", r#"8ca\\523\""#).replace("f2/wE4q74", r#"a\\b\"c"#);
         let answer = DigestResponse::parse(&odd).unwrap();
         assert!(answer.response.starts_with(r#"8ca\523""#), "{}", answer.response);
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_case_and_what_is_unknown_make_no_difference() {
+    fn quotes_case_and_unknown_parameters_are_ignored() {
         let plain = DigestResponse::parse(FIELD).unwrap();
         let field = FIELD
             .replace("nc=00000001", "nc=\"00000001\"")
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn r_7616_3_4_a_what_is_missing_twice_or_not_offered_is_named() {
+    fn r_7616_3_4_a_missing_repeated_and_unoffered_parameters_are_named() {
         let bad =
             |from: &str, to: &str| DigestResponse::parse(&FIELD.replace(from, to)).unwrap_err();
         assert_eq!(bad("nc=00000001, ", ""), Malformed::Missing("nc"));
@@ -455,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_answer_as_a_client_we_accept_as_a_server() {
+    fn the_server_accepts_answers_of_the_client() {
         for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
             let challenge = Challenge {
                 realm: "estd".to_owned(),

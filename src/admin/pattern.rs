@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_condition_is_rejected() {
+    fn malformed_conditions_are_rejected() {
         for bad in ["device", "", "CN=a,b", "=a", "nonsense=a", "CN=a,"] {
             let error = NamePatterns::parse(Some(bad), None).unwrap_err().to_string();
             assert!(error.contains("expected: TYPE=VALUE"), "{bad}: {error}");

@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weak_password_is_rejected_with_what_is_accepted() {
+    fn a_weak_password_is_rejected_with_the_accepted_ones() {
         for (password, text) in [
             ("", "password: got 0 characters; expected: 8 or more"),
             ("abcde", "password: got 5 characters; expected: 8 or more"),

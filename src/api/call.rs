@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_end_writes_the_other_reads() {
+    fn each_end_reads_the_output_of_the_other() {
         for name in ["a", "line 1/\u{e4}", "{name}", "", "a?b&c=d#e", "%41", ".."] {
             for limit in [Some(7), None] {
                 let look = Look { name: name.to_owned(), limit, all: true };

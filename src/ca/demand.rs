@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_shows_what_is_asked_for() {
+    fn the_page_shows_the_demands() {
         let page = include_str!("../../docs/configuration.md");
         let chapter = page.split("## What a CSR has to hold").nth(1).unwrap();
         let block = |kind: &str| {

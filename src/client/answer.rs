@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_answers_say_what_is_wrong() {
+    fn malformed_answers_are_described() {
         for (content_type, body, why) in [
             ("text/html", "", "content type"),
             ("application/pkcs7-mime", "%%%", "not base64"),

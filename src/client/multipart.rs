@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_parts_whatever_stands_around_them() {
+    fn reads_parts_between_any_other_bytes() {
         let body = b"preamble --ab\r\n--ab \t\r\nContent-Type: a/b\r\n\r\none\r\ntwo --ab--\r\n--abc\r\n--ab\r\nCONTENT-TYPE:c/d; x=y\r\nContent-Transfer-Encoding: Base64\r\n\r\n\r\n--ab--\r\nepilogue";
         let read = parts(TYPE, body).unwrap();
         assert_eq!(read[0], one("a/b", "one\r\ntwo --ab--\r\n--abc"));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_boundaries_as_they_may_be_written() {
+    fn reads_every_form_of_boundary() {
         let body = b"--a (b)\r\nContent-Type: a/b\r\n\r\nx\r\n--a (b)--\r\n";
         for media_type in [
             "Multipart/Mixed; boundary=\"a (b)\"",

@@ -184,7 +184,7 @@ mod tests {
 
     /// First-user finding 14.
     #[test]
-    fn basic_goes_with_the_first_request_where_it_was_chosen() {
+    fn basic_is_sent_with_the_first_request_if_chosen() {
         let password = by(PasswordScheme::Basic);
         assert!(!password.waits());
         assert!(field(&password).starts_with("Basic "));

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_when_to_come_back_as_other_servers_say_it() {
+    async fn reads_retry_after_of_other_servers() {
         let key = device_key();
         let csr = CsrBuilder::new().subject("CN=device").unwrap().build(&key).unwrap();
         for (name, expected) in [

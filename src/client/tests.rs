@@ -392,7 +392,7 @@ async fn several_requests_share_a_connection_in_both_versions_of_tls() {
 }
 
 #[tokio::test]
-async fn csrattrs_may_be_there_or_not_and_no_password_goes_along() {
+async fn csrattrs_are_optional_and_requested_without_a_password() {
     let server = CannedServer::start();
     let ask = async |label: &str| {
         let mut config = server.config(Trust::Anchors(vec![server.der("root")]));

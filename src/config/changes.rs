@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn names_each_section_that_takes_a_restart() {
+    fn names_each_section_that_needs_a_restart() {
         let (old, new) = (
             read(""),
             read(

@@ -184,7 +184,7 @@ mod tests {
 
     /// First-user finding 32.
     #[test]
-    fn an_error_is_json_with_what_the_server_said() {
+    fn an_error_is_json_with_the_servers_text() {
         let rejection = |status, text: &str| ServerRejection {
             status,
             text: text.to_owned(),

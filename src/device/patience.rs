@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_is_not_asked_before_the_time_that_it_names() {
+    fn no_retry_before_the_time_that_the_server_names() {
         let mut patience = Patience::new(Duration::ZERO);
         let pending = |retry_after| Error::Pending { retry_after, request_id: None };
         assert_eq!(patience.pause(&pending(Some(seconds(60))), seconds(60)), Some(seconds(60)));

@@ -72,7 +72,7 @@ fn the_arguments_are_consistent() {
 }
 
 #[test]
-fn enrolls_by_fingerprint_and_reenrolls_with_what_it_wrote() {
+fn enrolls_by_fingerprint_and_reenrolls_with_its_files() {
     let server = CannedServer::start();
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn r_9112_6_3_a_what_cannot_be_followed_ends_the_connection() {
+    fn r_9112_6_3_a_unparsable_framing_ends_the_connection() {
         let framing = fresh();
         framing.see(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
         assert!(!framing.is_ambiguous() && framing.ends_here());
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn each_challenge_is_spelt_as_clients_look_for_it() {
+    fn each_challenge_is_spelled_as_clients_expect() {
         let head =
             b"HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: a\r\nWww-Authenticate: b\r\n\r\n";
         assert_eq!(

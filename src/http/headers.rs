@@ -193,13 +193,13 @@ mod tests {
     }
 
     #[test]
-    fn r_7617_2_a_splits_at_the_first_colon_and_takes_utf_8() {
+    fn r_7617_2_a_splits_at_the_first_colon_and_accepts_utf_8() {
         let (user, password) = basic("name:p:ss wörd");
         assert_eq!((&*user, &*password), ("name", "p:ss wörd"));
     }
 
     #[test]
-    fn r_7030_3_2_3_e_takes_an_empty_user_name() {
+    fn r_7030_3_2_3_e_accepts_an_empty_user_name() {
         let (user, password) = basic(":secret");
         assert_eq!((&*user, &*password), ("", "secret"));
         let read = credentials(&with("Basic OnNlY3JldA==")).unwrap().unwrap();

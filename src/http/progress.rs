@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_with_many_requests_waits_for_what_is_left_of_them() {
+    fn a_connection_with_many_requests_waits_for_the_remaining_ones() {
         let now = Instant::now();
         let progress = Arc::new(ConnectionProgress::new(now, now));
         let streams = Streams::new(Arc::clone(&progress));

@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_other_alphabets_missing_padding_and_what_follows_it() {
+    fn rejects_other_alphabets_missing_padding_and_bytes_after_it() {
         for bad in [
             &b"AAE_"[..],
             b"AAE-",

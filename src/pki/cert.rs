@@ -376,7 +376,7 @@ mod tests {
     use crate::pki::tbs::{ToBeSigned, assemble};
 
     #[test]
-    fn the_tbs_is_what_was_signed_whatever_the_signature_looks_like() {
+    fn the_tbs_is_the_same_for_every_encoding_of_the_signature() {
         use der::Encode;
         let now = Time::from_unix(1_795_262_400);
         let name = "CN=a".parse::<x509_cert::name::Name>().unwrap().to_der().unwrap();

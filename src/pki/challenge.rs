@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_string_is_a_rejection() {
+    fn values_other_than_a_single_string_are_rejected() {
         let long = [&[0x0c, 0x82, 1, 0][..], &[b'a'; 256]].concat();
         for value in [
             &b""[..],

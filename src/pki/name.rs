@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_as_text_is_shown_as_bytes() {
+    fn unprintable_values_are_shown_as_bytes() {
         // A commonName that is a SEQUENCE.
         let odd = DistinguishedName::parse(&hex("300b3109300706035504033000")).unwrap();
         assert!(!odd.to_string().is_empty());

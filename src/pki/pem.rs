@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_writes_between_other_text() {
+    fn reads_its_own_output_between_other_text() {
         for length in [0, 1, 47, 48, 49, 200] {
             let der = vec![7; length];
             let pem = encode_block("CERTIFICATE", &der);

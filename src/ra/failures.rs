@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_locks_nobody_out() {
+    fn a_clock_that_was_set_back_locks_no_account() {
         let failures = failures();
         for _ in 0..100 {
             fail(&failures, origin(1), "a", later(1_000_000));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn attack_5_an_attempt_is_counted_until_it_is_taken_back() {
+    fn attack_5_an_attempt_is_counted_until_it_is_cancelled() {
         let failures = failures();
         for _ in 0..1000 {
             failures.begin_now(origin(1), "a", NOW).unwrap().take_back();

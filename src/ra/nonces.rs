@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn r_7616_3_4_a_a_nonce_is_ours_and_fresh() {
+    fn r_7616_3_4_a_a_nonce_is_of_this_server_and_fresh() {
         let nonces = nonces();
         let make = |now| nonces.generate(&SystemEntropy::new(), now).unwrap();
         let nonce = make(NOW);

@@ -237,7 +237,7 @@ mod tests {
     use crate::entropy::SystemEntropy;
 
     #[test]
-    fn r_7617_2_a_verifies_what_was_hashed_and_nothing_else() {
+    fn r_7617_2_a_verifies_only_the_hashed_password() {
         let stored = hash("p:ss wörd", &SystemEntropy::new()).unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
         let mut memory = HashMemory::default();

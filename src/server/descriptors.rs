@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_as_high_as_it_may_be() {
+    fn the_limit_is_raised_to_the_maximum() {
         assert_eq!(raise_limit(), getrlimit(Resource::Nofile).maximum);
         assert_eq!(getrlimit(Resource::Nofile).current, getrlimit(Resource::Nofile).maximum);
     }

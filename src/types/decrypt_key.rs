@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_without_the_key() {
+    fn errors_do_not_contain_the_key() {
         let key = "ab".repeat(16);
         for (text, line, why) in [
             (format!("key-1 {key}"), 1, "colon"),

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_it_shows() {
+    fn reads_its_own_text() {
         let serial = Serial::parse(&[0x0c, 0xef, 1]).unwrap();
         assert_eq!(serial.to_string(), "0cef01");
         assert_eq!("0C:EF:01".parse::<Serial>().unwrap(), serial);

@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_between_characters_and_says_so() {
+    fn long_text_is_cut_between_characters_and_marked() {
         let cut = |text: &str, most| escaped(text).ascii().at_most(most).to_string();
         assert_eq!(cut("abc", 3), "abc");
         assert_eq!(cut("abcd", 3), "abc...");

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_one_line_and_shows_what_is_hidden() {
+    fn an_event_is_one_line_with_hidden_characters_escaped() {
         let event = EventEntry {
             actor: "CN=a\n\u{202e}".to_owned(),
             at: "2026-11-21T12:00:00Z".to_owned(),

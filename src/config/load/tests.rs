@@ -122,7 +122,7 @@ fn a_missing_file_is_an_error() {
 }
 
 #[test]
-fn a_profile_that_makes_an_ra_needs_a_label_with_a_password() {
+fn a_profile_for_an_ra_needs_a_label_with_a_password() {
     let ra = "version = 1\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
     assert!(
         read(&format!("{ra}[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"")).is_ok()

@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn der_stays_as_it_is() {
+    fn der_is_unchanged() {
         let sample = include_bytes!("../../../testdata/rfc7030/a1-cacerts.p7.der");
         assert_eq!(to_der(sample).unwrap(), sample);
         assert!(!is_indefinite(sample));
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_too_deep_is_none() {
+    fn deep_nesting_is_rejected() {
         let deep: Vec<u8> = [0x30, 0x80].repeat(100_000);
         assert_eq!(to_der(&deep), None);
     }

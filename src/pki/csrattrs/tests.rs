@@ -175,7 +175,7 @@ fn template_of(asked: &CsrAttrs) -> Template {
 }
 
 #[test]
-fn r_9908_3_4_b_the_subject_is_there_only_if_something_of_it_is_demanded() {
+fn r_9908_3_4_b_the_subject_is_present_only_if_demanded() {
     let none = with_key(KeyKind::P256);
     assert!(template_of(&none).subject.is_none());
     let filled = CsrAttrs {
@@ -268,7 +268,7 @@ fn values_that_a_server_gives_are_kept_as_they_are() {
 }
 
 #[test]
-fn what_servers_of_before_rfc_9908_say_is_read() {
+fn answers_from_before_rfc_9908_are_read() {
     // secp384r1 and id-sha384 as bare OIDs, as libest's server sends them; commonName, SAN.
     let der = Vec::<AttrOrOid>::from(
         ["1.3.132.0.34", "2.16.840.1.101.3.4.2.2", "2.5.4.3", "2.5.29.17", "1.2.3"]
@@ -315,7 +315,7 @@ fn other_bytes_are_rejected() {
 /// One byte of each sample is changed. Attributes that can still be read can be written in each
 /// form, read again, and described.
 #[test]
-fn what_was_read_can_be_written_and_read_again() {
+fn attributes_can_be_written_and_read_again() {
     let check = |der: &[u8]| {
         let Ok(asked) = CsrAttrs::parse(der) else { return false };
         let _ = asked.lines();

@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn the_devices_order_counts_among_what_is_strong_enough() {
+    fn the_devices_order_counts_among_strong_enough_algorithms() {
         let both = list(&[plain(oid::AES_128_CBC), plain(oid::AES_256_CBC)]);
         assert_eq!(both.content(Aes::Aes128).unwrap(), Aes::Aes128);
         assert_eq!(both.content(Aes::Aes256).unwrap(), Aes::Aes256);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn oaep_goes_before_pkcs1_and_its_parameters_are_read() {
+    fn oaep_is_preferred_to_pkcs1_and_its_parameters_are_read() {
         // As openssl writes SHA-256, and the default: SHA-1.
         let sha256 = hex(
             "303c06092a864886f70d010107302fa00f300d06096086480165030402010500a11c301a06092a864886f70d010108300d06096086480165030402010500",
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_brings_its_wrap_or_takes_one_of_the_list() {
+    fn a_scheme_has_its_own_wrap_or_one_of_the_list() {
         let with = |wrap: Aes| AlgorithmIdentifierOwned {
             oid: oid::ECDH_SHA384_KDF,
             parameters: Some(Any::encode_from(&wrap.wrap_identifier()).unwrap()),

@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_device_asks_for_the_server_can_do_and_the_device_can_open() {
+    fn the_device_opens_keys_encrypted_as_it_requested() {
         let (rsa, rsa_key) = certified(KeyKind::Rsa(2048));
         let mut decryptions = vec![
             Decryption::Symmetric { id: b"a", key: &[1; 16] },
@@ -374,7 +374,7 @@ mod tests {
 
     /// OpenSSL's SignedData over the same content: RSA as rsaEncryption, by identifier, all hashes.
     #[test]
-    fn reads_what_openssl_signs() {
+    fn reads_signatures_of_openssl() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(at("content"), b"0\x03\x02\x01\x00").unwrap();

@@ -166,7 +166,7 @@ mod tests {
         [KeyKind::Rsa(2048), KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519];
 
     #[test]
-    fn openssl_reads_what_is_written_and_sees_the_same_public_key() {
+    fn openssl_reads_written_keys_with_the_same_public_key() {
         let folder = tempfile::tempdir().unwrap();
         for kind in KINDS {
             let key = PrivateKey::generate(kind).unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_openssl_writes() {
+    fn reads_keys_of_openssl() {
         let folder = tempfile::tempdir().unwrap();
         let make = |arguments: &[&str]| {
             openssl(folder.path(), arguments);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_cannot_read() {
+    fn names_unreadable_contents() {
         let folder = tempfile::tempdir().unwrap();
         let make = |arguments: &[&str]| {
             openssl(folder.path(), arguments);

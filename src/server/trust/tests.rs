@@ -17,7 +17,7 @@ fn verdict(databases: &Databases, chain: &[CertificateDer<'static>]) -> Verdict 
 }
 
 #[test]
-fn a_verdict_names_the_ca_of_ours_that_ends_the_path() {
+fn a_verdict_names_the_own_ca_that_ends_the_path() {
     let (first, second): (CaName, CaName) = ("first".parse().unwrap(), "second".parse().unwrap());
     // The same subject with another key is another CA.
     let (one, other) = (Party::new("CN=Issuing"), Party::new("CN=Issuing"));
