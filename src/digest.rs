@@ -214,7 +214,7 @@ pub struct DigestResponse {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// Not the grammar of RFC 9110 §11.4, or longer than any answer.
-    #[error("what is no list of parameters")]
+    #[error("a malformed list of parameters")]
     Grammar,
     /// A parameter that occurs twice.
     #[error("{0} twice")]
@@ -222,7 +222,7 @@ pub enum Malformed {
     /// A required parameter is missing (RFC 7616 §3.4, with qop).
     #[error("no {0}")]
     Missing(&'static str),
-    /// A value that means nothing here.
+    /// An unsupported value.
     #[error("{0}={1}")]
     Value(&'static str, String),
 }

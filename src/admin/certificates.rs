@@ -1,5 +1,5 @@
 //! Lists and shows certificates by a walk through the store, in the order of issuance. A call reads
-//! a limited number of records, so that it ends soon and needs little memory.
+//! a limited number of records, which bounds its time and memory.
 
 use super::{
     audit::event_entry,

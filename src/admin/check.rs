@@ -1,5 +1,5 @@
-//! Checks a store: each record is readable, each certificate is that of its record, each ended
-//! issuance has its event and each event its issuance.
+//! Checks a store. Each record is readable; each certificate matches its record; each ended
+//! issuance has its event, and each event its issuance.
 //!
 //! Reads everything once, and notes about 120 bytes per certificate to compare afterwards.
 
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{fmt::Display, mem, time::Duration};
 
-/// Records that are read at once.
+/// Records per read.
 const PAGE: usize = 500;
 
 /// Result of a check. The inspector has received each error.
@@ -321,7 +321,7 @@ fn place(id: EventId) -> String {
     format!("event {} of writer {}", id.number, id.writer)
 }
 
-/// Checks that the certificate is that of its record.
+/// Checks that the certificate matches its record.
 fn certificate_fits(issuance: &Issuance) -> Result<(), String> {
     let intent = &issuance.intent;
     let certificate = Certificate::parse(&issuance.certificate)

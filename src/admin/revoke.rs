@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 /// Largest number of serial numbers in a call: its events fit in a batch or two of the store.
 const LARGEST: usize = 1000;
 
-/// Revocations that wait for the store at once. They share its commits, and leave the rest of its
-/// queue to enrollment.
+/// Maximum number of revocations that wait for the store concurrently. They share its commits, and
+/// leave the rest of its queue to enrollment.
 const AT_ONCE: usize = 64;
 
 impl Handle for api::Revoke {

@@ -35,7 +35,7 @@ impl Admin {
         Self { store, cas, realm, clock, entropy, process: None }
     }
 
-    /// Adds the process that serves, so that calls about it are answered.
+    /// Adds the serving process, so that calls about it are answered.
     #[must_use]
     pub fn of_process(self, process: Arc<dyn Process>) -> Self {
         Self { process: Some(process), ..self }

@@ -30,7 +30,7 @@ const EXPORTER: &[u8] = b"EXPORTER-Channel-Binding";
 /// The label of a TLS 1.2 master secret in rustls' key log.
 const MASTER_SECRET: &str = "CLIENT_RANDOM";
 
-/// The master secret of one TLS 1.2 connection, on its way to [`HandshakeSecret::binding`].
+/// The master secret of one TLS 1.2 connection, which [`HandshakeSecret::binding`] reads.
 #[derive(Default)]
 struct MasterSecret(Mutex<Option<Zeroizing<[u8; 48]>>>);
 

@@ -231,7 +231,7 @@ impl Transcript {
                 HANDSHAKE => self.message(from, fragment),
                 CHANGE_CIPHER_SPEC => self.finish(from),
                 ALERT => {}
-                // Not TLS, or out of order: rustls will say so.
+                // Not TLS, or out of order: rustls reports the error.
                 _ => self.state = RecordState::Over,
             }
         }

@@ -85,7 +85,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// Returns the remedy for a key file that cannot be read. A missing one is not created again.
+/// Returns the remedy for a key file that cannot be read. A missing one is not recreated.
 fn read_remedy(cause: &std::io::Error) -> &'static str {
     match cause.kind() {
         ErrorKind::NotFound => "restore it from your backup",

@@ -56,7 +56,7 @@ impl AdminClient {
         if tokio::net::UnixStream::connect(&socket).await.is_ok() {
             return Ok(Self::Running(socket));
         }
-        // Reads the password of a database only now: beside a running server no command needs it.
+        // Reads the password of a database only now: while a server runs, no command needs it.
         let with_password = match &settings.boot.store {
             Store::Postgres(_) => Some(read_settings(&settings.file, Secrets::Store)?),
             Store::Sled { .. } | Store::Memory => None,

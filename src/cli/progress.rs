@@ -75,7 +75,7 @@ impl Progress {
             None => (ProgressBar::new_spinner(), "{spinner} {pos} {msg}, {elapsed}"),
         };
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        // The forms are constant; with one that is wrong the bar looks another way.
+        // The templates are constant; an invalid one only changes the look of the bar.
         if let Ok(style) = ProgressStyle::with_template(form) {
             bar.set_style(style);
         }

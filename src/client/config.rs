@@ -93,7 +93,7 @@ pub struct ClientConfig {
     pub identity: Option<Identity>,
     /// Proved with enrollments.
     pub account: Option<Account>,
-    /// By which scheme.
+    /// The scheme that proves it.
     pub scheme: PasswordScheme,
     /// The timeouts.
     pub timeouts: Timeouts,

@@ -55,7 +55,7 @@ impl Response {
     }
 }
 
-/// The parameters of a connection beside TLS.
+/// The parameters of a connection except those of TLS.
 pub(super) struct Peer {
     pub(super) server: ServerAddress,
     pub(super) label: Option<Label>,
@@ -382,7 +382,7 @@ impl Connection {
         let mut headers = HeaderMap::new();
         for (name, value) in [
             ("content-type", "application/pkcs10"),
-            // Means nothing (RFC 8951 §3); servers of before 2020 want it.
+            // Has no effect (RFC 8951 §3), but servers from before 2020 require it.
             ("content-transfer-encoding", "base64"),
             ("accept", accept),
         ] {

@@ -70,7 +70,7 @@ pub enum Error {
     /// The request awaits a decision (RFC 7030 §4.2.3). Retry with the same key.
     #[error("the request awaits a decision{}", request(request_id.as_ref()))]
     Pending {
-        /// When to retry, if the server says so.
+        /// When to retry, if the server sent it.
         retry_after: Option<Duration>,
         /// The X-Request-Id field.
         request_id: Option<String>,
@@ -99,7 +99,7 @@ pub struct ServerRejection {
     pub text: String,
     /// The X-Request-Id field, which the server's operator finds in the log.
     pub request_id: Option<String>,
-    /// When to retry, if the server says so.
+    /// When to retry, if the server sent it.
     pub retry_after: Option<Duration>,
 }
 
@@ -175,7 +175,7 @@ pub enum TlsError {
     /// The other side does not speak TLS.
     #[error("the server does not speak TLS on this port")]
     NotTls,
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     Other(String),
 }
@@ -241,7 +241,7 @@ pub(super) fn why_unusable(error: &CertificateError) -> String {
         }
         CertificateError::BadSignature => "its signature does not verify".to_owned(),
         CertificateError::Revoked => "it is revoked".to_owned(),
-        // The name of the library's error, which says a rule of RFC 5280.
+        // The name of the library's error, which names a rule of RFC 5280.
         CertificateError::Other(inner) => match inner.0.to_string().as_str() {
             "UnsupportedCertVersion" => {
                 "it is of X.509 version 1 or 2; version 3 is needed".to_owned()

@@ -1,7 +1,7 @@
 //! How the client proves its password: by the best scheme that the server offers.
 //!
-//! By default nothing is sent before the server's challenge has arrived, so that a server which offers
-//! Digest never sees the password itself. [`PasswordScheme`] chooses otherwise.
+//! By default nothing is sent before the server's challenge arrives, so that a server with Digest
+//! never receives the password itself. [`PasswordScheme`] chooses otherwise.
 
 use crate::{
     client::{Account, Error, PasswordScheme},
@@ -64,7 +64,7 @@ impl Password {
                 *count += 1;
                 let mut random = [0; 16];
                 rand::fill(&mut random)
-                    .map_err(|_| Error::Http("there is no randomness".to_owned()))?;
+                    .map_err(|_| Error::Http("the random number generator failed".to_owned()))?;
                 let cnonce = STANDARD.encode(random);
                 challenge.answer(&account.name, &account.password, request, *count, &cnonce)
             }

@@ -15,8 +15,9 @@ use tokio_rustls::server::TlsStream;
 /// The folders of testdata/servers.
 pub(crate) const SERVERS: [&str; 5] = ["libest", "globalsign", "bouncycastle", "chain", "old"];
 
-/// Answers each request with the file of its operation, and closes the connection without a word.
-/// A POST without a password and a certificate gets `401`, and one with the label `wait` gets `202`.
+/// Answers each request with the file of its operation, and closes the connection without
+/// close_notify. A POST without a password and a certificate gets `401`, and one with the label
+/// `wait` gets `202`.
 pub(crate) struct ReplayServer {
     pub(crate) port: u16,
     /// Holds `root.pem`, by which it is verified.

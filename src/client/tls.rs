@@ -83,7 +83,7 @@ pub(super) const fn has_aes_128(suite: CipherSuite) -> bool {
 pub(super) fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
     let error = |why: String| Error::Config { what: "the certificate and key of the device", why };
     let Some(certificate) = identity.chain.first() else {
-        return Err(error("there is not a certificate".to_owned()));
+        return Err(error("the chain has no certificate".to_owned()));
     };
     // Not by rustls, which parses version 3 only; a certificate that was issued may be of version 1.
     let fields = CertificateFields::parse(certificate).map_err(|cause| error(cause.to_string()))?;

@@ -194,10 +194,10 @@ impl Anchors {
 }
 
 pub(super) fn no_anchors() -> Error {
-    Error::Config { what: "the trust anchors", why: "there are none".to_owned() }
+    Error::Config { what: "the trust anchors", why: "none is configured".to_owned() }
 }
 
-/// How a server is judged beside the anchors: its name, and by which algorithms.
+/// Criteria for a server other than the anchors: its name, and the algorithms.
 pub(super) struct Criteria {
     pub(super) name: ServerName<'static>,
     pub(super) algorithms: WebPkiSupportedAlgorithms,
@@ -221,7 +221,7 @@ pub struct ServerChain {
 
 impl ServerChain {
     /// Verifies the chain and the server's name by this set of certificates alone, sorted as
-    /// [`Trust::Anchors`] describes. Returns whether they hold.
+    /// [`Trust::Anchors`] describes. Returns whether they are met.
     #[must_use]
     pub fn leads_to(&self, set: &[Vec<u8>]) -> bool {
         Anchors::sort(&[set.to_vec()], self.criteria.accept_cmc_ra)

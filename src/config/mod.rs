@@ -1,8 +1,8 @@
 //! The configuration: TOML, version 1.
 //!
 //! [`Settings`] is checked and complete: relative paths are resolved from the file's folder, durations are
-//! [`Duration`]. [`load()`] reads the file section by section, rejects unknown keys, and reports all errors
-//! at once, each with file, key, value and remedy.
+//! [`Duration`]. [`load()`] reads the file section by section, rejects unknown keys, and reports
+//! all errors together, each with file, key, value and remedy.
 
 mod changes;
 mod error;
@@ -70,7 +70,7 @@ pub struct BootSettings {
     pub cas: BTreeMap<CaName, CaRules>,
 }
 
-/// Settings that a reload replaces, all at once.
+/// Settings that a reload replaces atomically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveSettings {
     /// Limits of connections and requests.

@@ -36,7 +36,7 @@ impl Source {
     /// of an environment variable.
     ///
     /// # Errors
-    /// All errors at once.
+    /// Returns all errors together.
     pub fn read(
         &self,
         environment: &dyn Fn(&str) -> Option<String>,

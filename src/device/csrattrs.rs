@@ -114,7 +114,7 @@ pub(super) const fn kind(asked: &CsrAttrs) -> Option<KeyKind> {
     }
 }
 
-/// The kind of the key that follows one: an RSA key does not become shorter.
+/// The kind of the next key: an RSA key does not become shorter.
 pub(super) fn next(asked: &CsrAttrs, present: KeyKind) -> KeyKind {
     match (kind(asked), present) {
         (Some(KeyKind::Rsa(least)), KeyKind::Rsa(bits)) if bits >= least => present,

@@ -30,10 +30,10 @@ pub(super) struct Enroll {
     #[command(flatten)]
     names: Names,
     /// The kind of key to generate: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
-    /// [default: what the server asks for, otherwise p-256].
+    /// [default: the kind that the server requests, otherwise p-256].
     #[arg(long, value_name = "KIND", conflicts_with = "key")]
     key_type: Option<KeyKind>,
-    /// Do not ask the server what the request has to hold (/csrattrs).
+    /// Do not fetch the server's demands on the request (/csrattrs).
     #[arg(long)]
     no_csrattrs: bool,
     /// Use this key; none is generated or written.
@@ -132,7 +132,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
 fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
     if command.credentials.link == Link::Always {
         return Err(Failure::wrong_call(
-            "a CSR that was made elsewhere cannot be bound to this connection",
+            "a CSR that was created elsewhere cannot be bound to this connection",
             "leave --link away, or have est build the request",
         ));
     }
@@ -145,7 +145,7 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
         _ => pem::request(&bytes).map_err(|error| unusable(error.to_string()))?,
     };
     let spki = request_public_key_spki(&csr).map_err(|error| unusable(error.to_string()))?;
-    // A certificate beside another key would be of no use to the next renewal.
+    // The next renewal could not use a certificate beside another key.
     let beside = files::read_if_there(&pair.key)?
         .and_then(|pem| PrivateKey::from_pem(Zeroizing::new(pem), None).ok())
         .and_then(|key| key.public_key_spki_der().ok());
@@ -159,7 +159,7 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
     Ok(csr)
 }
 
-/// Returns the key to enroll, and whether it waits beside an existing one.
+/// Returns the key to enroll, and whether it is stored beside an existing one until the answer.
 fn key(
     command: &Enroll,
     pair: &Pair,

@@ -131,7 +131,7 @@ fn new_name(path: &Path) -> PathBuf {
 /// The result of [`Pair::recover`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovered {
-    /// No change was under way, or none that had its certificate.
+    /// No change was in progress, or none with its certificate.
     Nothing,
     /// A change that was interrupted is now finished: the pair is the new one.
     Finished,

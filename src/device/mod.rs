@@ -46,7 +46,7 @@ enum Command {
     /// The first time, give the fingerprint of the CA, which the server's operator has:
     /// est cacerts --server HOST --fingerprint HEX
     Cacerts(cacerts::CaCerts),
-    /// Show what the server asks of a request: key, names, extensions, attributes.
+    /// Show the server's demands on a request: key, names, extensions, attributes.
     Csrattrs(csrattrs::Csrattrs),
     /// Generate a key and get the first certificate for it.
     ///

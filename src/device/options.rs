@@ -118,7 +118,7 @@ impl Names {
     /// Builds a request for these names.
     ///
     /// # Errors
-    /// No name, or one that cannot be in a certificate.
+    /// The name is missing, or no certificate can contain it.
     pub(super) fn request(&self) -> Result<CsrBuilder, Failure> {
         if !self.are_given() {
             return Err(Failure::wrong_call(
@@ -130,7 +130,7 @@ impl Names {
     }
 }
 
-/// The certificate of a device that has none of this server yet.
+/// The certificate of a device without a certificate of this server.
 #[derive(Debug, Args)]
 pub(super) struct Shown {
     /// Show this certificate, made by the device's maker for example, to the server...
@@ -184,7 +184,7 @@ pub(super) fn client(config: ClientConfig) -> Result<Client, Failure> {
 /// Reads certificates.
 ///
 /// # Errors
-/// One that names the file.
+/// An error naming the file.
 pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let remedy = "give a certificate in PEM form";
     pem::certificates(&files::read(path)?).map_err(|error| Failure::file(path, error, remedy))
@@ -193,7 +193,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
 /// Reads a private key.
 ///
 /// # Errors
-/// One that names the file.
+/// An error naming the file.
 pub(super) fn private_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, Failure> {
     let pem = Zeroizing::new(files::read(path)?);
     PrivateKey::from_pem(pem, passphrase).map_err(|error| Failure::from(error).about(path))

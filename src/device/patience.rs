@@ -26,7 +26,7 @@ impl Patience {
         Self { end, next: FIRST }
     }
 
-    /// Waits until the next try, as long as the server says if it does.
+    /// Waits until the next try, for the time that the server names, if any.
     ///
     /// # Errors
     /// The error itself if the same request cannot succeed later, or not before the time is up.

@@ -46,7 +46,7 @@ pub(super) struct Reenroll {
     /// Keep the key.
     #[arg(long)]
     renew: bool,
-    /// The kind of the new key [default: what the server asks for, otherwise as before].
+    /// The kind of the new key [default: the kind that the server requests, otherwise as before].
     #[arg(long, value_name = "KIND", conflicts_with = "renew")]
     key_type: Option<KeyKind>,
     /// Ask for another subject (RFC 6402 ChangeSubjectName), such as "CN=device-2,O=Example"; ""
@@ -60,7 +60,7 @@ pub(super) struct Reenroll {
     /// Ask for a certificate without alternative names.
     #[arg(long, conflicts_with = "new_san")]
     no_san: bool,
-    /// Do not ask the server what the request has to hold (/csrattrs).
+    /// Do not fetch the server's demands on the request (/csrattrs).
     #[arg(long)]
     no_csrattrs: bool,
     /// Folder of key.pem, cert.pem and ca.pem.
@@ -106,7 +106,7 @@ pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result
     })
 }
 
-/// Says from when on the renewal is due, unless it is due now (D-39).
+/// Prints when the renewal will be due, unless it is due now (D-39).
 fn not_due(
     pair: &Pair,
     fields: &CertificateFields,

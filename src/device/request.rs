@@ -51,8 +51,8 @@ impl Wish<'_> {
     }
 }
 
-/// Sends a CSR until it is answered, rejected for good, or the time is up; refreshes the anchors on
-/// the way, over the same connection. `csr` signs it for a connection's binding.
+/// Sends a CSR until it is answered or permanently rejected, or the time is up. Refreshes the
+/// anchors over the same connection. `csr` signs it for a connection's binding.
 pub(super) async fn ask(
     client: &Client,
     operation: Operation,

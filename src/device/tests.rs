@@ -153,7 +153,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
         seen.sort();
         assert!(seen == expected, "{name}");
     };
-    // By anchors that were fetched before, by a fingerprint at once, and by a file.
+    // By anchors that were fetched before, by a fingerprint in the same run, and by a file.
     for first in [
         vec![vec!["cacerts", "--fingerprint", &root], enroll.clone()],
         vec![[&enroll[..], &["--fingerprint", &root]].concat()],
@@ -341,7 +341,7 @@ fn enrolls_a_csr_whose_key_is_elsewhere() {
         assert_eq!(bench.login(&call), 0, "{name}");
         assert_eq!(bench.certificate().public_key_spki, key.public_key_spki_der().unwrap());
         assert!(!bench.path("key.pem").exists());
-        // It would not be the certificate of the key beside it.
+        // It would not match the key beside it.
         let other = PrivateKey::generate(KeyKind::P256).unwrap().to_pem(None).unwrap();
         std::fs::write(bench.path("key.pem"), other.as_bytes()).unwrap();
         assert_eq!(bench.login(&[&call[..], &["--force"]].concat()), outcome::WRONG_CALL);

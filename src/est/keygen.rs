@@ -121,7 +121,7 @@ impl KeyMaker {
                 Plan::new(&recipient, &capabilities, csr.key().kind(), now)?
             }
             Protection::Asymmetric(id) => {
-                // Of two with one identifier, the one that is valid.
+                // If two have the same identifier, the valid one.
                 let named = || {
                     shown
                         .into_iter()

@@ -17,7 +17,7 @@ pub enum Error {
     /// The registration authority rejected the request, and has reported that.
     #[error(transparent)]
     Rejected(#[from] ra::Rejected),
-    /// An error of the way through that HTTP finds first, such as malformed base64.
+    /// An error of the registration authority that HTTP finds first, such as malformed base64.
     #[error(transparent)]
     Est(#[from] est::Error),
     /// The path does not exist.
@@ -85,8 +85,8 @@ impl Error {
     }
 }
 
-/// Chooses the status and text of an error of the way through. Every variant is named: a new one fails
-/// the lint until somebody decides.
+/// Selects the status and text of an error of the registration authority. Every variant is named: a
+/// new one fails the lint until somebody decides.
 #[deny(clippy::wildcard_enum_match_arm)]
 pub(super) fn reply(error: &est::Error) -> ErrorReply {
     use est::Error as Est;
@@ -135,7 +135,7 @@ pub(super) const fn of_outcome(outcome: &CmcOutcome) -> (StatusCode, Option<u32>
     }
 }
 
-/// Chooses the status of a CMC failure; none: the kind of the request is not supported.
+/// Selects the status of a CMC failure; no code: the kind of the request is not supported.
 #[deny(clippy::wildcard_enum_match_arm)]
 pub(super) const fn of_failure(fail: Option<FailInfo>) -> (StatusCode, Option<u32>) {
     let Some(fail) = fail else { return (StatusCode::BAD_REQUEST, None) };

@@ -2,9 +2,9 @@
 //!
 //! hyper follows Transfer-Encoding, drops Content-Length and closes the connection afterwards,
 //! as RFC 9112 §6.3 allows. This server rejects such a request (R-9112-6.3-a): behind a proxy that
-//! reads it otherwise, another client's request would become part of its body. So each head is parsed on
-//! its way to hyper, also of pipelined requests: the end of a body follows from its length. After a body
-//! in chunks, which only a parser of chunks could follow, the connection ends.
+//! parses it differently, another client's request would become part of its body. So each head is
+//! parsed before hyper reads it, also of pipelined requests: the end of a body follows from its
+//! length. After a body in chunks, which only a parser of chunks could follow, the connection ends.
 //!
 //! One header name of answers is corrected: hyper's Title-Case writes `Www-Authenticate`, but
 //! libest compares it case-sensitively with `WWW-Authenticate`.

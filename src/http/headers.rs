@@ -32,7 +32,7 @@ pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Re
 
 /// Checks that the operation accepts the body: its type and subtype, ignoring case and parameters,
 /// and no content coding (R-9110-15.5.16-a). Content-Transfer-Encoding is no header field of HTTP
-/// and is ignored, whatever it says (RFC 8951 §3).
+/// and is ignored, whatever its value (RFC 8951 §3).
 pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), Error> {
     if let Some(coding) = headers.get(CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
@@ -118,9 +118,9 @@ fn basic_rejection(seen: &str) -> Error {
 /// HTTP Basic (RFC 7617 §2): split at the first colon, UTF-8, an empty user name allowed. No user
 /// name has control characters (RFC 7617 §2), and no account (admin/mod.rs).
 fn basic(token: &str) -> Result<Credentials, Error> {
-    let bytes = STANDARD.decode(token.trim()).map_err(|_| basic_rejection("what is no base64"))?;
+    let bytes = STANDARD.decode(token.trim()).map_err(|_| basic_rejection("invalid base64"))?;
     let bytes = Zeroizing::new(bytes);
-    let text = std::str::from_utf8(&bytes).map_err(|_| basic_rejection("what is no UTF-8"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| basic_rejection("invalid UTF-8"))?;
     let (user, password) = text.split_once(':').ok_or_else(|| basic_rejection("no colon"))?;
     if user.chars().any(char::is_control) {
         return Err(basic_rejection("a control character in the user name"));

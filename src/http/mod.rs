@@ -1,7 +1,7 @@
 //! HTTP: from a request's bytes to an operation, and back.
 //!
-//! [`est::handle`] is the one way through for every EST request. It adds to
-//! hyper: paths, media types, limits, status codes, and quirks of clients in the field.
+//! Every EST request passes through [`est::handle`]. It adds to hyper: paths, media types, limits,
+//! status codes, and quirks of clients in the field.
 
 pub mod admin;
 mod body;

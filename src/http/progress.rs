@@ -1,7 +1,7 @@
 //! The phase of a connection, and when it began.
 //!
-//! The server ends a connection that waits too long. When it has no place left, it ends the one that
-//! waited longest.
+//! The server ends a connection that waits too long. When it has no place left, it closes the
+//! connection that has waited longest.
 
 use std::{
     sync::{
@@ -26,15 +26,15 @@ pub enum Phase {
     Request,
 }
 
-/// The phase of a connection and when it began, in milliseconds after `start`. One word, so that
-/// a scan of all connections disturbs none of them.
+/// The phase of a connection and when it began, in milliseconds after `start`. One atomic integer,
+/// so that a scan of all connections locks none of them.
 #[derive(Debug)]
 pub struct ConnectionProgress {
     start: Instant,
     word: AtomicU64,
 }
 
-/// Bits of the word that hold the phase.
+/// Bits of the integer that contain the phase.
 const BITS: u32 = 3;
 
 impl ConnectionProgress {
@@ -79,8 +79,9 @@ impl ConnectionProgress {
     }
 }
 
-/// The concurrent requests of an HTTP/2 connection. It waits for the server while one of them does, else
-/// for a body while one of them does, else for its client. Half a header is no request yet.
+/// The concurrent requests of an HTTP/2 connection. It waits for the server while a request does;
+/// otherwise for a body while a request does; otherwise for its client. Half a header is no request
+/// yet.
 #[derive(Debug)]
 pub struct Streams {
     progress: Arc<ConnectionProgress>,

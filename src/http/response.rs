@@ -83,7 +83,7 @@ pub(super) fn key_and_certificate(
         (key_type, key.as_slice()),
         ("application/pkcs7-mime; smime-type=certs-only", certificate.as_slice()),
     ];
-    // All of it in one piece from the beginning: what grows leaves copies of the key behind.
+    // Allocated at full size: a buffer that grows leaves copies of the key behind.
     let mut body = Zeroizing::new(Vec::with_capacity(key.len() + certificate.len() + 1024));
     for (media_type, content) in parts {
         body.extend_from_slice(format!("--{boundary}\r\nContent-Type: {media_type}\r\nContent-Transfer-Encoding: base64\r\n\r\n").as_bytes());

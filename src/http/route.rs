@@ -15,8 +15,8 @@ pub struct Route {
 }
 
 /// Reads a path: `/.well-known/est/OPERATION` or `/.well-known/est/LABEL/OPERATION`, exactly;
-/// case-sensitive, without a trailing slash (D-14). Percent-encoding is undone once, segment by
-/// segment, so that an encoded slash never divides.
+/// case-sensitive, without a trailing slash (D-14). Percent-encoding is decoded once, segment by
+/// segment, so that an encoded slash never separates segments.
 ///
 /// # Errors
 /// [`Error::NotFound`] for every error.

@@ -45,7 +45,7 @@ pub fn signature(kind: KeyKind, digest: Digest) -> ObjectIdentifier {
         .map_or(oid::ED25519, |(_, _, oid)| *oid)
 }
 
-/// The hash function of a signature algorithm, if its OID says it.
+/// The hash function of a signature algorithm, if its OID names it.
 #[must_use]
 pub fn digest_of(signature: ObjectIdentifier) -> Option<Digest> {
     SIGNATURES.iter().find(|(_, _, oid)| *oid == signature).map(|(_, digest, _)| *digest)

@@ -111,7 +111,12 @@ fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
 }
 
 fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Rejection::new(code, rule, seen, "what openssl base64 makes of a CSR in DER"))
+    Error::Malformed(Rejection::new(
+        code,
+        rule,
+        seen,
+        "the output of openssl base64 for a CSR in DER",
+    ))
 }
 
 /// Encodes a body: lines end with LF, the last one too.

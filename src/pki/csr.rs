@@ -394,6 +394,6 @@ fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Er
         code,
         rule,
         seen,
-        "a CSR such as openssl req -new -outform DER makes",
+        "a CSR such as openssl req -new -outform DER writes",
     ))
 }

@@ -29,7 +29,7 @@ pub(super) fn requested(der: &[u8]) -> Result<Vec<Requested>, Error> {
     let twice = seen.iter().zip(seen.iter().skip(1)).find(|(a, b)| a == b);
     if let Some((oid, _)) = twice {
         return Err(malformed(
-            "no extension stands twice (RFC 5280 section 4.2)",
+            "no extension occurs twice (RFC 5280 section 4.2)",
             format!("two of {}", described(*oid)),
         ));
     }

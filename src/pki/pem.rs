@@ -67,7 +67,7 @@ pub fn blocks(pem: &[u8]) -> impl Iterator<Item = Block<'_>> {
     let mut lines = pem.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     std::iter::from_fn(move || {
         let label = lines.by_ref().find_map(|line| boundary(line, b"-----BEGIN "))?;
-        // At its full size at once: a buffer that grows leaves copies of a private key behind.
+        // Allocated at full size: a buffer that grows leaves copies of a private key behind.
         let mut base64 = Zeroizing::new(Vec::with_capacity(size));
         let mut has_header_fields = false;
         for line in lines.by_ref() {

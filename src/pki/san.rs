@@ -138,7 +138,7 @@ impl Entry {
         let text = std::str::from_utf8(&self.bytes).unwrap_or_default();
         match kind {
             SanKind::Dns if !is_dns_name(text) => rejection(
-                "a dNSName is in preferred name syntax, with A-labels for what is not ASCII (RFC 5280 section 4.2.1.6)",
+                "a dNSName is in preferred name syntax, with A-labels instead of other characters than ASCII (RFC 5280 section 4.2.1.6)",
                 "a name such as device-1.example.com".to_owned(),
             ),
             SanKind::Ip if !matches!(self.bytes.len(), 4 | 16) => rejection(
@@ -156,7 +156,7 @@ impl Entry {
             SanKind::Other => match other_name(&self.bytes) {
                 Ok((type_id, value)) if has_type_of(type_id, value) => Ok(()),
                 Ok(_) => rejection(
-                    "the value of an otherName has the ASN.1 type that its type-id stands for",
+                    "the value of an otherName has the ASN.1 type of its type-id",
                     "a value of that type".to_owned(),
                 ),
                 Err(defect) => rejection(

@@ -1,7 +1,7 @@
 //! CMS SignedData (RFC 5652 §5): its writer, and the reader of signed messages.
 //!
-//! Written from borrowed parts. Certificates are not decoded to be encoded again, and no copy is left
-//! of a private key inside.
+//! Written from borrowed parts. Certificates are not decoded to be encoded again, and no copy of a
+//! private key inside remains.
 
 use super::{
     Certificate, DistinguishedName, Error, PublicKey, algorithm::signature_identifier, oid, tbs,

@@ -9,8 +9,8 @@ use der::{
 use std::time::Duration;
 use x509_cert::time::{Time as X509Time, Validity};
 
-/// All that a certificate says. Names, key and algorithm are DER and go in as they are, so that
-/// an issuer is byte-identical to its CA's subject (RFC 5280 §4.1.2.4).
+/// The contents of a certificate. Names, key and algorithm are DER and copied unchanged, so that an
+/// issuer is byte-identical to its CA's subject (RFC 5280 §4.1.2.4).
 #[derive(Clone, Debug)]
 pub struct ToBeSigned<'a> {
     /// The serial number.
@@ -55,8 +55,8 @@ struct Certificate<'a> {
 impl ToBeSigned<'_> {
     /// Writes the TBSCertificate, version 3.
     ///
-    /// Subject, key and extension values are checked once more, so that nothing is signed that is
-    /// not in DER. The issuer is not: it is the CA's own, whatever its form.
+    /// Subject, key and extension values are checked again, so that only DER is signed. The issuer
+    /// is not: it is the CA's own, whatever its form.
     ///
     /// # Errors
     /// Those of the encoder: a part that is not DER.

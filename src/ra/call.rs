@@ -41,7 +41,7 @@ pub trait Door: Send + Sync {
 /// Why a request ends without an answer of its operation.
 #[derive(Clone, Copy, Debug)]
 pub enum Cause<'a> {
-    /// An error of the way through.
+    /// An error of the registration authority.
     Error(&'a Error),
     /// A failure that a CMC message reports; none if the request is of a kind that is not supported.
     Cmc(Option<FailInfo>),
@@ -185,7 +185,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Rejects the request for an error of the way through, and records that.
+    /// Rejects the request with an error of the registration authority, and records that.
     pub async fn reject(&self, error: Error) -> Rejected {
         self.reject_with(error, Facts::default()).await
     }

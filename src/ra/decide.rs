@@ -367,7 +367,7 @@ pub fn is_ra(policy: &Policy, identity: &Identity) -> bool {
         && identity.certificate().is_some_and(|one| one.extended_key_usage().contains(&oid::CMC_RA))
 }
 
-/// The source of a trusted certificate, as a label sees it.
+/// The source of a trusted certificate, relative to a label.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Provenance {
     /// On record as issued by the label's CA.
@@ -421,7 +421,7 @@ fn idempotency_key(
 ) -> IdempotencyKey {
     let mut key = digest::Context::new(&digest::SHA256);
     let mut part = |bytes: &[u8]| {
-        // Prefixed with its length, so that two parts cannot run into each other.
+        // Prefixed with its length, so that the boundary between two parts is unambiguous.
         key.update(&(bytes.len() as u64).to_be_bytes());
         key.update(bytes);
     };

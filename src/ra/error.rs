@@ -1,4 +1,4 @@
-//! Errors of the way through the registration authority.
+//! Errors of the registration authority.
 
 use crate::{
     ca,
@@ -105,7 +105,9 @@ impl From<ca::Error> for Error {
         match error {
             ca::Error::Store(error) => Self::Store(error),
             ca::Error::WeakKey(rejection) => Self::Unacceptable(rejection),
-            ca::Error::Repeats(_) => Self::Busy("keys were made for this request again and again"),
+            ca::Error::Repeats(_) => {
+                Self::Busy("too many keys were generated for retries of this request")
+            }
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
                 Self::Signer(error)
             }

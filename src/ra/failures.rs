@@ -9,8 +9,8 @@
 //!   address without failures is never blocked, however many others try that account.
 //!
 //! An [`Attempt`] counts as a failure from its beginning, before anything expensive is done for it.
-//! Only a right password removes it, so a client that hangs up has failed. Attempts at once never
-//! exceed the limit: those beyond it wait until one of the others is settled.
+//! Only a right password removes it, so a client that hangs up has failed. Concurrent attempts
+//! never exceed the limit: those beyond it wait until another is settled.
 //!
 //! `governor`, which has the same algorithm, counts each call and forgets nothing by itself; here
 //! most calls must not count, and memory has an end.
@@ -62,7 +62,7 @@ struct Debt {
 struct Rule {
     /// The cost of one failure.
     each: u64,
-    /// The cost of all failures that are allowed at once.
+    /// The total cost of the failures that are allowed together.
     most: u64,
 }
 

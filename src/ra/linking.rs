@@ -22,7 +22,7 @@ const BINDINGS: [(const_oid::ObjectIdentifier, &str); 2] = [
 ];
 
 /// Attributes of RFC 7894 §3 that are rejected. This server issues no one-time passwords, and stores no
-/// revocation secrets: to ignore such a value would skip a check that the client requested.
+/// revocation secrets: ignoring such a value would skip a check that the client requested.
 const OTHERS: [(const_oid::ObjectIdentifier, &str); 2] = [
     (oid::OTP_CHALLENGE, "otpChallenge (RFC 7894 section 3.1)"),
     (oid::REVOCATION_CHALLENGE, "revocationChallenge (RFC 7894 section 3.2)"),
@@ -83,7 +83,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
     if linking == Linking::Off {
         return Err(Rejection::new(
             Code::LinkingOff,
-            "channel bindings are not verified here, and what is not verified is not accepted (RFC 7030 section 3.5)",
+            "this label does not verify channel bindings, so it does not accept them (RFC 7030 section 3.5)",
             name,
             "a CSR without this attribute",
         ));
@@ -93,7 +93,7 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
     let compact: Zeroizing<String> =
         Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
     let Ok(value) = STANDARD.decode(compact.as_bytes()).map(Zeroizing::new) else {
-        return mismatch("what is no base64 (a password has no place there)".to_owned());
+        return mismatch("invalid base64 (the attribute must not hold a password)".to_owned());
     };
     let same = |ours: &[u8]| verify_slices_are_equal(ours, &value).is_ok();
     match &peer.binding {

@@ -1,8 +1,8 @@
 //! Nonces of HTTP Digest (RFC 7616 §3.3, §5.4).
 //!
 //! A nonce is its timestamp, 64 random bits and an HMAC over both; nothing is stored of a nonce without
-//! a right answer. The HMAC's key is decided once in the store, so that a client which gets
-//! its challenge from one node may answer to another.
+//! a right answer. All nodes share the HMAC's key in the store, so that a client may answer the
+//! challenge of one node at another.
 //!
 //! For a nonce that was used, the count of the last request is kept, and only a higher one is accepted.
 //! So a recorded request cannot be replayed. Each node counts for itself. A node rejects nonces from
@@ -28,7 +28,7 @@ use zeroize::Zeroizing;
 /// The register of the store that holds the key.
 const REGISTER: &str = "digest nonces";
 
-/// Nonces that are remembered at most. With more, the older half is too old at once.
+/// Nonces that are remembered at most. With more, the older half is rejected immediately.
 const MOST: usize = 1 << 16;
 
 /// How far in the future a nonce may be: nodes' clocks differ.

@@ -51,10 +51,10 @@ fn check(password: &str) -> Result<(), NoHash> {
     Ok(())
 }
 
-/// The secrets to derive from a password beside that of Digest with SHA-256.
+/// The secrets to derive from a password in addition to that of Digest with SHA-256.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recomputed {
-    /// That of Digest with MD5.
+    /// The secret of Digest with MD5.
     pub md5: bool,
     /// The keys of CMC's proofs by a shared secret.
     pub identity_proof: bool,
@@ -111,8 +111,8 @@ impl std::fmt::Debug for HashMemory {
 /// Idle time after which the buffers are freed.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// The memories of past checks, for the next ones: as many as may run at once. Allocated when a check
-/// finds none, and freed when no check has run for [`IDLE`].
+/// The buffers of past checks, for the next ones: as many as may run concurrently. Allocated when a
+/// check finds none, and freed when no check has run for [`IDLE`].
 #[derive(Debug)]
 pub(super) struct Memories {
     number: usize,
@@ -127,7 +127,7 @@ struct Spare {
 }
 
 impl Memories {
-    /// For so many checks at once.
+    /// For this many concurrent checks.
     pub(super) const fn new(number: usize) -> Self {
         Self { number, spare: Mutex::new(Spare { memories: Vec::new(), used: None }) }
     }

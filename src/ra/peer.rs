@@ -24,7 +24,7 @@ pub struct Peer {
 
 impl Peer {
     /// Returns the client's certificate with its verdict under the anchors in force now. The first
-    /// call validates the chain, which is expensive: only call this if the answer counts.
+    /// call validates the chain, which is expensive: only call this if the result is needed.
     pub async fn certificate(&self) -> Option<Arc<ClientCertificate>> {
         let chain = self.chain.as_ref()?;
         match chain.validated() {

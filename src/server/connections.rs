@@ -45,7 +45,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// Returns whether no request is lost with it.
+    /// Returns whether closing it loses no request.
     pub(super) const fn was_idle(self) -> bool {
         matches!(self, Self::Late(Phase::Idle) | Self::Displaced(Phase::Idle))
     }

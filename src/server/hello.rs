@@ -34,7 +34,7 @@ pub(super) enum Opening {
     Nothing,
     /// A ClientHello whose highest version is too old.
     Old(OldVersion),
-    /// Anything else, for rustls.
+    /// Any other message, for rustls.
     Other,
 }
 

@@ -130,7 +130,7 @@ async fn handshake(
     connection: &Connection,
     shared: &Shared,
 ) -> Option<(Session, Binding)> {
-    // Responses are small and written at once: waiting for more gains nothing.
+    // Responses are small and written in one piece: waiting for more gains nothing.
     let _ = stream.set_nodelay(true);
     let failure = tokio::select! {
         shaken = shake(stream, shared) => match shaken {

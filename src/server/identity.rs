@@ -60,8 +60,8 @@ impl OwnIdentity {
     /// Reads the key and certificate. Issues new ones if the file does not exist, or if they are due for
     /// renewal, revoked, or do not fit the configuration.
     ///
-    /// A CA outside its validity period issues nothing. The existing certificate then stays in use, so that
-    /// a start serves as much as it can.
+    /// A CA outside its validity period issues nothing. The existing certificate then stays in use,
+    /// so that the server still starts.
     pub(super) async fn current(
         needed: Needed<'_>,
         store: &dyn Store,

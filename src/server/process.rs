@@ -1,4 +1,4 @@
-//! The running server as its operator sees it: state, reload, renewal of its own certificate.
+//! Operator's view of the running server: state, reload, renewal of its own certificate.
 
 use super::{
     core::Core,

@@ -145,7 +145,7 @@ impl Backend {
     /// exists whatever `[store]` names.
     ///
     /// # Errors
-    /// [`Error::OtherStore`] if it describes none of this kind.
+    /// [`Error::OtherStore`] if it does not describe this kind.
     pub fn named(settings: &Settings, kind: BackendKind) -> Result<Self, Error> {
         match kind {
             BackendKind::Sled => {

@@ -1,4 +1,4 @@
-//! The state that a reload or a renewal of the server's certificate replaces, all at once.
+//! The state that a reload or a renewal of the server's certificate replaces atomically.
 
 use super::{
     Error, connections::Limits, identity::OwnIdentity, setup::Installation, tls, trust::Databases,

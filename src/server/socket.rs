@@ -1,7 +1,7 @@
 //! The operator's Unix socket: `estd.sock` in the data folder.
 //!
-//! The folder (0700) and the socket (0600) keep other users out. The peer's credentials are checked all
-//! the same: they name the operator in the audit trail.
+//! The folder (0700) and the socket (0600) keep other users out. The peer's credentials are still
+//! checked: they name the operator in the audit trail.
 
 use super::{
     Error,
@@ -26,7 +26,8 @@ use tokio::{
 /// The socket's name in the data folder.
 const FILE: &str = "estd.sock";
 
-/// Connections of operators at once. Clients of EST do not use up their places.
+/// Maximum number of concurrent connections of operators. Clients of EST do not use up their
+/// places.
 const PLACES: usize = 32;
 
 /// Time for a request's header, and for an idle connection.

@@ -45,8 +45,8 @@ pub struct Swept {
 /// it. One for a generated key is voided [`GRACE`] after its retry window.
 ///
 /// # Errors
-/// Those of the store, at once; those of a CA after the issuances of the others. Finished ones stay
-/// finished.
+/// Those of the store, immediately; those of a CA, after the issuances of the others. Finished ones
+/// stay finished.
 pub(super) async fn sweep(
     store: &dyn Store,
     cas: &BTreeMap<CaName, Arc<Ca>>,
@@ -106,7 +106,7 @@ fn finisher<'a>(
     now: Time,
 ) -> Result<&'a Arc<Ca>, &'static str> {
     if open.intent.operation == Some(Operation::ServerKeyGen) {
-        return Err("the key that was made for it is lost: the request ended before its answer");
+        return Err("its generated key is lost: the request ended before its answer");
     }
     let ca = cas.get(&open.intent.ca).ok_or("its CA is not in the configuration any more")?;
     if now >= ca.issuing().not_after() {

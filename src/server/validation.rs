@@ -1,6 +1,6 @@
 //! The chain of a client, validated when a request first needs it: once for a connection and a set of
-//! anchors. One with intermediate certificates is validated on a thread of its own, a bounded number at
-//! once, and half of it for one address.
+//! anchors. A chain with intermediate certificates is validated on its own thread. The number of
+//! these threads is bounded, and one address may use half of them.
 
 use super::trust::{Chain, Databases};
 use crate::{
@@ -33,7 +33,7 @@ pub(super) struct Judges {
     places: Arc<Semaphore>,
     /// Places of one origin.
     share: usize,
-    /// For each origin with a validation: its places, and how many hold or want one.
+    /// For each origin with a validation: its places, and the number of holders and waiters.
     origins: Mutex<HashMap<Origin, (Arc<Semaphore>, usize)>>,
     chains: AtomicU64,
     signatures: AtomicU64,
@@ -333,7 +333,8 @@ mod tests {
         }
         validated(1, 2);
 
-        // Other anchors: once more. The same as before, in another reload: that is not compared.
+        // Other anchors: validated again. The same as before, in another reload: that is not
+        // compared.
         *live.0.lock().unwrap() = trusting(&[]);
         let verdict = &presented.validate().await.verdict;
         assert_eq!(*verdict, Verdict::Untrusted("one of an unknown issuer".to_owned()));

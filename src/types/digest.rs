@@ -14,7 +14,7 @@ pub enum Digest {
 }
 
 impl Digest {
-    /// Every one that is accepted somewhere.
+    /// All hash functions that are accepted anywhere.
     pub const ALL: [Self; 3] = [Self::Sha256, Self::Sha384, Self::Sha512];
 }
 

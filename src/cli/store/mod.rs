@@ -19,7 +19,7 @@ pub(super) enum StoreCommand {
     /// Reads everything and reports each error, also while the server runs. Exit code 1 if it finds
     /// one.
     Check,
-    /// Frees disk space that the store no longer needs. Needs as much room again meanwhile.
+    /// Frees disk space that the store no longer needs. Needs the same disk space again meanwhile.
     Compact,
     /// Writes the contents of the store, password hashes too, as lines of JSON, also while the
     /// server runs.

@@ -23,7 +23,7 @@ use std::{
     path::Path,
 };
 
-/// Bytes of a file that are read and written at once.
+/// Size of a read or write of a file, in bytes.
 const BUFFER: usize = 1 << 20;
 
 pub(super) async fn compact_store(context: &Context) -> Result<(), Failure> {

@@ -39,7 +39,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Reads a configuration file. `environment` returns the value of an environment variable.
 ///
 /// # Errors
-/// All errors at once.
+/// Returns all errors together.
 pub fn load(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -51,7 +51,7 @@ pub fn load(
 /// without the server's passphrase.
 ///
 /// # Errors
-/// All errors at once.
+/// Returns all errors together.
 pub fn load_for(
     file: &Path,
     environment: &dyn Fn(&str) -> Option<String>,
@@ -109,7 +109,7 @@ fn unreadable(cause: &io::Error) -> (String, &'static str) {
 /// Parses a configuration. Relative paths start from the folder of `file`; errors name it.
 ///
 /// # Errors
-/// All errors at once.
+/// Returns all errors together.
 pub fn parse(
     text: &str,
     file: &Path,

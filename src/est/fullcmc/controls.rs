@@ -133,7 +133,7 @@ impl<'a> Controls<'a> {
             });
         }
         if let Some(part) = self.decrypted_pop.first() {
-            let reason = "this server makes no challenge that a decryptedPOP could answer";
+            let reason = "this server sends no challenge that a decryptedPOP could answer";
             return Err(CmcError::part(FailInfo::PopFailed, *part, reason));
         }
         if is_ra {

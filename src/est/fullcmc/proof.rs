@@ -56,7 +56,7 @@ impl Service {
         {
             return Err(bad(
                 FailInfo::BadIdentity,
-                "the identity proof is not made with the account's secret over the requests",
+                "the identity proof was not computed with the account's secret over the requests",
             ));
         }
         let by_password = authenticated.actor.method == AuthMethod::Password;
@@ -170,7 +170,7 @@ impl Service {
                 }
                 failed(
                     FailInfo::PopFailed,
-                    "popLinkWitnessV2 is not made with the account's secret",
+                    "popLinkWitnessV2 was not computed with the account's secret",
                 )
             }
         }
@@ -195,7 +195,7 @@ fn check_algorithms(witness: &Witness<'_>, part: BodyPartId) -> Result<(), CmcEr
         FailInfo::BadAlg,
         part,
         format!(
-            "proofs by a shared secret are made with SHA-256 and HMAC-SHA256, not {} and {}",
+            "proofs by a shared secret use SHA-256 and HMAC-SHA256, not {} and {}",
             witness.hash.oid, witness.mac.oid
         ),
     ))

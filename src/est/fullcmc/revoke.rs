@@ -136,7 +136,7 @@ pub(super) fn only_revocations_by_secret(
     }
     Err(CmcError::whole(
         FailInfo::BadMessageCheck,
-        "nobody has signed the message: only revocations by a shared secret come without a signature",
+        "the message has no signature: only revocations by a shared secret may be unsigned",
     ))
 }
 

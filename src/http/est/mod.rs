@@ -112,14 +112,14 @@ where
         response::close(&mut answer);
     }
     if version == Version::HTTP_2 {
-        // A request says nothing about its connection there (RFC 9113 §8.2.2).
+        // Requests have no connection-specific fields there (RFC 9113 §8.2.2).
         answer.headers_mut().remove(CONNECTION);
     }
     framing.next();
     answer
 }
 
-/// A request on its way to its operation, its body unread.
+/// A request before its operation, its body unread.
 struct Exchange<'c, 'a> {
     service: &'a Service,
     framing: &'c Framing,

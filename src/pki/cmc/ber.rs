@@ -64,7 +64,7 @@ fn value<'a>(ber: &'a [u8], out: &mut Vec<u8>, depth: u8) -> Option<&'a [u8]> {
     Some(after)
 }
 
-/// The pieces of an OCTET STRING, already written in DER, one behind the other.
+/// The pieces of an OCTET STRING, already written in DER, concatenated.
 fn joined(pieces: &[u8]) -> Option<Vec<u8>> {
     let mut whole = Vec::with_capacity(pieces.len());
     let mut rest = pieces;

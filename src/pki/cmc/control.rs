@@ -46,7 +46,7 @@ pub enum Control<'a> {
     ModCertTemplate(Box<ModCertTemplate<'a>>),
     /// An RA has processed these (§6.19).
     ControlProcessed(Vec<BodyPartReference>),
-    /// An RA has seen this identity proved (§6.20).
+    /// An RA verified the proof of this identity (§6.20).
     RaIdentityWitness(Vec<BodyPartId>),
     /// An unknown control.
     Unknown(ObjectIdentifier),
@@ -138,7 +138,7 @@ const fn replaces() -> bool {
     true
 }
 
-/// A part, or the way to one in a nested message (RFC 5272 §3.2.2).
+/// A part, or the path to one in a nested message (RFC 5272 §3.2.2).
 #[derive(Clone, Debug, PartialEq, Eq, Choice)]
 pub enum BodyPartReference {
     /// A part of this message.

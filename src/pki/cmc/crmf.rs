@@ -61,7 +61,7 @@ pub struct CertTemplate<'a> {
     /// Only a CA decides.
     #[asn1(context_specific = "3", tag_mode = "EXPLICIT", optional = "true")]
     pub issuer: Option<AnyRef<'a>>,
-    /// A wish.
+    /// A requested validity.
     #[asn1(context_specific = "4", constructed = "true", optional = "true")]
     pub validity: Option<OptionalValidity<'a>>,
     /// The subject.
@@ -81,7 +81,7 @@ pub struct CertTemplate<'a> {
     pub extensions: Option<RawSequence<'a>>,
 }
 
-/// A wish for a validity (RFC 4211 §5).
+/// A requested validity (RFC 4211 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Sequence)]
 pub struct OptionalValidity<'a> {
     /// From.
@@ -97,7 +97,7 @@ pub struct OptionalValidity<'a> {
 pub struct RawSequence<'a>(pub &'a [u8]);
 
 impl RawSequence<'_> {
-    /// With the header of a SEQUENCE in front.
+    /// Returns the SEQUENCE: its header and this content.
     ///
     /// # Errors
     /// Those of the encoder.
@@ -152,7 +152,7 @@ pub struct PopoSigningKey<'a> {
     /// The bytes signed instead of the request; CMC forbids them.
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
     pub poposk_input: Option<RawSequence<'a>>,
-    /// By which algorithm.
+    /// The algorithm.
     pub algorithm: AlgorithmIdentifierRef<'a>,
     /// The signature.
     pub signature: BitStringRef<'a>,

@@ -71,7 +71,7 @@ impl FailInfo {
     }
 }
 
-/// When and with what to ask again (RFC 5272 §6.1.1).
+/// Time and token of the next query (RFC 5272 §6.1.1).
 #[derive(Clone, Debug, PartialEq, Eq, Sequence)]
 pub struct PendInfo {
     /// The token for queryPending.
@@ -91,7 +91,7 @@ pub struct StatusInfo {
     pub text: Option<String>,
     /// The code; with [`CmcStatus::Failed`] only.
     pub fail: Option<FailInfo>,
-    /// When to ask again; with [`CmcStatus::Pending`] only.
+    /// Time and token of the next query; with [`CmcStatus::Pending`] only.
     pub pending: Option<PendInfo>,
 }
 

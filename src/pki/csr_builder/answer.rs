@@ -32,7 +32,7 @@ impl CsrBuilder {
         asked: &CsrAttrs,
         kind: KeyKind,
     ) -> Result<(Self, Vec<String>), CsrError> {
-        let rejection = not_der("what the server asks for");
+        let rejection = not_der("a demand of the server");
         let mut missing = Vec::new();
         self.answer_subject(&asked.subject, &mut missing).map_err(&rejection)?;
         for extension in &asked.extensions {

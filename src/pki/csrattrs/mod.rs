@@ -1,9 +1,9 @@
 //! CSR attributes: a server's demands on a CSR (RFC 7030 §4.5.2, RFC 8951 §4, RFC 9908 §3).
 //!
 //! One answer can be written in two forms: a list of OIDs and attributes, and a template of the
-//! CSR. [`CsrAttrs`] is what both of them say. A value that the client must fill in is left out; in
-//! a subjectAltName it is an entry without content. RFC 9908 §3.4 defines that for iPAddress; here
-//! it stands for dNSName, rfc822Name and uniformResourceIdentifier alike, none of which can be
+//! CSR. [`CsrAttrs`] is the content of both. A value that the client must fill in is left out; in a
+//! subjectAltName it is an entry without content. RFC 9908 §3.4 defines that for iPAddress; here it
+//! is also used for dNSName, rfc822Name and uniformResourceIdentifier alike, none of which can be
 //! empty in a certificate.
 //!
 //! Each file names only those below it:

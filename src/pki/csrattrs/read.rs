@@ -66,10 +66,10 @@ impl CsrAttrs {
                 }
             }
         } else if found == oid::EXTENSION_REQUEST_TEMPLATE {
-            // Outside of a template, too: what it says is plain.
+            // Also outside of a template: its meaning is clear.
             values.iter().try_for_each(|value| self.take_extension_templates(value))?;
         } else if found == oid::REQUEST_TEMPLATE {
-            // A template inside a template says nothing.
+            // A template inside a template has no meaning.
         } else if let Some(key) = key_of(found, values) {
             self.key.get_or_insert(key);
         } else if values.is_empty() {

@@ -213,7 +213,7 @@ fn r_9908_3_4_d_one_request_of_extensions_of_the_right_kind_or_none() {
     };
     let none = with_key(KeyKind::P256);
     assert_eq!(kinds(&none), []);
-    // Empty, and there all the same.
+    // Empty, but present.
     let der = none.to_der(CsrAttrsForm::Rfc9908).unwrap();
     assert!(der.ends_with(&[0xa1, 0]));
     let given = CsrAttrs { extensions: vec![usage()], ..none.clone() };

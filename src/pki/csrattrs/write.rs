@@ -63,7 +63,7 @@ impl CsrAttrs {
         out.to_der()
     }
 
-    /// A template that leaves everything open would say nothing.
+    /// A template without any demand would have no effect.
     fn needs_template(&self) -> bool {
         let rest = Self { signatures: Vec::new(), ..self.clone() };
         !rest.is_empty()

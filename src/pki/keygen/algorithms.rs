@@ -17,7 +17,7 @@ use rsa::pkcs1::RsaOaepParams;
 use spki::{AlgorithmIdentifier, AlgorithmIdentifierOwned};
 
 /// AES by the length of its key, as a content cipher (CBC, RFC 3565) and to wrap a key. GCM would
-/// take AuthEnvelopedData (RFC 5084), and RFC 7030 §4.4.2 wants EnvelopedData.
+/// need AuthEnvelopedData (RFC 5084), but RFC 7030 §4.4.2 requires EnvelopedData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Aes {
     Aes128,
@@ -276,8 +276,8 @@ impl Capabilities {
         }))
     }
 
-    /// The way to an RSA key: the first OAEP, PKCS #1 v1.5 only if none is listed. Returned as the
-    /// device wrote it.
+    /// Selects the encryption to an RSA key: the first OAEP listed, otherwise PKCS #1 v1.5.
+    /// Returned as the device wrote it.
     pub(super) fn transport(&self) -> Result<(Transport, AlgorithmIdentifierOwned), Error> {
         let known =
             || self.0.iter().filter_map(|listed| Some((Transport::by_identifier(listed)?, listed)));

@@ -334,7 +334,7 @@ fn encrypt(content: Aes, key: &[u8], clear: &[u8]) -> Result<(Vec<u8>, Vec<u8>),
     let cipher = UnboundCipherKey::new(content.cipher(), key)
         .and_then(PaddedBlockEncryptingKey::cbc_pkcs7)
         .map_err(failed)?;
-    // Room for the padding: it must not move, and leave a copy behind.
+    // Room for the padding: a reallocation would leave a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(clear.len() + 16));
     bytes.extend_from_slice(clear);
     let DecryptionContext::Iv128(iv) = cipher.encrypt(&mut *bytes).map_err(failed)? else {

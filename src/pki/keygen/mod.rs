@@ -1,5 +1,5 @@
-//! Keys that the server generates for a device (RFC 7030 §4.4): the CSR's demands, and the key on
-//! its way to the device.
+//! Keys that the server generates for a device (RFC 7030 §4.4): the CSR's demands, and the packed
+//! key for the device.
 //!
 //! ```text
 //! EnvelopedData { SignedData { AsymmetricKeyPackage { OneAsymmetricKey }}}

@@ -16,7 +16,7 @@ use der::{
 use rsa::pkcs1::RsaPublicKey;
 use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
-/// The key by which the device wants the new one encrypted.
+/// The key that must encrypt the new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// DecryptKeyIdentifier (RFC 7030 §4.4.1.1): the identifier of a symmetric key.
@@ -118,14 +118,14 @@ pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> 
             Code::CsrKeyForm,
             "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
             rejection,
-            "a CSR such as openssl req -new -outform DER makes",
+            "a CSR such as openssl req -new -outform DER writes",
         ))
     })?;
     let reject = |seen: String| {
         let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
         Error::Unacceptable(Rejection::new(
             Code::KeygenKeyKind,
-            "the algorithm of the CSR's key is one for which keys are made here",
+            "the algorithm of the CSR's key is one for which this server generates keys",
             seen,
             made.join(", "),
         ))

@@ -72,8 +72,9 @@ impl Authenticator {
     /// Checks the certificate that the client presented. A revoked one never authenticates
     /// (R-7030-3.3.2-c).
     ///
-    /// One that has expired is accepted if it is on record and within the grace period. One of a CA of
-    /// this server that is not on record raises an alarm, whatever the outcome (D-36).
+    /// An expired certificate is accepted if it is on record and within the grace period. A
+    /// certificate of a CA of this server that is not on record raises an alarm, whatever the
+    /// outcome (D-36).
     pub(super) async fn check_certificate(
         &self,
         context: AuthnContext<'_>,

@@ -63,7 +63,7 @@ pub struct Authenticator {
     memories: Arc<Memories>,
 }
 
-/// A request as authentication sees it: its rules, connection, operation and time.
+/// The parts of a request that authentication uses: rules, connection, operation and time.
 #[derive(Clone, Copy)]
 pub struct AuthnContext<'a> {
     /// The rules of the label.

@@ -106,14 +106,14 @@ async fn attack_5_right_passwords_at_once_do_not_shut_each_other_out() {
     let bench = Bench::new().await;
     let outcomes = futures(30, || bench.try_password("right")).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    // One that hung up was right, and is counted no longer than its check takes.
+    // A client that hung up had the right password, and is counted only during its check.
     for _ in 0..20 {
         bench.hang_up("right").await;
         assert!(bench.try_password("right").await.is_ok());
     }
 }
 
-/// So many of them at once.
+/// As many of them concurrently.
 async fn futures<F: Future>(number: usize, make: impl Fn() -> F) -> Vec<F::Output> {
     let mut running: Vec<_> = (0..number).map(|_| Box::pin(make())).collect();
     let mut outcomes = Vec::new();

@@ -339,7 +339,7 @@ impl Judge<'_> {
     }
 }
 
-/// Returns whether a certificate's key may be used so. Without a keyUsage it may.
+/// Returns whether a certificate's key may be used for this. Without a keyUsage it may.
 fn allows(certificate: &[u8], usage: KeyUsage) -> bool {
     Certificate::parse(certificate)
         .and_then(|certificate| certificate.key_usage())

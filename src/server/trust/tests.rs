@@ -173,7 +173,7 @@ fn a_second_look_at_another_time_is_paid_from_the_same_budget() {
     let later = root.certify_device_for(&device, day(1), day(2));
     let judgment = judge(&databases, &[later]);
     assert_eq!((judgment.certificate.verdict, judgment.signatures), (Verdict::NotYet(day(1)), 1));
-    // Of a stranger with our CA's name: two databases, and once more at another time.
+    // Of an unknown CA with our CA's name: two databases, and again at another time.
     let stranger = Party::new("CN=Root");
     let expired = stranger.certify_device_for(&device, day(-2), day(-1));
     let judgment = judge(&databases, &[expired]);
