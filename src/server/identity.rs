@@ -132,7 +132,8 @@ impl OwnIdentity {
             }
             _ => Err(Error::Unfit {
                 path,
-                error: "expected: two PEM certificates after the key".to_owned(),
+                error: "got other contents; expected: two PEM certificates after the key"
+                    .to_owned(),
                 remedy: "move the file away: a start creates a new one".to_owned(),
             }),
         }

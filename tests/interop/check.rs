@@ -121,7 +121,7 @@ fn keys_and_certificates_that_a_start_rejects_are_found_before_it() {
     let own = folder.join("data/server/server.pem");
     let kept = fs::read_to_string(&own).unwrap();
     fs::write(&own, kept.split("-----BEGIN CERTIFICATE").next().unwrap()).unwrap();
-    both_reject(folder, "does not hold two PEM certificates", "move the file away");
+    both_reject(folder, "expected: two PEM certificates after the key", "move the file away");
     fs::write(&own, kept).unwrap();
 
     mode(&folder.join("data/store"), 0o750);

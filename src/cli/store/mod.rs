@@ -54,7 +54,7 @@ pub(super) struct CopyArguments {
 pub(super) enum BackendName {
     /// In the data folder.
     Sled,
-    /// In the database that [store] names.
+    /// In the database that `[store]` names.
     Postgres,
 }
 

@@ -819,7 +819,7 @@ public class BcCmcCases {
         String verdict = "no certificate";
         try {
             for (org.bouncycastle.cert.X509CertificateHolder cert : seen.certs)
-                if (!judge.cas.contains(cert)) verdict = what.of(cert) ? "yes" : "no: " + cert.getSubject();
+                if (!judge.cas.contains(cert)) verdict = reader.of(cert) ? "yes" : "no: " + cert.getSubject();
         } catch (Exception e) {
             verdict = e.toString();
         }

@@ -40,8 +40,8 @@ def tlv(tag, content):
     length = len(content)
     if length < 128:
         return bytes([tag, length]) + content
-    bytes = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([tag, 0x80 | len(bytes)]) + bytes + content
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(size)]) + size + content
 
 
 def elements(content):
