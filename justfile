@@ -6,6 +6,6 @@ check:
 coverage:
     tests/coverage
 
-# Licences, sources, banned crates; advisories where the network allows.
+# Licenses, sources, banned crates; advisories where the network allows.
 deny:
     cargo deny check

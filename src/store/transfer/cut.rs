@@ -41,13 +41,13 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// The issuances that ended, by the events that report it.
 #[derive(Default)]
-struct Ends {
+struct Referents {
     issued: HashSet<Serial>,
     voided: HashSet<Serial>,
     revoked: HashSet<Serial>,
 }
 
-impl Ends {
+impl Referents {
     fn add(&mut self, event: &Event) {
         let of = match event.name {
             Name::CertificateIssued => &mut self.issued,
@@ -93,7 +93,7 @@ impl Ends {
 struct Later {
     /// The next event to read.
     next: EventId,
-    ends: Ends,
+    ends: Referents,
     /// How many times a page's events are awaited.
     looks: usize,
 }
@@ -106,7 +106,7 @@ pub struct Cut<S> {
     started: Time,
     /// The last event of each writer.
     last: BTreeMap<u64, u64>,
-    ends: Ends,
+    ends: Referents,
     /// The highest serial number in an event of the cut.
     highest: Option<Serial>,
     accounts: Vec<Account>,
@@ -121,7 +121,7 @@ impl<S: Source> Cut<S> {
     /// # Errors
     /// [`Error`] of the source; [`Error::Unavailable`] if accounts change during every attempt.
     pub async fn new(source: S, started: Time) -> Result<Self, Error> {
-        let (mut last, mut ends) = (BTreeMap::new(), Ends::default());
+        let (mut last, mut ends) = (BTreeMap::new(), Referents::default());
         let mut from = EventId { writer: 0, number: 0 };
         loop {
             let page = source.events(from, PAGE).await?;
@@ -144,7 +144,7 @@ impl<S: Source> Cut<S> {
                 ends.add(&event);
             }
             if !changed {
-                let later = Mutex::new(Later { next, ends: Ends::default(), looks: LOOKS });
+                let later = Mutex::new(Later { next, ends: Referents::default(), looks: LOOKS });
                 let look = LOOK;
                 let highest = ends.highest();
                 return Ok(Self {
