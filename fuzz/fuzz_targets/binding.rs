@@ -1,7 +1,7 @@
 //! Any bytes as the string of a challenge, and as both sides of a recorded handshake.
 #![no_main]
 
-use estd::binding::{End, Recorded};
+use estd::binding::{Side, Recorded};
 use libfuzzer_sys::fuzz_target;
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = estd::pki::challenge(bytes);
     // The first byte is the number of bytes that pass at a time; the ends take turns.
     let Some((piece, bytes)) = bytes.split_first() else { return };
-    let mut stream = Recorded::new(tokio::io::join(bytes, tokio::io::sink()), End::Server);
+    let mut stream = Recorded::new(tokio::io::join(bytes, tokio::io::sink()), Side::Server);
     let mut context = Context::from_waker(Waker::noop());
     let mut piece_of_both = vec![0; usize::from(*piece) + 1];
     loop {
