@@ -209,25 +209,25 @@ impl<'a> From<&'a Intent> for IntentV1<'a> {
 }
 
 /// The reason why a value that postcard could read is invalid.
-type Rejection = String;
+type FormatError = String;
 
-fn text(error: impl Display) -> Rejection {
+fn text(error: impl Display) -> FormatError {
     error.to_string()
 }
 
 impl ActorV1<'_> {
-    fn read(self) -> Result<Actor, Rejection> {
+    fn read(self) -> Result<Actor, FormatError> {
         Ok(Actor { name: self.name.to_owned(), method: method_of(self.method)? })
     }
 }
 
-fn request_id(id: &str) -> Result<RequestId, Rejection> {
+fn request_id(id: &str) -> Result<RequestId, FormatError> {
     RequestId::deserialize(id.into_deserializer())
         .map_err(|error: serde::de::value::Error| text(error))
 }
 
 impl IntentV1<'_> {
-    fn read(self) -> Result<Intent, Rejection> {
+    fn read(self) -> Result<Intent, FormatError> {
         Ok(Intent {
             serial: Serial::parse(self.serial).map_err(text)?,
             idempotency_key: IdempotencyKey(self.idempotency_key),
@@ -251,7 +251,7 @@ impl IntentV1<'_> {
 }
 
 impl IssuanceV1<'_> {
-    fn read(self, revocation: Option<Revocation>) -> Result<Issuance, Rejection> {
+    fn read(self, revocation: Option<Revocation>) -> Result<Issuance, FormatError> {
         let state = state_of(self.state)?;
         if (state == State::Revoked) != revocation.is_some() {
             return Err(format!("it is {state} and says otherwise of its revocation"));
@@ -267,7 +267,7 @@ impl IssuanceV1<'_> {
 }
 
 impl EventV1<'_> {
-    fn read(self) -> Result<Event, Rejection> {
+    fn read(self) -> Result<Event, FormatError> {
         let details = self.details.into_iter();
         Ok(Event {
             at: Time::from_unix(self.at),
@@ -391,7 +391,7 @@ pub(super) fn page(count: u64, items: &[u8]) -> Result<Vec<u8>, Error> {
 fn decode<'a, T: Deserialize<'a>, R>(
     what: &str,
     bytes: &'a [u8],
-    read: impl FnOnce(T) -> Result<R, Rejection>,
+    read: impl FnOnce(T) -> Result<R, FormatError>,
 ) -> Result<R, Error> {
     decode_as(VERSION, what, bytes, read)
 }
@@ -401,7 +401,7 @@ fn decode_as<'a, T: Deserialize<'a>, R>(
     version: u8,
     what: &str,
     bytes: &'a [u8],
-    read: impl FnOnce(T) -> Result<R, Rejection>,
+    read: impl FnOnce(T) -> Result<R, FormatError>,
 ) -> Result<R, Error> {
     let corrupt = |error: &dyn Display| {
         Error::Corrupt(format!("{what}: {error}; restore the store from a backup"))

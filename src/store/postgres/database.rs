@@ -47,7 +47,7 @@ pub struct PostgresOptions {
 
 /// The reason why a statement failed.
 #[derive(Debug)]
-pub(super) enum Rejection {
+pub(super) enum DatabaseError {
     /// It violates a unique index.
     Taken,
     /// The connection or the database failed: another attempt may succeed. Whether the statement
@@ -57,7 +57,7 @@ pub(super) enum Rejection {
     Store(Error),
 }
 
-impl From<tokio_postgres::Error> for Rejection {
+impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
             Some(&SqlState::UNIQUE_VIOLATION) => Self::Taken,
@@ -70,7 +70,7 @@ impl From<tokio_postgres::Error> for Rejection {
     }
 }
 
-impl From<Error> for Rejection {
+impl From<Error> for DatabaseError {
     fn from(error: Error) -> Self {
         Self::Store(error)
     }
@@ -98,8 +98,10 @@ pub(super) struct Lease(Option<Object>);
 
 impl Lease {
     /// Returns the connection. Only `back` and `drop` remove it.
-    pub(super) fn client(&self) -> Result<&Object, Rejection> {
-        self.0.as_ref().ok_or_else(|| Rejection::Lost("the connection was given back".to_owned()))
+    pub(super) fn client(&self) -> Result<&Object, DatabaseError> {
+        self.0
+            .as_ref()
+            .ok_or_else(|| DatabaseError::Lost("the connection was given back".to_owned()))
     }
 
     /// Returns it to the pool.
@@ -117,7 +119,7 @@ impl Drop for Lease {
 }
 
 /// Does work on a connection: `attempt!(database, client => work)`, where `work` returns a
-/// `Result<T, Rejection>`; returns a `Result<T, Error>`. [`Attempts`] retries the work. An
+/// `Result<T, DatabaseError>`; returns a `Result<T, Error>`. [`Attempts`] retries the work. An
 /// attempt that seemed to fail may have succeeded, and the work must allow for that.
 ///
 /// A macro, because the compiler cannot yet prove that the future of a closure is `Send` whatever
@@ -201,12 +203,12 @@ impl Database {
     }
 
     /// Returns a connection of the pool.
-    pub(super) async fn lease(&self) -> Result<Lease, Rejection> {
+    pub(super) async fn lease(&self) -> Result<Lease, DatabaseError> {
         match self.pool.get().await {
             Ok(object) => Ok(Lease(Some(object))),
-            Err(PoolError::Closed) => Err(Rejection::Store(closed())),
+            Err(PoolError::Closed) => Err(DatabaseError::Store(closed())),
             Err(PoolError::Backend(error)) => Err(error.into()),
-            Err(other) => Err(Rejection::Lost(text(&other))),
+            Err(other) => Err(DatabaseError::Lost(text(&other))),
         }
     }
 
@@ -240,7 +242,7 @@ impl Attempts<'_> {
     /// Makes one attempt. Returns its result, or none if another attempt should follow.
     pub(super) async fn run<T>(
         &mut self,
-        work: impl Future<Output = Result<T, Rejection>> + Send,
+        work: impl Future<Output = Result<T, DatabaseError>> + Send,
     ) -> Result<Option<T>, Error> {
         let down = &self.database.down;
         let why = match timeout_at(self.until, work).await {
@@ -250,9 +252,11 @@ impl Attempts<'_> {
                 }
                 return Ok(Some(done));
             }
-            Ok(Err(Rejection::Store(error))) => return Err(error),
-            Ok(Err(Rejection::Taken)) => "got a row that exists; expected: a new one".to_owned(),
-            Ok(Err(Rejection::Lost(why))) => why,
+            Ok(Err(DatabaseError::Store(error))) => return Err(error),
+            Ok(Err(DatabaseError::Taken)) => {
+                "got a row that exists; expected: a new one".to_owned()
+            }
+            Ok(Err(DatabaseError::Lost(why))) => why,
             // The previous error is more informative than a timeout.
             Err(_) => self.last.take().unwrap_or_else(|| {
                 format!("no answer within {} ms", self.database.patience.as_millis())
@@ -292,7 +296,7 @@ fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
 
 /// Migrates the tables to this program's layout, one transaction a step. Of several nodes that
 /// start at once one does each step, and the others wait for its row.
-async fn migrate(client: &Object) -> Result<(), Rejection> {
+async fn migrate(client: &Object) -> Result<(), DatabaseError> {
     // First: a user with only read and write rights may not execute CREATE … IF NOT EXISTS.
     let exists = "SELECT to_regclass('migration') IS NOT NULL";
     if !client.query_one(exists, &[]).await?.get::<_, bool>(0) {
@@ -309,7 +313,7 @@ async fn migrate(client: &Object) -> Result<(), Rejection> {
     let found: Option<i64> =
         client.query_one("SELECT max(number) FROM migration", &[]).await?.get(0);
     if found.is_some_and(|found| found > known) {
-        return Err(Rejection::Store(Error::Corrupt(format!(
+        return Err(DatabaseError::Store(Error::Corrupt(format!(
             "the database has layout {}, and this estd reads layout {known}: run the version of \
              estd that created it, or a later one",
             found.unwrap_or_default()
@@ -330,7 +334,7 @@ async fn migrate(client: &Object) -> Result<(), Rejection> {
 }
 
 /// Warns if the database may lose acknowledged commits.
-async fn check_durability(client: &Object) -> Result<(), Rejection> {
+async fn check_durability(client: &Object) -> Result<(), DatabaseError> {
     for (setting, bad) in
         [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]
     {

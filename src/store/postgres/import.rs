@@ -2,7 +2,7 @@
 
 use super::{
     super::{Account, Error, Issuance, Item, State, format},
-    database::Rejection,
+    database::DatabaseError,
     issuances::find,
     row::{IntentRow, column, query, seconds, signed, state_number},
 };
@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 ///
 /// # Errors
 /// [`Error::Conflict`] for an existing record that differs, and for an event without its predecessor.
-pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Rejection> {
+pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), DatabaseError> {
     let sorted = Sorted::new(items);
     // Without a commit the connection is dropped, which rolls back.
     client.batch_execute("BEGIN").await?;
@@ -31,8 +31,8 @@ pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), Reject
     Ok(())
 }
 
-fn conflict(item: &Item) -> Rejection {
-    Rejection::Store(Error::Conflict(item.to_string()))
+fn conflict(item: &Item) -> DatabaseError {
+    DatabaseError::Store(Error::Conflict(item.to_string()))
 }
 
 /// Items by table.
@@ -58,7 +58,7 @@ impl<'a> Sorted<'a> {
         sorted
     }
 
-    async fn insert_issuances(&self, client: &Object) -> Result<(), Rejection> {
+    async fn insert_issuances(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             INSERT INTO issuance (serial, state, label, names, not_after, begun, request_key,
                                   intent, tbs, certificate, ended, revoked, reason)
@@ -133,7 +133,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_issuances(&self, client: &Object) -> Result<(), Rejection> {
+    async fn compare_issuances(&self, client: &Object) -> Result<(), DatabaseError> {
         let serials: Vec<&[u8]> =
             self.issuances.iter().map(|(one, _)| one.intent.serial.as_bytes()).collect();
         let kept = find(client, &serials).await?;
@@ -146,7 +146,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn insert_accounts(&self, client: &Object) -> Result<(), Rejection> {
+    async fn insert_accounts(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             INSERT INTO account (name, record) SELECT * FROM unnest($1::text[], $2::bytea[])
             ON CONFLICT DO NOTHING";
@@ -157,7 +157,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_accounts(&self, client: &Object) -> Result<(), Rejection> {
+    async fn compare_accounts(&self, client: &Object) -> Result<(), DatabaseError> {
         let names: Vec<&str> = self.accounts.iter().map(|(one, _)| one.name.as_str()).collect();
         let sql = "SELECT record FROM account WHERE name = ANY($1::text[])";
         let rows = query(client, sql, &[&names]).await?;
@@ -177,7 +177,7 @@ impl<'a> Sorted<'a> {
         self.events.iter().map(|(id, _, _)| (signed(id.writer), signed(id.number))).unzip()
     }
 
-    async fn insert_events(&self, client: &Object) -> Result<(), Rejection> {
+    async fn insert_events(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             INSERT INTO event (writer, number, event)
             SELECT * FROM unnest($1::int8[], $2::int8[], $3::bytea[]) ON CONFLICT DO NOTHING";
@@ -188,7 +188,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_events(&self, client: &Object) -> Result<(), Rejection> {
+    async fn compare_events(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             SELECT e.writer, e.number, e.event,
                 EXISTS (SELECT FROM event b WHERE b.writer = e.writer AND b.number = e.number - 1)
@@ -214,7 +214,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn insert_registers(&self, client: &Object) -> Result<(), Rejection> {
+    async fn insert_registers(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             INSERT INTO decision (matter, value) SELECT * FROM unnest($1::text[], $2::bytea[])
             ON CONFLICT DO NOTHING";
@@ -224,7 +224,7 @@ impl<'a> Sorted<'a> {
         Ok(())
     }
 
-    async fn compare_registers(&self, client: &Object) -> Result<(), Rejection> {
+    async fn compare_registers(&self, client: &Object) -> Result<(), DatabaseError> {
         let names: Vec<&str> = self.registers.iter().map(|(name, _, _)| *name).collect();
         let sql = "SELECT matter, value FROM decision WHERE matter = ANY($1::text[])";
         let rows = query(client, sql, &[&names]).await?;

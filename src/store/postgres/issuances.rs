@@ -4,7 +4,7 @@
 use super::{
     super::{Error, Filter, IdempotencyKey, Issuance},
     change::Begin,
-    database::Rejection,
+    database::DatabaseError,
     row::{ISSUANCE, IntentRow, column, query, searchable, seconds, state_number, to_issuance},
 };
 use crate::types::{Serial, Time};
@@ -20,7 +20,10 @@ use tokio_postgres::types::ToSql;
 /// # Errors
 /// [`Error::SerialTaken`] if a serial number was used before; with several commands, of any of
 /// them. None is begun then.
-pub(super) async fn begin(client: &Object, asked: &[Begin]) -> Result<HashSet<Vec<u8>>, Rejection> {
+pub(super) async fn begin(
+    client: &Object,
+    asked: &[Begin],
+) -> Result<HashSet<Vec<u8>>, DatabaseError> {
     // In the order of the keys, so that two nodes cannot deadlock.
     const SQL: &str = "
         WITH asked AS (
@@ -59,17 +62,17 @@ pub(super) async fn begin(client: &Object, asked: &[Begin]) -> Result<HashSet<Ve
     .await;
     match (rows, asked) {
         (Ok(rows), _) => Ok(rows.iter().map(|row| column(row, 0)).collect::<Result<_, _>>()?),
-        (Err(Rejection::Taken), [only]) => {
+        (Err(DatabaseError::Taken), [only]) => {
             let serial = only.row.serial.as_slice();
             let found = find(client, &[serial]).await?.remove(serial).transpose()?;
             match found {
                 // Its window had length zero.
                 Some(found) if only.is_own(&found) => Ok(HashSet::from([serial.to_vec()])),
-                _ => Err(Rejection::Store(Error::SerialTaken(only.intent.serial.clone()))),
+                _ => Err(DatabaseError::Store(Error::SerialTaken(only.intent.serial.clone()))),
             }
         }
-        (Err(Rejection::Taken), [first, ..]) => {
-            Err(Rejection::Store(Error::SerialTaken(first.intent.serial.clone())))
+        (Err(DatabaseError::Taken), [first, ..]) => {
+            Err(DatabaseError::Store(Error::SerialTaken(first.intent.serial.clone())))
         }
         (Err(error), _) => Err(error),
     }
@@ -83,7 +86,7 @@ fn each<'a, T>(asked: &'a [Begin], field: impl Fn(&'a IntentRow) -> T) -> Vec<T>
 pub(super) async fn requests(
     client: &Object,
     asked: &[Begin],
-) -> Result<HashMap<IdempotencyKey, Arc<Issuance>>, Rejection> {
+) -> Result<HashMap<IdempotencyKey, Arc<Issuance>>, DatabaseError> {
     let sql = format!(
         "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
          WHERE r.request_key = ANY($1::bytea[])"
@@ -99,7 +102,7 @@ pub(super) async fn requests(
 pub(super) async fn find(
     client: &Object,
     serials: &[&[u8]],
-) -> Result<HashMap<Vec<u8>, Result<Arc<Issuance>, Error>>, Rejection> {
+) -> Result<HashMap<Vec<u8>, Result<Arc<Issuance>, Error>>, DatabaseError> {
     let sql = format!("SELECT {ISSUANCE} FROM issuance i WHERE i.serial = ANY($1::bytea[])");
     let rows = query(client, &sql, &[&serials]).await?;
     let found = rows.iter().map(|row| Ok((column(row, 0)?, to_issuance(row))));
@@ -112,7 +115,7 @@ pub(super) async fn list(
     filter: &Filter,
     after: Option<&Serial>,
     limit: usize,
-) -> Result<Vec<Arc<Issuance>>, Rejection> {
+) -> Result<Vec<Arc<Issuance>>, DatabaseError> {
     let after: &[u8] = after.map_or(&[], Serial::as_bytes);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let label = filter.label.as_ref().map(|label| label.as_ref().map(ToString::to_string));
@@ -151,7 +154,7 @@ pub(super) async fn list(
 }
 
 /// Removes slots whose windows ended before `before`, some at a time, so that no caller waits.
-pub(super) async fn purge(client: &Object, before: Time) -> Result<(), Rejection> {
+pub(super) async fn purge(client: &Object, before: Time) -> Result<(), DatabaseError> {
     // Another node may renew a row between its selection and its removal. So only a row that is
     // locked, and still expired, is removed. Rows locked by others are left to the next purge.
     const SQL: &str = "

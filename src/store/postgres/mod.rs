@@ -36,7 +36,7 @@ use crate::{
 use async_trait::async_trait;
 use change::{Begin, Change, Find, Outcome, Write};
 pub use database::PostgresOptions;
-use database::{Database, Rejection, attempt};
+use database::{Database, DatabaseError, attempt};
 pub use snapshot::PostgresSnapshot;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
@@ -221,7 +221,7 @@ impl Store for PostgresStore {
         attempt!(self.database, client => {
             if std::mem::replace(&mut tried, true) {
                 let why = format!("the connection was lost while register {name:?} was set");
-                Err(Rejection::Store(Error::Unavailable(why)))
+                Err(DatabaseError::Store(Error::Unavailable(why)))
             } else {
                 reads::compare_and_set(client, name, expected, value).await
             }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Account, CompareAndSet, Error, format},
-    database::Rejection,
+    database::DatabaseError,
     row::{column, query, signed, unsigned},
 };
 use crate::telemetry::audit::{Event, EventId};
@@ -10,14 +10,14 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
 /// Finds an account.
-pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, Rejection> {
+pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, DatabaseError> {
     let rows = query(client, "SELECT record FROM account WHERE name = $1", &[&name]).await?;
     let read = |row| format::read_account(column(row, 0)?);
     Ok(rows.first().map(read).transpose()?)
 }
 
 /// Lists the accounts by name.
-pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, Rejection> {
+pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, DatabaseError> {
     // In the order of the bytes, as in the other stores, not in that of a language.
     const SQL: &str = "SELECT record FROM account ORDER BY name COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
@@ -30,7 +30,7 @@ pub(super) async fn events(
     client: &Object,
     from: EventId,
     limit: usize,
-) -> Result<Vec<(EventId, Event)>, Rejection> {
+) -> Result<Vec<(EventId, Event)>, DatabaseError> {
     const SQL: &str = "
         SELECT writer, number, event FROM event WHERE (writer, number) >= ($1, $2)
         ORDER BY writer, number LIMIT $3";
@@ -49,7 +49,7 @@ pub(super) async fn compare_and_set(
     name: &str,
     expected: Option<&[u8]>,
     value: &[u8],
-) -> Result<CompareAndSet, Rejection> {
+) -> Result<CompareAndSet, DatabaseError> {
     const FIRST: &str = "
         INSERT INTO decision (matter, value) VALUES ($1, $2) ON CONFLICT DO NOTHING
         RETURNING matter";
@@ -66,13 +66,16 @@ pub(super) async fn compare_and_set(
 }
 
 /// Returns the value of a register.
-pub(super) async fn register(client: &Object, name: &str) -> Result<Option<Vec<u8>>, Rejection> {
+pub(super) async fn register(
+    client: &Object,
+    name: &str,
+) -> Result<Option<Vec<u8>>, DatabaseError> {
     let rows = query(client, "SELECT value FROM decision WHERE matter = $1", &[&name]).await?;
     Ok(rows.first().map(|row| column(row, 0)).transpose()?)
 }
 
 /// Lists the registers by name.
-pub(super) async fn registers(client: &Object) -> Result<Vec<(String, Vec<u8>)>, Rejection> {
+pub(super) async fn registers(client: &Object) -> Result<Vec<(String, Vec<u8>)>, DatabaseError> {
     const SQL: &str = "SELECT matter, value FROM decision ORDER BY matter COLLATE \"C\"";
     let rows = query(client, SQL, &[]).await?;
     let read = |row| Ok((column(row, 0)?, column(row, 1)?));

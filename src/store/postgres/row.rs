@@ -2,7 +2,7 @@
 
 use super::{
     super::{Error, Intent, Issuance, Revocation, State, format},
-    database::Rejection,
+    database::DatabaseError,
 };
 use crate::types::{RevocationReason, Time};
 use deadpool_postgres::Object;
@@ -52,7 +52,7 @@ pub(super) async fn query(
     client: &Object,
     sql: &str,
     parameters: &[&(dyn ToSql + Sync)],
-) -> Result<Vec<Row>, Rejection> {
+) -> Result<Vec<Row>, DatabaseError> {
     let statement = client.prepare_cached(sql).await?;
     Ok(client.query(&statement, parameters).await?)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{Account, Error, Filter, Issuance, transfer::Source},
-    database::{Database, Lease, PostgresOptions, Rejection},
+    database::{Database, DatabaseError, Lease, PostgresOptions},
     issuances, reads,
 };
 use crate::{
@@ -42,19 +42,19 @@ impl PostgresSnapshot {
     /// Reads once: a lost connection takes its snapshot with it.
     async fn read<T>(
         &self,
-        work: impl Future<Output = Result<T, Rejection>> + Send,
+        work: impl Future<Output = Result<T, DatabaseError>> + Send,
     ) -> Result<T, Error> {
         let lost = || Error::Unavailable("the database: its snapshot was lost; start again".into());
         self.database.attempts().run(work).await?.ok_or_else(lost)
     }
 
-    fn client(&self) -> Result<&Object, Rejection> {
+    fn client(&self) -> Result<&Object, DatabaseError> {
         self.lease.client()
     }
 }
 
 /// Begins the transaction. Its first query takes the snapshot.
-async fn begin(database: &Database) -> Result<Lease, Rejection> {
+async fn begin(database: &Database) -> Result<Lease, DatabaseError> {
     // The pause between two pages is as long as their receiver needs.
     const SQL: &str = "
         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;

@@ -6,7 +6,7 @@
 
 use super::{
     change::{BATCH, Change, Outcome, Write},
-    database::{Database, Rejection, attempt},
+    database::{Database, DatabaseError, attempt},
     row::unsigned,
     writes,
 };
@@ -75,7 +75,7 @@ impl Writer {
         &mut self,
         client: &Object,
         group: &[Write],
-    ) -> Result<Vec<Outcome>, Rejection> {
+    ) -> Result<Vec<Outcome>, DatabaseError> {
         let id = match self.id {
             Some(id) => id,
             None => *self.id.insert(writes::new_writer(client).await?),

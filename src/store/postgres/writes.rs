@@ -4,7 +4,7 @@
 use super::{
     super::{Account, Error, Issuance, Revocation, State, format},
     change::{Change, Outcome, Write},
-    database::Rejection,
+    database::DatabaseError,
     row::{column, query, seconds},
 };
 use crate::{
@@ -23,14 +23,15 @@ pub(super) struct Place {
 }
 
 /// Registers a writer with an unused number.
-pub(super) async fn new_writer(client: &Object) -> Result<i64, Rejection> {
+pub(super) async fn new_writer(client: &Object) -> Result<i64, DatabaseError> {
     const SQL: &str = "
         INSERT INTO writer (id)
         SELECT 1 + greatest((SELECT coalesce(max(id), 0) FROM writer),
                             (SELECT coalesce(max(writer), 0) FROM event))
         RETURNING id";
     let rows = query(client, SQL, &[]).await?;
-    let row = rows.first().ok_or_else(|| Rejection::Lost("no writer was registered".to_owned()))?;
+    let row =
+        rows.first().ok_or_else(|| DatabaseError::Lost("no writer was registered".to_owned()))?;
     Ok(column(row, 0)?)
 }
 
@@ -39,7 +40,7 @@ pub(super) async fn own_events(
     client: &Object,
     writer: i64,
     after: i64,
-) -> Result<Vec<(i64, Event)>, Rejection> {
+) -> Result<Vec<(i64, Event)>, DatabaseError> {
     const SQL: &str =
         "SELECT number, event FROM event WHERE writer = $1 AND number > $2 ORDER BY number";
     let rows = query(client, SQL, &[&writer, &after]).await?;
@@ -53,7 +54,7 @@ pub(super) async fn complete(
     client: &Object,
     place: Place,
     group: &[Write],
-) -> Result<Vec<Outcome>, Rejection> {
+) -> Result<Vec<Outcome>, DatabaseError> {
     const SQL: &str = "
         WITH asked AS (
             SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[])
@@ -73,7 +74,7 @@ pub(super) async fn complete(
     for each in group {
         let Change::Complete { serial, certificate } = &each.change else {
             let why = "a group of changes holds one that is no completion";
-            return Err(Rejection::Store(Error::Unavailable(why.to_owned())));
+            return Err(DatabaseError::Store(Error::Unavailable(why.to_owned())));
         };
         serials.push(serial.as_bytes());
         certificates.push(certificate.as_slice());
@@ -93,7 +94,9 @@ pub(super) async fn complete(
         let (Some(slot), Some(Write { change: Change::Complete { certificate, .. }, event, .. })) =
             (done.get_mut(index), group.get(index))
         else {
-            return Err(Rejection::Store(Error::Corrupt(format!("row {number} of a statement"))));
+            return Err(DatabaseError::Store(Error::Corrupt(format!(
+                "row {number} of a statement"
+            ))));
         };
         *slot = Outcome::Ended(Arc::new(Issuance {
             intent: format::read_intent(column(row, 1)?)?,
@@ -113,7 +116,7 @@ pub(super) async fn void(
     serial: &Serial,
     at: Time,
     event: &[u8],
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 3, tbs = NULL, ended = $2
@@ -136,7 +139,7 @@ pub(super) async fn revoke(
     serial: &Serial,
     revocation: Revocation,
     event: &[u8],
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 4, revoked = $2, reason = $3
@@ -159,7 +162,7 @@ pub(super) async fn add_account(
     place: Place,
     account: &Account,
     event: &[u8],
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             INSERT INTO account (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name
@@ -177,7 +180,7 @@ pub(super) async fn remove_account(
     place: Place,
     name: &str,
     event: &[u8],
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (DELETE FROM account WHERE name = $1 RETURNING name)
         INSERT INTO event (writer, number, event) SELECT $2, $3, $4 FROM done RETURNING number";
@@ -190,7 +193,7 @@ pub(super) async fn append(
     client: &Object,
     place: Place,
     event: &[u8],
-) -> Result<Outcome, Rejection> {
+) -> Result<Outcome, DatabaseError> {
     const SQL: &str =
         "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3) RETURNING number";
     let number = place.after + 1;

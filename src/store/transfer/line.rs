@@ -128,9 +128,9 @@ pub(super) enum Read {
 }
 
 /// The reason why a line is not one of an export.
-type Rejection = String;
+type LineError = String;
 
-fn text(error: impl Display) -> Rejection {
+fn text(error: impl Display) -> LineError {
     error.to_string()
 }
 
@@ -138,20 +138,20 @@ fn shown(value: impl ToString) -> String {
     value.to_string()
 }
 
-fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Rejection> {
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, LineError> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-fn time(text: &str) -> Result<Time, Rejection> {
+fn time(text: &str) -> Result<Time, LineError> {
     let time = humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"))?;
     Ok(Time::from(time))
 }
 
-fn bytes(text: &str) -> Result<Vec<u8>, Rejection> {
+fn bytes(text: &str) -> Result<Vec<u8>, LineError> {
     STANDARD.decode(text).map_err(|error| format!("base64: {error}"))
 }
 
-fn digest(text: &str) -> Result<[u8; 32], Rejection> {
+fn digest(text: &str) -> Result<[u8; 32], LineError> {
     let error = || format!("{text:?} is not 64 hexadecimal digits");
     let mut digest = [0; 32];
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
@@ -164,7 +164,7 @@ fn digest(text: &str) -> Result<[u8; 32], Rejection> {
     Ok(digest)
 }
 
-fn request_id(id: &str) -> Result<RequestId, Rejection> {
+fn request_id(id: &str) -> Result<RequestId, LineError> {
     RequestId::deserialize(id.into_deserializer())
         .map_err(|error: serde::de::value::Error| text(error))
 }
@@ -176,7 +176,7 @@ impl From<&Actor> for ActorLine {
 }
 
 impl ActorLine {
-    fn read(self) -> Result<Actor, Rejection> {
+    fn read(self) -> Result<Actor, LineError> {
         let method = format::by_text(&self.method, format::method_of, AuthMethod::to_string)?;
         Ok(Actor { name: self.name, method })
     }
@@ -215,7 +215,7 @@ impl From<&Issuance> for IssuanceLine {
 }
 
 impl IssuanceLine {
-    fn read(self) -> Result<Issuance, Rejection> {
+    fn read(self) -> Result<Issuance, LineError> {
         let operation =
             |name: &String| format::by_text(name, format::operation_of, Operation::to_string);
         let intent = Intent {
@@ -238,7 +238,7 @@ impl IssuanceLine {
             begun: time(&self.begun)?,
         };
         let revocation = self.revocation.map(|line| {
-            Ok::<_, Rejection>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
+            Ok::<_, LineError>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
         });
         let state = format::by_text(&self.state, format::state_of, State::to_string)?;
         if (state == State::Revoked) != revocation.is_some() {
@@ -281,7 +281,7 @@ impl From<&Item> for Line {
 }
 
 impl Line {
-    fn read(self) -> Result<Read, Rejection> {
+    fn read(self) -> Result<Read, LineError> {
         Ok(Read::Item(match self {
             Self::Issuance(line) => Item::Issuance(Arc::new(line.read()?)),
             Self::Account(line) => {
@@ -356,7 +356,7 @@ pub(super) fn end(summary: &Summary) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the first line.
-pub(super) fn read_head(line: &[u8]) -> Result<(), Rejection> {
+pub(super) fn read_head(line: &[u8]) -> Result<(), LineError> {
     let head: HeadLine = serde_json::from_slice(line).map_err(|_| {
         format!("this is no export of estd: it begins with {{\"format\":\"{FORMAT}\"")
     })?;
@@ -374,7 +374,7 @@ pub(super) fn read_head(line: &[u8]) -> Result<(), Rejection> {
 }
 
 /// Reads a line after the first.
-pub(super) fn read(line: &[u8]) -> Result<Read, Rejection> {
+pub(super) fn read(line: &[u8]) -> Result<Read, LineError> {
     serde_json::from_slice::<Line>(line).map_err(text)?.read()
 }
 
