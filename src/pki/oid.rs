@@ -69,6 +69,18 @@ oids! {
     SUBJECT_ALT_NAME = "2.5.29.17";
     /// basicConstraints.
     BASIC_CONSTRAINTS = "2.5.29.19";
+    /// cRLNumber (RFC 5280 §5.2.3).
+    CRL_NUMBER = "2.5.29.20";
+    /// reasonCode (RFC 5280 §5.3.1).
+    REASON_CODE = "2.5.29.21";
+    /// invalidityDate (RFC 5280 §5.3.2).
+    INVALIDITY_DATE = "2.5.29.24";
+    /// deltaCRLIndicator (RFC 5280 §5.2.4).
+    DELTA_CRL_INDICATOR = "2.5.29.27";
+    /// issuingDistributionPoint (RFC 5280 §5.2.5).
+    ISSUING_DISTRIBUTION_POINT = "2.5.29.28";
+    /// certificateIssuer (RFC 5280 §5.3.3).
+    CERTIFICATE_ISSUER = "2.5.29.29";
     /// nameConstraints.
     NAME_CONSTRAINTS = "2.5.29.30";
     /// cRLDistributionPoints.

@@ -21,6 +21,9 @@ pub enum PemError {
         /// The accepted labels.
         expected: &'static str,
     },
+    /// More blocks of the wanted kind than one.
+    #[error("got several PEM blocks {0}; expected: one")]
+    Several(&'static str),
     /// The end line is missing, or that of another block.
     #[error("got a PEM block {0} without its end; expected: the whole file")]
     Unclosed(String),
@@ -113,6 +116,20 @@ pub fn request(pem: &[u8]) -> Result<Vec<u8>, PemError> {
     let other =
         other.map(|label| PemError::OtherKind { got: label.to_owned(), expected: EXPECTED });
     Err(other.unwrap_or(PemError::Missing(EXPECTED)))
+}
+
+/// Decodes the one CRL of a file; other blocks are skipped.
+///
+/// # Errors
+/// [`PemError`] if the text has no such block, several, or a damaged one.
+pub fn revocation_list(pem: &[u8]) -> Result<Vec<u8>, PemError> {
+    const EXPECTED: &str = "X509 CRL";
+    let mut found = blocks(pem).filter(|block| block.label == EXPECTED);
+    let first = found.next().ok_or(PemError::Missing(EXPECTED))?;
+    if found.next().is_some() {
+        return Err(PemError::Several(EXPECTED));
+    }
+    first.decode().map(|der| der.to_vec())
 }
 
 /// Writes a block with lines of 64 columns, into one buffer that never grows.

@@ -33,7 +33,9 @@ impl From<PemError> for KeyError {
         match error {
             PemError::Missing(_) | PemError::OtherKind { .. } => Self::NoPem,
             PemError::HeaderFields(_) => Self::LegacyEncryption,
-            PemError::Unclosed(_) | PemError::Base64(_) => Self::Malformed(error.to_string()),
+            PemError::Several(_) | PemError::Unclosed(_) | PemError::Base64(_) => {
+                Self::Malformed(error.to_string())
+            }
         }
     }
 }
