@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub(super) const BATCH: usize = 512;
 
 /// Receives the outcome of a command. The caller may be gone: its request was canceled.
-pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 
 /// An issuance to begin, encoded by the caller.
 pub(super) struct Begin {
@@ -20,11 +20,11 @@ pub(super) struct Begin {
     pub(super) row: IntentRow,
     /// The number of retries.
     pub(super) retries: u8,
-    pub(super) reply: Reply<Begun>,
+    pub(super) reply: ReplySender<Begun>,
 }
 
 impl Begin {
-    pub(super) fn new(intent: Intent, reply: Reply<Begun>) -> Result<Self, Error> {
+    pub(super) fn new(intent: Intent, reply: ReplySender<Begun>) -> Result<Self, Error> {
         Ok(Self { row: IntentRow::new(&intent)?, intent, retries: 0, reply })
     }
 
@@ -37,11 +37,11 @@ impl Begin {
 /// An issuance to find.
 pub(super) struct Find {
     pub(super) serial: Serial,
-    pub(super) reply: Reply<Option<Arc<Issuance>>>,
+    pub(super) reply: ReplySender<Option<Arc<Issuance>>>,
 }
 
 /// A change that is written together with its event.
-pub(super) enum Change {
+pub(super) enum PostgresChange {
     /// Adds the certificate to an open issuance.
     Complete { serial: Serial, certificate: Vec<u8> },
     /// Ends an open issuance without a certificate.
@@ -58,7 +58,7 @@ pub(super) enum Change {
 
 /// The outcome of a change.
 #[derive(Clone)]
-pub(super) enum Outcome {
+pub(super) enum PostgresOutcome {
     /// The issuance has ended, as returned.
     Ended(Arc<Issuance>),
     /// Done.
@@ -70,15 +70,19 @@ pub(super) enum Outcome {
 
 /// A change and its event.
 pub(super) struct Write {
-    pub(super) change: Change,
+    pub(super) change: PostgresChange,
     pub(super) event: Event,
     /// The event as it is stored.
     pub(super) item: Vec<u8>,
-    pub(super) reply: Reply<Outcome>,
+    pub(super) reply: ReplySender<PostgresOutcome>,
 }
 
 impl Write {
-    pub(super) fn new(change: Change, event: Event, reply: Reply<Outcome>) -> Result<Self, Error> {
+    pub(super) fn new(
+        change: PostgresChange,
+        event: Event,
+        reply: ReplySender<PostgresOutcome>,
+    ) -> Result<Self, Error> {
         Ok(Self { change, item: format::event(&event)?, event, reply })
     }
 }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 ///
 /// # Errors
 /// [`Error::Conflict`] for an existing record that differs, and for an event without its predecessor.
-pub(super) async fn import(client: &Object, items: &[Item]) -> Result<(), DatabaseError> {
+pub(super) async fn import_items(client: &Object, items: &[Item]) -> Result<(), DatabaseError> {
     let sorted = Sorted::new(items);
     // Without a commit the connection is dropped, which rolls back.
     client.batch_execute("BEGIN").await?;

@@ -34,7 +34,7 @@ use crate::{
     types::Serial,
 };
 use async_trait::async_trait;
-use change::{Begin, Change, Find, Outcome, Write};
+use change::{Begin, Find, PostgresChange, PostgresOutcome, Write};
 pub use database::PostgresOptions;
 use database::{Database, DatabaseError, attempt};
 pub use snapshot::PostgresSnapshot;
@@ -74,8 +74,8 @@ impl PostgresStore {
         let (find, found) = mpsc::channel(QUEUE);
         let (write, changes) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(queue::begin(Arc::clone(&database), asked));
-        tasks.spawn(queue::find(Arc::clone(&database), found));
+        tasks.spawn(queue::begin_queued(Arc::clone(&database), asked));
+        tasks.spawn(queue::find_queued(Arc::clone(&database), found));
         tasks.spawn(writer::run(Arc::clone(&database), trail, changes));
         Ok(Self {
             database,
@@ -89,7 +89,7 @@ impl PostgresStore {
         queues.clone().ok_or_else(closed)
     }
 
-    async fn write(&self, change: Change, event: Event) -> Result<Outcome, Error> {
+    async fn write(&self, change: PostgresChange, event: Event) -> Result<PostgresOutcome, Error> {
         let (reply, answer) = oneshot::channel();
         send(&self.queues()?.write, Write::new(change, event, reply)?).await?;
         answer.await.map_err(|_| gone())?
@@ -99,11 +99,11 @@ impl PostgresStore {
         &self,
         serial: &Serial,
         state: State,
-        change: Change,
+        change: PostgresChange,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
         match self.write(change, event).await? {
-            Outcome::Ended(issuance) => Ok(issuance),
+            PostgresOutcome::Ended(issuance) => Ok(issuance),
             // Another node was first, or this one in an attempt that seemed to fail.
             _ => match self.find(serial).await? {
                 Some(ended) => ended.expect_state(state),
@@ -135,12 +135,12 @@ impl Store for PostgresStore {
         certificate: Vec<u8>,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        let change = Change::Complete { serial: serial.clone(), certificate };
+        let change = PostgresChange::Complete { serial: serial.clone(), certificate };
         self.end(serial, State::Issued, change, event).await
     }
 
     async fn void(&self, serial: &Serial, event: Event) -> Result<(), Error> {
-        let change = Change::Void { serial: serial.clone() };
+        let change = PostgresChange::Void { serial: serial.clone() };
         self.end(serial, State::Void, change, event).await.map(|_| ())
     }
 
@@ -150,7 +150,7 @@ impl Store for PostgresStore {
         revocation: Revocation,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
-        let change = Change::Revoke { serial: serial.clone(), revocation };
+        let change = PostgresChange::Revoke { serial: serial.clone(), revocation };
         // Another node may have been first, or this one in an attempt that seemed to fail.
         self.end(serial, State::Revoked, change, event).await
     }
@@ -173,15 +173,15 @@ impl Store for PostgresStore {
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let name = account.name.clone();
-        match self.write(Change::AddAccount(account), event).await? {
-            Outcome::Not => Err(Error::AccountExists(name)),
+        match self.write(PostgresChange::AddAccount(account), event).await? {
+            PostgresOutcome::Not => Err(Error::AccountExists(name)),
             _ => Ok(()),
         }
     }
 
     async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error> {
-        match self.write(Change::RemoveAccount(name.to_owned()), event).await? {
-            Outcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
+        match self.write(PostgresChange::RemoveAccount(name.to_owned()), event).await? {
+            PostgresOutcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
             _ => Ok(()),
         }
     }
@@ -192,7 +192,7 @@ impl Store for PostgresStore {
         if name.contains('\0') {
             return Ok(None);
         }
-        attempt!(self.database, client => reads::account(client, name).await)
+        attempt!(self.database, client => reads::find_account(client, name).await)
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
@@ -201,12 +201,12 @@ impl Store for PostgresStore {
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
-        self.write(Change::Append, event).await.map(|_| ())
+        self.write(PostgresChange::Append, event).await.map(|_| ())
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
         self.queues()?;
-        attempt!(self.database, client => reads::events(client, from, limit).await)
+        attempt!(self.database, client => reads::find_events(client, from, limit).await)
     }
 
     async fn compare_and_set(
@@ -240,7 +240,7 @@ impl Store for PostgresStore {
 
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
         self.queues()?;
-        attempt!(self.database, client => import::import(client, &items).await)
+        attempt!(self.database, client => import::import_items(client, &items).await)
     }
 
     async fn close(&self) {

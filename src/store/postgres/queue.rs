@@ -25,7 +25,7 @@ const PURGE: Duration = Duration::from_secs(600);
 const SPARE: Duration = Duration::from_secs(86_400);
 
 /// Begins issuances until all senders are dropped.
-pub(super) async fn begin(database: Arc<Database>, mut asked: mpsc::Receiver<Begin>) {
+pub(super) async fn begin_queued(database: Arc<Database>, mut asked: mpsc::Receiver<Begin>) {
     let mut batch: Vec<Begin> = Vec::with_capacity(BATCH);
     let mut purged = None;
     while asked.recv_many(&mut batch, BATCH).await > 0 {
@@ -118,7 +118,7 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
 }
 
 /// Finds issuances until all senders are dropped.
-pub(super) async fn find(database: Arc<Database>, mut asked: mpsc::Receiver<Find>) {
+pub(super) async fn find_queued(database: Arc<Database>, mut asked: mpsc::Receiver<Find>) {
     let mut batch: Vec<Find> = Vec::with_capacity(BATCH);
     while asked.recv_many(&mut batch, BATCH).await > 0 {
         let serials: Vec<&[u8]> = batch.iter().map(|each| each.serial.as_bytes()).collect();

@@ -10,7 +10,10 @@ use deadpool_postgres::Object;
 use tokio_postgres::Row;
 
 /// Finds an account.
-pub(super) async fn account(client: &Object, name: &str) -> Result<Option<Account>, DatabaseError> {
+pub(super) async fn find_account(
+    client: &Object,
+    name: &str,
+) -> Result<Option<Account>, DatabaseError> {
     let rows = query(client, "SELECT record FROM account WHERE name = $1", &[&name]).await?;
     let read = |row| format::read_account(column(row, 0)?);
     Ok(rows.first().map(read).transpose()?)
@@ -26,7 +29,7 @@ pub(super) async fn accounts(client: &Object) -> Result<Vec<Account>, DatabaseEr
 }
 
 /// Lists events in the order of their ids.
-pub(super) async fn events(
+pub(super) async fn find_events(
     client: &Object,
     from: EventId,
     limit: usize,

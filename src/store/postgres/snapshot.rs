@@ -85,6 +85,6 @@ impl Source for PostgresSnapshot {
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
-        self.read(async { reads::events(self.client()?, from, limit).await }).await
+        self.read(async { reads::find_events(self.client()?, from, limit).await }).await
     }
 }

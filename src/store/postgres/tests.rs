@@ -74,7 +74,7 @@ async fn a_value_that_the_database_cannot_hold_does_not_look_like_a_database_tha
     let mut attempts = 0;
     let asked: Result<_, Error> = attempt!(database, client => {
         attempts += 1;
-        reads::account(client, "a\0b").await
+        reads::find_account(client, "a\0b").await
     });
     assert!(matches!(&asked, Err(Error::Unavailable(why)) if why.contains("0x00")), "{asked:?}");
     assert_eq!(attempts, 1, "a second attempt would fail in the same way");

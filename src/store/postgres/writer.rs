@@ -5,7 +5,7 @@
 //! are stored.
 
 use super::{
-    change::{BATCH, Change, Outcome, Write},
+    change::{BATCH, PostgresChange, PostgresOutcome, Write},
     database::{Database, DatabaseError, attempt},
     row::unsigned,
     writes,
@@ -24,14 +24,14 @@ pub(super) async fn run(
     trail: Arc<dyn Trail>,
     mut changes: mpsc::Receiver<Write>,
 ) {
-    let mut writer = Writer { trail, id: None, last: 0, unsure: false };
+    let mut writer = EventWriter { trail, id: None, last: 0, unsure: false };
     let mut batch = Vec::with_capacity(BATCH);
     while changes.recv_many(&mut batch, BATCH).await > 0 {
         // One statement completes all issuances of the batch. A second change of one serial number
         // waits for the outcome of the first.
         let mut serials = HashSet::new();
         let (together, alone): (Vec<_>, Vec<_>) = batch.drain(..).partition(|each: &Write| {
-            matches!(&each.change, Change::Complete { serial, .. } if serials.insert(serial.clone()))
+            matches!(&each.change, PostgresChange::Complete { serial, .. } if serials.insert(serial.clone()))
         });
         if !together.is_empty() {
             writer.write(&database, together).await;
@@ -42,7 +42,7 @@ pub(super) async fn run(
     }
 }
 
-struct Writer {
+struct EventWriter {
     trail: Arc<dyn Trail>,
     /// None until the first event is written.
     id: Option<i64>,
@@ -52,7 +52,7 @@ struct Writer {
     unsure: bool,
 }
 
-impl Writer {
+impl EventWriter {
     async fn write(&mut self, database: &Database, group: Vec<Write>) {
         match attempt!(*database, client => self.attempt(client, &group).await) {
             Ok(done) => {
@@ -75,7 +75,7 @@ impl Writer {
         &mut self,
         client: &Object,
         group: &[Write],
-    ) -> Result<Vec<Outcome>, DatabaseError> {
+    ) -> Result<Vec<PostgresOutcome>, DatabaseError> {
         let id = match self.id {
             Some(id) => id,
             None => *self.id.insert(writes::new_writer(client).await?),
@@ -89,30 +89,32 @@ impl Writer {
             if let [only] = group
                 && !matches!(
                     only.change,
-                    Change::Complete { .. } | Change::Void { .. } | Change::Revoke { .. }
+                    PostgresChange::Complete { .. }
+                        | PostgresChange::Void { .. }
+                        | PostgresChange::Revoke { .. }
                 )
                 && found.iter().any(|(_, event)| *event == only.event)
             {
-                return Ok(vec![Outcome::Done]);
+                return Ok(vec![PostgresOutcome::Done]);
             }
         }
         self.unsure = true;
-        let place = writes::Place { writer: id, after: self.last };
+        let place = writes::WriterPosition { writer: id, after: self.last };
         failpoint!("postgres: before a write");
         let done = match group {
-            [Write { change: Change::Void { serial }, event, item, .. }] => {
+            [Write { change: PostgresChange::Void { serial }, event, item, .. }] => {
                 vec![writes::void(client, place, serial, event.at, item).await?]
             }
-            [Write { change: Change::Revoke { serial, revocation }, item, .. }] => {
+            [Write { change: PostgresChange::Revoke { serial, revocation }, item, .. }] => {
                 vec![writes::revoke(client, place, serial, *revocation, item).await?]
             }
-            [Write { change: Change::AddAccount(account), item, .. }] => {
+            [Write { change: PostgresChange::AddAccount(account), item, .. }] => {
                 vec![writes::add_account(client, place, account, item).await?]
             }
-            [Write { change: Change::RemoveAccount(name), item, .. }] => {
+            [Write { change: PostgresChange::RemoveAccount(name), item, .. }] => {
                 vec![writes::remove_account(client, place, name, item).await?]
             }
-            [Write { change: Change::Append, item, .. }] => {
+            [Write { change: PostgresChange::Append, item, .. }] => {
                 vec![writes::append(client, place, item).await?]
             }
             completions => writes::complete(client, place, completions).await?,
@@ -121,7 +123,7 @@ impl Writer {
         failpoint!("postgres: written");
         // Before the replies: a caller that has one must find its event in the trail.
         for (each, done) in group.iter().zip(&done) {
-            if !matches!(done, Outcome::Not) {
+            if !matches!(done, PostgresOutcome::Not) {
                 self.publish(self.last + 1, &each.event);
             }
         }

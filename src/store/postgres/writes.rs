@@ -3,7 +3,7 @@
 
 use super::{
     super::{Account, Error, Issuance, Revocation, State, format},
-    change::{Change, Outcome, Write},
+    change::{PostgresChange, PostgresOutcome, Write},
     database::DatabaseError,
     row::{column, query, seconds},
 };
@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 
 /// The writer of an event, and the number of its last one.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct WriterPosition {
     pub(super) writer: i64,
     pub(super) after: i64,
 }
@@ -52,9 +52,9 @@ pub(super) async fn own_events(
 /// serial numbers.
 pub(super) async fn complete(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     group: &[Write],
-) -> Result<Vec<Outcome>, DatabaseError> {
+) -> Result<Vec<PostgresOutcome>, DatabaseError> {
     const SQL: &str = "
         WITH asked AS (
             SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::bytea[])
@@ -72,7 +72,7 @@ pub(super) async fn complete(
         SELECT n, intent FROM done";
     let (mut serials, mut certificates) = (Vec::new(), Vec::new());
     for each in group {
-        let Change::Complete { serial, certificate } = &each.change else {
+        let PostgresChange::Complete { serial, certificate } = &each.change else {
             let why = "a group of changes holds one that is no completion";
             return Err(DatabaseError::Store(Error::Unavailable(why.to_owned())));
         };
@@ -87,18 +87,20 @@ pub(super) async fn complete(
         &[&serials, &certificates, &ended, &events, &place.writer, &place.after],
     )
     .await?;
-    let mut done = vec![Outcome::Not; group.len()];
+    let mut done = vec![PostgresOutcome::Not; group.len()];
     for row in &rows {
         let number: i64 = column(row, 0)?;
         let index = usize::try_from(number - 1).unwrap_or(usize::MAX);
-        let (Some(slot), Some(Write { change: Change::Complete { certificate, .. }, event, .. })) =
-            (done.get_mut(index), group.get(index))
+        let (
+            Some(slot),
+            Some(Write { change: PostgresChange::Complete { certificate, .. }, event, .. }),
+        ) = (done.get_mut(index), group.get(index))
         else {
             return Err(DatabaseError::Store(Error::Corrupt(format!(
                 "row {number} of a statement"
             ))));
         };
-        *slot = Outcome::Ended(Arc::new(Issuance {
+        *slot = PostgresOutcome::Ended(Arc::new(Issuance {
             intent: format::read_intent(column(row, 1)?)?,
             state: State::Issued,
             certificate: certificate.clone(),
@@ -112,11 +114,11 @@ pub(super) async fn complete(
 /// Voids an open issuance, and frees its slot.
 pub(super) async fn void(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     serial: &Serial,
     at: Time,
     event: &[u8],
-) -> Result<Outcome, DatabaseError> {
+) -> Result<PostgresOutcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 3, tbs = NULL, ended = $2
@@ -135,11 +137,11 @@ pub(super) async fn void(
 /// Revokes an issued certificate, and frees its slot.
 pub(super) async fn revoke(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     serial: &Serial,
     revocation: Revocation,
     event: &[u8],
-) -> Result<Outcome, DatabaseError> {
+) -> Result<PostgresOutcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             UPDATE issuance SET state = 4, revoked = $2, reason = $3
@@ -159,10 +161,10 @@ pub(super) async fn revoke(
 /// Adds an account unless one of that name exists.
 pub(super) async fn add_account(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     account: &Account,
     event: &[u8],
-) -> Result<Outcome, DatabaseError> {
+) -> Result<PostgresOutcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (
             INSERT INTO account (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name
@@ -177,10 +179,10 @@ pub(super) async fn add_account(
 /// Removes an account.
 pub(super) async fn remove_account(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     name: &str,
     event: &[u8],
-) -> Result<Outcome, DatabaseError> {
+) -> Result<PostgresOutcome, DatabaseError> {
     const SQL: &str = "
         WITH done AS (DELETE FROM account WHERE name = $1 RETURNING name)
         INSERT INTO event (writer, number, event) SELECT $2, $3, $4 FROM done RETURNING number";
@@ -191,15 +193,15 @@ pub(super) async fn remove_account(
 /// Writes an event that changes nothing else.
 pub(super) async fn append(
     client: &Object,
-    place: Place,
+    place: WriterPosition,
     event: &[u8],
-) -> Result<Outcome, DatabaseError> {
+) -> Result<PostgresOutcome, DatabaseError> {
     const SQL: &str =
         "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3) RETURNING number";
     let number = place.after + 1;
     Ok(done_or_not(&query(client, SQL, &[&place.writer, &number, &event]).await?))
 }
 
-const fn done_or_not(rows: &[Row]) -> Outcome {
-    if rows.is_empty() { Outcome::Not } else { Outcome::Done }
+const fn done_or_not(rows: &[Row]) -> PostgresOutcome {
+    if rows.is_empty() { PostgresOutcome::Not } else { PostgresOutcome::Done }
 }

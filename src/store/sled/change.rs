@@ -19,7 +19,7 @@ pub(super) const IMPORT: usize = 64;
 pub(super) const COMMIT: usize = 64 * 1024;
 
 /// A change with a waiting caller, which has encoded the values on its own thread.
-pub(super) enum Change {
+pub(super) enum SledChange {
     /// Records an open issuance. `revoked`: a revoked issuance of the same request, which answers
     /// no retries.
     Begin { record: Arc<Issuance>, item: Vec<u8>, revoked: Option<Serial> },
@@ -43,7 +43,7 @@ pub(super) enum Change {
     Close,
 }
 
-impl Change {
+impl SledChange {
     /// Returns the approximate number of bytes that it writes.
     pub(super) fn bytes(&self) -> usize {
         match self {
@@ -75,7 +75,7 @@ impl NewEvent {
 
 /// The outcome of a change.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum SledOutcome {
     /// Done, durably.
     Done,
     /// A retry, whose issuance is open.
@@ -91,10 +91,10 @@ pub(super) enum Outcome {
 }
 
 /// A change and its caller.
-pub(super) struct Command {
-    pub(super) change: Change,
-    pub(super) reply: Reply,
+pub(super) struct QueuedChange {
+    pub(super) change: SledChange,
+    pub(super) reply: OutcomeSender,
 }
 
 /// Receives the outcome.
-pub(super) type Reply = oneshot::Sender<Result<Outcome, Error>>;
+pub(super) type OutcomeSender = oneshot::Sender<Result<SledOutcome, Error>>;

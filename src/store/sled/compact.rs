@@ -7,7 +7,7 @@
 use super::{super::transfer, SledStore, disk};
 use crate::{
     durable,
-    store::{Error, Store, transfer::Progress},
+    store::{Error, Store, transfer::ProgressCallback},
     telemetry::audit::NoTrail,
     types::Time,
 };
@@ -46,7 +46,7 @@ impl SledStore {
         folder: &Path,
         cache_bytes: u64,
         now: Time,
-        progress: Progress<'_>,
+        progress: ProgressCallback<'_>,
     ) -> Result<Compacted, transfer::Error> {
         let spare = Self::spare(folder);
         let source = Self::open(folder, cache_bytes, now, Arc::new(NoTrail))?;
@@ -78,7 +78,7 @@ impl SledStore {
         spare: &Path,
         cache_bytes: u64,
         now: Time,
-        progress: Progress<'_>,
+        progress: ProgressCallback<'_>,
     ) -> Result<transfer::Summary, transfer::Error> {
         match fs::remove_dir_all(spare) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

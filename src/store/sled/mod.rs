@@ -43,10 +43,10 @@ use crate::{
     types::{Serial, Time},
 };
 use async_trait::async_trait;
-use change::{Change, Command, NewEvent, Outcome};
+use change::{NewEvent, QueuedChange, SledChange, SledOutcome};
 pub use compact::Compacted;
 use disk::{Trees, fitting, store_error};
-use shared::{Shared, Slot};
+use shared::{SharedState, Slot};
 use std::{
     ops::Bound,
     path::Path,
@@ -68,8 +68,8 @@ const READS: usize = 32;
 /// Keeps the state in a folder. Close it: dropping it leaves the folder locked until its threads
 /// have noticed.
 pub struct SledStore {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    commands: mpsc::Sender<QueuedChange>,
+    shared: Arc<SharedState>,
     reads: Arc<Semaphore>,
     /// None once closed.
     writer: Mutex<Option<JoinHandle<()>>>,
@@ -89,7 +89,7 @@ impl SledStore {
         now: Time,
         trail: Arc<dyn Trail>,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(SharedState::default());
         let supervisor = Supervisor {
             folder: folder.to_owned(),
             cache_bytes,
@@ -112,7 +112,7 @@ impl SledStore {
     }
 
     /// Commits a change.
-    async fn change(&self, change: Change) -> Result<Outcome, Error> {
+    async fn change(&self, change: SledChange) -> Result<SledOutcome, Error> {
         if let Some(error) = self.shared.write_error() {
             return Err(error);
         }
@@ -120,9 +120,9 @@ impl SledStore {
     }
 
     /// Sends a command to the writing thread and returns its outcome.
-    async fn ask(&self, change: Change) -> Result<Outcome, Error> {
+    async fn ask(&self, change: SledChange) -> Result<SledOutcome, Error> {
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command { change, reply }).await.is_err() {
+        if self.commands.send(QueuedChange { change, reply }).await.is_err() {
             return Err(closed());
         }
         // No reply arrives if the committer failed while it processed this change.
@@ -158,8 +158,8 @@ impl SledStore {
     /// Returns its stored value.
     async fn ended_value(&self, serial: &Serial) -> Result<Option<::sled::IVec>, Error> {
         if self.shared.write_error().is_none() {
-            Ok(match self.ask(Change::Find(serial.clone())).await? {
-                Outcome::Found(value) => value,
+            Ok(match self.ask(SledChange::Find(serial.clone())).await? {
+                SledOutcome::Found(value) => value,
                 _ => None,
             })
         } else {
@@ -188,13 +188,13 @@ impl SledStore {
             let value = fitting(format::issuance(&record)?)?;
             let is_recent = state == State::Issued && event.at < record.intent.retry_until;
             let recent = if is_recent { format::recent_item(&record.intent)? } else { Vec::new() };
-            let change = Change::End {
+            let change = SledChange::End {
                 record: Arc::clone(&record),
                 value,
                 recent,
                 event: NewEvent::new(event)?,
             };
-            if let Outcome::Done = self.change(change).await? {
+            if let SledOutcome::Done = self.change(change).await? {
                 return Ok(record);
             }
         }
@@ -212,10 +212,10 @@ impl Store for SledStore {
         let mut revoked = None;
         loop {
             let item = fitting(format::intent_item(&record.intent)?)?;
-            let change = Change::Begin { record: Arc::clone(&record), item, revoked };
+            let change = SledChange::Begin { record: Arc::clone(&record), item, revoked };
             match self.change(change).await? {
-                Outcome::Open(first) => return Ok(Begun::Open(first)),
-                Outcome::Complete(serial) => match self.ended(&serial).await? {
+                SledOutcome::Open(first) => return Ok(Begun::Open(first)),
+                SledOutcome::Complete(serial) => match self.ended(&serial).await? {
                     Some(first) if first.state == State::Revoked => revoked = Some(serial),
                     Some(first) => return Ok(Begun::Complete(first)),
                     None => {
@@ -265,8 +265,8 @@ impl Store for SledStore {
             };
             let value = fitting(format::issuance(&revoked)?)?;
             let (serial, event) = (serial.clone(), NewEvent::new(event.clone())?);
-            let change = Change::Revoke { serial, seen, value, event };
-            if let Outcome::Done = self.change(change).await? {
+            let change = SledChange::Revoke { serial, seen, value, event };
+            if let SledOutcome::Done = self.change(change).await? {
                 return Ok(revoked);
             }
         }
@@ -303,18 +303,22 @@ impl Store for SledStore {
 
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let value = fitting(format::account(&account)?)?;
-        let change =
-            Change::AddAccount { name: account.name.clone(), value, event: NewEvent::new(event)? };
+        let change = SledChange::AddAccount {
+            name: account.name.clone(),
+            value,
+            event: NewEvent::new(event)?,
+        };
         match self.change(change).await? {
-            Outcome::Not => Err(Error::AccountExists(account.name)),
+            SledOutcome::Not => Err(Error::AccountExists(account.name)),
             _ => Ok(()),
         }
     }
 
     async fn remove_account(&self, name: &str, event: Event) -> Result<(), Error> {
-        let change = Change::RemoveAccount { name: name.to_owned(), event: NewEvent::new(event)? };
+        let change =
+            SledChange::RemoveAccount { name: name.to_owned(), event: NewEvent::new(event)? };
         match self.change(change).await? {
-            Outcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
+            SledOutcome::Not => Err(Error::NoSuchAccount(name.to_owned())),
             _ => Ok(()),
         }
     }
@@ -337,7 +341,7 @@ impl Store for SledStore {
     }
 
     async fn append(&self, event: Event) -> Result<(), Error> {
-        self.change(Change::Append { event: NewEvent::new(event)? }).await.map(|_| ())
+        self.change(SledChange::Append { event: NewEvent::new(event)? }).await.map(|_| ())
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
@@ -352,13 +356,13 @@ impl Store for SledStore {
         expected: Option<&[u8]>,
         value: &[u8],
     ) -> Result<CompareAndSet, Error> {
-        let change = Change::CompareAndSet {
+        let change = SledChange::CompareAndSet {
             name: name.to_owned(),
             expected: expected.map(<[u8]>::to_vec),
             value: fitting(value.to_vec())?,
         };
         match self.change(change).await? {
-            Outcome::Otherwise(now) => Ok(CompareAndSet::Differs(now)),
+            SledOutcome::Otherwise(now) => Ok(CompareAndSet::Differs(now)),
             _ => Ok(CompareAndSet::Set),
         }
     }
@@ -388,7 +392,7 @@ impl Store for SledStore {
         let mut parts = items.into_iter().peekable();
         while parts.peek().is_some() {
             let part: Vec<Item> = parts.by_ref().take(change::IMPORT).collect();
-            self.change(Change::Import(part)).await?;
+            self.change(SledChange::Import(part)).await?;
         }
         Ok(())
     }
@@ -397,7 +401,7 @@ impl Store for SledStore {
         // Last in the queue; fails if it was closed before. Not by `change`: a store that failed
         // is closed as well.
         let (reply, answer) = oneshot::channel();
-        if self.commands.send(Command { change: Change::Close, reply }).await.is_ok() {
+        if self.commands.send(QueuedChange { change: SledChange::Close, reply }).await.is_ok() {
             let _ = answer.await;
         }
         // It ends when the files are closed.

@@ -16,7 +16,7 @@ use std::{
 
 /// The shared state.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct SharedState {
     open: RwLock<BTreeMap<Serial, Arc<Issuance>>>,
     events: AtomicU64,
     slot: RwLock<Slot>,
@@ -40,7 +40,7 @@ impl Default for Slot {
     }
 }
 
-impl Shared {
+impl SharedState {
     /// Reads the open issuances. Poison is ignored: only a failed allocation can panic while the
     /// lock is held for writing, and everything inserted by then is durable.
     pub(super) fn open<R>(&self, read: impl FnOnce(&BTreeMap<Serial, Arc<Issuance>>) -> R) -> R {

@@ -6,11 +6,11 @@
 
 use super::{
     super::{Error, closed},
-    change::{Change, Command, Outcome},
+    change::{QueuedChange, SledChange, SledOutcome},
     committer::Committer,
     disk::{self, Disk, Trees},
     pages::{self, WRITER},
-    shared::{Shared, Slot},
+    shared::{SharedState, Slot},
 };
 use crate::{
     telemetry::audit::{EventId, Trail},
@@ -66,7 +66,7 @@ struct Closed;
 pub(super) struct Supervisor {
     pub(super) folder: PathBuf,
     pub(super) cache_bytes: u64,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedState>,
     pub(super) trail: Arc<dyn Trail>,
 }
 
@@ -80,7 +80,7 @@ impl Supervisor {
     }
 
     /// Runs the writing thread.
-    pub(super) fn run(self, mut committer: Committer, mut commands: mpsc::Receiver<Command>) {
+    pub(super) fn run(self, mut committer: Committer, mut commands: mpsc::Receiver<QueuedChange>) {
         let mut pause = FIRST_PAUSE;
         let first = self.shared.events();
         loop {
@@ -119,7 +119,7 @@ impl Supervisor {
         trees: Arc<Trees>,
         error: String,
         pause: &mut Duration,
-        commands: &mut mpsc::Receiver<Command>,
+        commands: &mut mpsc::Receiver<QueuedChange>,
     ) -> Result<Committer, Closed> {
         let now = committer.now();
         let acknowledged = self.shared.events();
@@ -188,7 +188,7 @@ impl Supervisor {
         committer: Committer,
         trees: Arc<Trees>,
         slot: Slot,
-        commands: &mut mpsc::Receiver<Command>,
+        commands: &mut mpsc::Receiver<QueuedChange>,
     ) {
         self.shared.set(slot);
         drop(committer);
@@ -232,7 +232,7 @@ impl Supervisor {
     fn pause(
         &self,
         pause: &mut Duration,
-        commands: &mut mpsc::Receiver<Command>,
+        commands: &mut mpsc::Receiver<QueuedChange>,
     ) -> Result<(), Closed> {
         let end = Instant::now() + *pause;
         *pause = LAST_PAUSE.min(*pause * 2);
@@ -244,14 +244,14 @@ impl Supervisor {
     }
 
     /// Replies to all queued calls that the store is unavailable.
-    fn answer_queued(&self, commands: &mut mpsc::Receiver<Command>) -> Result<(), Closed> {
+    fn answer_queued(&self, commands: &mut mpsc::Receiver<QueuedChange>) -> Result<(), Closed> {
         loop {
             match commands.try_recv() {
-                Ok(Command { change: Change::Close, reply }) => {
+                Ok(QueuedChange { change: SledChange::Close, reply }) => {
                     commands.close();
-                    let _ = reply.send(Ok(Outcome::Done));
+                    let _ = reply.send(Ok(SledOutcome::Done));
                 }
-                Ok(Command { reply, .. }) => {
+                Ok(QueuedChange { reply, .. }) => {
                     let _ = reply.send(Err(self.shared.write_error().unwrap_or_else(closed)));
                 }
                 Err(TryRecvError::Empty) => return Ok(()),

@@ -5,7 +5,7 @@
 //! whole file before anything is imported. The digest detects accidents. It is no signature: anyone
 //! who can write the file can write its last line.
 
-use super::{Error, Items, Place, Progress, Step, Summary, line, report};
+use super::{Error, ItemPosition, Items, ProgressCallback, Step, Summary, line, report};
 use crate::store::Item;
 use async_trait::async_trait;
 use std::io::{self, BufRead, Read as _, Write};
@@ -14,12 +14,12 @@ use std::io::{self, BufRead, Read as _, Write};
 const LONGEST: u64 = 4 << 20;
 
 /// Writes an export, item by item.
-pub(super) struct Writer<'a> {
+pub(super) struct ExportWriter<'a> {
     to: &'a mut (dyn Write + Send),
     sum: line::Sum,
 }
 
-impl<'a> Writer<'a> {
+impl<'a> ExportWriter<'a> {
     pub(super) fn new(to: &'a mut (dyn Write + Send)) -> io::Result<Self> {
         to.write_all(&line::head())?;
         Ok(Self { to, sum: line::Sum::new() })
@@ -47,7 +47,7 @@ pub struct Export<R> {
     number: u64,
     /// None once the end was reached.
     sum: Option<line::Sum>,
-    last: Option<Place>,
+    last: Option<ItemPosition>,
     summary: Option<Summary>,
 }
 
@@ -88,7 +88,7 @@ impl<R: BufRead + Send> Export<R> {
         let line = self.line()?;
         match line::read(&line).map_err(|why| self.damaged(why))? {
             line::Read::Item(item) => {
-                let place = Some(Place::from(&item));
+                let place = Some(ItemPosition::from(&item));
                 if place <= self.last {
                     return Err(self.damaged(format!("{item} is out of order")));
                 }
@@ -128,7 +128,7 @@ impl<R: BufRead + Send> Items for Export<R> {
 ///
 /// # Errors
 /// [`Error::Damaged`] with the line; [`Error::File`].
-pub fn verify(from: impl BufRead + Send, progress: Progress<'_>) -> Result<Summary, Error> {
+pub fn verify(from: impl BufRead + Send, progress: ProgressCallback<'_>) -> Result<Summary, Error> {
     let mut export = Export::new(from)?;
     let mut count = 0;
     while export.read()?.is_some() {

@@ -3,7 +3,7 @@
 //! Bytes are base64, digests and serial numbers hexadecimal, timestamps RFC 3339 in UTC. The order
 //! of the fields is fixed, and only `revocation` may be absent, so that equal items have equal lines.
 
-use super::{Counts, Digest, Summary};
+use super::{Checksum, Counts, Summary};
 use crate::{
     store::{Account, IdempotencyKey, Intent, Issuance, Item, Password, Revocation, State, format},
     telemetry::audit::{Event, EventId, Name},
@@ -188,7 +188,7 @@ impl From<&Issuance> for IssuanceLine {
         Self {
             serial: shown(&intent.serial),
             state: shown(state),
-            idempotency_key: shown(Digest(intent.idempotency_key.0)),
+            idempotency_key: shown(Checksum(intent.idempotency_key.0)),
             retry_until: shown(intent.retry_until),
             tbs: STANDARD.encode(&intent.tbs),
             ca: shown(&intent.ca),
@@ -197,7 +197,7 @@ impl From<&Issuance> for IssuanceLine {
             operation: intent.operation.map(shown),
             subject: intent.subject.clone(),
             san: intent.san.clone(),
-            spki_sha256: shown(Digest(intent.spki_sha256)),
+            spki_sha256: shown(Checksum(intent.spki_sha256)),
             not_before: shown(intent.not_before),
             not_after: shown(intent.not_after),
             actor: (&intent.actor).into(),
@@ -412,6 +412,6 @@ impl Sum {
         for (byte, from) in digest.iter_mut().zip(self.context.finish().as_ref()) {
             *byte = *from;
         }
-        Summary { counts: self.counts, digest: Digest(digest) }
+        Summary { counts: self.counts, digest: Checksum(digest) }
     }
 }

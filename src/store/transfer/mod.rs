@@ -106,14 +106,14 @@ pub struct Summary {
     /// The number of items.
     pub counts: Counts,
     /// SHA-256 of the export: of its first line and the lines of all items.
-    pub digest: Digest,
+    pub digest: Checksum,
 }
 
 /// SHA-256, shown as lower-case hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest(pub [u8; 32]);
+pub struct Checksum(pub [u8; 32]);
 
-impl fmt::Display for Digest {
+impl fmt::Display for Checksum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
@@ -131,18 +131,18 @@ pub enum Step {
 }
 
 /// Receives the step and the number of items processed, after each page.
-pub type Progress<'a> = &'a mut (dyn FnMut(Step, u64) + Send);
+pub type ProgressCallback<'a> = &'a mut (dyn FnMut(Step, u64) + Send);
 
 /// The place of an item in the order in which items are read.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum ItemPosition {
     Issuance(Serial),
     Account(String),
     Register(String),
     Event(EventId),
 }
 
-impl From<&Item> for Place {
+impl From<&Item> for ItemPosition {
     fn from(item: &Item) -> Self {
         match item {
             Item::Issuance(issuance) => Self::Issuance(issuance.intent.serial.clone()),
@@ -246,7 +246,10 @@ impl Items for Walk<'_> {
 ///
 /// # Errors
 /// [`Error`] of what they are read from.
-pub async fn summarize(items: &mut dyn Items, progress: Progress<'_>) -> Result<Summary, Error> {
+pub async fn summarize(
+    items: &mut dyn Items,
+    progress: ProgressCallback<'_>,
+) -> Result<Summary, Error> {
     let mut sum = line::Sum::new();
     while let Some(item) = items.next().await? {
         sum.add(&item)?;
@@ -262,9 +265,9 @@ pub async fn summarize(items: &mut dyn Items, progress: Progress<'_>) -> Result<
 pub async fn export(
     source: &dyn Source,
     to: &mut (dyn io::Write + Send),
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
-    let mut export = file::Writer::new(to)?;
+    let mut export = file::ExportWriter::new(to)?;
     let mut walk = Walk::new(source);
     let mut count = 0;
     while let Some(item) = walk.next().await? {
@@ -287,7 +290,7 @@ pub async fn export(
 pub async fn import<'a>(
     again: &mut (dyn FnMut() -> Result<Box<dyn Items + 'a>, Error> + Send),
     to: &dyn Store,
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
     if Walk::new(&to).next().await?.is_some() {
         expect_part(&mut *again()?, to).await?;
@@ -318,7 +321,7 @@ pub async fn import<'a>(
 pub async fn copy(
     from: &dyn Source,
     to: &dyn Store,
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
     import(&mut || Ok(Box::new(Walk::new(from))), to, progress).await
 }
@@ -331,7 +334,7 @@ async fn expect_part(items: &mut dyn Items, target: &dyn Store) -> Result<(), Er
             let Some(item) = items.next().await? else {
                 return Err(Error::Foreign(found.to_string()));
             };
-            match Place::from(&item).cmp(&Place::from(&found)) {
+            match ItemPosition::from(&item).cmp(&ItemPosition::from(&found)) {
                 std::cmp::Ordering::Less => {}
                 std::cmp::Ordering::Equal if item == found => break,
                 _ => return Err(Error::Foreign(found.to_string())),
@@ -345,7 +348,7 @@ async fn expect_part(items: &mut dyn Items, target: &dyn Store) -> Result<(), Er
 async fn compare(
     items: &mut dyn Items,
     target: &dyn Store,
-    progress: Progress<'_>,
+    progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
     let mut held = Walk::new(&target);
     let mut sum = line::Sum::new();
@@ -354,7 +357,7 @@ async fn compare(
             (None, None) => return Ok(sum.finish()),
             (Some(item), Some(found)) if item == found => sum.add(&item)?,
             (Some(item), Some(found)) => {
-                let (one, other) = (Place::from(&item), Place::from(&found));
+                let (one, other) = (ItemPosition::from(&item), ItemPosition::from(&found));
                 return Err(Error::Differs(match one.cmp(&other) {
                     std::cmp::Ordering::Less => format!("{item} is missing"),
                     std::cmp::Ordering::Equal => format!("{item} has different contents"),
@@ -371,7 +374,7 @@ async fn compare(
 }
 
 /// Reports each page, not each item.
-fn report(progress: Progress<'_>, step: Step, count: u64) {
+fn report(progress: ProgressCallback<'_>, step: Step, count: u64) {
     if count.is_multiple_of(PAGE as u64) {
         progress(step, count);
     }

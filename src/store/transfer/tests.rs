@@ -171,7 +171,7 @@ async fn an_export_with_the_names_of_the_first_versions_is_imported() {
         assert!(lines.contains(new), "{new}");
         lines.replace(new, old)
     });
-    let digest = Digest(crate::pki::sha256(lines.as_bytes()));
+    let digest = Checksum(crate::pki::sha256(lines.as_bytes()));
     let end = format!(
         r#"{{"end":{{"counts":{{"issuances":1203,"accounts":4,"decisions":1,"events":1208}},"sha256":"{digest}"}}}}"#
     );

@@ -5,13 +5,13 @@ use super::{
         disk::{Disk, Trees},
         pages::key,
     },
-    plan::Plan,
+    plan::BatchPlan,
 };
 use crate::failpoint::failpoint;
 use ::sled::{Transactional, transaction::TransactionError};
 
 /// Writes a finished plan durably.
-pub(super) fn commit(plan: &Plan, trees: &Trees, disk: &mut Disk) -> Result<(), String> {
+pub(super) fn commit(plan: &BatchPlan, trees: &Trees, disk: &mut Disk) -> Result<(), String> {
     if plan.large {
         disk.expect_blobs();
     }

@@ -3,83 +3,87 @@
 use super::{
     super::{
         super::{Error, Issuance, State},
-        change::{Change, NewEvent, Outcome},
+        change::{NewEvent, SledChange, SledOutcome},
         disk::{USUAL, store_error},
     },
     memory::Memory,
-    plan::Plan,
+    plan::BatchPlan,
 };
 use std::sync::Arc;
 
 impl Memory {
     /// Evaluates one change and adds its writes to the plan.
-    pub(super) fn consider(&mut self, plan: &mut Plan, change: Change) -> Result<Outcome, Error> {
+    pub(super) fn consider(
+        &mut self,
+        plan: &mut BatchPlan,
+        change: SledChange,
+    ) -> Result<SledOutcome, Error> {
         match change {
-            Change::Begin { record, item, revoked } => {
+            SledChange::Begin { record, item, revoked } => {
                 // A revocation is final: the record cannot have changed since it was read.
                 if let Some(serial) = revoked {
                     self.requests.forget(&record.intent.idempotency_key, &serial);
                 }
                 self.begin(plan, record, &item)
             }
-            Change::End { record, value, recent, event } => {
+            SledChange::End { record, value, recent, event } => {
                 self.end(plan, &record, value, &recent, event)
             }
-            Change::Revoke { serial, seen, value, event } => {
+            SledChange::Revoke { serial, seen, value, event } => {
                 let now = self.trees.certificates.get(serial.as_bytes()).map_err(store_error)?;
                 if plan.ended.contains(&serial) || now.is_none_or(|now| now != seen) {
                     // Another caller was first: this one reads the outcome.
-                    return Ok(Outcome::Not);
+                    return Ok(SledOutcome::Not);
                 }
                 plan.large |= value.len() > USUAL;
                 plan.certificates.push((serial.as_bytes().into(), value.into()));
                 plan.ended.insert(serial);
                 plan.push_event(event)
             }
-            Change::AddAccount { name, value, event } => {
+            SledChange::AddAccount { name, value, event } => {
                 if self.has_account(plan, &name)? {
-                    return Ok(Outcome::Not);
+                    return Ok(SledOutcome::Not);
                 }
                 plan.large |= value.len() > USUAL;
                 plan.accounts.insert(name, Some(value.into()));
                 plan.push_event(event)
             }
-            Change::RemoveAccount { name, event } => {
+            SledChange::RemoveAccount { name, event } => {
                 if !self.has_account(plan, &name)? {
-                    return Ok(Outcome::Not);
+                    return Ok(SledOutcome::Not);
                 }
                 plan.accounts.insert(name, None);
                 plan.push_event(event)
             }
-            Change::Append { event } => plan.push_event(event),
-            Change::CompareAndSet { name, expected, value } => {
+            SledChange::Append { event } => plan.push_event(event),
+            SledChange::CompareAndSet { name, expected, value } => {
                 let now = self.register(plan, &name)?;
                 if now.as_deref() != expected.as_deref() {
-                    return Ok(Outcome::Otherwise(now.map(|now| now.to_vec())));
+                    return Ok(SledOutcome::Otherwise(now.map(|now| now.to_vec())));
                 }
                 plan.large |= value.len() > USUAL;
                 plan.registers.insert(name, value.into());
-                Ok(Outcome::Done)
+                Ok(SledOutcome::Done)
             }
-            Change::Import(items) => self.import(plan, items),
-            Change::Find(_) | Change::Close => Ok(Outcome::Done),
+            SledChange::Import(items) => self.import(plan, items),
+            SledChange::Find(_) | SledChange::Close => Ok(SledOutcome::Done),
         }
     }
 
     fn begin(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut BatchPlan,
         record: Arc<Issuance>,
         item: &[u8],
-    ) -> Result<Outcome, Error> {
+    ) -> Result<SledOutcome, Error> {
         let intent = &record.intent;
         let serial = &intent.serial;
         self.requests.purge(intent.begun);
         plan.now = plan.now.max(Some(intent.begun));
         if let Some(first) = self.requests.find(&intent.idempotency_key, intent.begun) {
             return Ok(match self.open.get(first) {
-                Some(pending) => Outcome::Open(Arc::clone(&pending.record)),
-                None => Outcome::Complete(first.clone()),
+                Some(pending) => SledOutcome::Open(Arc::clone(&pending.record)),
+                None => SledOutcome::Complete(first.clone()),
             });
         }
         let taken = self.open.contains_key(serial)
@@ -90,21 +94,21 @@ impl Memory {
         }
         self.requests.remember(intent.idempotency_key, serial.clone(), intent.retry_until);
         self.take_open(plan, record, item)?;
-        Ok(Outcome::Done)
+        Ok(SledOutcome::Done)
     }
 
     fn end(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut BatchPlan,
         record: &Issuance,
         value: Vec<u8>,
         recent: &[u8],
         event: NewEvent,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<SledOutcome, Error> {
         let intent = &record.intent;
         if !self.leave_open(plan, &intent.serial) {
             // Another caller was first: this one reads the outcome.
-            return Ok(Outcome::Not);
+            return Ok(SledOutcome::Not);
         }
         if record.state == State::Void {
             self.requests.forget(&intent.idempotency_key, &intent.serial);
@@ -113,7 +117,7 @@ impl Memory {
         plan.push_event(event)
     }
 
-    fn has_account(&self, plan: &Plan, name: &str) -> Result<bool, Error> {
+    fn has_account(&self, plan: &BatchPlan, name: &str) -> Result<bool, Error> {
         match plan.accounts.get(name) {
             Some(change) => Ok(change.is_some()),
             None => self.trees.accounts.contains_key(name).map_err(store_error),

@@ -3,19 +3,23 @@
 use super::{
     super::{
         super::{Error, Issuance, Item, State, format},
-        change::Outcome,
+        change::SledOutcome,
         disk::{USUAL, fitting, store_error},
         pages::{Pages, WRITER, events},
     },
     memory::Memory,
-    plan::Plan,
+    plan::BatchPlan,
 };
 use crate::telemetry::audit::EventId;
 use std::{collections::btree_map::Entry, sync::Arc};
 
 impl Memory {
     /// Imports records of another store, up to the first that differs from an existing one.
-    pub(super) fn import(&mut self, plan: &mut Plan, items: Vec<Item>) -> Result<Outcome, Error> {
+    pub(super) fn import(
+        &mut self,
+        plan: &mut BatchPlan,
+        items: Vec<Item>,
+    ) -> Result<SledOutcome, Error> {
         for item in items {
             if self.is_there(plan, &item)? {
                 continue;
@@ -52,11 +56,11 @@ impl Memory {
                 }
             }
         }
-        Ok(Outcome::Done)
+        Ok(SledOutcome::Done)
     }
 
     /// Whether an equal item exists.
-    fn is_there(&self, plan: &Plan, item: &Item) -> Result<bool, Error> {
+    fn is_there(&self, plan: &BatchPlan, item: &Item) -> Result<bool, Error> {
         let conflict =
             |equal| if equal { Ok(true) } else { Err(Error::Conflict(item.to_string())) };
         match item {
@@ -88,7 +92,11 @@ impl Memory {
         }
     }
 
-    fn import_issuance(&mut self, plan: &mut Plan, record: Arc<Issuance>) -> Result<(), Error> {
+    fn import_issuance(
+        &mut self,
+        plan: &mut BatchPlan,
+        record: Arc<Issuance>,
+    ) -> Result<(), Error> {
         let intent = &record.intent;
         let until = intent.retry_until;
         if record.state.answers_repeats() && until > self.now {

@@ -7,7 +7,7 @@ use super::{
         disk::{Trees, USUAL, store_error},
         pages::{WRITER, event_id, event_key, number},
     },
-    plan::{Next, Plan},
+    plan::{BatchPlan, Next},
 };
 use crate::{
     telemetry::audit::EventId,
@@ -119,7 +119,7 @@ impl Memory {
     }
 
     /// Returns the value of a register.
-    pub(super) fn register(&self, plan: &Plan, name: &str) -> Result<Option<IVec>, Error> {
+    pub(super) fn register(&self, plan: &BatchPlan, name: &str) -> Result<Option<IVec>, Error> {
         match plan.registers.get(name) {
             Some(value) => Ok(Some(value.clone())),
             None => self.trees.registers.get(name).map_err(store_error),
@@ -129,7 +129,7 @@ impl Memory {
     /// Adds an open issuance to the journal.
     pub(super) fn take_open(
         &mut self,
-        plan: &mut Plan,
+        plan: &mut BatchPlan,
         record: Arc<Issuance>,
         item: &[u8],
     ) -> Result<(), Error> {
@@ -144,7 +144,7 @@ impl Memory {
 
     /// Removes an open issuance, and its page if it was the last there. Returns whether it was
     /// open.
-    pub(super) fn leave_open(&mut self, plan: &mut Plan, serial: &Serial) -> bool {
+    pub(super) fn leave_open(&mut self, plan: &mut BatchPlan, serial: &Serial) -> bool {
         let Some(pending) = self.open.remove(serial) else { return false };
         if let Some(count) = self.pages.get_mut(&pending.page) {
             *count -= 1;
@@ -157,7 +157,7 @@ impl Memory {
     }
 
     /// Selects the pages of recent requests whose windows are over.
-    pub(super) fn drop_recent(&mut self, plan: &mut Plan) {
+    pub(super) fn drop_recent(&mut self, plan: &mut BatchPlan) {
         let Some(now) = plan.now else { return };
         while plan.recent_drops.len() < DROPS {
             let Some(mut first) = self.recent.first_entry().filter(|page| *page.key() <= now)
@@ -172,7 +172,7 @@ impl Memory {
     }
 
     /// Continues after a durable plan.
-    pub(super) fn advance(&mut self, plan: &Plan) {
+    pub(super) fn advance(&mut self, plan: &BatchPlan) {
         self.now = plan.now.map_or(self.now, |now| now.max(self.now));
         for (page, end) in &plan.recent_ends {
             self.recent.entry(*end).or_default().push(*page);

@@ -24,10 +24,10 @@ mod plan;
 
 use super::{
     super::Error,
-    change::{COMMIT, Change, Command, Outcome, Reply},
+    change::{COMMIT, OutcomeSender, QueuedChange, SledChange, SledOutcome},
     disk::{Disk, Trees, store_error},
     pages::WRITER,
-    shared::{Shared, Slot},
+    shared::{SharedState, Slot},
 };
 use crate::{
     failpoint::failpoint,
@@ -36,7 +36,7 @@ use crate::{
 };
 use group_commit::{GroupCommit, TICK};
 use memory::Memory;
-use plan::Plan;
+use plan::BatchPlan;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -44,14 +44,14 @@ use tokio::sync::mpsc;
 const BATCH: usize = 512;
 
 /// The outcome of a change, and where to send it.
-type Answer = (Reply, Result<Outcome, Error>);
+type PendingReply = (OutcomeSender, Result<SledOutcome, Error>);
 
 /// The state of the writing thread. After a failed commit it is discarded, and
 /// [`super::supervisor`] recovers another.
 pub(super) struct Committer {
     memory: Memory,
     disk: Disk,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     trail: Arc<dyn Trail>,
     /// Whether it has written anything.
     pub(super) has_written: bool,
@@ -63,7 +63,7 @@ impl Committer {
     pub(super) fn recover(
         trees: Arc<Trees>,
         disk: Disk,
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         trail: Arc<dyn Trail>,
         acknowledged: u64,
         now: Time,
@@ -90,7 +90,10 @@ impl Committer {
     ///
     /// # Errors
     /// The reason why a commit failed. Its callers have their replies; queued ones have not.
-    pub(super) fn serve(&mut self, commands: &mut mpsc::Receiver<Command>) -> Result<(), String> {
+    pub(super) fn serve(
+        &mut self,
+        commands: &mut mpsc::Receiver<QueuedChange>,
+    ) -> Result<(), String> {
         let mut batch = Vec::with_capacity(BATCH);
         let mut group = GroupCommit::default();
         while commands.blocking_recv_many(&mut batch, BATCH) > 0 {
@@ -114,7 +117,7 @@ impl Committer {
             while batch.len() > 0 {
                 let settled = self.commit_some(&mut batch, commands);
                 if let Err(why) = settled {
-                    for Command { reply, .. } in batch {
+                    for QueuedChange { reply, .. } in batch {
                         let _ = reply.send(Err(Error::Unavailable(why.clone())));
                     }
                     return Err(why);
@@ -127,13 +130,13 @@ impl Committer {
     }
 
     /// Replies to reads at once: they need no commit.
-    fn answer_reads(&self, batch: &mut Vec<Command>) {
-        let reads = |command: &mut Command| matches!(command.change, Change::Find(_));
-        for Command { change, reply } in batch.extract_if(.., reads) {
-            if let Change::Find(serial) = change {
+    fn answer_reads(&self, batch: &mut Vec<QueuedChange>) {
+        let reads = |command: &mut QueuedChange| matches!(command.change, SledChange::Find(_));
+        for QueuedChange { change, reply } in batch.extract_if(.., reads) {
+            if let SledChange::Find(serial) = change {
                 let found =
                     self.memory.trees.certificates.get(serial.as_bytes()).map_err(store_error);
-                let _ = reply.send(found.map(Outcome::Found));
+                let _ = reply.send(found.map(SledOutcome::Found));
             }
         }
     }
@@ -141,16 +144,16 @@ impl Committer {
     /// Commits as many of these commands as one commit may hold.
     fn commit_some(
         &mut self,
-        batch: &mut std::vec::Drain<'_, Command>,
-        commands: &mut mpsc::Receiver<Command>,
+        batch: &mut std::vec::Drain<'_, QueuedChange>,
+        commands: &mut mpsc::Receiver<QueuedChange>,
     ) -> Result<(), String> {
-        let mut plan = Plan::new(self.memory.next);
+        let mut plan = BatchPlan::new(self.memory.next);
         let mut answers = Vec::with_capacity(BATCH);
         let mut bytes = 0;
         while bytes < COMMIT {
-            let Some(Command { change, reply }) = batch.next() else { break };
+            let Some(QueuedChange { change, reply }) = batch.next() else { break };
             bytes += change.bytes();
-            if matches!(change, Change::Close) {
+            if matches!(change, SledChange::Close) {
                 // Commands already queued are still committed; no new ones are accepted.
                 commands.close();
             }
@@ -161,7 +164,7 @@ impl Committer {
     }
 
     /// Commits the plan, and replies to its callers.
-    fn settle(&mut self, mut plan: Plan, answers: Vec<Answer>) -> Result<(), String> {
+    fn settle(&mut self, mut plan: BatchPlan, answers: Vec<PendingReply>) -> Result<(), String> {
         self.memory.drop_recent(&mut plan);
         if let Err(why) = self.write(&mut plan) {
             // After a failed write or sync the content of the disk is unknown: Linux drops the
@@ -199,7 +202,7 @@ impl Committer {
     }
 
     /// Writes the plan, if there is anything in it.
-    fn write(&mut self, plan: &mut Plan) -> Result<(), String> {
+    fn write(&mut self, plan: &mut BatchPlan) -> Result<(), String> {
         plan.finish().map_err(|error| error.to_string())?;
         if plan.is_idle() {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use super::super::{
     super::{Error, Intent, Issuance},
-    change::{NewEvent, Outcome},
+    change::{NewEvent, SledOutcome},
     disk::USUAL,
     pages::{Pages, WRITER},
 };
@@ -25,7 +25,7 @@ pub(super) struct Next {
 }
 
 /// The writes of one batch.
-pub(super) struct Plan {
+pub(super) struct BatchPlan {
     /// The latest time in the batch.
     pub(super) now: Option<Time>,
     pub(super) certificates: Vec<(IVec, IVec)>,
@@ -50,7 +50,7 @@ pub(super) struct Plan {
     pub(super) large: bool,
 }
 
-impl Plan {
+impl BatchPlan {
     /// An empty plan.
     pub(super) fn new(next: Next) -> Self {
         Self {
@@ -96,11 +96,11 @@ impl Plan {
     }
 
     /// Adds an event of this store.
-    pub(super) fn push_event(&mut self, event: NewEvent) -> Result<Outcome, Error> {
+    pub(super) fn push_event(&mut self, event: NewEvent) -> Result<SledOutcome, Error> {
         self.large |= event.item.len() > USUAL;
         self.events.push(&event.item)?;
         self.published.push(event.event);
-        Ok(Outcome::Done)
+        Ok(SledOutcome::Done)
     }
 
     /// Finishes the current pages: nothing more is added.
