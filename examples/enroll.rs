@@ -24,7 +24,7 @@ pub(crate) async fn enroll(
     subject: &str,
 ) -> Result<(Zeroizing<String>, String), Box<dyn Error>> {
     let mut config =
-        ClientConfig::new(server.parse()?, Trust::Anchors(pem::certificates(anchors)?));
+        ClientConfig::new(server.parse()?, Trust::Anchors(pem::decode_certificates(anchors)?));
     config.account = Some(account);
     let client = Client::new(config)?;
     let key = PrivateKey::generate(KeyKind::P256)?;

@@ -21,11 +21,11 @@ pub(crate) async fn reenroll(
     key: &[u8],
     certificate: &[u8],
 ) -> Result<(Zeroizing<String>, String), Box<dyn Error>> {
-    let chain = pem::certificates(certificate)?;
+    let chain = pem::decode_certificates(certificate)?;
     let present = chain.first().ok_or("got no certificate")?.clone();
     let old_key = Arc::new(PrivateKey::from_pem(key, None)?);
     let mut config =
-        ClientConfig::new(server.parse()?, Trust::Anchors(pem::certificates(anchors)?));
+        ClientConfig::new(server.parse()?, Trust::Anchors(pem::decode_certificates(anchors)?));
     config.identity = Some(Identity { chain, key: Arc::clone(&old_key) });
     let client = Client::new(config)?;
     let key = PrivateKey::generate(old_key.kind())?;

@@ -4,7 +4,7 @@
 use estd::{
     pki::{
         Csr,
-        keygen::{Capabilities, Decryption, Plan, Recipient, decrypt, key_of_package, protection, verify},
+        keygen::{Capabilities, Decryption, EnvelopePlan, Recipient, decrypt, key_of_package, protection, verify},
         oid,
     },
     types::{KeyKind, Time},
@@ -38,7 +38,7 @@ fn plan(listed: &[u8], kind: KeyKind) {
     let Ok(capabilities) = Capabilities::parse(listed) else { return };
     let recipient = Recipient::Symmetric { id: b"id", key: &KEY };
     let now = Time::from_unix(1_795_262_400);
-    if let Ok(plan) = Plan::new(&recipient, &capabilities, kind, now) {
+    if let Ok(plan) = EnvelopePlan::new(&recipient, &capabilities, kind, now) {
         let sealed = plan.seal(b"0\x03\x02\x01\x00").expect("it was planned");
         let with = Decryption::Symmetric { id: b"id", key: &KEY };
         assert_eq!(&*decrypt(&sealed, with).expect("it was sealed"), b"0\x03\x02\x01\x00");

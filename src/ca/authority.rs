@@ -230,7 +230,7 @@ impl Ca {
     ) -> Result<Vec<u8>, Error> {
         let attributes = signed::to_sign(response, self.signer.kind(), now)?;
         let Ok(signature) = self.signer.sign(&attributes).await else {
-            return Ok(signed::answer(response, certificates, None)?);
+            return Ok(signed::full_pki_response(response, certificates, None)?);
         };
         let answering = signed::Answering {
             key_identifier: &self.key_identifier,
@@ -239,7 +239,7 @@ impl Ca {
             signature: &signature,
         };
         let bag: Vec<&[u8]> = certificates.iter().copied().chain([self.issuing.der()]).collect();
-        Ok(signed::answer(response, &bag, Some(answering))?)
+        Ok(signed::full_pki_response(response, &bag, Some(answering))?)
     }
 
     /// Fills a buffer with random bytes from the source of the serial numbers.

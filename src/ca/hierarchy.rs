@@ -244,7 +244,8 @@ fn certificate(path: &Path) -> Result<Certificate, Error> {
         error,
         remedy: "restore it from your backup".to_owned(),
     };
-    let certificates = pem::certificates(&bytes).map_err(|error| whole(error.to_string()))?;
+    let certificates =
+        pem::decode_certificates(&bytes).map_err(|error| whole(error.to_string()))?;
     let first = certificates.first().map(Vec::as_slice).unwrap_or_default();
     Certificate::parse(first).map_err(|cause| whole(cause.to_string()))
 }

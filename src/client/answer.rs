@@ -13,7 +13,7 @@ pub(super) fn certificates(
     now: Time,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let der = bytes(operation, response, "application/pkcs7-mime", now)?;
-    cms::certificates(&der).map_err(|error| malformed(operation, error.to_string()))
+    cms::parse_certs_only(&der).map_err(|error| malformed(operation, error.to_string()))
 }
 
 /// Decodes the CSR attributes of an answer (RFC 7030 §4.5.2); none if it has none.

@@ -64,7 +64,7 @@ pub(super) fn generated_key(
         }
     };
     let certificates = decoded(certificate)
-        .and_then(|der| cms::certificates(&der).map_err(|error| error.to_string()))
+        .and_then(|der| cms::parse_certs_only(&der).map_err(|error| error.to_string()))
         .map_err(malformed)?;
     let spki = key.public_key_spki_der().map_err(|error| malformed(error.to_string()))?;
     let certificate = answer::for_key(certificates, &spki).ok_or_else(|| {

@@ -171,7 +171,7 @@ mod tests {
 
     fn config(server: &ReplayServer, label: Option<&str>) -> ClientConfig {
         let root = std::fs::read(server.folder.path().join("root.pem")).unwrap();
-        let trust = Trust::Anchors(pem::certificates(&root).unwrap());
+        let trust = Trust::Anchors(pem::decode_certificates(&root).unwrap());
         let address = format!("localhost:{}", server.port).parse().unwrap();
         let mut config = ClientConfig::new(address, trust);
         config.label = label.map(|label| label.parse().unwrap());

@@ -133,7 +133,8 @@ impl Anchors {
 /// Reads anchors that can verify a server.
 fn usable(path: &Path, pem: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
     let remedy = "give the CA certificates of the server in PEM form";
-    let anchors = pem::certificates(pem).map_err(|error| Failure::file(path, error, remedy))?;
+    let anchors =
+        pem::decode_certificates(pem).map_err(|error| Failure::file(path, error, remedy))?;
     Trust::check(&anchors).map_err(|error| Failure::file(path, error, remedy))?;
     Ok(anchors)
 }

@@ -193,7 +193,7 @@ impl Pair {
 
 /// Whether a certificate (PEM) is for a key (PEM).
 fn certificate_fits(certificate: &[u8], key: &[u8], passphrase: Option<&str>) -> bool {
-    let Ok(certificates) = pem::certificates(certificate) else { return false };
+    let Ok(certificates) = pem::decode_certificates(certificate) else { return false };
     let Some(fields) = certificates.first().and_then(|first| CertificateFields::parse(first).ok())
     else {
         return false;

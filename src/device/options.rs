@@ -187,7 +187,8 @@ pub(super) fn client(config: ClientConfig) -> Result<Client, Failure> {
 /// An error naming the file.
 pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
     let remedy = "give a certificate in PEM form";
-    pem::certificates(&files::read(path)?).map_err(|error| Failure::file(path, error, remedy))
+    pem::decode_certificates(&files::read(path)?)
+        .map_err(|error| Failure::file(path, error, remedy))
 }
 
 /// Reads a private key.

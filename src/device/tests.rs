@@ -61,7 +61,7 @@ impl Bench {
     }
 
     fn certificate(&self) -> CertificateFields {
-        let certificate = pem::certificates(&self.read("cert.pem")).unwrap().remove(0);
+        let certificate = pem::decode_certificates(&self.read("cert.pem")).unwrap().remove(0);
         CertificateFields::parse(&certificate).unwrap()
     }
 }
@@ -110,7 +110,7 @@ fn enrolls_by_fingerprint_and_reenrolls_with_its_files() {
     assert_eq!(read("key.pem"), waiting, "the key that was waiting");
     server.verify(&folder.path().join("cert.pem"));
     let names = |pem: &[u8]| {
-        let fields = CertificateFields::parse(&pem::certificates(pem).unwrap()[0]).unwrap();
+        let fields = CertificateFields::parse(&pem::decode_certificates(pem).unwrap()[0]).unwrap();
         (fields.subject.clone(), fields.subject_alt_name().cloned())
     };
     assert_eq!(names(&first), names(&read("cert.pem")));
@@ -148,7 +148,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
     let holds = |folder: &tempfile::TempDir, name: &str, expected: &[&str]| {
         let pem = std::fs::read(folder.path().join(name)).unwrap();
         let mut expected: Vec<_> = expected.iter().map(|ca| server.der(ca)).collect();
-        let mut seen = pem::certificates(&pem).unwrap();
+        let mut seen = pem::decode_certificates(&pem).unwrap();
         expected.sort();
         seen.sort();
         assert!(seen == expected, "{name}");
@@ -169,7 +169,7 @@ fn r_7030_4_1_3_a_label_with_a_ca_of_its_own_keeps_the_server_verified() {
             good(&folder, &["reenroll", "--label", "factory"]);
             holds(&folder, "ca.pem", &["factory"]);
             let server_ca = std::fs::read(folder.path().join("server-ca.pem")).unwrap();
-            let server_ca = pem::certificates(&server_ca).unwrap();
+            let server_ca = pem::decode_certificates(&server_ca).unwrap();
             assert!(server_ca.contains(&server.der("root")));
         }
         // A label whose CA certificates verify the server, too, replaces all anchors.

@@ -10,7 +10,9 @@ use crate::{
     ca::IssuedForGeneratedKey,
     pki::{
         Certificate, Csr, PrivateKey, PublicKey,
-        keygen::{self, Capabilities, Plan, Protection, Recipient, SealError, Signer},
+        keygen::{
+            self, Capabilities, EnvelopePlan, KeygenSigner, Protection, Recipient, SealError,
+        },
         oid,
     },
     policy::{DecryptKeys, KeyGeneration},
@@ -103,7 +105,7 @@ impl KeyMaker {
         csr: &Csr,
         shown: Option<&Certificate>,
         now: Time,
-    ) -> Result<Option<Plan>, Error> {
+    ) -> Result<Option<EnvelopePlan>, Error> {
         let Some(protection) = keygen::protection(csr)? else { return Ok(None) };
         let capabilities = csr.attribute(oid::SMIME_CAPABILITIES)?.ok_or_else(|| {
             Error::Unacceptable(Rejection::new(
@@ -118,7 +120,7 @@ impl KeyMaker {
             Protection::Symmetric(id) => {
                 let key = self.symmetric.get(id).ok_or_else(|| unknown(id))?;
                 let recipient = Recipient::Symmetric { id, key: key.key() };
-                Plan::new(&recipient, &capabilities, csr.key().kind(), now)?
+                EnvelopePlan::new(&recipient, &capabilities, csr.key().kind(), now)?
             }
             Protection::Asymmetric(id) => {
                 // If two have the same identifier, the valid one.
@@ -132,14 +134,18 @@ impl KeyMaker {
                 let certificate =
                     named().find(valid).or_else(|| named().next()).ok_or_else(|| unknown(id))?;
                 let recipient = Recipient::Certificate(certificate);
-                Plan::new(&recipient, &capabilities, csr.key().kind(), now)?
+                EnvelopePlan::new(&recipient, &capabilities, csr.key().kind(), now)?
             }
         };
         Ok(Some(plan))
     }
 
     /// Generates and packs a key, on a thread of its own because RSA takes up to seconds.
-    async fn make(&self, kind: KeyKind, plan: Option<Plan>) -> Result<(PublicKey, KeyPart), Error> {
+    async fn make(
+        &self,
+        kind: KeyKind,
+        plan: Option<EnvelopePlan>,
+    ) -> Result<(PublicKey, KeyPart), Error> {
         let permits = match kind {
             KeyKind::Rsa(_) => {
                 let busy = |_| Error::Busy("RSA keys are being generated");
@@ -163,7 +169,11 @@ impl KeyMaker {
 }
 
 impl KeygenIdentity {
-    fn make(&self, kind: KeyKind, plan: Option<&Plan>) -> Result<(PublicKey, KeyPart), String> {
+    fn make(
+        &self,
+        kind: KeyKind,
+        plan: Option<&EnvelopePlan>,
+    ) -> Result<(PublicKey, KeyPart), String> {
         let text = |rejection: SealError| rejection.to_string();
         let key = PrivateKey::generate(kind).map_err(|rejection| rejection.to_string())?;
         let spki = key.public_key_spki_der().map_err(|rejection| rejection.to_string())?;
@@ -171,7 +181,8 @@ impl KeygenIdentity {
         let pkcs8 = key.to_pkcs8_der().map_err(|rejection| rejection.to_string())?;
         let Some(plan) = plan else { return Ok((public, KeyPart::Clear(pkcs8))) };
         let package = keygen::key_package(&pkcs8).map_err(text)?;
-        let signer = Signer { key: &self.key, certificate: &self.certificate, chain: &self.chain };
+        let signer =
+            KeygenSigner { key: &self.key, certificate: &self.certificate, chain: &self.chain };
         let signed = keygen::sign(oid::KEY_PACKAGE, &package, signer).map_err(text)?;
         Ok((public, KeyPart::Sealed(plan.seal(&signed).map_err(text)?)))
     }

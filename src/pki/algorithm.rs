@@ -57,7 +57,7 @@ pub(super) fn is_of_signature(found: ObjectIdentifier) -> bool {
 }
 
 /// The OID of a hash function alone.
-pub(super) const fn hash(digest: Digest) -> ObjectIdentifier {
+pub(super) const fn hash_oid(digest: Digest) -> ObjectIdentifier {
     match digest {
         Digest::Sha256 => oid::SHA256,
         Digest::Sha384 => oid::SHA384,
@@ -66,7 +66,7 @@ pub(super) const fn hash(digest: Digest) -> ObjectIdentifier {
 }
 
 fn digest_alone(found: ObjectIdentifier) -> Option<Digest> {
-    Digest::ALL.into_iter().find(|digest| hash(*digest) == found)
+    Digest::ALL.into_iter().find(|digest| hash_oid(*digest) == found)
 }
 
 /// The hash function of a signature; none for Ed25519.

@@ -24,7 +24,7 @@ const DEEPEST: usize = 16;
 ///
 /// # Errors
 /// The first difference from DER, or an unsupported universal type.
-pub(super) fn check(der: &[u8]) -> der::Result<()> {
+pub(super) fn check_der(der: &[u8]) -> der::Result<()> {
     let mut reader = SliceReader::new(der)?;
     element(&mut reader, DEEPEST)?;
     reader.finish()

@@ -45,7 +45,7 @@ impl Certificate {
     /// [`Error::Malformed`] if it is not a certificate, or if its serial number, names, SAN or
     /// extKeyUsage cannot be read.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let parts = Parts::read(der).map_err(malformed)?;
+        let parts = CertificateParts::read(der).map_err(malformed)?;
         let value = |oid| parts.extensions.iter().find(|one| one.oid == oid).map(|one| one.value);
         let subject_key_identifier = value(oid::SUBJECT_KEY_IDENTIFIER)
             .map(<&OctetStringRef as Decode<'_>>::from_der)
@@ -239,7 +239,7 @@ impl CertificateFields {
     /// [`CsrError::Der`] if it is not a certificate.
     pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
         let rejection = not_der("the certificate");
-        let parts = Parts::read(certificate).map_err(&rejection)?;
+        let parts = CertificateParts::read(certificate).map_err(&rejection)?;
         let extensions = parts.extensions.iter().map(|one| {
             let extn_value = OctetString::new(one.value)?;
             Ok(Extension { extn_id: one.oid, critical: one.critical, extn_value })
@@ -276,7 +276,7 @@ impl CertificateFields {
 }
 
 /// The fields of a certificate, borrowed from its bytes: the parser of both types.
-struct Parts<'a> {
+struct CertificateParts<'a> {
     tbs: Range<usize>,
     serial: &'a [u8],
     issuer: &'a [u8],
@@ -293,7 +293,7 @@ struct PartOfExtension<'a> {
     value: &'a [u8],
 }
 
-impl<'a> Parts<'a> {
+impl<'a> CertificateParts<'a> {
     fn read(der: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(der)?;
         let parts = reader.sequence(|certificate| {

@@ -26,7 +26,7 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
 ///
 /// # Errors
 /// [`Error::Malformed`] if it is not certs-only CMS, or has content or signers.
-pub fn certificates(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+pub fn parse_certs_only(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     read_certificates(ber).map_err(|seen| {
         Error::Malformed(Rejection::new(
             Code::CmsCertsOnly,
@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn reads_the_sample_of_rfc_7030() {
         let sample = include_bytes!("../../testdata/rfc7030/a1-cacerts.p7.der");
-        assert_eq!(certificates(sample).unwrap().len(), 4);
-        assert!(certificates(&[0x30, 0]).is_err());
+        assert_eq!(parse_certs_only(sample).unwrap().len(), 4);
+        assert!(parse_certs_only(&[0x30, 0]).is_err());
         // Cut anywhere, it is rejected.
         for length in 0..sample.len() {
-            assert!(certificates(&sample[..length]).is_err(), "{length}");
+            assert!(parse_certs_only(&sample[..length]).is_err(), "{length}");
         }
-        assert!(certificates(&[&sample[..], &[0]].concat()).is_err());
+        assert!(parse_certs_only(&[&sample[..], &[0]].concat()).is_err());
     }
 }

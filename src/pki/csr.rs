@@ -40,7 +40,7 @@ impl Csr {
     /// - [`Error::Unacceptable`] if no certificate may have a key of this kind or size.
     /// - [`Error::ProofOfPossession`] if the signature does not verify.
     pub fn verify(der: &[u8]) -> Result<Self, Error> {
-        let parts = Parts::checked(der)?;
+        let parts = CsrParts::checked(der)?;
         let key = PublicKey::parse(parts.spki)?;
         key.verify(&parts.algorithm, parts.info, &parts.signature)?;
         Self::of(&parts, key, algorithm::digest(&parts.algorithm))
@@ -53,7 +53,7 @@ impl Csr {
     /// # Errors
     /// As [`Csr::verify`], but for the signature.
     pub fn for_key_to_be_made(der: &[u8], accepted: &[KeyKind]) -> Result<Self, Error> {
-        let parts = Parts::checked(der)?;
+        let parts = CsrParts::checked(der)?;
         let kind = super::keygen::wanted_kind(parts.spki, accepted)?;
         Self::of(&parts, PublicKey::to_be_made(kind), None)
     }
@@ -64,7 +64,7 @@ impl Csr {
     /// # Errors
     /// As [`Csr::verify`]; [`Error::Malformed`] also if it is signed.
     pub(super) fn witnessed(der: &[u8]) -> Result<Self, Error> {
-        let parts = Parts::checked(der)?;
+        let parts = CsrParts::checked(der)?;
         if parts.algorithm.oid != oid::NO_SIGNATURE {
             return Err(malformed(
                 Code::CsrSignatureAlgorithm,
@@ -79,18 +79,18 @@ impl Csr {
 
     /// The algorithm of its signature.
     pub(super) fn signature_algorithm(der: &[u8]) -> Result<ObjectIdentifier, Error> {
-        Ok(Parts::checked(der)?.algorithm.oid)
+        Ok(CsrParts::checked(der)?.algorithm.oid)
     }
 
     /// The key and the requested extensions, unverified: to find the signer of the message around
     /// the request.
     pub(super) fn asked(der: &[u8]) -> Result<(PublicKey, Vec<Requested>), Error> {
-        let parts = Parts::checked(der)?;
+        let parts = CsrParts::checked(der)?;
         let csr = Self::of(&parts, PublicKey::parse(parts.spki)?, None)?;
         Ok((csr.key, csr.extensions))
     }
 
-    fn of(parts: &Parts<'_>, key: PublicKey, digest: Option<Digest>) -> Result<Self, Error> {
+    fn of(parts: &CsrParts<'_>, key: PublicKey, digest: Option<Digest>) -> Result<Self, Error> {
         let subject = DistinguishedName::parse(parts.subject)?;
 
         let mut extensions = None;
@@ -266,23 +266,23 @@ fn san(extensions: &[Requested]) -> Result<Option<SubjectAltName>, Error> {
 }
 
 /// The fields of a CSR, borrowed from its bytes.
-struct Parts<'a> {
+struct CsrParts<'a> {
     info: &'a [u8],
     version: u8,
     subject: &'a [u8],
     spki: &'a [u8],
-    attributes: Vec<Attribute<'a>>,
+    attributes: Vec<RequestedAttribute<'a>>,
     algorithm: AlgorithmIdentifierRef<'a>,
     signature: BitStringRef<'a>,
 }
 
-struct Attribute<'a> {
+struct RequestedAttribute<'a> {
     oid: ObjectIdentifier,
     whole: &'a [u8],
     values: &'a [u8],
 }
 
-impl<'a> Attribute<'a> {
+impl<'a> RequestedAttribute<'a> {
     fn only_value(&self) -> Result<&'a [u8], Error> {
         let rule = "an extensionRequest has one value (RFC 2985 section 5.4.2)";
         let mut values = SliceReader::new(self.values)
@@ -296,9 +296,9 @@ impl<'a> Attribute<'a> {
     }
 }
 
-impl<'a> Parts<'a> {
+impl<'a> CsrParts<'a> {
     fn checked(der: &'a [u8]) -> Result<Self, Error> {
-        let parts = Parts::read(der).map_err(|rejection| {
+        let parts = CsrParts::read(der).map_err(|rejection| {
             malformed(
                 Code::CsrForm,
                 "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
@@ -331,7 +331,7 @@ impl<'a> Parts<'a> {
             inner.finish()?;
             let algorithm = request.decode()?;
             let signature = request.decode()?;
-            Ok::<_, der::Error>(Parts {
+            Ok::<_, der::Error>(CsrParts {
                 info,
                 version,
                 subject,
@@ -362,10 +362,10 @@ pub fn subject(request: &[u8]) -> Option<&[u8]> {
 
 /// The SubjectPublicKeyInfo of a request whose signature is ignored.
 pub(super) fn public_key(request: &[u8]) -> der::Result<&[u8]> {
-    Parts::read(request).map(|parts| parts.spki)
+    CsrParts::read(request).map(|parts| parts.spki)
 }
 
-fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>> {
+fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<RequestedAttribute<'a>>> {
     let mut out = Vec::new();
     if info.is_finished() {
         return Ok(out);
@@ -384,7 +384,7 @@ fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<Attribute<'a>>>
             der::Tagged::tag(&values).assert_eq(Tag::Set)?;
             Ok::<_, der::Error>((oid, values.value()))
         })?;
-        out.push(Attribute { oid, whole, values });
+        out.push(RequestedAttribute { oid, whole, values });
     }
     Ok(out)
 }

@@ -77,7 +77,7 @@ struct Info {
 
 /// CertificationRequest around [`Info`].
 #[derive(Sequence)]
-struct Request {
+struct CertificationRequest {
     info: Any,
     algorithm: Any,
     signature: BitString,
@@ -291,7 +291,7 @@ impl CsrBuilder {
                 key.sign(&info).map(|(signature, algorithm)| (signature, algorithm.to_vec()))?
             }
         };
-        let request = Request {
+        let request = CertificationRequest {
             info: Any::from_der(&info).map_err(&rejection)?,
             algorithm: Any::from_der(&algorithm).map_err(&rejection)?,
             signature: BitString::from_bytes(&signature).map_err(&rejection)?,

@@ -15,12 +15,12 @@ use x509_cert::name::Name;
 #[derive(Clone, Debug)]
 pub struct DistinguishedName {
     der: Vec<u8>,
-    rdns: Vec<Vec<Attribute>>,
+    rdns: Vec<Vec<NameAttribute>>,
 }
 
 /// One type and value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Attribute {
+struct NameAttribute {
     kind: ObjectIdentifier,
     /// `None` for every kind of character string: they are compared by content (D-08).
     tag: Option<Tag>,
@@ -110,7 +110,7 @@ impl DistinguishedName {
     /// # Errors
     /// [`Error::Unacceptable`] naming the attribute.
     pub fn check_as_subject(&self) -> Result<(), Error> {
-        canonical::check(&self.der).map_err(|defect| {
+        canonical::check_der(&self.der).map_err(|defect| {
             unacceptable(defect, "the one encoding that DER has for the subject")
         })?;
         let mut reader = SliceReader::new(&self.der).map_err(|_| unreadable().0)?;
@@ -126,7 +126,7 @@ impl DistinguishedName {
                 }
                 Ok(())
             })
-            .map_err(|rejection: Checked| rejection.0)
+            .map_err(|rejection: ReaderError| rejection.0)
     }
 }
 
@@ -200,19 +200,19 @@ fn plain(der: &[u8]) -> Option<String> {
 }
 
 /// Carries our error through the reader's closures, which require a conversion from their own.
-struct Checked(Error);
+struct ReaderError(Error);
 
-impl From<der::Error> for Checked {
+impl From<der::Error> for ReaderError {
     fn from(_: der::Error) -> Self {
         unreadable()
     }
 }
 
-fn unreadable() -> Checked {
-    Checked(unacceptable("a name that cannot be read", "a distinguished name"))
+fn unreadable() -> ReaderError {
+    ReaderError(unacceptable("a name that cannot be read", "a distinguished name"))
 }
 
-fn read(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
+fn read(der: &[u8]) -> der::Result<Vec<Vec<NameAttribute>>> {
     let mut reader = SliceReader::new(der)?;
     let rdns = reader.sequence(|rdns| {
         let mut out = Vec::new();
@@ -232,7 +232,7 @@ fn read(der: &[u8]) -> der::Result<Vec<Vec<Attribute>>> {
                 before = whole;
                 let (kind, value) = attribute(&mut SliceReader::new(whole)?)?;
                 let (tag, value) = folded(value);
-                attributes.push(Attribute { kind, tag, value });
+                attributes.push(NameAttribute { kind, tag, value });
             }
             if attributes.is_empty() {
                 return Err(Tag::Set.value_error().into());
@@ -299,7 +299,7 @@ const fn string_tag(kind: ObjectIdentifier) -> Tag {
     }
 }
 
-fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Checked> {
+fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), ReaderError> {
     // Looked up only for the message.
     let name = || described(kind);
     let ia5 = matches!(kind, oid::EMAIL_ADDRESS | oid::DOMAIN_COMPONENT);
@@ -317,30 +317,30 @@ fn check_attribute(kind: ObjectIdentifier, value: AnyRef<'_>) -> Result<(), Chec
             (_, true) => "PrintableString",
             _ => "PrintableString or UTF8String",
         };
-        return Err(Checked(unacceptable(format!("{} as {tag}", name()), wanted)));
+        return Err(ReaderError(unacceptable(format!("{} as {tag}", name()), wanted)));
     }
     let content = value.value();
     let text = std::str::from_utf8(content)
-        .map_err(|_| Checked(unacceptable(format!("{} that is not UTF-8", name()), "UTF-8")))?;
+        .map_err(|_| ReaderError(unacceptable(format!("{} that is not UTF-8", name()), "UTF-8")))?;
     if tag == Tag::PrintableString && PrintableStringRef::new(content).is_err() {
         let wanted =
             "letters, digits and ' ( ) + , - . / : = ? in a PrintableString, or a UTF8String";
-        return Err(Checked(unacceptable(format!("{} {text}", name()), wanted)));
+        return Err(ReaderError(unacceptable(format!("{} {text}", name()), wanted)));
     }
     if text.trim().is_empty() || text.chars().any(char::is_control) || (ia5 && !text.is_ascii()) {
         let wanted = "a value that is not blank and has no control characters";
-        return Err(Checked(unacceptable(format!("{} \"{text}\"", name()), wanted)));
+        return Err(ReaderError(unacceptable(format!("{} \"{text}\"", name()), wanted)));
     }
     let longest = upper_bound(kind);
     let length = text.chars().count();
     if length > longest {
-        return Err(Checked(unacceptable(
+        return Err(ReaderError(unacceptable(
             format!("{} of {length} characters", name()),
             format!("at most {longest} characters"),
         )));
     }
     if kind == oid::COUNTRY && !(length == 2 && text.bytes().all(|c| c.is_ascii_uppercase())) {
-        return Err(Checked(unacceptable(
+        return Err(ReaderError(unacceptable(
             format!("{} {text}", name()),
             "two capital letters, as in ISO 3166",
         )));

@@ -92,7 +92,7 @@ fn boundary<'a>(line: &'a [u8], start: &[u8]) -> Option<&'a str> {
 ///
 /// # Errors
 /// [`PemError`] if the text has no such block, or one is damaged.
-pub fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
+pub fn decode_certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, PemError> {
     let blocks = blocks(pem).filter(|block| block.label == "CERTIFICATE");
     let found: Vec<_> =
         blocks.map(|block| block.decode().map(|der| der.to_vec())).collect::<Result<_, _>>()?;
@@ -174,7 +174,7 @@ mod tests {
             assert!(pem.lines().all(|line| line.len() <= 64), "{length}");
             let file = format!("{}{}", pem.replace('\n', " \r\n"), &*pem);
             let file = [b"caf\xe9: 1\r\n", file.as_bytes()].concat();
-            assert_eq!(certificates(&file).unwrap(), [der.clone(), der], "{length}");
+            assert_eq!(decode_certificates(&file).unwrap(), [der.clone(), der], "{length}");
         }
     }
 
@@ -182,8 +182,8 @@ mod tests {
     fn damaged_blocks_are_rejected_and_others_skipped() {
         let pem = encode_block("CERTIFICATE", &[7; 30]).to_string();
         let key = encode_block("PRIVATE KEY", &[7; 30]).replace("BwcH", "%%%%");
-        assert_eq!(certificates(format!("{key}{pem}").as_bytes()).unwrap().len(), 1);
-        assert_eq!(certificates(key.as_bytes()), Err(PemError::Missing("CERTIFICATE")));
+        assert_eq!(decode_certificates(format!("{key}{pem}").as_bytes()).unwrap().len(), 1);
+        assert_eq!(decode_certificates(key.as_bytes()), Err(PemError::Missing("CERTIFICATE")));
         let label = || "CERTIFICATE".to_owned();
         for (damaged, error) in [
             (pem.replace("BwcH", "%%%%"), PemError::Base64(label())),
@@ -191,7 +191,7 @@ mod tests {
             (pem.replace("-----END ", ""), PemError::Unclosed(label())),
             (pem.replacen('\n', "\nProc-Type: 4\n", 1), PemError::HeaderFields(label())),
         ] {
-            assert_eq!(certificates(damaged.as_bytes()), Err(error), "{damaged}");
+            assert_eq!(decode_certificates(damaged.as_bytes()), Err(error), "{damaged}");
         }
         assert_eq!(
             request(pem.as_bytes()),

@@ -129,7 +129,7 @@ impl Entry {
                 format!("entries of kind {}", accepted.join(", ")),
             );
         };
-        if let Err(defect) = canonical::check(&self.der) {
+        if let Err(defect) = canonical::check_der(&self.der) {
             return rejection(
                 "each entry of subjectAltName is in DER (RFC 5280 section 4.1)",
                 format!("the one encoding that DER has for it, not: {defect}"),

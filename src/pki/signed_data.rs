@@ -62,7 +62,7 @@ struct SignerInfo<'a> {
 }
 
 #[derive(Sequence)]
-struct Attribute<'a> {
+struct SignedAttribute<'a> {
     kind: ObjectIdentifier,
     values: SetOfVec<AnyRef<'a>>,
 }
@@ -99,7 +99,7 @@ pub fn signed_attributes(
 ) -> der::Result<Vec<u8>> {
     let attribute = |kind, value: Any| {
         let values = SetOfVec::try_from(vec![AnyRef::from(&value)])?;
-        Any::encode_from(&Attribute { kind, values })
+        Any::encode_from(&SignedAttribute { kind, values })
     };
     let (_, hash) = hash_of(kind);
     let mut attributes = vec![
@@ -257,7 +257,7 @@ impl SignerId {
 
 /// One signature, not verified yet: the caller selects the key.
 #[derive(Clone, Debug)]
-pub struct Signer {
+pub struct MessageSigner {
     /// The signer that the message names.
     pub id: SignerId,
     /// The signed attributes, DER.
@@ -274,7 +274,7 @@ pub struct SignedMessage<'a> {
     /// The certificates in it that can be read.
     pub certificates: Vec<Certificate>,
     /// The signatures.
-    pub signers: Vec<Signer>,
+    pub signers: Vec<MessageSigner>,
 }
 
 /// Unwraps SignedData from a ContentInfo.
@@ -317,7 +317,7 @@ impl<'a> SignedMessage<'a> {
         Ok(Self {
             content,
             signers: signers
-                .map(|info| Signer::read(info.decode_as()?, content_type, content))
+                .map(|info| MessageSigner::read(info.decode_as()?, content_type, content))
                 .collect::<Result<_, _>>()?,
             certificates: certificates
                 .iter()
@@ -328,7 +328,7 @@ impl<'a> SignedMessage<'a> {
     }
 }
 
-impl Signer {
+impl MessageSigner {
     fn read(
         info: SignerInfo<'_>,
         content_type: ObjectIdentifier,
@@ -403,7 +403,7 @@ fn only<'a>(
 ) -> Result<AnyRef<'a>, SignedDataError> {
     let mut found = Vec::new();
     for attribute in attributes.iter() {
-        let attribute: Attribute<'_> = attribute.decode_as()?;
+        let attribute: SignedAttribute<'_> = attribute.decode_as()?;
         if attribute.kind == kind {
             found.push(attribute.values);
         }

@@ -46,7 +46,7 @@ struct TbsCertificate<'a> {
 }
 
 #[derive(Sequence)]
-struct Certificate<'a> {
+struct SignedCertificate<'a> {
     tbs: AnyRef<'a>,
     algorithm: AnyRef<'a>,
     signature: BitStringRef<'a>,
@@ -62,7 +62,7 @@ impl ToBeSigned<'_> {
     /// Those of the encoder: a part that is not DER.
     pub fn to_der(&self) -> der::Result<Vec<u8>> {
         let values = self.extensions.iter().map(Extension::value);
-        [self.subject, self.spki].into_iter().chain(values).try_for_each(canonical::check)?;
+        [self.subject, self.spki].into_iter().chain(values).try_for_each(canonical::check_der)?;
         TbsCertificate {
             version: 2,
             serial: IntRef::new(self.serial.as_bytes())?,
@@ -82,7 +82,7 @@ impl ToBeSigned<'_> {
 /// # Errors
 /// Those of the encoder: a part that is not DER.
 pub fn assemble(tbs: &[u8], signature_algorithm: &[u8], signature: &[u8]) -> der::Result<Vec<u8>> {
-    Certificate {
+    SignedCertificate {
         tbs: AnyRef::from_der(tbs)?,
         algorithm: AnyRef::from_der(signature_algorithm)?,
         signature: BitStringRef::from_bytes(signature)?,

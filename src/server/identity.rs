@@ -124,7 +124,7 @@ impl OwnIdentity {
         };
         let passphrase = keys.passphrase.as_ref().map(|passphrase| passphrase.as_str());
         let key = KeyFile { path: &path, passphrase }.read()?;
-        let certificates = pem::certificates(&text).unwrap_or_default();
+        let certificates = pem::decode_certificates(&text).unwrap_or_default();
         let mut certificates = certificates.iter().map(|der| Certificate::parse(der));
         match (certificates.next(), certificates.next()) {
             (Some(Ok(leaf)), Some(Ok(issuing))) => {

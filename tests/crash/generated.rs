@@ -48,7 +48,7 @@ async fn generate(port: u16, device: &Identity, csr: &[u8]) -> Option<Pair> {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let parts = parts(reply.header("Content-Type").unwrap(), &reply.body);
     let der = |at: usize| pki::base64::decode(&parts[at].content, false).unwrap().der;
-    Some((pki::cms::certificates(&der(1)).unwrap().remove(0), der(0)))
+    Some((pki::cms::parse_certs_only(&der(1)).unwrap().remove(0), der(0)))
 }
 
 impl GeneratedKeys {

@@ -227,7 +227,7 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<Vec<u8>> {
     let reply = connection.try_send(&request).await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let der = pki::base64::decode(&reply.body, false).unwrap().der;
-    Some(pki::cms::certificates(&der).unwrap().remove(0))
+    Some(pki::cms::parse_certs_only(&der).unwrap().remove(0))
 }
 
 /// The two kinds of requests.

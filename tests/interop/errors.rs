@@ -190,7 +190,7 @@ impl Fleet {
         let reply = ask(estd, Some(&self.device), &request).await;
         if reply.status == 200 {
             let der = estd::pki::base64::decode(&reply.body, false).unwrap().der;
-            let der = estd::pki::cms::certificates(&der).unwrap().remove(0);
+            let der = estd::pki::cms::parse_certs_only(&der).unwrap().remove(0);
             self.received.push(Certificate::parse(&der).unwrap());
             return true;
         }

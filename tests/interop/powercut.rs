@@ -85,7 +85,7 @@ async fn enroll(port: u16, device: &Identity, csr: &[u8]) -> Option<(Connection,
     let reply = connection.try_send(&request).await?;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let der = estd::pki::base64::decode(&reply.body, false).unwrap().der;
-    Some((connection, estd::pki::cms::certificates(&der).unwrap().remove(0)))
+    Some((connection, estd::pki::cms::parse_certs_only(&der).unwrap().remove(0)))
 }
 
 /// Enrolls until `count` certificates have arrived. Then kills the server under load, or stops it

@@ -297,7 +297,7 @@ pub(crate) async fn devices(
 
 fn issued(reply: &Reply) -> Result<Vec<u8>, String> {
     let der = estd::pki::base64::decode(&reply.body, false).map_err(|error| error.to_string())?.der;
-    let mut all = estd::pki::cms::certificates(&der).map_err(|error| error.to_string())?;
+    let mut all = estd::pki::cms::parse_certs_only(&der).map_err(|error| error.to_string())?;
     match all.len() {
         1 => Ok(all.remove(0)),
         count => Err(format!("{count} certificates in an answer")),

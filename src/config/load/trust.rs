@@ -32,7 +32,7 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     if text.windows(11).any(|part| part == b"PRIVATE KEY") {
         return Err("got a private key; expected: certificates".to_owned());
     }
-    let chain = pem::certificates(&text).map_err(|error| error.to_string())?;
+    let chain = pem::decode_certificates(&text).map_err(|error| error.to_string())?;
     match chain.iter().find_map(|one| CertificateFields::parse(one).err()) {
         Some(error) => Err(error.to_string()),
         None => Ok(chain),

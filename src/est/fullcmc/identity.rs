@@ -6,7 +6,7 @@ use crate::{
     pki::{
         Certificate, PublicKey,
         cmc::{CmcError, FailInfo, PkiData, request},
-        signed_data::{SignedMessage, Signer, SignerId},
+        signed_data::{MessageSigner, SignedMessage, SignerId},
     },
     ra::{self, Identity, Presented, RecordLookup, Standing},
     store::{ProofKeys, State},
@@ -81,7 +81,7 @@ impl Service {
     }
 
     /// Reads a signer's certificate from the store; the message does not contain it.
-    async fn recorded(&self, signer: &Signer) -> Result<Option<Certificate>, Stop> {
+    async fn recorded(&self, signer: &MessageSigner) -> Result<Option<Certificate>, Stop> {
         let SignerId::IssuerAndSerial(_, serial) = &signer.id else {
             return Ok(None);
         };
@@ -206,7 +206,7 @@ fn by(identity: &Identity, signer: &Certificate) -> String {
 }
 
 fn certificate_of(
-    signer: &Signer,
+    signer: &MessageSigner,
     identity: &Identity,
     message: &SignedMessage<'_>,
 ) -> Option<Certificate> {

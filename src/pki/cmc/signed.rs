@@ -69,7 +69,7 @@ pub struct Answering<'a> {
 ///
 /// # Errors
 /// Those of the encoder.
-pub fn answer(
+pub fn full_pki_response(
     content: &[u8],
     certificates: &[&[u8]],
     answering: Option<Answering<'_>>,

@@ -299,7 +299,8 @@ fn reads_and_verifies_the_lists_of_openssl() {
         );
         let list = RevocationList::from_file(fs::read(place.join(format!("{kind}.crl"))).unwrap());
         let list = list.unwrap();
-        let ca = pem::certificates(&fs::read(place.join(format!("{kind}.pem"))).unwrap()).unwrap();
+        let ca = pem::decode_certificates(&fs::read(place.join(format!("{kind}.pem"))).unwrap())
+            .unwrap();
         let ca = crate::pki::Certificate::parse(&ca[0]).unwrap();
         list.verify(ca.spki()).unwrap();
         assert!(list.issuer().same_as(ca.subject()));

@@ -55,7 +55,7 @@ impl CsrBuilder {
         }
         if !asked.signatures.is_empty() && kind != KeyKind::Ed25519 {
             let wanted = |digest: &Digest| {
-                let names = [algorithm::signature(kind, *digest), algorithm::hash(*digest)];
+                let names = [algorithm::signature(kind, *digest), algorithm::hash_oid(*digest)];
                 names.iter().any(|name| asked.signatures.contains(name))
                     && private_key::signs_with(kind, *digest)
             };

@@ -50,7 +50,7 @@ pub enum Recipient<'a> {
 
 /// How a key will be encrypted. Every rejection happens when the plan is built, before a key is
 /// generated.
-pub struct Plan {
+pub struct EnvelopePlan {
     content: Aes,
     way: Way,
 }
@@ -75,13 +75,13 @@ enum Way {
 }
 
 /// Does not print the key.
-impl std::fmt::Debug for Plan {
+impl std::fmt::Debug for EnvelopePlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Plan({})", self.summary())
+        write!(f, "EnvelopePlan({})", self.summary())
     }
 }
 
-impl Plan {
+impl EnvelopePlan {
     /// Selects algorithms that the device supports, none weaker than the key `kind` that they
     /// protect.
     ///

@@ -18,11 +18,11 @@ mod signed;
 use crate::types::KeyKind;
 
 pub use algorithms::Capabilities;
-pub use envelope::{Plan, Recipient};
+pub use envelope::{EnvelopePlan, Recipient};
 pub use open::{Decryption, decrypt};
 pub use package::{key_of_package, key_package};
 pub use request::{Protection, ask_for_encryption, protection, wanted_kind};
-pub use signed::{Signer, sign, verify};
+pub use signed::{KeygenSigner, sign, verify};
 
 /// Bits of a symmetric key that is no weaker than a key of this kind.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The device's end: decrypts the output of [`super::Plan::seal`], or of another server.
+//! The device's end: decrypts the output of [`super::EnvelopePlan::seal`], or of another server.
 
 use super::{
     SealError,
@@ -255,8 +255,8 @@ mod tests {
         pki::{
             Csr, CsrBuilder,
             keygen::{
-                Capabilities, Plan, Recipient, Signer, ask_for_encryption, key_of_package,
-                key_package, protection, sign, verify,
+                Capabilities, EnvelopePlan, KeygenSigner, Recipient, ask_for_encryption,
+                key_of_package, key_package, protection, sign, verify,
             },
         },
         types::Time,
@@ -300,10 +300,10 @@ mod tests {
             Decryption::Certificate { certificate, .. } => Recipient::Certificate(certificate),
         };
         let now = Time::from_unix(certificate.not_after().unix() - 86_400);
-        let plan = Plan::new(&recipient, &capabilities, csr.key().kind(), now).unwrap();
+        let plan = EnvelopePlan::new(&recipient, &capabilities, csr.key().kind(), now).unwrap();
         let key = PrivateKey::generate(made).unwrap().to_pkcs8_der().unwrap();
         let package = key_package(&key).unwrap();
-        let signer = Signer { key: &signing_key, certificate: &certificate, chain: &[] };
+        let signer = KeygenSigner { key: &signing_key, certificate: &certificate, chain: &[] };
         let signed = sign(oid::KEY_PACKAGE, &package, signer).unwrap();
         let sealed = plan.seal(&signed).unwrap();
         Way { signer: certificate, package, signed, sealed }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// A key that signs, and the certificates by which the device can trust it.
 #[derive(Clone, Copy, Debug)]
-pub struct Signer<'a> {
+pub struct KeygenSigner<'a> {
     /// The key.
     pub key: &'a PrivateKey,
     /// Its certificate.
@@ -28,7 +28,7 @@ pub struct Signer<'a> {
 pub fn sign(
     content_type: ObjectIdentifier,
     content: &[u8],
-    signer: Signer<'_>,
+    signer: KeygenSigner<'_>,
 ) -> Result<Zeroizing<Vec<u8>>, SealError> {
     let rejection = der_rejection("the SignedData");
     let kind = signer.key.kind();

@@ -5,7 +5,7 @@
 //! 3.0 and Java do not read the version 2 of Ed25519 keys. Encrypts with PBKDF2 and AES-256-CBC,
 //! because GnuTLS and Java do not read scrypt.
 
-use super::{KeyError, Pair, PrivateKey, ecdsa, rejected};
+use super::{AnyKeyPair, KeyError, PrivateKey, ecdsa, rejected};
 use crate::{
     pki::pem::{self, PemError},
     types::KeyKind,
@@ -78,7 +78,7 @@ impl PrivateKey {
         }
         if algorithm == rfc8410::ID_ED_25519 {
             let pair = Ed25519KeyPair::from_pkcs8(der).map_err(rejected)?;
-            return Ok(Self::new(KeyKind::Ed25519, Pair::Ed25519(pair)));
+            return Ok(Self::new(KeyKind::Ed25519, AnyKeyPair::Ed25519(pair)));
         }
         if algorithm != rfc5912::ID_EC_PUBLIC_KEY {
             return Err(KeyError::Unsupported(format!("algorithm {algorithm}")));
@@ -95,14 +95,14 @@ impl PrivateKey {
             _ => return Err(KeyError::Unsupported(format!("elliptic curve {curve}"))),
         };
         let pair = EcdsaKeyPair::from_pkcs8(ecdsa(kind)?, der).map_err(rejected)?;
-        Ok(Self::new(kind, Pair::Ec(pair)))
+        Ok(Self::new(kind, AnyKeyPair::Ec(pair)))
     }
 
     /// The curve is the one that the key fits: the library checks it.
     fn from_sec1_der(der: &[u8]) -> Result<Self, KeyError> {
         for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521] {
             if let Ok(pair) = EcdsaKeyPair::from_private_key_der(ecdsa(kind)?, der) {
-                return Ok(Self::new(kind, Pair::Ec(pair)));
+                return Ok(Self::new(kind, AnyKeyPair::Ec(pair)));
             }
         }
         Err(KeyError::Unsupported("an EC key on no curve that is known, or damaged".to_owned()))
@@ -111,7 +111,7 @@ impl PrivateKey {
     fn from_rsa(pair: RsaKeyPair) -> Result<Self, KeyError> {
         let bits = pair.public_modulus_len().saturating_mul(8);
         match u16::try_from(bits) {
-            Ok(bits @ 2048..=4096) => Ok(Self::new(KeyKind::Rsa(bits), Pair::Rsa(pair))),
+            Ok(bits @ 2048..=4096) => Ok(Self::new(KeyKind::Rsa(bits), AnyKeyPair::Rsa(pair))),
             _ => Err(KeyError::Unsupported(format!("rsa-{bits}"))),
         }
     }
@@ -124,9 +124,9 @@ impl PrivateKey {
         let failed = |_| KeyError::Library("serialize a private key");
         // The library's own buffers are overwritten when they are dropped.
         Ok(Zeroizing::new(match &self.pair {
-            Pair::Ec(pair) => pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
-            Pair::Ed25519(pair) => pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
-            Pair::Rsa(pair) => {
+            AnyKeyPair::Ec(pair) => pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
+            AnyKeyPair::Ed25519(pair) => pair.to_pkcs8v1().map_err(failed)?.as_ref().to_vec(),
+            AnyKeyPair::Rsa(pair) => {
                 let der: Pkcs8V1Der<'static> = pair.as_der().map_err(failed)?;
                 der.as_ref().to_vec()
             }

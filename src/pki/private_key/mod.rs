@@ -52,11 +52,11 @@ pub enum KeyError {
 /// again.
 pub struct PrivateKey {
     kind: KeyKind,
-    pair: Pair,
+    pair: AnyKeyPair,
     random: SystemRandom,
 }
 
-enum Pair {
+enum AnyKeyPair {
     Ec(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
     Rsa(RsaKeyPair),
@@ -70,7 +70,7 @@ impl fmt::Debug for PrivateKey {
 }
 
 impl PrivateKey {
-    fn new(kind: KeyKind, pair: Pair) -> Self {
+    fn new(kind: KeyKind, pair: AnyKeyPair) -> Self {
         Self { kind, pair, random: SystemRandom::new() }
     }
 
@@ -89,11 +89,11 @@ impl PrivateKey {
                     4096 => KeySize::Rsa4096,
                     _ => return Err(KeyError::Unsupported(kind.to_string())),
                 };
-                Pair::Rsa(RsaKeyPair::generate(size).map_err(failed)?)
+                AnyKeyPair::Rsa(RsaKeyPair::generate(size).map_err(failed)?)
             }
-            KeyKind::Ed25519 => Pair::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
+            KeyKind::Ed25519 => AnyKeyPair::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
             KeyKind::P256 | KeyKind::P384 | KeyKind::P521 => {
-                Pair::Ec(EcdsaKeyPair::generate(ecdsa(kind)?).map_err(failed)?)
+                AnyKeyPair::Ec(EcdsaKeyPair::generate(ecdsa(kind)?).map_err(failed)?)
             }
         };
         Ok(Self::new(kind, pair))
@@ -111,9 +111,9 @@ impl PrivateKey {
     /// [`KeyError::Library`].
     pub fn public_key_spki_der(&self) -> Result<Vec<u8>, KeyError> {
         let spki: Result<PublicKeyX509Der<'static>, _> = match &self.pair {
-            Pair::Ec(pair) => pair.public_key().as_der(),
-            Pair::Ed25519(pair) => pair.public_key().as_der(),
-            Pair::Rsa(pair) => pair.public_key().as_der(),
+            AnyKeyPair::Ec(pair) => pair.public_key().as_der(),
+            AnyKeyPair::Ed25519(pair) => pair.public_key().as_der(),
+            AnyKeyPair::Rsa(pair) => pair.public_key().as_der(),
         };
         Ok(spki.map_err(|_| KeyError::Library("serialize a public key"))?.as_ref().to_vec())
     }
@@ -134,9 +134,11 @@ impl PrivateKey {
     pub fn sign(&self, message: &[u8]) -> Result<(Vec<u8>, &'static [u8]), KeyError> {
         let failed = |_| KeyError::Library("sign");
         let signature = match &self.pair {
-            Pair::Ec(pair) => pair.sign(&self.random, message).map_err(failed)?.as_ref().to_vec(),
-            Pair::Ed25519(pair) => pair.try_sign(message).map_err(failed)?.as_ref().to_vec(),
-            Pair::Rsa(pair) => {
+            AnyKeyPair::Ec(pair) => {
+                pair.sign(&self.random, message).map_err(failed)?.as_ref().to_vec()
+            }
+            AnyKeyPair::Ed25519(pair) => pair.try_sign(message).map_err(failed)?.as_ref().to_vec(),
+            AnyKeyPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)
                     .map_err(failed)?;
@@ -159,8 +161,8 @@ impl PrivateKey {
     ) -> Result<(Vec<u8>, Vec<u8>), KeyError> {
         let unsupported = || KeyError::Unsupported(format!("{} with {digest}", self.kind));
         let signature = match &self.pair {
-            Pair::Ed25519(_) => self.sign(message)?.0,
-            Pair::Rsa(pair) => {
+            AnyKeyPair::Ed25519(_) => self.sign(message)?.0,
+            AnyKeyPair::Rsa(pair) => {
                 let encoding: &RsaSignatureEncoding = match digest {
                     Digest::Sha256 => &RSA_PKCS1_SHA256,
                     Digest::Sha384 => &RSA_PKCS1_SHA384,
@@ -171,7 +173,7 @@ impl PrivateKey {
                     .map_err(|_| KeyError::Library("sign"))?;
                 signature
             }
-            Pair::Ec(_) => {
+            AnyKeyPair::Ec(_) => {
                 let algorithm = ecdsa_with(self.kind, digest).ok_or_else(unsupported)?;
                 let der = self.to_pkcs8_der()?;
                 let pair = EcdsaKeyPair::from_pkcs8(algorithm, &der).map_err(rejected)?;
@@ -179,7 +181,7 @@ impl PrivateKey {
                 signature.map_err(|_| KeyError::Library("sign"))?.as_ref().to_vec()
             }
         };
-        let parameters = matches!(self.pair, Pair::Rsa(_)).then(Any::null);
+        let parameters = matches!(self.pair, AnyKeyPair::Rsa(_)).then(Any::null);
         let oid = super::algorithm::signature(self.kind, digest);
         let identifier = AlgorithmIdentifierOwned { oid, parameters }.to_der();
         Ok((signature, identifier.map_err(|_| KeyError::Library("encode an algorithm"))?))
