@@ -3,8 +3,11 @@
 //! A list may have a million entries. It is kept as the bytes that were read, with twelve bytes for each
 //! entry: where its serial number is.
 
-use super::{DistinguishedName, Error, PemError, PublicKey, algorithm::described, oid, pem};
-use crate::types::{RevocationReason, Serial, Time};
+use super::{
+    CertificateFields, DistinguishedName, Error, PemError, PublicKey, algorithm::described,
+    extension::KeyUsage, oid, pem,
+};
+use crate::types::{RevocationReason, Time};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Reader, SliceReader, Tag, TagNumber,
@@ -69,6 +72,9 @@ pub enum CrlError {
     /// The issuer's key is of a kind that this program does not use.
     #[error("the issuer's key cannot verify it: got {0}")]
     Key(String),
+    /// The issuer's keyUsage lacks cRLSign.
+    #[error("got a CRL of a CA whose keyUsage lacks cRLSign (RFC 5280 section 6.3.3)")]
+    Usage,
     /// The signature does not verify.
     #[error("got a signature that does not verify by the issuer's key")]
     Signature,
@@ -192,19 +198,36 @@ impl RevocationList {
         self.next_update
     }
 
+    /// The cRLNumber in hexadecimal digits, if it has one.
+    #[must_use]
+    pub fn number(&self) -> Option<String> {
+        let number = self.number.as_ref()?;
+        Some(number.iter().map(|byte| format!("{byte:02X}")).collect())
+    }
+
     /// The number of entries.
     #[must_use]
     pub const fn count(&self) -> usize {
         self.entries.len()
     }
 
-    /// Returns the entry of a certificate of its issuer. One on hold counts as revoked.
+    /// Returns the entry of a certificate of its issuer, by the content of its serial number. One on
+    /// hold counts as revoked.
     #[must_use]
-    pub fn entry(&self, of: &Serial) -> Option<RevokedEntry> {
-        let found = |place: &Place| serial(&self.der, *place).cmp(of.as_bytes());
+    pub fn entry(&self, of: &[u8]) -> Option<RevokedEntry> {
+        let of = significant(of);
+        let found = |place: &Place| serial(&self.der, *place).cmp(of);
         let place = self.entries.get(self.entries.binary_search_by(found).ok()?)?;
         // It was read before.
         read_rest(bytes(&self.der, place.rest, place.end)).ok()
+    }
+
+    /// Whether its issuer has this name (Name, DER). The ASN.1 type of a character string does not
+    /// count, as in [`DistinguishedName::same_as`].
+    #[must_use]
+    pub fn is_of(&self, issuer: &[u8]) -> bool {
+        self.issuer.der() == issuer
+            || DistinguishedName::parse(issuer).is_ok_and(|issuer| self.issuer.same_as(&issuer))
     }
 
     /// Whether `other` was issued later: by the cRLNumber if both have one, or by thisUpdate.
@@ -215,6 +238,18 @@ impl RevocationList {
             _ => false,
         };
         lower || self.this_update < other.this_update
+    }
+
+    /// Checks that a CA may sign CRLs: it has no keyUsage, or one with cRLSign (RFC 5280 §6.3.3 f).
+    ///
+    /// # Errors
+    /// [`CrlError::Usage`].
+    pub fn check_signer(ca: &CertificateFields) -> Result<(), CrlError> {
+        let Some(usage) = ca.extension(oid::KEY_USAGE) else { return Ok(()) };
+        match KeyUsage::parse(usage.extn_value.as_bytes()) {
+            Ok(usage) if usage.contains(KeyUsage::CRL_SIGN) => Ok(()),
+            _ => Err(CrlError::Usage),
+        }
     }
 
     /// Verifies the signature over the bytes as received, by a key of the issuer: a

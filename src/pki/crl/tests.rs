@@ -28,10 +28,6 @@ fn spki(key: &PrivateKey) -> Vec<u8> {
     key.public_key_spki_der().unwrap()
 }
 
-fn number(bytes: &[u8]) -> Serial {
-    Serial::parse(bytes).unwrap()
-}
-
 #[test]
 fn finds_each_entry_and_no_other() {
     let key = key();
@@ -46,21 +42,23 @@ fn finds_each_entry_and_no_other() {
     let list = RevocationList::parse(list.sign(&key)).unwrap();
     assert_eq!(list.count(), 302);
     for serial in revoked.iter().map(Vec::as_slice).chain([&[0x31][..], &[0, 0x80]]) {
-        let found = list.entry(&number(serial));
+        let found = list.entry(serial);
         assert_eq!(found, Some(RevokedEntry { since: NOW, reason: None }), "{serial:?}");
     }
     for serial in [&[0x30][..], &[0x31, 0], &[0x31, 0, 0], &[0x31, 1, 0x4c], &[0x7f; 20]] {
-        assert_eq!(list.entry(&number(serial)), None, "{serial:?}");
+        assert_eq!(list.entry(serial), None, "{serial:?}");
     }
-    assert_eq!(RevocationList::parse(draft().sign(&key)).unwrap().entry(&number(&[1])), None);
+    assert_eq!(RevocationList::parse(draft().sign(&key)).unwrap().entry(&[1]), None);
 }
 
 #[test]
 fn a_serial_number_is_found_with_any_zeros_before_it() {
     let list = draft().revoked(&[0, 0, 0, 1], NOW, &[]).revoked(&[0, 0, 0x80, 1], NOW, &[]);
     let list = RevocationList::parse(list.sign(&key())).unwrap();
-    assert!(list.entry(&number(&[1])).is_some());
-    assert!(list.entry(&number(&[0, 0x80, 1])).is_some());
+    assert!(list.entry(&[1]).is_some());
+    assert!(list.entry(&[0, 0x80, 1]).is_some());
+    assert!(list.entry(&[0, 0, 1]).is_some(), "nor do those of the certificate count");
+    assert!(list.entry(&[0x80, 1]).is_none(), "a negative one");
 }
 
 #[test]
@@ -86,7 +84,7 @@ fn an_entry_has_its_time_and_its_reason_and_one_on_hold_is_revoked() {
     let list = RevocationList::parse(list.sign(&key())).unwrap();
     for (code, reason) in reasons {
         let entry = RevokedEntry { since, reason: Some(reason) };
-        assert_eq!(list.entry(&number(&[0x40 + code])), Some(entry), "{code}");
+        assert_eq!(list.entry(&[0x40 + code]), Some(entry), "{code}");
     }
 }
 
@@ -230,6 +228,42 @@ fn a_list_is_older_by_its_number_or_its_time() {
 }
 
 #[test]
+fn an_issuer_has_the_same_name_and_may_sign() {
+    let list = RevocationList::parse(draft().sign(&key())).unwrap();
+    assert!(list.is_of(name().der()));
+    let text = |tag: u8| {
+        let cn = element(0x30, &[&[6, 3, 0x55, 4, 3], &element(tag, &[b"Acme Devices"])]);
+        let o = element(0x30, &[&[6, 3, 0x55, 4, 10], &element(12, &[b"Acme"])]);
+        element(0x30, &[&element(0x31, &[&o]), &element(0x31, &[&cn])])
+    };
+    assert!(list.is_of(&text(12)) && list.is_of(&text(19)), "in another string type");
+    let other = DistinguishedName::from_text("CN=Acme devices,O=Acme").unwrap();
+    assert!(!list.is_of(other.der()) && !list.is_of(&[]));
+
+    let usage = |value: Option<&[u8]>| {
+        let extensions = value.map(|value| x509_cert::ext::Extension {
+            extn_id: oid::KEY_USAGE,
+            critical: true,
+            extn_value: der::asn1::OctetString::new(value).unwrap(),
+        });
+        let ca = CertificateFields {
+            issuer: Vec::new(),
+            subject: Vec::new(),
+            serial: Vec::new(),
+            not_before: NOW,
+            not_after: NOW,
+            public_key_spki: Vec::new(),
+            extensions: extensions.into_iter().collect(),
+        };
+        RevocationList::check_signer(&ca)
+    };
+    assert_eq!(usage(None), Ok(()));
+    assert_eq!(usage(Some(&[3, 2, 1, 6])), Ok(()));
+    assert_eq!(usage(Some(&[3, 2, 2, 4])), Err(CrlError::Usage), "keyCertSign only");
+    assert_eq!(usage(Some(&[5, 0])), Err(CrlError::Usage), "not readable");
+}
+
+#[test]
 fn a_file_is_der_or_one_pem_block() {
     let der = draft().revoked(&[1], NOW, &[]).sign(&key());
     let block = pem::encode_block("X509 CRL", &der).to_string();
@@ -304,18 +338,16 @@ fn reads_and_verifies_the_lists_of_openssl() {
         let ca = crate::pki::Certificate::parse(&ca[0]).unwrap();
         list.verify(ca.spki()).unwrap();
         assert!(list.issuer().same_as(ca.subject()));
-        assert_eq!((list.count(), list.number.as_deref()), (2, Some(&[0x0f, 0xff][..])));
+        assert_eq!((list.count(), list.number().as_deref()), (2, Some("0FFF")));
         assert_eq!(list.next_update().since(list.this_update()), Duration::from_secs(30 * 86_400));
         let since = Time::from_unix(1_767_225_600);
+        let on_hold = [&[0, 0x8f][..], &[0; 17], &[1]].concat();
         for (serial, expected) in [
-            ("0a1b", Some(RevokedEntry { since, reason: Some("keyCompromise") })),
-            (
-                "008f000000000000000000000000000000000001",
-                Some(RevokedEntry { since, reason: Some("certificateHold") }),
-            ),
-            ("0a1c", None),
+            (&[0x0a, 0x1b][..], Some(RevokedEntry { since, reason: Some("keyCompromise") })),
+            (&on_hold, Some(RevokedEntry { since, reason: Some("certificateHold") })),
+            (&[0x0a, 0x1c], None),
         ] {
-            assert_eq!(list.entry(&serial.parse().unwrap()), expected, "{kind} {serial}");
+            assert_eq!(list.entry(serial), expected, "{kind} {serial:?}");
         }
     }
     // Without crl_extensions, openssl writes version 1.
