@@ -12,6 +12,7 @@
 //! | [`policy`] | the types of the rules for labels, profiles, CAs and passwords |
 //! | [`binding`] | channel bindings of TLS connections, for both ends |
 //! | [`pki`] | DER in and out: CSR, certificate, CMS, names, keys |
+//! | [`naming`] | rules about the names in a certificate |
 //! | [`config`] | reads est.toml into checked settings |
 //! | [`store`] | every certificate's record: memory, sled |
 //! | [`ca`] | the certification authority: profile, serial number, signature, record |
@@ -63,6 +64,8 @@ pub mod est;
 mod failpoint;
 #[cfg(feature = "server")]
 pub mod http;
+#[cfg(feature = "server")]
+pub mod naming;
 #[cfg(feature = "server")]
 pub mod policy;
 #[cfg(feature = "server")]

@@ -40,7 +40,7 @@ pub use key_file::spki_sha256_of_pem;
 pub use name::DistinguishedName;
 pub use pem::PemError;
 pub use private_key::{KeyError, PrivateKey};
-pub use san::SubjectAltName;
+pub use san::{HardwareModule, SubjectAltName};
 
 use crate::types::Rejection;
 

@@ -4,11 +4,11 @@ use super::{Error, algorithm::described, canonical, oid};
 use crate::types::{Code, Rejection};
 use const_oid::ObjectIdentifier;
 use der::{
-    Decode, Reader, SliceReader, Tag, Tagged,
-    asn1::{Any, AnyRef, PrintableStringRef},
+    Decode, Encode, Reader, SliceReader, Tag, Tagged,
+    asn1::{Any, AnyRef, PrintableStringRef, SetOfVec},
 };
 use std::fmt;
-use x509_cert::name::Name;
+use x509_cert::{attr::AttributeTypeAndValue, name::Name};
 
 /// A distinguished name: its bytes as received, and its parsed attributes. Its text form is
 /// computed when it is shown: the names of its attribute types are looked up then.
@@ -50,7 +50,6 @@ impl DistinguishedName {
     /// # Errors
     /// [`Error::Malformed`] if it is not a Name.
     pub fn from_text(text: &str) -> Result<Self, Error> {
-        use der::Encode;
         let malformed = |rejection: der::Error| {
             Error::Malformed(Rejection::new(
                 Code::NameForm,
@@ -61,6 +60,47 @@ impl DistinguishedName {
         };
         let name: Name = text.parse().map_err(malformed)?;
         Self::parse(&name.to_der().map_err(malformed)?)
+    }
+
+    /// Creates a name from its RDNs, in the order of the certificate (`C` before `CN`). Each value gets
+    /// the string type of RFC 5280 appendix A.1. Values are never parsed.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if an RDN is empty or has an attribute twice.
+    pub fn of_rdns(rdns: &[Vec<(ObjectIdentifier, String)>]) -> Result<Self, Error> {
+        let rdn = |attributes: &Vec<(ObjectIdentifier, String)>| {
+            let mut set = SetOfVec::new();
+            for (oid, value) in attributes {
+                set.insert(AttributeTypeAndValue { oid: *oid, value: string(*oid, value)? })?;
+            }
+            Ok(set)
+        };
+        let der = rdns.iter().map(rdn).collect::<der::Result<Vec<_>>>();
+        // Without an encoding the parser rejects it.
+        Self::parse(&der.and_then(|rdns| rdns.to_der()).unwrap_or_default())
+    }
+
+    /// The RDNs in the order of the certificate: the type of each attribute, and the characters of its
+    /// value. None for a value that is no character string.
+    pub fn rdns(&self) -> impl ExactSizeIterator<Item = Vec<(ObjectIdentifier, Option<&str>)>> {
+        self.rdns.iter().map(|rdn| {
+            rdn.iter()
+                .map(|one| {
+                    let text =
+                        one.tag.is_none().then(|| std::str::from_utf8(&one.value).ok()).flatten();
+                    (one.kind, text)
+                })
+                .collect()
+        })
+    }
+
+    /// Checks that a subject may have an attribute with this value (as [`Self::check_as_subject`]).
+    ///
+    /// # Errors
+    /// [`Error::Unacceptable`] naming the attribute.
+    pub fn check_value(kind: ObjectIdentifier, value: &str) -> Result<(), Error> {
+        let value = string(kind, value).map_err(|_| unreadable().0)?;
+        check_attribute(kind, AnyRef::from(&value)).map_err(|rejection| rejection.0)
     }
 
     /// The attribute type of this name (`CN`, in either case) or dotted OID.
@@ -469,6 +509,38 @@ mod tests {
         for bad in ["", "30", "3000ff", "300231 00", "3003310130"] {
             assert!(DistinguishedName::parse(&hex(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_of_values_has_their_attributes() {
+        let value = |kind, text: &str| (kind, text.to_owned());
+        let hostile = "x,O=evil+CN=y\\#";
+        let built = DistinguishedName::of_rdns(&[
+            vec![value(oid::COUNTRY, "DE")],
+            vec![value(oid::SERIAL_NUMBER, "1"), value(oid::COMMON_NAME, hostile)],
+        ])
+        .unwrap();
+        let rdns: Vec<_> = built.rdns().collect();
+        assert_eq!(rdns[0], [(oid::COUNTRY, Some("DE"))]);
+        assert_eq!(rdns[1], [(oid::COMMON_NAME, Some(hostile)), (oid::SERIAL_NUMBER, Some("1"))]);
+        assert!(
+            name("SERIALNUMBER=1+CN=a,C=DE").same_as(
+                &DistinguishedName::of_rdns(&[
+                    vec![value(oid::COUNTRY, "DE")],
+                    vec![value(oid::COMMON_NAME, "a"), value(oid::SERIAL_NUMBER, "1")],
+                ])
+                .unwrap()
+            )
+        );
+        assert!(DistinguishedName::of_rdns(&[]).unwrap().is_empty());
+        assert!(DistinguishedName::of_rdns(&[vec![]]).is_err());
+        let twice = vec![value(oid::COMMON_NAME, "a"); 2];
+        assert!(DistinguishedName::of_rdns(&[twice]).is_err());
+        // A value that is no string has no characters.
+        let odd = DistinguishedName::parse(&hex("300b3109300706035504033000")).unwrap();
+        assert_eq!(odd.rdns().next().unwrap(), [(oid::COMMON_NAME, None)]);
+        DistinguishedName::check_value(oid::COMMON_NAME, "a").unwrap();
+        DistinguishedName::check_value(oid::SERIAL_NUMBER, "a_b").unwrap_err();
     }
 
     fn hex(text: &str) -> Vec<u8> {

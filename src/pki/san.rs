@@ -3,7 +3,10 @@
 use super::{Error, algorithm::described, canonical, oid};
 use crate::types::{Code, Rejection, SanKind, is_dns_name};
 use const_oid::ObjectIdentifier;
-use der::{Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber, Tagged, asn1::AnyRef};
+use der::{
+    Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber, Tagged,
+    asn1::{AnyRef, OctetStringRef},
+};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -62,6 +65,43 @@ impl SubjectAltName {
         Self::parse(&encoded)
     }
 
+    /// Creates one from kinds and contents: the bytes of an address, otherwise ASCII text. Contents are
+    /// never parsed, and [`Self::check`] has to follow.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] without entries.
+    pub fn of_entries(entries: &[(SanKind, Vec<u8>)]) -> Result<Self, Error> {
+        let encode = || {
+            let mut names = Vec::new();
+            for (kind, content) in entries {
+                let (number, constructed) = match kind {
+                    SanKind::Other => (TagNumber(0), true),
+                    SanKind::Email => (TagNumber(1), false),
+                    SanKind::Dns => (TagNumber(2), false),
+                    SanKind::Uri => (TagNumber(6), false),
+                    SanKind::Ip => (TagNumber(7), false),
+                };
+                let tag = Tag::ContextSpecific { number, constructed };
+                Header::new(tag, content.len().try_into()?).encode_to_vec(&mut names)?;
+                names.extend_from_slice(content);
+            }
+            let mut der = Header::new(Tag::Sequence, names.len().try_into()?).to_der()?;
+            der.extend(names);
+            Ok::<_, der::Error>(der)
+        };
+        // Without an encoding the parser rejects it.
+        Self::parse(&encode().unwrap_or_default())
+    }
+
+    /// The hardwareModuleNames that can be read, in order (RFC 4108 §5).
+    pub fn hardware_modules(&self) -> impl Iterator<Item = HardwareModule> {
+        self.entries.iter().filter_map(|entry| {
+            let (type_id, value) =
+                other_name(&entry.bytes).ok().filter(|_| entry.kind == Some(SanKind::Other))?;
+            (type_id == oid::HARDWARE_MODULE_NAME).then(|| hardware_module(value).ok()).flatten()
+        })
+    }
+
     /// The extension's value as received.
     #[must_use]
     pub fn der(&self) -> &[u8] {
@@ -110,7 +150,33 @@ impl SubjectAltName {
     }
 }
 
+/// HardwareModuleName (RFC 4108 §5): the identity of a module, given by its manufacturer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HardwareModule {
+    /// hwType: the type of the module.
+    pub kind: ObjectIdentifier,
+    /// hwSerialNum: the bytes of its serial number.
+    pub serial: Vec<u8>,
+}
+
+/// `HardwareModuleName ::= SEQUENCE { hwType OBJECT IDENTIFIER, hwSerialNum OCTET STRING }`
+fn hardware_module(value: AnyRef<'_>) -> der::Result<HardwareModule> {
+    value.tag().assert_eq(Tag::Sequence)?;
+    let mut reader = SliceReader::new(value.value())?;
+    let kind = reader.decode()?;
+    let serial: &OctetStringRef = reader.decode()?;
+    let serial = serial.as_bytes().to_vec();
+    reader.finish()?;
+    Ok(HardwareModule { kind, serial })
+}
+
 impl Entry {
+    /// The content: the bytes of an address or an otherName, otherwise text.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Whether it has no content: in the demands of a server, the client fills it in (RFC 9908
     /// §3.4). No certificate may hold such an entry.
     #[must_use]
@@ -185,17 +251,7 @@ fn has_type_of(type_id: ObjectIdentifier, value: AnyRef<'_>) -> bool {
     let expected = match type_id {
         oid::UPN | oid::XMPP_ADDRESS | oid::NAI_REALM | oid::SMTP_UTF8_MAILBOX => Tag::Utf8String,
         oid::DNS_SRV => Tag::Ia5String,
-        oid::HARDWARE_MODULE_NAME => {
-            let mut reader = match SliceReader::new(value.value()) {
-                Ok(reader) if value.tag() == Tag::Sequence => reader,
-                _ => return false,
-            };
-            let fields = Tag::peek(&reader).is_ok_and(|tag| tag == Tag::ObjectIdentifier)
-                && reader.tlv_bytes().is_ok()
-                && Tag::peek(&reader).is_ok_and(|tag| tag == Tag::OctetString)
-                && reader.tlv_bytes().is_ok();
-            return fields && reader.is_finished();
-        }
+        oid::HARDWARE_MODULE_NAME => return hardware_module(value).is_ok(),
         _ => return true,
     };
     value.tag() == expected && !value.value().is_empty()
@@ -344,6 +400,53 @@ mod tests {
         let other = |value| parse(&[0x30, 10, 0xa0, 8, 6, 2, 42, 3, 0xa0, 2, 5, value]);
         assert_eq!(other(0).texts(), other(1).texts());
         assert!(!other(0).is_part_of(&other(1)) && other(1).is_part_of(&other(1)));
+    }
+
+    #[test]
+    fn entries_become_an_extension_and_back() {
+        let entries = [
+            (SanKind::Dns, b"a.example".to_vec()),
+            (SanKind::Ip, vec![192, 0, 2, 1]),
+            (SanKind::Uri, b"urn:x:1".to_vec()),
+            (SanKind::Email, b"a@b.example".to_vec()),
+            (SanKind::Other, vec![6, 2, 42, 3, 0xa0, 2, 5, 0]),
+        ];
+        let san = SubjectAltName::of_entries(&entries).unwrap();
+        let back: Vec<_> =
+            san.entries().iter().map(|one| (one.kind.unwrap(), one.content().to_vec())).collect();
+        assert_eq!(back, entries);
+        san.check(&ALL).unwrap();
+        assert!(SubjectAltName::of_entries(&[]).is_err());
+        let long = SubjectAltName::of_entries(&[(SanKind::Uri, vec![b'x'; 70_000])]).unwrap();
+        assert_eq!(long.entries()[0].content().len(), 70_000);
+        // A comma is a part of the value.
+        let one = SubjectAltName::of_entries(&[(SanKind::Dns, b"a,dns:b".to_vec())]).unwrap();
+        assert_eq!(one.texts(), ["dns:a,dns:b"]);
+        assert!(one.check(&ALL).is_err());
+    }
+
+    #[test]
+    fn r_8021ar_8_c_reads_hardware_module_names() {
+        // type-id, [0] { SEQUENCE { 1.2.3, 'A1B2'H } }
+        let name = [
+            &b"\x06\x08\x2b\x06\x01\x05\x05\x07\x08\x04"[..],
+            b"\xa0\x0a\x30\x08\x06\x02\x2a\x03\x04\x02\xa1\xb2",
+        ]
+        .concat();
+        let other = (SanKind::Other, vec![6, 2, 42, 3, 0xa0, 2, 5, 0]);
+        let san = SubjectAltName::of_entries(&[other, (SanKind::Other, name.clone())]).unwrap();
+        san.check(&ALL).unwrap();
+        let modules: Vec<_> = san.hardware_modules().collect();
+        let kind = ObjectIdentifier::new_unwrap("1.2.3");
+        assert_eq!(modules, [HardwareModule { kind, serial: vec![0xa1, 0xb2] }]);
+        for (at, wrong) in [(12, 0x31), (14, 0x04), (18, 0x0c), (19, 0x01), (19, 0x03)] {
+            let mut bad = name.clone();
+            assert_ne!(bad[at], wrong);
+            bad[at] = wrong;
+            let san = SubjectAltName::of_entries(&[(SanKind::Other, bad)]).unwrap();
+            assert_eq!(san.hardware_modules().count(), 0, "{at}");
+            assert!(san.check(&ALL).is_err(), "{at}");
+        }
     }
 
     #[test]

@@ -217,6 +217,12 @@ codes! {
     /// changeSubjectName is allowed here, to this client, for these names (RFC 6402 section 2.8).
     NamesChange = "names.change" =>
         "Send a CSR without changeSubjectName. Operator: `change_names` of the label.",
+    /// The CSR requests the names that the label's rule gives to this client.
+    NamesMatch = "names.match" =>
+        "Request the names that the rejection lists. Operator: `names` of the label.",
+    /// Each proven value that a name is built from is known and fits its place in the name.
+    NamesValue = "names.value" =>
+        "Prove the value that the rejection names. Operator: change `names` of the label, or the value at its source.",
     /// Re-enrollment renews the certificate shown in TLS, issued by this server (RFC 7030 section 4.2.2).
     ReenrollCertificate = "reenroll.certificate" =>
         "Show the certificate to be renewed in TLS, or use simpleenroll.",
@@ -395,7 +401,7 @@ mod tests {
             ("csrattrs", "CSR attributes"),
             ("enroll", "Enrollment"),
             ("label", "Labels"),
-            ("names", "Changes of names"),
+            ("names", "Rules about names"),
             ("reenroll", "Re-enrollment"),
             ("http", "HTTP"),
             ("keygen", "Keys that the server generates"),

@@ -39,5 +39,5 @@ pub use remedy::file_remedy;
 pub use revocation::{InvalidReason, RevocationReason};
 pub use san_kind::SanKind;
 pub use serial::{InvalidSerial, Serial};
-pub use text::{Escaped, counted, escaped, escaped_json, escaped_line};
+pub use text::{Escaped, counted, escaped, escaped_json, escaped_line, hidden_character};
 pub use time::Time;

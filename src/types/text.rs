@@ -171,6 +171,14 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Returns the first character of a value that [`escaped`] writes as a number: it is invisible, changes
+/// how others are shown, or joins the text before the value.
+#[must_use]
+pub fn hidden_character(text: &str) -> Option<char> {
+    let joins = text.chars().next().filter(|first| is_mark(*first));
+    joins.or_else(|| text.chars().find(|character| is_hidden(*character)))
+}
+
 /// Whether the character is invisible or changes how others are shown. These are control and format
 /// characters, line and paragraph separators, all spaces but U+0020, and unassigned or private code
 /// points.

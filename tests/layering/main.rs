@@ -18,7 +18,7 @@ use std::{fs, path::Path};
 use tokens::{code, sources};
 
 /// Each module of `src/` and the modules that it may name.
-const MODULES: [(&str, &[&str]); 23] = [
+const MODULES: [(&str, &[&str]); 24] = [
     ("types", &[]),
     ("clock", &["types"]),
     ("entropy", &[]),
@@ -26,9 +26,10 @@ const MODULES: [(&str, &[&str]); 23] = [
     ("digest", &[]),
     ("durable", &[]),
     ("telemetry", &["types", "clock"]),
-    ("policy", &["types"]),
     ("binding", &["types"]),
     ("pki", &["types"]),
+    ("naming", &["types", "pki"]),
+    ("policy", &["types"]),
     ("config", &["types", "policy", "pki"]),
     ("store", &["types", "digest", "durable", "failpoint", "telemetry"]),
     ("ca", &["types", "durable", "entropy", "failpoint", "telemetry", "policy", "pki", "store"]),
