@@ -10,7 +10,7 @@
 use std::{error::Error, fs};
 
 use estd::{
-    client::{Account, Client, ClientConfig, Trust},
+    client::{Client, ClientConfig, PasswordAccount, Trust},
     pki::{CsrBuilder, PrivateKey, pem},
     types::KeyKind,
 };
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 pub(crate) async fn enroll(
     server: &str,
     anchors: &[u8],
-    account: Account,
+    account: PasswordAccount,
     subject: &str,
 ) -> Result<(Zeroizing<String>, String), Box<dyn Error>> {
     let mut config =
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: enroll HOST:PORT ANCHORS.pem USER SUBJECT".into());
     };
     let password = Zeroizing::new(std::env::var("EST_PASSWORD")?);
-    let account = Account { name: user.clone(), password };
+    let account = PasswordAccount { name: user.clone(), password };
     let (key, certificate) = enroll(server, &fs::read(anchors)?, account, subject).await?;
     fs::write("key.pem", key.as_bytes())?;
     fs::write("cert.pem", certificate)?;

@@ -9,7 +9,7 @@
 use std::{error::Error, fs, sync::Arc};
 
 use estd::{
-    client::{Client, ClientConfig, Identity, Trust},
+    client::{Client, ClientConfig, ClientIdentity, Trust},
     pki::{CsrBuilder, PrivateKey, pem},
 };
 use zeroize::Zeroizing;
@@ -26,7 +26,7 @@ pub(crate) async fn reenroll(
     let old_key = Arc::new(PrivateKey::from_pem(key, None)?);
     let mut config =
         ClientConfig::new(server.parse()?, Trust::Anchors(pem::decode_certificates(anchors)?));
-    config.identity = Some(Identity { chain, key: Arc::clone(&old_key) });
+    config.identity = Some(ClientIdentity { chain, key: Arc::clone(&old_key) });
     let client = Client::new(config)?;
     let key = PrivateKey::generate(old_key.kind())?;
     // Subject and alternative names must be those of the present certificate.

@@ -108,9 +108,9 @@ impl AdminClient {
     }
 }
 
-fn failed(error: operator::Error) -> Failure {
+fn failed(error: operator::CallError) -> Failure {
     match error {
-        operator::Error::Response(response) => response.into(),
+        operator::CallError::Response(response) => response.into(),
         other => Failure::new(other, "see whether estd runs, and read its log"),
     }
 }

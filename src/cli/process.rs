@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     api::{self, Reload, RenewServerCertificate, ShowStatus, call::Call},
-    client::operator::{Error, ask},
+    client::operator::{CallError, ask},
     config::Settings,
     types::escaped_line,
 };
@@ -18,12 +18,12 @@ fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
     let socket = settings.boot.data.join("estd.sock");
     block_on(async {
         ask(&socket, call).await.map_err(|error| match error {
-            Error::NoServer(cause) => Failure::new(
+            CallError::NoServer(cause) => Failure::new(
                 format!("no estd serves with {}: {cause}", settings.boot.data.display()),
                 "start estd serve, run this as the user that it runs as, or name its \
                  configuration: --config FILE",
             ),
-            Error::Response(response) => response.into(),
+            CallError::Response(response) => response.into(),
             other => Failure::new(other, "read the log of estd"),
         })
     })

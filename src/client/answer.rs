@@ -7,7 +7,7 @@ use crate::types::{Operation, Time, escaped_line};
 use std::time::{Duration, SystemTime};
 
 /// Decodes the certificates of an answer with status 200; any other becomes its error.
-pub(super) fn certificates(
+pub(super) fn parse_certificates(
     operation: Operation,
     response: &Response,
     now: Time,
@@ -17,7 +17,7 @@ pub(super) fn certificates(
 }
 
 /// Decodes the CSR attributes of an answer (RFC 7030 §4.5.2); none if it has none.
-pub(super) fn csrattrs(response: &Response, now: Time) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn parse_csrattrs(response: &Response, now: Time) -> Result<Option<Vec<u8>>, Error> {
     if response.status == 204 {
         return Ok(None);
     }
@@ -95,7 +95,7 @@ pub(super) fn issued(
     spki: &[u8],
 ) -> Result<Vec<u8>, Error> {
     let malformed = |why: &str| malformed(operation, why.to_owned());
-    let certificates = certificates(operation, response, now)?;
+    let certificates = parse_certificates(operation, response, now)?;
     if certificates.is_empty() {
         return Err(malformed("it holds no certificate"));
     }
@@ -145,7 +145,7 @@ mod tests {
     const NOW: Time = Time::from_unix(1_795_262_400);
 
     fn read(response: &Response) -> Result<Vec<Vec<u8>>, Error> {
-        certificates(Operation::SimpleEnroll, response, NOW)
+        parse_certificates(Operation::SimpleEnroll, response, NOW)
     }
 
     #[test]

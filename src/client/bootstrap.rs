@@ -1,10 +1,10 @@
 //! The trust of a client, by its anchors or by a fingerprint (RFC 7030 §4.1.1).
 
 use super::{
-    CaCertificates, Client, Connection, Error, PasswordScheme, ServerChain, Trust, Trusted,
-    connection::Peer,
+    CaCertsResponse, Client, Connection, Error, PasswordScheme, ServerChain, Trust, Trusted,
+    connection::ConnectionTarget,
     fingerprint,
-    password::Password,
+    password::PasswordAuthenticator,
     show_fingerprint,
     trust::{self, Anchors},
 };
@@ -58,7 +58,7 @@ impl Client {
         let helpers = candidates.iter().filter(|each| **each != pinned);
         let anchors = Anchors::new([&pinned], helpers, self.config.accept_cmc_ra)?;
         server.verify(&anchors).map_err(|error| Error::Tls((&error).into()))?;
-        self.trusting(anchors, Some(CaCertificates { bag, server, pinned: Some(pinned) }))
+        self.trusting(anchors, Some(CaCertsResponse { bag, server, pinned: Some(pinned) }))
     }
 
     /// Fetches `/cacerts` of a label from a server that is not verified.
@@ -67,10 +67,10 @@ impl Client {
         stranger: &TlsConnector,
         label: Option<Label>,
     ) -> Result<(Vec<Vec<u8>>, ServerChain), Error> {
-        let peer = Arc::new(Peer {
+        let peer = Arc::new(ConnectionTarget {
             server: self.config.server.clone(),
             label,
-            password: Password::new(None, PasswordScheme::Offered)?,
+            password: PasswordAuthenticator::new(None, PasswordScheme::Offered)?,
             timeouts: self.config.timeouts,
             clock: Arc::clone(&self.config.clock),
             criteria: Arc::clone(&self.peer.criteria),
@@ -82,7 +82,7 @@ impl Client {
     fn trusting(
         &self,
         anchors: Anchors,
-        bootstrapped: Option<CaCertificates>,
+        bootstrapped: Option<CaCertsResponse>,
     ) -> Result<Trusted, Error> {
         let anonymous = self.connector(Some(anchors.clone()), None)?;
         let connector = self.connector(Some(anchors), self.identity.clone())?;

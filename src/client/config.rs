@@ -44,7 +44,7 @@ pub enum TlsVersions {
 
 /// Certificate and key that the device shows in the handshake (RFC 7030 §3.3.2).
 #[derive(Debug, Clone)]
-pub struct Identity {
+pub struct ClientIdentity {
     /// The certificate as DER, and those above it, if any.
     pub chain: Vec<Vec<u8>>,
     /// Its key.
@@ -53,16 +53,16 @@ pub struct Identity {
 
 /// Name and password for HTTP Basic or Digest (RFC 7030 §3.2.3).
 #[derive(Clone)]
-pub struct Account {
+pub struct PasswordAccount {
     /// The name; may be empty, may hold no colon.
     pub name: String,
     /// The password.
     pub password: Zeroizing<String>,
 }
 
-impl fmt::Debug for Account {
+impl fmt::Debug for PasswordAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("PasswordAccount").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -90,9 +90,9 @@ pub struct ClientConfig {
     /// The trust in the server.
     pub trust: Trust,
     /// Shown in the handshake when the server asks for a certificate.
-    pub identity: Option<Identity>,
+    pub identity: Option<ClientIdentity>,
     /// Proved with enrollments.
-    pub account: Option<Account>,
+    pub account: Option<PasswordAccount>,
     /// The scheme that proves it.
     pub scheme: PasswordScheme,
     /// The timeouts.

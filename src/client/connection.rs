@@ -2,7 +2,7 @@
 
 use crate::binding::{HandshakeSecret, Recorded, Side};
 use crate::client::error::{TlsError, tls_error};
-use crate::client::password::Password;
+use crate::client::password::PasswordAuthenticator;
 use crate::client::tolerant::Tolerant;
 use crate::client::trust::{Criteria, ServerChain};
 use crate::client::{Error, GeneratedKey, ServerAddress, Timeouts, answer, body, keygen};
@@ -56,11 +56,11 @@ impl Response {
 }
 
 /// The parameters of a connection except those of TLS.
-pub(super) struct Peer {
+pub(super) struct ConnectionTarget {
     pub(super) server: ServerAddress,
     pub(super) label: Option<Label>,
     /// The password, if an account is configured. None during the bootstrap.
-    pub(super) password: Password,
+    pub(super) password: PasswordAuthenticator,
     pub(super) timeouts: Timeouts,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) criteria: Arc<Criteria>,
@@ -69,7 +69,7 @@ pub(super) struct Peer {
 /// An open connection. Requests follow each other over the same TLS session.
 pub struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    peer: Arc<Peer>,
+    peer: Arc<ConnectionTarget>,
     certificates: Vec<CertificateDer<'static>>,
     version: Option<ProtocolVersion>,
     binding: Binding,
@@ -97,7 +97,10 @@ fn has_length(headers: &HeaderMap) -> bool {
 }
 
 impl Connection {
-    pub(super) async fn open(peer: Arc<Peer>, connector: &TlsConnector) -> Result<Self, Error> {
+    pub(super) async fn open(
+        peer: Arc<ConnectionTarget>,
+        connector: &TlsConnector,
+    ) -> Result<Self, Error> {
         let name = peer.criteria.name.clone();
         let address = (peer.server.host(), peer.server.port());
         let unreachable = |source| Error::Connect { server: peer.server.to_string(), source };
@@ -268,7 +271,7 @@ impl Connection {
         let path = self.path(operation);
         let accept = [("accept", "application/pkcs7-mime")];
         let response = self.request("GET", &path, &accept, Bytes::new()).await?;
-        let certificates = answer::certificates(operation, &response, self.peer.clock.now())?;
+        let certificates = answer::parse_certificates(operation, &response, self.peer.clock.now())?;
         if certificates.is_empty() {
             return Err(Error::Malformed {
                 operation: operation.as_str(),
@@ -287,7 +290,7 @@ impl Connection {
         let path = self.path(Operation::CsrAttrs);
         let accept = [("accept", "application/csrattrs")];
         let response = self.request("GET", &path, &accept, Bytes::new()).await?;
-        answer::csrattrs(&response, self.peer.clock.now())
+        answer::parse_csrattrs(&response, self.peer.clock.now())
     }
 
     /// Enrolls (RFC 7030 §4.2.1): sends a PKCS#10 request as DER, returns the certificate as DER.

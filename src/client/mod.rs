@@ -30,7 +30,9 @@ pub(crate) mod replay;
 pub(crate) mod tests;
 
 pub use address::{DEFAULT_PORT, ServerAddress};
-pub use config::{Account, ClientConfig, Identity, PasswordScheme, Timeouts, TlsVersions};
+pub use config::{
+    ClientConfig, ClientIdentity, PasswordAccount, PasswordScheme, Timeouts, TlsVersions,
+};
 pub use connection::{Connection, MAX_ANSWER, Response};
 pub use error::{Error, ServerRejection, TlsError};
 pub use hyper::HeaderMap;
@@ -38,9 +40,9 @@ pub use keygen::GeneratedKey;
 pub use trust::{ServerChain, Trust, fingerprint, parse_fingerprint, show_fingerprint};
 
 use crate::types::Operation;
-use connection::Peer;
+use connection::ConnectionTarget;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
-use password::Password;
+use password::PasswordAuthenticator;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
@@ -56,7 +58,7 @@ pub struct Client {
     config: ClientConfig,
     provider: Arc<CryptoProvider>,
     identity: Option<Arc<CertifiedKey>>,
-    peer: Arc<Peer>,
+    peer: Arc<ConnectionTarget>,
     /// Built at the first connection; with a fingerprint, by the bootstrap.
     trusted: OnceCell<Trusted>,
 }
@@ -72,12 +74,12 @@ struct Trusted {
     /// The same without the device's certificate.
     anonymous: TlsConnector,
     /// The CA certificates that the bootstrap by fingerprint verified.
-    bootstrapped: Option<CaCertificates>,
+    bootstrapped: Option<CaCertsResponse>,
 }
 
 /// CA certificates from a verified server (RFC 7030 §4.1).
 #[derive(Debug, Clone)]
-pub struct CaCertificates {
+pub struct CaCertsResponse {
     /// The answer to `/cacerts` of the label, each as DER.
     pub bag: Vec<Vec<u8>>,
     /// The chain of the server that answered.
@@ -113,10 +115,10 @@ impl Client {
             accept_cmc_ra: config.accept_cmc_ra,
             clock: Arc::clone(&config.clock),
         });
-        let peer = Arc::new(Peer {
+        let peer = Arc::new(ConnectionTarget {
             server: config.server.clone(),
             label: config.label.clone(),
-            password: Password::new(config.account.clone(), config.scheme)?,
+            password: PasswordAuthenticator::new(config.account.clone(), config.scheme)?,
             timeouts: config.timeouts,
             clock: Arc::clone(&config.clock),
             criteria,
@@ -150,13 +152,13 @@ impl Client {
     ///
     /// # Errors
     /// Those of [`Client::connect`] and [`Connection::cacerts`].
-    pub async fn cacerts(&self) -> Result<CaCertificates, Error> {
+    pub async fn cacerts(&self) -> Result<CaCertsResponse, Error> {
         if let Some(bootstrapped) = &self.trusted().await?.bootstrapped {
             return Ok(bootstrapped.clone());
         }
         let mut connection = self.connect().await?;
         let bag = connection.cacerts().await?;
-        Ok(CaCertificates { bag, server: connection.server_chain(), pinned: None })
+        Ok(CaCertsResponse { bag, server: connection.server_chain(), pinned: None })
     }
 
     /// The certificate with the configured fingerprint, once the bootstrap has found it.

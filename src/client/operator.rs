@@ -17,7 +17,7 @@ const LARGEST: usize = 16 << 20;
 /// Reason for a missing answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum CallError {
     /// No process listens on the socket.
     #[error("no server listens at the socket: {0}")]
     NoServer(io::Error),
@@ -32,18 +32,18 @@ pub enum Error {
 /// Sends a call to the server behind `socket`.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn ask<C: Call>(socket: &Path, call: &C) -> Result<C::Answer, Error> {
-    send(socket, Request::of(call).map_err(Error::Broken)?).await
+/// [`CallError`].
+pub async fn ask<C: Call>(socket: &Path, call: &C) -> Result<C::Answer, CallError> {
+    send(socket, Request::of(call).map_err(CallError::Broken)?).await
 }
 
 /// Sends a call that is written already.
 ///
 /// # Errors
-/// [`Error`].
-pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A, Error> {
-    let broken = |error: &dyn std::fmt::Display| Error::Broken(error.to_string());
-    let stream = UnixStream::connect(socket).await.map_err(Error::NoServer)?;
+/// [`CallError`].
+pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A, CallError> {
+    let broken = |error: &dyn std::fmt::Display| CallError::Broken(error.to_string());
+    let stream = UnixStream::connect(socket).await.map_err(CallError::NoServer)?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
     let talking = tokio::spawn(connection);
@@ -64,6 +64,6 @@ pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A
     if status.is_success() {
         serde_json::from_slice(&bytes).map_err(|error| broken(&error))
     } else {
-        Err(Error::Response(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
+        Err(CallError::Response(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
     }
 }

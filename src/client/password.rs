@@ -4,7 +4,7 @@
 //! never receives the password itself. [`PasswordScheme`] chooses otherwise.
 
 use crate::{
-    client::{Account, Error, PasswordScheme},
+    client::{Error, PasswordAccount, PasswordScheme},
     digest::{Algorithm, Challenge, Target},
 };
 use aws_lc_rs::rand;
@@ -14,20 +14,23 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroizing;
 
 /// An account, if any, and the scheme that the server's challenge offered.
-pub(super) struct Password {
-    account: Option<Account>,
+pub(super) struct PasswordAuthenticator {
+    account: Option<PasswordAccount>,
     wanted: PasswordScheme,
-    scheme: Mutex<Option<Scheme>>,
+    scheme: Mutex<Option<OfferedScheme>>,
 }
 
-enum Scheme {
+enum OfferedScheme {
     Basic,
     /// The last challenge, and how many requests were answered to it.
     Digest(Challenge, u32),
 }
 
-impl Password {
-    pub(super) fn new(account: Option<Account>, wanted: PasswordScheme) -> Result<Self, Error> {
+impl PasswordAuthenticator {
+    pub(super) fn new(
+        account: Option<PasswordAccount>,
+        wanted: PasswordScheme,
+    ) -> Result<Self, Error> {
         let error = |why: &str| Err(Error::Config { what: "the account", why: why.to_owned() });
         if let Some(account) = &account {
             if account.name.contains(':') {
@@ -37,11 +40,11 @@ impl Password {
                 return error("name or password holds control characters (RFC 7617 §2)");
             }
         }
-        let known = (wanted == PasswordScheme::Basic).then_some(Scheme::Basic);
+        let known = (wanted == PasswordScheme::Basic).then_some(OfferedScheme::Basic);
         Ok(Self { account, wanted, scheme: Mutex::new(known) })
     }
 
-    fn scheme(&self) -> MutexGuard<'_, Option<Scheme>> {
+    fn scheme(&self) -> MutexGuard<'_, Option<OfferedScheme>> {
         self.scheme.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,11 +59,11 @@ impl Password {
         let Some(account) = &self.account else { return Ok(None) };
         let text = match self.scheme().as_mut() {
             None => return Ok(None),
-            Some(Scheme::Basic) => {
+            Some(OfferedScheme::Basic) => {
                 let pair = Zeroizing::new(format!("{}:{}", account.name, *account.password));
                 Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
             }
-            Some(Scheme::Digest(challenge, count)) => {
+            Some(OfferedScheme::Digest(challenge, count)) => {
                 *count += 1;
                 let mut random = [0; 16];
                 rand::fill(&mut random)
@@ -98,18 +101,18 @@ impl Password {
         let mut scheme = self.scheme();
         let before = scheme.take();
         let again = match (&before, &best) {
-            (Some(Scheme::Digest(..)), Some(challenge)) => !sent || challenge.stale,
-            (Some(Scheme::Digest(..)), None) => false,
-            (Some(Scheme::Basic), Some(_)) => true,
-            (Some(Scheme::Basic), None) => !sent,
+            (Some(OfferedScheme::Digest(..)), Some(challenge)) => !sent || challenge.stale,
+            (Some(OfferedScheme::Digest(..)), None) => false,
+            (Some(OfferedScheme::Basic), Some(_)) => true,
+            (Some(OfferedScheme::Basic), None) => !sent,
             (None, _) => true,
         };
         *scheme = match best {
-            Some(challenge) => Some(Scheme::Digest(challenge, 0)),
+            Some(challenge) => Some(OfferedScheme::Digest(challenge, 0)),
             // A server of before RFC 7235 may name no scheme at all.
-            None if basic => Some(Scheme::Basic),
+            None if basic => Some(OfferedScheme::Basic),
             None if fields().next().is_none() && self.wanted != PasswordScheme::Digest => {
-                Some(Scheme::Basic)
+                Some(OfferedScheme::Basic)
             }
             None => before,
         };
@@ -126,13 +129,17 @@ mod tests {
     const BASIC: &str = "Basic realm=\"r\"";
     const TARGET: Target<'_> = Target { method: "POST", uri: "/" };
 
-    fn password() -> Password {
+    fn password() -> PasswordAuthenticator {
         by(PasswordScheme::Offered)
     }
 
-    fn by(wanted: PasswordScheme) -> Password {
+    fn by(wanted: PasswordScheme) -> PasswordAuthenticator {
         let password = Zeroizing::new("secret".to_owned());
-        Password::new(Some(Account { name: "device".to_owned(), password }), wanted).unwrap()
+        PasswordAuthenticator::new(
+            Some(PasswordAccount { name: "device".to_owned(), password }),
+            wanted,
+        )
+        .unwrap()
     }
 
     fn offering(fields: &[&str]) -> HeaderMap {
@@ -140,7 +147,7 @@ mod tests {
         fields.iter().map(value).collect()
     }
 
-    fn field(password: &Password) -> String {
+    fn field(password: &PasswordAuthenticator) -> String {
         password.field(TARGET).unwrap().unwrap().to_str().unwrap().to_owned()
     }
 

@@ -159,7 +159,7 @@ async fn request(stream: &mut TlsStream<TcpStream>) -> Option<(String, String)> 
 
 mod tests {
     use super::*;
-    use crate::client::{Account, Client, ClientConfig, Error, Identity, Trust};
+    use crate::client::{Client, ClientConfig, ClientIdentity, Error, PasswordAccount, Trust};
     use crate::pki::{CertificateFields, CsrAttrs, CsrBuilder, PrivateKey, pem};
     use std::time::Duration;
     use zeroize::Zeroizing;
@@ -176,7 +176,7 @@ mod tests {
         let mut config = ClientConfig::new(address, trust);
         config.label = label.map(|label| label.parse().unwrap());
         let password = Zeroizing::new("secret".to_owned());
-        config.account = Some(Account { name: "device".to_owned(), password });
+        config.account = Some(PasswordAccount { name: "device".to_owned(), password });
         config
     }
 
@@ -223,7 +223,7 @@ mod tests {
 
             config.account = None;
             config.identity =
-                Some(Identity { chain: vec![certificate], key: Arc::new(device_key()) });
+                Some(ClientIdentity { chain: vec![certificate], key: Arc::new(device_key()) });
             let renewed = Client::new(config).unwrap().simple_reenroll(&csr).await;
             let renewed = renewed.unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(spki(&renewed), own, "{name}");

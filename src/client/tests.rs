@@ -275,9 +275,9 @@ fn csr() -> Vec<u8> {
     CsrBuilder::new().subject("CN=d").unwrap().build(&key).unwrap()
 }
 
-fn account() -> Option<Account> {
+fn account() -> Option<PasswordAccount> {
     let password = Zeroizing::new("secret".to_owned());
-    Some(Account { name: "device".to_owned(), password })
+    Some(PasswordAccount { name: "device".to_owned(), password })
 }
 
 #[tokio::test]
@@ -307,7 +307,7 @@ async fn the_bootstrap_carries_no_credentials_and_enrolment_follows_on_a_verifie
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
     let request = CsrBuilder::new().subject("CN=d").unwrap().build(&key).unwrap();
     let certificate = Client::new(config.clone()).unwrap().simple_enroll(&request).await.unwrap();
-    config.identity = Some(Identity { chain: vec![certificate], key: Arc::new(key) });
+    config.identity = Some(ClientIdentity { chain: vec![certificate], key: Arc::new(key) });
     config.account = None;
     Client::new(config).unwrap().simple_reenroll(&csr()).await.unwrap();
     let path = |operation: &str| format!("/.well-known/est/{operation}");
@@ -443,8 +443,10 @@ fn an_unusable_configuration_is_rejected_at_once() {
     assert!(new(Trust::Anchors(vec![vec![0x30, 0]]), |_| ()).is_err());
     let named = |name: &str| {
         let mut config = ClientConfig::new(address.clone(), Trust::Fingerprint([0; 32]));
-        config.account =
-            Some(Account { name: name.to_owned(), password: Zeroizing::new(String::new()) });
+        config.account = Some(PasswordAccount {
+            name: name.to_owned(),
+            password: Zeroizing::new(String::new()),
+        });
         Client::new(config).is_ok()
     };
     assert!(named(""), "RFC 7030 §3.2.3 allows an empty name");

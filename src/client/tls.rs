@@ -1,7 +1,7 @@
 //! The TLS of a client: versions, ciphers, its certificate.
 
 use super::{
-    Client, Error, Identity, TlsVersions,
+    Client, ClientIdentity, Error, TlsVersions,
     trust::{Anchors, Verifier},
 };
 use crate::{clock::Clock, pki::CertificateFields};
@@ -80,7 +80,7 @@ pub(super) const fn has_aes_128(suite: CipherSuite) -> bool {
     )
 }
 
-pub(super) fn certified_key(identity: &Identity) -> Result<Arc<CertifiedKey>, Error> {
+pub(super) fn certified_key(identity: &ClientIdentity) -> Result<Arc<CertifiedKey>, Error> {
     let error = |why: String| Error::Config { what: "the certificate and key of the device", why };
     let Some(certificate) = identity.chain.first() else {
         return Err(error("the chain has no certificate".to_owned()));

@@ -8,18 +8,18 @@
 //! either file. `server-ca.pem` is removed once `ca.pem` suffices.
 
 use super::{
-    Failure,
+    DeviceFailure,
     files::{self, FileError},
 };
 use crate::{
-    client::{CaCertificates, Client, Connection, ServerChain, Trust},
+    client::{CaCertsResponse, Client, Connection, ServerChain, Trust},
     pki::pem,
 };
 use std::path::{Path, PathBuf};
 
 /// The files of anchors in a folder, and their contents at the start.
 #[derive(Debug)]
-pub(super) struct Anchors {
+pub(super) struct AnchorFiles {
     pub(super) ca: PathBuf,
     server: PathBuf,
     /// The sets of certificates that are trusted in this run; none with a fingerprint.
@@ -27,7 +27,7 @@ pub(super) struct Anchors {
     fingerprint: Option<[u8; 32]>,
 }
 
-impl Anchors {
+impl AnchorFiles {
     /// Reads the anchors: those of the arguments, otherwise the files of the folder.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Anchors {
         folder: &Path,
         cacert: Option<&Path>,
         fingerprint: Option<[u8; 32]>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, DeviceFailure> {
         let (ca, server) = (folder.join("ca.pem"), folder.join("server-ca.pem"));
         let mut trusted = Vec::new();
         if let Some(path) = cacert {
@@ -48,7 +48,7 @@ impl Anchors {
                 }
             }
             if trusted.is_empty() {
-                return Err(Failure::wrong_call(
+                return Err(DeviceFailure::wrong_call(
                     format_args!(
                         "no trust anchor: neither --cacert nor --fingerprint is given, and there \
                          is no {}",
@@ -81,7 +81,7 @@ impl Anchors {
         bag: Vec<Vec<u8>>,
     ) -> Result<(), FileError> {
         let pinned = client.pinned().map(<[u8]>::to_vec);
-        let answer = CaCertificates { bag, server: connection.server_chain(), pinned };
+        let answer = CaCertsResponse { bag, server: connection.server_chain(), pinned };
         self.keep_all(&answer).map(|_| ())
     }
 
@@ -91,8 +91,8 @@ impl Anchors {
     ///
     /// # Errors
     /// A file that cannot be written.
-    pub(super) fn keep_all(&self, answer: &CaCertificates) -> Result<Option<&Path>, FileError> {
-        let CaCertificates { bag, server, pinned } = answer;
+    pub(super) fn keep_all(&self, answer: &CaCertsResponse) -> Result<Option<&Path>, FileError> {
+        let CaCertsResponse { bag, server, pinned } = answer;
         if server.leads_to(bag) {
             write(&self.ca, bag)?;
             files::remove_file(&self.server)?;
@@ -131,11 +131,11 @@ impl Anchors {
 }
 
 /// Reads anchors that can verify a server.
-fn usable(path: &Path, pem: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+fn usable(path: &Path, pem: &[u8]) -> Result<Vec<Vec<u8>>, DeviceFailure> {
     let remedy = "give the CA certificates of the server in PEM form";
     let anchors =
-        pem::decode_certificates(pem).map_err(|error| Failure::file(path, error, remedy))?;
-    Trust::check(&anchors).map_err(|error| Failure::file(path, error, remedy))?;
+        pem::decode_certificates(pem).map_err(|error| DeviceFailure::file(path, error, remedy))?;
+    Trust::check(&anchors).map_err(|error| DeviceFailure::file(path, error, remedy))?;
     Ok(anchors)
 }
 

@@ -1,7 +1,7 @@
 //! `est cacerts` (RFC 7030 §4.1).
 
 use super::{
-    Failure, Report,
+    DeviceFailure, DeviceReport,
     lock::Lock,
     options::{Common, client},
     patience::Patience,
@@ -27,7 +27,10 @@ pub(super) struct CaCerts {
     print: bool,
 }
 
-pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
+pub(super) async fn cacerts(
+    command: CaCerts,
+    clock: Arc<dyn Clock>,
+) -> Result<DeviceReport, DeviceFailure> {
     let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
@@ -53,7 +56,7 @@ pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<R
     let pem = pem::encode_certificates(answer.bag.iter().map(Vec::as_slice));
     if command.print {
         let json = json!({ "command": "cacerts", "certificates": listed, "pem": pem });
-        return Ok(Report::new(pem, json));
+        return Ok(DeviceReport::new(pem, json));
     }
     let lock = Lock::acquire(&command.out)?;
     let server = anchors.keep_all(&answer)?;
@@ -68,5 +71,5 @@ pub(super) async fn cacerts(command: CaCerts, clock: Arc<dyn Clock>) -> Result<R
         "ca": anchors.ca.display().to_string(),
         "server_ca": server.map(|path| path.display().to_string()),
     });
-    Ok(Report::new(text, json))
+    Ok(DeviceReport::new(text, json))
 }

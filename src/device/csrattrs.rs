@@ -1,7 +1,7 @@
 //! `est csrattrs` (RFC 7030 §4.5), and how enrollments use the answer.
 
 use super::{
-    Failure, Report,
+    DeviceFailure, DeviceReport,
     options::{Common, client},
     outcome::note,
     patience::Patience,
@@ -29,7 +29,10 @@ pub(super) struct Csrattrs {
     print: bool,
 }
 
-pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
+pub(super) async fn csrattrs(
+    command: Csrattrs,
+    clock: Arc<dyn Clock>,
+) -> Result<DeviceReport, DeviceFailure> {
     let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
@@ -42,7 +45,7 @@ pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result
                 Some(label) => {
                     let what =
                         format!("the server has no label \"{label}\", or no csrattrs under it");
-                    return Err(Failure { what: format!("{what}: {error}"), ..error.into() });
+                    return Err(DeviceFailure { what: format!("{what}: {error}"), ..error.into() });
                 }
             },
             Err(error) => patience.wait(error).await?,
@@ -66,7 +69,7 @@ pub(super) async fn csrattrs(command: Csrattrs, clock: Arc<dyn Clock>) -> Result
     }
     let json =
         json!({ "command": "csrattrs", "offered": offered, "asked": lines, "attributes": der });
-    Ok(Report::new(text, json))
+    Ok(DeviceReport::new(text, json))
 }
 
 /// RFC 7030 §4.5.2: 404 means a server without `/csrattrs`. It can also mean a wrong label.
@@ -74,8 +77,8 @@ fn not_offered(error: &Error) -> bool {
     matches!(error, Error::Rejected(rejection) if matches!(rejection.status, 404 | 501))
 }
 
-fn unreadable(error: crate::pki::Error) -> Failure {
-    Failure::new(
+fn unreadable(error: crate::pki::Error) -> DeviceFailure {
+    DeviceFailure::new(
         format_args!("the server's answer to csrattrs cannot be read: {error}"),
         "ask the server's operator; enroll with --no-csrattrs meanwhile",
     )
@@ -83,7 +86,10 @@ fn unreadable(error: crate::pki::Error) -> Failure {
 
 /// Fetches the demands of the server. Enrollment continues without readable demands (RFC 7030
 /// §4.5.2).
-pub(super) async fn asked(client: &Client, patience: &mut Patience) -> Result<CsrAttrs, Failure> {
+pub(super) async fn asked(
+    client: &Client,
+    patience: &mut Patience,
+) -> Result<CsrAttrs, DeviceFailure> {
     let error = loop {
         let outcome = async { client.connect().await?.csrattrs().await }.await;
         match outcome {
@@ -137,7 +143,7 @@ pub(super) fn answering(
     request: CsrBuilder,
     asked: &CsrAttrs,
     key: &PrivateKey,
-) -> Result<CsrBuilder, Failure> {
+) -> Result<CsrBuilder, DeviceFailure> {
     let (request, mut missing) = request.answering(asked, key.kind())?;
     let keeps = match (asked.key, key.kind()) {
         (None, _) => true,

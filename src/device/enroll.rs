@@ -1,13 +1,16 @@
 //! `est enroll` (RFC 7030 §4.2.1).
 
 use super::{
-    Failure, Report, csrattrs,
-    files::{self, Pair},
+    DeviceFailure, DeviceReport, csrattrs,
+    files::{self, KeyFiles},
     lock::Lock,
-    options::{Common, Credentials, Link, Names, Shown, account, client, passphrase, private_key},
+    options::{
+        Common, CredentialOptions, Link, Names, Shown, client, passphrase, password_account,
+        private_key,
+    },
     outcome::note,
     patience::Patience,
-    request::{Wish, ask, finished, new_key, put, report},
+    request::{Wish, finished, new_key, put, report, request_certificate},
 };
 use crate::{
     clock::Clock,
@@ -26,7 +29,7 @@ pub(super) struct Enroll {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    credentials: Credentials,
+    credentials: CredentialOptions,
     #[command(flatten)]
     names: Names,
     /// The kind of key to generate: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096
@@ -63,12 +66,15 @@ enum Sent {
     Ready(Vec<u8>),
 }
 
-pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
+pub(super) async fn enroll(
+    command: Enroll,
+    clock: Arc<dyn Clock>,
+) -> Result<DeviceReport, DeviceFailure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let account = account(&command.credentials)?;
+    let account = password_account(&command.credentials)?;
     let anchors = command.common.anchors(&command.out)?;
-    let pair = Pair {
+    let pair = KeyFiles {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.out.join("cert.pem"),
     };
@@ -88,7 +94,7 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
     }
     let has_certificate = files::read_if_there(&pair.certificate)?.is_some();
     if has_certificate && !command.force {
-        return Err(Failure::new(
+        return Err(DeviceFailure::new(
             format_args!("{} exists already", pair.certificate.display()),
             "renew it with \"est reenroll\", choose another folder with --out, or replace key and \
              certificate with --force",
@@ -113,15 +119,17 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
             let linking_asked = asked.asks_for_linking();
             let wish = Wish { request, key: &key, link, linking_asked };
             let csr = |binding: &_| wish.csr(binding);
-            let certificate = ask(&client, operation, &anchors, patience, csr).await?;
+            let certificate =
+                request_certificate(&client, operation, &anchors, patience, csr).await?;
             put("enroll", &pair, &certificate, waiting, passphrase)
         }
         (Sent::Built { .. }, None) => {
-            Err(Failure::wrong_call("no name is asked for", "see --help"))
+            Err(DeviceFailure::wrong_call("no name is asked for", "see --help"))
         }
         (Sent::Ready(csr), _) => {
             let csr = |_: &_| Ok(csr.clone());
-            let certificate = ask(&client, operation, &anchors, patience, csr).await?;
+            let certificate =
+                request_certificate(&client, operation, &anchors, patience, csr).await?;
             put("enroll", &pair, &certificate, false, None)?;
             report("enroll", "", &pair, None, &certificate)
         }
@@ -129,15 +137,15 @@ pub(super) async fn enroll(command: Enroll, clock: Arc<dyn Clock>) -> Result<Rep
 }
 
 /// Reads a CSR that was created elsewhere.
-fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
+fn csr(path: &Path, command: &Enroll, pair: &KeyFiles) -> Result<Vec<u8>, DeviceFailure> {
     if command.credentials.link == Link::Always {
-        return Err(Failure::wrong_call(
+        return Err(DeviceFailure::wrong_call(
             "a CSR that was created elsewhere cannot be bound to this connection",
             "leave --link away, or have est build the request",
         ));
     }
     let remedy = "give a CSR (PKCS#10) in PEM or DER";
-    let unusable = |why: String| Failure::file(path, why, remedy);
+    let unusable = |why: String| DeviceFailure::file(path, why, remedy);
     let bytes = files::read(path)?;
     let csr = match bytes.first() {
         // A SEQUENCE: DER.
@@ -150,7 +158,7 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
         .and_then(|pem| PrivateKey::from_pem(Zeroizing::new(pem), None).ok())
         .and_then(|key| key.public_key_spki_der().ok());
     if beside.is_some_and(|beside| beside != spki) {
-        return Err(Failure::file(
+        return Err(DeviceFailure::file(
             &pair.key,
             format_args!("it is not the key of {}", path.display()),
             "choose another folder with --out",
@@ -162,10 +170,10 @@ fn csr(path: &Path, command: &Enroll, pair: &Pair) -> Result<Vec<u8>, Failure> {
 /// Returns the key to enroll, and whether it is stored beside an existing one until the answer.
 fn key(
     command: &Enroll,
-    pair: &Pair,
+    pair: &KeyFiles,
     asked: &CsrAttrs,
     passphrase: Option<&str>,
-) -> Result<(PrivateKey, bool), Failure> {
+) -> Result<(PrivateKey, bool), DeviceFailure> {
     let kept = command.key.is_some();
     let kind = command.key_type.or_else(|| csrattrs::kind(asked));
     let present = kept || files::read_if_there(&pair.key)?.is_some();
@@ -177,7 +185,7 @@ fn key(
     }
     let key = private_key(&pair.key, passphrase)?;
     if let Some(wanted) = command.key_type.filter(|wanted| *wanted != key.kind()) {
-        return Err(Failure::file(
+        return Err(DeviceFailure::file(
             &pair.key,
             format_args!("it is a {} key, not {wanted}", key.kind()),
             "leave --key-type away to continue with this key, or replace it with --force",

@@ -3,7 +3,7 @@
 //! # How key and certificate change together
 //!
 //! Two files cannot be renamed in one step, so their replacement goes through `NAME.new` files
-//! beside them, and every command begins with [`Pair::recover`]:
+//! beside them, and every command begins with [`KeyFiles::recover`]:
 //!
 //! 1. `key.pem.new` is durable before the request is sent. If the answer is lost, the next run
 //!    finds it and asks again for the same key, so that the server returns its first answer.
@@ -128,7 +128,7 @@ fn new_name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// The result of [`Pair::recover`].
+/// The result of [`KeyFiles::recover`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Recovered {
     /// No change was in progress, or none with its certificate.
@@ -139,12 +139,12 @@ pub(super) enum Recovered {
 
 /// The files of a key and its certificate.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(super) struct KeyFiles {
     pub(super) key: PathBuf,
     pub(super) certificate: PathBuf,
 }
 
-impl Pair {
+impl KeyFiles {
     /// Where the key waits for its certificate.
     pub(super) fn new_key(&self) -> PathBuf {
         new_name(&self.key)
@@ -175,7 +175,7 @@ impl Pair {
         Ok(Recovered::Finished)
     }
 
-    /// Installs a certificate with its key, which is stored in [`Pair::new_key`].
+    /// Installs a certificate with its key, which is stored in [`KeyFiles::new_key`].
     pub(super) fn replace_both(
         &self,
         certificate_pem: &[u8],
@@ -224,8 +224,8 @@ mod tests {
         (key.as_bytes().to_vec(), output.stdout)
     }
 
-    fn pair(folder: &Path) -> Pair {
-        Pair { key: folder.join("key.pem"), certificate: folder.join("cert.pem") }
+    fn pair(folder: &Path) -> KeyFiles {
+        KeyFiles { key: folder.join("key.pem"), certificate: folder.join("cert.pem") }
     }
 
     #[test]

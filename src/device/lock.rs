@@ -1,6 +1,6 @@
 //! One run of `est` at a time in a folder: a timer and a person may start it at once.
 
-use super::{Failure, files};
+use super::{DeviceFailure, files};
 use std::{
     fs::{File, TryLockError},
     path::Path,
@@ -22,17 +22,17 @@ impl Lock {
     ///
     /// # Errors
     /// Exit code 75 if another run holds it.
-    pub(super) fn acquire(folder: &Path) -> Result<Self, Failure> {
+    pub(super) fn acquire(folder: &Path) -> Result<Self, DeviceFailure> {
         let path = folder.join(".est.lock");
         let file = files::open_lock(&path)?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(Failure::later(
+            Err(TryLockError::WouldBlock) => Err(DeviceFailure::later(
                 "locked",
                 format_args!("another run of est is at work in {}", folder.display()),
                 "wait for its end, then run the command again",
             )),
-            Err(TryLockError::Error(cause)) => Err(Failure::file(
+            Err(TryLockError::Error(cause)) => Err(DeviceFailure::file(
                 &path,
                 format_args!("cannot be locked: {cause}"),
                 "choose a folder on a file system with locks, with --out",

@@ -19,7 +19,7 @@ mod serverkeygen;
 
 use crate::clock::{Clock, SystemClock};
 use clap::{Parser, Subcommand};
-use outcome::{Failure, Report};
+use outcome::{DeviceFailure, DeviceReport};
 use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 /// A device's client for EST servers (RFC 7030): gets, renews and keeps its certificate.
@@ -31,14 +31,14 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    command: Command,
+    command: DeviceCommand,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done or nothing to do, 1 rejected or failed, 2 wrong \
                           arguments or files, 75 try the same command later";
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum DeviceCommand {
     /// Fetch the CA certificates into ca.pem.
     ///
     /// If they do not verify the server, its anchors are kept beside them in server-ca.pem.
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = OsString>, clock: Arc<dyn Clock>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let json = arguments.iter().any(|argument| argument == "--json");
-    let end = |outcome: Result<Report, Failure>| match outcome {
+    let end = |outcome: Result<DeviceReport, DeviceFailure>| match outcome {
         Ok(report) => {
             report.print(json);
             0
@@ -92,7 +92,7 @@ fn run(arguments: impl IntoIterator<Item = OsString>, clock: Arc<dyn Clock>) -> 
         Err(error) if json && error.use_stderr() => {
             let text = error.render().to_string();
             let text = text.strip_prefix("error: ").unwrap_or(&text);
-            return end(Err(Failure::wrong_call(text.trim_end(), "see --help")));
+            return end(Err(DeviceFailure::wrong_call(text.trim_end(), "see --help")));
         }
         Err(error) => {
             let _ = error.print();
@@ -102,16 +102,18 @@ fn run(arguments: impl IntoIterator<Item = OsString>, clock: Arc<dyn Clock>) -> 
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return end(Err(Failure::new(error, "free some of the machine's resources")));
+            return end(Err(DeviceFailure::new(error, "free some of the machine's resources")));
         }
     };
     end(runtime.block_on(async {
         match arguments.command {
-            Command::Cacerts(command) => cacerts::cacerts(command, clock).await,
-            Command::Csrattrs(command) => csrattrs::csrattrs(command, clock).await,
-            Command::Enroll(command) => enroll::enroll(command, clock).await,
-            Command::Reenroll(command) => reenroll::reenroll(command, clock).await,
-            Command::Serverkeygen(command) => serverkeygen::serverkeygen(command, clock).await,
+            DeviceCommand::Cacerts(command) => cacerts::cacerts(command, clock).await,
+            DeviceCommand::Csrattrs(command) => csrattrs::csrattrs(command, clock).await,
+            DeviceCommand::Enroll(command) => enroll::enroll(command, clock).await,
+            DeviceCommand::Reenroll(command) => reenroll::reenroll(command, clock).await,
+            DeviceCommand::Serverkeygen(command) => {
+                serverkeygen::serverkeygen(command, clock).await
+            }
         }
     }))
 }

@@ -1,10 +1,10 @@
 //! Arguments of several commands of `est`: server, trust anchors, credentials, names.
 
-use super::{Failure, anchors::Anchors, files, outcome::WRONG_CALL};
+use super::{DeviceFailure, anchors::AnchorFiles, files, outcome::WRONG_CALL};
 use crate::{
     client::{
-        Account, Client, ClientConfig, Identity, PasswordScheme, ServerAddress, TlsVersions,
-        parse_fingerprint,
+        Client, ClientConfig, ClientIdentity, PasswordAccount, PasswordScheme, ServerAddress,
+        TlsVersions, parse_fingerprint,
     },
     clock::Clock,
     pki::{AltName, CertificateFields, CsrBuilder, PrivateKey, pem},
@@ -75,7 +75,7 @@ pub(super) enum Link {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Credentials {
+pub(super) struct CredentialOptions {
     /// The account for HTTP Basic or Digest; may be "". Its password is read from the environment
     /// variable EST_PASSWORD or from --password-file. It is no argument because ps shows arguments to
     /// every user of the machine, and the shell's history keeps them.
@@ -119,9 +119,9 @@ impl Names {
     ///
     /// # Errors
     /// The name is missing, or no certificate can contain it.
-    pub(super) fn request(&self) -> Result<CsrBuilder, Failure> {
+    pub(super) fn request(&self) -> Result<CsrBuilder, DeviceFailure> {
         if !self.are_given() {
-            return Err(Failure::wrong_call(
+            return Err(DeviceFailure::wrong_call(
                 "no name is asked for",
                 "name the device with --subject, such as --subject CN=device-1, or with --san",
             ));
@@ -142,7 +142,10 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn identity(&self, passphrase: Option<&str>) -> Result<Option<Identity>, Failure> {
+    pub(super) fn identity(
+        &self,
+        passphrase: Option<&str>,
+    ) -> Result<Option<ClientIdentity>, DeviceFailure> {
         match (&self.auth_cert, &self.auth_key) {
             (Some(certificate), Some(key)) => identity(certificate, key, passphrase).map(Some),
             _ => Ok(None),
@@ -154,12 +157,12 @@ impl Common {
     /// Reads the anchors of the arguments, otherwise those of the folder.
     ///
     /// # Errors
-    /// Those of [`Anchors::read`].
-    pub(super) fn anchors(&self, folder: &Path) -> Result<Anchors, Failure> {
-        Anchors::read(folder, self.cacert.as_deref(), self.fingerprint)
+    /// Those of [`AnchorFiles::read`].
+    pub(super) fn anchors(&self, folder: &Path) -> Result<AnchorFiles, DeviceFailure> {
+        AnchorFiles::read(folder, self.cacert.as_deref(), self.fingerprint)
     }
 
-    pub(super) fn config(&self, anchors: &Anchors, clock: Arc<dyn Clock>) -> ClientConfig {
+    pub(super) fn config(&self, anchors: &AnchorFiles, clock: Arc<dyn Clock>) -> ClientConfig {
         let mut config = ClientConfig::new(self.server.clone(), anchors.trust());
         config.label = self.label.clone();
         config.accept_cmc_ra = self.accept_cmc_ra;
@@ -177,64 +180,70 @@ impl Common {
 ///
 /// # Errors
 /// Exit code 2.
-pub(super) fn client(config: ClientConfig) -> Result<Client, Failure> {
-    Client::new(config).map_err(|error| Failure { exit: WRONG_CALL, ..error.into() })
+pub(super) fn client(config: ClientConfig) -> Result<Client, DeviceFailure> {
+    Client::new(config).map_err(|error| DeviceFailure { exit: WRONG_CALL, ..error.into() })
 }
 
 /// Reads certificates.
 ///
 /// # Errors
 /// An error naming the file.
-pub(super) fn certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+pub(super) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, DeviceFailure> {
     let remedy = "give a certificate in PEM form";
     pem::decode_certificates(&files::read(path)?)
-        .map_err(|error| Failure::file(path, error, remedy))
+        .map_err(|error| DeviceFailure::file(path, error, remedy))
 }
 
 /// Reads a private key.
 ///
 /// # Errors
 /// An error naming the file.
-pub(super) fn private_key(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, Failure> {
+pub(super) fn private_key(
+    path: &Path,
+    passphrase: Option<&str>,
+) -> Result<PrivateKey, DeviceFailure> {
     let pem = Zeroizing::new(files::read(path)?);
-    PrivateKey::from_pem(pem, passphrase).map_err(|error| Failure::from(error).about(path))
+    PrivateKey::from_pem(pem, passphrase).map_err(|error| DeviceFailure::from(error).about(path))
 }
 
 pub(super) fn identity(
     certificate: &Path,
     key: &Path,
     passphrase: Option<&str>,
-) -> Result<Identity, Failure> {
-    let chain = certificates(certificate)?;
+) -> Result<ClientIdentity, DeviceFailure> {
+    let chain = read_certificates(certificate)?;
     let private = private_key(key, passphrase)?;
     let first = chain.first().map(Vec::as_slice).unwrap_or_default();
-    let fields = CertificateFields::parse(first)
-        .map_err(|error| Failure::file(certificate, error, "give a certificate in PEM form"))?;
+    let fields = CertificateFields::parse(first).map_err(|error| {
+        DeviceFailure::file(certificate, error, "give a certificate in PEM form")
+    })?;
     if fields.public_key_spki != private.public_key_spki_der()? {
-        return Err(Failure::file(
+        return Err(DeviceFailure::file(
             certificate,
             format_args!("the certificate is not for the key in {}", key.display()),
             "give a certificate and its own key",
         ));
     }
-    Ok(Identity { chain, key: Arc::new(private) })
+    Ok(ClientIdentity { chain, key: Arc::new(private) })
 }
 
-pub(super) fn account(credentials: &Credentials) -> Result<Option<Account>, Failure> {
+pub(super) fn password_account(
+    credentials: &CredentialOptions,
+) -> Result<Option<PasswordAccount>, DeviceFailure> {
     let Some(name) = &credentials.user else { return Ok(None) };
     let password = match &credentials.password_file {
         Some(path) => first_line(path)?,
         None => variable("EST_PASSWORD").ok_or_else(|| {
-            Failure::wrong_call(
+            DeviceFailure::wrong_call(
                 "--user is given without a password",
                 "set EST_PASSWORD, or name a file with --password-file",
             )
         })?,
     };
-    Ok(Some(Account { name: name.clone(), password }))
+    Ok(Some(PasswordAccount { name: name.clone(), password }))
 }
 
-impl Credentials {
+impl CredentialOptions {
     pub(super) const fn scheme(&self) -> PasswordScheme {
         match self.auth {
             Auth::Offered => PasswordScheme::Offered,
@@ -244,7 +253,9 @@ impl Credentials {
     }
 }
 
-pub(super) fn passphrase(credentials: &Credentials) -> Result<Option<Zeroizing<String>>, Failure> {
+pub(super) fn passphrase(
+    credentials: &CredentialOptions,
+) -> Result<Option<Zeroizing<String>>, DeviceFailure> {
     match &credentials.passphrase_file {
         Some(path) => first_line(path).map(Some),
         None => Ok(variable("EST_KEY_PASSPHRASE")),
@@ -255,11 +266,11 @@ pub(super) fn variable(name: &str) -> Option<Zeroizing<String>> {
     std::env::var(name).ok().map(Zeroizing::new)
 }
 
-pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
+pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, DeviceFailure> {
     let bytes = Zeroizing::new(if path == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().take(64 * 1024).read_to_end(&mut bytes).map_err(|error| {
-            Failure::new(
+            DeviceFailure::new(
                 format_args!("cannot read standard input: {error}"),
                 "send the secret to standard input, or name a file",
             )
@@ -269,7 +280,10 @@ pub(super) fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
         files::read(path)?
     });
     let text = std::str::from_utf8(&bytes).map_err(|_| {
-        Failure::new(format_args!("{} is not UTF-8", path.display()), "write the secret as text")
+        DeviceFailure::new(
+            format_args!("{} is not UTF-8", path.display()),
+            "write the secret as text",
+        )
     })?;
     Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
 }

@@ -18,12 +18,12 @@ pub(super) const TRY_LATER: u8 = 75;
 
 /// The result of a command, as text and as JSON.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct DeviceReport {
     text: String,
     json: Value,
 }
 
-impl Report {
+impl DeviceReport {
     pub(super) fn new(text: impl fmt::Display, json: Value) -> Self {
         Self { text: text.to_string(), json }
     }
@@ -41,7 +41,7 @@ impl Report {
 
 /// Why a command ends without success: what failed, what to do, and the exit code.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct DeviceFailure {
     pub(super) what: String,
     pub(super) remedy: Option<String>,
     pub(super) exit: u8,
@@ -50,7 +50,7 @@ pub(super) struct Failure {
     pub(super) server: Map<String, Value>,
 }
 
-impl Failure {
+impl DeviceFailure {
     pub(super) fn new(what: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self {
             what: what.to_string(),
@@ -120,7 +120,7 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for DeviceFailure {
     fn from(error: Error) -> Self {
         let later = error.later();
         let mut server = Map::new();
@@ -143,7 +143,7 @@ impl From<Error> for Failure {
     }
 }
 
-impl From<FileError> for Failure {
+impl From<FileError> for DeviceFailure {
     fn from(error: FileError) -> Self {
         let exit = if error.is_missing() { WRONG_CALL } else { FAILED };
         let remedy = error.remedy();
@@ -151,13 +151,13 @@ impl From<FileError> for Failure {
     }
 }
 
-impl From<CsrError> for Failure {
+impl From<CsrError> for DeviceFailure {
     fn from(error: CsrError) -> Self {
         Self::wrong_call(error, "correct the value and run the command again")
     }
 }
 
-impl From<KeyError> for Failure {
+impl From<KeyError> for DeviceFailure {
     fn from(error: KeyError) -> Self {
         let remedy = match &error {
             KeyError::PassphraseNeeded | KeyError::WrongPassphrase => {
@@ -192,7 +192,7 @@ mod tests {
             retry_after: (status == 503).then_some(Duration::from_secs(30)),
         };
         let failure = |status, text: &str| {
-            Failure::from(Error::Rejected(Box::new(rejection(status, text)))).json()
+            DeviceFailure::from(Error::Rejected(Box::new(rejection(status, text)))).json()
         };
         let code = Code::LinkingRequired.as_str();
         let value = failure(400, &format!("{code}: got rsa-1024 (00ff)"));
@@ -206,7 +206,7 @@ mod tests {
         let value = failure(503, "Try again: later");
         assert_eq!((&value["rule"], &value["retry_after"]), (&Value::Null, &json!(30)));
         assert_eq!(value["exit"], 75);
-        let value = Failure::wrong_call("a", "b").json();
+        let value = DeviceFailure::wrong_call("a", "b").json();
         assert_eq!((&value["kind"], &value["exit"]), (&json!("arguments"), &json!(2)));
         assert!(value.get("request_id").is_none());
     }

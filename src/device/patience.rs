@@ -1,6 +1,6 @@
 //! How long a command retries while the server cannot answer yet: `--max-wait`.
 
-use super::{Failure, outcome::note};
+use super::{DeviceFailure, outcome::note};
 use crate::client::Error;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ impl Patience {
     ///
     /// # Errors
     /// The error itself if the same request cannot succeed later, or not before the time is up.
-    pub(super) async fn wait(&mut self, error: Error) -> Result<(), Failure> {
+    pub(super) async fn wait(&mut self, error: Error) -> Result<(), DeviceFailure> {
         let left = self.end.saturating_duration_since(Instant::now());
         let Some(pause) = self.pause(&error, left) else { return Err(error.into()) };
         note(format_args!("{error}; trying again in {} s", pause.as_secs().max(1)));

@@ -1,18 +1,18 @@
 //! `est reenroll` (RFC 7030 §4.2.2).
 
 use super::{
-    Failure, Report,
-    anchors::Anchors,
+    DeviceFailure, DeviceReport,
+    anchors::AnchorFiles,
     csrattrs,
-    files::Pair,
+    files::KeyFiles,
     lock::Lock,
-    options::{Common, Credentials, account, client, identity, passphrase, rfc4514},
+    options::{Common, CredentialOptions, client, identity, passphrase, password_account, rfc4514},
     outcome::note,
     patience::Patience,
-    request::{Wish, ask, finished, new_key, put},
+    request::{Wish, finished, new_key, put, request_certificate},
 };
 use crate::{
-    client::{ClientConfig, Identity},
+    client::{ClientConfig, ClientIdentity},
     clock::Clock,
     pki::{AltName, CertificateFields, CsrAttrs, CsrBuilder, CsrError},
     types::{KeyKind, Operation, RenewalPoint, Time},
@@ -26,7 +26,7 @@ pub(super) struct Reenroll {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    credentials: Credentials,
+    credentials: CredentialOptions,
     /// The present certificate, which is replaced [default: cert.pem in the folder].
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
@@ -68,11 +68,14 @@ pub(super) struct Reenroll {
     out: PathBuf,
 }
 
-pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result<Report, Failure> {
+pub(super) async fn reenroll(
+    command: Reenroll,
+    clock: Arc<dyn Clock>,
+) -> Result<DeviceReport, DeviceFailure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
     let anchors = command.common.anchors(&command.out)?;
-    let pair = Pair {
+    let pair = KeyFiles {
         key: command.key.clone().unwrap_or_else(|| command.out.join("key.pem")),
         certificate: command.cert.clone().unwrap_or_else(|| command.out.join("cert.pem")),
     };
@@ -90,7 +93,7 @@ pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result
     {
         return Ok(report);
     }
-    config.account = account(&command.credentials)?;
+    config.account = password_account(&command.credentials)?;
     config.scheme = command.credentials.scheme();
     let expired = (now > fields.not_after).then_some(fields.not_after);
     if let Some(end) = expired {
@@ -108,15 +111,15 @@ pub(super) async fn reenroll(command: Reenroll, clock: Arc<dyn Clock>) -> Result
 
 /// Prints when the renewal will be due, unless it is due now (D-39).
 fn not_due(
-    pair: &Pair,
+    pair: &KeyFiles,
     fields: &CertificateFields,
     point: RenewalPoint,
     now: Time,
-) -> Option<Report> {
+) -> Option<DeviceReport> {
     let due = point.due(fields.not_before, fields.not_after);
     let place = pair.certificate.display();
     (now < due).then(|| {
-        Report::new(
+        DeviceReport::new(
             format_args!(
                 "{place} is valid until {}; its renewal is due from {due} on: nothing to do",
                 fields.not_after
@@ -136,11 +139,11 @@ fn not_due(
 async fn renew(
     command: &Reenroll,
     mut config: ClientConfig,
-    identity: Identity,
-    anchors: &Anchors,
-    pair: &Pair,
+    identity: ClientIdentity,
+    anchors: &AnchorFiles,
+    pair: &KeyFiles,
     passphrase: Option<&str>,
-) -> Result<Report, Failure> {
+) -> Result<DeviceReport, DeviceFailure> {
     let present = identity.chain.first().cloned().unwrap_or_default();
     let present_key = Arc::clone(&identity.key);
     config.identity = Some(identity);
@@ -164,7 +167,7 @@ async fn renew(
     let wish = Wish { request, key, link, linking_asked };
     let csr = |binding: &_| wish.csr(binding);
     let operation = Operation::SimpleReenroll;
-    let certificate = ask(&client, operation, anchors, &mut patience, csr).await?;
+    let certificate = request_certificate(&client, operation, anchors, &mut patience, csr).await?;
     put("reenroll", pair, &certificate, !command.renew, passphrase)
 }
 

@@ -1,10 +1,10 @@
 //! A request of `est` until it is answered, and its files.
 
 use super::{
-    Failure, Report,
-    anchors::Anchors,
-    files::{self, FileError, Pair, Recovered},
-    options::{Link, certificates},
+    DeviceFailure, DeviceReport,
+    anchors::AnchorFiles,
+    files::{self, FileError, KeyFiles, Recovered},
+    options::{Link, read_certificates},
     outcome::note,
     patience::Patience,
 };
@@ -53,13 +53,13 @@ impl Wish<'_> {
 
 /// Sends a CSR until it is answered or permanently rejected, or the time is up. Refreshes the
 /// anchors over the same connection. `csr` signs it for a connection's binding.
-pub(super) async fn ask(
+pub(super) async fn request_certificate(
     client: &Client,
     operation: Operation,
-    anchors: &Anchors,
+    anchors: &AnchorFiles,
     patience: &mut Patience,
     csr: impl Fn(&Binding) -> Result<Vec<u8>, Error>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, DeviceFailure> {
     ask_with(client, operation, anchors, patience, async |connection| {
         let csr = csr(connection.binding())?;
         if operation == Operation::SimpleReenroll {
@@ -75,10 +75,10 @@ pub(super) async fn ask(
 pub(super) async fn ask_with<T>(
     client: &Client,
     operation: Operation,
-    anchors: &Anchors,
+    anchors: &AnchorFiles,
     patience: &mut Patience,
     request: impl AsyncFn(&mut Connection) -> Result<T, Error>,
-) -> Result<T, Failure> {
+) -> Result<T, DeviceFailure> {
     let mut anchors_kept = false;
     let mut again = false;
     loop {
@@ -147,13 +147,13 @@ impl From<FileError> for Asked {
 /// Finishes an interrupted change, if any; no request is needed then.
 pub(super) fn finished(
     command: &str,
-    pair: &Pair,
+    pair: &KeyFiles,
     passphrase: Option<&str>,
-) -> Result<Option<Report>, Failure> {
+) -> Result<Option<DeviceReport>, DeviceFailure> {
     if pair.recover(passphrase)? != Recovered::Finished {
         return Ok(None);
     }
-    let certificates = certificates(&pair.certificate)?;
+    let certificates = read_certificates(&pair.certificate)?;
     let certificate = certificates.first().map(Vec::as_slice).unwrap_or_default();
     let what = "finished the change that was interrupted; ";
     report(command, what, pair, Some(&pair.key), certificate).map(Some)
@@ -162,11 +162,11 @@ pub(super) fn finished(
 /// Installs the certificate, and its key if that is pending.
 pub(super) fn put(
     command: &str,
-    pair: &Pair,
+    pair: &KeyFiles,
     certificate: &[u8],
     waiting: bool,
     passphrase: Option<&str>,
-) -> Result<Report, Failure> {
+) -> Result<DeviceReport, DeviceFailure> {
     let pem = pem::encode_certificates([certificate]);
     if waiting {
         pair.replace_both(pem.as_bytes(), passphrase)?;
@@ -180,15 +180,15 @@ pub(super) fn put(
 pub(super) fn report(
     command: &str,
     what: &str,
-    pair: &Pair,
+    pair: &KeyFiles,
     key: Option<&Path>,
     certificate: &[u8],
-) -> Result<Report, Failure> {
+) -> Result<DeviceReport, DeviceFailure> {
     let fields = CertificateFields::parse(certificate)?;
     let subject = fields.subject_text();
     let place = pair.certificate.display();
     let key_place = key.map_or_else(String::new, |key| format!(", its key in {}", key.display()));
-    Ok(Report::new(
+    Ok(DeviceReport::new(
         format_args!(
             "{what}certificate for \"{subject}\" in {place}{key_place}, valid until {}",
             fields.not_after
@@ -218,7 +218,7 @@ pub(super) fn new_key(
     path: &Path,
     kind: Option<KeyKind>,
     passphrase: Option<&str>,
-) -> Result<PrivateKey, Failure> {
+) -> Result<PrivateKey, DeviceFailure> {
     if let Some(pem) = files::read_if_there(path)? {
         let waiting = PrivateKey::from_pem(Zeroizing::new(pem), passphrase);
         if let Ok(key) = waiting

@@ -1,11 +1,12 @@
 //! `est serverkeygen` (RFC 7030 §4.4).
 
 use super::{
-    Failure, Report, csrattrs,
-    files::{self, Pair},
+    DeviceFailure, DeviceReport, csrattrs,
+    files::{self, KeyFiles},
     lock::Lock,
     options::{
-        Common, Credentials, Link, Names, Shown, account, client, identity, passphrase, private_key,
+        Common, CredentialOptions, Link, Names, Shown, client, identity, passphrase,
+        password_account, private_key,
     },
     patience::Patience,
     request::{Wish, ask_with, finished, put},
@@ -30,7 +31,7 @@ pub(super) struct ServerKeyGen {
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
-    credentials: Credentials,
+    credentials: CredentialOptions,
     #[command(flatten)]
     names: Names,
     /// The kind of key to ask for: p-256, p-384, p-521, ed25519, rsa-2048, rsa-3072, rsa-4096.
@@ -63,7 +64,10 @@ enum Decrypts {
 }
 
 impl Decrypts {
-    fn read(command: &ServerKeyGen, passphrase: Option<&str>) -> Result<Option<Self>, Failure> {
+    fn read(
+        command: &ServerKeyGen,
+        passphrase: Option<&str>,
+    ) -> Result<Option<Self>, DeviceFailure> {
         if let Some(path) = &command.decrypt_key {
             return Ok(Some(Self::Symmetric(one_key(path)?)));
         }
@@ -73,8 +77,9 @@ impl Decrypts {
         };
         let identity = identity(certificate, key, passphrase)?;
         let first = identity.chain.first().map(Vec::as_slice).unwrap_or_default();
-        let parsed = Certificate::parse(first)
-            .map_err(|error| Failure::file(certificate, error, "give a certificate in PEM form"))?;
+        let parsed = Certificate::parse(first).map_err(|error| {
+            DeviceFailure::file(certificate, error, "give a certificate in PEM form")
+        })?;
         let key = private_key(key, passphrase)?;
         Ok(Some(Self::Certificate(Box::new(parsed), key)))
     }
@@ -87,10 +92,10 @@ impl Decrypts {
     }
 }
 
-fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
+fn one_key(path: &Path) -> Result<DecryptKey, DeviceFailure> {
     let bytes = Zeroizing::new(files::read(path)?);
     let unfit = |why: String| {
-        Failure::file(
+        DeviceFailure::file(
             path,
             why,
             "write one line IDENTIFIER:KEY, the key as 32 or 64 hexadecimal digits",
@@ -107,12 +112,13 @@ fn one_key(path: &Path) -> Result<DecryptKey, Failure> {
 pub(super) async fn serverkeygen(
     command: ServerKeyGen,
     clock: Arc<dyn Clock>,
-) -> Result<Report, Failure> {
+) -> Result<DeviceReport, DeviceFailure> {
     let passphrase = passphrase(&command.credentials)?;
     let passphrase = passphrase.as_ref().map(|text| text.as_str());
-    let account = account(&command.credentials)?;
+    let account = password_account(&command.credentials)?;
     let anchors = command.common.anchors(&command.out)?;
-    let pair = Pair { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
+    let pair =
+        KeyFiles { key: command.out.join("key.pem"), certificate: command.out.join("cert.pem") };
     // All arguments are checked before a file changes.
     let decrypts = Decrypts::read(&command, passphrase)?;
     let decryption = decrypts.as_ref().map(Decrypts::as_decryption);
@@ -136,7 +142,7 @@ pub(super) async fn serverkeygen(
     }
     for path in [&pair.key, &pair.certificate] {
         if !command.force && files::read_if_there(path)?.is_some() {
-            return Err(Failure::new(
+            return Err(DeviceFailure::new(
                 format_args!("{} exists already", path.display()),
                 "choose another folder with --out, or replace key and certificate with --force",
             ));

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use estd::client::Account;
+use estd::client::PasswordAccount;
 use zeroize::Zeroizing;
 
 use crate::process::Estd;
@@ -27,8 +27,10 @@ async fn a_device_fetches_anchors_enrolls_and_renews() {
     let root = fs::read_to_string(estd.anchor()).unwrap();
     assert!(anchors.contains(root.trim()), "{anchors}");
 
-    let account =
-        Account { name: "enroll".to_owned(), password: Zeroizing::new(estd.password.clone()) };
+    let account = PasswordAccount {
+        name: "enroll".to_owned(),
+        password: Zeroizing::new(estd.password.clone()),
+    };
     let subject = "CN=device-1";
     let (key, first) = enroll::enroll(&server, root.as_bytes(), account, subject).await.unwrap();
     let (new_key, second) =
