@@ -57,26 +57,26 @@ pub(super) struct Connections {
     start: Instant,
     places: Arc<Semaphore>,
     room: usize,
-    table: Mutex<Table>,
+    table: Mutex<ConnectionTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct ConnectionTable {
     next: u64,
-    open: HashMap<u64, Arc<Entry>>,
+    open: HashMap<u64, Arc<ConnectionEntry>>,
     origins: HashMap<Origin, usize>,
     rejected: Throttle,
     displaced: Throttle,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionEntry {
     progress: Arc<ConnectionProgress>,
     end: OnceLock<End>,
     ended: Notify,
 }
 
-impl Entry {
+impl ConnectionEntry {
     /// Requests its end. Returns false if that was done before.
     fn end(&self, why: End) -> bool {
         let first = self.end.set(why).is_ok();
@@ -89,11 +89,11 @@ impl Entry {
 
 /// A connection. Releases its place when dropped.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct ConnectionGuard {
     connections: Arc<Connections>,
     number: u64,
     origin: Origin,
-    entry: Arc<Entry>,
+    entry: Arc<ConnectionEntry>,
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -103,7 +103,7 @@ impl Connections {
         Self { start: now, places: Arc::new(Semaphore::new(room)), room, table: Mutex::default() }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ConnectionTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,7 +123,7 @@ impl Connections {
         address: IpAddr,
         most: usize,
         now: Instant,
-    ) -> Option<Connection> {
+    ) -> Option<ConnectionGuard> {
         let origin = Origin::of(address);
         let mut table = self.table();
         let count = table.origins.entry(origin).or_default();
@@ -139,12 +139,12 @@ impl Connections {
         let number = table.next;
         table.next += 1;
         drop(table);
-        let entry = Arc::new(Entry {
+        let entry = Arc::new(ConnectionEntry {
             progress: Arc::new(ConnectionProgress::new(self.start, now)),
             end: OnceLock::new(),
             ended: Notify::new(),
         });
-        Some(Connection { connections: Arc::clone(self), number, origin, entry, place: None })
+        Some(ConnectionGuard { connections: Arc::clone(self), number, origin, entry, place: None })
     }
 
     /// Ends the connections that wait longer than `limits`, and logs the counts not logged yet.
@@ -216,7 +216,7 @@ impl Connections {
     }
 }
 
-impl Connection {
+impl ConnectionGuard {
     /// Waits for a place. Ends other connections if none is free.
     pub(super) async fn take_place(&mut self) {
         let places = &self.connections.places;
@@ -253,7 +253,7 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.connections.leave(self.number, self.origin);
     }
@@ -269,7 +269,7 @@ mod tests {
         Limits { handshake: 10 * SECOND, idle: 60 * SECOND, header: 30 * SECOND }
     }
 
-    fn ended(connection: &Connection) -> Option<End> {
+    fn ended(connection: &ConnectionGuard) -> Option<End> {
         connection.entry.end.get().copied()
     }
 

@@ -4,7 +4,7 @@ use super::{
     Environment, Error, Installation,
     health::{self, Ends, Reminders, Warning},
     identity::{Current, Needed, OwnIdentity},
-    listener::Shared,
+    listener::ListenerContext,
     setup::private_folder,
     snapshot::Snapshot,
 };
@@ -25,7 +25,7 @@ pub(super) struct Core {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) settings: Mutex<Settings>,
     pub(super) own: Mutex<OwnIdentity>,
-    pub(super) shared: Shared,
+    pub(super) shared: ListenerContext,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) started: Time,
     /// The outcome of the last reload.

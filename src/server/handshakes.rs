@@ -14,7 +14,7 @@ use std::{
 
 /// Why a handshake failed.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum HandshakeFailure {
     /// Reading or writing, or TLS.
     Io(io::Error),
     /// The client supports no version after this one.
@@ -25,7 +25,7 @@ pub(super) enum Failure {
 
 /// Kinds of failure, each with a rate limit of its own: a flood of one must not hide another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Kind {
+enum HandshakeFailureKind {
     UnknownCa,
     Name,
     Expired,
@@ -42,11 +42,11 @@ enum Kind {
 
 /// Counts failed handshakes.
 #[derive(Debug, Default)]
-pub(super) struct Handshakes(Mutex<BTreeMap<Kind, Throttle>>);
+pub(super) struct Handshakes(Mutex<BTreeMap<HandshakeFailureKind, Throttle>>);
 
 impl Handshakes {
     /// Counts a failure, and logs it unless one of its kind was logged in the last seconds.
-    pub(super) fn failed(&self, address: SocketAddr, failure: &Failure, now: Instant) {
+    pub(super) fn failed(&self, address: SocketAddr, failure: &HandshakeFailure, now: Instant) {
         let (kind, text) = describe(failure);
         match self.count(kind, now) {
             Some(1) => tracing::warn!("TLS handshake with {address} failed: {text}"),
@@ -68,13 +68,13 @@ impl Handshakes {
         }
     }
 
-    fn count(&self, kind: Kind, now: Instant) -> Option<usize> {
+    fn count(&self, kind: HandshakeFailureKind, now: Instant) -> Option<usize> {
         let mut kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.entry(kind).or_default().count(1, now)
     }
 }
 
-impl Kind {
+impl HandshakeFailureKind {
     const fn summary(self) -> &'static str {
         match self {
             Self::UnknownCa => "the client does not trust this server's CA",
@@ -94,99 +94,102 @@ impl Kind {
 }
 
 /// Returns the kind of a failure, and its text with the remedy.
-fn describe(failure: &Failure) -> (Kind, String) {
+fn describe(failure: &HandshakeFailure) -> (HandshakeFailureKind, String) {
     let error = match failure {
-        Failure::Old(version) => {
+        HandshakeFailure::Old(version) => {
             let text = format!(
                 "the client offers {version} at most; this server accepts TLS 1.2 and 1.3 (RFC 8996)"
             );
-            return (Kind::Version, text);
+            return (HandshakeFailureKind::Version, text);
         }
-        Failure::Ended(end) => {
+        HandshakeFailure::Ended(end) => {
             let why = match end {
                 End::Late(_) => "handshake_timeout",
                 End::Displaced(_) => "other clients needed its place",
             };
-            return (Kind::Late, format!("the client did not finish it in time ({why})"));
+            return (
+                HandshakeFailureKind::Late,
+                format!("the client did not finish it in time ({why})"),
+            );
         }
-        Failure::Io(error) => error,
+        HandshakeFailure::Io(error) => error,
     };
     let tls = error.get_ref().and_then(|cause| cause.downcast_ref::<Tls>());
     match tls {
         Some(Tls::AlertReceived(alert)) => described_alert(*alert),
         Some(Tls::PeerIncompatible(what)) => (
-            Kind::Offer,
+            HandshakeFailureKind::Offer,
             format!("client and server have nothing in common: {what:?}; TLS 1.2 or 1.3 with forward secrecy and AEAD is needed"),
         ),
         Some(Tls::InvalidMessage(_)) => (
-            Kind::NotTls,
+            HandshakeFailureKind::NotTls,
             "the client does not speak TLS, or speaks it wrongly: its URL must begin with https".to_owned(),
         ),
         Some(Tls::InvalidCertificate(_) | Tls::DecryptError) => (
-            Kind::Key,
+            HandshakeFailureKind::Key,
             format!("the client does not hold the key of its certificate, or its certificate cannot be read ({error})"),
         ),
-        Some(_) => (Kind::Other, error.to_string()),
+        Some(_) => (HandshakeFailureKind::Other, error.to_string()),
         None => match error.kind() {
             ErrorKind::UnexpectedEof
             | ErrorKind::ConnectionReset
             | ErrorKind::ConnectionAborted
             | ErrorKind::BrokenPipe => (
-                Kind::Closed,
+                HandshakeFailureKind::Closed,
                 "the client closed the connection without saying why; some do when they do not trust the server's certificate".to_owned(),
             ),
-            _ => (Kind::Other, error.to_string()),
+            _ => (HandshakeFailureKind::Other, error.to_string()),
         },
     }
 }
 
 /// Describes an alert of the client for the operator (RFC 8446 §6.2).
-fn described_alert(alert: AlertDescription) -> (Kind, String) {
+fn described_alert(alert: AlertDescription) -> (HandshakeFailureKind, String) {
     use AlertDescription as Alert;
     let (kind, name, advice) = match alert {
         Alert::UnknownCA => (
-            Kind::UnknownCa,
+            HandshakeFailureKind::UnknownCa,
             "unknown_ca",
             "the client does not trust this server's CA: install the root certificate (estd ca show) on it",
         ),
         Alert::BadCertificate => (
-            Kind::Rejected,
+            HandshakeFailureKind::Rejected,
             "bad_certificate",
             "the client rejects the server's certificate: often it does not trust the CA, or expects another name",
         ),
         Alert::CertificateUnknown => (
-            Kind::Rejected,
+            HandshakeFailureKind::Rejected,
             "certificate_unknown",
             "the client rejects the server's certificate: often it does not trust the CA, or expects another name",
         ),
         Alert::UnsupportedCertificate => (
-            Kind::Rejected,
+            HandshakeFailureKind::Rejected,
             "unsupported_certificate",
             "the client cannot use the server's certificate: see key in [server.certificate]",
         ),
         Alert::UnrecognisedName => (
-            Kind::Name,
+            HandshakeFailureKind::Name,
             "unrecognized_name",
             "the client expects another name: see names in [server.certificate]",
         ),
         Alert::CertificateExpired => (
-            Kind::Expired,
+            HandshakeFailureKind::Expired,
             "certificate_expired",
             "the client finds the server's certificate expired: compare its clock with this server's",
         ),
         Alert::ProtocolVersion => (
-            Kind::Version,
+            HandshakeFailureKind::Version,
             "protocol_version",
             "the client accepts no TLS version of this server: 1.2 and 1.3",
         ),
         Alert::HandshakeFailure => (
-            Kind::Offer,
+            HandshakeFailureKind::Offer,
             "handshake_failure",
             "the client accepts no cipher suite, group or signature of this server",
         ),
         other => {
             return (
-                Kind::Alert,
+                HandshakeFailureKind::Alert,
                 format!("the client ended it (alert {}, {other:?})", u8::from(other)),
             );
         }
@@ -204,12 +207,12 @@ mod tests {
     use crate::http::progress::Phase;
     use std::time::Duration;
 
-    fn text(failure: &Failure) -> String {
+    fn text(failure: &HandshakeFailure) -> String {
         describe(failure).1
     }
 
-    fn of(error: Tls) -> Failure {
-        Failure::Io(io::Error::new(ErrorKind::InvalidData, error))
+    fn of(error: Tls) -> HandshakeFailure {
+        HandshakeFailure::Io(io::Error::new(ErrorKind::InvalidData, error))
     }
 
     #[test]
@@ -227,9 +230,9 @@ mod tests {
             alert(AlertDescription::InternalError),
             "the client ended it (alert 80, InternalError)"
         );
-        let end = Failure::Ended(End::Late(Phase::Handshake));
+        let end = HandshakeFailure::Ended(End::Late(Phase::Handshake));
         assert_eq!(text(&end), "the client did not finish it in time (handshake_timeout)");
-        let closed = Failure::Io(io::Error::from(ErrorKind::UnexpectedEof));
+        let closed = HandshakeFailure::Io(io::Error::from(ErrorKind::UnexpectedEof));
         assert!(text(&closed).starts_with("the client closed the connection without saying why"));
         let plain = of(Tls::InvalidMessage(rustls::InvalidMessage::InvalidContentType));
         assert!(text(&plain).contains("must begin with https"));
@@ -241,11 +244,14 @@ mod tests {
         let mut lines = 0;
         for number in 0..10_000 {
             let now = start + Duration::from_millis(number);
-            lines += usize::from(handshakes.count(Kind::Closed, now).is_some());
+            lines += usize::from(handshakes.count(HandshakeFailureKind::Closed, now).is_some());
         }
         assert_eq!(lines, 1, "10 s");
-        assert_eq!(handshakes.count(Kind::UnknownCa, start + Duration::from_secs(5)), Some(1));
+        assert_eq!(
+            handshakes.count(HandshakeFailureKind::UnknownCa, start + Duration::from_secs(5)),
+            Some(1)
+        );
         let later = start + Duration::from_secs(20);
-        assert_eq!(handshakes.count(Kind::Closed, later), Some(10_000));
+        assert_eq!(handshakes.count(HandshakeFailureKind::Closed, later), Some(10_000));
     }
 }

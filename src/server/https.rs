@@ -1,10 +1,10 @@
 //! The TLS listener: handshake, then EST over HTTP/1.1 or HTTP/2.
 
 use super::{
-    connections::Connection,
-    handshakes::Failure,
+    connections::ConnectionGuard,
+    handshakes::HandshakeFailure,
     hello::{self, Opening},
-    listener::{Acceptor, Shared, drive},
+    listener::{Acceptor, ListenerContext, drive},
     tls::{self, HTTP2},
     validation::LazyChain,
 };
@@ -66,7 +66,7 @@ pub(super) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Ends connections that wait too long, and frees idle memory, until the last connection has ended.
-pub(super) async fn watch(shared: Shared, authenticator: Arc<Authenticator>) {
+pub(super) async fn watch(shared: ListenerContext, authenticator: Arc<Authenticator>) {
     loop {
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
@@ -82,11 +82,11 @@ pub(super) async fn watch(shared: Shared, authenticator: Arc<Authenticator>) {
 /// A TLS listener.
 pub(super) struct Https {
     listener: TcpListener,
-    shared: Shared,
+    shared: ListenerContext,
 }
 
 impl Https {
-    pub(super) const fn new(listener: TcpListener, shared: Shared) -> Self {
+    pub(super) const fn new(listener: TcpListener, shared: ListenerContext) -> Self {
         Self { listener, shared }
     }
 }
@@ -94,9 +94,9 @@ impl Https {
 impl Acceptor for Https {
     const NAME: &'static str = "TLS listener";
     type Accepted = (TcpStream, SocketAddr);
-    type Place = Connection;
+    type Place = ConnectionGuard;
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &ListenerContext {
         &self.shared
     }
 
@@ -104,8 +104,8 @@ impl Acceptor for Https {
         self.listener.accept().await
     }
 
-    async fn admit(&self, (_, address): &(TcpStream, SocketAddr)) -> Option<Connection> {
-        let Shared { snapshot, connections, .. } = &self.shared;
+    async fn admit(&self, (_, address): &(TcpStream, SocketAddr)) -> Option<ConnectionGuard> {
+        let ListenerContext { snapshot, connections, .. } = &self.shared;
         let most = snapshot.load().max_connections_per_address;
         // A connection over the limit costs no more than this.
         let mut connection = connections.enter(address.ip(), most, Instant::now())?;
@@ -113,7 +113,7 @@ impl Acceptor for Https {
         Some(connection)
     }
 
-    async fn serve(&self, (stream, address): (TcpStream, SocketAddr), connection: Connection) {
+    async fn serve(&self, (stream, address): (TcpStream, SocketAddr), connection: ConnectionGuard) {
         let shared = &self.shared;
         // Boxed: freed when the handshake is over.
         if let Some((stream, binding)) =
@@ -127,8 +127,8 @@ impl Acceptor for Https {
 async fn handshake(
     stream: TcpStream,
     address: SocketAddr,
-    connection: &Connection,
-    shared: &Shared,
+    connection: &ConnectionGuard,
+    shared: &ListenerContext,
 ) -> Option<(Session, Binding)> {
     // Responses are small and written in one piece: waiting for more gains nothing.
     let _ = stream.set_nodelay(true);
@@ -137,20 +137,23 @@ async fn handshake(
             Ok(session) => return session,
             Err(failure) => failure,
         },
-        end = connection.ended() => Failure::Ended(end),
+        end = connection.ended() => HandshakeFailure::Ended(end),
     };
     shared.handshakes.failed(address, &failure, Instant::now());
     None
 }
 
 /// Completes the handshake. Returns `None` if the client closed before it sent anything.
-async fn shake(stream: TcpStream, shared: &Shared) -> Result<Option<(Session, Binding)>, Failure> {
-    match hello::look(&stream).await.map_err(Failure::Io)? {
+async fn shake(
+    stream: TcpStream,
+    shared: &ListenerContext,
+) -> Result<Option<(Session, Binding)>, HandshakeFailure> {
+    match hello::look(&stream).await.map_err(HandshakeFailure::Io)? {
         Opening::Other => {}
         Opening::Nothing => return Ok(None),
         Opening::Old(version) => {
-            hello::reject(stream, version).await.map_err(Failure::Io)?;
-            return Err(Failure::Old(version));
+            hello::reject(stream, version).await.map_err(HandshakeFailure::Io)?;
+            return Err(HandshakeFailure::Old(version));
         }
     }
     let (config, stream, secret) = {
@@ -162,7 +165,8 @@ async fn shake(stream: TcpStream, shared: &Shared) -> Result<Option<(Session, Bi
             (Arc::clone(&snapshot.tls), Recorded::silent(stream), None)
         }
     };
-    let mut stream = TlsAcceptor::from(config).accept(stream).await.map_err(Failure::Io)?;
+    let mut stream =
+        TlsAcceptor::from(config).accept(stream).await.map_err(HandshakeFailure::Io)?;
     let binding = secret.map_or(Binding::None(Unbound::NotWanted), |secret| {
         let (stream, connection) = stream.get_mut();
         secret.binding(stream, connection)
@@ -174,8 +178,8 @@ async fn converse(
     stream: Session,
     binding: Binding,
     address: SocketAddr,
-    connection: &Connection,
-    shared: &Shared,
+    connection: &ConnectionGuard,
+    shared: &ListenerContext,
 ) {
     let session = stream.get_ref().1;
     let http2 = session.alpn_protocol() == Some(HTTP2);
@@ -216,8 +220,8 @@ async fn converse(
 async fn converse_http2(
     stream: Session,
     peer: Arc<Peer>,
-    connection: &Connection,
-    shared: &Shared,
+    connection: &ConnectionGuard,
+    shared: &ListenerContext,
 ) {
     let address = peer.address;
     let streams = Streams::new(Arc::clone(connection.progress()));

@@ -26,7 +26,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The parts that all listeners share.
 #[derive(Clone)]
-pub(super) struct Shared {
+pub(super) struct ListenerContext {
     /// The state that a reload replaces.
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     /// The connections of clients, and their limits.
@@ -51,7 +51,7 @@ pub(super) trait Acceptor: Send + Sync + 'static {
     type Place: Send + 'static;
 
     /// Returns the parts that all listeners share.
-    fn shared(&self) -> &Shared;
+    fn shared(&self) -> &ListenerContext;
 
     /// Accepts a connection.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Accepted>> + Send;
@@ -70,7 +70,7 @@ pub(super) trait Acceptor: Send + Sync + 'static {
 /// Accepts connections until the server stops.
 pub(super) async fn run<L: Acceptor>(listener: L) {
     let (listener, mut failures) = (Arc::new(listener), Throttle::default());
-    let Shared { stop, tasks, connections, .. } = listener.shared();
+    let ListenerContext { stop, tasks, connections, .. } = listener.shared();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

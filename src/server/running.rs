@@ -7,7 +7,7 @@ use super::{
     descriptors,
     health::Warning,
     https::{self, Https},
-    listener::{self, Shared},
+    listener::{self, ListenerContext},
     snapshot::Snapshot,
     socket::Socket,
     sweep::{self, Swept},
@@ -92,7 +92,7 @@ async fn serve(
     let (data, realm) = (settings.boot.data.clone(), settings.boot.passwords.realm.clone());
     let node = settings.boot.audit.node.clone().unwrap_or_else(host_name);
     let room = descriptors::room(settings.boot.max_connections, descriptors::raise_limit());
-    let shared = Shared {
+    let shared = ListenerContext {
         snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
         connections: Arc::new(Connections::new(room, Instant::now())),
         handshakes: Arc::default(),

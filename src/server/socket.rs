@@ -5,7 +5,7 @@
 
 use super::{
     Error,
-    listener::{Acceptor, Shared, drive},
+    listener::{Acceptor, ListenerContext, drive},
 };
 use crate::{admin::Admin, http, types::Actor};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -40,7 +40,7 @@ pub(super) struct Socket {
     owner: u32,
     admin: Admin,
     places: Arc<Semaphore>,
-    shared: Shared,
+    shared: ListenerContext,
 }
 
 impl Socket {
@@ -52,7 +52,7 @@ impl Socket {
     pub(super) fn open(
         data: &Path,
         admin: Admin,
-        shared: Shared,
+        shared: ListenerContext,
     ) -> Result<Option<(PathBuf, Self)>, Error> {
         let path = data.join(FILE);
         let failed = |cause| Error::File { path: path.clone(), cause };
@@ -103,7 +103,7 @@ impl Acceptor for Socket {
     type Accepted = UnixStream;
     type Place = OwnedSemaphorePermit;
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &ListenerContext {
         &self.shared
     }
 
