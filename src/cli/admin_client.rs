@@ -12,7 +12,7 @@ use crate::{
     admin::{Admin, Handle},
     client::operator::{self, ask},
     clock::{Clock, SystemClock},
-    config::{Secrets, Settings, Store},
+    config::{Secrets, Settings, StoreSettings},
     entropy::SystemEntropy,
     server::Installation,
     store,
@@ -58,8 +58,8 @@ impl AdminClient {
         }
         // Reads the password of a database only now: while a server runs, no command needs it.
         let with_password = match &settings.boot.store {
-            Store::Postgres(_) => Some(read_settings(&settings.file, Secrets::Store)?),
-            Store::Sled { .. } | Store::Memory => None,
+            StoreSettings::Postgres(_) => Some(read_settings(&settings.file, Secrets::Store)?),
+            StoreSettings::Sled { .. } | StoreSettings::Memory => None,
         };
         let settings = with_password.as_ref().unwrap_or(settings);
         let owner = std::fs::metadata(&settings.boot.data).map_err(|cause| {

@@ -17,7 +17,7 @@ mod store;
 mod user;
 mod welcome;
 
-use crate::config::{Secrets, Source};
+use crate::config::{Secrets, SettingsSource};
 use ca::CaCommand;
 use cert::CertCommand;
 use clap::{Parser, Subcommand};
@@ -117,7 +117,7 @@ fn wrong_arguments(error: &clap::Error) -> ExitCode {
 
 fn run(arguments: Estd) -> Result<(), Failure> {
     let Estd { config, json, command } = arguments;
-    let source = config.map_or(Source::Search, Source::File);
+    let source = config.map_or(SettingsSource::Search, SettingsSource::File);
     let environment = |name: &str| std::env::var(name).ok();
     let context = |secrets| {
         let settings = source.read(&environment, secrets).map_err(Failure::Config)?;

@@ -3,7 +3,7 @@
 use super::{failure::Failure, first_password::FirstPassword, welcome::Welcome};
 use crate::{
     clock::SystemClock,
-    config::{PLACES, Settings, Source, Terminal},
+    config::{PLACES, Settings, SettingsSource, Terminal},
     entropy::SystemEntropy,
     server::{self, Environment, Running, Swept, private_folder},
     telemetry::{FileOptions, FileTrail, LimitedTrail, start_terminal, summarize_terminal},
@@ -36,7 +36,7 @@ pub(super) fn start_server(settings: Settings) -> Result<(), Failure> {
             "set it to info, debug or estd=debug, for example",
         )
     })?;
-    if settings.source == Source::BuiltIn {
+    if settings.source == SettingsSource::BuiltIn {
         tracing::warn!(
             "no configuration file (searched {}): the built-in settings serve this machine only; \
              remedy: estd init",

@@ -14,7 +14,7 @@ mod source;
 pub use error::{SettingError, SettingErrors};
 pub use example::Example;
 pub use load::{load, load_for, parse};
-pub use source::{PLACES, Source, built_in};
+pub use source::{PLACES, SettingsSource, built_in};
 
 use crate::{
     policy::{CaRules, DecryptKeys, Passwords, Policies, ServerCertificateRules},
@@ -38,7 +38,7 @@ pub enum Secrets {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Where a reload reads it from.
-    pub source: Source,
+    pub source: SettingsSource,
     /// The file that was read; without one, the first that the search looks for.
     pub file: PathBuf,
     /// Settings that take a restart.
@@ -65,7 +65,7 @@ pub struct BootSettings {
     /// Where audit events go.
     pub audit: Audit,
     /// Where the state is stored.
-    pub store: Store,
+    pub store: StoreSettings,
     /// The CAs, by name.
     pub cas: BTreeMap<CaName, CaRules>,
 }
@@ -157,7 +157,7 @@ pub enum Terminal {
 /// `[store]`: where the state is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Store {
+pub enum StoreSettings {
     /// sled, embedded, in `data/store`.
     Sled {
         /// Bytes of page cache.

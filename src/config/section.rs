@@ -14,7 +14,7 @@ use std::{
 use toml::{Table, Value};
 
 /// The errors found so far in a file.
-pub(super) struct Report<'a> {
+pub(super) struct FileReport<'a> {
     pub(super) file: &'a Path,
     pub(super) errors: RefCell<Vec<SettingError>>,
     /// Every key that was read: a test holds est.toml against it.
@@ -23,7 +23,7 @@ pub(super) struct Report<'a> {
     pub(super) secrets: Secrets,
 }
 
-impl<'a> Report<'a> {
+impl<'a> FileReport<'a> {
     pub(super) fn new(file: &'a Path) -> Self {
         let (errors, known) = (RefCell::default(), RefCell::default());
         Self { file, errors, known, secrets: Secrets::All }
@@ -50,14 +50,14 @@ impl<'a> Report<'a> {
 
 /// One table of the file. [`Section::finish`] reports the keys that were not read.
 pub(super) struct Section<'a> {
-    pub(super) report: &'a Report<'a>,
+    pub(super) report: &'a FileReport<'a>,
     name: String,
     table: Table,
     known: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(report: &'a Report<'a>, name: impl Into<String>, table: Table) -> Self {
+    pub(super) fn new(report: &'a FileReport<'a>, name: impl Into<String>, table: Table) -> Self {
         Self { report, name: name.into(), table, known: RefCell::default() }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// The source of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum SettingsSource {
     /// This file.
     File(PathBuf),
     /// The first of [`PLACES`] that exists, or the built-in defaults.
@@ -20,7 +20,7 @@ pub const PLACES: [&str; 2] = ["est.toml", "/etc/estd/est.toml"];
 /// The defaults without any file: loopback only, until an operator configures more.
 const BUILT_IN: &str = "version = 1\n[server]\nlisten = [\"127.0.0.1:8443\"]\n";
 
-impl Source {
+impl SettingsSource {
     /// Finds the file. None: the built-in defaults.
     #[must_use]
     pub fn find(&self) -> Option<PathBuf> {
@@ -56,7 +56,7 @@ impl Source {
 pub fn built_in(environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, SettingErrors> {
     let [first, ..] = PLACES;
     let settings = parse(BUILT_IN, Path::new(first), environment)?;
-    Ok(Settings { source: Source::BuiltIn, ..settings })
+    Ok(Settings { source: SettingsSource::BuiltIn, ..settings })
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_named_file_is_not_searched_for() {
-        let named = Source::File(PathBuf::from("/nonexistent/est.toml"));
+        let named = SettingsSource::File(PathBuf::from("/nonexistent/est.toml"));
         assert_eq!(named.read(&|_| None, Secrets::All).unwrap_err().0.len(), 1);
     }
 }

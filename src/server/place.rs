@@ -68,7 +68,7 @@ fn created(settings: &Settings) -> Vec<Found> {
     let mut note = |key: String, result: Result<(), Error>| {
         found.extend(result.err().map(|error| (key, error)));
     };
-    let sled = matches!(settings.boot.store, config::Store::Sled { .. });
+    let sled = matches!(settings.boot.store, config::StoreSettings::Sled { .. });
     for part in ["ca", "server", "store"].iter().filter(|part| sled || **part != "store") {
         note("data".to_owned(), check_private(&settings.boot.data.join(part)));
     }

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     admin::{self, Process},
     api,
-    config::{self, Secrets, SettingErrors, Source},
+    config::{self, Secrets, SettingErrors, SettingsSource},
     pki::Certificate,
     store,
     telemetry::audit::{Event, Name},
@@ -48,7 +48,7 @@ impl Process for Core {
             started: self.started.to_string(),
             uptime_seconds: now.since(self.started).as_secs(),
             configuration: match settings.source {
-                Source::BuiltIn => None,
+                SettingsSource::BuiltIn => None,
                 _ => Some(settings.file.display().to_string()),
             },
             data: settings.boot.data.display().to_string(),
@@ -187,10 +187,10 @@ fn described(leaf: &Certificate, settings: &config::Settings) -> api::ServerCert
     }
 }
 
-const fn backend(store: &config::Store) -> &'static str {
+const fn backend(store: &config::StoreSettings) -> &'static str {
     match store {
-        config::Store::Sled { .. } => "sled",
-        config::Store::Postgres(_) => "postgres",
-        config::Store::Memory => "memory",
+        config::StoreSettings::Sled { .. } => "sled",
+        config::StoreSettings::Postgres(_) => "postgres",
+        config::StoreSettings::Memory => "memory",
     }
 }

@@ -51,8 +51,8 @@ pub struct Running {
 /// [`Error`]; nothing is left running.
 pub async fn start(settings: Settings, environment: Environment) -> Result<Running, Error> {
     let kind = match settings.boot.store {
-        config::Store::Postgres(_) => Error::Database,
-        config::Store::Sled { .. } | config::Store::Memory => Error::Folder,
+        config::StoreSettings::Postgres(_) => Error::Database,
+        config::StoreSettings::Sled { .. } | config::StoreSettings::Memory => Error::Folder,
     };
     open_and_serve(settings, environment).await.map_err(|error| error.in_store(kind))
 }

@@ -47,7 +47,7 @@ impl Installation {
         now: Time,
     ) -> Result<(Arc<dyn Store>, Vec<CaCertificates>), Error> {
         let folder = settings.boot.data.join("store");
-        if matches!(settings.boot.store, config::Store::Sled { .. }) {
+        if matches!(settings.boot.store, config::StoreSettings::Sled { .. }) {
             fs::metadata(&folder).map_err(|cause| Error::File { path: folder, cause })?;
         }
         let store = open_store(settings, trail, now).await?;
@@ -133,9 +133,9 @@ impl Backend {
     /// [`Error::OtherStore`] if that is in memory.
     pub fn of(settings: &Settings) -> Result<Self, Error> {
         match &settings.boot.store {
-            config::Store::Sled { .. } => Self::named(settings, BackendKind::Sled),
-            config::Store::Postgres(_) => Self::named(settings, BackendKind::Postgres),
-            config::Store::Memory => Err(Error::OtherStore(
+            config::StoreSettings::Sled { .. } => Self::named(settings, BackendKind::Sled),
+            config::StoreSettings::Postgres(_) => Self::named(settings, BackendKind::Postgres),
+            config::StoreSettings::Memory => Err(Error::OtherStore(
                 "the store is in memory, and gone with its server".to_owned(),
             )),
         }
@@ -150,13 +150,13 @@ impl Backend {
         match kind {
             BackendKind::Sled => {
                 let cache = match settings.boot.store {
-                    config::Store::Sled { cache } => cache,
+                    config::StoreSettings::Sled { cache } => cache,
                     _ => CACHE,
                 };
                 Ok(Self::Sled { folder: settings.boot.data.join("store"), cache })
             }
             BackendKind::Postgres => match &settings.boot.store {
-                config::Store::Postgres(postgres) => Ok(Self::Postgres(postgres.clone())),
+                config::StoreSettings::Postgres(postgres) => Ok(Self::Postgres(postgres.clone())),
                 _ => Err(Error::OtherStore(format!(
                     "{} describes no store in PostgreSQL",
                     settings.file.display()
@@ -237,7 +237,7 @@ async fn open_store(
     now: Time,
 ) -> Result<Arc<dyn Store>, Error> {
     match &settings.boot.store {
-        config::Store::Memory => Ok(Arc::new(MemoryStore::new(trail))),
+        config::StoreSettings::Memory => Ok(Arc::new(MemoryStore::new(trail))),
         _ => open_backend(Backend::of(settings)?, trail, now).await,
     }
 }

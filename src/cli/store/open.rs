@@ -44,7 +44,7 @@ pub(super) async fn with_source<T>(
     work: impl AsyncFnOnce(&dyn Source) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let settings = &context.settings;
-    let has_one_user = !matches!(settings.boot.store, config::Store::Postgres(_));
+    let has_one_user = !matches!(settings.boot.store, config::StoreSettings::Postgres(_));
     if has_one_user && let Some(served) = Served::find(&settings.boot.data).await {
         let cut = Cut::new(served, now).await.map_err(transfer::Error::from)?;
         return work(&cut).await;

@@ -2,7 +2,7 @@
 
 use super::DAY;
 use crate::{
-    config::section::{Report, Section},
+    config::section::{FileReport, Section},
     policy::{CaRules, UnknownCertificates},
     types::{CaName, KeyKind, Time},
 };
@@ -79,7 +79,7 @@ fn unknown_certificates(section: &Section<'_>) -> UnknownCertificates {
 /// Adds `[ca.default]` with its defaults unless the file has it, as `[profile.device]` is added.
 /// Returns its name if it was added: the caller removes it if nothing uses it.
 pub(super) fn imply_default(
-    report: &Report<'_>,
+    report: &FileReport<'_>,
     cas: &mut BTreeMap<CaName, CaRules>,
 ) -> Option<CaName> {
     let name: CaName = "default".parse().ok()?;
@@ -92,7 +92,7 @@ pub(super) fn imply_default(
 }
 
 /// Checks that each CA certificate has a subject of its own: chains are built by names.
-pub(super) fn check_subjects(report: &Report<'_>, cas: &BTreeMap<CaName, CaRules>) {
+pub(super) fn check_subjects(report: &FileReport<'_>, cas: &BTreeMap<CaName, CaRules>) {
     let mut seen: HashMap<&str, String> = HashMap::new();
     for (name, ca) in cas {
         for (key, subject) in

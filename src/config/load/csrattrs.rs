@@ -59,7 +59,7 @@ const NO_ATTRIBUTE: [(&str, &str); 8] = [
     ("2.16.840.1.101.3.4.", "an algorithm: the profile's keys and digests demand it"),
 ];
 
-pub(super) fn csrattrs(section: Section<'_>) -> CsrAttrs {
+pub(super) fn csrattrs_rules(section: Section<'_>) -> CsrAttrs {
     let csrattrs = CsrAttrs {
         offer: section.boolean("offer", true),
         form: section.one_of(
@@ -117,7 +117,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-pub(super) fn subject(section: &Section<'_>) -> Vec<SubjectAttribute> {
+pub(super) fn required_subject(section: &Section<'_>) -> Vec<SubjectAttribute> {
     section.list(
         "require_subject",
         Vec::new(),
@@ -178,7 +178,7 @@ pub(super) fn key_usage(section: &Section<'_>) -> Option<KeyUsage> {
 }
 
 /// Reports demands that no CSR can meet.
-pub(super) fn check(section: &Section<'_>, profile: &ProfileRules) {
+pub(super) fn check_demands(section: &Section<'_>, profile: &ProfileRules) {
     if profile.digests.is_empty() && section.has("digests") {
         section.error(
             "digests",

@@ -15,8 +15,8 @@ mod tests;
 mod trust;
 
 use super::{
-    BootSettings, LiveSettings, Secrets, SettingErrors, Settings, Source,
-    section::{Report, Section},
+    BootSettings, LiveSettings, Secrets, SettingErrors, Settings, SettingsSource,
+    section::{FileReport, Section},
 };
 use crate::{
     policy::{CaRules, LabelRules, Policies, ProfileRules, UnknownCertificates},
@@ -61,7 +61,7 @@ pub fn load_for(
     match fs::read_to_string(file).map(|text| (text, open())) {
         Ok((text, None)) => parse_for(&text, file, environment, secrets),
         Ok((_, Some(mode))) => {
-            let report = Report::new(file);
+            let report = FileReport::new(file);
             report.add(
                 "E-CONFIG-FILE",
                 "",
@@ -72,7 +72,7 @@ pub fn load_for(
             Err(SettingErrors(report.errors.into_inner()))
         }
         Err(cause) => {
-            let report = Report::new(file);
+            let report = FileReport::new(file);
             let (text, remedy) = unreadable(&cause);
             report.add("E-CONFIG-FILE", "", None, text, remedy);
             Err(SettingErrors(report.errors.into_inner()))
@@ -124,7 +124,7 @@ fn parse_for(
     environment: &dyn Fn(&str) -> Option<String>,
     secrets: Secrets,
 ) -> Result<Settings, SettingErrors> {
-    let report = Report { secrets, ..Report::new(file) };
+    let report = FileReport { secrets, ..FileReport::new(file) };
     let table = match text.parse::<Table>() {
         Ok(table) => table,
         Err(error) => {
@@ -148,7 +148,7 @@ fn parse_for(
 }
 
 fn settings(
-    report: &Report<'_>,
+    report: &FileReport<'_>,
     table: Table,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Settings {
@@ -166,7 +166,7 @@ fn settings(
     let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
     let server = server::server(top.section("server"));
     let client_trust = trust::client_trust(top.section("client_trust"));
-    let decrypt_keys = serverkeygen::serverkeygen(top.section("serverkeygen"));
+    let decrypt_keys = serverkeygen::decrypt_keys(top.section("serverkeygen"));
     let keys = keys::keys(top.section("keys"), environment);
     let passwords = passwords::passwords(top.section("passwords"));
     let audit = audit::audit(top.section("audit"), &data);
@@ -226,7 +226,7 @@ fn settings(
     ca::check_subjects(report, &cas);
     top.finish();
     Settings {
-        source: Source::File(report.file.to_owned()),
+        source: SettingsSource::File(report.file.to_owned()),
         file: report.file.to_owned(),
         boot: BootSettings {
             data,

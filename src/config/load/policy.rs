@@ -1,6 +1,6 @@
 //! `[est]` and `[label.NAME]`.
 
-use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs};
+use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs_rules};
 use crate::{
     config::section::Section,
     policy::{
@@ -86,7 +86,7 @@ pub(super) fn policy(
         include_chain: section.boolean("include_chain", false),
         server_root: section.boolean("server_root", true),
         retry_window: section.duration("retry_window", 10 * MINUTE, Duration::ZERO..=DAY),
-        csrattrs: csrattrs(section.section("csrattrs")),
+        csrattrs: csrattrs_rules(section.section("csrattrs")),
         // The CA's section sets it.
         unknown_certificates: UnknownCertificates::Reject,
     };

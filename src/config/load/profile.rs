@@ -60,7 +60,7 @@ pub(super) fn profile(section: Section<'_>) -> ProfileRules {
             "choose from sha256, sha384, sha512",
             |text| text.parse().map_err(|_| "a hash function".to_owned()),
         ),
-        require_subject: csrattrs::subject(&section),
+        require_subject: csrattrs::required_subject(&section),
         require_san: section.list(
             "require_san",
             Vec::new(),
@@ -75,7 +75,7 @@ pub(super) fn profile(section: Section<'_>) -> ProfileRules {
             usage,
         ),
     };
-    csrattrs::check(&section, &profile);
+    csrattrs::check_demands(&section, &profile);
     if profile.keys.is_empty() && section.has("keys") {
         section.error("keys", "got an empty list; expected: kinds of key", "accept at least one");
     }

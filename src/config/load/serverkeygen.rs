@@ -7,7 +7,7 @@ use crate::{
     types::DecryptKey,
 };
 
-pub(super) fn serverkeygen(section: Section<'_>) -> DecryptKeys {
+pub(super) fn decrypt_keys(section: Section<'_>) -> DecryptKeys {
     let symmetric = match section.file("keys_file") {
         None => Vec::new(),
         Some(_) if section.report.secrets != Secrets::All => Vec::new(),

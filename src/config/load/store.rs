@@ -1,10 +1,13 @@
 //! `[store]`.
 
 use super::{MINUTE, SECOND, keys::secret, trust::certificates};
-use crate::config::{Postgres, Secrets, Store, section::Section};
+use crate::config::{Postgres, Secrets, StoreSettings, section::Section};
 use tokio_postgres::config::{Host, SslMode};
 
-pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Store {
+pub(super) fn store(
+    section: Section<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> StoreSettings {
     #[derive(Clone, Copy, PartialEq)]
     enum Backend {
         Sled,
@@ -27,9 +30,9 @@ pub(super) fn store(section: Section<'_>, environment: &dyn Fn(&str) -> Option<S
     }
     section.finish();
     match backend {
-        Backend::Sled => Store::Sled { cache },
-        Backend::Postgres => Store::Postgres(Box::new(postgres)),
-        Backend::Memory => Store::Memory,
+        Backend::Sled => StoreSettings::Sled { cache },
+        Backend::Postgres => StoreSettings::Postgres(Box::new(postgres)),
+        Backend::Memory => StoreSettings::Memory,
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::Store;
+use crate::config::StoreSettings;
 
 fn read(text: &str) -> Result<Settings, SettingErrors> {
     parse(text, Path::new("/etc/estd/est.toml"), &|name| {
@@ -146,7 +146,9 @@ fn a_passphrase_is_read_from_one_place_and_never_shown() {
 fn a_postgres_store_needs_a_host_and_a_choice_of_tls() {
     let with = |more: &str| read(&format!("version = 1\n[store]\nbackend = \"postgres\"\n{more}"));
     let local = "connection = \"host=/run/postgresql dbname=estd user=estd\"";
-    let Store::Postgres(postgres) = with(local).unwrap().boot.store else { panic!("postgres") };
+    let StoreSettings::Postgres(postgres) = with(local).unwrap().boot.store else {
+        panic!("postgres")
+    };
     assert_eq!(postgres.connection.get_dbname(), Some("estd"));
     assert_eq!((postgres.connections, postgres.patience), (8, Duration::from_secs(5)));
     let with_password = with(&format!("{local}\npassword_env = \"SET\"")).unwrap();
@@ -328,7 +330,7 @@ fn two_cas_have_two_names() {
 #[test]
 fn the_example_has_each_key() {
     let example = include_str!("../../../est.toml");
-    let report = Report::new(Path::new("est.toml"));
+    let report = FileReport::new(Path::new("est.toml"));
     settings(&report, example.parse().unwrap(), &|_| None);
     let known = report.known.into_inner();
     assert!(known.len() > 40, "{known:?}");
