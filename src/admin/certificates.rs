@@ -33,7 +33,7 @@ impl Handle for api::CertificateQuery {
         let now = admin.clock.now();
         let selection = Selection::parse(&self, now)?;
         let limit = limit(self.limit, 100)?;
-        let mut walk = Walk::new(admin, selection.filter.clone(), self.after.as_deref())?;
+        let mut walk = FilteredWalk::new(admin, selection.filter.clone(), self.after.as_deref())?;
         let mut found: Vec<Arc<Issuance>> = Vec::new();
         while let Some(page) = walk.page().await? {
             for issuance in page {
@@ -56,7 +56,7 @@ impl Handle for api::ListRenewed {
     /// A renewal counts if it is issued and not revoked.
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
         let filter = Filter { state: Some(State::Issued), ..Filter::default() };
-        let mut walk = Walk::new(admin, filter, self.after.as_deref())?;
+        let mut walk = FilteredWalk::new(admin, filter, self.after.as_deref())?;
         let mut serials = Vec::new();
         while let Some(page) = walk.page().await? {
             let renewed = page.iter().filter_map(|issuance| issuance.intent.predecessor.as_ref());
@@ -118,7 +118,7 @@ async fn find(admin: &Admin, text: &str) -> Result<Arc<Issuance>, Error> {
 }
 
 /// A walk through the store that ends after [`LOOKED_AT`] records.
-struct Walk<'a> {
+struct FilteredWalk<'a> {
     admin: &'a Admin,
     filter: Filter,
     after: Option<Serial>,
@@ -126,13 +126,13 @@ struct Walk<'a> {
     ended: bool,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> FilteredWalk<'a> {
     fn new(admin: &'a Admin, filter: Filter, after: Option<&str>) -> Result<Self, Error> {
         let after = after.map(serial).transpose()?;
         Ok(Self { admin, filter, after, left: LOOKED_AT, ended: false })
     }
 
-    /// Returns the next records, or none at the end of the walk; [`Walk::cursor`] is then its place.
+    /// Returns the next records, or none at the end of the walk; [`FilteredWalk::cursor`] is then its place.
     async fn page(&mut self) -> Result<Option<Vec<Arc<Issuance>>>, Error> {
         if self.ended || self.left == 0 {
             return Ok(None);

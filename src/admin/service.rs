@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use crate::{
-    api::{self, call::Call},
+    api::{self, call::AdminCall},
     ca::CaCertificates,
     clock::Clock,
     entropy::Entropy,
@@ -76,7 +76,7 @@ pub trait Process: Send + Sync + 'static {
 }
 
 /// A call that this server answers.
-pub trait Handle: Call {
+pub trait Handle: AdminCall {
     /// Executes the call on behalf of `actor`.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! An operator's call: a type with its method, path and answer.
 //!
-//! Both ends use the same types. [`Request::of`] encodes a call for the client, [`parse`] decodes it
+//! Both ends use the same types. [`EncodedCall::of`] encodes a call for the client, [`parse`] decodes it
 //! on the server. A new call needs a type and a table line in `api`, a handler in `admin`, and a
 //! table line in `http::admin`.
 
@@ -31,7 +31,7 @@ impl Method {
 }
 
 /// A call of an operator.
-pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait AdminCall: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The method.
     const METHOD: Method;
     /// The path. A segment `{name}` holds the field of that name; [`Method::Post`] has none.
@@ -40,10 +40,10 @@ pub trait Call: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 }
 
-/// Implements [`Call`] for each line `METHOD "PATH": CALL => ANSWER;`.
+/// Implements [`AdminCall`] for each line `METHOD "PATH": CALL => ANSWER;`.
 macro_rules! calls {
     ($($method:ident $path:literal: $call:ty => $answer:ty;)+) => {
-        $(impl $crate::api::call::Call for $call {
+        $(impl $crate::api::call::AdminCall for $call {
             const METHOD: $crate::api::call::Method = $crate::api::call::Method::$method;
             const PATH: &'static str = $path;
             type Answer = $answer;
@@ -54,7 +54,7 @@ pub(super) use calls;
 
 /// An encoded call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct EncodedCall {
     /// The method.
     pub method: Method,
     /// Path and query.
@@ -63,12 +63,12 @@ pub struct Request {
     pub body: Vec<u8>,
 }
 
-impl Request {
+impl EncodedCall {
     /// Encodes a call.
     ///
     /// # Errors
     /// A field of a query is neither text nor a number.
-    pub fn of<C: Call>(call: &C) -> Result<Self, String> {
+    pub fn of<C: AdminCall>(call: &C) -> Result<Self, String> {
         if C::METHOD == Method::Post {
             let body = serde_json::to_vec(call).map_err(|error| error.to_string())?;
             return Ok(Self { method: C::METHOD, target: C::PATH.to_owned(), body });
@@ -120,7 +120,7 @@ pub fn captures(template: &str, path: &str) -> Option<Vec<(String, String)>> {
 ///
 /// # Errors
 /// The error in query or body.
-pub fn parse<C: Call>(
+pub fn parse<C: AdminCall>(
     mut captured: Vec<(String, String)>,
     query: &str,
     body: &[u8],
@@ -174,7 +174,7 @@ mod tests {
         for name in ["a", "line 1/\u{e4}", "{name}", "", "a?b&c=d#e", "%41", ".."] {
             for limit in [Some(7), None] {
                 let look = Look { name: name.to_owned(), limit, all: true };
-                let request = Request::of(&look).unwrap();
+                let request = EncodedCall::of(&look).unwrap();
                 assert_eq!(request.method.as_str(), "GET");
                 let (path, query) = request.target.split_once('?').unwrap();
                 assert!(!path.contains([' ', '&', '#']), "{path}");
@@ -183,7 +183,7 @@ mod tests {
             }
         }
         let change = Change { names: vec!["a".to_owned(), "\u{e4}".to_owned()] };
-        let request = Request::of(&change).unwrap();
+        let request = EncodedCall::of(&change).unwrap();
         assert_eq!(request.target, "/v1/things");
         assert_eq!(parse::<Change>(Vec::new(), "", &request.body).unwrap(), change);
     }

@@ -19,8 +19,8 @@ pub use certificates::{
 };
 pub use error::{ErrorKind, ErrorResponse};
 pub use process::{
-    CaStatus, ConfigError, LeftOut, Reload, Reloaded, RenewServerCertificate, ServerCertificate,
-    ShowStatus, Status, StoreStatus, Warning,
+    CaStatus, ConfigError, LeftOutEvents, OperatorWarning, Reload, Reloaded,
+    RenewServerCertificate, ServerCertificate, ShowStatus, Status, StoreStatus,
 };
 pub use store::{ReadStore, StoreItems};
 pub use users::{ListUsers, NewUser, RemoveUser, UserEntry, Users};

@@ -45,16 +45,16 @@ pub struct Status {
     /// Enrollment accounts; none if the store does not answer.
     pub accounts: Option<usize>,
     /// Events without a line of their own in audit file and log.
-    pub left_out: LeftOut,
+    pub left_out: LeftOutEvents,
     /// The last reload; none since the start.
     pub reload: Option<Reloaded>,
     /// Warnings, the most urgent first.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<OperatorWarning>,
 }
 
 /// Events without a line of their own in audit file and log, since the start of the process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftOut {
+pub struct LeftOutEvents {
     /// Rejections of clients that had not authenticated, summed up in `request.summary`.
     pub rejections: u64,
     /// Challenges (401) that clients answered.
@@ -114,7 +114,7 @@ pub struct Reloaded {
     /// Errors because of which it is not in force.
     pub errors: Vec<ConfigError>,
     /// Warnings.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<OperatorWarning>,
 }
 
 /// One error of a configuration.
@@ -136,7 +136,7 @@ pub struct ConfigError {
 
 /// A condition that needs the operator's attention.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
+pub struct OperatorWarning {
     /// Section of the configuration that it concerns.
     pub about: String,
     /// The condition, present or expected.

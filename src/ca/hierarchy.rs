@@ -156,14 +156,14 @@ impl Hierarchy {
         };
         let (root_key, issuing_key) = (generate()?, generate()?);
         let root_name = subject(&rules.root_subject, name)?;
-        let root = CaCertificate {
+        let root = CaCertificateTemplate {
             subject: &root_name,
             key: &root_key,
             validity: rules.root_validity,
             path_len: None,
         }
         .sign(&root_name, &root_key, entropy, now)?;
-        let issuing = CaCertificate {
+        let issuing = CaCertificateTemplate {
             subject: &subject(&rules.issuing_subject, name)?,
             key: &issuing_key,
             validity: rules.issuing_validity.min(rules.root_validity),
@@ -181,14 +181,14 @@ impl Hierarchy {
     }
 }
 
-struct CaCertificate<'a> {
+struct CaCertificateTemplate<'a> {
     subject: &'a DistinguishedName,
     key: &'a PrivateKey,
     validity: Duration,
     path_len: Option<u8>,
 }
 
-impl CaCertificate<'_> {
+impl CaCertificateTemplate<'_> {
     fn sign(
         &self,
         issuer: &DistinguishedName,

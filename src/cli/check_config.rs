@@ -32,7 +32,7 @@ pub(super) fn check_config(context: &Context) -> Result<(), Failure> {
         .unwrap_or_default();
     let warnings = server::setting_warnings(settings, SystemClock.now());
     if context.json {
-        let warnings: Vec<_> = warnings.iter().map(api::Warning::from).collect();
+        let warnings: Vec<_> = warnings.iter().map(api::OperatorWarning::from).collect();
         return json(&serde_json::json!({
             "file": settings.file,
             "good": true,

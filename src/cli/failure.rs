@@ -15,13 +15,13 @@ pub(super) enum Failure {
     /// The configuration has errors: exit code 2.
     Config(config::SettingErrors),
     /// Any other; the exit code depends on the kind.
-    Failed { kind: Kind, what: String, remedy: String },
+    Failed { kind: FailureKind, what: String, remedy: String },
 }
 
 /// Kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(super) enum FailureKind {
     /// The arguments are wrong.
     Arguments,
     /// The work is partly done.
@@ -35,7 +35,7 @@ pub(super) enum Kind {
     Server(ErrorKind),
 }
 
-impl Kind {
+impl FailureKind {
     /// Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration, 3 done in part. They are
     /// documented in docs/reference/commands.md.
     fn exit_code(self) -> ExitCode {
@@ -52,29 +52,29 @@ impl Kind {
 
 impl Failure {
     pub(super) fn new(what: impl ToString, remedy: impl ToString) -> Self {
-        Self::of(Kind::Failed, what, remedy)
+        Self::of(FailureKind::Failed, what, remedy)
     }
 
     /// Wrong arguments: exit code 2.
     pub(super) fn arguments(what: impl ToString, remedy: impl ToString) -> Self {
-        Self::of(Kind::Arguments, what, remedy)
+        Self::of(FailureKind::Arguments, what, remedy)
     }
 
-    pub(super) fn of(kind: Kind, what: impl ToString, remedy: impl ToString) -> Self {
+    pub(super) fn of(kind: FailureKind, what: impl ToString, remedy: impl ToString) -> Self {
         Self::Failed { kind, what: what.to_string(), remedy: remedy.to_string() }
     }
 
     /// A write to standard output that failed.
     pub(super) fn output(cause: &io::Error) -> Self {
         let kind = match cause.kind() {
-            io::ErrorKind::BrokenPipe => Kind::ReaderGone,
-            _ => Kind::Failed,
+            io::ErrorKind::BrokenPipe => FailureKind::ReaderGone,
+            _ => FailureKind::Failed,
         };
         Self::of(kind, format!("standard output: {cause}"), "redirect it to a place with room")
     }
 
     pub(super) fn is_reader_gone(&self) -> bool {
-        matches!(self, Self::Failed { kind: Kind::ReaderGone, .. })
+        matches!(self, Self::Failed { kind: FailureKind::ReaderGone, .. })
     }
 
     /// Reports the failure on standard error and returns the exit code.
@@ -133,7 +133,7 @@ impl From<crate::admin::Error> for Failure {
 
 impl From<ErrorResponse> for Failure {
     fn from(response: ErrorResponse) -> Self {
-        Self::of(Kind::Server(response.kind), response.error, response.remedy)
+        Self::of(FailureKind::Server(response.kind), response.error, response.remedy)
     }
 }
 

@@ -19,13 +19,13 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Rows in columns of fixed width, which the first page of rows sets.
-pub(super) struct Table<const N: usize> {
+pub(super) struct TextTable<const N: usize> {
     head: [&'static str; N],
     /// None until the head is printed.
     widths: Option<[usize; N]>,
 }
 
-impl<const N: usize> Table<N> {
+impl<const N: usize> TextTable<N> {
     pub(super) const fn new(head: [&'static str; N]) -> Self {
         Self { head, widths: None }
     }

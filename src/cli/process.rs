@@ -6,7 +6,7 @@ use super::{
     output::{json, line},
 };
 use crate::{
-    api::{self, Reload, RenewServerCertificate, ShowStatus, call::Call},
+    api::{self, Reload, RenewServerCertificate, ShowStatus, call::AdminCall},
     client::operator::{CallError, ask},
     config::Settings,
     types::escaped_line,
@@ -14,7 +14,7 @@ use crate::{
 use std::time::Duration;
 
 /// Calls the running server.
-fn call<C: Call>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
+fn call<C: AdminCall>(settings: &Settings, call: &C) -> Result<C::Answer, Failure> {
     let socket = settings.boot.data.join("estd.sock");
     block_on(async {
         ask(&socket, call).await.map_err(|error| match error {
@@ -35,7 +35,7 @@ pub(super) fn running_cas(settings: &Settings) -> Option<Vec<String>> {
     Some(status.cas.into_iter().map(|ca| ca.name).collect())
 }
 
-fn warn(warnings: &[api::Warning]) -> Result<(), Failure> {
+fn warn(warnings: &[api::OperatorWarning]) -> Result<(), Failure> {
     for one in warnings {
         line(&format!(
             "warning: {}: {}\n  remedy: {}",
@@ -61,7 +61,7 @@ pub(super) fn status(context: &Context) -> Result<(), Failure> {
     let condition = status.store.error.unwrap_or_else(|| "good".to_owned());
     let accounts = status.accounts.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
     let file = status.configuration.unwrap_or_else(|| "none: built-in defaults".to_owned());
-    let api::LeftOut { rejections, lost, .. } = status.left_out;
+    let api::LeftOutEvents { rejections, lost, .. } = status.left_out;
     let connections = format!("{} of {}", status.connections, status.max_connections);
     let mut rows = vec![
         ("configuration".to_owned(), file),

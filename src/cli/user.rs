@@ -4,7 +4,7 @@ use super::{
     admin_client::AdminClient,
     context::Context,
     failure::Failure,
-    output::{Table, json, line},
+    output::{TextTable, json, line},
 };
 use crate::{admin, api, entropy::SystemEntropy, types::escaped};
 use clap::{Args, Subcommand};
@@ -151,7 +151,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     if all.users.is_empty() {
         eprintln!("no accounts");
     }
-    Table::new(["ADDED", "STORED", "LABELS", "NAME"]).rows(all.users.iter().map(row).collect())
+    TextTable::new(["ADDED", "STORED", "LABELS", "NAME"]).rows(all.users.iter().map(row).collect())
 }
 
 fn password_from_stdin() -> Result<Zeroizing<String>, Failure> {

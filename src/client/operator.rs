@@ -2,7 +2,7 @@
 
 use crate::api::{
     ErrorResponse,
-    call::{Call, Request},
+    call::{AdminCall, EncodedCall},
 };
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{body::Bytes, client::conn::http1, header::HOST};
@@ -33,15 +33,15 @@ pub enum CallError {
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn ask<C: Call>(socket: &Path, call: &C) -> Result<C::Answer, CallError> {
-    send(socket, Request::of(call).map_err(CallError::Broken)?).await
+pub async fn ask<C: AdminCall>(socket: &Path, call: &C) -> Result<C::Answer, CallError> {
+    send(socket, EncodedCall::of(call).map_err(CallError::Broken)?).await
 }
 
 /// Sends a call that is written already.
 ///
 /// # Errors
 /// [`CallError`].
-pub async fn send<A: DeserializeOwned>(socket: &Path, call: Request) -> Result<A, CallError> {
+pub async fn send<A: DeserializeOwned>(socket: &Path, call: EncodedCall) -> Result<A, CallError> {
     let broken = |error: &dyn std::fmt::Display| CallError::Broken(error.to_string());
     let stream = UnixStream::connect(socket).await.map_err(CallError::NoServer)?;
     let (mut sender, connection) =

@@ -15,7 +15,7 @@ use crate::{
 };
 use async_trait::async_trait;
 
-impl From<&Warning> for api::Warning {
+impl From<&Warning> for api::OperatorWarning {
     fn from(warning: &Warning) -> Self {
         Self {
             about: warning.about.clone(),
@@ -61,14 +61,14 @@ impl Process for Core {
             accounts: accounts.ok().map(|all| all.len()),
             left_out: {
                 let left_out = self.environment.trail.left_out();
-                api::LeftOut {
+                api::LeftOutEvents {
                     rejections: left_out.rejections,
                     challenges: left_out.challenges,
                     lost: left_out.lost,
                 }
             },
             reload: self.reloaded.lock().await.clone(),
-            warnings: warnings.iter().map(api::Warning::from).collect(),
+            warnings: warnings.iter().map(api::OperatorWarning::from).collect(),
         })
     }
 
@@ -106,7 +106,7 @@ impl Process for Core {
                 }),
             },
         }
-        verdict.warnings = self.warnings().await.iter().map(api::Warning::from).collect();
+        verdict.warnings = self.warnings().await.iter().map(api::OperatorWarning::from).collect();
         if verdict.in_force {
             log_success(&file, &verdict);
         } else {

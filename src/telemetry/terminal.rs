@@ -49,7 +49,7 @@ fn fields() -> impl for<'a> FormatFields<'a> + 'static {
 
 /// The lines of one place in the code in its window.
 #[derive(Debug)]
-struct Place {
+struct LogSite {
     since: Instant,
     lines: u64,
     left_out: u64,
@@ -58,7 +58,7 @@ struct Place {
 
 /// Leaves out lines of a place that has reached its limit, and counts them.
 #[derive(Clone, Debug, Default)]
-struct Limit(Arc<Mutex<HashMap<Identifier, Place>>>);
+struct Limit(Arc<Mutex<HashMap<Identifier, LogSite>>>);
 
 impl Limit {
     fn admits(&self, event: &Event<'_>, now: Instant) -> bool {
@@ -67,7 +67,7 @@ impl Limit {
             return true;
         }
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = places.entry(metadata.callsite()).or_insert_with(|| Place {
+        let place = places.entry(metadata.callsite()).or_insert_with(|| LogSite {
             since: now,
             lines: 0,
             left_out: 0,

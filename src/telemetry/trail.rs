@@ -31,14 +31,14 @@ const GATHER: Duration = Duration::from_millis(5);
 /// The interval of retries while the file accepts no lines.
 const AGAIN: Duration = Duration::from_secs(1);
 
-enum Order {
+enum TrailCommand {
     Write(Option<EventId>, Box<Event>),
     Reopen,
 }
 
 /// A [`Trail`] to a file and, if wanted, to the terminal.
 pub struct FileTrail {
-    orders: Mutex<Option<SyncSender<Order>>>,
+    orders: Mutex<Option<SyncSender<TrailCommand>>>,
     /// Events that found the queue full, since the writer last read this.
     overflow: Arc<AtomicU64>,
     /// Events that are not in the file, since the start.
@@ -65,7 +65,7 @@ impl FileTrail {
 
     /// Opens the file anew, after a log rotation has moved it away.
     pub fn reopen(&self) {
-        self.send(Order::Reopen);
+        self.send(TrailCommand::Reopen);
     }
 
     /// Writes the waiting events and ends the writer.
@@ -78,7 +78,7 @@ impl FileTrail {
         }
     }
 
-    fn send(&self, order: Order) {
+    fn send(&self, order: TrailCommand) {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(orders) = &*orders
             && orders.try_send(order).is_err()
@@ -90,7 +90,7 @@ impl FileTrail {
 
 impl Trail for FileTrail {
     fn publish(&self, id: Option<EventId>, event: &Event) {
-        self.send(Order::Write(id, Box::new(event.clone())));
+        self.send(TrailCommand::Write(id, Box::new(event.clone())));
     }
 
     fn left_out(&self) -> LeftOut {
@@ -105,7 +105,7 @@ impl Drop for FileTrail {
     }
 }
 
-fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &AtomicU64) {
+fn write(orders: &Receiver<TrailCommand>, mut lines: Lines, terminal: bool, overflow: &AtomicU64) {
     loop {
         let order = match orders.try_recv() {
             Ok(order) => order,
@@ -134,13 +134,13 @@ fn write(orders: &Receiver<Order>, mut lines: Lines, terminal: bool, overflow: &
             Err(TryRecvError::Disconnected) => break,
         };
         match order {
-            Order::Write(id, event) => {
+            TrailCommand::Write(id, event) => {
                 lines.push(&json_line(id, &event));
                 if terminal {
                     tracing::info!(target: super::AUDIT, "{}", text_line(&event));
                 }
             }
-            Order::Reopen => lines.reopen(),
+            TrailCommand::Reopen => lines.reopen(),
         }
         lines.lose(overflow.swap(0, Ordering::Relaxed));
     }

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use estd::{
-    api::call::{Method, Request},
+    api::call::{EncodedCall, Method},
     client::operator::{ask, send},
     clock::SetClock,
     config,
@@ -307,7 +307,7 @@ async fn the_socket_answers_its_owner_in_json() {
     let socket = server.running.socket().unwrap();
     let get = |target: &str| {
         let (target, body) = (target.to_owned(), Vec::new());
-        send::<serde_json::Value>(socket, Request { method: Method::Get, target, body })
+        send::<serde_json::Value>(socket, EncodedCall { method: Method::Get, target, body })
     };
     let list = get("/v1/certificates?search=DEVICE-1&state=valid&limit=1").await.unwrap();
     assert_eq!(list["certificates"].as_array().unwrap().len(), 1);
@@ -360,7 +360,7 @@ async fn the_socket_answers_its_owner_in_json() {
     ask(socket, &estd::api::RemoveUser { name }).await.unwrap();
     for (method, target) in [(Method::Delete, "/v1/users"), (Method::Get, "/v1/users/enroll")] {
         let (target, body) = (target.to_owned(), Vec::new());
-        let error = send::<()>(socket, Request { method, target, body }).await.unwrap_err();
+        let error = send::<()>(socket, EncodedCall { method, target, body }).await.unwrap_err();
         assert_eq!(error.to_string(), "method not allowed");
     }
     let events = server.events_named("account.removed");

@@ -7,7 +7,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::Failure,
-        output::{Table, json},
+        output::{TextTable, json},
         progress::Progress,
     },
 };
@@ -70,7 +70,7 @@ pub(super) fn list_certificates(
     AdminClient::with(context, async |client| {
         // A separate walk: a renewal follows its predecessor in the list.
         let renewed = if without_successor { renewed(client).await? } else { HashSet::new() };
-        let mut table = Table::new(COLUMNS);
+        let mut table = TextTable::new(COLUMNS);
         let (mut shown, mut last) = (0, None);
         let left = limit.unwrap_or(usize::MAX);
         // On a terminal the rows show the progress.

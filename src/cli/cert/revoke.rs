@@ -9,8 +9,8 @@ use crate::{
     cli::{
         admin_client::AdminClient,
         context::Context,
-        failure::{Failure, Kind},
-        output::{Table, json, line},
+        failure::{Failure, FailureKind},
+        output::{TextTable, json, line},
         progress::Progress,
     },
     types::{RevocationReason, counted, escaped_line},
@@ -157,7 +157,7 @@ async fn by_serials(
                     chosen.entries.push(entry);
                 }
             }
-            Err(Failure::Failed { kind: Kind::Server(kind), what: error, remedy }) => {
+            Err(Failure::Failed { kind: FailureKind::Server(kind), what: error, remedy }) => {
                 let reason = api::ErrorResponse { error, remedy, kind };
                 chosen.failed.push(api::NotRevoked { serial, reason });
             }
@@ -177,7 +177,7 @@ fn preview(context: &Context, chosen: &Chosen) -> Result<(), Failure> {
             "failed": chosen.failed,
         }))?;
     } else {
-        Table::new(COLUMNS).rows(chosen.entries.iter().map(row).collect())?;
+        TextTable::new(COLUMNS).rows(chosen.entries.iter().map(row).collect())?;
         eprintln!("{} would be revoked", counted(chosen.entries.len(), "certificate"));
     }
     finish(context, chosen.entries.len(), &chosen.failed)
@@ -196,7 +196,7 @@ fn confirm(chosen: &Chosen) -> Result<(), Failure> {
         ));
     }
     let rows = chosen.entries.iter().take(SHOWN).map(row).collect();
-    for text in Table::new(COLUMNS).lines(rows) {
+    for text in TextTable::new(COLUMNS).lines(rows) {
         eprintln!("{text}");
     }
     if count > SHOWN {
@@ -234,7 +234,7 @@ async fn carry_out(
                     format!("{what}; {} of {} are revoked", done.revoked.len(), serials.len());
                 let remedy =
                     format!("{remedy}; then run it again: revoked certificates stay as they are");
-                Failure::of(Kind::Partly, what, remedy)
+                Failure::of(FailureKind::Partly, what, remedy)
             }
             other => other,
         })?;
@@ -271,7 +271,7 @@ fn finish(context: &Context, done: usize, failed: &[api::NotRevoked]) -> Result<
                     eprintln!("{}: {}", escaped_line(&one.serial), escaped_line(&one.reason.error));
                 }
             }
-            let kind = if done == 0 { Kind::Failed } else { Kind::Partly };
+            let kind = if done == 0 { FailureKind::Failed } else { FailureKind::Partly };
             let what = format!("{} failed, {done} done", several.len());
             Err(Failure::of(kind, what, "correct those that failed and run it again"))
         }
