@@ -3,18 +3,18 @@
 #![no_main]
 
 use estd::{
-    pki::{CsrAttrs, CsrBuilder},
+    pki::{CsrAttrsResponse, CsrBuilder},
     types::{CsrAttrsForm, KeyKind},
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(read) = CsrAttrs::parse(bytes) else { return };
+    let Ok(read) = CsrAttrsResponse::parse(bytes) else { return };
     let _ = read.lines();
     let _ = CsrBuilder::new().answering(&read, KeyKind::P256);
     for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
         if let Ok(written) = read.to_der(form) {
-            assert!(CsrAttrs::parse(&written).is_ok(), "{read:?} as {form:?}: {written:02x?}");
+            assert!(CsrAttrsResponse::parse(&written).is_ok(), "{read:?} as {form:?}: {written:02x?}");
         }
     }
 });

@@ -5,7 +5,7 @@ use crate::{
     pki::{
         self, Csr, DistinguishedName, SubjectAltName,
         algorithm::{self, described},
-        csrattrs::{AskedExtension, CsrAttrs, Key},
+        csrattrs::{AskedExtension, CsrAttrsResponse, Key},
         extension, oid,
     },
     policy,
@@ -57,7 +57,7 @@ impl Demand {
     ///
     /// # Errors
     /// Those of the encoder.
-    pub(super) fn ask(&self, answer: &mut CsrAttrs) -> der::Result<()> {
+    pub(super) fn ask(&self, answer: &mut CsrAttrsResponse) -> der::Result<()> {
         match self {
             Self::Key(accepted) if !is_every(accepted) => {
                 answer.key = accepted.first().copied().map(Key::Kind);
@@ -261,7 +261,7 @@ mod tests {
     use crate::{ca::Profile, config, types::CsrAttrsForm};
 
     /// Returns the CSR attributes of a label in this configuration.
-    fn asked(toml: &str, label: &str) -> CsrAttrs {
+    fn asked(toml: &str, label: &str) -> CsrAttrsResponse {
         let text =
             if toml.contains("version") { toml.to_owned() } else { format!("version = 1\n{toml}") };
         let policies = config::parse(&text, std::path::Path::new("est.toml"), &|_| None)
@@ -325,7 +325,7 @@ mod tests {
         let asked = asked(toml, "");
         for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908] {
             let der = asked.to_der(form).unwrap();
-            assert_eq!(CsrAttrs::parse(&der).unwrap(), asked);
+            assert_eq!(CsrAttrsResponse::parse(&der).unwrap(), asked);
         }
     }
 }

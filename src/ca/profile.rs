@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     pki::{
-        self, Csr, CsrAttrs, DistinguishedName, PublicKey, SubjectAltName,
+        self, Csr, CsrAttrsResponse, DistinguishedName, PublicKey, SubjectAltName,
         algorithm::described,
         extension::{self, KeyUsage, Requested},
         oid,
@@ -119,8 +119,8 @@ impl Profile {
     ///
     /// # Errors
     /// Those of the encoder.
-    pub fn csrattrs(&self) -> der::Result<CsrAttrs> {
-        let mut answer = CsrAttrs::default();
+    pub fn csrattrs(&self) -> der::Result<CsrAttrsResponse> {
+        let mut answer = CsrAttrsResponse::default();
         self.demands.iter().try_for_each(|demand| demand.ask(&mut answer))?;
         Ok(answer)
     }

@@ -160,7 +160,7 @@ async fn request(stream: &mut TlsStream<TcpStream>) -> Option<(String, String)> 
 mod tests {
     use super::*;
     use crate::client::{Client, ClientConfig, ClientIdentity, Error, PasswordAccount, Trust};
-    use crate::pki::{CertificateFields, CsrAttrs, CsrBuilder, PrivateKey, pem};
+    use crate::pki::{CertificateFields, CsrAttrsResponse, CsrBuilder, PrivateKey, pem};
     use std::time::Duration;
     use zeroize::Zeroizing;
 
@@ -199,7 +199,7 @@ mod tests {
             assert!(answer.bag.iter().all(|each| CertificateFields::parse(each).is_ok()), "{name}");
 
             let asked = match client.connect().await.unwrap().csrattrs().await {
-                Ok(asked) => asked.map(|der| CsrAttrs::parse(&der).unwrap().lines().len()),
+                Ok(asked) => asked.map(|der| CsrAttrsResponse::parse(&der).unwrap().lines().len()),
                 Err(Error::Rejected(rejection)) if rejection.status == 404 => None,
                 Err(error) => panic!("{name}: {error}"),
             };

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     client::{Client, Error},
     clock::Clock,
-    pki::{CsrAttrs, CsrBuilder, PrivateKey, csrattrs::Key, oid},
+    pki::{CsrAttrsResponse, CsrBuilder, PrivateKey, csrattrs::Key, oid},
     types::KeyKind,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -54,8 +54,8 @@ pub(super) async fn csrattrs(
     let offered = answer.is_some();
     let der = answer.flatten();
     let asked = match &der {
-        Some(der) => CsrAttrs::parse(der).map_err(unreadable)?,
-        None => CsrAttrs::default(),
+        Some(der) => CsrAttrsResponse::parse(der).map_err(unreadable)?,
+        None => CsrAttrsResponse::default(),
     };
     let lines: Vec<String> = asked.lines();
     let mut text = match (offered, lines.is_empty()) {
@@ -89,16 +89,16 @@ fn unreadable(error: crate::pki::Error) -> DeviceFailure {
 pub(super) async fn asked(
     client: &Client,
     patience: &mut Patience,
-) -> Result<CsrAttrs, DeviceFailure> {
+) -> Result<CsrAttrsResponse, DeviceFailure> {
     let error = loop {
         let outcome = async { client.connect().await?.csrattrs().await }.await;
         match outcome {
-            Ok(None) => return Ok(CsrAttrs::default()),
-            Ok(Some(der)) => match CsrAttrs::parse(&der) {
+            Ok(None) => return Ok(CsrAttrsResponse::default()),
+            Ok(Some(der)) => match CsrAttrsResponse::parse(&der) {
                 Ok(asked) => return Ok(asked),
                 Err(error) => break error.to_string(),
             },
-            Err(error) if not_offered(&error) => return Ok(CsrAttrs::default()),
+            Err(error) if not_offered(&error) => return Ok(CsrAttrsResponse::default()),
             Err(error @ (Error::Rejected(_) | Error::Malformed { .. } | Error::TooLong { .. }))
                 if error.later().is_none() =>
             {
@@ -108,11 +108,11 @@ pub(super) async fn asked(
         }
     };
     note(format_args!("continuing without the demands of the server: {error}"));
-    Ok(CsrAttrs::default())
+    Ok(CsrAttrsResponse::default())
 }
 
 /// Returns the requested kind of key, if this client can generate it.
-pub(super) const fn kind(asked: &CsrAttrs) -> Option<KeyKind> {
+pub(super) const fn kind(asked: &CsrAttrsResponse) -> Option<KeyKind> {
     match asked.key {
         Some(Key::Kind(KeyKind::Rsa(bits))) if !matches!(bits, 2048 | 3072 | 4096) => None,
         Some(Key::Kind(kind)) => Some(kind),
@@ -121,7 +121,7 @@ pub(super) const fn kind(asked: &CsrAttrs) -> Option<KeyKind> {
 }
 
 /// The kind of the next key: an RSA key does not become shorter.
-pub(super) fn next(asked: &CsrAttrs, present: KeyKind) -> KeyKind {
+pub(super) fn next(asked: &CsrAttrsResponse, present: KeyKind) -> KeyKind {
     match (kind(asked), present) {
         (Some(KeyKind::Rsa(least)), KeyKind::Rsa(bits)) if bits >= least => present,
         (Some(kind), _) => kind,
@@ -131,7 +131,7 @@ pub(super) fn next(asked: &CsrAttrs, present: KeyKind) -> KeyKind {
 
 /// Retains the demands that apply to a renewal: its names are those of the current certificate (RFC
 /// 7030 §4.2.2).
-pub(super) fn of_a_renewal(mut asked: CsrAttrs) -> CsrAttrs {
+pub(super) fn of_a_renewal(mut asked: CsrAttrsResponse) -> CsrAttrsResponse {
     asked.subject.clear();
     asked.extensions.retain(|extension| extension.oid != oid::SUBJECT_ALT_NAME);
     asked
@@ -141,7 +141,7 @@ pub(super) fn of_a_renewal(mut asked: CsrAttrs) -> CsrAttrs {
 /// server decides whether it can do without.
 pub(super) fn answering(
     request: CsrBuilder,
-    asked: &CsrAttrs,
+    asked: &CsrAttrsResponse,
     key: &PrivateKey,
 ) -> Result<CsrBuilder, DeviceFailure> {
     let (request, mut missing) = request.answering(asked, key.kind())?;

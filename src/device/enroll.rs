@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    pki::{CsrAttrs, PrivateKey, pem, request_public_key_spki},
+    pki::{CsrAttrsResponse, PrivateKey, pem, request_public_key_spki},
     types::{KeyKind, Operation},
 };
 use clap::Args;
@@ -62,7 +62,7 @@ pub(super) struct Enroll {
 
 /// The request: built for a key, or read from a file.
 enum Sent {
-    Built { asked: Box<CsrAttrs>, key: PrivateKey, waiting: bool },
+    Built { asked: Box<CsrAttrsResponse>, key: PrivateKey, waiting: bool },
     Ready(Vec<u8>),
 }
 
@@ -104,7 +104,7 @@ pub(super) async fn enroll(
         Some(csr) => Sent::Ready(csr),
         None => {
             let asked = match command.no_csrattrs {
-                true => CsrAttrs::default(),
+                true => CsrAttrsResponse::default(),
                 false => csrattrs::asked(&client, &mut patience).await?,
             };
             let (key, waiting) = key(&command, &pair, &asked, passphrase)?;
@@ -171,7 +171,7 @@ fn csr(path: &Path, command: &Enroll, pair: &KeyFiles) -> Result<Vec<u8>, Device
 fn key(
     command: &Enroll,
     pair: &KeyFiles,
-    asked: &CsrAttrs,
+    asked: &CsrAttrsResponse,
     passphrase: Option<&str>,
 ) -> Result<(PrivateKey, bool), DeviceFailure> {
     let kept = command.key.is_some();

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     client::{ClientConfig, ClientIdentity},
     clock::Clock,
-    pki::{AltName, CertificateFields, CsrAttrs, CsrBuilder, CsrError},
+    pki::{AltName, CertificateFields, CsrAttrsResponse, CsrBuilder, CsrError},
     types::{KeyKind, Operation, RenewalPoint, Time},
 };
 use clap::Args;
@@ -152,7 +152,7 @@ async fn renew(
 
     let request = renamed(CsrBuilder::new().like_certificate(&present)?, command)?;
     let asked = match command.no_csrattrs {
-        true => CsrAttrs::default(),
+        true => CsrAttrsResponse::default(),
         false => csrattrs::of_a_renewal(csrattrs::asked(&client, &mut patience).await?),
     };
     let new = if command.renew {

@@ -34,7 +34,7 @@ pub use change_subject_name::ChangeSubjectName;
 pub use crl::{CrlError, RevocationList};
 pub use csr::Csr;
 pub use csr_builder::{AltName, CsrBuilder, CsrError, request_public_key_spki};
-pub use csrattrs::CsrAttrs;
+pub use csrattrs::CsrAttrsResponse;
 pub use key::PublicKey;
 pub use key_file::spki_sha256_of_pem;
 pub use name::DistinguishedName;

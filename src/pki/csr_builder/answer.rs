@@ -5,7 +5,7 @@ use crate::{
     pki::{
         SubjectAltName,
         algorithm::{self, described},
-        csrattrs::{AskedExtension, CsrAttrs, is_challenge},
+        csrattrs::{AskedExtension, CsrAttrsResponse, is_challenge},
         name::string,
         oid, private_key,
     },
@@ -23,13 +23,13 @@ impl CsrBuilder {
     /// Adds the elements that the server requests with a value: subject attributes, alternative
     /// names, extensions, attributes, and the hash function for this kind of key. Existing elements
     /// are not changed. Returns descriptions of the requested elements that are still missing,
-    /// except those that bind the request to its connection ([`CsrAttrs::asks_for_linking`]).
+    /// except those that bind the request to its connection ([`CsrAttrsResponse::asks_for_linking`]).
     ///
     /// # Errors
     /// [`CsrError::Der`] if the server sends a value that cannot be encoded.
     pub fn answering(
         mut self,
-        asked: &CsrAttrs,
+        asked: &CsrAttrsResponse,
         kind: KeyKind,
     ) -> Result<(Self, Vec<String>), CsrError> {
         let rejection = not_der("a demand of the server");
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn given_values_are_added_and_open_ones_reported() {
-        let asked = CsrAttrs {
+        let asked = CsrAttrsResponse {
             subject: vec![
                 named(oid::COUNTRY, Some("DE")),
                 named(oid::ORGANIZATION, Some("Example")),
@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn existing_elements_are_not_changed() {
-        let asked = CsrAttrs {
+        let asked = CsrAttrsResponse {
             subject: vec![named(oid::ORGANIZATION, Some("Example"))],
             // With a key on P-256 the library has SHA-256 only.
             signatures: vec![oid::ECDSA_SHA512],
-            ..CsrAttrs::default()
+            ..CsrAttrsResponse::default()
         };
         let before = CsrBuilder::new().subject("CN=a,O=Other").unwrap();
         let (after, missing) = before.clone().answering(&asked, KeyKind::P256).unwrap();
@@ -227,7 +227,8 @@ mod tests {
             (Digest::Sha384, oid::SHA384),
             (Digest::Sha512, oid::RSA_SHA512),
         ] {
-            let asked = CsrAttrs { signatures: vec![signature], ..CsrAttrs::default() };
+            let asked =
+                CsrAttrsResponse { signatures: vec![signature], ..CsrAttrsResponse::default() };
             let key = PrivateKey::generate(KeyKind::Rsa(2048)).unwrap();
             let (builder, missing) = before.clone().answering(&asked, key.kind()).unwrap();
             assert!(missing.is_empty());

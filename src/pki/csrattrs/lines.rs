@@ -1,6 +1,6 @@
 //! CSR attributes as text.
 
-use super::{AskedExtension, CsrAttrs, Key, is_challenge};
+use super::{AskedExtension, CsrAttrsResponse, Key, is_challenge};
 use crate::pki::{
     SubjectAltName,
     algorithm::described,
@@ -8,7 +8,7 @@ use crate::pki::{
     oid,
 };
 
-impl CsrAttrs {
+impl CsrAttrsResponse {
     /// Describes the demands as text, one per line.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {

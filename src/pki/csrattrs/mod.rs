@@ -1,7 +1,7 @@
 //! CSR attributes: a server's demands on a CSR (RFC 7030 §4.5.2, RFC 8951 §4, RFC 9908 §3).
 //!
 //! One answer can be written in two forms: a list of OIDs and attributes, and a template of the
-//! CSR. [`CsrAttrs`] is the content of both. A value that the client must fill in is left out; in a
+//! CSR. [`CsrAttrsResponse`] is the content of both. A value that the client must fill in is left out; in a
 //! subjectAltName it is an entry without content. RFC 9908 §3.4 defines that for iPAddress; here it
 //! is also used for dNSName, rfc822Name and uniformResourceIdentifier alike, none of which can be
 //! empty in a certificate.
@@ -36,7 +36,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 /// The demands of a server on a CSR. Empty fields demand nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CsrAttrs {
+pub struct CsrAttrsResponse {
     /// Attributes of the subject, in their order in the name.
     pub subject: Vec<SubjectAttribute>,
     /// The kind of key.
@@ -98,7 +98,7 @@ impl AskedExtension {
     }
 }
 
-impl CsrAttrs {
+impl CsrAttrsResponse {
     /// Whether it is empty: the answer is then 204 (D-13).
     #[must_use]
     pub fn is_empty(&self) -> bool {

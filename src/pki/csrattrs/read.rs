@@ -1,7 +1,7 @@
 //! Reads an answer of any server, also of one from before RFC 9908.
 
 use super::{
-    AskedExtension, CsrAttrs,
+    AskedExtension, CsrAttrsResponse,
     asn1::{AttrOrOid, ExtensionTemplate, Template},
     is_challenge,
     key::{bare_key, key_of, key_of_template},
@@ -17,7 +17,7 @@ use der::{
 };
 use x509_cert::{attr::Attribute, ext::Extension};
 
-impl CsrAttrs {
+impl CsrAttrsResponse {
     /// Reads an answer of any server.
     ///
     /// If the answer has a template, the rest is ignored (RFC 9908 §4). Exceptions are the
@@ -118,7 +118,7 @@ impl CsrAttrs {
     }
 }
 
-fn read(der: &[u8]) -> der::Result<CsrAttrs> {
+fn read(der: &[u8]) -> der::Result<CsrAttrsResponse> {
     let elements = Vec::<AttrOrOid>::from_der(der)?;
     let mut templates = elements.iter().filter_map(|element| match element {
         AttrOrOid::Attribute(attribute) if attribute.oid == oid::REQUEST_TEMPLATE => {
@@ -130,7 +130,7 @@ fn read(der: &[u8]) -> der::Result<CsrAttrs> {
     if templates.next().is_some() || template.is_some_and(|values| values.len() != 1) {
         return Err(Tag::Set.length_error().into());
     }
-    let mut answer = CsrAttrs::default();
+    let mut answer = CsrAttrsResponse::default();
     for value in template.into_iter().flat_map(SetOfVec::iter) {
         answer.take_template(&value.decode_as()?)?;
     }

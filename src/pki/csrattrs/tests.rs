@@ -20,8 +20,8 @@ fn open(dotted: &str) -> CsrAttribute {
     CsrAttribute { kind: dotted.parse().unwrap(), value: None }
 }
 
-fn with_key(key: KeyKind) -> CsrAttrs {
-    CsrAttrs { key: Some(Key::Kind(key)), ..CsrAttrs::default() }
+fn with_key(key: KeyKind) -> CsrAttrsResponse {
+    CsrAttrsResponse { key: Some(Key::Kind(key)), ..CsrAttrsResponse::default() }
 }
 
 fn named(kind: ObjectIdentifier, value: Option<&str>) -> SubjectAttribute {
@@ -37,8 +37,8 @@ fn usage() -> AskedExtension {
 }
 
 /// All demands that a profile can have.
-fn everything() -> CsrAttrs {
-    CsrAttrs {
+fn everything() -> CsrAttrsResponse {
+    CsrAttrsResponse {
         subject: vec![
             named(oid::COUNTRY, Some("DE")),
             named(oid::ORGANIZATION, Some("\u{c9}xample")),
@@ -63,39 +63,42 @@ fn everything() -> CsrAttrs {
 
 #[test]
 fn r_7030_4_5_2_b_the_vectors_are_written_byte_for_byte() {
-    let list = |asked: &CsrAttrs| asked.to_der(CsrAttrsForm::Rfc8951).unwrap();
-    assert_eq!(list(&CsrAttrs::default()), vector!("empty"));
-    assert!(CsrAttrs::parse(vector!("empty")).unwrap().is_empty());
-    let linking = CsrAttrs { attributes: vec![challenge()], ..CsrAttrs::default() };
+    let list = |asked: &CsrAttrsResponse| asked.to_der(CsrAttrsForm::Rfc8951).unwrap();
+    assert_eq!(list(&CsrAttrsResponse::default()), vector!("empty"));
+    assert!(CsrAttrsResponse::parse(vector!("empty")).unwrap().is_empty());
+    let linking = CsrAttrsResponse { attributes: vec![challenge()], ..CsrAttrsResponse::default() };
     assert_eq!(list(&linking), vector!("pop-only"));
-    let both = CsrAttrs {
+    let both = CsrAttrsResponse {
         attributes: vec![
             challenge(),
             CsrAttribute { kind: oid::EST_IDENTITY_LINKING, value: None },
         ],
-        ..CsrAttrs::default()
+        ..CsrAttrsResponse::default()
     };
     assert_eq!(list(&both), vector!("pop-both"));
-    assert_eq!(CsrAttrs::parse(vector!("pop-both")).unwrap(), both);
+    assert_eq!(CsrAttrsResponse::parse(vector!("pop-both")).unwrap(), both);
 }
 
 #[test]
 fn r_9908_3_2_b_a_key_is_one_attribute_with_its_curve_or_size() {
-    let rsa = CsrAttrs {
+    let rsa = CsrAttrsResponse {
         signatures: vec![oid::RSA_SHA256],
         attributes: vec![challenge()],
         ..with_key(KeyKind::Rsa(4096))
     };
     assert_eq!(rsa.to_der(CsrAttrsForm::Rfc8951).unwrap(), vector!("rsa4096"));
-    assert_eq!(CsrAttrs::parse(vector!("rsa4096")).unwrap(), rsa);
-    let revised = CsrAttrs {
+    assert_eq!(CsrAttrsResponse::parse(vector!("rsa4096")).unwrap(), rsa);
+    let revised = CsrAttrsResponse {
         signatures: vec![oid::ECDSA_SHA384],
         attributes: vec![challenge(), open("1.3.6.1.1.1.1.22")],
         ..with_key(KeyKind::P384)
     };
     // In the RFC's sample the MAC address is after the key: the order has no meaning.
-    assert_eq!(CsrAttrs::parse(vector!("9908-revised")).unwrap(), revised);
-    assert_eq!(CsrAttrs::parse(&revised.to_der(CsrAttrsForm::Rfc8951).unwrap()).unwrap(), revised);
+    assert_eq!(CsrAttrsResponse::parse(vector!("9908-revised")).unwrap(), revised);
+    assert_eq!(
+        CsrAttrsResponse::parse(&revised.to_der(CsrAttrsForm::Rfc8951).unwrap()).unwrap(),
+        revised
+    );
     for kind in [KeyKind::P256, KeyKind::P521, KeyKind::Rsa(2048)] {
         let der = with_key(kind).to_der(CsrAttrsForm::Rfc8951).unwrap();
         let elements = Vec::<AttrOrOid>::from_der(&der).unwrap();
@@ -111,7 +114,7 @@ fn r_9908_3_2_b_a_key_is_one_attribute_with_its_curve_or_size() {
 /// proves: R-9908-3.4-e
 #[test]
 fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
-    let mut asked = CsrAttrs {
+    let mut asked = CsrAttrsResponse {
         subject: vec![
             named(oid::COMMON_NAME, None),
             named(oid::ORGANIZATIONAL_UNIT, Some("myDept")),
@@ -128,7 +131,7 @@ fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
         ..with_key(KeyKind::P256)
     };
     let vector = vector!("9908-template");
-    assert_eq!(CsrAttrs::parse(vector).unwrap(), asked);
+    assert_eq!(CsrAttrsResponse::parse(vector).unwrap(), asked);
     // In the sample, keyUsage is critical; here it is not.
     let mut without = vector.to_vec();
     let at = without.windows(3).position(|part| part == [1, 1, 0xff]).unwrap();
@@ -141,14 +144,14 @@ fn r_9908_3_4_a_the_template_of_the_rfc_is_written_and_read() {
     // A single template instead of the list is accepted, too (D-16).
     asked.extensions.truncate(1);
     let single = asked.to_der(CsrAttrsForm::Rfc9908).unwrap();
-    assert!(CsrAttrs::parse(&single).is_ok());
+    assert!(CsrAttrsResponse::parse(&single).is_ok());
 }
 
 #[test]
 fn r_9908_4_a_both_forms_say_the_same() {
     let all = everything();
     for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
-        let mut read = CsrAttrs::parse(&all.to_der(form).unwrap()).unwrap();
+        let mut read = CsrAttrsResponse::parse(&all.to_der(form).unwrap()).unwrap();
         // In the template they are a SET.
         read.attributes.sort_by_key(|asked| all.attributes.iter().position(|a| a == asked));
         assert_eq!(read, all, "{form:?}");
@@ -164,7 +167,7 @@ fn r_9908_4_a_both_forms_say_the_same() {
     assert_eq!(without.to_der().unwrap(), list);
 }
 
-fn template_of(asked: &CsrAttrs) -> Template {
+fn template_of(asked: &CsrAttrsResponse) -> Template {
     let der = asked.to_der(CsrAttrsForm::Rfc9908).unwrap();
     let elements = Vec::<AttrOrOid>::from_der(&der).unwrap();
     let found = elements.iter().find_map(|element| match element {
@@ -178,7 +181,7 @@ fn template_of(asked: &CsrAttrs) -> Template {
 fn r_9908_3_4_b_the_subject_is_present_only_if_demanded() {
     let none = with_key(KeyKind::P256);
     assert!(template_of(&none).subject.is_none());
-    let filled = CsrAttrs {
+    let filled = CsrAttrsResponse {
         subject: vec![named(oid::COMMON_NAME, None), named(oid::COUNTRY, Some("DE"))],
         ..none
     };
@@ -190,7 +193,7 @@ fn r_9908_3_4_b_the_subject_is_present_only_if_demanded() {
 
 #[test]
 fn r_9908_3_4_c_a_key_only_if_demanded_and_a_dummy_only_for_the_size_of_rsa() {
-    let linking = CsrAttrs { attributes: vec![challenge()], ..CsrAttrs::default() };
+    let linking = CsrAttrsResponse { attributes: vec![challenge()], ..CsrAttrsResponse::default() };
     assert!(template_of(&linking).key.is_none());
     for kind in [KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Ed25519] {
         let key = template_of(&with_key(kind)).key.unwrap();
@@ -208,7 +211,7 @@ fn r_9908_3_4_c_a_key_only_if_demanded_and_a_dummy_only_for_the_size_of_rsa() {
 
 #[test]
 fn r_9908_3_4_d_one_request_of_extensions_of_the_right_kind_or_none() {
-    let kinds = |asked: &CsrAttrs| {
+    let kinds = |asked: &CsrAttrsResponse| {
         template_of(asked).attributes.iter().map(|one| one.oid).collect::<Vec<_>>()
     };
     let none = with_key(KeyKind::P256);
@@ -216,14 +219,14 @@ fn r_9908_3_4_d_one_request_of_extensions_of_the_right_kind_or_none() {
     // Empty, but present.
     let der = none.to_der(CsrAttrsForm::Rfc9908).unwrap();
     assert!(der.ends_with(&[0xa1, 0]));
-    let given = CsrAttrs { extensions: vec![usage()], ..none.clone() };
+    let given = CsrAttrsResponse { extensions: vec![usage()], ..none.clone() };
     assert_eq!(kinds(&given), [oid::EXTENSION_REQUEST]);
     let open = AskedExtension { oid: oid::EXTENDED_KEY_USAGE, value: None };
-    let left = CsrAttrs { extensions: vec![usage(), open], ..none.clone() };
+    let left = CsrAttrsResponse { extensions: vec![usage(), open], ..none.clone() };
     assert_eq!(kinds(&left), [oid::EXTENSION_REQUEST_TEMPLATE]);
     let san = AskedExtension::open_san(&[SanKind::Ip]).unwrap();
     assert_eq!(san.value.as_deref(), Some(&[0x30, 2, 0x87, 0][..]));
-    let entry = CsrAttrs { extensions: vec![san], ..none };
+    let entry = CsrAttrsResponse { extensions: vec![san], ..none };
     assert_eq!(kinds(&entry), [oid::EXTENSION_REQUEST_TEMPLATE]);
 }
 
@@ -247,8 +250,8 @@ fn r_9908_3_2_a_one_request_of_extensions_with_each_once() {
 
 #[test]
 fn the_malformed_sample_of_rfc_7030_is_read_and_never_written() {
-    let sample = CsrAttrs::parse(vector!("7030-original")).unwrap();
-    assert_eq!(sample, CsrAttrs::parse(vector!("9908-revised")).unwrap());
+    let sample = CsrAttrsResponse::parse(vector!("7030-original")).unwrap();
+    assert_eq!(sample, CsrAttrsResponse::parse(vector!("9908-revised")).unwrap());
     for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
         let written = sample.to_der(form).unwrap();
         assert_ne!(written, vector!("7030-original"));
@@ -259,12 +262,12 @@ fn the_malformed_sample_of_rfc_7030_is_read_and_never_written() {
 /// proves: R-9908-3.2-c
 #[test]
 fn values_that_a_server_gives_are_kept_as_they_are() {
-    let potato = CsrAttrs::parse(vector!("potato")).unwrap();
+    let potato = CsrAttrsResponse::parse(vector!("potato")).unwrap();
     let value = potato.extensions[0].value.clone().unwrap();
     let san = SubjectAltName::parse(&value).unwrap();
     assert_eq!(san.entries()[0].kind, Some(SanKind::Other));
     let again = potato.to_der(CsrAttrsForm::Both).unwrap();
-    assert_eq!(CsrAttrs::parse(&again).unwrap(), potato);
+    assert_eq!(CsrAttrsResponse::parse(&again).unwrap(), potato);
 }
 
 #[test]
@@ -276,7 +279,7 @@ fn answers_from_before_rfc_9908_are_read() {
     )
     .to_der()
     .unwrap();
-    let read = CsrAttrs::parse(&der).unwrap();
+    let read = CsrAttrsResponse::parse(&der).unwrap();
     assert_eq!(read.key, Some(Key::Kind(KeyKind::P384)));
     assert_eq!(read.signatures, [oid::SHA384]);
     assert_eq!(read.subject, [named(oid::COMMON_NAME, None)]);
@@ -288,7 +291,7 @@ fn answers_from_before_rfc_9908_are_read() {
 fn other_bytes_are_rejected() {
     let all = everything().to_der(CsrAttrsForm::Both).unwrap();
     for cut in 0..all.len() {
-        assert!(CsrAttrs::parse(&all[..cut]).is_err(), "{cut}");
+        assert!(CsrAttrsResponse::parse(&all[..cut]).is_err(), "{cut}");
     }
     for bad in [
         &[][..],
@@ -299,17 +302,17 @@ fn other_bytes_are_rejected() {
         // A SEQUENCE that is not ended.
         &[0x30, 0x80, 0, 0],
     ] {
-        assert!(CsrAttrs::parse(bad).is_err(), "{bad:?}");
+        assert!(CsrAttrsResponse::parse(bad).is_err(), "{bad:?}");
     }
     // Two templates, and a template of version 2.
     let one = with_key(KeyKind::P256).to_der(CsrAttrsForm::Rfc9908).unwrap();
     let element = &one[2..];
     let two = [&[0x30, u8::try_from(2 * element.len()).unwrap()], element, element].concat();
-    assert!(CsrAttrs::parse(&two).is_err());
+    assert!(CsrAttrsResponse::parse(&two).is_err());
     let mut newer = one.clone();
     let version = newer.windows(3).position(|part| part == [2, 1, 0]).unwrap();
     newer[version + 2] = 1;
-    assert!(CsrAttrs::parse(&one).is_ok() && CsrAttrs::parse(&newer).is_err());
+    assert!(CsrAttrsResponse::parse(&one).is_ok() && CsrAttrsResponse::parse(&newer).is_err());
 }
 
 /// One byte of each sample is changed. Attributes that can still be read can be written in each
@@ -317,11 +320,11 @@ fn other_bytes_are_rejected() {
 #[test]
 fn attributes_can_be_written_and_read_again() {
     let check = |der: &[u8]| {
-        let Ok(asked) = CsrAttrs::parse(der) else { return false };
+        let Ok(asked) = CsrAttrsResponse::parse(der) else { return false };
         let _ = asked.lines();
         for form in [CsrAttrsForm::Rfc8951, CsrAttrsForm::Rfc9908, CsrAttrsForm::Both] {
             if let Ok(written) = asked.to_der(form) {
-                assert!(CsrAttrs::parse(&written).is_ok(), "{der:02x?} as {form:?}");
+                assert!(CsrAttrsResponse::parse(&written).is_ok(), "{der:02x?} as {form:?}");
             }
         }
         true

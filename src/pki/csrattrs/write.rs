@@ -1,7 +1,7 @@
 //! Writes an answer: as a list, as a template, or both.
 
 use super::{
-    AskedExtension, CsrAttrs,
+    AskedExtension, CsrAttrsResponse,
     asn1::{AttrOrOid, AttributeTemplate, ExtensionTemplate, Template},
     is_challenge,
     key::{key_attribute, key_template},
@@ -17,7 +17,7 @@ use der::{
 };
 use x509_cert::{attr::Attribute, ext::Extension};
 
-impl CsrAttrs {
+impl CsrAttrsResponse {
     /// Writes the answer, DER.
     ///
     /// A template cannot name the signature's algorithm. RFC 7030 §3.5 and RFC 7894 §4 require every
