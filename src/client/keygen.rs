@@ -32,12 +32,12 @@ pub(super) fn generated_key(
     let [one, other] = parts.as_slice() else {
         return Err(malformed(format!("it has {} parts instead of two", parts.len())));
     };
-    let of = |part: &multipart::Part<'_>| PartKind::of(part.content_type);
+    let of = |part: &multipart::Part<'_>| KeygenPart::of(part.content_type);
     let (kind, key, certificate) = match (of(one), of(other)) {
-        (Some(PartKind::Certificate), Some(kind)) if kind != PartKind::Certificate => {
+        (Some(KeygenPart::Certificate), Some(kind)) if kind != KeygenPart::Certificate => {
             (kind, other, one)
         }
-        (Some(kind), Some(PartKind::Certificate)) if kind != PartKind::Certificate => {
+        (Some(kind), Some(KeygenPart::Certificate)) if kind != KeygenPart::Certificate => {
             (kind, one, other)
         }
         _ => {
@@ -51,19 +51,19 @@ pub(super) fn generated_key(
     let key = decoded(key).map_err(malformed)?;
     let invalid = |error: keygen::SealError| malformed(error.to_string());
     let key = match (kind, decryption) {
-        (PartKind::Encrypted, Some(decryption)) => {
+        (KeygenPart::Encrypted, Some(decryption)) => {
             let signed = keygen::decrypt(&key, decryption).map_err(invalid)?;
             let (package, signer) = keygen::verify(oid::KEY_PACKAGE, &signed).map_err(invalid)?;
             check_signer(&signer, chain).map_err(malformed)?;
             keygen::key_of_package(&package).map_err(invalid)?
         }
-        (PartKind::Clear, None) => {
+        (KeygenPart::Clear, None) => {
             PrivateKey::from_pkcs8_der(&key).map_err(|error| malformed(error.to_string()))?
         }
-        (PartKind::Encrypted, None) => {
+        (KeygenPart::Encrypted, None) => {
             return Err(malformed("the key is encrypted, and that was not asked for".to_owned()));
         }
-        (PartKind::Clear | PartKind::Certificate, _) => {
+        (KeygenPart::Clear | KeygenPart::Certificate, _) => {
             return Err(malformed("the key is not encrypted, as was asked for".to_owned()));
         }
     };
@@ -78,13 +78,13 @@ pub(super) fn generated_key(
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PartKind {
+enum KeygenPart {
     Clear,
     Encrypted,
     Certificate,
 }
 
-impl PartKind {
+impl KeygenPart {
     fn of(media_type: &str) -> Option<Self> {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let smime = multipart::parameter(media_type, "smime-type").unwrap_or_default();

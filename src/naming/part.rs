@@ -228,7 +228,7 @@ fn uri(pieces: &[Piece]) -> Vec<NamePart> {
 }
 
 /// Checks the form of a template's parts, before any value is known.
-pub(super) fn check(parts: &[NamePart]) -> Result<(), Defect> {
+pub(super) fn check_parts(parts: &[NamePart]) -> Result<(), Defect> {
     for part in parts {
         let holes = || part.pieces.iter().filter(|piece| !matches!(piece, Piece::Char(_)));
         if part.kind == PartKind::Fixed && holes().next().is_some() {

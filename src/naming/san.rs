@@ -81,7 +81,7 @@ impl SanTemplate {
             }
         };
         let parts = part::split(syntax, &pieces);
-        part::check(&parts)?;
+        part::check_parts(&parts)?;
         checked(kind, part::sample(&pieces).as_bytes()).map_err(|rejection| {
             let got = format!("got {text:?}; expected: {}", rejection.expected);
             Defect::new(got, "correct the text around the variables")

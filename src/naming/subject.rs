@@ -206,7 +206,7 @@ fn attribute(
         _ => Syntax::Value,
     };
     let parts = part::split(syntax, &pieces);
-    part::check(&parts)?;
+    part::check_parts(&parts)?;
     let blank = Piece::Char(' ');
     if pieces.first() == Some(&blank) || pieces.last() == Some(&blank) {
         return Err(Defect::new(
