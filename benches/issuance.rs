@@ -59,7 +59,7 @@ fn ca(folder: &Path, store: Arc<dyn Store>, settings: &config::Settings) -> Arc<
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let (hierarchy, _) =
         Hierarchy::open_or_make(folder, name, rules, None, &*entropy, NOW).unwrap();
-    let signer = Arc::new(SoftSigner::new(hierarchy.key).unwrap());
+    let signer = Arc::new(SoftSigner::new(hierarchy.key));
     Arc::new(
         Ca::new(name.clone(), hierarchy.root, hierarchy.issuing, signer, store, entropy).unwrap(),
     )

@@ -15,16 +15,6 @@ use std::sync::Arc;
 /// Keys generated for one request within its window, at most.
 const MOST: usize = 16;
 
-/// A certificate for a key that the server generated.
-#[derive(Clone, Debug)]
-pub struct IssuedForGeneratedKey {
-    /// The record.
-    pub issuance: Arc<Issuance>,
-    /// The certificate issued for the previous attempt within the window, and the open records of
-    /// later attempts, which may become certificates. If an answer was lost, so was its key.
-    pub repeats: Vec<Serial>,
-}
-
 impl Ca {
     /// Issues a certificate for a new key that only the caller has. `how` is recorded in the event.
     ///
@@ -39,11 +29,13 @@ impl Ca {
         mut order: Order,
         how: &str,
         now: Time,
-    ) -> Result<IssuedForGeneratedKey, Error> {
+    ) -> Result<Arc<Issuance>, Error> {
         order.content.check_key().await?;
         let facts = order.facts.clone();
         let mut intent = self.intent(order, now)?;
         failpoint!("issue: before the record");
+        // The certificate issued for the previous attempt within the window, and the open records of
+        // later attempts, which may become certificates. If an answer was lost, so was its key.
         let mut repeats = Vec::new();
         for _ in 0..MOST {
             let earlier = match self.store.begin(intent.clone()).await? {
@@ -59,8 +51,7 @@ impl Ca {
                     .with_all(facts)
                     .with("key", how)
                     .with_some("retry_of", (!named.is_empty()).then_some(named));
-                let issuance = self.fulfill(&intent.serial, &intent.tbs, event).await?;
-                return Ok(IssuedForGeneratedKey { issuance, repeats });
+                return self.fulfill(&intent.serial, &intent.tbs, event).await;
             };
             // A certificate's event has named the earlier ones.
             if earlier.state != State::Open {

@@ -12,7 +12,6 @@ mod serial;
 pub mod signer;
 
 pub use authority::{Ca, Issued, Order};
-pub use generated_key::IssuedForGeneratedKey;
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
 pub use profile::{Content, Profile, ProfileError};

@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn spki(certificate: &[u8]) -> Vec<u8> {
-        CertificateFields::parse(certificate).unwrap().public_key_spki
+        CertificateFields::parse(certificate).unwrap().public_key_spki.to_vec()
     }
 
     /// Client finding 3: cacerts, csrattrs, enroll, reenroll, serverkeygen as other servers answer.

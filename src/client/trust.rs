@@ -243,7 +243,7 @@ fn has_cmc_ra(certificate: &[u8]) -> bool {
         .ok()
         .and_then(|fields| {
             let extension = fields.extension(rfc5280::ID_CE_EXT_KEY_USAGE)?;
-            ExtendedKeyUsage::from_der(extension.extn_value.as_bytes()).ok()
+            ExtendedKeyUsage::from_der(extension.value).ok()
         })
         .is_some_and(|usage| usage.0.contains(&ID_KP_CMC_RA))
 }
@@ -257,13 +257,11 @@ fn is_self_signed(certificate: &[u8]) -> bool {
     }
     let issuer_key = fields
         .extension(rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER)
-        .and_then(|extension| {
-            AuthorityKeyIdentifier::from_der(extension.extn_value.as_bytes()).ok()
-        })
+        .and_then(|extension| AuthorityKeyIdentifier::from_der(extension.value).ok())
         .and_then(|identifier| identifier.key_identifier);
     let own_key = fields
         .extension(rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER)
-        .and_then(|extension| SubjectKeyIdentifier::from_der(extension.extn_value.as_bytes()).ok());
+        .and_then(|extension| SubjectKeyIdentifier::from_der(extension.value).ok());
     match (issuer_key, own_key) {
         // A key roll-over certificate (RFC 4210 §4.4) names itself as issuer, and another key.
         (Some(issuer), Some(own)) => issuer == own.0,

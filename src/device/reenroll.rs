@@ -112,7 +112,7 @@ pub(super) async fn reenroll(
 /// Prints when the renewal will be due, unless it is due now (D-39).
 fn not_due(
     pair: &KeyFiles,
-    fields: &CertificateFields,
+    fields: &CertificateFields<'_>,
     point: RenewalPoint,
     now: Time,
 ) -> Option<DeviceReport> {

@@ -7,7 +7,6 @@
 
 use super::{Endpoint, Error, Service};
 use crate::{
-    ca::IssuedForGeneratedKey,
     pki::{
         Certificate, Csr, PrivateKey, PublicKey,
         keygen::{
@@ -18,7 +17,7 @@ use crate::{
     policy::{DecryptKeys, KeyGeneration},
     ra::{Authenticated, Peer, Rejected},
     store::Issuance,
-    types::{Code, DecryptKey, KeyKind, Rejection, Serial, Time},
+    types::{Code, DecryptKey, KeyKind, Rejection, Time},
 };
 use std::{collections::HashMap, fmt, sync::Arc};
 use tokio::sync::Semaphore;
@@ -50,8 +49,6 @@ pub struct Generated {
     pub issuance: Arc<Issuance>,
     /// The key.
     pub key: KeyPart,
-    /// Serial numbers of earlier certificates of the same request, within its retry window or open.
-    pub repeats: Vec<Serial>,
 }
 
 /// A private key in the form that is sent to the client.
@@ -242,14 +239,13 @@ impl Service {
         let ca = Arc::clone(&endpoint.policy.ca);
         let issuing =
             tokio::spawn(async move { ca.issue_for_generated_key(order, how, now).await });
-        let IssuedForGeneratedKey { issuance, repeats } =
-            issuing.await.map_err(|rejection| Error::Internal(rejection.to_string()))??;
+        let issuance = issuing.await.map_err(|error| Error::Internal(error.to_string()))??;
         let certificate = Certificate::parse(&issuance.certificate)
             .map_err(|rejection| Error::Internal(rejection.to_string()))?;
         if certificate.spki() != public.spki() {
             return Err(Error::Internal("the certificate is not for the generated key".to_owned()));
         }
-        Ok(Generated { issuance, key, repeats })
+        Ok(Generated { issuance, key })
     }
 }
 

@@ -77,12 +77,6 @@ impl Error {
             Self::Est(error) => reply(error),
         }
     }
-
-    /// Whether this is an error of the server, not of the request.
-    #[must_use]
-    pub fn is_ours(&self) -> bool {
-        self.reply().status.is_server_error()
-    }
 }
 
 /// Selects the status and text of an error of the registration authority. Every variant is named: a

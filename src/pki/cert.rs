@@ -10,11 +10,11 @@ use crate::types::{Code, Rejection, Serial, Time};
 use const_oid::ObjectIdentifier;
 use der::{
     Decode, Header, Reader, SliceReader, Tag, TagNumber,
-    asn1::{AnyRef, BitStringRef, OctetString, OctetStringRef},
+    asn1::{AnyRef, BitStringRef, OctetStringRef},
 };
 use spki::AlgorithmIdentifierRef;
 use std::{fmt, ops::Range};
-use x509_cert::{ext::Extension, time::Time as X509Time};
+use x509_cert::time::Time as X509Time;
 
 /// A certificate that was parsed and not verified.
 ///
@@ -45,8 +45,8 @@ impl Certificate {
     /// [`Error::Malformed`] if it is not a certificate, or if its serial number, names, SAN or
     /// extKeyUsage cannot be read.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
-        let parts = CertificateParts::read(der).map_err(malformed)?;
-        let value = |oid| parts.extensions.iter().find(|one| one.oid == oid).map(|one| one.value);
+        let parts = CertificateFields::read(der).map_err(malformed)?;
+        let value = |oid| parts.extension(oid).map(|one| one.value);
         let subject_key_identifier = value(oid::SUBJECT_KEY_IDENTIFIER)
             .map(<&OctetStringRef as Decode<'_>>::from_der)
             .transpose()
@@ -54,13 +54,13 @@ impl Certificate {
             .map(|identifier| identifier.as_bytes().to_vec());
         Ok(Self {
             der: der.to_vec(),
-            tbs: parts.tbs,
+            tbs: parts.tbs.clone(),
             serial: Serial::parse(parts.serial).map_err(malformed)?,
             issuer: DistinguishedName::parse(parts.issuer)?,
             subject: DistinguishedName::parse(parts.subject)?,
-            spki: parts.spki.to_vec(),
-            not_before: parts.not_before.to_system_time().into(),
-            not_after: parts.not_after.to_system_time().into(),
+            spki: parts.public_key_spki.to_vec(),
+            not_before: parts.not_before,
+            not_after: parts.not_after,
             san: value(oid::SUBJECT_ALT_NAME).map(SubjectAltName::parse).transpose()?,
             key_usage: value(oid::KEY_USAGE).map(<[u8]>::to_vec),
             extended_key_usage: value(oid::EXTENDED_KEY_USAGE)
@@ -214,86 +214,57 @@ impl fmt::Display for Fingerprint {
 ///
 /// Devices copy and print them. They must accept anchors with serial numbers and names that
 /// [`Certificate`] rejects.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CertificateFields {
+#[derive(Debug)]
+pub struct CertificateFields<'a> {
+    /// Where the TBSCertificate is.
+    pub(super) tbs: Range<usize>,
     /// The issuer, a Name.
-    pub issuer: Vec<u8>,
+    pub issuer: &'a [u8],
     /// The subject, a Name.
-    pub subject: Vec<u8>,
+    pub subject: &'a [u8],
     /// The serial number: the content of its INTEGER.
-    pub serial: Vec<u8>,
+    pub serial: &'a [u8],
     /// First second of validity.
     pub not_before: Time,
     /// Last second of validity.
     pub not_after: Time,
     /// The SubjectPublicKeyInfo.
-    pub public_key_spki: Vec<u8>,
+    pub public_key_spki: &'a [u8],
     /// The extensions; none in a version 1 certificate.
-    pub extensions: Vec<Extension>,
+    pub(super) extensions: Vec<CertificateExtension<'a>>,
 }
 
-impl CertificateFields {
+/// An extension of a certificate.
+#[derive(Debug)]
+pub struct CertificateExtension<'a> {
+    pub(super) oid: ObjectIdentifier,
+    /// Whether a reader that does not know it must reject the certificate.
+    pub critical: bool,
+    /// The content of its OCTET STRING.
+    pub value: &'a [u8],
+}
+
+impl<'a> CertificateFields<'a> {
     /// Parses a certificate. Its signature is not verified.
     ///
     /// # Errors
     /// [`CsrError::Der`] if it is not a certificate.
-    pub fn parse(certificate: &[u8]) -> Result<Self, CsrError> {
-        let rejection = not_der("the certificate");
-        let parts = CertificateParts::read(certificate).map_err(&rejection)?;
-        let extensions = parts.extensions.iter().map(|one| {
-            let extn_value = OctetString::new(one.value)?;
-            Ok(Extension { extn_id: one.oid, critical: one.critical, extn_value })
-        });
-        Ok(Self {
-            issuer: parts.issuer.to_vec(),
-            subject: parts.subject.to_vec(),
-            serial: parts.serial.to_vec(),
-            not_before: parts.not_before.to_system_time().into(),
-            not_after: parts.not_after.to_system_time().into(),
-            public_key_spki: parts.spki.to_vec(),
-            extensions: extensions.collect::<der::Result<_>>().map_err(&rejection)?,
-        })
-    }
-
-    /// The subjectAltName extension.
-    #[must_use]
-    pub fn subject_alt_name(&self) -> Option<&Extension> {
-        self.extension(oid::SUBJECT_ALT_NAME)
+    pub fn parse(certificate: &'a [u8]) -> Result<Self, CsrError> {
+        Self::read(certificate).map_err(not_der("the certificate"))
     }
 
     /// The extension with this identifier.
-    #[must_use]
-    pub fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
-        self.extensions.iter().find(|extension| extension.extn_id == oid)
+    pub fn extension(&self, oid: ObjectIdentifier) -> Option<&CertificateExtension<'a>> {
+        self.extensions.iter().find(|extension| extension.oid == oid)
     }
 
     /// The subject as RFC 4514 text, for people to read.
     #[must_use]
     pub fn subject_text(&self) -> String {
-        DistinguishedName::parse(&self.subject)
+        DistinguishedName::parse(self.subject)
             .map_or_else(|_| "(unreadable)".to_owned(), |name| name.to_string())
     }
-}
 
-/// The fields of a certificate, borrowed from its bytes: the parser of both types.
-struct CertificateParts<'a> {
-    tbs: Range<usize>,
-    serial: &'a [u8],
-    issuer: &'a [u8],
-    subject: &'a [u8],
-    spki: &'a [u8],
-    not_before: X509Time,
-    not_after: X509Time,
-    extensions: Vec<PartOfExtension<'a>>,
-}
-
-struct PartOfExtension<'a> {
-    oid: ObjectIdentifier,
-    critical: bool,
-    value: &'a [u8],
-}
-
-impl<'a> CertificateParts<'a> {
     fn read(der: &'a [u8]) -> der::Result<Self> {
         let mut reader = SliceReader::new(der)?;
         let parts = reader.sequence(|certificate| {
@@ -318,9 +289,9 @@ impl<'a> CertificateParts<'a> {
         let _algorithm: AlgorithmIdentifierRef<'_> = tbs.decode()?;
         let issuer = name(tbs)?;
         let (not_before, not_after) =
-            tbs.sequence(|validity| Ok::<_, der::Error>((validity.decode()?, validity.decode()?)))?;
+            tbs.sequence(|validity| Ok::<_, der::Error>((time(validity)?, time(validity)?)))?;
         let subject = name(tbs)?;
-        let spki = tbs.tlv_bytes()?;
+        let public_key_spki = tbs.tlv_bytes()?;
         let mut extensions = Vec::new();
         while !tbs.is_finished() {
             let field: AnyRef<'a> = tbs.decode()?;
@@ -332,7 +303,7 @@ impl<'a> CertificateParts<'a> {
                             let oid = extension.decode()?;
                             let critical: Option<bool> = extension.decode()?;
                             let value: &'a OctetStringRef = extension.decode()?;
-                            Ok::<_, der::Error>(PartOfExtension {
+                            Ok::<_, der::Error>(CertificateExtension {
                                 oid,
                                 critical: critical.unwrap_or_default(),
                                 value: value.as_bytes(),
@@ -348,7 +319,7 @@ impl<'a> CertificateParts<'a> {
             serial: serial.value(),
             issuer,
             subject,
-            spki,
+            public_key_spki,
             not_before,
             not_after,
             extensions,
@@ -359,6 +330,10 @@ impl<'a> CertificateParts<'a> {
 fn name<'a>(reader: &mut SliceReader<'a>) -> der::Result<&'a [u8]> {
     Tag::peek(reader)?.assert_eq(Tag::Sequence)?;
     reader.tlv_bytes()
+}
+
+fn time(reader: &mut SliceReader<'_>) -> der::Result<Time> {
+    Ok(X509Time::decode(reader)?.to_system_time().into())
 }
 
 fn malformed(rejection: impl fmt::Display) -> Error {

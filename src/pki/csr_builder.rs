@@ -11,7 +11,7 @@ use crate::pki::{
 };
 use crate::types::Digest;
 use const_oid::ObjectIdentifier;
-use const_oid::db::{rfc5280, rfc5912};
+use const_oid::db::rfc5912;
 use der::asn1::{Any, BitString, Ia5StringRef, OctetString, PrintableStringRef, SetOfVec};
 use der::{Decode, Encode, Sequence, Tag, Tagged};
 use std::str::FromStr;
@@ -150,18 +150,6 @@ impl CsrBuilder {
         Ok(self)
     }
 
-    /// Sets the subject to the DER of a Name, byte for byte.
-    ///
-    /// # Errors
-    /// [`CsrError::Der`] if it is not a SEQUENCE.
-    pub fn subject_der(mut self, der: &[u8]) -> Result<Self, CsrError> {
-        let rejection = not_der("the subject");
-        let name = Any::from_der(der).map_err(&rejection)?;
-        name.tag().assert_eq(Tag::Sequence).map_err(&rejection)?;
-        self.subject = der.to_vec();
-        Ok(self)
-    }
-
     /// Requests these alternative names, in this order, and replaces earlier ones. The extension is
     /// critical if the subject is empty when the request is built (RFC 5280 §4.2.1.6).
     ///
@@ -177,12 +165,8 @@ impl CsrBuilder {
                 .map(AltName::general_name)
                 .collect::<Result<_, _>>()
                 .map_err(&rejection)?;
-            let value = names.to_der().and_then(OctetString::new).map_err(&rejection)?;
-            Some(Extension {
-                extn_id: rfc5280::ID_CE_SUBJECT_ALT_NAME,
-                critical: false,
-                extn_value: value,
-            })
+            let value = names.to_der().map_err(&rejection)?;
+            Some(extension(oid::SUBJECT_ALT_NAME, false, &value)?)
         };
         Ok(self)
     }
@@ -197,8 +181,7 @@ impl CsrBuilder {
         critical: bool,
         value: &[u8],
     ) -> Result<Self, CsrError> {
-        let extn_value = OctetString::new(value).map_err(not_der("an extension"))?;
-        self.extensions.push(Extension { extn_id: oid, critical, extn_value });
+        self.extensions.push(extension(oid, critical, value)?);
         Ok(self)
     }
 
@@ -233,8 +216,10 @@ impl CsrBuilder {
     /// [`CsrError::Der`] if it is not a certificate.
     pub fn like_certificate(mut self, certificate: &[u8]) -> Result<Self, CsrError> {
         let fields = CertificateFields::parse(certificate)?;
-        self.san = fields.subject_alt_name().cloned();
-        self.subject = fields.subject;
+        let san = fields.extension(oid::SUBJECT_ALT_NAME);
+        let san = san.map(|san| extension(oid::SUBJECT_ALT_NAME, san.critical, san.value));
+        self.san = san.transpose()?;
+        self.subject = fields.subject.to_vec();
         Ok(self)
     }
 
@@ -298,6 +283,15 @@ impl CsrBuilder {
         };
         request.to_der().map_err(&rejection)
     }
+}
+
+fn extension(
+    extn_id: ObjectIdentifier,
+    critical: bool,
+    value: &[u8],
+) -> Result<Extension, CsrError> {
+    let extn_value = OctetString::new(value).map_err(not_der("an extension"))?;
+    Ok(Extension { extn_id, critical, extn_value })
 }
 
 /// Removes blanks before each TYPE; values keep theirs.
@@ -414,7 +408,7 @@ mod tests {
             .unwrap()
             .attribute(ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.7"), b"\x0c\x03abc")
             .unwrap()
-            .extension(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, b"\x30\x03\x01\x01\xff")
+            .extension(oid::BASIC_CONSTRAINTS, true, b"\x30\x03\x01\x01\xff")
             .unwrap()
             .build(&key)
             .unwrap();
@@ -463,9 +457,12 @@ mod tests {
         let key = PrivateKey::generate(KeyKind::Ed25519).unwrap();
         let csr = CsrBuilder::new().like_certificate(&certificate).unwrap().build(&key).unwrap();
         let holds = |part: &[u8]| csr.windows(part.len()).any(|window| window == part);
-        assert!(holds(&fields.subject));
-        assert!(holds(&fields.subject_alt_name().unwrap().to_der().unwrap()));
-        assert!(fields.subject_alt_name().unwrap().critical);
+        assert!(holds(fields.subject));
+        let san = fields.extension(oid::SUBJECT_ALT_NAME).unwrap();
+        assert!(san.critical);
+        assert!(holds(
+            &extension(oid::SUBJECT_ALT_NAME, true, san.value).unwrap().to_der().unwrap()
+        ));
         openssl(&["req", "-inform", "DER", "-verify", "-noout"], &csr);
 
         let mut trailing = certificate;
@@ -481,6 +478,5 @@ mod tests {
         for bad in ["a.example", "dns:", "ip:x", "dns:a b", "dir:x", "uri:x", "email:x", "dns:ä"] {
             assert!(bad.parse::<AltName>().is_err(), "{bad}");
         }
-        assert!(CsrBuilder::new().subject_der(b"\x31\x00").is_err());
     }
 }

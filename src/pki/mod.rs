@@ -28,7 +28,7 @@ pub mod signed_data;
 pub mod tbs;
 mod weak_key;
 
-pub use cert::{Certificate, CertificateFields};
+pub use cert::{Certificate, CertificateExtension, CertificateFields};
 pub use challenge::challenge;
 pub use change_subject_name::ChangeSubjectName;
 pub use crl::{CrlError, RevocationList};

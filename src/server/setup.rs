@@ -279,13 +279,11 @@ async fn open_ca(
             .with("issuing", hierarchy.issuing.fingerprint());
         store.append(event).await?;
     }
-    let signer =
-        SoftSigner::new(hierarchy.key).map_err(|error| Error::Internal(error.to_string()))?;
     let ca = Ca::new(
         name.clone(),
         hierarchy.root,
         hierarchy.issuing,
-        Arc::new(signer),
+        Arc::new(SoftSigner::new(hierarchy.key)),
         Arc::clone(store),
         Arc::clone(entropy),
     )?;

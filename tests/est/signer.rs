@@ -58,10 +58,6 @@ impl KeyHolder for Failing {
         self.key.kind()
     }
 
-    fn spki(&self) -> &[u8] {
-        self.key.spki()
-    }
-
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
         let one_less = |left: u32| left.checked_sub(1);
         if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
@@ -88,7 +84,7 @@ impl Sick {
         let mut cas = server.running.cas().clone();
         let name = "default".parse().unwrap();
         let hierarchy = Hierarchy::open(&server.path("data/ca/default"), None).unwrap();
-        let key = SoftSigner::new(hierarchy.key).unwrap();
+        let key = SoftSigner::new(hierarchy.key);
         let signer = Arc::new(Failing { key, failures: AtomicU32::new(0) });
         let (root, issuing) = (hierarchy.root, hierarchy.issuing.clone());
         let holder = Arc::clone(&signer) as _;

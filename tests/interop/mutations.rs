@@ -382,7 +382,7 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
         || Hierarchy::open_or_make(folder.path(), ca_name, ca_rules, None, &*entropy, NOW);
     let ca = || {
         let (hierarchy, _) = hierarchy().unwrap();
-        let signer = Arc::new(SoftSigner::new(hierarchy.key).unwrap());
+        let signer = Arc::new(SoftSigner::new(hierarchy.key));
         let store = Arc::new(MemoryStore::new(Arc::new(NoTrail)));
         let (root, issuing) = (hierarchy.root, hierarchy.issuing);
         Ca::new(ca_name.clone(), root, issuing, signer, store, Arc::clone(&entropy)).unwrap()

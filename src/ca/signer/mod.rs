@@ -19,9 +19,6 @@ pub trait Signer: Send + Sync + 'static {
     /// ([`crate::pki::algorithm::signature_identifier`]).
     fn kind(&self) -> KeyKind;
 
-    /// The public key, SubjectPublicKeyInfo in DER.
-    fn spki(&self) -> &[u8];
-
     /// Signs `message`; returns the content of the certificate's signature BIT STRING.
     /// Long work must run on a thread of its own, never on a worker that serves TLS.
     ///

@@ -12,16 +12,12 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct SoftSigner {
     key: Arc<PrivateKey>,
-    spki: Vec<u8>,
 }
 
 impl SoftSigner {
     /// Creates a signer with this key.
-    ///
-    /// # Errors
-    /// [`KeyError`] if its public part cannot be written.
-    pub fn new(key: PrivateKey) -> Result<Self, KeyError> {
-        Ok(Self { spki: key.public_key_spki_der()?, key: Arc::new(key) })
+    pub fn new(key: PrivateKey) -> Self {
+        Self { key: Arc::new(key) }
     }
 }
 
@@ -29,10 +25,6 @@ impl SoftSigner {
 impl Signer for SoftSigner {
     fn kind(&self) -> KeyKind {
         self.key.kind()
-    }
-
-    fn spki(&self) -> &[u8] {
-        &self.spki
     }
 
     async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {

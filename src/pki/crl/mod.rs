@@ -244,9 +244,9 @@ impl RevocationList {
     ///
     /// # Errors
     /// [`CrlError::Usage`].
-    pub fn check_signer(ca: &CertificateFields) -> Result<(), CrlError> {
+    pub fn check_signer(ca: &CertificateFields<'_>) -> Result<(), CrlError> {
         let Some(usage) = ca.extension(oid::KEY_USAGE) else { return Ok(()) };
-        match KeyUsage::parse(usage.extn_value.as_bytes()) {
+        match KeyUsage::parse(usage.value) {
             Ok(usage) if usage.contains(KeyUsage::CRL_SIGN) => Ok(()),
             _ => Err(CrlError::Usage),
         }

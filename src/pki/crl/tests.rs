@@ -3,7 +3,7 @@ use super::{
     *,
 };
 use crate::{
-    pki::{PrivateKey, algorithm::signature_identifier},
+    pki::{CertificateExtension, PrivateKey, algorithm::signature_identifier},
     types::KeyKind,
 };
 use std::{fs, process::Command, time::Duration};
@@ -241,19 +241,17 @@ fn an_issuer_has_the_same_name_and_may_sign() {
     assert!(!list.is_of(other.der()) && !list.is_of(&[]));
 
     let usage = |value: Option<&[u8]>| {
-        let extensions = value.map(|value| x509_cert::ext::Extension {
-            extn_id: oid::KEY_USAGE,
-            critical: true,
-            extn_value: der::asn1::OctetString::new(value).unwrap(),
-        });
+        let usage =
+            value.map(|value| CertificateExtension { oid: oid::KEY_USAGE, critical: true, value });
         let ca = CertificateFields {
-            issuer: Vec::new(),
-            subject: Vec::new(),
-            serial: Vec::new(),
+            tbs: 0..0,
+            issuer: &[],
+            subject: &[],
+            serial: &[],
             not_before: NOW,
             not_after: NOW,
-            public_key_spki: Vec::new(),
-            extensions: extensions.into_iter().collect(),
+            public_key_spki: &[],
+            extensions: usage.into_iter().collect(),
         };
         RevocationList::check_signer(&ca)
     };
