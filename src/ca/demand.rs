@@ -120,13 +120,8 @@ fn is_every(accepted: &[KeyKind]) -> bool {
         .all(|kind| accepted.contains(kind))
 }
 
-fn rejected(
-    code: Code,
-    rule: impl Into<std::borrow::Cow<'static, str>>,
-    seen: impl std::fmt::Display,
-    wanted: impl Into<std::borrow::Cow<'static, str>>,
-) -> Result<(), pki::Error> {
-    Err(pki::Error::Unacceptable(Rejection::new(code, rule, seen, wanted)))
+fn rejected(rejection: Rejection) -> Result<(), pki::Error> {
+    Err(pki::Error::Unacceptable(rejection))
 }
 
 fn listed<T: ToString>(all: &[T]) -> String {
@@ -141,8 +136,7 @@ fn key(accepted: &[KeyKind], kind: KeyKind) -> Result<(), pki::Error> {
     if keeps {
         return Ok(());
     }
-    let rule = "the key is of a kind that the profile accepts";
-    rejected(Code::CsrKeyKind, rule, kind, listed(accepted))
+    rejected(Rejection::of(Code::CsrKeyKind, kind, listed(accepted)))
 }
 
 fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
@@ -150,12 +144,7 @@ fn digest(accepted: &[Digest], csr: &Csr) -> Result<(), pki::Error> {
     if accepted.contains(&seen) {
         return Ok(());
     }
-    rejected(
-        Code::CsrSignatureDigest,
-        "the CSR is signed with a hash function that the profile accepts",
-        seen,
-        listed(accepted),
-    )
+    rejected(Rejection::of(Code::CsrSignatureDigest, seen, listed(accepted)))
 }
 
 fn subject(
@@ -176,12 +165,12 @@ fn subject(
         .collect();
     let shown: Vec<String> =
         seen.iter().map(|value| format!("\"{}\"", String::from_utf8_lossy(value))).collect();
-    rejected(
+    rejected(Rejection::new(
         Code::CsrSubjectDemanded,
         format!("the subject has the {} that the profile demands", described(one.kind)),
         if shown.is_empty() { "none".to_owned() } else { shown.join(", ") },
         format!("{}, and no other of this type", values.join(" and ")),
-    )
+    ))
 }
 
 fn san(kind: SanKind, names: Option<&SubjectAltName>) -> Result<(), pki::Error> {
@@ -190,12 +179,12 @@ fn san(kind: SanKind, names: Option<&SubjectAltName>) -> Result<(), pki::Error> 
         return Ok(());
     }
     let texts = names.map(SubjectAltName::texts).unwrap_or_default();
-    rejected(
+    rejected(Rejection::new(
         Code::CsrSanDemanded,
         format!("subjectAltName has an entry of kind {kind}, which the profile demands"),
         if texts.is_empty() { "no subjectAltName".to_owned() } else { texts.join(", ") },
         format!("at least one entry of kind {kind}"),
-    )
+    ))
 }
 
 fn asked_for(oid: ObjectIdentifier, csr: &Csr) -> Option<&[u8]> {
@@ -208,12 +197,11 @@ fn key_usage(wanted: KeyUsage, csr: &Csr) -> Result<(), pki::Error> {
     if seen == Some(wanted) {
         return Ok(());
     }
-    rejected(
+    rejected(Rejection::of(
         Code::CsrKeyUsageDemanded,
-        "the CSR asks for the keyUsage that the profile demands",
         seen.map_or_else(|| "no keyUsage".to_owned(), |usage| usage.names().join(", ")),
         wanted.names().join(", "),
-    )
+    ))
 }
 
 fn extended_key_usage(wanted: &[ObjectIdentifier], csr: &Csr) -> Result<(), pki::Error> {
@@ -225,12 +213,11 @@ fn extended_key_usage(wanted: &[ObjectIdentifier], csr: &Csr) -> Result<(), pki:
     let named = |all: &[ObjectIdentifier]| {
         all.iter().map(|usage| described(*usage)).collect::<Vec<_>>().join(", ")
     };
-    rejected(
+    rejected(Rejection::of(
         Code::CsrExtendedKeyUsageDemanded,
-        "the CSR asks for the extKeyUsage that the profile demands",
         if seen.is_empty() { "no extKeyUsage".to_owned() } else { named(&seen) },
         named(wanted),
-    )
+    ))
 }
 
 fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
@@ -243,7 +230,7 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
     if keeps {
         return Ok(());
     }
-    rejected(
+    rejected(Rejection::new(
         Code::CsrAttributeDemanded,
         format!("the CSR has the attribute {} that the label demands", described(wanted.kind)),
         if seen.is_some() { "it with another value" } else { "none" },
@@ -252,7 +239,7 @@ fn attribute(wanted: &CsrAttribute, csr: &Csr) -> Result<(), pki::Error> {
         } else {
             "one with a value of your choice"
         },
-    )
+    ))
 }
 
 #[cfg(test)]

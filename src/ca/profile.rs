@@ -191,9 +191,8 @@ impl Profile {
             } else {
                 "a subject"
             };
-            return Err(ProfileError::Unacceptable(Rejection::new(
+            return Err(ProfileError::Unacceptable(Rejection::of(
                 Code::CsrNoName,
-                "a certificate has a name (RFC 5280 section 4.1.2.6)",
                 if san.is_some() {
                     "an empty subject"
                 } else {
@@ -224,9 +223,8 @@ impl Profile {
                     dropped.push(other);
                 }
                 other => {
-                    return Err(ProfileError::Unacceptable(Rejection::new(
+                    return Err(ProfileError::Unacceptable(Rejection::of(
                         Code::CsrUnsupportedExtension,
-                        "each extension asked for is one that the profile supports (RFC 5272 section 3.1)",
                         described(other),
                         "a CSR without it; or the operator lists it in ignore_extensions of the profile",
                     )));
@@ -254,9 +252,8 @@ impl Profile {
             Some(other) => {
                 let allowed: Vec<String> =
                     self.rules.extended_key_usage.iter().map(|usage| described(*usage)).collect();
-                Err(ProfileError::Forbidden(Rejection::new(
+                Err(ProfileError::Forbidden(Rejection::of(
                     Code::CsrExtendedKeyUsage,
-                    "extKeyUsage asks for nothing that the profile does not give",
                     described(*other),
                     if allowed.is_empty() {
                         "a CSR without extKeyUsage".to_owned()
@@ -327,9 +324,8 @@ fn check_size(
     if size <= MOST_NAMES {
         return Ok(());
     }
-    Err(ProfileError::Unacceptable(Rejection::new(
+    Err(ProfileError::Unacceptable(Rejection::of(
         Code::CsrNamesSize,
-        "subject and subjectAltName together are of a size that a certificate can have",
         format!("{size} bytes"),
         format!("at most {MOST_NAMES} bytes"),
     )))
@@ -337,9 +333,8 @@ fn check_size(
 
 fn reject_ca(asked: &Requested) -> Result<(), ProfileError> {
     if extension::asks_for_ca(&asked.value)? {
-        return Err(ProfileError::Forbidden(Rejection::new(
+        return Err(ProfileError::Forbidden(Rejection::of(
             Code::CsrCa,
-            "no CA certificates are issued by enrollment",
             "basicConstraints with cA TRUE",
             "a CSR without basicConstraints, or with cA FALSE",
         )));

@@ -186,9 +186,8 @@ impl KeygenIdentity {
 }
 
 fn unknown(id: &[u8]) -> Error {
-    Error::Unacceptable(Rejection::new(
+    Error::Unacceptable(Rejection::of(
         Code::KeygenUnknownKey,
-        "the identifier in the CSR is that of a key registered here, or of the certificate shown in TLS (RFC 7030 sections 4.4.1.1, 4.4.1.2)",
         id.escape_ascii(),
         "an identifier that the operator has registered under [serverkeygen]",
     ))
@@ -252,18 +251,16 @@ impl Service {
 /// Whether a key may leave with TLS as its only protection.
 fn reject_clear(policy: KeyGeneration, kind: KeyKind, peer: &Peer) -> Result<(), Error> {
     if policy == KeyGeneration::Encrypted {
-        return Err(Error::Unacceptable(Rejection::new(
+        return Err(Error::Unacceptable(Rejection::of(
             Code::KeygenEncryptionRequired,
-            "under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1)",
             "a CSR that names no key to encrypt to",
             "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier, and SMIMECapabilities",
         )));
     }
     let needed = keygen::strength(kind);
     if peer.cipher_bits < needed {
-        return Err(Error::Unacceptable(Rejection::new(
+        return Err(Error::Unacceptable(Rejection::of(
             Code::KeygenSession,
-            "the session is no less confidential than the key that is sent over it (RFC 7030 section 4.4)",
             format!("a session of {} bits for {kind}", peer.cipher_bits),
             format!(
                 "a cipher suite of {needed} bits, such as TLS_AES_256_GCM_SHA384; or a key that is encrypted, too; or another kind of key"

@@ -43,15 +43,9 @@ where
     match tokio::time::timeout(limits.time, reading).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limits, "more")),
-        Ok(Err(error)) => Err(Error::Header(Rejection::new(
-            Code::HttpBody,
-            "the body is complete and framed as its header says (RFC 9112 section 6)",
-            error,
-            "a whole body",
-        ))),
-        Err(_) => Err(Error::TooSlow(Rejection::new(
+        Ok(Err(error)) => Err(Error::Header(Rejection::of(Code::HttpBody, error, "a whole body"))),
+        Err(_) => Err(Error::TooSlow(Rejection::of(
             Code::HttpBodyTime,
-            "the body arrives in time",
             format!("no end of it after {} s", limits.time.as_secs()),
             "a body without long pauses",
         ))),
@@ -80,9 +74,8 @@ where
 }
 
 fn too_large(limits: BodyLimits, seen: &str) -> Error {
-    Error::TooLarge(Rejection::new(
+    Error::TooLarge(Rejection::of(
         Code::HttpBodySize,
-        "the body of a request is bounded",
         seen,
         format!("at most {} bytes", limits.size),
     ))

@@ -22,12 +22,7 @@ pub(super) fn check_host(version: Version, uri: &Uri, headers: &HeaderMap) -> Re
     if count == 1 || (count == 0 && needless) {
         return Ok(());
     }
-    Err(Error::Header(Rejection::new(
-        Code::HttpHost,
-        "an HTTP/1.1 request has one Host field (RFC 9112 section 3.2)",
-        count,
-        "one Host field",
-    )))
+    Err(Error::Header(Rejection::of(Code::HttpHost, count, "one Host field")))
 }
 
 /// Checks that the operation accepts the body: its type and subtype, ignoring case and parameters,
@@ -37,9 +32,8 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     if let Some(coding) = headers.get(CONTENT_ENCODING)
         && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
     {
-        return Err(Error::MediaType(Rejection::new(
+        return Err(Error::MediaType(Rejection::of(
             Code::HttpContentEncoding,
-            "the body has no content coding",
             String::from_utf8_lossy(coding.as_bytes()),
             "no Content-Encoding",
         )));
@@ -54,12 +48,7 @@ pub(super) fn check_media_type(headers: &HeaderMap, wanted: &'static str) -> Res
     if essence.eq_ignore_ascii_case(wanted) {
         return Ok(());
     }
-    Err(Error::MediaType(Rejection::new(
-        Code::HttpContentType,
-        "the body is of the type that the operation accepts (RFC 7030 section 3.2.4)",
-        &seen,
-        wanted,
-    )))
+    Err(Error::MediaType(Rejection::of(Code::HttpContentType, &seen, wanted)))
 }
 
 /// Checks that the body is a Full PKI Request: the parameter `smime-type` is `CMC-request`, quoted or
@@ -77,9 +66,8 @@ pub(super) fn check_cmc_request(headers: &HeaderMap) -> Result<(), Error> {
         .collect();
     match named.as_slice() {
         [one] if one.eq_ignore_ascii_case("CMC-request") => Ok(()),
-        _ => Err(Error::MediaType(Rejection::new(
+        _ => Err(Error::MediaType(Rejection::of(
             Code::HttpSmimeType,
-            "the body is a Full PKI Request, and says so (RFC 7030 section 4.3.1)",
             &seen,
             "application/pkcs7-mime; smime-type=CMC-request",
         ))),
@@ -107,9 +95,8 @@ pub(super) fn credentials<B>(request: &Request<B>) -> Result<Option<Credentials>
 }
 
 fn basic_rejection(seen: &str) -> Error {
-    Error::Header(Rejection::new(
+    Error::Header(Rejection::of(
         Code::AuthBasicForm,
-        "Basic credentials are base64 of user name, colon, password (RFC 7617 section 2)",
         seen,
         "one Authorization field such as curl --user sends",
     ))
@@ -132,17 +119,11 @@ fn basic(token: &str) -> Result<Credentials, Error> {
 fn digest<B>(request: &Request<B>, field: &str) -> Result<Credentials, Error> {
     const WANTED: &str = "one Authorization field such as curl --digest sends";
     let answer = DigestResponse::parse(field).map_err(|rejection| {
-        Error::Header(Rejection::new(
-            Code::AuthDigestForm,
-            "Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4)",
-            rejection,
-            WANTED,
-        ))
+        Error::Header(Rejection::of(Code::AuthDigestForm, rejection, WANTED))
     })?;
     if !denotes(&answer.uri, request) {
-        return Err(Error::Header(Rejection::new(
+        return Err(Error::Header(Rejection::of(
             Code::AuthDigestUri,
-            "the uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6)",
             &answer.uri,
             request.uri().to_string(),
         )));

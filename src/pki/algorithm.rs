@@ -116,9 +116,8 @@ pub(super) fn verification(
         _ => None,
     };
     found.ok_or_else(|| {
-        Error::Malformed(Rejection::new(
+        Error::Malformed(Rejection::of(
             Code::CsrSignatureAlgorithm,
-            "the signature's algorithm fits the key and uses SHA-256, SHA-384 or SHA-512 (RFC 2986 section 4)",
             format!("{} with a key of kind {kind}", described(identifier.oid)),
             match kind {
                 KeyKind::Rsa(_) => "sha256WithRSAEncryption",

@@ -43,11 +43,7 @@ pub enum Form {
 pub fn decode(body: &[u8], pem: bool) -> Result<Body, Error> {
     let trimmed = body.trim_ascii();
     if trimmed.is_empty() {
-        return Err(malformed(
-            Code::BodyEmpty,
-            "the body is a base64-encoded CSR (RFC 8951 section 3)",
-            "an empty body",
-        ));
+        return Err(malformed(Code::BodyEmpty, "an empty body"));
     }
     if trimmed.starts_with(b"-----BEGIN ") {
         return decode_pem(trimmed, pem);
@@ -77,13 +73,8 @@ fn is_der(body: &[u8]) -> bool {
 }
 
 fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
-    const RULE: &str = "the body is base64, or one PEM block CERTIFICATE REQUEST";
     if !accepted {
-        return Err(malformed(
-            Code::BodyPem,
-            "the body is base64 without PEM armor (RFC 8951 section 3)",
-            "a PEM block",
-        ));
+        return Err(malformed(Code::BodyPem, "a PEM block"));
     }
     let block = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"].iter().find_map(|kind| {
         let inside = text.strip_prefix(format!("-----BEGIN {kind}-----").as_bytes())?;
@@ -93,7 +84,7 @@ fn decode_pem(text: &[u8], accepted: bool) -> Result<Body, Error> {
         Some(inside) if !inside.windows(5).any(|five| five == b"-----") => {
             Ok(Body { der: strict(inside)?, layout: Layout::Wrapped, form: Form::Pem })
         }
-        _ => Err(malformed(Code::BodyPem, RULE, "another block, or more than one")),
+        _ => Err(malformed(Code::BodyPem, "a PEM block of another kind, or more than one")),
     }
 }
 
@@ -102,21 +93,12 @@ fn strict(text: &[u8]) -> Result<Vec<u8>, Error> {
         text.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | b' ' | b'\t')).collect();
     STANDARD.decode(&compact).map_err(|rejection| {
         let seen = if is_der(text) { "raw DER".to_owned() } else { rejection.to_string() };
-        malformed(
-            Code::BodyBase64,
-            "the body is base64 with padding (RFC 8951 section 3, RFC 4648 section 4)",
-            seen,
-        )
+        malformed(Code::BodyBase64, seen)
     })
 }
 
-fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Rejection::new(
-        code,
-        rule,
-        seen,
-        "the output of openssl base64 for a CSR in DER",
-    ))
+fn malformed(code: Code, seen: impl std::fmt::Display) -> Error {
+    Error::Malformed(Rejection::of(code, seen, "the output of openssl base64 for a CSR in DER"))
 }
 
 /// Encodes a body: lines end with LF, the last one too.

@@ -337,12 +337,7 @@ fn time(reader: &mut SliceReader<'_>) -> der::Result<Time> {
 }
 
 fn malformed(rejection: impl fmt::Display) -> Error {
-    Error::Malformed(Rejection::new(
-        Code::CertificateForm,
-        "a certificate is in DER and follows RFC 5280 section 4.1",
-        rejection,
-        "an X.509 certificate",
-    ))
+    Error::Malformed(Rejection::of(Code::CertificateForm, rejection, "an X.509 certificate"))
 }
 
 #[cfg(test)]

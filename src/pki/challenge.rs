@@ -64,12 +64,7 @@ fn only(values: &[u8]) -> Option<AnyRef<'_>> {
 }
 
 fn rejection(seen: &str) -> Rejection {
-    Rejection::new(
-        Code::CsrChallengeForm,
-        "this attribute has one value, a character string of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3)",
-        seen,
-        "one PrintableString or UTF8String",
-    )
+    Rejection::of(Code::CsrChallengeForm, seen, "one PrintableString or UTF8String")
 }
 
 #[cfg(test)]

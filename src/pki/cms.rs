@@ -28,9 +28,8 @@ pub fn certs_only<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> der::
 /// [`Error::Malformed`] if it is not certs-only CMS, or has content or signers.
 pub fn parse_certs_only(ber: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
     read_certificates(ber).map_err(|seen| {
-        Error::Malformed(Rejection::new(
+        Error::Malformed(Rejection::of(
             Code::CmsCertsOnly,
-            "the answer is a certs-only CMS (RFC 7030 section 4.1.3)",
             seen,
             "SignedData with certificates, without content and signers",
         ))

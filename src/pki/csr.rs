@@ -66,11 +66,12 @@ impl Csr {
     pub(super) fn witnessed(der: &[u8]) -> Result<Self, Error> {
         let parts = CsrParts::checked(der)?;
         if parts.algorithm.oid != oid::NO_SIGNATURE {
-            return Err(malformed(
+            return Err(Error::Malformed(Rejection::new(
                 Code::CsrSignatureAlgorithm,
                 "a request without a signature says so (RFC 5272 appendix C)",
                 parts.algorithm.oid,
-            ));
+                WANTED,
+            )));
         }
         let key = PublicKey::parse(parts.spki)?;
         key.check_point()?;
@@ -102,11 +103,7 @@ impl Csr {
             if attribute.oid == oid::EXTENSION_REQUEST {
                 let value = attribute.only_value()?;
                 if extensions.replace(extension::requested(value)?).is_some() {
-                    return Err(malformed(
-                        Code::CsrExtensions,
-                        "a CSR has at most one extensionRequest (RFC 2985 section 5.4.2)",
-                        "two",
-                    ));
+                    return Err(malformed(Code::CsrExtensions, "two extensionRequests"));
                 }
             } else {
                 attributes.push((attribute.oid, attribute.values.to_vec()));
@@ -214,11 +211,7 @@ impl Csr {
         let mut found = self.attributes.iter().filter(|(one, _)| *one == oid);
         let values = found.next().map(|(_, values)| values.as_slice());
         if found.next().is_some() {
-            return Err(malformed(
-                Code::CsrAttributes,
-                "a CSR has at most one attribute of each type (RFC 2986 section 4.1)",
-                format!("two of type {oid}"),
-            ));
+            return Err(malformed(Code::CsrAttributes, format!("two of type {oid}")));
         }
         Ok(values)
     }
@@ -284,33 +277,24 @@ struct RequestedAttribute<'a> {
 
 impl<'a> RequestedAttribute<'a> {
     fn only_value(&self) -> Result<&'a [u8], Error> {
-        let rule = "an extensionRequest has one value (RFC 2985 section 5.4.2)";
-        let mut values = SliceReader::new(self.values)
-            .map_err(|rejection| malformed(Code::CsrExtensions, rule, rejection))?;
-        let first = values.tlv_bytes().map_err(|_| malformed(Code::CsrExtensions, rule, "none"))?;
+        let malformed = |seen: &str| malformed(Code::CsrExtensions, seen);
+        let mut values =
+            SliceReader::new(self.values).map_err(|error| malformed(&error.to_string()))?;
+        let first =
+            values.tlv_bytes().map_err(|_| malformed("an extensionRequest without a value"))?;
         if values.is_finished() {
             Ok(first)
         } else {
-            Err(malformed(Code::CsrExtensions, rule, "several"))
+            Err(malformed("an extensionRequest with several values"))
         }
     }
 }
 
 impl<'a> CsrParts<'a> {
     fn checked(der: &'a [u8]) -> Result<Self, Error> {
-        let parts = CsrParts::read(der).map_err(|rejection| {
-            malformed(
-                Code::CsrForm,
-                "the body is one PKCS#10 request in DER (RFC 2986 section 4)",
-                rejection,
-            )
-        })?;
+        let parts = CsrParts::read(der).map_err(|rejection| malformed(Code::CsrForm, rejection))?;
         if parts.version != 0 {
-            return Err(malformed(
-                Code::CsrVersion,
-                "the version of a PKCS#10 request is 0 (RFC 2986 section 4.1)",
-                parts.version,
-            ));
+            return Err(malformed(Code::CsrVersion, parts.version));
         }
         Ok(parts)
     }
@@ -389,11 +373,9 @@ fn attributes<'a>(info: &mut SliceReader<'a>) -> der::Result<Vec<RequestedAttrib
     Ok(out)
 }
 
-fn malformed(code: Code, rule: &'static str, seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Rejection::new(
-        code,
-        rule,
-        seen,
-        "a CSR such as openssl req -new -outform DER writes",
-    ))
+/// The accepted form, for each malformed request.
+const WANTED: &str = "a CSR such as openssl req -new -outform DER writes";
+
+fn malformed(code: Code, seen: impl std::fmt::Display) -> Error {
+    Error::Malformed(Rejection::of(code, seen, WANTED))
 }

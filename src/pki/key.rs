@@ -33,12 +33,7 @@ impl PublicKey {
     /// certificate may have such a key.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|rejection| {
-            Error::Malformed(Rejection::new(
-                Code::CsrKeyForm,
-                "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
-                rejection,
-                KEYS,
-            ))
+            Error::Malformed(Rejection::of(Code::CsrKeyForm, rejection, KEYS))
         })?;
         let bits = spki.subject_public_key.as_bytes().unwrap_or_default();
         let kind = match spki.algorithm.oid {
@@ -148,9 +143,8 @@ impl PublicKey {
         UnparsedPublicKey::new(scheme, &self.bits)
             .verify(message, signature.as_bytes().unwrap_or_default())
             .map_err(|_| {
-                Error::ProofOfPossession(Rejection::new(
+                Error::ProofOfPossession(Rejection::of(
                     Code::CsrProofOfPossession,
-                    "the CSR is signed by the key in it (RFC 2986 section 4.2)",
                     "a signature that does not verify",
                     "a CSR signed with the private key of its public key",
                 ))
@@ -161,9 +155,8 @@ impl PublicKey {
 fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Error> {
     if !algorithm.parameters.is_some_and(AnyRef::is_null) {
         // A key has one form: it is copied to certificates unchanged and compared by its bytes.
-        return Err(Error::Unacceptable(Rejection::new(
+        return Err(Error::Unacceptable(Rejection::of(
             Code::CsrKeyParameters,
-            "the parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1)",
             if algorithm.parameters.is_some() { "others" } else { "none" },
             "NULL",
         )));
@@ -186,9 +179,8 @@ fn rsa(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, E
     let value = exponent.iter().fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
     let odd = |bytes: &[u8]| bytes.last().is_some_and(|byte| byte & 1 == 1);
     if exponent.len() > 4 || value < 65_537 || !odd(exponent) {
-        return Err(Error::Unacceptable(Rejection::new(
+        return Err(Error::Unacceptable(Rejection::of(
             Code::CsrKeyExponent,
-            "the exponent of an RSA key is odd, at least 65537 and at most 32 bits long",
             if exponent.len() > 8 { "a longer one".to_owned() } else { value.to_string() },
             "65537",
         )));
@@ -213,9 +205,8 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
     // For the other curves the verification of the CSR's signature checks the point.
     let on_curve = kind != KeyKind::P256 || p256::PublicKey::from_sec1_bytes(bits).is_ok();
     if !uncompressed || !on_curve {
-        return Err(Error::Unacceptable(Rejection::new(
+        return Err(Error::Unacceptable(Rejection::of(
             Code::CsrKeyPoint,
-            "the key is an uncompressed point on its curve (RFC 5480 section 2.2)",
             format!("{} bytes for {kind}", bits.len()),
             "an uncompressed point",
         )));

@@ -34,9 +34,8 @@ impl DistinguishedName {
     /// [`Error::Malformed`] if it is not a Name.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let malformed = |rejection: der::Error| {
-            Error::Malformed(Rejection::new(
+            Error::Malformed(Rejection::of(
                 Code::CsrSubjectForm,
-                "the subject is a distinguished name (RFC 5280 section 4.1.2.4)",
                 rejection,
                 "a subject such as CN=device-1,O=Example",
             ))
@@ -51,9 +50,8 @@ impl DistinguishedName {
     /// [`Error::Malformed`] if it is not a Name.
     pub fn from_text(text: &str) -> Result<Self, Error> {
         let malformed = |rejection: der::Error| {
-            Error::Malformed(Rejection::new(
+            Error::Malformed(Rejection::of(
                 Code::NameForm,
-                "a distinguished name is written as in RFC 4514",
                 format!("{text}: {rejection}"),
                 "a name such as CN=device-1,O=Example",
             ))
@@ -411,12 +409,7 @@ fn unacceptable(
     seen: impl fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
-    Error::Unacceptable(Rejection::new(
-        Code::CsrSubjectValue,
-        "values in the subject follow RFC 5280 section 4.1.2.6 and X.520",
-        seen,
-        wanted,
-    ))
+    Error::Unacceptable(Rejection::of(Code::CsrSubjectValue, seen, wanted))
 }
 
 #[cfg(test)]

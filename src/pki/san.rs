@@ -38,9 +38,8 @@ impl SubjectAltName {
     /// [`Error::Malformed`] if it is not a subjectAltName.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let entries = read(der).map_err(|rejection| {
-            Error::Malformed(Rejection::new(
+            Error::Malformed(Rejection::of(
                 Code::CsrSanForm,
-                "subjectAltName holds one or more GeneralNames (RFC 5280 section 4.2.1.6)",
                 rejection,
                 "a subjectAltName such as DNS:device-1.example.com",
             ))

@@ -48,13 +48,13 @@ macro_rules! codes {
 
 codes! {
     // Authentication.
-    /// Basic credentials are base64 of user name, colon, password (RFC 7617 section 2).
+    /// HTTP Basic credentials are base64 of user name, colon, password (RFC 7617 section 2).
     AuthBasicForm = "auth.basic-form" =>
         "Send one Authorization field as `curl --user NAME:PASSWORD` does.",
     /// The client certificate leads to a trust anchor and is valid now (RFC 7030 section 3.3.2).
     AuthCertificate = "auth.certificate" =>
         "Show a certificate that this server trusts. Operator: list the anchor of another CA under `[client_trust]`.",
-    /// Digest credentials answer the challenge in its own terms (RFC 7616 section 3.4).
+    /// HTTP Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4).
     AuthDigestForm = "auth.digest-form" =>
         "Send one Authorization field as `curl --digest` does.",
     /// The uri of Digest credentials denotes the request target (RFC 7616 section 3.4.6).
@@ -114,7 +114,7 @@ codes! {
     /// Enrollment issues no CA certificates.
     CsrCa = "csr.ca" =>
         "Leave basicConstraints with cA out of the CSR.",
-    /// A challenge attribute has one value of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3).
+    /// A challenge attribute has one value, a character string of 1 to 255 characters (RFC 2985 section 5.4.1, RFC 7894 section 3).
     CsrChallengeForm = "csr.challenge-form" =>
         "Write one value of 1 to 255 characters into the attribute.",
     /// changeSubjectName has one value with a subject, a subjectAltName, or both (RFC 6402 section 2.8).
@@ -138,7 +138,7 @@ codes! {
     /// The exponent of an RSA key is odd, at least 65537 and at most 32 bits long.
     CsrKeyExponent = "csr.key-exponent" =>
         "Generate a new RSA key with the exponent 65537.",
-    /// The key is a well-formed SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+    /// The key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
     CsrKeyForm = "csr.key-form" =>
         "Generate a new key with a maintained library.",
     /// The key is of a kind that the profile accepts.
@@ -147,7 +147,7 @@ codes! {
     /// The parameters of rsaEncryption are NULL (RFC 3279 section 2.3.1).
     CsrKeyParameters = "csr.key-parameters" =>
         "Encode the parameters of rsaEncryption as NULL.",
-    /// An elliptic-curve key is an uncompressed point on its curve (RFC 5480 section 2.2).
+    /// The key is an uncompressed point on its curve (RFC 5480 section 2.2).
     CsrKeyPoint = "csr.key-point" =>
         "Encode the public key as an uncompressed point.",
     /// An RSA key has a size that this server accepts.
@@ -180,7 +180,7 @@ codes! {
     /// Each entry of subjectAltName is of an accepted kind and well-formed (RFC 5280 section 4.2.1.6).
     CsrSanValue = "csr.san-value" =>
         "Correct or remove the entry. Operator: `san` of the profile lists the accepted kinds.",
-    /// The signature's algorithm fits the key and uses an accepted hash (RFC 2986 section 4).
+    /// The signature's algorithm fits the key and uses SHA-256, SHA-384 or SHA-512 (RFC 2986 section 4).
     CsrSignatureAlgorithm = "csr.signature-algorithm" =>
         "Sign the CSR with an algorithm that fits its key, such as ecdsa-with-SHA256.",
     /// The CSR is signed with a hash function that the profile accepts.
@@ -270,7 +270,7 @@ codes! {
     /// SMIMECapabilities lists the algorithms to encrypt with, none weaker than the key (RFC 7030 section 4.4.1).
     KeygenCapabilities = "keygen.capabilities" =>
         "List in SMIMECapabilities an algorithm that the rejection names.",
-    /// A key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1).
+    /// Under this label a key leaves only encrypted to a key of the client (RFC 7030 section 4.4.1).
     KeygenEncryptionRequired = "keygen.encryption-required" =>
         "Name a key to encrypt to in the CSR. Operator: `serverkeygen = \"on\"` lets keys leave protected by TLS alone.",
     /// A CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 bytes (RFC 7030 section 4.4.1).
@@ -282,7 +282,7 @@ codes! {
     /// The key named in the CSR is of a kind that this server encrypts to.
     KeygenRecipientKind = "keygen.recipient-kind" =>
         "Name an RSA key, or one on a NIST curve, that decrypts.",
-    /// The key named in the CSR may be used for key transport or agreement (RFC 7030 section 4.4.1.2).
+    /// The key named in the CSR is for key transport or agreement, or for everything (RFC 7030 section 4.4.1.2).
     KeygenRecipientUsage = "keygen.recipient-usage" =>
         "Name a key whose certificate allows keyEncipherment or keyAgreement.",
     /// The certificate of the key named in the CSR is valid.
@@ -291,7 +291,7 @@ codes! {
     /// The session is no less confidential than the key that is sent over it (RFC 7030 section 4.4).
     KeygenSession = "keygen.session" =>
         "Negotiate a cipher suite with 256-bit keys, or request a weaker kind of key, or have the key encrypted.",
-    /// The key named in the CSR is registered here, or that of the TLS client certificate (RFC 7030 sections 4.4.1.1, 4.4.1.2).
+    /// The key named in the CSR is registered here, or that of the certificate shown in TLS (RFC 7030 sections 4.4.1.1, 4.4.1.2).
     KeygenUnknownKey = "keygen.unknown-key" =>
         "Name a registered key. Operator: register it under `[serverkeygen]`.",
     /// The key named in the CSR is no weaker than the requested key (RFC 7030 section 4.4).
@@ -333,6 +333,18 @@ codes! {
 }
 
 impl Code {
+    /// Returns the rule as a part of a sentence: a rejection has it between code and value.
+    pub(super) fn clause(self) -> String {
+        let mut clause = self.rule().trim_end_matches('.').to_owned();
+        // The first word of "An RSA key", not that of "SMIMECapabilities".
+        if clause.chars().nth(1).is_some_and(|second| !second.is_uppercase())
+            && let Some(first) = clause.get_mut(..1)
+        {
+            first.make_ascii_lowercase();
+        }
+        clause
+    }
+
     /// Whether the rule is about the requested key itself, rather than about its use.
     #[must_use]
     pub const fn is_about_the_key(self) -> bool {

@@ -20,7 +20,12 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    /// Creates a rejection. Cuts and escapes `got`, and `expected` unless it is constant: a client may
+    /// Creates a rejection by the rule that the table of codes has; otherwise as [`Self::new`].
+    pub fn of(code: Code, got: impl fmt::Display, expected: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(code, code.clause(), got, expected)
+    }
+
+    /// Creates a rejection by a rule that is narrower than that of the code. Cuts and escapes `got`, and `expected` unless it is constant: a client may
     /// have chosen either.
     pub fn new(
         code: Code,

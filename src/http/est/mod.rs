@@ -196,12 +196,7 @@ where
 {
     let Some(head) = request.as_ref() else { return Err(Error::NotFound) };
     if framing.is_ambiguous() {
-        return Err(Error::Header(Rejection::new(
-            Code::HttpFraming,
-            "a request has Content-Length or Transfer-Encoding, not both (RFC 9112 section 6.3)",
-            "both",
-            "one of them",
-        )));
+        return Err(Error::Header(Rejection::of(Code::HttpFraming, "both", "one of them")));
     }
     headers::check_host(head.version(), head.uri(), head.headers())?;
     let route = route::parse(head.uri().path())?;

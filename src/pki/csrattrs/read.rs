@@ -32,9 +32,8 @@ impl CsrAttrsResponse {
     /// [`Error::Malformed`] if it is no CsrAttrs.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         read(der).map_err(|rejection| {
-            Error::Malformed(Rejection::new(
+            Error::Malformed(Rejection::of(
                 Code::CsrattrsForm,
-                "CSR attributes are a SEQUENCE of OIDs and attributes (RFC 7030 section 4.5.2), with at most one template (RFC 9908 section 3.4)",
                 rejection,
                 "an answer such as MAsGCSqGSIb3DQEJBw==",
             ))

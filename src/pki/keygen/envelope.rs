@@ -99,14 +99,14 @@ impl EnvelopePlan {
         let least = Aes::as_strong_as(kind);
         let way = match recipient {
             Recipient::Symmetric { id, key } => {
-                let wrap = Aes::of_key(key.len()).filter(|wrap| *wrap >= least).ok_or_else(|| {
-                    unacceptable(
-                        Code::KeygenWeakKey,
-                        "the key named in the CSR is no weaker than the key asked for (RFC 7030 section 4.4)",
-                        format!("{} bits for {kind}", key.len() * 8),
-                        "a decryption key of 256 bits, or another kind of key",
-                    )
-                })?;
+                let wrap =
+                    Aes::of_key(key.len()).filter(|wrap| *wrap >= least).ok_or_else(|| {
+                        unacceptable(
+                            Code::KeygenWeakKey,
+                            format!("{} bits for {kind}", key.len() * 8),
+                            "a decryption key of 256 bits, or another kind of key",
+                        )
+                    })?;
                 capabilities.check_wrap(wrap)?;
                 Way::Wrapped { id: id.to_vec(), key: Zeroizing::new(key.to_vec()), wrap }
             }
@@ -259,7 +259,6 @@ fn by_certificate(
     if now < certificate.not_before() || now > certificate.not_after() {
         return Err(unacceptable(
             Code::KeygenRecipientValidity,
-            "the certificate of the key named in the CSR is valid",
             format!("one from {} to {}", certificate.not_before(), certificate.not_after()),
             "the identifier of a key whose certificate is valid now",
         ));
@@ -268,7 +267,6 @@ fn by_certificate(
     let allowed = |needed: KeyUsage| match usage {
         Some(usage) if !usage.contains(needed) => Err(unacceptable(
             Code::KeygenRecipientUsage,
-            "the key named in the CSR is for key transport or agreement, or for everything (RFC 7030 section 4.4.1.2)",
             usage.names().join(", "),
             needed.names().join(", "),
         )),
@@ -277,7 +275,6 @@ fn by_certificate(
     let key = PublicKey::parse(certificate.spki()).map_err(|rejection| {
         unacceptable(
             Code::KeygenRecipientKind,
-            "the key named in the CSR is one to which keys are encrypted here",
             &rejection.rejection().got,
             "RSA of 2048 to 4096 bits, or P-256, P-384, P-521",
         )
@@ -296,7 +293,6 @@ fn by_certificate(
         }
         KeyKind::Ed25519 => Err(unacceptable(
             Code::KeygenRecipientKind,
-            "the key named in the CSR is one to which keys are encrypted here",
             "ed25519",
             "RSA of 2048 to 4096 bits, or P-256, P-384, P-521",
         )),
@@ -305,11 +301,10 @@ fn by_certificate(
 
 fn unacceptable(
     code: Code,
-    rule: &'static str,
     seen: impl std::fmt::Display,
     wanted: impl Into<std::borrow::Cow<'static, str>>,
 ) -> Error {
-    Error::Unacceptable(Rejection::new(code, rule, seen, wanted))
+    Error::Unacceptable(Rejection::of(code, seen, wanted))
 }
 
 enum Named {

@@ -50,9 +50,8 @@ fn identifier(csr: &Csr, kind: ObjectIdentifier) -> Result<Option<Vec<u8>>, Erro
 }
 
 fn malformed(seen: impl std::fmt::Display) -> Error {
-    Error::Malformed(Rejection::new(
+    Error::Malformed(Rejection::of(
         Code::KeygenIdentifier,
-        "a CSR names one key that decrypts, by an OCTET STRING of 1 to 1024 bytes (RFC 7030 section 4.4.1)",
         seen,
         "DecryptKeyIdentifier or AsymmetricDecryptKeyIdentifier with one value",
     ))
@@ -114,21 +113,15 @@ fn not_der(source: der::Error) -> CsrError {
 /// not generate such keys.
 pub fn wanted_kind(spki: &[u8], accepted: &[KeyKind]) -> Result<KeyKind, Error> {
     let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|rejection| {
-        Error::Malformed(Rejection::new(
+        Error::Malformed(Rejection::of(
             Code::CsrKeyForm,
-            "the key is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7)",
             rejection,
             "a CSR such as openssl req -new -outform DER writes",
         ))
     })?;
     let reject = |seen: String| {
         let made: Vec<String> = accepted.iter().map(ToString::to_string).collect();
-        Error::Unacceptable(Rejection::new(
-            Code::KeygenKeyKind,
-            "the algorithm of the CSR's key is one for which this server generates keys",
-            seen,
-            made.join(", "),
-        ))
+        Error::Unacceptable(Rejection::of(Code::KeygenKeyKind, seen, made.join(", ")))
     };
     let kind = match spki.algorithm.oid {
         oid::RSA => {
