@@ -1,8 +1,7 @@
 //! An operator's call: a type with its method, path and answer.
 //!
 //! Both ends use the same types. [`EncodedCall::of`] encodes a call for the client, [`parse`] decodes it
-//! on the server. A new call needs a type and a table line in `api`, a handler in `admin`, and a
-//! table line in `http::admin`.
+//! on the server. A new call needs a type and a table line in `api`, and a handler in `admin`.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};

@@ -25,19 +25,29 @@ pub use process::{
 pub use store::{ReadStore, StoreItems};
 pub use users::{ListUsers, NewUser, RemoveUser, UserEntry, Users};
 
-call::calls! {
-    Get "/v1/cas": ShowCas => Cas;
-    Get "/v1/certificates": CertificateQuery => Certificates;
-    Get "/v1/certificates/{serial}": ShowCertificate => CertificateEntry;
-    Get "/v1/events": EventQuery => Events;
-    Get "/v1/events/writers": ListWriters => Writers;
-    Post "/v1/reload": Reload => Reloaded;
-    Get "/v1/renewed": ListRenewed => Renewed;
-    Post "/v1/revocations": Revoke => Revocations;
-    Post "/v1/server-certificate": RenewServerCertificate => ServerCertificate;
-    Get "/v1/status": ShowStatus => Status;
-    Get "/v1/store/{part}": ReadStore => StoreItems;
-    Get "/v1/users": ListUsers => Users;
-    Post "/v1/users": NewUser => ();
-    Delete "/v1/users/{name}": RemoveUser => ();
+/// Passes the table of all calls to a macro: `METHOD "PATH": CALL => ANSWER;`. Each line is a call that the
+/// server answers.
+macro_rules! each_call {
+    ($with:ident) => {
+        $with! {
+            Get "/v1/cas": ShowCas => Cas;
+            Get "/v1/certificates": CertificateQuery => Certificates;
+            Get "/v1/certificates/{serial}": ShowCertificate => CertificateEntry;
+            Get "/v1/events": EventQuery => Events;
+            Get "/v1/events/writers": ListWriters => Writers;
+            Post "/v1/reload": Reload => Reloaded;
+            Get "/v1/renewed": ListRenewed => Renewed;
+            Post "/v1/revocations": Revoke => Revocations;
+            Post "/v1/server-certificate": RenewServerCertificate => ServerCertificate;
+            Get "/v1/status": ShowStatus => Status;
+            Get "/v1/store/{part}": ReadStore => StoreItems;
+            Get "/v1/users": ListUsers => Users;
+            Post "/v1/users": NewUser => ();
+            Delete "/v1/users/{name}": RemoveUser => ();
+        }
+    };
 }
+pub(crate) use each_call;
+
+use call::calls;
+each_call!(calls);

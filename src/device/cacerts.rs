@@ -34,12 +34,7 @@ pub(super) async fn cacerts(
     let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
-    let answer = loop {
-        match client.cacerts().await {
-            Ok(answer) => break answer,
-            Err(error) => patience.wait(error).await?,
-        }
-    };
+    let answer = patience.retry(async || client.cacerts().await).await?;
     let mut text = String::new();
     let mut listed = Vec::new();
     for certificate in &answer.bag {

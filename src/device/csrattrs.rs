@@ -36,20 +36,14 @@ pub(super) async fn csrattrs(
     let anchors = command.common.anchors(&command.out)?;
     let client = client(command.common.config(&anchors, clock))?;
     let mut patience = Patience::new(command.common.max_wait);
-    let answer = loop {
-        let outcome = async { client.connect().await?.csrattrs().await }.await;
-        match outcome {
-            Ok(answer) => break Some(answer),
-            Err(error) if not_offered(&error) => match &command.common.label {
-                None => break None,
-                Some(label) => {
-                    let what =
-                        format!("the server has no label \"{label}\", or no csrattrs under it");
-                    return Err(DeviceFailure { what: format!("{what}: {error}"), ..error.into() });
-                }
-            },
-            Err(error) => patience.wait(error).await?,
+    let answer = match (fetch(&client, &mut patience).await?, &command.common.label) {
+        (Ok(answer), _) => Some(answer),
+        (Err(error), None) if not_offered(&error) => None,
+        (Err(error), Some(label)) if not_offered(&error) => {
+            let what = format!("the server has no label \"{label}\", or no csrattrs under it");
+            return Err(DeviceFailure { what: format!("{what}: {error}"), ..error.into() });
         }
+        (Err(error), _) => return Err(error.into()),
     };
     let offered = answer.is_some();
     let der = answer.flatten();
@@ -84,28 +78,36 @@ fn unreadable(error: crate::pki::Error) -> DeviceFailure {
     )
 }
 
+/// Fetches the server's answer, or the error of an answer that a retry does not change.
+async fn fetch(
+    client: &Client,
+    patience: &mut Patience,
+) -> Result<Result<Option<Vec<u8>>, Error>, DeviceFailure> {
+    let request = async || match async { client.connect().await?.csrattrs().await }.await {
+        Err(error @ (Error::Rejected(_) | Error::Malformed { .. } | Error::TooLong { .. }))
+            if error.later().is_none() =>
+        {
+            Ok(Err(error))
+        }
+        answer => answer.map(Ok),
+    };
+    patience.retry(request).await
+}
+
 /// Fetches the demands of the server. Enrollment continues without readable demands (RFC 7030
 /// §4.5.2).
 pub(super) async fn asked(
     client: &Client,
     patience: &mut Patience,
 ) -> Result<CsrAttrsResponse, DeviceFailure> {
-    let error = loop {
-        let outcome = async { client.connect().await?.csrattrs().await }.await;
-        match outcome {
-            Ok(None) => return Ok(CsrAttrsResponse::default()),
-            Ok(Some(der)) => match CsrAttrsResponse::parse(&der) {
-                Ok(asked) => return Ok(asked),
-                Err(error) => break error.to_string(),
-            },
-            Err(error) if not_offered(&error) => return Ok(CsrAttrsResponse::default()),
-            Err(error @ (Error::Rejected(_) | Error::Malformed { .. } | Error::TooLong { .. }))
-                if error.later().is_none() =>
-            {
-                break error.to_string();
-            }
-            Err(error) => patience.wait(error).await?,
-        }
+    let error = match fetch(client, patience).await? {
+        Ok(None) => return Ok(CsrAttrsResponse::default()),
+        Ok(Some(der)) => match CsrAttrsResponse::parse(&der) {
+            Ok(asked) => return Ok(asked),
+            Err(error) => error.to_string(),
+        },
+        Err(error) if not_offered(&error) => return Ok(CsrAttrsResponse::default()),
+        Err(error) => error.to_string(),
     };
     note(format_args!("continuing without the demands of the server: {error}"));
     Ok(CsrAttrsResponse::default())

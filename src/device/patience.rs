@@ -26,6 +26,22 @@ impl Patience {
         Self { end, next: FIRST }
     }
 
+    /// Repeats a request until it is answered.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    pub(super) async fn retry<T>(
+        &mut self,
+        request: impl AsyncFn() -> Result<T, Error>,
+    ) -> Result<T, DeviceFailure> {
+        loop {
+            match request().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.wait(error).await?,
+            }
+        }
+    }
+
     /// Waits until the next try, for the time that the server names, if any.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use std::{pin::Pin, time::Duration};
 
 const LIMITS: BodyLimits = BodyLimits { size: 64 << 10, time: Duration::from_secs(10) };
 
-/// A supported call. The table lists all paths of the server.
+/// A supported call.
 struct AdminEndpoint {
     method: Method,
     path: &'static str,
@@ -48,22 +48,12 @@ const fn endpoint<C: Handle>() -> AdminEndpoint {
     }
 }
 
-const ENDPOINTS: &[AdminEndpoint] = &[
-    endpoint::<api::CertificateQuery>(),
-    endpoint::<api::ListRenewed>(),
-    endpoint::<api::ShowCertificate>(),
-    endpoint::<api::Revoke>(),
-    endpoint::<api::ShowCas>(),
-    endpoint::<api::EventQuery>(),
-    endpoint::<api::ListWriters>(),
-    endpoint::<api::ReadStore>(),
-    endpoint::<api::ListUsers>(),
-    endpoint::<api::NewUser>(),
-    endpoint::<api::RemoveUser>(),
-    endpoint::<api::ShowStatus>(),
-    endpoint::<api::Reload>(),
-    endpoint::<api::RenewServerCertificate>(),
-];
+macro_rules! endpoints {
+    ($($method:ident $path:literal: $call:ident => $answer:ty;)+) => {
+        const ENDPOINTS: &[AdminEndpoint] = &[$(endpoint::<api::$call>()),+];
+    };
+}
+api::each_call!(endpoints);
 
 async fn answer<C: Handle>(admin: &Admin, actor: &Actor, fields: CallFields<'_>) -> Answer {
     let CallFields { captured, query, body } = fields;

@@ -9,21 +9,21 @@ use std::{fmt, str::FromStr};
 pub enum RevocationReason {
     /// No reason was specified.
     #[default]
-    Unspecified,
+    Unspecified = 0,
     /// The private key is in other hands, or may be.
-    KeyCompromise,
+    KeyCompromise = 1,
     /// The same of a CA's key.
-    CaCompromise,
+    CaCompromise = 2,
     /// The names or other facts in the certificate no longer hold.
-    AffiliationChanged,
+    AffiliationChanged = 3,
     /// Another certificate took its place.
-    Superseded,
+    Superseded = 4,
     /// It is no longer needed for what it was issued for.
-    CessationOfOperation,
+    CessationOfOperation = 5,
     /// A right that the certificate stands for was taken away.
-    PrivilegeWithdrawn,
+    PrivilegeWithdrawn = 9,
     /// The key of an attribute authority is in other hands, or may be.
-    AaCompromise,
+    AaCompromise = 10,
 }
 
 /// Why a text or a number is no reason.
@@ -49,16 +49,7 @@ impl RevocationReason {
     /// The number of the CRLReason.
     #[must_use]
     pub const fn code(self) -> u8 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::CaCompromise => 2,
-            Self::AffiliationChanged => 3,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-            Self::PrivilegeWithdrawn => 9,
-            Self::AaCompromise => 10,
-        }
+        self as u8
     }
 
     /// The name of the CRLReason, as RFC 5280 writes it.

@@ -6,10 +6,7 @@ use crate::{
     est::{Endpoint, Service},
     pki::{
         DistinguishedName,
-        cmc::{
-            BodyPartId, CmcError, FailInfo, PkiData,
-            control::{CrlReason, RevokeRequest},
-        },
+        cmc::{BodyPartId, CmcError, FailInfo, PkiData, control::RevokeRequest},
         same_secret,
     },
     store::{Issuance, State},
@@ -50,7 +47,7 @@ impl Service {
     ) -> Result<Withdrawal, Stop> {
         let reject = |fail, reason: &str| CmcError::part(fail, part, reason);
         let unknown = || reject(FailInfo::BadCertId, "no such certificate of this CA");
-        let reason = reason(asked.reason).ok_or_else(|| {
+        let reason = RevocationReason::try_from(asked.reason as u8).map_err(|_| {
             reject(
                 FailInfo::BadRequest,
                 "certificateHold and removeFromCRL: revocation is for good here",
@@ -138,19 +135,4 @@ pub(super) fn only_revocations_by_secret(
         FailInfo::BadMessageCheck,
         "the message has no signature: only revocations by a shared secret may be unsigned",
     ))
-}
-
-/// Converts the reason to that of the store; none if the revocation would be temporary.
-const fn reason(asked: CrlReason) -> Option<RevocationReason> {
-    match asked {
-        CrlReason::Unspecified => Some(RevocationReason::Unspecified),
-        CrlReason::KeyCompromise => Some(RevocationReason::KeyCompromise),
-        CrlReason::CaCompromise => Some(RevocationReason::CaCompromise),
-        CrlReason::AffiliationChanged => Some(RevocationReason::AffiliationChanged),
-        CrlReason::Superseded => Some(RevocationReason::Superseded),
-        CrlReason::CessationOfOperation => Some(RevocationReason::CessationOfOperation),
-        CrlReason::PrivilegeWithdrawn => Some(RevocationReason::PrivilegeWithdrawn),
-        CrlReason::AaCompromise => Some(RevocationReason::AaCompromise),
-        CrlReason::CertificateHold | CrlReason::RemoveFromCrl => None,
-    }
 }

@@ -4,10 +4,11 @@ use super::{BodyPartId, CmcError, FailInfo, crmf::CertTemplate, message::TaggedA
 use crate::pki::{oid, signed_data::IssuerAndSerial};
 use const_oid::ObjectIdentifier;
 use der::{
-    Choice, Enumerated, Sequence,
+    Choice, Sequence,
     asn1::{AnyRef, GeneralizedTime, IntRef, OctetStringRef, Utf8StringRef},
 };
 use spki::AlgorithmIdentifierRef;
+use x509_cert::ext::pkix::CrlReason;
 
 /// A control of a request, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,32 +73,6 @@ pub struct LraPopWitness {
     pub pki_data_body_id: BodyPartId,
     /// The requests in it.
     pub body_ids: Vec<BodyPartId>,
-}
-
-/// CRLReason (RFC 5280 §5.3.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enumerated)]
-#[repr(u8)]
-pub enum CrlReason {
-    /// unspecified.
-    Unspecified = 0,
-    /// keyCompromise.
-    KeyCompromise = 1,
-    /// cACompromise.
-    CaCompromise = 2,
-    /// affiliationChanged.
-    AffiliationChanged = 3,
-    /// superseded.
-    Superseded = 4,
-    /// cessationOfOperation.
-    CessationOfOperation = 5,
-    /// certificateHold.
-    CertificateHold = 6,
-    /// removeFromCRL.
-    RemoveFromCrl = 8,
-    /// privilegeWithdrawn.
-    PrivilegeWithdrawn = 9,
-    /// aACompromise.
-    AaCompromise = 10,
 }
 
 /// RevokeRequest (RFC 5272 §6.11).
@@ -175,27 +150,18 @@ impl<'a> Control<'a> {
     /// # Errors
     /// [`CmcError`] with badRequest about this control.
     pub fn parse(attribute: &TaggedAttribute<'a>) -> Result<Self, CmcError> {
-        let kind = attribute.attr_type;
-        match kind {
-            oid::CMC_RESPONSE_BODY
-            | oid::CMC_ENCRYPTED_POP
-            | oid::CMC_POP_LINK_WITNESS
-            | oid::CMC_POP_LINK_WITNESS_V2
-            | oid::CMC_BATCH_RESPONSES
-            | oid::CHANGE_SUBJECT_NAME => {
-                return Ok(Self::Misplaced(kind));
-            }
-            _ if !KNOWN.contains(&kind) => return Ok(Self::Unknown(kind)),
-            _ => {}
+        let (kind, value) = (attribute.attr_type, attribute.value());
+        match Self::read(kind, value.as_ref().map_or(AnyRef::NULL, |value| *value)) {
+            // It may have any number of values.
+            Ok(other @ (Self::Unknown(_) | Self::Misplaced(_))) => Ok(other),
+            read => value.and(read.map_err(|rejection| {
+                CmcError::part(
+                    FailInfo::BadRequest,
+                    attribute.body_part_id,
+                    format!("the value of control {kind}: {rejection}"),
+                )
+            })),
         }
-        let value = attribute.value()?;
-        Self::read(kind, value).map_err(|rejection| {
-            CmcError::part(
-                FailInfo::BadRequest,
-                attribute.body_part_id,
-                format!("the value of control {kind}: {rejection}"),
-            )
-        })
     }
 
     fn read(kind: ObjectIdentifier, value: AnyRef<'a>) -> der::Result<Self> {
@@ -242,33 +208,16 @@ impl<'a> Control<'a> {
                 Self::ControlProcessed(value.decode_as::<ControlsProcessed>()?.body_list)
             }
             oid::CMC_RA_IDENTITY_WITNESS => Self::RaIdentityWitness(value.decode_as()?),
+            oid::CMC_RESPONSE_BODY
+            | oid::CMC_ENCRYPTED_POP
+            | oid::CMC_POP_LINK_WITNESS
+            | oid::CMC_POP_LINK_WITNESS_V2
+            | oid::CMC_BATCH_RESPONSES
+            | oid::CHANGE_SUBJECT_NAME => Self::Misplaced(kind),
             other => Self::Unknown(other),
         })
     }
 }
-
-/// The controls that [`Control::read`] parses.
-const KNOWN: [ObjectIdentifier; 19] = [
-    oid::CMC_STATUS_INFO,
-    oid::CMC_STATUS_INFO_V2,
-    oid::CMC_IDENTIFICATION,
-    oid::CMC_IDENTITY_PROOF,
-    oid::CMC_IDENTITY_PROOF_V2,
-    oid::CMC_DATA_RETURN,
-    oid::CMC_TRANSACTION_ID,
-    oid::CMC_SENDER_NONCE,
-    oid::CMC_RECIPIENT_NONCE,
-    oid::CMC_DECRYPTED_POP,
-    oid::CMC_LRA_POP_WITNESS,
-    oid::CMC_REVOKE_REQUEST,
-    oid::CMC_QUERY_PENDING,
-    oid::CMC_POP_LINK_RANDOM,
-    oid::CMC_CONFIRM_CERT_ACCEPTANCE,
-    oid::CMC_BATCH_REQUESTS,
-    oid::CMC_MOD_CERT_TEMPLATE,
-    oid::CMC_CONTROL_PROCESSED,
-    oid::CMC_RA_IDENTITY_WITNESS,
-];
 
 #[cfg(test)]
 mod tests {

@@ -101,24 +101,7 @@ impl EventWriter {
         self.unsure = true;
         let place = writes::WriterPosition { writer: id, after: self.last };
         failpoint!("postgres: before a write");
-        let done = match group {
-            [Write { change: PostgresChange::Void { serial }, event, item, .. }] => {
-                vec![writes::void(client, place, serial, event.at, item).await?]
-            }
-            [Write { change: PostgresChange::Revoke { serial, revocation }, item, .. }] => {
-                vec![writes::revoke(client, place, serial, *revocation, item).await?]
-            }
-            [Write { change: PostgresChange::AddAccount(account), item, .. }] => {
-                vec![writes::add_account(client, place, account, item).await?]
-            }
-            [Write { change: PostgresChange::RemoveAccount(name), item, .. }] => {
-                vec![writes::remove_account(client, place, name, item).await?]
-            }
-            [Write { change: PostgresChange::Append, item, .. }] => {
-                vec![writes::append(client, place, item).await?]
-            }
-            completions => writes::complete(client, place, completions).await?,
-        };
+        let done = writes::write_changes(client, place, group).await?;
         self.unsure = false;
         failpoint!("postgres: written");
         // Before the replies: a caller that has one must find its event in the trail.

@@ -2,18 +2,15 @@
 //! retried.
 
 use super::{
-    super::{Account, Error, Issuance, Revocation, State, format},
+    super::{Error, Issuance, State, format},
     change::{PostgresChange, PostgresOutcome, Write},
     database::DatabaseError,
     row::{column, query, seconds},
 };
-use crate::{
-    telemetry::audit::Event,
-    types::{Serial, Time},
-};
+use crate::telemetry::audit::Event;
 use deadpool_postgres::Object;
 use std::sync::Arc;
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 /// The writer of an event, and the number of its last one.
 #[derive(Clone, Copy)]
@@ -48,9 +45,69 @@ pub(super) async fn own_events(
     Ok(rows.iter().map(read).collect::<Result<_, Error>>()?)
 }
 
-/// Completes open issuances, each with its event. All changes must be completions of different
-/// serial numbers.
-pub(super) async fn complete(
+/// Writes changes, each with its event: completions of different serial numbers, or one change of
+/// another kind.
+pub(super) async fn write_changes(
+    client: &Object,
+    place: WriterPosition,
+    group: &[Write],
+) -> Result<Vec<PostgresOutcome>, DatabaseError> {
+    const VOID: &str = "
+        UPDATE issuance SET state = 3, tbs = NULL, ended = $5 WHERE serial = $4 AND state = 1
+        RETURNING serial, request_key";
+    const REVOKE: &str = "
+        UPDATE issuance SET state = 4, revoked = $5, reason = $6 WHERE serial = $4 AND state = 2
+        RETURNING serial, request_key";
+    const ADD: &str = "
+        INSERT INTO account (name, record) VALUES ($4, $5) ON CONFLICT DO NOTHING RETURNING name";
+    const REMOVE: &str = "DELETE FROM account WHERE name = $4 RETURNING name";
+    let [Write { change, event, item, .. }] = group else {
+        return complete(client, place, group).await;
+    };
+    let number = place.after + 1;
+    // The event is $1, $2 and $3.
+    let with_event = async |sql: &str, values: &[&(dyn ToSql + Sync)]| {
+        let own: [&(dyn ToSql + Sync); 3] = [&place.writer, &number, item];
+        let rows = query(client, sql, &[&own, values].concat()).await?;
+        let done = if rows.is_empty() { PostgresOutcome::Not } else { PostgresOutcome::Done };
+        Ok::<_, DatabaseError>(vec![done])
+    };
+    match change {
+        PostgresChange::Complete { .. } => complete(client, place, group).await,
+        PostgresChange::Void { serial } => {
+            with_event(&freeing(VOID), &[&serial.as_bytes(), &seconds(event.at)]).await
+        }
+        PostgresChange::Revoke { serial, revocation } => {
+            let (at, reason) = (seconds(revocation.at), i16::from(revocation.reason.code()));
+            with_event(&freeing(REVOKE), &[&serial.as_bytes(), &at, &reason]).await
+        }
+        PostgresChange::AddAccount(account) => {
+            with_event(&logged(ADD), &[&account.name, &format::account(account)?]).await
+        }
+        PostgresChange::RemoveAccount(name) => with_event(&logged(REMOVE), &[name]).await,
+        PostgresChange::Append => with_event(&logged("SELECT"), &[]).await,
+    }
+}
+
+/// The statement of a change, with that of its event if it changes a row.
+fn logged(change: &str) -> String {
+    format!(
+        "WITH done AS ({change})
+         INSERT INTO event (writer, number, event) SELECT $1, $2, $3 FROM done RETURNING number"
+    )
+}
+
+/// The same for the end of an issuance, which frees its slot.
+fn freeing(change: &str) -> String {
+    logged(&format!(
+        "{change}), freed AS (
+            DELETE FROM request r USING done d
+            WHERE r.request_key = d.request_key AND r.serial = d.serial"
+    ))
+}
+
+/// Completes open issuances, each with its event.
+async fn complete(
     client: &Object,
     place: WriterPosition,
     group: &[Write],
@@ -109,99 +166,4 @@ pub(super) async fn complete(
         }));
     }
     Ok(done)
-}
-
-/// Voids an open issuance, and frees its slot.
-pub(super) async fn void(
-    client: &Object,
-    place: WriterPosition,
-    serial: &Serial,
-    at: Time,
-    event: &[u8],
-) -> Result<PostgresOutcome, DatabaseError> {
-    const SQL: &str = "
-        WITH done AS (
-            UPDATE issuance SET state = 3, tbs = NULL, ended = $2
-            WHERE serial = $1 AND state = 1
-            RETURNING serial, request_key
-        ), freed AS (
-            DELETE FROM request r USING done d
-            WHERE r.request_key = d.request_key AND r.serial = d.serial
-        )
-        INSERT INTO event (writer, number, event) SELECT $3, $4, $5 FROM done RETURNING number";
-    let (serial, number) = (serial.as_bytes(), place.after + 1);
-    let rows = query(client, SQL, &[&serial, &seconds(at), &place.writer, &number, &event]).await?;
-    Ok(done_or_not(&rows))
-}
-
-/// Revokes an issued certificate, and frees its slot.
-pub(super) async fn revoke(
-    client: &Object,
-    place: WriterPosition,
-    serial: &Serial,
-    revocation: Revocation,
-    event: &[u8],
-) -> Result<PostgresOutcome, DatabaseError> {
-    const SQL: &str = "
-        WITH done AS (
-            UPDATE issuance SET state = 4, revoked = $2, reason = $3
-            WHERE serial = $1 AND state = 2
-            RETURNING serial, request_key
-        ), freed AS (
-            DELETE FROM request r USING done d
-            WHERE r.request_key = d.request_key AND r.serial = d.serial
-        )
-        INSERT INTO event (writer, number, event) SELECT $4, $5, $6 FROM done RETURNING number";
-    let (serial, number) = (serial.as_bytes(), place.after + 1);
-    let (at, reason) = (seconds(revocation.at), i16::from(revocation.reason.code()));
-    let rows = query(client, SQL, &[&serial, &at, &reason, &place.writer, &number, &event]).await?;
-    Ok(done_or_not(&rows))
-}
-
-/// Adds an account unless one of that name exists.
-pub(super) async fn add_account(
-    client: &Object,
-    place: WriterPosition,
-    account: &Account,
-    event: &[u8],
-) -> Result<PostgresOutcome, DatabaseError> {
-    const SQL: &str = "
-        WITH done AS (
-            INSERT INTO account (name, record) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING name
-        )
-        INSERT INTO event (writer, number, event) SELECT $3, $4, $5 FROM done RETURNING number";
-    let (record, number) = (format::account(account)?, place.after + 1);
-    let rows =
-        query(client, SQL, &[&account.name, &record, &place.writer, &number, &event]).await?;
-    Ok(done_or_not(&rows))
-}
-
-/// Removes an account.
-pub(super) async fn remove_account(
-    client: &Object,
-    place: WriterPosition,
-    name: &str,
-    event: &[u8],
-) -> Result<PostgresOutcome, DatabaseError> {
-    const SQL: &str = "
-        WITH done AS (DELETE FROM account WHERE name = $1 RETURNING name)
-        INSERT INTO event (writer, number, event) SELECT $2, $3, $4 FROM done RETURNING number";
-    let number = place.after + 1;
-    Ok(done_or_not(&query(client, SQL, &[&name, &place.writer, &number, &event]).await?))
-}
-
-/// Writes an event that changes nothing else.
-pub(super) async fn append(
-    client: &Object,
-    place: WriterPosition,
-    event: &[u8],
-) -> Result<PostgresOutcome, DatabaseError> {
-    const SQL: &str =
-        "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3) RETURNING number";
-    let number = place.after + 1;
-    Ok(done_or_not(&query(client, SQL, &[&place.writer, &number, &event]).await?))
-}
-
-const fn done_or_not(rows: &[Row]) -> PostgresOutcome {
-    if rows.is_empty() { PostgresOutcome::Not } else { PostgresOutcome::Done }
 }
