@@ -51,7 +51,7 @@ impl fmt::Display for Algorithm {
 }
 
 fn hexadecimal(bytes: &[u8]) -> Zeroizing<String> {
-    Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Zeroizing::new(base16ct::lower::encode_string(bytes))
 }
 
 /// `H(user:realm:password)` (RFC 7616 §3.4.2) in hexadecimal digits: equivalent to the password in

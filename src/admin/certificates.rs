@@ -182,7 +182,7 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
         actor: intent.actor.name.clone(),
         authenticated_by: intent.actor.method.to_string(),
         predecessor: intent.predecessor.as_ref().map(ToString::to_string),
-        spki_sha256: intent.spki_sha256.iter().map(|byte| format!("{byte:02x}")).collect(),
+        spki_sha256: base16ct::lower::encode_string(&intent.spki_sha256),
         request: intent.request_id.to_string(),
         begun: intent.begun.to_string(),
         ended: issuance.ended.map(|time| time.to_string()),

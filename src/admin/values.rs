@@ -51,19 +51,10 @@ pub(super) fn place(text: &str) -> Result<EventId, Error> {
 /// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
 pub(super) fn parse_digest(text: &str) -> Result<[u8; 32], Error> {
     let digits: String = text.chars().filter(|c| *c != ':').collect();
-    if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(invalid(
-            "SHA-256",
-            shown(text),
-            "64 hexadecimal digits, with or without colons",
-        ));
-    }
-    let mut digest = [0; 32];
-    for (place, byte) in digest.iter_mut().enumerate() {
-        let pair = digits.get(2 * place..2 * place + 2).unwrap_or_default();
-        *byte = u8::from_str_radix(pair, 16).unwrap_or_default();
-    }
-    Ok(digest)
+    let bytes = base16ct::mixed::decode_vec(digits).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| {
+        invalid("SHA-256", shown(text), "64 hexadecimal digits, with or without colons")
+    })
 }
 
 /// The beginning of a wrong value, for its error.

@@ -3,7 +3,7 @@
 use crate::client::Error;
 use crate::client::error::why_unusable;
 use crate::clock::Clock;
-use crate::pki::CertificateFields;
+use crate::pki::{CertificateFields, sha256};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use der::Decode;
@@ -48,12 +48,7 @@ impl Trust {
 /// SHA-256 over the DER of a certificate.
 #[must_use]
 pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
-    let mut bytes = [0; 32];
-    for (byte, value) in bytes.iter_mut().zip(digest.as_ref()) {
-        *byte = *value;
-    }
-    bytes
+    sha256(certificate)
 }
 
 /// Reads a SHA-256 fingerprint: 64 hexadecimal digits in either case. Colons are optional, and so is the
@@ -76,20 +71,8 @@ pub fn parse_fingerprint(text: &str) -> Result<[u8; 32], String> {
     {
         digits = after;
     }
-    let digits: Vec<u8> = digits
-        .chars()
-        .filter(|character| !matches!(character, ':' | ' '))
-        .map(|character| {
-            character.to_digit(16).and_then(|digit| u8::try_from(digit).ok()).ok_or_else(error)
-        })
-        .collect::<Result<_, _>>()?;
-    let bytes: Vec<u8> = digits
-        .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |byte: u8, digit| byte << 4 | digit))
-        .collect();
-    if digits.len() != 64 {
-        return Err(error());
-    }
+    let digits: String = digits.chars().filter(|one| !matches!(one, ':' | ' ')).collect();
+    let bytes = base16ct::mixed::decode_vec(digits).map_err(|_| error())?;
     bytes.try_into().map_err(|_| error())
 }
 

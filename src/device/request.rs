@@ -199,7 +199,7 @@ pub(super) fn report(
             "certificate": place.to_string(),
             "key": key.map(|key| key.display().to_string()),
             "subject": subject,
-            "serial": hex(&fields.serial),
+            "serial": hex(fields.serial),
             "sha256": show_fingerprint(&fingerprint(certificate)),
             "not_before": fields.not_before.to_string(),
             "not_after": fields.not_after.to_string(),
@@ -209,7 +209,7 @@ pub(super) fn report(
 
 pub(super) fn hex(bytes: &[u8]) -> String {
     let bytes = bytes.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes)
 }
 
 /// Reads the key that an attempt with a lost answer left in `path`. Otherwise generates one and writes

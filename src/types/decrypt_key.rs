@@ -85,16 +85,7 @@ impl DecryptKey {
 }
 
 fn hex(digits: &str) -> Option<Zeroizing<Vec<u8>>> {
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(digits.len() / 2));
-    for pair in digits.as_bytes().chunks(2) {
-        let [high, low] = pair else { return None };
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|d| u8::try_from(d).ok());
-        bytes.push(digit(*high)? << 4 | digit(*low)?);
-    }
-    Some(bytes)
+    base16ct::mixed::decode_vec(digits).ok().map(Zeroizing::new)
 }
 
 #[cfg(test)]

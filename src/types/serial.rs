@@ -64,25 +64,13 @@ impl FromStr for Serial {
     fn from_str(text: &str) -> Result<Self, InvalidSerial> {
         let rejection = || InvalidSerial(text.chars().take(64).collect());
         let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-        if digits.is_empty() || !digits.len().is_multiple_of(2) {
-            return Err(rejection());
-        }
-        let bytes: Vec<u8> = digits
-            .chunks(2)
-            .map(|pair| {
-                let pair = std::str::from_utf8(pair).map_err(|_| rejection())?;
-                if pair.starts_with('+') {
-                    return Err(rejection());
-                }
-                u8::from_str_radix(pair, 16).map_err(|_| rejection())
-            })
-            .collect::<Result<_, _>>()?;
+        let bytes = base16ct::mixed::decode_vec(digits).map_err(|_| rejection())?;
         Self::parse(&bytes).map_err(|_| rejection())
     }
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().take(32).map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes.get(..32).unwrap_or(bytes))
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ fn digest_of_key(text: &str) -> Result<String, Failure> {
         fs::read(text).map_err(|cause| Failure::arguments(format!("{text}: {cause}"), REMEDY))?;
     let digest = spki_sha256_of_pem(&pem)
         .map_err(|error| Failure::arguments(format!("{text}: {error}"), REMEDY))?;
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(base16ct::lower::encode_string(&digest))
 }
 
 /// Passes each page of a query to `take`, which returns how many certificates count against `left`.

@@ -154,13 +154,15 @@ impl<'a> Control<'a> {
         match Self::read(kind, value.as_ref().map_or(AnyRef::NULL, |value| *value)) {
             // It may have any number of values.
             Ok(other @ (Self::Unknown(_) | Self::Misplaced(_))) => Ok(other),
-            read => value.and(read.map_err(|rejection| {
-                CmcError::part(
-                    FailInfo::BadRequest,
-                    attribute.body_part_id,
-                    format!("the value of control {kind}: {rejection}"),
-                )
-            })),
+            read => value.and_then(|_| {
+                read.map_err(|rejection| {
+                    CmcError::part(
+                        FailInfo::BadRequest,
+                        attribute.body_part_id,
+                        format!("the value of control {kind}: {rejection}"),
+                    )
+                })
+            }),
         }
     }
 

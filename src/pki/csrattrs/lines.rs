@@ -35,7 +35,9 @@ impl CsrAttrsResponse {
         for asked in &self.attributes {
             let kind = described(asked.kind);
             out.push(match &asked.value {
-                Some(value) => format!("attribute: {kind} = {} (DER)", hex(value)),
+                Some(value) => {
+                    format!("attribute: {kind} = {} (DER)", base16ct::lower::encode_string(value))
+                }
                 None if is_challenge(asked.kind) => {
                     format!("attribute: {kind}, for this connection or this use alone")
                 }
@@ -69,9 +71,8 @@ fn extension_line(asked: &AskedExtension) -> String {
         }),
         _ => None,
     };
-    format!("extension: {name} = {}", shown.unwrap_or_else(|| format!("{} (DER)", hex(value))))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!(
+        "extension: {name} = {}",
+        shown.unwrap_or_else(|| format!("{} (DER)", base16ct::lower::encode_string(value)))
+    )
 }

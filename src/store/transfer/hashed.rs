@@ -1,10 +1,7 @@
 //! A writer that hashes the bytes passed through it.
 
 use aws_lc_rs::digest::{Context, SHA256};
-use std::{
-    fmt::Write as _,
-    io::{self, Write},
-};
+use std::io::{self, Write};
 
 /// Passes bytes on to another writer and computes their SHA-256.
 pub struct Hashed<W> {
@@ -20,11 +17,7 @@ impl<W: Write> Hashed<W> {
 
     /// Returns the writer and the SHA-256 of everything written, hexadecimal.
     pub fn finish(self) -> (W, String) {
-        let mut text = String::new();
-        for byte in self.context.finish().as_ref() {
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{byte:02x}");
-        }
+        let text = base16ct::lower::encode_string(self.context.finish().as_ref());
         (self.inner, text)
     }
 }

@@ -152,16 +152,8 @@ fn bytes(text: &str) -> Result<Vec<u8>, LineError> {
 }
 
 fn digest(text: &str) -> Result<[u8; 32], LineError> {
-    let error = || format!("{text:?} is not 64 hexadecimal digits");
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return Err(error());
-    }
-    for (byte, pair) in digest.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).map_err(|_| error())?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| error())?;
-    }
-    Ok(digest)
+    let bytes = base16ct::mixed::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| format!("{text:?} is not 64 hexadecimal digits"))
 }
 
 fn request_id(id: &str) -> Result<RequestId, LineError> {
