@@ -1,4 +1,6 @@
 //! The contract of every backend: each behavior is a test of its own for each backend.
+//!
+//! Longer than 500 lines, because it is one specification, which the author of a backend reads as a whole.
 
 use super::{
     Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,

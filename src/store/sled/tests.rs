@@ -1,4 +1,6 @@
 //! Tests of a store on a disk. `store/contract.rs` tests its behavior as a store.
+//!
+//! Longer than 500 lines, because all of them damage, stop or compare a folder by the same helpers.
 
 use super::{
     super::{
