@@ -66,7 +66,7 @@ impl Server {
     fn start(anchor: &Party) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("maker.pem"), anchor.ca(anchor)).unwrap();
-        let text = "version = 1\n[audit]\nterminal = \"quiet\"\n[server]\nlisten = [\"127.0.0.1:0\"]\nmax_connections_per_address = 1000\n[client_trust]\nimplicit = [\"maker.pem\"]\n[est]\nserverkeygen = \"on\"\nfullcmc = true\n";
+        let text = "version = 1\n[audit]\nterminal = \"quiet\"\n[server]\nlisten = [\"127.0.0.1:0\"]\nmax_connections_per_address = 1000\n[manufacturer.maker]\nanchors = [\"maker.pem\"]\n[est]\naccept = [\"certificate\", \"password\", \"manufacturer:maker\"]\nserverkeygen = \"on\"\nfullcmc = true\n";
         fs::write(folder.path().join("est.toml"), text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_estd"))
             .arg("serve")

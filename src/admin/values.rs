@@ -3,7 +3,7 @@
 use super::error::{Error, invalid};
 use crate::{
     telemetry::audit::EventId,
-    types::{Label, Serial, Time},
+    types::{Label, Serial, Time, parse_sha256},
 };
 use std::time::{Duration, SystemTime};
 
@@ -50,9 +50,7 @@ pub(super) fn place(text: &str) -> Result<EventId, Error> {
 
 /// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
 pub(super) fn parse_digest(text: &str) -> Result<[u8; 32], Error> {
-    let digits: String = text.chars().filter(|c| *c != ':').collect();
-    let bytes = base16ct::mixed::decode_vec(digits).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| {
+    parse_sha256(text).ok_or_else(|| {
         invalid("SHA-256", shown(text), "64 hexadecimal digits, with or without colons")
     })
 }

@@ -39,17 +39,17 @@ impl LiveSettings {
     /// Returns the sections in which `new` differs, labels and profiles by name.
     #[must_use]
     pub fn differences(&self, new: &Self) -> Vec<String> {
-        let Self { server, client_trust, decrypt_keys, policies } = self;
-        let Policies { profiles, unlabeled, labels } = policies;
+        let Self { server, decrypt_keys, policies } = self;
+        let Policies { manufacturers, profiles, unlabeled, labels } = policies;
         let sections = differing([
             ("[server]", *server != new.server),
-            ("[client_trust]", *client_trust != new.client_trust),
             ("[serverkeygen]", *decrypt_keys != new.decrypt_keys),
             ("[est]", *unlabeled != new.policies.unlabeled),
         ]);
         sections
             .into_iter()
             .map(str::to_owned)
+            .chain(named("manufacturer", manufacturers, &new.policies.manufacturers))
             .chain(named("profile", profiles, &new.policies.profiles))
             .chain(named("label", labels, &new.policies.labels))
             .collect()
@@ -102,7 +102,7 @@ mod tests {
         assert!(old.live.differences(&old.live).is_empty());
         assert!(old.boot.differences(&old.boot).is_empty());
         let new = read(
-            "[server]\nmax_body = 2048\n[est]\nrenew = false\n[label.a]\nrekey = false\n[label.c]\n[profile.p]\nvalidity = \"3d\"\n",
+            "[server]\nmax_body = 2048\n[est]\nidevid_key = true\n[label.a]\nrenewal.key = \"new\"\n[label.c]\n[profile.p]\nvalidity = \"3d\"\n",
         );
         assert_eq!(
             old.live.differences(&new.live),

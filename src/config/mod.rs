@@ -75,8 +75,6 @@ pub struct BootSettings {
 pub struct LiveSettings {
     /// Limits of connections and requests.
     pub server: Server,
-    /// Trust anchors for client certificates.
-    pub client_trust: ClientTrust,
     /// The keys to which keys generated for devices are encrypted.
     pub decrypt_keys: DecryptKeys,
     /// The policies of all labels, and the profiles that they name.
@@ -104,15 +102,6 @@ pub struct Server {
     pub max_body: usize,
     /// How long running requests may take after SIGTERM.
     pub shutdown_grace: Duration,
-}
-
-/// `[client_trust]`: anchors besides this server's CAs, which always belong to the explicit ones.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ClientTrust {
-    /// Further explicit anchors: certificates, DER.
-    pub explicit: Vec<Vec<u8>>,
-    /// Third-party anchors (RFC 7030 §1.1 "implicit"): certificates, DER. Empty: none.
-    pub implicit: Vec<Vec<u8>>,
 }
 
 /// `[keys]`: how private keys are stored.

@@ -101,6 +101,9 @@ pub(super) fn reply(error: &est::Error) -> ErrorReply {
         Est::TooManyFailures(rejection, seconds) => {
             ErrorReply { retry_after: Some(*seconds), ..ErrorReply::of(StatusCode::TOO_MANY_REQUESTS, rejection) }
         }
+        Est::TooEarly(rejection, seconds) => {
+            ErrorReply { retry_after: Some(*seconds), ..ErrorReply::of(StatusCode::FORBIDDEN, rejection) }
+        }
         Est::CertificateNeeded(rejection) | Est::Forbidden(rejection) | Est::IdentityChanged(rejection) => {
             ErrorReply::of(StatusCode::FORBIDDEN, rejection)
         }

@@ -1,6 +1,6 @@
 //! The rules of a label.
 
-use super::{Authentication, Scheme};
+use super::{Accept, RenewalRules};
 use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName, Time};
 use std::time::Duration;
 
@@ -13,20 +13,21 @@ pub struct LabelRules {
     pub profile: ProfileName,
     /// Whether that profile issues cmcRA: its certificates may request any name (RFC 7030 §3.7).
     pub makes_ra: bool,
-    /// The proofs of identity that clients must give.
-    pub authentication: Authentication,
-    /// The schemes of passwords, in the order of the challenges; never empty.
-    pub schemes: Vec<Scheme>,
+    /// The combinations of proofs with which clients enroll.
+    pub accept: Accept,
+    /// If not empty: the keys of the registration authorities that are accepted, as SHA-256 of their
+    /// SubjectPublicKeyInfo (D-34).
+    pub ra_keys: Vec<[u8; 32]>,
+    /// Whether the key that a manufacturer certified may get a certificate of this label.
+    pub idevid_key: bool,
     /// The names that a client with a certificate and no password may request.
     pub certificate_names: CertificateNames,
+    /// The rules of renewal.
+    pub renewal: RenewalRules,
     /// Whether a CSR must be bound to its TLS connection (RFC 7030 §3.5).
     pub linking: Linking,
     /// Whether `/fullcmc` is offered (RFC 7030 §4.3).
     pub fullcmc: bool,
-    /// Whether re-enrollment with the same key (renew) is allowed.
-    pub renew: bool,
-    /// Whether re-enrollment with a new key (rekey) is allowed.
-    pub rekey: bool,
     /// The layout of base64 in answers.
     pub base64: Base64Form,
     /// Whether the server generates keys for devices (RFC 7030 §4.4).
@@ -37,8 +38,6 @@ pub struct LabelRules {
     pub der: bool,
     /// Whether changeSubjectName is acted on (RFC 6402 §2.8). The new names are authorized like any others.
     pub change_names: bool,
-    /// Grace period after expiry in which `/simplereenroll` still renews a certificate.
-    pub expired_grace: Duration,
     /// Whether the answer of an enrollment holds the issuing CA's certificate beside the device's (D-28).
     pub include_chain: bool,
     /// Whether `/cacerts` also holds the root of the CA that issued the server's certificate (D-38).

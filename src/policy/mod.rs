@@ -2,26 +2,34 @@
 //!
 //! Plain values: a rule is checked in the module that applies it.
 
-mod authentication;
 mod ca;
 mod decrypt_keys;
 mod label;
+mod manufacturer;
+mod passwords;
 mod profile;
+mod proof;
+mod renewal;
 
-pub use authentication::{Authentication, Passwords, Scheme};
 pub use ca::{CaRules, ServerCertificateRules};
 pub use decrypt_keys::DecryptKeys;
 pub use label::{
     Base64Form, CertificateNames, CsrAttrs, KeyGeneration, LabelRules, Linking, UnknownCertificates,
 };
+pub use manufacturer::ManufacturerRules;
+pub use passwords::Passwords;
 pub use profile::ProfileRules;
+pub use proof::{Accept, InvalidProof, Proof, Scheme};
+pub use renewal::{Predecessor, RenewalKey, RenewalRules, RenewalWindow};
 
-use crate::types::{Label, ProfileName};
+use crate::types::{Label, ManufacturerName, ProfileName};
 use std::collections::BTreeMap;
 
-/// The policies of all labels, and the profiles that they name.
+/// The policies of all labels, and the profiles and manufacturers that they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policies {
+    /// The manufacturers, by name.
+    pub manufacturers: BTreeMap<ManufacturerName, ManufacturerRules>,
     /// The profiles, by name.
     pub profiles: BTreeMap<ProfileName, ProfileRules>,
     /// The policy without a label.

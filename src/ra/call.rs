@@ -328,6 +328,7 @@ impl Authenticated<'_> {
             operation: self.operation,
             peer: self.call.peer,
             request_id: self.call.id,
+            now: self.call.authority.now(),
             adapted,
         };
         decide(self.policy, requester, csr)

@@ -42,6 +42,9 @@ pub enum Error {
     /// The names are not those of the certificate to be renewed (RFC 7030 §4.2.2).
     #[error("{0}")]
     IdentityChanged(Rejection),
+    /// The certificate cannot be renewed yet, but after this number of seconds.
+    #[error("{0}")]
+    TooEarly(Rejection, u32),
     /// The label or the operation does not exist; the client does not learn which (R-7030-3.2.2-g).
     #[error("no such path")]
     UnknownPath,
@@ -75,6 +78,7 @@ impl Error {
             | Self::Unauthenticated(rejection)
             | Self::Stale(rejection)
             | Self::TooManyFailures(rejection, _)
+            | Self::TooEarly(rejection, _)
             | Self::CertificateNeeded(rejection)
             | Self::Forbidden(rejection)
             | Self::IdentityChanged(rejection)

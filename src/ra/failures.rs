@@ -37,8 +37,8 @@ type AccountKey = [u8; 16];
 /// Recent failures, and attempts that are not settled yet.
 #[derive(Debug)]
 pub(super) struct Failures {
-    account: Rule,
-    address: Rule,
+    account: FailureLimit,
+    address: FailureLimit,
     debts: Mutex<Debts>,
     settled: Notify,
 }
@@ -59,7 +59,7 @@ struct Debt {
 
 /// How much debt is allowed. Milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Rule {
+struct FailureLimit {
     /// The cost of one failure.
     each: u64,
     /// The total cost of the failures that are allowed together.
@@ -103,7 +103,7 @@ impl Drop for Attempt {
     }
 }
 
-impl Rule {
+impl FailureLimit {
     fn new(failures: usize, window: Duration) -> Self {
         let most = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
         Self { each: most / u64::try_from(failures).unwrap_or(u64::MAX).max(1), most }
@@ -129,8 +129,8 @@ impl Rule {
 impl Failures {
     pub(super) fn new(rules: &Passwords) -> Self {
         Self {
-            account: Rule::new(rules.failures_per_account, rules.failure_window),
-            address: Rule::new(rules.failures_per_address, rules.failure_window),
+            account: FailureLimit::new(rules.failures_per_account, rules.failure_window),
+            address: FailureLimit::new(rules.failures_per_address, rules.failure_window),
             debts: Mutex::default(),
             settled: Notify::new(),
         }
@@ -227,7 +227,12 @@ fn name(account: &str) -> AccountKey {
 
 /// Forgets debts until one more has room: those that are paid off, then the smaller ones. Debts with an
 /// open attempt stay; there are few of them.
-fn make_room<K: Copy + Eq + Hash>(debts: &mut HashMap<K, Debt>, key: &K, rule: Rule, now: u64) {
+fn make_room<K: Copy + Eq + Hash>(
+    debts: &mut HashMap<K, Debt>,
+    key: &K,
+    rule: FailureLimit,
+    now: u64,
+) {
     if debts.len() < MOST || debts.contains_key(key) {
         return;
     }
@@ -244,7 +249,7 @@ fn make_room<K: Copy + Eq + Hash>(debts: &mut HashMap<K, Debt>, key: &K, rule: R
 fn settle<K: Copy + Eq + Hash>(
     debts: &mut HashMap<K, Debt>,
     key: K,
-    rule: Rule,
+    rule: FailureLimit,
     failed: bool,
     now: u64,
 ) {

@@ -5,16 +5,17 @@ mod call;
 mod decide;
 mod error;
 mod failures;
-mod linking;
 mod nonces;
 mod password;
 mod peer;
+mod rules;
 
 pub use authn::{
-    Authenticator, AuthnContext, Credentials, Identity, Presented, RecordLookup, Standing,
+    Authenticator, AuthnContext, Credentials, Identity, Presented, RecordLookup, Rights, Standing,
 };
 pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
-pub use decide::{Policy, Requester, decide, is_ra};
+pub use decide::{Policy, Requester, decide, explain, is_ra};
 pub use error::Error;
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable, verify};
 pub use peer::{ClientCertificate, ClientChain, Peer, Verdict};
+pub use rules::{Comparison, Finding, Outcome, RULES, Rule};

@@ -2,7 +2,7 @@
 
 use crate::{
     pki::Certificate,
-    types::{Binding, CaName, Spent, Time, TrustClass},
+    types::{Binding, CaName, ManufacturerName, Spent, Time},
 };
 use async_trait::async_trait;
 use std::{fmt, net::SocketAddr, sync::Arc};
@@ -57,22 +57,15 @@ pub struct ClientCertificate {
 /// may read `/cacerts` and authenticate with a password (D-09).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The path leads to an anchor.
-    Trusted {
-        /// The database that the anchor is in.
-        class: TrustClass,
-        /// The CA of this server whose root or issuing certificate ends the validated path, found
-        /// by subject and key. `None`: a third party's certificate.
-        issuer: Option<CaName>,
-    },
+    /// The path ends in this CA of this server, found by subject and key.
+    Ours(CaName),
+    /// The path leads to anchors of these manufacturers.
+    Manufacturers(Vec<ManufacturerName>),
     /// The certificate becomes valid at this time, and is trusted then. Since a CA has issued it,
     /// one of the clocks is wrong, or was.
     NotYet(Time),
-    /// The path led to an explicit anchor until the certificate expired.
-    Expired {
-        /// As in [`Verdict::Trusted`].
-        issuer: Option<CaName>,
-    },
+    /// The path ended in this CA of this server until the certificate expired.
+    Expired(CaName),
     /// No path is valid, for this reason, which may be sent to the client.
     Untrusted(String),
 }

@@ -65,8 +65,9 @@ impl Snapshot {
         let ours = cas()
             .map(|ca| (ca.name(), ca.issuing().der()))
             .chain(cas().map(|ca| (ca.name(), ca.root().der())));
-        let listed = live.client_trust.explicit.iter().map(Vec::as_slice);
-        let implicit = live.client_trust.implicit.iter().map(Vec::as_slice);
+        let manufacturers = live.policies.manufacturers.iter().flat_map(|(name, rules)| {
+            rules.anchors.iter().map(move |anchor| (name, anchor.as_slice()))
+        });
         let key_maker = KeyMaker::new(
             Arc::clone(&own.key),
             own.leaf.clone(),
@@ -96,7 +97,7 @@ impl Snapshot {
                 header: live.server.header_timeout,
             },
             max_connections_per_address: live.server.max_connections_per_address,
-            databases: Arc::new(Databases::new(ours, listed, implicit)?),
+            databases: Arc::new(Databases::new(ours, manufacturers)?),
             clock: Arc::clone(&environment.clock),
             service: Arc::new(service),
             entropy: Arc::clone(&environment.entropy),

@@ -252,7 +252,6 @@ mod tests {
         super::trust::made::{NOW, Party},
         *,
     };
-    use crate::types::TrustClass;
     use std::{pin::pin, task::Poll};
 
     /// Anchors that a test exchanges.
@@ -299,8 +298,10 @@ mod tests {
         let (root, ca) = (Party::new("CN=Root"), Party::new("CN=CA"));
         let device = Party::new("CN=device");
         let of_root = root.certify_ca(&root);
-        let trusting = |implicit: &[&[u8]]| {
-            Arc::new(Databases::new([], [], implicit.iter().copied()).unwrap())
+        let maker = "maker".parse().unwrap();
+        let trusting = |anchors: &[&[u8]]| {
+            let manufacturers = anchors.iter().map(|anchor| (&maker, *anchor));
+            Arc::new(Databases::new([], manufacturers).unwrap())
         };
         let live = Arc::new(Anchors(Mutex::new(trusting(&[&of_root]))));
         let judges = Arc::new(Judges::with_places(2));
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(judges.origins().get(&origin(1)).unwrap().1, 2, "it waits once");
         drop(busy);
         let certificate = presented.validate().await;
-        let trusted = Verdict::Trusted { class: TrustClass::Implicit, issuer: None };
+        let trusted = Verdict::Manufacturers(vec!["maker".parse().unwrap()]);
         assert_eq!(certificate.verdict, trusted);
         assert!(certificate.certificate.is_some(), "parsed with it, once for all requests");
         for _ in 0..100 {

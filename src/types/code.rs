@@ -53,7 +53,7 @@ codes! {
         "Send one Authorization field as `curl --user NAME:PASSWORD` does.",
     /// The client certificate leads to a trust anchor and is valid now (RFC 7030 section 3.3.2).
     AuthCertificate = "auth.certificate" =>
-        "Show a certificate that this server trusts. Operator: list the anchor of another CA under `[client_trust]`.",
+        "Show a certificate that this server trusts. Operator: list the anchor of another CA under `[manufacturer.NAME]`.",
     /// HTTP Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4).
     AuthDigestForm = "auth.digest-form" =>
         "Send one Authorization field as `curl --digest` does.",
@@ -65,7 +65,7 @@ codes! {
         "Try again with the right password after the time in Retry-After. Operator: `[passwords]` has the limits.",
     /// The label requires a password (RFC 7030 section 3.2.3).
     AuthNoPassword = "auth.no-password" =>
-        "Send the name and password of an enrollment account. Operator: `estd user add`, or change `authentication` of the label.",
+        "Send the name and password of an enrollment account. Operator: `estd user add`, or change `accept` of the label.",
     /// A nonce is answered within its lifetime, and each count of it once (RFC 7616 section 3.4).
     AuthNonce = "auth.nonce" =>
         "Answer the new challenge that comes with this rejection.",
@@ -83,7 +83,7 @@ codes! {
         "Use the realm of the challenge. Operator: a changed `realm` needs new Digest accounts.",
     /// The password is proved by a scheme that the label offers (RFC 7030 section 3.2.3).
     AuthScheme = "auth.scheme" =>
-        "Use a scheme of the challenge. Operator: add it to `schemes` of the label.",
+        "Use a scheme of the challenge. Operator: add it to `accept` of the label.",
     /// A certificate of this server's CA is on record, unless the CA accepts unknown ones for a time.
     AuthUnknownCertificate = "auth.unknown-certificate" =>
         "Enroll again with a password. Operator: look for a lost record or a misused CA key; `unknown_certificates` of the CA allows renewals for a time.",
@@ -210,10 +210,19 @@ codes! {
     // Enrollment and re-enrollment.
     /// A client with a certificate and no password gets the names of that certificate only (RFC 6402 section 2.4).
     EnrollNames = "enroll.names" =>
-        "Request the names of the certificate shown, or send a password as well. Operator: `certificate_names` of the label.",
+        "Request the names of the certificate shown, or send a password as well. Operator: `mode` under the label's `names`.",
+    /// The CSR's key is not the one that the manufacturer certified (IEEE 802.1AR).
+    EnrollIdevidKey = "enroll.idevid-key" =>
+        "Generate a new key for the certificate. Operator: `idevid_key` of the label.",
     /// A certificate of this server authenticates under labels of the CA that issued it.
     LabelCa = "label.ca" =>
         "Use the label under which the certificate was issued, or a password.",
+    /// The label accepts the client's certificate, as it accepts no other use of it but its renewal.
+    LabelCertificate = "label.certificate" =>
+        "Renew the certificate, or give another proof. Operator: add `certificate` to `accept` of the label.",
+    /// The label accepts certificates of the client's manufacturer.
+    LabelManufacturer = "label.manufacturer" =>
+        "Use the label that accepts this manufacturer. Operator: add `manufacturer:NAME` to `accept` of the label.",
     /// changeSubjectName is allowed here, to this client, for these names (RFC 6402 section 2.8).
     NamesChange = "names.change" =>
         "Send a CSR without changeSubjectName. Operator: `change_names` of the label.",
@@ -231,10 +240,13 @@ codes! {
         "Copy subject and subjectAltName of the certificate to be renewed into the CSR; for other names use simpleenroll.",
     /// The label certifies no other key at re-enrollment.
     ReenrollKeyChange = "reenroll.key-change" =>
-        "Sign the CSR with the key of the certificate to be renewed. Operator: `rekey` of the label.",
+        "Sign the CSR with the key of the certificate to be renewed. Operator: `key` under the label's `renewal`.",
     /// The label certifies a key once (noKeyReuse, RFC 5272 section 6.1.4).
     ReenrollKeyReuse = "reenroll.key-reuse" =>
-        "Generate a new key. Operator: `renew` of the label.",
+        "Generate a new key. Operator: `key` under the label's `renewal`.",
+    /// The certificate's renewal window is open.
+    RenewalEarly = "renewal.early" =>
+        "Send the request again at the time that the rejection names. Operator: `window` under the label's `renewal`.",
     // HTTP.
     /// The body is complete and framed as its header says (RFC 9112 section 6).
     HttpBody = "http.body" =>
@@ -404,7 +416,7 @@ mod tests {
     /// The reference page, generated: `ESTD_BLESS=1 cargo test --lib codes_are_documented` writes it.
     #[test]
     fn codes_are_documented_with_rule_and_remedy() {
-        const AREAS: [(&str, &str); 15] = [
+        const AREAS: [(&str, &str); 16] = [
             ("auth", "Authentication"),
             ("body", "Bodies"),
             ("certificate", "Certificates that are read"),
@@ -415,6 +427,7 @@ mod tests {
             ("label", "Labels"),
             ("names", "Rules about names"),
             ("reenroll", "Re-enrollment"),
+            ("renewal", "Renewal"),
             ("http", "HTTP"),
             ("keygen", "Keys that the server generates"),
             ("linking", "Channel bindings"),

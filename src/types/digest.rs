@@ -37,3 +37,10 @@ impl FromStr for Digest {
             .ok_or_else(|| "an unknown hash function".to_owned())
     }
 }
+
+/// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
+#[must_use]
+pub fn parse_sha256(text: &str) -> Option<[u8; 32]> {
+    let digits: String = text.chars().filter(|c| *c != ':').collect();
+    base16ct::mixed::decode_vec(digits).ok()?.try_into().ok()
+}

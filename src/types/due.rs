@@ -13,6 +13,23 @@ pub struct RenewalPoint {
 impl RenewalPoint {
     /// Two thirds of the lifetime.
     pub const DEFAULT: Self = Self { parts: 2, of: 3 };
+    /// Half of the lifetime.
+    pub const HALF: Self = Self { parts: 1, of: 2 };
+
+    /// Returns the rest of the lifetime as a part of it: 1/3 for 2/3.
+    #[must_use]
+    pub const fn rest(self) -> Self {
+        Self { parts: self.of.saturating_sub(self.parts), of: self.of }
+    }
+
+    /// In lowest terms, so that equal parts are equal values.
+    const fn reduced(parts: u32, of: u32) -> Self {
+        let (mut a, mut b) = (parts, of);
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        Self { parts: parts / a, of: of / a }
+    }
 
     /// Returns notBefore + f × lifetime, in whole seconds, rounded down. From this time on the
     /// renewal is due.
@@ -44,7 +61,7 @@ impl FromStr for RenewalPoint {
             Some((whole(before)?.checked_mul(scale)?.checked_add(after)?, scale))
         };
         match read() {
-            Some((parts, of)) if of > 0 && parts <= of => Ok(Self { parts, of }),
+            Some((parts, of)) if of > 0 && parts <= of => Ok(Self::reduced(parts, of)),
             _ => Err(format!("got {text:?}; write a part of the lifetime: 2/3, 0.67 or 67%")),
         }
     }
@@ -62,9 +79,14 @@ mod tests {
 
     #[test]
     fn reads_a_part_of_a_lifetime() {
-        for (text, parts, of) in
-            [("2/3", 2, 3), ("0.67", 67, 100), ("67%", 67, 100), ("1", 1, 1), ("0", 0, 1)]
-        {
+        for (text, parts, of) in [
+            ("2/3", 2, 3),
+            ("0.67", 67, 100),
+            ("67%", 67, 100),
+            ("50%", 1, 2),
+            ("1", 1, 1),
+            ("0", 0, 1),
+        ] {
             assert_eq!(text.parse(), Ok(RenewalPoint { parts, of }), "{text}");
         }
         for bad in ["", "2", "1.1", "-0.5", "1/0", "4/3", "a", "0.6666666", "0.-5"] {

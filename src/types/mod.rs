@@ -26,12 +26,12 @@ pub use binding::{Binding, BindingKind, Spent, Unbound};
 pub use code::{Code, UnknownCode};
 pub use csrattrs::{CsrAttribute, CsrAttrsForm, SubjectAttribute};
 pub use decrypt_key::{DecryptKey, InvalidDecryptKey};
-pub use digest::Digest;
+pub use digest::{Digest, parse_sha256};
 pub use due::RenewalPoint;
 pub use host::is_dns_name;
 pub use key_kind::KeyKind;
 pub use key_usage::KeyUsage;
-pub use name::{CaName, InvalidName, Label, Operation, ProfileName, RequestId};
+pub use name::{CaName, InvalidName, Label, ManufacturerName, Operation, ProfileName, RequestId};
 #[cfg(feature = "server")]
 pub use origin::Origin;
 pub use rejection::Rejection;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Why text is no [`Label`], [`ProfileName`] or [`CaName`].
+/// Why text is no [`Label`] or other name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     /// Wrong length or characters.
@@ -105,9 +105,15 @@ name!(
     "a CA's name",
     |_| Ok(())
 );
+name!(
+    /// The name of a manufacturer of devices in the configuration.
+    ManufacturerName,
+    "a manufacturer's name",
+    |_| Ok(())
+);
 
 /// Path segments that name operations, by the document that defines them.
-const RESERVED: [(&str, &[&str]); 3] = [
+const RESERVED: [(&str, &[&str]); 4] = [
     (
         "RFC 7030 section 3.2.2",
         &["cacerts", "simpleenroll", "simplereenroll", "fullcmc", "serverkeygen", "csrattrs"],
@@ -117,6 +123,7 @@ const RESERVED: [(&str, &[&str]); 3] = [
         &["pal", "eecerts", "crls", "arls", "symmetrickeys", "firmware", "tamp", "return"],
     ),
     ("RFC 9148 section 4.1 (EST-coaps)", &["crts", "sen", "sren", "skg", "skc", "att", "est"]),
+    ("draft-ietf-lamps-est-renewal-info", &["renewal-info"]),
 ];
 
 /// An operation of RFC 7030. Which of the optional ones a label offers is its policy.
@@ -212,6 +219,7 @@ mod tests {
             // And the second part of serverkeygen/return and others.
             ("RFC 8295", "pal eecerts crls arls symmetrickeys firmware tamp return"),
             ("RFC 9148", "crts sen sren skg skc att est"),
+            ("draft-ietf-lamps", "renewal-info"),
         ] {
             for reserved in names.split(' ') {
                 let error = reserved.parse::<Label>().unwrap_err().to_string();

@@ -14,6 +14,7 @@ use estd::{
     clock::{Clock, SetClock},
     config,
     entropy::SystemEntropy,
+    policy::RenewalWindow,
     server::{self, Environment, Running},
     store::{Filter, Issuance},
     telemetry::audit::{Event, EventId, Trail},
@@ -43,6 +44,35 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 pub(crate) const NOW: u64 = 1_795_262_400;
 /// The password of account `tester`.
 pub(crate) const PASSWORD: &str = "p:ss w\u{f6}rd";
+
+/// The unlabeled rules with a manufacturer of devices, whose anchor is in this file. More keys of
+/// `[est]` may follow.
+pub(crate) fn accepting(anchor: impl std::fmt::Debug) -> String {
+    format!(
+        "[manufacturer.maker]\nanchors = [{anchor:?}]\n\
+         [est]\naccept = [\"certificate\", \"password\", \"ra\", \"manufacturer:maker\"]\n"
+    )
+}
+
+/// The status for a client without credentials: a password is no help for a renewal (D-41).
+pub(crate) fn status_without_password(operation: &str) -> u16 {
+    if operation.ends_with("simplereenroll") { 403 } else { 401 }
+}
+
+/// Reads a configuration. Unless it says more, certificates can be renewed at once: most tests do not
+/// wait for half of a lifetime.
+fn parse(text: &str, folder: &Path) -> Result<config::Settings, config::SettingErrors> {
+    let mut settings = config::parse(text, &folder.join("est.toml"), &|_| None)?;
+    if !text.contains("renewal.window") && !text.contains("\nwindow") {
+        let policies = &mut settings.live.policies;
+        let all = std::iter::once(&mut policies.unlabeled).chain(policies.labels.values_mut());
+        all.for_each(|rules| rules.renewal.window = ALWAYS);
+    }
+    Ok(settings)
+}
+
+/// `window = "36500d"`.
+const ALWAYS: RenewalWindow = RenewalWindow::Left(std::time::Duration::from_secs(36_500 * 86_400));
 
 /// Keeps events, so that a test can look at them.
 #[derive(Default)]
@@ -89,7 +119,7 @@ impl TestServer {
         let text = format!(
             "version = 1\n[store]\nbackend = \"{backend}\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
         );
-        let settings = config::parse(&text, &folder.path().join("est.toml"), &|_| None).unwrap();
+        let settings = parse(&text, folder.path()).unwrap();
         let clock = Arc::new(SetClock::new(Time::from_unix(now)));
         let events = Arc::new(Kept::default());
         let environment = Environment {
@@ -159,11 +189,7 @@ impl TestServer {
     }
 
     pub(crate) fn settings(&self, more: &str) -> Result<config::Settings, config::SettingErrors> {
-        config::parse(
-            &format!("{}{more}", self.text),
-            &self.folder.path().join("est.toml"),
-            &|_| None,
-        )
+        parse(&format!("{}{more}", self.text), self.folder.path())
     }
 
     /// Ends it and gives its folder back, for another start.

@@ -12,7 +12,7 @@ use estd::{
 const MORE: &str = "session_tickets = true\n\
     [est]\nfullcmc = true\nserverkeygen = \"on\"\n\
     [ca.default]\n[ca.other]\nroot_subject = \"CN=other root\"\nissuing_subject = \"CN=other CA\"\n\
-    [label.other]\nca = \"other\"\nfullcmc = true\nserverkeygen = \"on\"\ncertificate_names = \"any\"\n";
+    [label.other]\nca = \"other\"\nfullcmc = true\nserverkeygen = \"on\"\nnames.mode = \"any\"\n";
 
 async fn start(backend: &str) -> TestServer {
     let folder = tempfile::tempdir().unwrap();
@@ -227,7 +227,7 @@ async fn attack_1_a_retry_with_the_altered_certificate_gets_the_first_answer() {
 async fn attack_1_a_retry_with_a_third_partys_altered_certificate_gets_the_first_answer() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) = stranger(folder.path(), "/CN=maker-1", "");
-    let server = TestServer::start_with(&format!("[client_trust]\nimplicit = [{ca:?}]\n")).await;
+    let server = TestServer::start_with(&accepting(&ca)).await;
     let (_, malleable) = forms(&device.der()).swap_remove(0);
     let (csr, _) = new_csr(&["-subj", "/CN=maker-1"]);
     let request = post("simpleenroll", &csr, "");

@@ -3,9 +3,9 @@
 use crate::common::*;
 
 const LABELS: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
-    [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
-    [label.fixed]\nrekey = false\n\
-    [label.free]\ncertificate_names = \"any\"\n";
+    [label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n\
+    [label.fixed]\nrenewal.key = \"same\"\n\
+    [label.free]\nnames.mode = \"any\"\n";
 
 /// Each device of a fleet knows the password of its account.
 #[tokio::test]
@@ -41,24 +41,29 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
     let (_, stranger) = stranger(server.folder.path(), "/CN=device-1", "");
     let password = basic("tester", PASSWORD);
     let clients = [
-        Asking { who: "nobody", certificate: None, credentials: String::new(), expected: [401; 6] },
+        Asking {
+            who: "nobody",
+            certificate: None,
+            credentials: String::new(),
+            expected: [401, 401, 403, 403, 403, 401],
+        },
         Asking {
             who: "a wrong password",
             certificate: None,
             credentials: basic("tester", "wrong"),
-            expected: [401; 6],
+            expected: [401, 401, 403, 403, 403, 401],
         },
         Asking {
             who: "an account of another label",
             certificate: None,
             credentials: basic("elsewhere", "pw"),
-            expected: [401; 6],
+            expected: [401, 401, 403, 403, 403, 401],
         },
         Asking {
             who: "a certificate of somebody else's CA",
             certificate: Some(&stranger),
             credentials: String::new(),
-            expected: [401; 6],
+            expected: [401, 401, 403, 403, 403, 401],
         },
         // A password permits any name, but no renewal.
         Asking {
@@ -119,7 +124,7 @@ async fn r_7030_3_7_a_each_request_is_held_against_what_its_client_may_ask_for()
 /// (D-41).
 #[tokio::test]
 async fn r_7030_3_2_3_d_known_and_not_allowed_is_403_without_a_challenge() {
-    let server = TestServer::start_with(&format!("{LABELS}[label.cert]\nauthentication = \"certificate\"\n[label.other]\nca = \"other\"\n[ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\nissuing_subject = \"CN=Other issuing\"\n")).await;
+    let server = TestServer::start_with(&format!("{LABELS}[label.cert]\naccept = [\"certificate\", \"ra\"]\n[label.other]\nca = \"other\"\n[ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\nissuing_subject = \"CN=Other issuing\"\n")).await;
     let device = server.device("/CN=device-1").await;
     for (operation, name) in [
         ("cert/simpleenroll", "/CN=device-2"),

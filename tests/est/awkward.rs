@@ -77,7 +77,7 @@ async fn der_without_base64_is_taken_by_option_only() {
 /// aziot-certd renews by simpleenroll with the certificate that it has.
 #[tokio::test]
 async fn a_renewal_by_simpleenroll_is_recognised_and_keeps_the_rules_of_renewals() {
-    let server = TestServer::start_with("[label.same]\nrekey = false\n").await;
+    let server = TestServer::start_with("[label.same]\nrenewal.key = \"same\"\n").await;
     let device = server.device("/CN=device-1").await;
     let mut connection = server.connect_as(&device).await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);

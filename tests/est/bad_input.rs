@@ -325,7 +325,13 @@ async fn bad_certificates_and_foreign_names_at_re_enrolment_leave_nothing_behind
     };
     let before = server.issued().await.len();
     for (name, identity, request, status, text) in [
-        ("stranger", &foreign, ask("/CN=d", "subjectAltName=DNS:a.example"), 401, ""),
+        (
+            "stranger",
+            &foreign,
+            ask("/CN=d", "subjectAltName=DNS:a.example"),
+            403,
+            "auth.certificate: ",
+        ),
         (
             "foreign subject",
             &device,
@@ -348,7 +354,7 @@ async fn bad_certificates_and_foreign_names_at_re_enrolment_leave_nothing_behind
     server.clock.advance(std::time::Duration::from_secs(91 * 86_400));
     let reply =
         server.connect_as(&device).await.send(ask("/CN=d", "subjectAltName=DNS:a.example")).await;
-    assert_eq!(reply.status, 401, "expired");
+    assert_eq!(reply.status, 403, "expired");
     assert_eq!(server.issued().await.len(), before);
 }
 

@@ -172,7 +172,7 @@ async fn a_stranger_s_certificate_that_is_not_yet_valid_is_rejected_for_good() {
     other.clock.advance(Duration::from_secs(DAY));
     let device = other.device("/CN=device").await;
     let reply = reenroll(&server, &device).await;
-    assert_eq!(reply.status, 401, "{}", reply.text());
+    assert_eq!(reply.status, 403, "{}", reply.text());
     assert!(reply.header("Retry-After").is_none());
     server.running.stop().await;
 }

@@ -54,7 +54,7 @@ fn set(table: &mut Table, section: &str, key: &str, value: Option<&Value>) {
 
 /// Values of which at least one is valid for each key, and not its default.
 fn values(folder: &Path) -> Vec<Value> {
-    let words = "1m 2m 40m 8d 100d 4000d p-384 rsa-2048 quiet memory password any required off encrypted \
+    let words = "1m 2m 40m 8d 100d 4000d 80% new supersede p-384 rsa-2048 quiet memory password any required off encrypted \
                  line rfc8951 reject other factory gateway SET 2027-01-01 CN=other passphrase decrypt-keys s-ca.pem";
     let lists = "dns ip p-384 1.2.3.4 sha384 O=Example keyAgreement digitalSignature clientAuth serverAuth \
                  digest 192.0.2.1 est.example 127.0.0.1:1 s-ca.pem";
@@ -64,6 +64,8 @@ fn values(folder: &Path) -> Vec<Value> {
         .split_whitespace()
         .map(text)
         .chain(lists.split_whitespace().map(|word| Value::from(vec![text(word)])))
+        .chain([Value::from(vec![Value::from(vec![text("certificate"), text("password")])])])
+        .chain([Value::from(vec![text(&"0f".repeat(32))])])
         .chain([true, false].map(Value::from))
         .chain([5, 1100, 2048].map(|number: i64| Value::from(number)))
         .collect()
@@ -86,6 +88,7 @@ fn contexts() -> Vec<Table> {
             ("profile.gateway", "validity", Some("30d")),
         ]),
         with(&[
+            ("est.renewal", "predecessor", Some("supersede")),
             ("ca.default", "unknown_certificates", Some("renew-own-names")),
             ("ca.default", "unknown_certificates_until", Some("2026-12-31")),
             ("store", "cache_mib", None),
@@ -158,6 +161,8 @@ fn the_page_lists_what_a_reload_changes() {
         let name = match section.as_str() {
             "" => "(top)".to_owned(),
             "est" => "`[est]`, `[label.NAME]`".to_owned(),
+            "est.names" => "`[est.names]`, `[label.NAME.names]`".to_owned(),
+            "est.renewal" => "`[est.renewal]`, `[label.NAME.renewal]`".to_owned(),
             "est.csrattrs" => "`[est.csrattrs]`, `[label.NAME.csrattrs]`".to_owned(),
             other => format!("`[{}]`", other.replace("default", "NAME").replace("device", "NAME")),
         };

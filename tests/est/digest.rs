@@ -4,7 +4,8 @@
 use crate::common::*;
 use std::{collections::HashMap, time::Duration};
 
-const BOTH: &str = "[est]\nschemes = [\"digest-md5\", \"digest\"]\n";
+const BOTH: &str =
+    "[est]\naccept = [\"certificate\", \"password:digest-md5\", \"password:digest\", \"ra\"]\n";
 const PATH: &str = "/.well-known/est/simpleenroll";
 
 /// The challenges of a 401, in their order.
@@ -119,14 +120,17 @@ async fn r_7616_3_3_a_two_challenges_md5_first_and_every_parameter_quoted() {
 #[tokio::test]
 async fn r_9110_15_5_2_a_challenges_come_in_the_order_of_the_label_with_its_realm() {
     for (schemes, expected) in [
-        ("\"basic\"", &["Basic"][..]),
-        ("\"digest\"", &["Digest SHA-256"]),
-        ("\"digest-md5\"", &["Digest MD5"]),
-        ("\"digest\", \"basic\"", &["Digest SHA-256", "Basic"]),
-        ("\"basic\", \"digest\"", &["Basic", "Digest SHA-256"]),
-        ("\"digest-md5\", \"digest\", \"basic\"", &["Digest MD5", "Digest SHA-256", "Basic"]),
+        ("\"password\"", &["Basic"][..]),
+        ("\"password:digest\"", &["Digest SHA-256"]),
+        ("\"password:digest-md5\"", &["Digest MD5"]),
+        ("\"password:digest\", \"password\"", &["Digest SHA-256", "Basic"]),
+        ("\"password\", \"password:digest\"", &["Basic", "Digest SHA-256"]),
+        (
+            "\"password:digest-md5\", \"password:digest\", \"password\"",
+            &["Digest MD5", "Digest SHA-256", "Basic"],
+        ),
     ] {
-        let more = format!("[passwords]\nrealm = \"Plant 7\"\n[label.a]\nschemes = [{schemes}]\n");
+        let more = format!("[passwords]\nrealm = \"Plant 7\"\n[label.a]\naccept = [{schemes}]\n");
         let server = TestServer::start_with(&more).await;
         let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
         let reply = server.send(post("a/simpleenroll", &csr, "")).await;
@@ -256,7 +260,8 @@ async fn r_7616_3_4_a_what_is_missing_or_was_not_offered_is_a_bad_request() {
 
 #[tokio::test]
 async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
-    let (server, csr) = server_with("[est]\nschemes = [\"digest\"]\n").await;
+    let (server, csr) =
+        server_with("[est]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n").await;
     let challenge = challenged(&server, &csr).await.remove(0);
     let client = Client::new(&challenge, "device", "s3cret");
     let of = |rule: &str| {
@@ -287,7 +292,10 @@ async fn a_wrong_password_user_realm_or_scheme_is_not_authenticated() {
 
 #[tokio::test]
 async fn an_account_of_digest_may_use_basic_where_the_label_offers_it() {
-    let (server, csr) = server_with("[est]\nschemes = [\"digest\", \"basic\"]\n").await;
+    let (server, csr) = server_with(
+        "[est]\naccept = [\"certificate\", \"password:digest\", \"password\", \"ra\"]\n",
+    )
+    .await;
     for (password, status) in [("s3cret", 200), ("other", 401), ("", 401)] {
         let reply = server.send(post("simpleenroll", &csr, &basic("device", password))).await;
         assert_eq!(reply.status, status, "{password:?}");
@@ -297,7 +305,9 @@ async fn an_account_of_digest_may_use_basic_where_the_label_offers_it() {
 /// proves: R-7030-3.2.3-e
 #[tokio::test]
 async fn an_empty_user_name_works_with_digest_too() {
-    let server = TestServer::start_with("[est]\nschemes = [\"digest\"]\n").await;
+    let server =
+        TestServer::start_with("[est]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n")
+            .await;
     server.add_digest_account("", "s3cret", "estd").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let challenge = challenged(&server, &csr).await.remove(0);
@@ -307,7 +317,9 @@ async fn an_empty_user_name_works_with_digest_too() {
 
 #[tokio::test]
 async fn an_account_that_was_made_for_another_realm_is_rejected() {
-    let server = TestServer::start_with("[est]\nschemes = [\"digest\"]\n").await;
+    let server =
+        TestServer::start_with("[est]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n")
+            .await;
     server.add_digest_account("device", "s3cret", "of before").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     let challenge = challenged(&server, &csr).await.remove(0);
@@ -317,7 +329,10 @@ async fn an_account_that_was_made_for_another_realm_is_rejected() {
 
 #[tokio::test]
 async fn r_7030_3_2_3_c_a_client_without_http_authentication_is_served_by_its_certificate() {
-    let (server, csr) = server_with("[est]\nschemes = [\"digest\", \"basic\"]\n").await;
+    let (server, csr) = server_with(
+        "[est]\naccept = [\"certificate\", \"password:digest\", \"password\", \"ra\"]\n",
+    )
+    .await;
     let reply = server.send(post("simpleenroll", &csr, &basic("tester", PASSWORD))).await;
     assert_eq!(reply.status, 200);
     let device = server.device("/CN=device-2").await;
@@ -331,7 +346,7 @@ async fn r_7030_3_2_3_c_a_client_without_http_authentication_is_served_by_its_ce
 #[tokio::test]
 async fn a_nonce_outlives_a_reload_and_no_restart() {
     let folder = tempfile::tempdir().unwrap();
-    const DIGEST: &str = "[est]\nschemes = [\"digest\"]\n";
+    const DIGEST: &str = "[est]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n";
     let server = TestServer::start_in(folder, DIGEST, "sled", NOW).await;
     server.add_digest_account("device", "s3cret", "estd").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -347,7 +362,7 @@ async fn a_nonce_outlives_a_reload_and_no_restart() {
 
 #[tokio::test]
 async fn r_7030_6_b_failures_are_limited_with_retry_after_and_a_right_password_is_never_counted() {
-    let more = "[passwords]\nfailures_per_account = 3\nfailures_per_address = 5\nfailure_window = \"60s\"\n[est]\nschemes = [\"basic\", \"digest\"]\n";
+    let more = "[passwords]\nfailures_per_account = 3\nfailures_per_address = 5\nfailure_window = \"60s\"\n[est]\naccept = [\"certificate\", \"password\", \"password:digest\", \"ra\"]\n";
     let (server, csr) = server_with(more).await;
     let send = async |user: &str, password: &str| {
         server.send(post("simpleenroll", &csr, &basic(user, password))).await
@@ -395,7 +410,7 @@ async fn a_client_with_a_certificate_is_not_held_up_by_failures_of_passwords() {
 /// The server answers every response to its challenge, and keeps running.
 #[tokio::test]
 async fn no_form_of_the_field_does_harm() {
-    let more = "[passwords]\nfailures_per_address = 1000000\n[est]\nschemes = [\"digest\"]\n";
+    let more = "[passwords]\nfailures_per_address = 1000000\n[est]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n";
     let (server, csr) = server_with(more).await;
     let challenge = challenged(&server, &csr).await.remove(0);
     let field = Client::new(&challenge, "device", "wrong").field();
@@ -420,7 +435,10 @@ async fn no_form_of_the_field_does_harm() {
 #[tokio::test]
 async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let server = TestServer::start_with("[est]\nschemes = [\"basic\", \"digest\"]\n").await;
+    let server = TestServer::start_with(
+        "[est]\naccept = [\"certificate\", \"password\", \"password:digest\", \"ra\"]\n",
+    )
+    .await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     for address in server.running.addresses() {
         let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -435,7 +453,10 @@ async fn r_7030_3_2_3_b_a_password_outside_tls_is_answered_by_nobody() {
 
 #[tokio::test]
 async fn d_41_a_client_with_a_certificate_is_challenged_by_each_scheme_where_a_password_helps() {
-    let (server, _) = server_with("[est]\nschemes = [\"digest\", \"basic\"]\n").await;
+    let (server, _) = server_with(
+        "[est]\naccept = [\"certificate\", \"password:digest\", \"password\", \"ra\"]\n",
+    )
+    .await;
     let device = server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-2"]);
     let mut connection = server.connect_as(&device).await;

@@ -149,7 +149,7 @@ async fn a_key_that_belongs_to_everybody_is_rejected() {
 
 #[tokio::test]
 async fn r_6402_2_4_a_a_device_gets_no_other_name_by_its_certificate() {
-    let server = TestServer::start_with("[label.any]\ncertificate_names = \"any\"").await;
+    let server = TestServer::start_with("[label.any]\nnames.mode = \"any\"").await;
     let device = server.device("/CN=device-1").await;
     let mut connection = server.connect_as(&device).await;
     let (own, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -173,10 +173,11 @@ pub(crate) async fn with_ra(more: &str) -> (TestServer, Identity, Identity) {
     let usage = "extendedKeyUsage = clientAuth, 1.3.6.1.5.5.7.3.28";
     let (ca, impostor) = stranger(folder.path(), "/CN=RA", usage);
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nexplicit = [{ca:?}]\n\
+        "{}\
          [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
-         [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
-         {more}"
+         [label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n\
+         {more}",
+        accepting(&ca)
     ))
     .await;
     let ra = server.registration_authority("/CN=RA").await;
@@ -338,7 +339,7 @@ async fn r_9110_15_6_4_a_a_ca_that_has_ended_is_503() {
 #[tokio::test]
 async fn r_7030_3_2_3_a_a_label_says_how_clients_prove_who_they_are() {
     let server = TestServer::start_with(
-        "[label.certificate]\nauthentication = \"certificate\"\n[label.password]\nauthentication = \"password\"\n[label.both]\nauthentication = \"both\"\n[label.either]\n",
+        "[label.certificate]\naccept = [\"certificate\", \"ra\"]\n[label.password]\naccept = [\"password\"]\n[label.both]\naccept = [[\"certificate\", \"password\"]]\nrenewal.accept = [[\"certificate\", \"password\"]]\n[label.either]\n",
     )
     .await;
     let device = server.device("/CN=d").await;
@@ -346,7 +347,8 @@ async fn r_7030_3_2_3_a_a_label_says_how_clients_prove_who_they_are() {
     // Without credentials, with a password, with a certificate, with both.
     for (label, expected) in [
         ("certificate", [403, 403, 200, 200]),
-        ("password", [401, 200, 401, 200]),
+        // A certificate alone renews itself there (D-32).
+        ("password", [401, 200, 200, 200]),
         ("both", [403, 403, 401, 200]),
         ("either", [401, 200, 200, 200]),
     ] {
@@ -397,9 +399,11 @@ async fn r_7030_3_7_a_each_request_is_authorized_by_client_and_content() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, maker) = stranger(folder.path(), "/CN=device-1", "");
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nexplicit = [{ca:?}]\n[label.here]\n[label.other]\nca = \"other\"\n\
+        "{}[label.here]\naccept = [\"certificate\", \"password\", \"manufacturer:maker\"]\n\
+         [label.other]\nca = \"other\"\n\
          [ca.default]\n[ca.other]\nroot_subject = \"CN=Other root\"\n\
-         issuing_subject = \"CN=Other CA\"\n"
+         issuing_subject = \"CN=Other CA\"\n",
+        accepting(&ca)
     ))
     .await;
     server.add_account("elsewhere", PASSWORD, Some(vec!["other"])).await;
@@ -410,12 +414,13 @@ async fn r_7030_3_7_a_each_request_is_authorized_by_client_and_content() {
     // Own and foreign names to enroll, own and foreign ones to re-enroll.
     type Case<'a> = (&'a str, &'a str, Option<&'a Identity>, String, [u16; 4]);
     let matrix: [Case<'_>; 8] = [
-        ("nobody", "here", None, String::new(), [401; 4]),
+        // A password is no help for a renewal, right or wrong.
+        ("nobody", "here", None, String::new(), [401, 401, 403, 403]),
         ("an account", "here", None, by("tester"), [200, 200, 403, 403]),
-        ("another label's account", "here", None, by("elsewhere"), [401; 4]),
+        ("another label's account", "here", None, by("elsewhere"), [401, 401, 403, 403]),
         ("a device", "here", Some(&device), String::new(), [200, 401, 200, 403]),
         ("a device with an account", "here", Some(&device), by("tester"), [200, 200, 200, 403]),
-        ("a device with a wrong one", "here", Some(&device), by("elsewhere"), [401; 4]),
+        ("a device with a wrong one", "here", Some(&device), by("elsewhere"), [401, 401, 200, 403]),
         ("a device of another CA", "other", Some(&device), String::new(), [401, 401, 403, 403]),
         ("a maker's device", "here", Some(&maker), String::new(), [200, 401, 403, 403]),
     ];

@@ -291,7 +291,7 @@ async fn a_signer_is_a_certificate_of_this_ca_that_is_good_now() {
 async fn a_third_partys_certificate_signs_if_tls_shows_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) = stranger(folder.path(), "/CN=cmc-1", "");
-    let more = format!("[est]\nfullcmc = true\n[client_trust]\nimplicit = [{ca:?}]\n");
+    let more = format!("{}fullcmc = true\n", accepting(&ca));
     let server = TestServer::start_with(&more).await;
     let (own, _) = csr("/CN=cmc-1");
     let message = Message::by(Signer::certificate(&device)).request(tcr(1, &own));

@@ -208,7 +208,7 @@ async fn r_6402_2_3_a_a_certificate_that_signs_gets_its_own_names_only() {
 #[tokio::test]
 async fn what_a_profile_does_not_give_has_the_code_for_it() {
     let server = TestServer::start_with(
-        "[est]\nfullcmc = true\nrenew = false\nprofile = \"p\"\n[profile.p]\nkeys = [\"p-256\"]\n",
+        "[est]\nfullcmc = true\nrenewal.key = \"new\"\nprofile = \"p\"\n[profile.p]\nkeys = [\"p-256\"]\n",
     )
     .await;
     let asked = |more: &[&str], kind: &str| {
@@ -449,7 +449,7 @@ async fn a_certificate_is_confirmed_by_its_holder() {
     }
 }
 
-const RA: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n";
+const RA: &str = "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n";
 
 /// A server with a registration authority.
 async fn with_ra() -> (TestServer, Identity) {
@@ -749,7 +749,7 @@ async fn r_7030_3_5_f_a_failure_of_linking_is_pop_failed() {
 
 #[tokio::test]
 async fn a_change_of_names_is_asked_for_in_either_kind_of_request() {
-    let more = "[est]\nfullcmc = true\n[label.change]\nfullcmc = true\nchange_names = true\ncertificate_names = \"any\"\n";
+    let more = "[est]\nfullcmc = true\n[label.change]\nfullcmc = true\nchange_names = true\nnames.mode = \"any\"\n";
     let server = TestServer::start_with(more).await;
     let device = server.device("/CN=cmc-1").await;
     let wanted = seq(&[name("cmc-renamed")]);

@@ -408,7 +408,7 @@ async fn r_7030_3_3_b_a_resumed_session_has_a_binding_of_its_own() {
 #[tokio::test]
 async fn r_7030_3_7_c_an_ra_passes_on_what_is_bound_elsewhere() {
     let server = TestServer::start_with(
-        "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n[label.strict]\nlinking = \"required\"",
+        "[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n[label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n[label.strict]\nlinking = \"required\"",
     )
     .await;
     let ra = server.registration_authority("/CN=RA").await;

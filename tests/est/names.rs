@@ -73,8 +73,7 @@ fn names(pem: &str) -> (String, String) {
 /// proves: R-7030-4.2.2-d
 #[tokio::test]
 async fn r_6402_2_8_a_what_is_in_the_attribute_replaces_and_what_is_not_is_removed() {
-    let server =
-        TestServer::start_with("[est]\nchange_names = true\ncertificate_names = \"any\"\n").await;
+    let server = TestServer::start_with("[est]\nchange_names = true\nnames.mode = \"any\"\n").await;
     let device = old_device(&server).await;
     let (subject_only, san_only) = (change(SUBJECT_ONLY), change(SAN_ONLY));
     for (attribute, subject, san) in [
@@ -117,8 +116,7 @@ async fn r_6402_2_8_a_what_is_in_the_attribute_replaces_and_what_is_not_is_remov
 
 #[tokio::test]
 async fn r_6402_2_8_b_an_attribute_without_a_name_or_with_more_than_one_value_is_rejected() {
-    let server =
-        TestServer::start_with("[est]\nchange_names = true\ncertificate_names = \"any\"\n").await;
+    let server = TestServer::start_with("[est]\nchange_names = true\nnames.mode = \"any\"\n").await;
     let device = old_device(&server).await;
     let issued = server.issued().await.len();
     let (csr, key) = new_csr(OLD);
@@ -156,10 +154,11 @@ async fn r_6402_2_8_b_an_attribute_without_a_name_or_with_more_than_one_value_is
 #[tokio::test]
 async fn r_7030_4_2_2_f_new_names_need_the_same_rights_as_any_names() {
     let labels = "[label.own]\nchange_names = true\n\
-                  [label.any]\nchange_names = true\ncertificate_names = \"any\"\n\
-                  [label.both]\nchange_names = true\nauthentication = \"both\"\n\
-                  [label.off]\ncertificate_names = \"any\"\n\
-                  [label.narrow]\nchange_names = true\ncertificate_names = \"any\"\nprofile = \"narrow\"\n\
+                  renewal.accept = [\"certificate\", [\"certificate\", \"password\"]]\n\
+                  [label.any]\nchange_names = true\nnames.mode = \"any\"\n\
+                  [label.both]\nchange_names = true\naccept = [[\"certificate\", \"password\"]]\nrenewal.accept = [[\"certificate\", \"password\"]]\n\
+                  [label.off]\nnames.mode = \"any\"\n\
+                  [label.narrow]\nchange_names = true\nnames.mode = \"any\"\nprofile = \"narrow\"\n\
                   [profile.narrow]\nsan = []\n";
     let server = TestServer::start_with(labels).await;
     let device = old_device(&server).await;
@@ -196,10 +195,11 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
     let folder = tempfile::tempdir().unwrap();
     let (ca, maker) = stranger(folder.path(), "/serialNumber=4711", "");
     let server = TestServer::start_with(&format!(
-        "[client_trust]\nimplicit = [{ca:?}]\n\
-         [label.both]\nchange_names = true\nauthentication = \"both\"\n\
-         [label.any]\nchange_names = true\ncertificate_names = \"any\"\n\
-         [label.own]\nchange_names = true\n"
+        "{}\
+         [label.both]\nchange_names = true\naccept = [[\"manufacturer:maker\", \"password\"]]\n\
+         [label.any]\naccept = [\"manufacturer:maker\"]\nchange_names = true\nnames.mode = \"any\"\n\
+         [label.own]\naccept = [\"manufacturer:maker\", \"password\"]\nchange_names = true\n",
+        accepting(&ca)
     ))
     .await;
     let csr = asking(&["-subj", "/serialNumber=4711"], UNTAGGED);
@@ -232,7 +232,10 @@ async fn r_7030_4_2_1_d_a_third_party_s_certificate_is_exchanged_for_one_with_ot
 /// proves: R-5272/6402-8-a
 #[tokio::test]
 async fn this_server_s_ra_forwards_a_device_s_change_of_names_and_an_impostor_does_not() {
-    let (server, ra, impostor) = with_ra("[label.change]\nchange_names = true\n").await;
+    let (server, ra, impostor) = with_ra(
+        "[label.change]\nchange_names = true\naccept = [\"certificate\", \"password\", \"ra\", \"manufacturer:maker\"]\n",
+    )
+    .await;
     let csr = asking(OLD, UNTAGGED);
     for (who, status) in [(&ra, 200), (&impostor, 401)] {
         let request = post("change/simpleenroll", &csr, "");
@@ -248,8 +251,7 @@ async fn this_server_s_ra_forwards_a_device_s_change_of_names_and_an_impostor_do
 
 #[tokio::test]
 async fn a_request_for_other_names_is_no_retry_of_one_for_the_old() {
-    let server =
-        TestServer::start_with("[est]\nchange_names = true\ncertificate_names = \"any\"\n").await;
+    let server = TestServer::start_with("[est]\nchange_names = true\nnames.mode = \"any\"\n").await;
     let device = old_device(&server).await;
     let (csr, key) = new_csr(OLD);
     let (both, one) = (with(&csr, &key, UNTAGGED), with(&csr, &key, &change(SUBJECT_ONLY)));

@@ -152,7 +152,7 @@ async fn a_reload_answers_with_its_verdict() {
     let socket = server.running.socket().unwrap();
     let write = |more: &str| {
         let text = format!(
-            "version = 1\n[store]\nbackend = \"memory\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
+            "version = 1\nest.renewal.window = \"36500d\"\n[store]\nbackend = \"memory\"\n[server]\nlisten = [\"127.0.0.1:0\"]\n{more}"
         );
         fs::write(server.path("est.toml"), text).unwrap();
     };

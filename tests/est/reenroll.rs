@@ -8,8 +8,10 @@ const SAN: &str = "subjectAltName=DNS:a.example,IP:192.0.2.1";
 
 #[tokio::test]
 async fn r_7030_4_2_2_e_the_same_key_renews_and_a_new_one_rekeys() {
-    let server =
-        TestServer::start_with("[label.renew]\nrekey = false\n[label.rekey]\nrenew = false").await;
+    let server = TestServer::start_with(
+        "[label.renew]\nrenewal.key = \"same\"\n[label.rekey]\nrenewal.key = \"new\"",
+    )
+    .await;
     let device = server.device("/O=Example/CN=device-1").await;
     let renew = csr_with(&device.key, &["-subj", "/O=Example/CN=device-1"]);
     let (rekey, _) = new_csr(&["-subj", "/O=Example/CN=device-1"]);
@@ -126,7 +128,7 @@ async fn r_7030_4_2_2_b_the_type_of_a_string_does_not_count() {
 async fn r_7030_4_2_2_c_without_the_certificate_there_is_nothing_to_renew() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, foreign) = stranger(folder.path(), "/CN=device-1", "");
-    let server = TestServer::start_with(&format!("[client_trust]\nexplicit = [{ca:?}]")).await;
+    let server = TestServer::start_with(&accepting(&ca)).await;
     server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     // With only a password, and with a certificate of another CA.
@@ -137,7 +139,8 @@ async fn r_7030_4_2_2_c_without_the_certificate_there_is_nothing_to_renew() {
         assert_eq!(reply.status, 403);
         assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());
     }
-    assert_eq!(server.send(post("simplereenroll", &csr, "")).await.status, 401);
+    // A password is no help, so there is no challenge.
+    assert_eq!(server.send(post("simplereenroll", &csr, "")).await.status, 403);
 }
 
 #[tokio::test]
@@ -153,16 +156,16 @@ async fn r_7030_3_3_2_g_an_expired_certificate_renews_nothing_to_the_second() {
     // On a new connection, and on one that was opened in time.
     for mut connection in [server.connect_as(&device).await, kept] {
         let reply = connection.send(post("simplereenroll", &csr, "")).await;
-        assert_eq!(reply.status, 401);
-        assert!(reply.header("X-Reason").unwrap().contains("expired at"), "{reply:?}");
+        assert_eq!(reply.status, 403);
+        assert!(reply.text().contains("expired at"), "{reply:?}");
     }
 }
 
 #[tokio::test]
 async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_nothing_else() {
     let server = TestServer::start_with(
-        "[label.grace]\nexpired_grace = \"7d\"\n\
-         [label.both]\nexpired_grace = \"7d\"\nauthentication = \"both\"",
+        "[label.grace]\nrenewal.grace = \"7d\"\n\
+         [label.both]\nrenewal.grace = \"7d\"\naccept = [[\"certificate\", \"password\"]]\nrenewal.accept = [[\"certificate\", \"password\"]]",
     )
     .await;
     let device = server.device("/CN=device-1").await;
@@ -179,11 +182,17 @@ async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_noth
     for connection in [&mut server.connect_as(&device).await, &mut kept] {
         let reply = connection.send(&renewal).await;
         assert_eq!(reply.status, 200, "{reply:?}");
-        // For its renewal only, and only where that is allowed.
-        for path in ["simplereenroll", "simpleenroll", "grace/simpleenroll"] {
-            let reply = connection.send(post(path, &csr("/CN=device-1"), "")).await;
-            assert_eq!(reply.status, 401, "{path}");
-            assert!(reply.header("X-Reason").unwrap().contains("expired at"), "{reply:?}");
+        // For its renewal only, by whichever operation (D-32), and only where that is allowed.
+        let by_simpleenroll = post("grace/simpleenroll", &csr("/CN=device-1"), "");
+        assert_eq!(connection.send(by_simpleenroll).await.status, 200);
+        for (path, name, status) in [
+            ("simplereenroll", "/CN=device-1", 403),
+            ("simpleenroll", "/CN=device-1", 401),
+            ("grace/simpleenroll", "/CN=device-2", 401),
+        ] {
+            let reply = connection.send(post(path, &csr(name), "")).await;
+            assert_eq!(reply.status, status, "{path}");
+            assert!(reply.reason().contains("expired at"), "{reply:?}");
         }
         let others = post("grace/simplereenroll", &csr("/CN=device-2"), "");
         assert_eq!(connection.send(others).await.status, 403, "its own names only");
@@ -209,15 +218,15 @@ async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_noth
     server.running.store().revoke(&lost_serial, revocation, event).await.unwrap();
     let request = post("grace/simplereenroll", &csr("/CN=device-2"), "");
     let reply = server.connect_as(&lost).await.send(request).await;
-    assert_eq!(reply.status, 401);
-    assert!(reply.header("X-Reason").unwrap().contains("revoked"), "{reply:?}");
+    assert_eq!(reply.status, 403);
+    assert!(reply.text().contains("revoked"), "{reply:?}");
 
     // To the second.
     server.clock.set(end.plus(Duration::from_secs(7 * 86_400)));
     assert_eq!(server.connect_as(&device).await.send(&renewal).await.status, 200);
     server.clock.advance(Duration::from_secs(1));
     for connection in [&mut server.connect_as(&device).await, &mut kept] {
-        assert_eq!(connection.send(&renewal).await.status, 401);
+        assert_eq!(connection.send(&renewal).await.status, 403);
     }
 }
 
@@ -277,7 +286,7 @@ fn rsa_csr(key: &str, parameters: &[u8]) -> Vec<u8> {
 /// data.
 #[tokio::test]
 async fn an_rsa_key_has_one_form() {
-    let server = TestServer::start_with("[label.rekey]\nrenew = false").await;
+    let server = TestServer::start_with("[label.rekey]\nrenewal.key = \"new\"").await;
     let key = new_key("RSA:2048");
     let auth = basic("tester", PASSWORD);
     let reply = server.send(post("rekey/simpleenroll", &rsa_csr(&key, &[5, 0]), &auth)).await;

@@ -43,9 +43,9 @@ async fn revoke(server: &TestServer, device: &Identity, reason: &str) -> Revoked
 /// proves: R-7030-3.3.2-g
 #[tokio::test]
 async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renewed() {
-    let labels = "[label.cert]\nauthentication = \"certificate\"\n\
-                  [label.both]\nauthentication = \"both\"\n\
-                  [label.password]\nauthentication = \"password\"\n";
+    let labels = "[label.cert]\naccept = [\"certificate\", \"ra\"]\n\
+                  [label.both]\naccept = [[\"certificate\", \"password\"]]\nrenewal.accept = [[\"certificate\", \"password\"]]\n\
+                  [label.password]\naccept = [\"password\"]\n";
     let server = TestServer::start_with(labels).await;
     let device = server.device("/CN=device-1").await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -54,8 +54,15 @@ async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renew
     assert_eq!(kept.send(post("simplereenroll", &csr, "")).await.status, 200);
     revoke(&server, &device, "keyCompromise").await;
 
-    for (label, status) in [("", 401), ("cert/", 403), ("both/", 403)] {
-        for operation in ["simpleenroll", "simplereenroll"] {
+    for (label, operation, status) in [
+        ("", "simpleenroll", 401),
+        ("", "simplereenroll", 403),
+        ("cert/", "simpleenroll", 403),
+        ("cert/", "simplereenroll", 403),
+        ("both/", "simpleenroll", 403),
+        ("both/", "simplereenroll", 403),
+    ] {
+        {
             let request = post(&format!("{label}{operation}"), &csr, "");
             let fresh = server.connect_as(&device).await.send(&request).await;
             let old = kept.send(&request).await;
@@ -77,7 +84,7 @@ async fn r_7030_3_3_2_c_a_revoked_certificate_neither_authenticates_nor_is_renew
     assert_eq!(kept.send(by_both("both/simpleenroll")).await.status, 403);
     let reply = kept.send(by_both("simplereenroll")).await;
     assert_eq!(reply.status, 403);
-    assert!(reply.text().starts_with("reenroll.certificate"), "{}", reply.text());
+    assert!(reply.text().starts_with("auth.certificate"), "{}", reply.text());
     let reply = kept.send(by_both("simpleenroll")).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let new = Identity { pem: reply.certificate_pem(), key: String::new() };

@@ -355,7 +355,9 @@ async fn the_key_shown_in_tls_decrypts_too() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) =
         stranger(folder.path(), "/CN=device-7", "keyUsage = keyAgreement, digitalSignature");
-    let maker = Maker::start_with(&format!("[client_trust]\nimplicit = [{ca:?}]")).await;
+    let maker = Maker::start_with(&format!(
+        "[label.maker]\nserverkeygen = \"on\"\naccept = [\"manufacturer:maker\", \"password\"]\n[manufacturer.maker]\nanchors = [{ca:?}]\n"
+    )).await;
     let certificate = Certificate::parse(&device.der()).unwrap();
     let id = certificate.subject_key_identifier().unwrap();
     let wanted = |subject: &str| {
@@ -365,7 +367,8 @@ async fn the_key_shown_in_tls_decrypts_too() {
             .csr()
     };
     let mut connection = maker.server.connect_as(&device).await;
-    let parts = answered(&connection.send(post("serverkeygen", &wanted("CN=device-7"), "")).await);
+    let parts =
+        answered(&connection.send(post("maker/serverkeygen", &wanted("CN=device-7"), "")).await);
     let (pem, key) = (
         maker.server.write("device.pem", &device.pem),
         maker.server.write("device.key", &device.key),
@@ -373,7 +376,7 @@ async fn the_key_shown_in_tls_decrypts_too() {
     let clear = opened(&parts[0].der(), &["-recip", &pem, "-inkey", &key], &maker.server.anchor());
     fits(&clear, &parts[1]);
     // Names are bounded as in any enrollment by certificate, and nobody else knows this identifier.
-    let reply = connection.send(post("serverkeygen", &wanted("CN=other"), "")).await;
+    let reply = connection.send(post("maker/serverkeygen", &wanted("CN=other"), "")).await;
     assert!(
         reply.status == 401 && reply.reason().starts_with("enroll.names"),
         "{}",
@@ -674,7 +677,8 @@ async fn what_was_left_open_for_a_generated_key_is_voided() {
 
 #[tokio::test]
 async fn a_device_with_a_certificate_gets_its_successor() {
-    let maker = Maker::start_with("[label.keep]\nserverkeygen = \"on\"\nrekey = false").await;
+    let maker =
+        Maker::start_with("[label.keep]\nserverkeygen = \"on\"\nrenewal.key = \"same\"").await;
     let parts = answered(&maker.ask(&Wanted::new("EC", "CN=device-1").csr()).await);
     let pem = String::from_utf8(certificate_of(&parts[1].der())).unwrap();
     let key = openssl_with(&["pkey", "-inform", "DER"], &parts[0].der());

@@ -44,7 +44,7 @@ const FULL: &str = "application/pkcs7-mime; smime-type=CMC-request";
 const CONFIG: &str = "[est]\nfullcmc = true\nserverkeygen = \"on\"\n\
                       [ca.default]\n[ca.other]\nroot_subject = \"CN=other root CA\"\nissuing_subject = \"CN=other CA\"\n[label.other]\nca = \"other\"\nfullcmc = true\n\
                       [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n\
-                      [label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n";
+                      [label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n";
 
 /// The CA's key, which fails for a number of coming signatures.
 struct Failing {

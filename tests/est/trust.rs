@@ -89,8 +89,7 @@ impl Chain {
     /// The status of an enrollment with it, and the reason if there is one.
     async fn enroll(&self) -> (u16, String) {
         let anchor = self.at("root.pem");
-        let server =
-            TestServer::start_with(&format!("[client_trust]\nexplicit = [{anchor:?}]")).await;
+        let server = TestServer::start_with(&accepting(&anchor)).await;
         let (csr, _) =
             new_csr(&["-subj", "/CN=device", "-addext", "subjectAltName=DNS:device.example.com"]);
         let mut connection = server.connect_as(&self.device).await;
@@ -222,7 +221,7 @@ async fn r_9618_4_a_a_chain_made_to_explode_the_tree_of_policies_costs_nothing()
 async fn an_anchor_that_is_taken_away_vouches_for_nobody_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, device) = stranger(folder.path(), "/CN=x", "");
-    let trusting = format!("[client_trust]\nimplicit = [{ca:?}]");
+    let trusting = accepting(&ca);
     let server = TestServer::start().await;
     let (csr, _) = new_csr(&["-subj", "/CN=x"]);
     let mut open = server.connect_as(&device).await;

@@ -14,7 +14,7 @@ fn detail<'a>(event: &'a Event, name: &str) -> &'a str {
 
 #[tokio::test]
 async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
-    let labels = "[label.line]\n[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"\n\
+    let labels = "[label.line]\n[label.ra]\nprofile = \"ra\"\naccept = [\"password\"]\n\
                   [profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
     let server = TestServer::start_with(labels).await;
     server.add_account("line-1", PASSWORD, Some(vec!["line"])).await;
@@ -51,7 +51,7 @@ async fn first_user_3_a_rejected_password_says_why_to_the_operator_only() {
 
 #[tokio::test]
 async fn first_user_4_a_rejected_certificate_and_a_rejected_csr_are_named() {
-    let server = TestServer::start_with("[label.cert]\nauthentication = \"certificate\"\n").await;
+    let server = TestServer::start_with("[label.cert]\naccept = [\"certificate\", \"ra\"]\n").await;
     let (_, stranger) = stranger(server.folder.path(), "/CN=stranger-1", "");
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
     for label in ["", "cert/"] {
@@ -177,10 +177,10 @@ async fn first_user_23_a_404_says_in_the_log_what_does_not_exist() {
 /// proves: R-7030-3.2.3-d
 #[tokio::test]
 async fn d_41_a_client_is_challenged_where_a_password_helps_and_not_where_it_does_not() {
-    let labels = "[label.cert]\nauthentication = \"certificate\"\n\
-                  [label.both]\nauthentication = \"both\"\n\
-                  [label.digest]\nschemes = [\"digest\"]\n\
-                  [label.once]\nrenew = false\n";
+    let labels = "[label.cert]\naccept = [\"certificate\", \"ra\"]\n\
+                  [label.both]\naccept = [[\"certificate\", \"password\"]]\nrenewal.accept = [[\"certificate\", \"password\"]]\n\
+                  [label.digest]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n\
+                  [label.once]\nrenewal.key = \"new\"\n";
     let server = TestServer::start_with(labels).await;
     let device = server.device("/CN=device-1").await;
     let (other, _) = new_csr(&["-subj", "/CN=device-2"]);

@@ -271,7 +271,9 @@ fn the_page_on_est() {
 
 #[test]
 fn the_page_on_accounts() {
-    let estd = server("\n[label.factory]\n[label.old]\nschemes = [\"digest-md5\"]\n");
+    let estd = server(
+        "\n[label.factory]\n[label.old]\naccept = [\"certificate\", \"password:digest-md5\", \"ra\"]\n",
+    );
     let text = run("docs/operator/accounts.md", &estd, &[]);
     same_lines("docs/operator/accounts.md", &text);
 }
@@ -280,7 +282,7 @@ fn the_page_on_accounts() {
 fn the_page_on_state() {
     let estd = server("\n[label.factory]\n");
     let file = estd.path("est.toml");
-    let changed = fs::read_to_string(&file).unwrap() + "renew = false\n";
+    let changed = fs::read_to_string(&file).unwrap() + "renewal.key = \"new\"\n";
     let changed = changed.replace("cache_mib = 64 ", "cache_mib = 65 ");
     fs::write(&file, changed).unwrap();
     let text = run("docs/operator/ca.md", &estd, &[]);

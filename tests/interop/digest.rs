@@ -7,10 +7,9 @@ use crate::{
 use std::fs;
 
 /// Without a label, all are offered.
-const BASIC: &str = "schemes = [\"basic\"]";
-const ALL: &str = "schemes = [\"digest-md5\", \"digest\", \"basic\"]";
-const LABELS: &str =
-    "[label.md5]\nschemes = [\"digest-md5\"]\n[label.sha256]\nschemes = [\"digest\"]\n";
+const BASIC: &str = "accept = [\"certificate\", \"password\", \"ra\"]";
+const ALL: &str = "accept = [\"certificate\", \"password:digest-md5\", \"password:digest\", \"password\", \"ra\"]";
+const LABELS: &str = "[label.md5]\naccept = [\"certificate\", \"password:digest-md5\", \"ra\"]\n[label.sha256]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n";
 
 /// A server with these labels, and the password of account `device` of Digest.
 fn start() -> (Estd, String) {

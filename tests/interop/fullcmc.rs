@@ -50,7 +50,7 @@ extended_key_usage = ["clientAuth", "cmcRA"]
 
 [label.ra]
 profile = "ra"
-authentication = "password"
+accept = ["password"]
 "#;
     fs::write(&path, format!("{text}{more}")).unwrap();
     crmf_of_openssl(folder.path());

@@ -81,7 +81,7 @@ fn folder(store: &str, window: Duration) -> TempDir {
         assert_eq!(text.matches(old).count(), 1, "{old}");
         text = text.replace(old, new);
     }
-    text.push_str(&format!("\n[label.line]\ncertificate_names = \"any\"\n{window}\n"));
+    text.push_str(&format!("\n[label.line]\nnames.mode = \"any\"\n{window}\n"));
     fs::write(path, text).unwrap();
     folder
 }

@@ -1,18 +1,22 @@
 //! Reads the file into checked settings: a module for each section.
 
+mod accept;
 mod audit;
 mod ca;
 mod csrattrs;
+mod former;
 mod keys;
+mod manufacturer;
 mod passwords;
 mod policy;
 mod profile;
+mod references;
+mod renewal;
 mod server;
 mod serverkeygen;
 mod store;
 #[cfg(test)]
 mod tests;
-mod trust;
 
 use super::{
     BootSettings, LiveSettings, Secrets, SettingErrors, Settings, SettingsSource,
@@ -20,7 +24,7 @@ use super::{
 };
 use crate::{
     policy::{CaRules, LabelRules, Policies, ProfileRules, UnknownCertificates},
-    types::{CaName, Label, ProfileName},
+    types::{CaName, Label, ManufacturerName, ProfileName},
 };
 use std::{
     collections::BTreeMap,
@@ -165,7 +169,7 @@ fn settings(
     }
     let data = top.file("data").unwrap_or_else(|| top.resolve("data"));
     let server = server::server(top.section("server"));
-    let client_trust = trust::client_trust(top.section("client_trust"));
+    former::reject_client_trust(&top);
     let decrypt_keys = serverkeygen::decrypt_keys(top.section("serverkeygen"));
     let keys = keys::keys(top.section("keys"), environment);
     let passwords = passwords::passwords(top.section("passwords"));
@@ -190,6 +194,11 @@ fn settings(
             profile::profile(Section::new(report, "profile.device", Table::new()))
         });
     }
+    let manufacturers: BTreeMap<ManufacturerName, _> = top
+        .named("manufacturer")
+        .into_iter()
+        .map(|(name, section)| (name, manufacturer::manufacturer(section)))
+        .collect();
     // A reload replaces it, unlike the rest of [ca.NAME]: it is a rule of each label of the CA.
     let with_rule = |policy: LabelRules| LabelRules {
         unknown_certificates: unknown
@@ -224,6 +233,8 @@ fn settings(
         );
     }
     ca::check_subjects(report, &cas);
+    let policies = Policies { manufacturers, profiles, unlabeled, labels };
+    references::check_references(report, &policies);
     top.finish();
     Settings {
         source: SettingsSource::File(report.file.to_owned()),
@@ -239,11 +250,6 @@ fn settings(
             store,
             cas,
         },
-        live: LiveSettings {
-            server: server.live,
-            client_trust,
-            decrypt_keys,
-            policies: Policies { profiles, unlabeled, labels },
-        },
+        live: LiveSettings { server: server.live, decrypt_keys, policies },
     }
 }

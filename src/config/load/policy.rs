@@ -1,13 +1,16 @@
 //! `[est]` and `[label.NAME]`.
 
-use super::{DAY, MINUTE, ca::ca_name, csrattrs::csrattrs_rules};
+use super::{
+    DAY, MINUTE, accept::read_accept, ca::ca_name, csrattrs::csrattrs_rules, former,
+    renewal::read_renewal,
+};
 use crate::{
     config::section::Section,
     policy::{
-        Authentication, Base64Form, CaRules, CertificateNames, KeyGeneration, LabelRules, Linking,
-        ProfileRules, Scheme, UnknownCertificates,
+        Base64Form, CaRules, CertificateNames, KeyGeneration, LabelRules, Linking, ProfileRules,
+        Proof, Scheme, UnknownCertificates,
     },
-    types::{CaName, ProfileName},
+    types::{CaName, ProfileName, parse_sha256},
 };
 use const_oid::ObjectIdentifier;
 use std::{collections::BTreeMap, time::Duration};
@@ -25,26 +28,20 @@ pub(super) fn policy(
     let ca = ca_name(&section);
     let name = section.parsed("profile", device, "name a [profile.NAME] section");
     let profile = profiles.get(&name);
+    former::reject_former_keys(&section);
+    let retry_window = section.duration("retry_window", 10 * MINUTE, Duration::ZERO..=DAY);
     let policy = LabelRules {
         ca,
         profile: name,
         makes_ra: profile.is_some_and(|rules| rules.extended_key_usage.contains(&CMC_RA)),
-        authentication: section.one_of(
-            "authentication",
-            &[
-                ("either", Authentication::Either),
-                ("certificate", Authentication::Certificate),
-                ("password", Authentication::Password),
-                ("both", Authentication::Both),
-            ],
-            Authentication::Either,
+        accept: read_accept(
+            &section,
+            vec![vec![Proof::Certificate], vec![Proof::Password(Scheme::Basic)], vec![Proof::Ra]],
         ),
-        schemes: schemes(&section),
-        certificate_names: section.one_of(
-            "certificate_names",
-            &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
-            CertificateNames::Own,
-        ),
+        ra_keys: ra_keys(&section),
+        idevid_key: section.boolean("idevid_key", false),
+        certificate_names: certificate_names(section.section("names")),
+        renewal: read_renewal(section.section("renewal"), profile, retry_window),
         linking: section.one_of(
             "linking",
             &[
@@ -55,8 +52,6 @@ pub(super) fn policy(
             Linking::Optional,
         ),
         fullcmc: section.boolean("fullcmc", false),
-        renew: section.boolean("renew", true),
-        rekey: section.boolean("rekey", true),
         base64: section.one_of(
             "base64",
             &[
@@ -78,14 +73,9 @@ pub(super) fn policy(
         pem: section.boolean("pem", true),
         der: section.boolean("der", false),
         change_names: section.boolean("change_names", false),
-        expired_grace: section.duration(
-            "expired_grace",
-            Duration::ZERO,
-            Duration::ZERO..=366 * DAY,
-        ),
         include_chain: section.boolean("include_chain", false),
         server_root: section.boolean("server_root", true),
-        retry_window: section.duration("retry_window", 10 * MINUTE, Duration::ZERO..=DAY),
+        retry_window,
         csrattrs: csrattrs_rules(section.section("csrattrs")),
         // The CA's section sets it.
         unknown_certificates: UnknownCertificates::Reject,
@@ -114,51 +104,34 @@ pub(super) fn policy(
         ),
         Some(_) if policy.makes_ra => {
             // Otherwise any device could become a registration authority.
-            let by_password =
-                matches!(policy.authentication, Authentication::Password | Authentication::Both);
-            if label.is_none() || !by_password {
-                section.error("profile", "got a profile with cmcRA, which makes its holder a registration authority; expected: a profile without it", "use it under a [label.NAME] of its own with authentication = \"password\" or \"both\"");
+            let by_password = |all: &[Proof]| all.iter().any(|proof| proof.scheme().is_some());
+            if label.is_none() || !policy.accept.alternatives().all(by_password) {
+                section.error("profile", "got a profile with cmcRA, which makes its holder a registration authority; expected: a profile without it", "use it under a [label.NAME] of its own with a password in each alternative of accept, such as accept = [\"password\"]");
             }
         }
         Some(_) => {}
-    }
-    if !policy.renew && !policy.rekey {
-        section.error(
-            "renew",
-            "got false for renew and rekey; expected: one of them, or no device can re-enroll",
-            "allow one of them",
-        );
     }
     section.finish();
     policy
 }
 
-/// Reads the schemes that prove a password.
-fn schemes(section: &Section<'_>) -> Vec<Scheme> {
-    const REMEDY: &str = "choose from basic, digest and digest-md5, each at most once";
-    let schemes = section.list("schemes", vec![Scheme::Basic], REMEDY, |text| {
-        [Scheme::Basic, Scheme::Digest, Scheme::DigestMd5]
-            .into_iter()
-            .find(|scheme| scheme.to_string() == text)
-            .ok_or_else(|| "a scheme".to_owned())
-    });
-    let at = |wanted: Scheme| schemes.iter().position(|scheme| *scheme == wanted);
-    let twice = schemes.iter().enumerate().any(|(index, scheme)| at(*scheme) != Some(index));
-    if twice || section.strings("schemes").is_some_and(|given| given.is_empty()) {
-        section.error(
-            "schemes",
-            "got no scheme, or one twice; expected: each at most once",
-            REMEDY,
-        );
-    }
-    if let (Some(sha256), Some(md5)) = (at(Scheme::Digest), at(Scheme::DigestMd5))
-        && sha256 < md5
-    {
-        section.error(
-            "schemes",
-            "got digest before digest-md5; libest reads only the first challenge of Digest, and knows only MD5",
-            "write digest-md5 before digest: other clients choose the better one",
-        );
-    }
-    schemes
+/// Reads the keys of the registration authorities that are accepted.
+fn ra_keys(section: &Section<'_>) -> Vec<[u8; 32]> {
+    const REMEDY: &str =
+        "openssl x509 -in RA.pem -pubkey -noout | openssl pkey -pubin -outform DER | sha256sum";
+    section.list("ra_keys", Vec::new(), REMEDY, |text| {
+        parse_sha256(text)
+            .ok_or_else(|| "SHA-256 of a SubjectPublicKeyInfo: 64 hexadecimal digits".to_owned())
+    })
+}
+
+/// Reads `[label.NAME.names]`.
+fn certificate_names(section: Section<'_>) -> CertificateNames {
+    let names = section.one_of(
+        "mode",
+        &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
+        CertificateNames::Own,
+    );
+    section.finish();
+    names
 }

@@ -1,6 +1,6 @@
 //! `[serverkeygen]`: the keys to which keys generated for devices are encrypted.
 
-use super::{keys::private_text, trust::certificates};
+use super::{keys::private_text, manufacturer::certificates};
 use crate::{
     config::{Secrets, section::Section},
     policy::DecryptKeys,

@@ -1,6 +1,6 @@
 //! `[store]`.
 
-use super::{MINUTE, SECOND, keys::secret, trust::certificates};
+use super::{MINUTE, SECOND, keys::secret, manufacturer::certificates};
 use crate::config::{Postgres, Secrets, StoreSettings, section::Section};
 use tokio_postgres::config::{Host, SslMode};
 

@@ -40,7 +40,7 @@ fn all_errors_are_reported_at_once() {
         header_timeout = 30
         [est]
         ca = "other"
-        authentication = "none"
+        accept = ["none"]
         [profile.device]
         validity = "soon"
         extended_key_usage = ["anyExtendedKeyUsage"]
@@ -54,7 +54,7 @@ fn all_errors_are_reported_at_once() {
         ("E-CONFIG-VALUE", "[server] max_body"),
         ("E-CONFIG-TYPE", "[server] header_timeout"),
         ("E-CONFIG-REFERENCE", "[est] ca"),
-        ("E-CONFIG-VALUE", "[est] authentication"),
+        ("E-CONFIG-VALUE", "[est] accept"),
         ("E-CONFIG-VALUE", "[profile.device] validity"),
         ("E-CONFIG-VALUE", "[profile.device] extended_key_usage"),
         ("E-CONFIG-VALUE", "[label.cacerts]"),
@@ -124,11 +124,9 @@ fn a_missing_file_is_an_error() {
 #[test]
 fn a_profile_for_an_ra_needs_a_label_with_a_password() {
     let ra = "version = 1\n[profile.ra]\nextended_key_usage = [\"clientAuth\", \"cmcRA\"]\n";
-    assert!(
-        read(&format!("{ra}[label.ra]\nprofile = \"ra\"\nauthentication = \"password\"")).is_ok()
-    );
+    assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"\naccept = [\"password\"]")).is_ok());
     assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"")).is_err());
-    assert!(read(&format!("{ra}[est]\nprofile = \"ra\"\nauthentication = \"password\"")).is_err());
+    assert!(read(&format!("{ra}[est]\nprofile = \"ra\"\naccept = [\"password\"]")).is_err());
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub(super) struct Controls<'a> {
     /// All of them.
     pub(super) parts: Vec<BodyPartId>,
     pub(super) identification: Option<(BodyPartId, &'a str)>,
-    pub(super) proof: Option<(BodyPartId, Proof<'a>)>,
+    pub(super) proof: Option<(BodyPartId, IdentityProof<'a>)>,
     pub(super) link_random: Option<(BodyPartId, &'a [u8])>,
     pub(super) revoke: Vec<(BodyPartId, Box<RevokeRequest<'a>>)>,
     pub(super) query: Vec<(BodyPartId, &'a [u8])>,
@@ -34,7 +34,7 @@ pub(super) struct Controls<'a> {
 
 /// A proof of identity by a shared secret.
 #[derive(Debug)]
-pub(super) enum Proof<'a> {
+pub(super) enum IdentityProof<'a> {
     /// With SHA-1: not accepted.
     V1,
     V2(Witness<'a>),
@@ -86,10 +86,10 @@ impl<'a> Controls<'a> {
                     twice(all.identification.replace((part, name)).is_some())?;
                 }
                 Control::IdentityProofV1 => {
-                    twice(all.proof.replace((part, Proof::V1)).is_some())?;
+                    twice(all.proof.replace((part, IdentityProof::V1)).is_some())?;
                 }
                 Control::IdentityProofV2(witness) => {
-                    twice(all.proof.replace((part, Proof::V2(witness))).is_some())?;
+                    twice(all.proof.replace((part, IdentityProof::V2(witness))).is_some())?;
                 }
                 Control::PopLinkRandom(random) => {
                     twice(all.link_random.replace((part, random)).is_some())?;

@@ -8,9 +8,9 @@ use crate::{
         cmc::{CmcError, FailInfo, PkiData, request},
         signed_data::{MessageSigner, SignedMessage, SignerId},
     },
-    ra::{self, Identity, Presented, RecordLookup, Standing},
+    ra::{self, Identity, Presented, RecordLookup, Rights, Standing},
     store::{ProofKeys, State},
-    types::{Actor, AuthMethod, TrustClass},
+    types::{Actor, AuthMethod, Operation},
 };
 use std::sync::Arc;
 
@@ -128,9 +128,8 @@ impl Service {
                 "TLS shows another certificate than the signer's, and not that of a registration authority of this CA".to_owned(),
             ));
         }
-        let (class, standing) = (TrustClass::Explicit, Standing::Ours(record));
-        let certificate = Arc::new(certificate);
-        Ok(CmcSigner::By(Box::new(Presented { certificate, class, standing })))
+        let (certificate, standing) = (Arc::new(certificate), Standing::Ours(record));
+        Ok(CmcSigner::By(Box::new(Presented { certificate, standing })))
     }
 
     /// Derives the requester from the signatures.
@@ -165,15 +164,22 @@ impl Service {
             .into_iter()
             .filter_map(|signed| match signed {
                 CmcSigner::ByRequestedKey => None,
-                CmcSigner::By(signer) => Some(Identity {
-                    actor: Actor {
-                        name: by(identity, &signer.certificate),
-                        method: AuthMethod::Certificate(signer.class),
-                    },
-                    expired: identity.expired.filter(|_| is_shown(identity, &signer.certificate)),
-                    presented: Some(*signer),
-                    ..identity.clone()
-                }),
+                CmcSigner::By(signer) => {
+                    let shown = is_shown(identity, &signer.certificate);
+                    let expired = identity.expired.filter(|_| shown);
+                    let rules = &endpoint.policy.rules;
+                    Some(Identity {
+                        actor: Actor {
+                            name: by(identity, &signer.certificate),
+                            method: AuthMethod::Certificate(signer.class()),
+                        },
+                        // A password of the carrier is none of the signer's proofs.
+                        rights: Rights::of(rules, Operation::FullCmc, &signer, expired),
+                        account: None,
+                        expired,
+                        presented: Some(*signer),
+                    })
+                }
             })
             .collect();
         if all.is_empty() {

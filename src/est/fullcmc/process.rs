@@ -132,7 +132,7 @@ impl Service {
         }
         for wanted in all {
             self.check_link(endpoint, &wanted, controls, asker)?;
-            let mut grant = decide(endpoint, asker, wanted)?;
+            let mut grant = decide(endpoint, asker, wanted, self.now())?;
             let checked = grant.order.content.check_key().await;
             checked.map_err(|weak| CmcError::part(FailInfo::BadAlg, grant.part, weak))?;
             granted.push(grant);

@@ -2,7 +2,7 @@
 
 use super::{
     FullRequest,
-    controls::{Controls, Proof},
+    controls::{Controls, IdentityProof},
     identity::Asker,
     stop::Stop,
 };
@@ -31,7 +31,7 @@ impl Service {
     ) -> Result<Asker<'a>, Stop> {
         let Some((part, proof)) = &controls.proof else { return Ok(asker) };
         let bad = |fail, reason: &str| Stop::Rejected(CmcError::part(fail, *part, reason));
-        let Proof::V2(witness) = proof else {
+        let IdentityProof::V2(witness) = proof else {
             return Err(bad(
                 FailInfo::BadAlg,
                 "identityProof is SHA-1: use identityProofV2 with SHA-256 and HMAC-SHA256",

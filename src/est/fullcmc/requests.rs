@@ -9,7 +9,7 @@ use crate::{
     est::Endpoint,
     pki::cmc::{BodyPartId, CmcError, FailInfo, PkiData, Wanted, control::ModCertTemplate},
     ra::{self, Error, Requester},
-    types::{Code, Operation},
+    types::{Code, Operation, Time},
 };
 
 /// One request that may be granted.
@@ -97,12 +97,14 @@ pub(super) fn decide(
     endpoint: &Endpoint,
     asker: &Asker<'_>,
     wanted: Wanted,
+    now: Time,
 ) -> Result<Granted, CmcError> {
     let requester = Requester {
         identity: &asker.identity,
         operation: Operation::FullCmc,
         peer: asker.request.peer,
         request_id: asker.request.request_id,
+        now,
         adapted: &[],
     };
     match ra::decide(&endpoint.policy, requester, &wanted.csr) {
@@ -123,7 +125,11 @@ fn code_of(error: &Error) -> FailInfo {
             | Code::CsrCa => FailInfo::UnsupportedExt,
             Code::CsrKeyKind => FailInfo::BadAlg,
             Code::ReenrollKeyReuse => FailInfo::NoKeyReuse,
-            Code::EnrollNames | Code::LabelCa => FailInfo::BadIdentity,
+            Code::EnrollNames
+            | Code::EnrollIdevidKey
+            | Code::LabelCa
+            | Code::LabelCertificate
+            | Code::LabelManufacturer => FailInfo::BadIdentity,
             _ => FailInfo::BadRequest,
         },
     }

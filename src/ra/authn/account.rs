@@ -2,7 +2,7 @@
 
 use super::{Authenticator, AuthnContext, Credentials};
 use crate::{
-    policy::{self, Scheme},
+    policy::Scheme,
     ra::{Error, failures::Attempt},
     store::Account,
     telemetry::audit::Facts,
@@ -100,15 +100,16 @@ impl NameMask {
 }
 
 impl Authenticator {
-    /// Finds the account whose password the credentials prove.
+    /// Finds the account whose password the credentials prove by one of the schemes.
     pub(super) async fn check_credentials(
         &self,
         context: AuthnContext<'_>,
+        schemes: &[Scheme],
         credentials: &Credentials,
         facts: &mut Facts,
     ) -> Result<Account, Error> {
         let (scheme, user) = (credentials.scheme(), credentials.user());
-        let outcome = if context.rules.schemes.contains(&scheme) {
+        let outcome = if schemes.contains(&scheme) {
             match credentials {
                 Credentials::Basic { user, password } => {
                     self.check_basic(context, user, password).await
@@ -118,7 +119,7 @@ impl Authenticator {
                 }
             }
         } else {
-            Err(Error::Unauthenticated(other_scheme(context.rules, scheme)))
+            Err(Error::Unauthenticated(other_scheme(schemes, scheme)))
         };
         match outcome {
             Ok(Ok(account)) => Ok(account),
@@ -185,8 +186,8 @@ fn wrong_password() -> Rejection {
     )
 }
 
-fn other_scheme(rules: &policy::LabelRules, scheme: Scheme) -> Rejection {
-    let schemes: Vec<String> = rules.schemes.iter().map(ToString::to_string).collect();
+fn other_scheme(schemes: &[Scheme], scheme: Scheme) -> Rejection {
+    let schemes: Vec<String> = schemes.iter().map(ToString::to_string).collect();
     Rejection::new(
         Code::AuthScheme,
         "the password is proved by a scheme that is offered here (RFC 7030 section 3.2.3)",

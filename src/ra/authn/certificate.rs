@@ -11,7 +11,7 @@ use crate::{
     ra::{Peer, Verdict},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
-    types::{Code, Rejection, Time, TrustClass},
+    types::{Code, Rejection, Time},
 };
 use std::sync::Arc;
 
@@ -55,9 +55,9 @@ pub(super) enum CertificateOutcome {
 
 impl CertificateOutcome {
     /// Returns the reason why the certificate does not authenticate.
-    pub(super) fn rejection(self) -> Rejection {
+    pub(super) fn rejection(&self) -> Rejection {
         match self {
-            Self::Rejected(rejection) | Self::NotYetValid(rejection) => rejection,
+            Self::Rejected(rejection) | Self::NotYetValid(rejection) => rejection.clone(),
             Self::Absent | Self::Accepted(..) => Rejection::new(
                 Code::AuthNone,
                 "clients must authenticate before enrolling (RFC 7030 section 4.2)",
@@ -84,9 +84,9 @@ impl Authenticator {
         let Some(shown) = context.peer.certificate().await else {
             return Ok(CertificateOutcome::Absent);
         };
-        let (class, issuer) = match &shown.verdict {
-            Verdict::Trusted { class, issuer } => (*class, issuer),
-            Verdict::Expired { issuer } => (TrustClass::Explicit, issuer),
+        let issuer = match &shown.verdict {
+            Verdict::Ours(ca) | Verdict::Expired(ca) => Some(ca),
+            Verdict::Manufacturers(_) => None,
             Verdict::NotYet(start) => {
                 return Ok(CertificateOutcome::NotYetValid(not_yet(*start, now)));
             }
@@ -101,17 +101,25 @@ impl Authenticator {
         }
         let end = certificate.not_after();
         let expired = (now > end).then_some(end);
-        if expired.is_none() && matches!(shown.verdict, Verdict::Expired { .. }) {
+        if expired.is_none() && matches!(shown.verdict, Verdict::Expired(_)) {
             // An intermediate certificate, or the clock was set back: a new connection is accepted.
             return rejected(bad("one whose chain has expired"));
         }
-        let renewable = class == TrustClass::Explicit && now <= end.plus(context.grace());
-        let too_late = expired.is_some() && !renewable;
-        if too_late && issuer.is_none() {
-            return rejected(expired_at(end));
-        }
+        let too_late = expired.is_some() && now > end.plus(context.grace());
+        let accepted = |standing| {
+            let presented = Presented { certificate: Arc::clone(certificate), standing };
+            Ok(CertificateOutcome::Accepted(Box::new(presented), expired))
+        };
+        let Some(ca) = issuer else {
+            return match &shown.verdict {
+                Verdict::Manufacturers(names) if expired.is_none() => {
+                    accepted(Standing::Manufacturers(names.clone()))
+                }
+                _ => rejected(expired_at(end)),
+            };
+        };
         let recorded = RecordLookup::of(&*self.store, certificate).await?;
-        if let (RecordLookup::Another | RecordLookup::Nothing, Some(ca)) = (&recorded, issuer) {
+        if let RecordLookup::Another | RecordLookup::Nothing = &recorded {
             let (ca, serial) = (ca.clone(), certificate.serial().clone());
             let unknown = Unknown { ca, serial, taken: matches!(recorded, RecordLookup::Another) };
             let mut facts = Facts::default();
@@ -121,30 +129,20 @@ impl Authenticator {
         if too_late {
             return rejected(expired_at(end));
         }
-        let standing = match (recorded, issuer) {
-            (RecordLookup::This(record), _) => {
-                if let Some(revocation) = record.revocation {
-                    return rejected(bad(&format!(
-                        "one that was revoked at {}: {}",
-                        revocation.at, revocation.reason
-                    )));
-                }
-                match class {
-                    TrustClass::Explicit => Standing::Ours(record),
-                    // An implicit anchor alone gives no rights as a certificate of this server.
-                    TrustClass::Implicit => Standing::ThirdParty,
-                }
+        match recorded {
+            RecordLookup::This(record) => match record.revocation {
+                Some(revocation) => rejected(bad(&format!(
+                    "one that was revoked at {}: {}",
+                    revocation.at, revocation.reason
+                ))),
+                None => accepted(Standing::Ours(record)),
+            },
+            _ if expired.is_some() => rejected(expired_at(end)),
+            RecordLookup::Nothing if context.accepts_unknown_of() == Some(ca) => {
+                accepted(Standing::OursUnknown(ca.clone()))
             }
-            (_, _) if expired.is_some() => return rejected(expired_at(end)),
-            (_, None) => Standing::ThirdParty,
-            (RecordLookup::Nothing, Some(ca)) if context.accepts_unknown_of() == Some(ca) => {
-                Standing::OursUnknown(ca.clone())
-            }
-            (recorded, Some(_)) => return rejected(unknown(&recorded)),
-        };
-        let certificate = Arc::clone(certificate);
-        let presented = Presented { certificate, class, standing };
-        Ok(CertificateOutcome::Accepted(Box::new(presented), expired))
+            recorded => rejected(unknown(&recorded)),
+        }
     }
 }
 
@@ -182,7 +180,7 @@ fn bad(got: &str) -> Rejection {
 }
 
 /// D-36.
-fn unknown(recorded: &RecordLookup) -> Rejection {
+pub(super) fn unknown(recorded: &RecordLookup) -> Rejection {
     Rejection::new(
         Code::AuthUnknownCertificate,
         "a certificate of this server's CA is on record here",
@@ -194,6 +192,16 @@ fn unknown(recorded: &RecordLookup) -> Rejection {
     )
 }
 
-fn expired_at(end: Time) -> Rejection {
+/// R-7030-4.2.2-c.
+pub(super) fn needed_to_renew(got: String) -> Rejection {
+    Rejection::new(
+        Code::ReenrollCertificate,
+        "re-enrollment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
+        got,
+        "the certificate to be renewed as TLS client certificate; or simpleenroll",
+    )
+}
+
+pub(super) fn expired_at(end: Time) -> Rejection {
     bad(&format!("one that expired at {end}"))
 }

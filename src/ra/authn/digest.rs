@@ -25,7 +25,7 @@ impl Authenticator {
         now: Time,
     ) -> Result<Vec<String>, Error> {
         let mut challenges = Vec::new();
-        for scheme in &rules.schemes {
+        for scheme in rules.accept.schemes() {
             let algorithm = match scheme {
                 Scheme::Basic => {
                     // Needs no escapes: configuration accepts printable ASCII without quotation marks.

@@ -3,10 +3,10 @@
 use crate::{
     digest::{Algorithm, DigestResponse},
     pki::{Certificate, sha256},
-    policy::Scheme,
+    policy::{Proof, Scheme},
     store::Issuance,
     telemetry::audit::Facts,
-    types::{Actor, CaName, Time, TrustClass},
+    types::{Actor, CaName, ManufacturerName, Rejection, Time, TrustClass},
 };
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
@@ -65,10 +65,23 @@ pub struct Identity {
     pub actor: Actor,
     /// The certificate that it presented, if that was accepted.
     pub presented: Option<Presented>,
-    /// The scheme that proved its password, if it sent one.
-    pub scheme: Option<Scheme>,
+    /// The account whose password it proved, and the scheme that proved it.
+    pub account: Option<(String, Scheme)>,
     /// When the certificate expired, if it was accepted for its renewal only.
     pub expired: Option<Time>,
+    /// The rights that its proofs give under the label.
+    pub rights: Rights,
+}
+
+/// The rights that a client's proofs give under a label.
+#[derive(Clone, Debug)]
+pub struct Rights {
+    /// The proofs of the label that hold.
+    pub proofs: Vec<Proof>,
+    /// Why the client may do nothing but renew its certificate; `None` if it may enroll.
+    pub renewal_only: Option<Rejection>,
+    /// Whether the client would have more rights with a password, which it has not sent (D-41).
+    pub password_helps: bool,
 }
 
 impl Identity {
@@ -85,8 +98,7 @@ impl Identity {
         }
     }
 
-    /// Returns the record of that certificate, if this server issued it and an explicit anchor
-    /// vouches for it. It is not revoked.
+    /// Returns the record of that certificate, if this server issued it. It is not revoked.
     #[must_use]
     pub fn record(&self) -> Option<&Arc<Issuance>> {
         self.presented.as_ref().and_then(Presented::record)
@@ -98,8 +110,6 @@ impl Identity {
 pub struct Presented {
     /// The certificate.
     pub certificate: Arc<Certificate>,
-    /// The database of trust anchors that vouches for it.
-    pub class: TrustClass,
     /// Its relation to this server.
     pub standing: Standing,
 }
@@ -111,11 +121,20 @@ pub enum Standing {
     Ours(Arc<Issuance>),
     /// Signed by this CA of this server, and not on record (D-36). It may renew its own names only.
     OursUnknown(CaName),
-    /// Another anchor vouches for it.
-    ThirdParty,
+    /// Anchors of these manufacturers vouch for it.
+    Manufacturers(Vec<ManufacturerName>),
 }
 
 impl Presented {
+    /// Returns the kind of anchor that vouches for it (RFC 7030 §1.1).
+    #[must_use]
+    pub const fn class(&self) -> TrustClass {
+        match self.standing {
+            Standing::Ours(_) | Standing::OursUnknown(_) => TrustClass::Explicit,
+            Standing::Manufacturers(_) => TrustClass::Implicit,
+        }
+    }
+
     /// Whether this is the same certificate: its issuer signed the same TBSCertificate.
     #[must_use]
     pub fn is(&self, other: &Certificate) -> bool {
@@ -125,7 +144,7 @@ impl Presented {
     const fn record(&self) -> Option<&Arc<Issuance>> {
         match &self.standing {
             Standing::Ours(record) => Some(record),
-            Standing::OursUnknown(_) | Standing::ThirdParty => None,
+            Standing::OursUnknown(_) | Standing::Manufacturers(_) => None,
         }
     }
 
@@ -136,7 +155,7 @@ impl Presented {
         match &self.standing {
             Standing::Ours(record) => (record.intent.ca.as_str(), serial()),
             Standing::OursUnknown(ca) => (ca.as_str(), serial()),
-            Standing::ThirdParty => ("", sha256(self.certificate.tbs()).to_vec()),
+            Standing::Manufacturers(_) => ("", sha256(self.certificate.tbs()).to_vec()),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! | `basic` | HTTP Basic (RFC 7617) |
 //! | `digest` | HTTP Digest (RFC 7616) |
 //! | `shared_secret` | identity proof of CMC (RFC 5272 §6.2) |
+//! | `rights` | what the proofs that hold give the right to: the table of proofs |
 //! | `account` | rules common to all proofs by a password |
 
 mod account;
@@ -15,22 +16,24 @@ mod basic;
 mod certificate;
 mod digest;
 mod identity;
+mod rights;
 mod shared_secret;
 
 pub use certificate::RecordLookup;
-pub use identity::{Credentials, Identity, Presented, Standing};
+pub use identity::{Credentials, Identity, Presented, Rights, Standing};
 
 use super::{Error, Peer, failures::Failures, nonces::Nonces, password::Memories};
 use crate::{
     entropy::Entropy,
-    policy::{self, Authentication, Passwords, UnknownCertificates},
+    policy::{self, Passwords, UnknownCertificates},
     store::Store,
     telemetry::audit::Facts,
     types::{Actor, AuthMethod, CaName, Label, Operation, Origin, Time},
 };
-use account::{NameMask, no_password};
+use account::NameMask;
 use alarm::Alarms;
 use certificate::CertificateOutcome;
+use rights::Given;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -86,8 +89,10 @@ impl<'a> AuthnContext<'a> {
     /// The grace period in which the operation accepts an expired certificate.
     const fn grace(self) -> Duration {
         match self.operation {
-            Operation::SimpleReenroll => self.rules.expired_grace,
-            _ => Duration::ZERO,
+            Operation::SimpleReenroll | Operation::SimpleEnroll | Operation::ServerKeyGen => {
+                self.rules.renewal.grace
+            }
+            Operation::CaCerts | Operation::FullCmc | Operation::CsrAttrs => Duration::ZERO,
         }
     }
 
@@ -137,8 +142,8 @@ impl Authenticator {
     }
 
     /// Authenticates a client by the proofs that the rules accept. A password that is sent must be
-    /// right, also where a certificate alone is accepted. A renewal may show an expired certificate
-    /// of this server within the label's grace period.
+    /// right wherever it could help, also if the certificate alone is enough. A renewal may show an
+    /// expired certificate of this server within the label's grace period.
     ///
     /// Adds the known facts about a rejected client to `facts`.
     ///
@@ -151,8 +156,7 @@ impl Authenticator {
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
         let outcome = self.identify(context, credentials, facts).await;
-        // Certificates are ignored where only passwords are accepted.
-        if outcome.is_err() && context.rules.authentication != Authentication::Password {
+        if outcome.is_err() {
             certificate::describe_shown(context.peer, facts);
         }
         outcome
@@ -164,54 +168,55 @@ impl Authenticator {
         credentials: Option<&Credentials>,
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
-        use Authentication::{Both, Certificate, Either, Password};
-        let demand = context.rules.authentication;
-        let outcome = match demand {
-            Password => CertificateOutcome::Absent,
-            _ => self.check_certificate(context).await?,
+        let (rules, operation) = (context.rules, context.operation);
+        let none = &CertificateOutcome::Absent;
+        let given = Given { rules, operation, certificate: none, password: None };
+        let certificate = &match given.takes_certificates(credentials.is_some()) {
+            true => self.check_certificate(context).await?,
+            false => CertificateOutcome::Absent,
         };
-        let credentials = credentials.filter(|_| demand != Certificate);
-        if let (Both | Certificate, CertificateOutcome::NotYetValid(rejection)) = (demand, &outcome)
-        {
-            return Err(Error::NotYetValid(rejection.clone()));
-        }
-        if let (Both | Certificate, CertificateOutcome::Absent | CertificateOutcome::Rejected(_)) =
-            (demand, &outcome)
-        {
-            return Err(Error::CertificateNeeded(outcome.rejection()));
-        }
-        let account = match credentials {
-            Some(credentials) => Some(self.check_credentials(context, credentials, facts).await?),
+        let given = Given { certificate, ..given };
+        let Some(schemes) = given.schemes() else {
+            // A password would not help, so it is not checked.
+            return Err(match certificate {
+                CertificateOutcome::NotYetValid(rejection) => Error::NotYetValid(rejection.clone()),
+                _ => Error::CertificateNeeded(given.rejection()),
+            });
+        };
+        let account = match credentials.filter(|_| !schemes.is_empty()) {
+            Some(credentials) => {
+                let account = self.check_credentials(context, &schemes, credentials, facts).await?;
+                Some((account.name, credentials.scheme()))
+            }
             None => None,
         };
-        let (actor, presented, expired) = match (outcome, account) {
-            (CertificateOutcome::Accepted(presented, expired), Some(account)) => {
-                let name = format!("{} [{}]", presented.certificate.subject(), account.name);
-                let method = AuthMethod::CertificateAndPassword(presented.class);
-                (Actor { name, method }, Some(*presented), expired)
+        let given = Given { password: account.as_ref().map(|(_, scheme)| *scheme), ..given };
+        let rights = given.rights().map_err(|reason| match certificate {
+            CertificateOutcome::NotYetValid(rejection) => Error::NotYetValid(rejection.clone()),
+            _ => Error::Unauthenticated(reason),
+        })?;
+        let (presented, expired) = match certificate {
+            CertificateOutcome::Accepted(presented, expired) => {
+                (Some(Presented::clone(presented)), *expired)
             }
-            (CertificateOutcome::Accepted(presented, expired), None)
-                if matches!(demand, Certificate | Either) =>
-            {
-                let name = presented.certificate.subject().to_string();
-                let method = AuthMethod::Certificate(presented.class);
-                (Actor { name, method }, Some(*presented), expired)
-            }
-            (_, Some(account)) => {
-                (Actor { name: account.name, method: AuthMethod::Password }, None, None)
-            }
-            (CertificateOutcome::NotYetValid(rejection), None) => {
-                return Err(Error::NotYetValid(rejection));
-            }
-            (outcome, None) => {
-                return Err(Error::Unauthenticated(match demand {
-                    Either => outcome.rejection(),
-                    _ => no_password(),
-                }));
-            }
+            _ => (None, None),
         };
-        let scheme = credentials.map(Credentials::scheme);
-        Ok(Identity { actor, presented, scheme, expired })
+        let actor = match (&presented, &account) {
+            (Some(presented), Some((account, _))) => Actor {
+                name: format!("{} [{account}]", presented.certificate.subject()),
+                method: AuthMethod::CertificateAndPassword(presented.class()),
+            },
+            (Some(presented), None) => Actor {
+                name: presented.certificate.subject().to_string(),
+                method: AuthMethod::Certificate(presented.class()),
+            },
+            (None, Some((account, _))) => {
+                Actor { name: account.clone(), method: AuthMethod::Password }
+            }
+            // Each proof is a certificate or a password.
+            (None, None) => return Err(Error::Internal("rights without a proof".to_owned())),
+        };
+        Ok(Identity { actor, presented, account, expired, rights })
     }
 }
 

@@ -2,7 +2,7 @@
 //! (docs/adr/0002).
 //!
 //! The handshake checks one signature only: that the client holds the key of its certificate. RFC
-//! 5280 path validation against two databases of trust anchors (RFC 7030 §3.3.2) follows when a
+//! 5280 path validation against the anchors of CAs and manufacturers (RFC 7030 §3.3.2) follows when a
 //! request needs it (validation.rs). Its cost is bounded, because anybody can send any chain:
 //!
 //! | Bound | Value | Where |
@@ -24,7 +24,7 @@ use super::Error;
 use crate::{
     pki::{Certificate, PublicKey, extension::KeyUsage},
     ra::{ClientCertificate, Verdict},
-    types::{CaName, Time, TrustClass},
+    types::{CaName, ManufacturerName, Time},
 };
 use rustls::{
     DigitallySignedStruct, DistinguishedName, SignatureScheme,
@@ -33,7 +33,7 @@ use rustls::{
     pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use std::{cell::Cell, slice, sync::Arc, time::Duration};
+use std::{cell::Cell, ops::ControlFlow, slice, sync::Arc, time::Duration};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath, anchor_from_trusted_cert};
 
 /// Accepts every client certificate if the client proves possession of its key.
@@ -121,13 +121,49 @@ impl PathError {
     }
 }
 
-/// The two databases of trust anchors for client certificates.
+/// The trust anchors of client certificates: this server's CAs are the explicit ones of RFC 7030
+/// §1.1, those of manufacturers the implicit ones.
 #[derive(Debug)]
 pub(super) struct Databases {
-    explicit: Vec<TrustAnchor<'static>>,
-    implicit: Vec<TrustAnchor<'static>>,
-    /// The CAs that own the first anchors of `explicit`, in the same order.
-    owners: Vec<CaName>,
+    ours: AnchorSet<CaName>,
+    manufacturers: AnchorSet<ManufacturerName>,
+}
+
+/// AnchorSet, and the owner of each in the same order.
+#[derive(Debug)]
+struct AnchorSet<N> {
+    anchors: Vec<TrustAnchor<'static>>,
+    owners: Vec<N>,
+}
+
+impl<N: Clone + PartialEq> AnchorSet<N> {
+    fn new<'a>(all: impl IntoIterator<Item = (&'a N, &'a [u8])>) -> Result<Self, Error>
+    where
+        N: 'a,
+    {
+        let (mut anchors, mut owners) = (Vec::new(), Vec::new());
+        for (owner, der) in all {
+            let der = CertificateDer::from(der);
+            let anchor = anchor_from_trusted_cert(&der)
+                .map_err(|error| Error::Tls(format!("cannot read a trust anchor: {error}")))?;
+            anchors.push(anchor.to_owned());
+            owners.push(owner.clone());
+        }
+        Ok(Self { anchors, owners })
+    }
+
+    /// Returns the owners of an anchor, found by subject and key, in order and each once.
+    fn owners(&self, anchor: &TrustAnchor<'_>) -> Vec<N> {
+        let mut out: Vec<N> = Vec::new();
+        for (one, owner) in self.anchors.iter().zip(&self.owners) {
+            let same = one.subject == anchor.subject
+                && one.subject_public_key_info == anchor.subject_public_key_info;
+            if same && !out.contains(owner) {
+                out.push(owner.clone());
+            }
+        }
+        out
+    }
 }
 
 /// The outcome of one validation, and its cost.
@@ -147,36 +183,15 @@ struct Judge<'a> {
 }
 
 impl Databases {
-    /// Reads the anchors, DER: the certificates of this server's CAs, the other explicit ones, and the
-    /// implicit ones.
+    /// Reads the anchors, DER: the certificates of this server's CAs, and those of manufacturers.
     ///
     /// # Errors
     /// [`Error::Tls`] if one is not a certificate.
     pub(super) fn new<'a>(
         ours: impl IntoIterator<Item = (&'a CaName, &'a [u8])>,
-        explicit: impl IntoIterator<Item = &'a [u8]>,
-        implicit: impl IntoIterator<Item = &'a [u8]>,
+        manufacturers: impl IntoIterator<Item = (&'a ManufacturerName, &'a [u8])>,
     ) -> Result<Self, Error> {
-        let anchor = |der: &[u8]| {
-            anchor_from_trusted_cert(&CertificateDer::from(der))
-                .map(|anchor| anchor.to_owned())
-                .map_err(|error| Error::Tls(format!("cannot read a trust anchor: {error}")))
-        };
-        let (owners, ours): (Vec<_>, Vec<_>) =
-            ours.into_iter().map(|(name, der)| (name.clone(), der)).unzip();
-        Ok(Self {
-            explicit: ours.into_iter().chain(explicit).map(anchor).collect::<Result<_, _>>()?,
-            implicit: implicit.into_iter().map(anchor).collect::<Result<_, _>>()?,
-            owners,
-        })
-    }
-
-    /// Returns this server's CA with this subject and key (both DER, without tag and length).
-    fn owner(&self, subject: &[u8], key: &[u8]) -> Option<&CaName> {
-        let (_, owner) = self.explicit.iter().zip(&self.owners).find(|(anchor, _)| {
-            *anchor.subject == *subject && *anchor.subject_public_key_info == *key
-        })?;
-        Some(owner)
+        Ok(Self { ours: AnchorSet::new(ours)?, manufacturers: AnchorSet::new(manufacturers)? })
     }
 
     /// Validates a chain. Verifies [`budget::MAX_SIGNATURES`] signatures at most, over both databases
@@ -205,15 +220,15 @@ impl Databases {
 
 impl Judge<'_> {
     fn verdict(&self, now: Time) -> Verdict {
-        let Databases { explicit, implicit, .. } = self.databases;
-        let verdict = match self.validate(explicit, now) {
-            Ok(issuer) => return Verdict::Trusted { class: TrustClass::Explicit, issuer },
-            Err(by_explicit) => match self.validate(implicit, now) {
-                Ok(issuer) => return Verdict::Trusted { class: TrustClass::Implicit, issuer },
+        let Databases { ours, manufacturers } = self.databases;
+        let verdict = match self.first_owner(ours, now) {
+            Ok(ca) => return Verdict::Ours(ca),
+            Err(by_ours) => match self.all_owners(manufacturers, now) {
+                Ok(names) => return Verdict::Manufacturers(names),
                 // The more specific error is reported: "unknown issuer" is no help if the other
                 // database has the issuer.
-                Err(PathError::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_explicit),
-                Err(by_implicit) => self.untrusted(&by_implicit),
+                Err(PathError::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_ours),
+                Err(by_manufacturers) => self.untrusted(&by_manufacturers),
             },
         };
         if self.budget.is_overdrawn() && matches!(verdict, Verdict::Untrusted(_)) {
@@ -226,11 +241,12 @@ impl Judge<'_> {
 
     /// Separates errors of the validity period from all others.
     fn untrusted(&self, error: &PathError) -> Verdict {
-        let Databases { explicit, implicit, .. } = self.databases;
+        let Databases { ours, manufacturers } = self.databases;
         if let PathError::Path(webpki::Error::CertNotValidYet { not_before, .. }) = error {
             // webpki checks the time before the issuer, which may be unknown.
             let then = Time::from_unix(not_before.as_secs());
-            if self.validate(explicit, then).is_ok() || self.validate(implicit, then).is_ok() {
+            if self.first_owner(ours, then).is_ok() || self.first_owner(manufacturers, then).is_ok()
+            {
                 return Verdict::NotYet(then);
             }
         }
@@ -238,8 +254,8 @@ impl Judge<'_> {
             // A label may renew it within its grace period if it has no other error. webpki checks the
             // time first.
             let then = Time::from_unix(not_after.as_secs());
-            if let Ok(issuer) = self.validate(explicit, then) {
-                return Verdict::Expired { issuer };
+            if let Ok(ca) = self.first_owner(ours, then) {
+                return Verdict::Expired(ca);
             }
         }
         Verdict::Untrusted(match error {
@@ -249,16 +265,51 @@ impl Judge<'_> {
         })
     }
 
-    /// Validates the chain against one database (RFC 5280 §6). Returns this server's CA if its path ends in
-    /// one.
+    /// Validates the chain (RFC 5280 §6). Returns the first owner of an anchor that a path leads to.
+    fn first_owner<N: Clone + PartialEq>(
+        &self,
+        to: &AnchorSet<N>,
+        now: Time,
+    ) -> Result<N, PathError> {
+        let mut owner = None;
+        self.validate(&to.anchors, now, |anchor| {
+            owner = to.owners(anchor).into_iter().next();
+            ControlFlow::Break(())
+        })?;
+        owner.ok_or(PathError::Path(webpki::Error::UnknownIssuer))
+    }
+
+    /// Validates the chain (RFC 5280 §6). Returns all owners of anchors that a path leads to.
+    fn all_owners<N: Clone + PartialEq>(
+        &self,
+        to: &AnchorSet<N>,
+        now: Time,
+    ) -> Result<Vec<N>, PathError> {
+        let mut owners = Vec::new();
+        self.validate(&to.anchors, now, |anchor| {
+            let more = to.owners(anchor);
+            owners.extend(
+                more.into_iter().filter(|owner| !owners.contains(owner)).collect::<Vec<_>>(),
+            );
+            ControlFlow::Continue(())
+        })?;
+        if owners.is_empty() {
+            return Err(PathError::Path(webpki::Error::UnknownIssuer));
+        }
+        Ok(owners)
+    }
+
+    /// Validates the chain against one database (RFC 5280 §6). Calls `reached` for the anchor of each
+    /// valid path until it breaks.
     ///
     /// webpki receives one path at a time. Its own search tries every order of certificates that share
     /// a name, which takes hundreds of milliseconds for ten of them.
     fn validate(
         &self,
-        anchors: &[TrustAnchor<'_>],
+        anchors: &[TrustAnchor<'static>],
         now: Time,
-    ) -> Result<Option<CaName>, PathError> {
+        mut reached: impl FnMut(&TrustAnchor<'_>) -> ControlFlow<()>,
+    ) -> Result<(), PathError> {
         if anchors.is_empty() {
             return Err(PathError::Path(webpki::Error::UnknownIssuer));
         }
@@ -274,10 +325,23 @@ impl Judge<'_> {
                 (error, _) => error,
             };
         }
-        let mut worst: Option<PathError> = None;
+        let (mut valid, mut worst) = (Vec::<&TrustAnchor<'_>>::new(), None::<PathError>);
         for Path { intermediates, anchor } in &paths.found {
+            // A second path to the same key vouches for nothing more.
+            let key = &anchor.subject_public_key_info;
+            if valid
+                .iter()
+                .any(|one| one.subject == anchor.subject && one.subject_public_key_info == *key)
+            {
+                continue;
+            }
             match self.validate_path(&leaf, intermediates, slice::from_ref(*anchor), now) {
-                Ok(issuer) => return Ok(issuer),
+                Ok(()) => {
+                    valid.push(anchor);
+                    if reached(anchor).is_break() {
+                        break;
+                    }
+                }
                 Err(error) => {
                     if worst.as_ref().is_none_or(|worst| worst.rank() < error.rank()) {
                         worst = Some(error);
@@ -288,6 +352,9 @@ impl Judge<'_> {
                 break;
             }
         }
+        if !valid.is_empty() {
+            return Ok(());
+        }
         Err(worst.unwrap_or(PathError::Path(webpki::Error::UnknownIssuer)))
     }
 
@@ -297,7 +364,7 @@ impl Judge<'_> {
         intermediates: &[CertificateDer<'_>],
         anchors: &[TrustAnchor<'_>],
         now: Time,
-    ) -> Result<Option<CaName>, PathError> {
+    ) -> Result<(), PathError> {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.unix()));
         // A CA whose key usage excludes signing certificates is no issuer; another path may exist.
         let no_issuer = Cell::new(false);
@@ -321,14 +388,10 @@ impl Judge<'_> {
             Some(&issuers),
         );
         match path {
-            Ok(path) if allows(self.chain.end_entity(), KeyUsage::DIGITAL_SIGNATURE) => {
+            Ok(_) if allows(self.chain.end_entity(), KeyUsage::DIGITAL_SIGNATURE) => {
                 let key = leaf.subject_public_key_info();
-                if let Some(weakness) = PublicKey::signed_by_anybody(&key) {
-                    return Err(PathError::Key(weakness));
-                }
-                let anchor = path.anchor();
-                let owner = self.databases.owner(&anchor.subject, &anchor.subject_public_key_info);
-                Ok(owner.cloned())
+                PublicKey::signed_by_anybody(&key)
+                    .map_or(Ok(()), |weakness| Err(PathError::Key(weakness)))
             }
             Ok(_) => Err(PathError::Usage("one whose keyUsage lacks digitalSignature")),
             Err(_) if no_issuer.get() => {

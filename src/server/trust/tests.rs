@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     ra::Verdict,
-    types::{CaName, TrustClass},
+    types::{CaName, ManufacturerName},
 };
 use rustls::pki_types::CertificateDer;
 
@@ -19,6 +19,7 @@ fn verdict(databases: &Databases, chain: &[CertificateDer<'static>]) -> Verdict 
 #[test]
 fn a_verdict_names_the_own_ca_that_ends_the_path() {
     let (first, second): (CaName, CaName) = ("first".parse().unwrap(), "second".parse().unwrap());
+    let [acme, other_maker] = ["acme", "other"].map(|name| name.parse().unwrap());
     // The same subject with another key is another CA.
     let (one, other) = (Party::new("CN=Issuing"), Party::new("CN=Issuing"));
     let (root, listed, maker) =
@@ -29,30 +30,32 @@ fn a_verdict_names_the_own_ca_that_ends_the_path() {
     let databases = Databases::new(
         [(&first, of_one), (&second, of_other), (&first, of_root)],
         // Listed once more beside our own: it stays ours.
-        [of_listed, of_other],
-        [of_maker],
+        [(&acme, of_listed), (&acme, of_other), (&acme, of_maker), (&other_maker, of_maker)],
     )
     .unwrap();
-    let trusted =
-        |class, issuer: Option<&CaName>| Verdict::Trusted { class, issuer: issuer.cloned() };
-    let ours = |issuer| trusted(TrustClass::Explicit, Some(issuer));
+    let ours = |issuer: &CaName| Verdict::Ours(issuer.clone());
     assert_eq!(verdict(&databases, &[one.certify_device(&device)]), ours(&first));
     assert_eq!(verdict(&databases, &[other.certify_device(&device)]), ours(&second));
     let of_old = [old.certify_device(&device), root.certify_ca(&old)];
     assert_eq!(verdict(&databases, &of_old), ours(&first), "by a CA under our root");
     let of_listed = [listed.certify_device(&device)];
-    assert_eq!(verdict(&databases, &of_listed), trusted(TrustClass::Explicit, None));
+    assert_eq!(verdict(&databases, &of_listed), Verdict::Manufacturers(vec![acme.clone()]));
     let of_maker = [maker.certify_device(&device)];
-    assert_eq!(verdict(&databases, &of_maker), trusted(TrustClass::Implicit, None));
+    let both = Verdict::Manufacturers(vec![acme, other_maker]);
+    assert_eq!(verdict(&databases, &of_maker), both, "in the order of the configuration");
 
     let expired =
         |ca: &Party| verdict(&databases, &[ca.certify_device_for(&device, day(-2), day(-1))]);
-    assert_eq!(expired(&other), Verdict::Expired { issuer: Some(second) });
-    assert_eq!(expired(&listed), Verdict::Expired { issuer: None });
+    assert_eq!(expired(&other), Verdict::Expired(second));
+    assert!(matches!(expired(&listed), Verdict::Untrusted(_)));
     assert!(matches!(expired(&maker), Verdict::Untrusted(_)));
 }
 
-/// A root that is trusted implicitly, one explicitly, and the result and cost of a validation.
+fn maker() -> ManufacturerName {
+    "maker".parse().unwrap()
+}
+
+/// A root of a manufacturer, one of this server, and the result and cost of a validation.
 struct Bench {
     root: Party,
     databases: Databases,
@@ -62,7 +65,8 @@ impl Bench {
     fn new() -> Self {
         let (root, other) = (Party::new("CN=Root"), Party::new("CN=Other root"));
         let [of_root, of_other] = [&root, &other].map(|ca| ca.certify_ca(ca));
-        let databases = Databases::new([], [&*of_other], [&*of_root]).unwrap();
+        let ours: CaName = "ours".parse().unwrap();
+        let databases = Databases::new([(&ours, &*of_other)], [(&maker(), &*of_root)]).unwrap();
         Self { root, databases }
     }
 
@@ -70,9 +74,7 @@ impl Bench {
     fn judge(&self, chain: &[CertificateDer<'static>]) -> (String, usize) {
         let Judgment { certificate, signatures } = judge(&self.databases, chain);
         match certificate.verdict {
-            Verdict::Trusted { class: TrustClass::Implicit, issuer: None } => {
-                (String::new(), signatures)
-            }
+            Verdict::Manufacturers(_) => (String::new(), signatures),
             Verdict::Untrusted(reason) => (reason, signatures),
             other => panic!("{other:?}"),
         }
@@ -165,10 +167,10 @@ fn a_second_look_at_another_time_is_paid_from_the_same_budget() {
     let root = &bench.root;
     let ours: CaName = "ours".parse().unwrap();
     let of_root = root.certify_ca(root);
-    let databases = Databases::new([(&ours, &*of_root)], [], [&*of_root]).unwrap();
+    let databases = Databases::new([(&ours, &*of_root)], [(&maker(), &*of_root)]).unwrap();
     let expired = root.certify_device_for(&device, day(-2), day(-1));
     let judgment = judge(&databases, &[expired]);
-    assert_eq!(judgment.certificate.verdict, Verdict::Expired { issuer: Some(ours) });
+    assert_eq!(judgment.certificate.verdict, Verdict::Expired(ours));
     assert_eq!(judgment.signatures, 1);
     let later = root.certify_device_for(&device, day(1), day(2));
     let judgment = judge(&databases, &[later]);
@@ -211,7 +213,7 @@ fn four_certificates_of_ml_dsa_87_are_read() {
 #[test]
 fn attack_7_a_client_certificate_with_a_key_of_small_order_is_not_trusted() {
     let (root, device) = (Party::new("CN=Root"), Party::new("CN=device"));
-    let databases = Databases::new([], [], [&*root.certify_ca(&root)]).unwrap();
+    let databases = Databases::new([], [(&maker(), &*root.certify_ca(&root))]).unwrap();
     let certified = |point: [u8; 32]| {
         // SubjectPublicKeyInfo of Ed25519 (RFC 8410 section 4).
         let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
@@ -221,6 +223,6 @@ fn attack_7_a_client_certificate_with_a_key_of_small_order_is_not_trusted() {
     identity[0] = 1;
     let small = "one whose key is an Ed25519 point of small order";
     assert_eq!(certified(identity), Verdict::Untrusted(small.to_owned()));
-    let trusted = Verdict::Trusted { class: TrustClass::Implicit, issuer: None };
+    let trusted = Verdict::Manufacturers(vec![maker()]);
     assert_eq!(certified([9; 32]), trusted);
 }

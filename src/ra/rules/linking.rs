@@ -5,10 +5,11 @@
 //! A CSR is bound by challengePassword, or by estIdentityLinking (RFC 7894 §3.3), which holds the same.
 //! If both exist, both must be right. The length of the value distinguishes the bindings.
 
-use super::{Error, Peer};
+use super::{Case, Comparison, Outcome, Rule};
 use crate::{
     pki::{self, Csr, oid},
     policy::Linking,
+    ra::{Error, Peer},
     types::{Binding, BindingKind, Code, Rejection, Unbound},
 };
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -28,16 +29,49 @@ const OTHERS: [(const_oid::ObjectIdentifier, &str); 2] = [
     (oid::REVOCATION_CHALLENGE, "revocationChallenge (RFC 7894 section 3.2)"),
 ];
 
+pub(super) const LINKING: Rule = Rule {
+    name: "linking",
+    reason: "A CSR that holds a channel binding is sent over that connection, so that nobody can send it for another client (RFC 7030 section 3.5).",
+    check,
+    shows: |case| Comparison {
+        got: match (case.linked(), has_binding(case.csr)) {
+            (Some(kind), _) => kind.to_string(),
+            (None, true) => "a binding that does not count".to_owned(),
+            (None, false) => "no binding".to_owned(),
+        },
+        accepts: match case.rules().linking {
+            Linking::Off => "no binding".to_owned(),
+            Linking::Optional => "no binding, or that of the connection".to_owned(),
+            Linking::Required => "the binding of the connection; any from an RA".to_owned(),
+        },
+    },
+};
+
+fn has_binding(csr: &Csr) -> bool {
+    BINDINGS.iter().any(|(oid, _)| csr.has_attribute(*oid))
+}
+
+fn check(case: &Case<'_>) -> Result<Outcome, Error> {
+    match linked(case.rules().linking, case.csr, case.peer) {
+        Ok(Some(kind)) => {
+            // The rule is checked once for each case.
+            let _ = case.linked.set(kind);
+            Ok(Outcome::Passed)
+        }
+        Ok(None) => Ok(Outcome::NotApplicable("the CSR has no binding and needs none")),
+        // An RA forwards CSRs that a device signed for another connection (R-7030-3.7-c).
+        Err(Error::Linking(_)) if case.is_ra() => Ok(Outcome::NotApplicable(
+            "a registration authority forwards CSRs of other connections",
+        )),
+        Err(error) => Err(error),
+    }
+}
+
 /// Checks the binding of a CSR. Returns its kind; `None` if the CSR has none and needs none.
 ///
 /// # Errors
-/// [`Error::Linking`]; an RA may be forgiven (R-7030-3.7-c).
-/// [`Error::Unacceptable`] if an attribute is malformed or unsupported.
-pub(super) fn check(
-    linking: Linking,
-    csr: &Csr,
-    peer: &Peer,
-) -> Result<Option<BindingKind>, Error> {
+/// [`Error::Linking`]; [`Error::Unacceptable`] if an attribute is malformed or unsupported.
+fn linked(linking: Linking, csr: &Csr, peer: &Peer) -> Result<Option<BindingKind>, Error> {
     for (oid, name) in OTHERS {
         if csr.has_attribute(oid) {
             return Err(Error::Unacceptable(Rejection::new(
@@ -129,7 +163,7 @@ const fn without(why: Unbound) -> &'static str {
 ///
 /// # Errors
 /// [`Error::Linking`] if it has served before (RFC 9266 §4.1, D-05).
-pub(super) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Error> {
+pub(in crate::ra) fn spend(linked: Option<BindingKind>, peer: &Peer) -> Result<(), Error> {
     if linked.is_none() || peer.spent.spend() {
         return Ok(());
     }

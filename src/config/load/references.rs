@@ -1,0 +1,56 @@
+//! Names in `accept` that stand for other sections.
+
+use crate::{
+    config::section::FileReport,
+    policy::{LabelRules, Policies, Proof},
+    types::Label,
+};
+
+/// Checks that the manufacturers and labels in each `accept` exist.
+pub(super) fn check_references(report: &FileReport<'_>, policies: &Policies) {
+    let labels = policies.labels.iter().map(|(name, rules)| (Some(name), rules));
+    for (label, rules) in std::iter::once((None, &policies.unlabeled)).chain(labels) {
+        check_label(report, policies, label, rules);
+    }
+}
+
+fn check_label(
+    report: &FileReport<'_>,
+    policies: &Policies,
+    label: Option<&Label>,
+    rules: &LabelRules,
+) {
+    let key =
+        label.map_or_else(|| "[est] accept".to_owned(), |name| format!("[label.{name}] accept"));
+    let missing = |got: &Proof, what: &str, names: Vec<String>| {
+        let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        report.add(
+            "E-CONFIG-REFERENCE",
+            &key,
+            None,
+            format!("got {:?}; expected: a {what} of this file", got.to_string()),
+            format!("add a section [{what}.NAME], or name one of: {known}"),
+        );
+    };
+    for proof in rules.accept.proofs() {
+        match proof {
+            Proof::Manufacturer(name) if !policies.manufacturers.contains_key(name) => {
+                let names = policies.manufacturers.keys().map(ToString::to_string).collect();
+                missing(proof, "manufacturer", names);
+            }
+            Proof::CertificateOf(name) if !policies.labels.contains_key(name) => {
+                missing(proof, "label", policies.labels.keys().map(ToString::to_string).collect());
+            }
+            _ => {}
+        }
+    }
+    if !rules.ra_keys.is_empty() && !rules.accept.proofs().any(|proof| *proof == Proof::Ra) {
+        report.add(
+            "E-CONFIG-VALUE",
+            &key.replace("accept", "ra_keys"),
+            None,
+            "got keys of registration authorities, and accept has no ra; expected: both or none",
+            "add \"ra\" to accept, or remove ra_keys",
+        );
+    }
+}

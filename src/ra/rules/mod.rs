@@ -1,0 +1,93 @@
+//! The rules about a CSR, in order. Each is a value: a name, its reason, and a pure function of a
+//! [`Case`]. The server stops at the first rejection; an explanation runs them all. A channel binding is
+//! spent after the last rule.
+//!
+//! | File | Rules |
+//! |---|---|
+//! | `linking` | the channel binding |
+//! | `names` | changeSubjectName, and the names that the client may have |
+//! | `renewal` | the certificate to be renewed, its names, its key, the time |
+//! | `key` | the keys that a certificate may have |
+//! | `profile` | the profile's demands and limits |
+
+mod case;
+mod key;
+pub(super) mod linking;
+mod names;
+mod profile;
+mod renewal;
+
+pub(super) use case::{Case, EntityNames};
+
+use super::Error;
+
+/// A rule about a CSR.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: &'static str,
+    /// Why it exists.
+    pub reason: &'static str,
+    /// Checks a case.
+    check: fn(&Case<'_>) -> Result<Outcome, Error>,
+    /// Shows what the rule looks at, for an explanation.
+    shows: fn(&Case<'_>) -> Comparison,
+}
+
+/// The outcome of a rule that does not reject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The case is as the rule demands.
+    Passed,
+    /// The rule is not about this case, for this reason.
+    NotApplicable(&'static str),
+}
+
+/// The value that a rule looks at, and those that it accepts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// The value of the case.
+    pub got: String,
+    /// The values that the rule accepts.
+    pub accepts: String,
+}
+
+/// A rule's finding about a case, for an explanation.
+#[derive(Debug)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// The value that it looked at.
+    pub shown: Comparison,
+    /// Its decision.
+    pub outcome: Result<Outcome, Error>,
+}
+
+/// Every rule, in the order of their checks.
+pub static RULES: [Rule; 9] = [
+    linking::LINKING,
+    names::CHANGE,
+    renewal::RENEWAL_ONLY,
+    renewal::CERTIFICATE,
+    names::NAMES,
+    renewal::IDENTITY,
+    key::KEY,
+    renewal::WINDOW,
+    profile::PROFILE,
+];
+
+/// Checks a case by every rule, up to the first rejection.
+///
+/// # Errors
+/// That rejection.
+pub(super) fn check_all(case: &Case<'_>) -> Result<(), Error> {
+    RULES.iter().try_for_each(|rule| (rule.check)(case).map(|_| ()))
+}
+
+impl Rule {
+    /// Checks a case, and shows what the rule looked at.
+    pub(super) fn explain(&'static self, case: &Case<'_>) -> Finding {
+        let outcome = (self.check)(case);
+        Finding { rule: self, shown: (self.shows)(case), outcome }
+    }
+}
