@@ -1,5 +1,7 @@
 //! Tests of rules about names: each form, each error of a rule, each rejection; and values that were
 //! chosen to change the form of a name.
+//!
+//! Longer than 500 lines, because most of them are tables of cases.
 
 use super::*;
 use crate::pki::{Certificate, oid, tbs};
@@ -11,6 +13,10 @@ type Rdns = Vec<Vec<(ObjectIdentifier, String)>>;
 
 /// A certificate with these names. Its signature is not valid.
 fn certificate(subject: &Rdns, san: &[(SanKind, Vec<u8>)]) -> Certificate {
+    certificate_of(&DistinguishedName::of_rdns(subject).unwrap(), san)
+}
+
+fn certificate_of(subject: &DistinguishedName, san: &[(SanKind, Vec<u8>)]) -> Certificate {
     static SPKI: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let key = crate::pki::PrivateKey::generate(KeyKind::P256).unwrap();
         key.public_key_spki_der().unwrap()
@@ -22,14 +28,13 @@ fn certificate(subject: &Rdns, san: &[(SanKind, Vec<u8>)]) -> Certificate {
         crate::pki::extension::Extension::subject_alt_name(san.der(), subject.is_empty()).unwrap()
     };
     let issuer = name("CN=CA");
-    let name = DistinguishedName::of_rdns(subject).unwrap();
     let signed = tbs::ToBeSigned {
         serial: &serial,
         signature_algorithm: algorithm,
         issuer: issuer.der(),
         not_before: now,
         not_after: now,
-        subject: name.der(),
+        subject: subject.der(),
         spki: &SPKI,
         extensions: SubjectAltName::of_entries(san).into_iter().map(extension).collect(),
     };
@@ -39,22 +44,19 @@ fn certificate(subject: &Rdns, san: &[(SanKind, Vec<u8>)]) -> Certificate {
 
 /// An otherName with a hardwareModuleName of type 1.3.6.1.4.1.99999.1.
 fn hardware_module(serial: &[u8]) -> (SanKind, Vec<u8>) {
-    use der::{Encode, asn1::OctetString};
-    let kind = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.99999.1").to_der().unwrap();
-    let serial = OctetString::new(serial).unwrap().to_der().unwrap();
-    let wrap = |tag: u8, content: &[u8]| {
-        let mut out = vec![tag];
-        match u8::try_from(content.len()) {
-            Ok(short) if short < 128 => out.push(short),
-            _ => {
-                out.push(0x82);
-                out.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
-            }
-        }
-        out.extend(content);
-        out
+    module_of("1.3.6.1.4.1.99999.1", serial)
+}
+
+fn module_of(kind: &str, serial: &[u8]) -> (SanKind, Vec<u8>) {
+    use der::{
+        Encode, Tag, TagNumber,
+        asn1::{Any, OctetString},
     };
-    let name = wrap(0xa0, &wrap(0x30, &[kind, serial].concat()));
+    let kind = ObjectIdentifier::new_unwrap(kind).to_der().unwrap();
+    let serial = OctetString::new(serial).unwrap().to_der().unwrap();
+    let wrap = |tag, content: Vec<u8>| Any::new(tag, content).unwrap().to_der().unwrap();
+    let explicit = Tag::ContextSpecific { number: TagNumber(0), constructed: true };
+    let name = wrap(explicit, wrap(Tag::Sequence, [kind, serial].concat()));
     (SanKind::Other, [oid::HARDWARE_MODULE_NAME.to_der().unwrap(), name].concat())
 }
 
@@ -1032,4 +1034,445 @@ fn each_variable_has_a_name_of_its_own() {
     let names: BTreeSet<_> = Variable::ALL.map(Variable::as_str).into();
     assert_eq!(names.len(), Variable::ALL.len());
     assert_eq!(Variable::named("*"), None);
+}
+
+/// Pieces of values that were chosen to add an attribute, an RDN, a label or a part of a URI, to hide
+/// something, or to be read again.
+const HOSTILE: [&str; 96] = [
+    "",
+    " ",
+    "  ",
+    ",",
+    "+",
+    "=",
+    ";",
+    "<",
+    ">",
+    "\"",
+    "\\",
+    "#",
+    "/",
+    "//",
+    "?",
+    "&",
+    ":",
+    "@",
+    "!",
+    "$",
+    "'",
+    "(",
+    ")",
+    "[",
+    "]",
+    "|",
+    "~",
+    "_",
+    "-",
+    "--",
+    "%",
+    "*",
+    "**",
+    "{",
+    "}",
+    "{*}",
+    "{{",
+    "}}",
+    ".",
+    "..",
+    "...",
+    "\0",
+    "\t",
+    "\n",
+    "\r\n",
+    "\u{1b}[31m",
+    "\u{7f}",
+    "\u{85}",
+    "\u{a0}",
+    "\u{ad}",
+    "\u{301}",
+    "\u{200b}",
+    "\u{200d}",
+    "\u{202e}",
+    "\u{2066}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{e000}",
+    "\u{e001}",
+    "\u{f8ff}",
+    "\u{e0001}",
+    "\u{10ffff}",
+    "\u{fffd}",
+    "\u{e4}",
+    "\u{430}",
+    "\u{4e2d}",
+    "\u{ff0c}",
+    "\u{ff0e}",
+    "\u{3002}",
+    "\u{ff0f}",
+    "\u{212a}",
+    "x,O=evil",
+    "x+CN=y",
+    "\\,O=evil",
+    "\\2cO=evil",
+    "/O=evil",
+    ",dns:evil.example",
+    "%2e",
+    "%2e%2e%2f",
+    "%00",
+    "x/../y",
+    "../",
+    "a.b",
+    "*.evil",
+    "evil.example",
+    "xn--80ak6aa92e",
+    "user@",
+    ":8443",
+    "?q=1",
+    "#f",
+    "#0c0161",
+    "#1303616263",
+    "{idevid.cn}",
+    "{account}",
+    "{certificate.dns}",
+    "CN=",
+];
+
+/// `number` values that differ, in the same order in each run.
+fn hostile(seed: u64, number: usize) -> Vec<String> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = move |below: usize| {
+        // xorshift64
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    let mut add = |value: String| {
+        if out.len() < number && seen.insert(value.clone()) {
+            out.push(value);
+        }
+    };
+    for piece in HOSTILE {
+        add(piece.to_owned());
+        add(format!("{piece}x"));
+        add(format!("x{piece}"));
+        add(format!("x{piece}y"));
+        add(piece.repeat(3));
+    }
+    for length in [31, 32, 62, 63, 64, 65, 128, 252, 253, 254, 255, 256, 1024, 4000] {
+        add("x".repeat(length));
+        add("1".repeat(length));
+        add("x.".repeat(length / 2));
+        add("\u{e4}".repeat(length));
+        add(format!("{},O=evil", "x".repeat(length)));
+    }
+    while out.len() < number {
+        let mut value = String::new();
+        for _ in 0..=next(4) {
+            match next(3) {
+                0 => value.extend("aZ09bc-1.".chars().cycle().skip(next(9)).take(next(6))),
+                1 => value.push(char::from_u32(u32::try_from(next(0x2100)).unwrap()).unwrap()),
+                _ => value.push_str(HOSTILE[next(HOSTILE.len())]),
+            }
+        }
+        // Half of them are nearly harmless: they reach the certificate more often.
+        if next(2) == 0 {
+            value
+                .retain(|character| character.is_ascii_alphanumeric() || "-._".contains(character));
+        }
+        if seen.insert(value.clone()) {
+            out.push(value);
+        }
+    }
+    out
+}
+
+/// A client that has proven this value, by a certificate where the variable is of one.
+fn client(variable: Variable, value: &str) -> Proven {
+    let none = DistinguishedName::of_rdns(&[]).unwrap();
+    // As UTF8String, which holds every value: a hostile certificate does not care for the type.
+    let subject = |kind: ObjectIdentifier| {
+        let mut der =
+            DistinguishedName::of_rdns(&rdns(&[(oid::COMMON_NAME, value)])).unwrap().der().to_vec();
+        let at = der.windows(3).position(|three| three == oid::COMMON_NAME.as_bytes()).unwrap();
+        der[at..at + 3].copy_from_slice(kind.as_bytes());
+        DistinguishedName::parse(&der).unwrap()
+    };
+    let idevid = |subject: &DistinguishedName, san: &[(SanKind, Vec<u8>)]| {
+        Proven::new().with_idevid("acme", &certificate_of(subject, san))
+    };
+    let ours = |subject: &DistinguishedName, san: &[(SanKind, Vec<u8>)]| {
+        Proven::new().with_certificate(&certificate_of(subject, san))
+    };
+    match variable {
+        Variable::IdevidSerial => idevid(&subject(oid::SERIAL_NUMBER), &[]),
+        Variable::IdevidCn => idevid(&subject(oid::COMMON_NAME), &[]),
+        Variable::IdevidHwSerial => idevid(&none, &[hardware_module(value.as_bytes())]),
+        Variable::IdevidHwType => {
+            // The arcs of the type are from the value.
+            let sum =
+                value.bytes().fold(0_u32, |sum, byte| (sum << 5) ^ (sum >> 22) ^ u32::from(byte));
+            let arcs: String =
+                value.bytes().take(6).map(|byte| format!(".{}", u32::from(byte) << 7)).collect();
+            idevid(&none, &[module_of(&format!("1.3.6.{}{arcs}", sum & 0x0fff_ffff), b"1")])
+        }
+        Variable::Manufacturer => Proven::new().with_idevid(value, &certificate_of(&none, &[])),
+        Variable::CertificateCn => ours(&subject(oid::COMMON_NAME), &[]),
+        Variable::CertificateSerial => ours(&subject(oid::SERIAL_NUMBER), &[]),
+        Variable::CertificateDns => ours(&none, &[(SanKind::Dns, value.as_bytes().to_vec())]),
+        Variable::Account => Proven::new().with_account(value),
+    }
+}
+
+/// The RDNs of a subject in the order of the certificate: types and texts.
+type Form = &'static [&'static [(&'static str, &'static str)]];
+
+/// Subjects and entries in which `V` is the place of a variable.
+const SUBJECTS: [(&str, Form); 7] = [
+    ("CN=V,O=Example", &[&[("2.5.4.10", "Example")], &[("2.5.4.3", "V")]]),
+    (
+        "CN=pre-V-post+OU=a,O=Example,C=DE",
+        &[
+            &[("2.5.4.6", "DE")],
+            &[("2.5.4.10", "Example")],
+            &[("2.5.4.3", "pre-V-post"), ("2.5.4.11", "a")],
+        ],
+    ),
+    ("SERIALNUMBER=V", &[&[("2.5.4.5", "V")]]),
+    (
+        "DC=V,DC=example",
+        &[&[("0.9.2342.19200300.100.1.25", "example")], &[("0.9.2342.19200300.100.1.25", "V")]],
+    ),
+    ("UID=V,CN=a", &[&[("2.5.4.3", "a")], &[("0.9.2342.19200300.100.1.1", "V")]]),
+    ("1.2.840.113549.1.9.1=V@x.example", &[&[("1.2.840.113549.1.9.1", "V@x.example")]]),
+    ("O=V,OU=VV,CN=V", &[&[("2.5.4.3", "V")], &[("2.5.4.11", "VV")], &[("2.5.4.10", "V")]]),
+];
+const ENTRIES: [&str; 9] = [
+    "dns:V.plant7.example",
+    "dns:a-V-b.x.example",
+    "dns:*.V.example",
+    "uri:urn:dev:acme:V",
+    "uri:urn:dev:V-V:x",
+    "uri:https://V.example/a/V/b?c=V&d=V#V",
+    "uri:coaps://h.example:8443/V",
+    "email:V@x.example",
+    "email:a@V.example",
+];
+
+/// Reads names by another parser: each attribute of the subject as type and text, and each entry as
+/// text with its kind.
+fn judged(
+    name: &DistinguishedName,
+    san: Option<&SubjectAltName>,
+) -> (Vec<Vec<(String, String)>>, Vec<String>) {
+    use der::{Decode, asn1};
+    use x509_cert::ext::pkix::name::{GeneralName, GeneralNames};
+    let read = x509_cert::name::Name::from_der(name.der()).unwrap();
+    let names = san.map(|san| GeneralNames::from_der(san.der()).unwrap());
+    let subject = read.iter_rdn().map(|rdn| {
+        let attribute = |one: &x509_cert::attr::AttributeTypeAndValue| {
+            let text = if let Ok(text) = one.value.decode_as::<asn1::Utf8StringRef<'_>>() {
+                text.as_str().to_owned()
+            } else if let Ok(text) = one.value.decode_as::<asn1::PrintableStringRef<'_>>() {
+                text.as_str().to_owned()
+            } else {
+                one.value.decode_as::<asn1::Ia5StringRef<'_>>().unwrap().as_str().to_owned()
+            };
+            (one.oid.to_string(), text)
+        };
+        rdn.iter().map(attribute).collect()
+    });
+    let entries = names.into_iter().flatten().map(|name| match name {
+        GeneralName::DnsName(text) => format!("dns:{}", text.as_str()),
+        GeneralName::UniformResourceIdentifier(text) => format!("uri:{}", text.as_str()),
+        GeneralName::Rfc822Name(text) => format!("email:{}", text.as_str()),
+        other => panic!("{other:?}"),
+    });
+    (subject.collect(), entries.collect())
+}
+
+/// The components of a URI by another parser: scheme, authority, path and the rest, each split at every
+/// delimiter that it can have.
+fn components(uri: &str) -> Vec<Vec<String>> {
+    let parsed = fluent_uri::Uri::parse(uri).unwrap();
+    let texts = |text: &str, at: &[char]| text.split(at).map(str::to_owned).collect::<Vec<_>>();
+    let authority = parsed.authority();
+    vec![
+        vec![parsed.scheme().as_str().to_owned()],
+        authority.map_or(Vec::new(), |one| texts(one.host(), &['.'])),
+        authority.map_or(Vec::new(), |one| texts(one.port().map_or("", |port| port.as_str()), &[])),
+        authority.and_then(|one| one.userinfo()).map_or(Vec::new(), |one| texts(one.as_str(), &[])),
+        texts(parsed.path().as_str(), &['/', ':', '@']),
+        parsed.query().map_or(Vec::new(), |one| texts(one.as_str(), &['&', '=', '/', '?'])),
+        parsed.fragment().map_or(Vec::new(), |one| texts(one.as_str(), &['/', '?'])),
+    ]
+}
+
+/// Bar: no certificate has an attribute, RDN, DNS label or URI part that the template does not have,
+/// whatever value a client proves.
+#[test]
+fn no_value_adds_to_a_name() {
+    for (position, variable) in Variable::ALL.into_iter().enumerate() {
+        let place = |text: &str| text.replace('V', &variable.to_string());
+        let one_name = variable == Variable::CertificateDns;
+        // `{certificate.dns}` is alone between dots.
+        let alone = |text: &&str| !one_name || !text.starts_with("DC=V") && !text.contains("a-V");
+        let subjects: Vec<_> = SUBJECTS.iter().map(|(text, _)| *text).filter(alone).collect();
+        let entries: Vec<_> = ENTRIES.into_iter().filter(alone).collect();
+        let of_subject = |text: &&'static str| {
+            let place = place(text);
+            (*text, template(Some(&place), &[]), pattern(Some(&place), &[], &[]))
+        };
+        let of_entry = |text: &&'static str| {
+            let place = place(text);
+            (*text, template(None, &[&place]), pattern(None, &[&place], &[]))
+        };
+        let rules: Vec<_> =
+            subjects.iter().map(of_subject).chain(entries.iter().map(of_entry)).collect();
+        let (mut issued, mut rejected, mut values) = (0, 0, BTreeSet::new());
+        for value in hostile(u64::try_from(position).unwrap() + 1, 2000) {
+            let client = client(variable, &value);
+            // The value as it is in the certificate.
+            let value = client.value(variable).unwrap().to_owned();
+            values.insert(value.clone());
+            for (text, rule, pattern) in &rules {
+                let (name, san) = match rule.names(&client) {
+                    Ok(names) => names,
+                    Err(rejection) => {
+                        assert_eq!(rejection.code, Code::NamesValue, "{text} {value:?}");
+                        assert!(!rejection.to_string().chars().any(|c| !(' '..='~').contains(&c)));
+                        rejected += 1;
+                        continue;
+                    }
+                };
+                issued += 1;
+                let (subject, entries) = judged(&name, san.as_ref());
+                if let Some((kind, form)) = text.split_once(':') {
+                    assert!(subject.is_empty());
+                    assert_eq!(entries, [format!("{kind}:{}", form.replace('V', &value))]);
+                    let [entry] = entries.as_slice() else { panic!() };
+                    judge_entry(form, entry.split_once(':').unwrap(), &value, one_name);
+                } else {
+                    assert!(entries.is_empty());
+                    judge_subject(text, &subject, &value);
+                }
+                let shows = |c| crate::types::hidden_character(&format!("x{c}")).is_none();
+                assert!(value.chars().all(shows), "{value:?}");
+                // And match accepts what set gives.
+                pattern.check(&client, &name, san.as_ref()).unwrap();
+            }
+        }
+        assert!(values.len() >= 1900, "{variable}: {} values", values.len());
+        assert!(issued >= 100, "{variable}: {issued} names");
+        let harmless = matches!(variable, Variable::IdevidHwSerial);
+        assert!(rejected >= if harmless { 1 } else { 1000 }, "{variable}: {rejected} rejections");
+    }
+}
+
+fn judge_subject(text: &str, subject: &[Vec<(String, String)>], value: &str) {
+    let (_, form) = SUBJECTS.iter().find(|(one, _)| *one == text).unwrap();
+    assert_eq!(subject.len(), form.len());
+    for (rdn, form) in subject.iter().zip(*form) {
+        // An RDN is a set: its order is that of the encodings.
+        let found: BTreeSet<_> = rdn.iter().cloned().collect();
+        let wanted = form
+            .iter()
+            .map(|(kind, text)| ((*kind).to_owned(), text.replace('V', value)))
+            .collect();
+        assert_eq!((rdn.len(), found), (form.len(), wanted));
+    }
+    // Nor does the name have more for a reader that splits its text without care.
+    assert!(!value.contains([',', '+', '=', ';', '"', '<', '>', '\\', '*']), "{value:?}");
+}
+
+fn judge_entry(form: &str, (kind, text): (&str, &str), value: &str, one_name: bool) {
+    let labels = |text: &str, wanted: &str| {
+        let more =
+            if one_name { wanted.matches('V').count() * value.matches('.').count() } else { 0 };
+        assert_eq!(text.split('.').count(), wanted.split('.').count() + more, "{text}");
+        for (position, label) in text.split('.').enumerate() {
+            let wildcard = position == 0 && wanted.starts_with("*.");
+            let plain = label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-');
+            assert!(plain && (1..=63).contains(&label.len()) || wildcard && label == "*", "{text}");
+            assert!(one_name || !label.starts_with("xn--"), "{text}");
+        }
+        assert!(text.len() <= 253);
+    };
+    match kind {
+        "dns" => labels(text, form),
+        "email" => {
+            assert_eq!(text.matches('@').count(), 1);
+            let (local, domain) = text.split_once('@').unwrap();
+            let (wanted_local, wanted) = form.split_once('@').unwrap();
+            assert_eq!(local, wanted_local.replace('V', value));
+            labels(domain, wanted);
+        }
+        "uri" => {
+            let (found, wanted) = (components(text), components(form));
+            for (component, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                if component == 1 && one_name {
+                    continue;
+                }
+                let filled: Vec<_> = wanted.iter().map(|one| one.replace('V', value)).collect();
+                assert_eq!(*found, filled, "{text}");
+            }
+            // Nothing changes when it is resolved (RFC 3986 section 6.2.2).
+            let normal = fluent_uri::Uri::parse(text).unwrap().normalize();
+            assert!(normal.as_str().eq_ignore_ascii_case(text), "{normal} {text}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Bar: the same for what a CSR says where the rule has `{*}`.
+#[test]
+fn no_csr_adds_to_a_pattern() {
+    let place = |text: &str| text.replace('V', "{*}");
+    let subjects = SUBJECTS
+        .into_iter()
+        .filter(|(text, _)| !text.contains("VV"))
+        .map(|(text, form)| (text, form, pattern(Some(&place(text)), &[], &[])));
+    let entries = ENTRIES
+        .into_iter()
+        .filter(|text| !text.contains("V-V"))
+        .map(|text| (text, &[][..], pattern(None, &[&place(text)], &[])));
+    let rules: Vec<(_, Form, _)> = subjects.chain(entries).collect();
+    let empty = DistinguishedName::of_rdns(&[]).unwrap();
+    let (mut accepted, mut rejected) = (0, 0);
+    for value in hostile(99, 2000) {
+        for (text, form, rule) in &rules {
+            let filled = |text: &str| text.replace('V', &value);
+            let Some((kind, entry_form)) = text.split_once(':') else {
+                let attribute = |(kind, text): &(&str, &str)| {
+                    (ObjectIdentifier::new_unwrap(kind), filled(text))
+                };
+                let rdns: Rdns =
+                    form.iter().map(|rdn| rdn.iter().map(attribute).collect()).collect();
+                let requested = DistinguishedName::of_rdns(&rdns).unwrap();
+                match rule.check(&Proven::new(), &requested, None) {
+                    Ok(()) if requested.check_as_subject().is_err() => rejected += 1,
+                    Ok(()) => {
+                        accepted += 1;
+                        judge_subject(text, &judged(&requested, None).0, &value);
+                    }
+                    Err(_) => rejected += 1,
+                }
+                continue;
+            };
+            let requested = format!("{kind}:{}", filled(entry_form));
+            let requested = san(&[&requested]);
+            match rule.check(&Proven::new(), &empty, requested.as_ref()) {
+                Ok(()) => {
+                    accepted += 1;
+                    let (_, entries) = judged(&empty, requested.as_ref());
+                    let [entry] = entries.as_slice() else { panic!() };
+                    judge_entry(entry_form, entry.split_once(':').unwrap(), &value, false);
+                }
+                Err(_) => rejected += 1,
+            }
+        }
+    }
+    assert!(accepted >= 1000 && rejected >= 10_000, "{accepted} {rejected}");
 }

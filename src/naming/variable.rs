@@ -144,7 +144,7 @@ impl Proven {
         let subject = certificate.subject();
         let modules: Vec<_> =
             certificate.san().into_iter().flat_map(|san| san.hardware_modules()).collect();
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = |bytes: &[u8]| base16ct::lower::encode_string(bytes);
         self.values.extend([
             (Variable::Manufacturer, vec![manufacturer.to_owned()]),
             (Variable::IdevidSerial, strings(subject, oid::SERIAL_NUMBER)),

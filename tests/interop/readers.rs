@@ -134,3 +134,118 @@ fn pkilint_finds_a_planted_error() {
         Command::new(pkilint()).args(["lint", "-s", "ERROR", &at("bad.pem")]).output().unwrap();
     assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
+
+/// Bar: openssl finds the attributes and entries of the template, whatever value fills it.
+#[test]
+fn openssl_reads_the_names_that_a_rule_gives() {
+    use estd::{
+        naming::{NameMode, NameRules, Proven},
+        pki::{
+            PrivateKey, SubjectAltName,
+            extension::Extension,
+            tbs::{ToBeSigned, assemble},
+        },
+        types::{KeyKind, Serial, Time},
+    };
+    let san = [
+        "dns:{account}.plant7.example",
+        "dns:*.{account}.example",
+        "uri:https://{account}.example/{account}/x?a={account}#f",
+        "email:{account}@x.example",
+        "ip:192.0.2.1",
+    ]
+    .map(str::to_owned);
+    let subject = "CN=a-{account}+OU={account},O=Example\\, Inc.,DC=x";
+    let rules = |subject, san: &[String]| match NameRules::parse(NameMode::Set, subject, san, &[])
+        .unwrap()
+    {
+        NameRules::Set(template) => template,
+        other => panic!("{other:?}"),
+    };
+    let (subject, entries) = (rules(Some(subject), &[]), rules(Some("CN=x"), &san));
+    let key = PrivateKey::generate(KeyKind::P256).unwrap();
+    let algorithm = key.sign(b"").unwrap().1.to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("certificate.der");
+    let mut read = 0;
+    for value in [
+        "a",
+        "A-1",
+        "x y",
+        "x/O=evil",
+        "x/CN",
+        "x,O=evil",
+        "x+CN=y",
+        "\u{e4}",
+        "\u{4e2d}",
+        "x:y",
+        "a@b",
+        "DNS:evil",
+        "x|y",
+        "{account}",
+        "x'y",
+        "(x)",
+        "x#",
+        "x?",
+        "x&y",
+        "%2e",
+        "%00",
+        "a.b",
+        "..",
+        "*",
+        "x\u{202e}y",
+        "x\0y",
+        "x\ny",
+        "xn--a",
+        "-",
+        "\u{ff0c}O=evil",
+        "\\2c",
+        "x;y",
+        "\"x\"",
+    ] {
+        let client = Proven::new().with_account(value);
+        for (rule, names) in [(&subject, 0), (&entries, san.len())] {
+            let Ok((name, san)) = rule.names(&client) else { continue };
+            let extension = |san: &SubjectAltName| Extension::subject_alt_name(san.der(), false);
+            let signed = ToBeSigned {
+                serial: &Serial::parse(&[1]).unwrap(),
+                signature_algorithm: &algorithm,
+                issuer: name.der(),
+                not_before: Time::from_unix(1_795_262_400),
+                not_after: Time::from_unix(1_795_262_400),
+                subject: name.der(),
+                spki: &key.public_key_spki_der().unwrap(),
+                extensions: san.iter().map(extension).collect::<Result<_, _>>().unwrap(),
+            };
+            let signed = signed.to_der().unwrap();
+            let (signature, _) = key.sign(&signed).unwrap();
+            fs::write(&file, assemble(&signed, &algorithm, &signature).unwrap()).unwrap();
+            let mut openssl = Command::new("openssl");
+            openssl.args(["x509", "-inform", "DER", "-noout", "-subject", "-text"]);
+            openssl.args(["-nameopt", "sep_multiline,sname,utf8", "-in"]).arg(&file);
+            let text = good("openssl", openssl.output().unwrap());
+            let lines: Vec<_> = text.lines().collect();
+            if names == 0 {
+                let place = lines.iter().position(|line| *line == "subject=").unwrap();
+                let wanted = [
+                    "    DC=x".to_owned(),
+                    "    O=Example, Inc.".to_owned(),
+                    format!("    OU={value} + CN=a-{value}"),
+                ];
+                assert_eq!(lines[place + 1..place + 4], wanted, "{text}");
+                assert!(
+                    !lines.get(place + 4).is_some_and(|line| line.starts_with("    ")),
+                    "{text}"
+                );
+            } else {
+                let line = lines.iter().find(|line| line.trim().starts_with("DNS:")).unwrap();
+                let wanted = format!(
+                    "DNS:{value}.plant7.example, DNS:*.{value}.example, URI:https://{value}.example/{value}/x?a={value}#f, email:{value}@x.example, IP Address:192.0.2.1"
+                );
+                assert_eq!(line.trim(), wanted, "{text}");
+            }
+            read += 1;
+        }
+    }
+    assert!(read >= 15, "{read} names");
+}
