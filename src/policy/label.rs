@@ -1,6 +1,7 @@
 //! The rules of a label.
 
 use super::{Accept, RenewalRules};
+use crate::naming::NameRules;
 use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName, Time};
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub struct LabelRules {
     pub ra_keys: Vec<[u8; 32]>,
     /// Whether the key that a manufacturer certified may get a certificate of this label.
     pub idevid_key: bool,
-    /// The names that a client with a certificate and no password may request.
-    pub certificate_names: CertificateNames,
+    /// The names that clients may request, or that their certificates get.
+    pub names: NameRules,
     /// The rules of renewal.
     pub renewal: RenewalRules,
     /// Whether a CSR must be bound to its TLS connection (RFC 7030 §3.5).
@@ -72,15 +73,6 @@ pub struct CsrAttrs {
     pub form: CsrAttrsForm,
     /// Attributes that a CSR must have, whether the label offers `/csrattrs` or not.
     pub attributes: Vec<CsrAttribute>,
-}
-
-/// The names that a client with a certificate and no password may request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateNames {
-    /// Those of its certificate (RFC 6402 §2.4); an RA of this server may request any.
-    Own,
-    /// Any.
-    Any,
 }
 
 /// Linking identity and proof-of-possession (RFC 7030 §3.5): whether a CSR holds the channel binding

@@ -13,9 +13,7 @@ mod renewal;
 
 pub use ca::{CaRules, ServerCertificateRules};
 pub use decrypt_keys::DecryptKeys;
-pub use label::{
-    Base64Form, CertificateNames, CsrAttrs, KeyGeneration, LabelRules, Linking, UnknownCertificates,
-};
+pub use label::{Base64Form, CsrAttrs, KeyGeneration, LabelRules, Linking, UnknownCertificates};
 pub use manufacturer::ManufacturerRules;
 pub use passwords::Passwords;
 pub use profile::ProfileRules;

@@ -62,6 +62,9 @@ pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Or
         let same_key = case.has_key_of(predecessor);
         facts.push(("renewal", if same_key { "renew" } else { "rekey" }.to_owned()));
     }
+    if case.sets_names() {
+        facts.push(("requested_names", EntityNames::of_csr(csr).to_string()));
+    }
     if case.changes_names() {
         facts.push(("former_names", EntityNames::of_csr(csr).to_string()));
     }

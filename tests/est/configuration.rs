@@ -65,7 +65,10 @@ fn values(folder: &Path) -> Vec<Value> {
         .map(text)
         .chain(lists.split_whitespace().map(|word| Value::from(vec![text(word)])))
         .chain([Value::from(vec![Value::from(vec![text("certificate"), text("password")])])])
-        .chain([Value::from(vec![text(&"0f".repeat(32))])])
+        .chain([
+            Value::from(vec![text(&"0f".repeat(32))]),
+            Value::from(vec![text("dns:a.example")]),
+        ])
         .chain([true, false].map(Value::from))
         .chain([5, 1100, 2048].map(|number: i64| Value::from(number)))
         .collect()
@@ -92,6 +95,10 @@ fn contexts() -> Vec<Table> {
             ("ca.default", "unknown_certificates", Some("renew-own-names")),
             ("ca.default", "unknown_certificates_until", Some("2026-12-31")),
             ("store", "cache_mib", None),
+        ]),
+        with(&[
+            ("est.names", "mode", Some("match")),
+            ("est.names", "subject", Some("CN={account}")),
         ]),
         with(&[
             ("store", "cache_mib", None),

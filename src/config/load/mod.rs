@@ -7,6 +7,7 @@ mod csrattrs;
 mod former;
 mod keys;
 mod manufacturer;
+mod names;
 mod passwords;
 mod policy;
 mod profile;

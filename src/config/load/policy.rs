@@ -1,14 +1,14 @@
 //! `[est]` and `[label.NAME]`.
 
 use super::{
-    DAY, MINUTE, accept::read_accept, ca::ca_name, csrattrs::csrattrs_rules, former,
+    DAY, MINUTE, accept::read_accept, ca::ca_name, csrattrs::csrattrs_rules, former, names::names,
     renewal::read_renewal,
 };
 use crate::{
     config::section::Section,
     policy::{
-        Base64Form, CaRules, CertificateNames, KeyGeneration, LabelRules, Linking, ProfileRules,
-        Proof, Scheme, UnknownCertificates,
+        Base64Form, CaRules, KeyGeneration, LabelRules, Linking, ProfileRules, Proof, Scheme,
+        UnknownCertificates,
     },
     types::{CaName, ProfileName, parse_sha256},
 };
@@ -40,7 +40,7 @@ pub(super) fn policy(
         ),
         ra_keys: ra_keys(&section),
         idevid_key: section.boolean("idevid_key", false),
-        certificate_names: certificate_names(section.section("names")),
+        names: names(section.section("names")),
         renewal: read_renewal(section.section("renewal"), profile, retry_window),
         linking: section.one_of(
             "linking",
@@ -123,15 +123,4 @@ fn ra_keys(section: &Section<'_>) -> Vec<[u8; 32]> {
         parse_sha256(text)
             .ok_or_else(|| "SHA-256 of a SubjectPublicKeyInfo: 64 hexadecimal digits".to_owned())
     })
-}
-
-/// Reads `[label.NAME.names]`.
-fn certificate_names(section: Section<'_>) -> CertificateNames {
-    let names = section.one_of(
-        "mode",
-        &[("own", CertificateNames::Own), ("any", CertificateNames::Any)],
-        CertificateNames::Own,
-    );
-    section.finish();
-    names
 }

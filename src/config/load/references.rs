@@ -2,6 +2,7 @@
 
 use crate::{
     config::section::FileReport,
+    naming::VariableSource,
     policy::{LabelRules, Policies, Proof},
     types::Label,
 };
@@ -42,6 +43,26 @@ fn check_label(
                 missing(proof, "label", policies.labels.keys().map(ToString::to_string).collect());
             }
             _ => {}
+        }
+    }
+    let gives = |source: VariableSource| {
+        rules.accept.proofs().any(|proof| match source {
+            VariableSource::Manufacturer => matches!(proof, Proof::Manufacturer(_)),
+            VariableSource::Certificate => {
+                matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra)
+            }
+            VariableSource::Password => proof.scheme().is_some(),
+        })
+    };
+    for variable in rules.names.variables() {
+        if !gives(variable.source()) {
+            report.add(
+                "E-CONFIG-REFERENCE",
+                &key.replace(" accept", " names"),
+                None,
+                format!("got {{{variable}}}, and no proof in accept gives it: {}", rules.accept),
+                format!("accept a proof that gives {}", variable.origin()),
+            );
         }
     }
     if !rules.ra_keys.is_empty() && !rules.accept.proofs().any(|proof| *proof == Proof::Ra) {

@@ -3,8 +3,9 @@
 
 use crate::{
     ca::Content,
+    naming::Proven,
     pki::{Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName},
-    policy::LabelRules,
+    policy::{LabelRules, Proof},
     ra::{Error, Identity, Peer, Policy, Requester, Standing, is_ra},
     types::{AuthMethod, BindingKind, Operation, Rejection, Time},
 };
@@ -22,6 +23,8 @@ pub(in crate::ra) struct Case<'a> {
     pub(super) linked: OnceCell<BindingKind>,
     /// The names that replace those of the CSR (RFC 6402 §2.8), set by their rule.
     pub(super) change: OnceCell<ChangeSubjectName>,
+    /// The names that the label sets, set by their rule.
+    pub(super) set: OnceCell<(DistinguishedName, Option<SubjectAltName>)>,
     /// The content of the certificate, set by the rule of the profile.
     pub(super) content: OnceCell<Content>,
 }
@@ -29,8 +32,8 @@ pub(in crate::ra) struct Case<'a> {
 impl<'a> Case<'a> {
     pub(in crate::ra) fn new(policy: &'a Policy, requester: Requester<'a>, csr: &'a Csr) -> Self {
         let Requester { identity, operation, peer, now, .. } = requester;
-        let (linked, change, content) = Default::default();
-        Self { policy, identity, operation, peer, csr, now, linked, change, content }
+        let (linked, change, set, content) = Default::default();
+        Self { policy, identity, operation, peer, csr, now, linked, change, set, content }
     }
 
     pub(super) fn rules(&self) -> &'a LabelRules {
@@ -53,6 +56,44 @@ impl<'a> Case<'a> {
             || EntityNames::of_csr(self.csr),
             |new| EntityNames { subject: new.subject(), san: new.san() },
         )
+    }
+
+    /// Returns the names of the certificate: those that the label sets, or the requested ones.
+    pub(super) fn final_names(&self) -> EntityNames<'_> {
+        match self.set.get() {
+            Some((subject, san)) => EntityNames { subject, san: san.as_ref() },
+            None => self.names(),
+        }
+    }
+
+    /// Whether the label sets the names.
+    pub(in crate::ra) fn sets_names(&self) -> bool {
+        self.set.get().is_some()
+    }
+
+    /// Returns the values that the client's proofs give to the variables of names.
+    pub(super) fn proven(&self) -> Proven {
+        let (identity, proofs) = (self.identity, &self.identity.rights.proofs);
+        let mut proven = Proven::new();
+        let certificate = |proof: &Proof| {
+            matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra)
+        };
+        if let Some(presented) = &identity.presented {
+            for proof in proofs {
+                if let Proof::Manufacturer(name) = proof {
+                    proven = proven.with_idevid(name.as_str(), &presented.certificate);
+                }
+            }
+            if proofs.iter().any(certificate) || self.predecessor().is_some() {
+                proven = proven.with_certificate(&presented.certificate);
+            }
+        }
+        match &identity.account {
+            Some((name, _)) if proofs.iter().any(|proof| proof.scheme().is_some()) => {
+                proven.with_account(name)
+            }
+            _ => proven,
+        }
     }
 
     /// Whether other names than those of the CSR are requested.

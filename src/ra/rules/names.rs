@@ -2,8 +2,8 @@
 
 use super::{Case, Comparison, EntityNames, Outcome, Rule};
 use crate::{
+    naming::NameRules,
     pki::{self, ChangeSubjectName, oid},
-    policy::CertificateNames,
     ra::Error,
     types::{Code, Operation, Rejection},
 };
@@ -26,24 +26,26 @@ pub(super) const CHANGE: Rule = Rule {
 
 pub(super) const NAMES: Rule = Rule {
     name: "names",
-    reason: "A client has only the names that its proof gives it (RFC 6402 section 2.4).",
+    reason: "A certificate has only the names that the client's proofs give it (RFC 6402 section 2.4).",
     check: names,
     shows: |case| Comparison {
         got: case.names().to_string(),
-        accepts: match (case.rules().certificate_names, case.identity.certificate()) {
-            (CertificateNames::Own, Some(certificate)) if is_bounded(case) => {
+        accepts: match (&case.rules().names, case.identity.certificate()) {
+            (NameRules::Own, Some(certificate)) if is_bounded(case) => {
                 format!("names of {}", EntityNames::of_certificate(certificate))
             }
-            _ => "any names".to_owned(),
+            (NameRules::Own | NameRules::Any, _) => "any names".to_owned(),
+            (NameRules::Match(pattern), _) => pattern.texts(&case.proven()).to_string(),
+            (NameRules::Set(template), _) => {
+                format!("any names; sets {}", template.texts(&case.proven()))
+            }
         },
     },
 };
 
 /// Whether the client may have the names of its certificate only.
 fn is_bounded(case: &Case<'_>) -> bool {
-    case.rules().certificate_names == CertificateNames::Own
-        && case.by_certificate_alone()
-        && !case.is_ra()
+    case.by_certificate_alone() && !case.is_ra()
 }
 
 /// Reads the names that replace those of the CSR, if it requests any. Whether the client may have them
@@ -77,15 +79,43 @@ fn change(case: &Case<'_>) -> Result<Outcome, Error> {
     Ok(Outcome::Passed)
 }
 
-/// Checks that a client with a certificate and no password requests only the names of that
-/// certificate, those of changeSubjectName included (R-7030-4.2.2-f). An RA may request any names; the
-/// label may allow that to all clients.
+/// Checks the names by the rule of the label. A renewal keeps its names, except where the label sets
+/// them.
 fn names(case: &Case<'_>) -> Result<Outcome, Error> {
+    const RENEWAL: Outcome = Outcome::NotApplicable("a renewal keeps its names");
+    if case.is_unknown() {
+        return Ok(RENEWAL);
+    }
+    let renews = case.predecessor().is_some() && !case.changes_names();
+    match &case.rules().names {
+        NameRules::Any => Ok(Outcome::Passed),
+        NameRules::Own => own(case),
+        NameRules::Match(_) if renews => Ok(RENEWAL),
+        NameRules::Match(pattern) => {
+            let names = case.names();
+            let matched = pattern.check(&case.proven(), names.subject, names.san);
+            matched.map(|()| Outcome::Passed).map_err(Error::Forbidden)
+        }
+        NameRules::Set(template) => match template.names(&case.proven()) {
+            Ok(names) => {
+                // The rule is checked once for each case.
+                let _ = case.set.set(names);
+                Ok(Outcome::Passed)
+            }
+            // The proof of a renewal is the certificate: it has the names that were set before.
+            Err(_) if renews => Ok(RENEWAL),
+            Err(rejection) => Err(Error::Forbidden(rejection)),
+        },
+    }
+}
+
+/// Checks that a client with a certificate and no password requests only the names of that
+/// certificate, those of changeSubjectName included (R-7030-4.2.2-f). An RA may request any names.
+fn own(case: &Case<'_>) -> Result<Outcome, Error> {
     let Some(certificate) = case.identity.certificate() else {
         return Ok(Outcome::NotApplicable("the client proved a password"));
     };
-    let renews = case.operation == Operation::SimpleReenroll && !case.changes_names();
-    if renews || case.is_unknown() {
+    if case.operation == Operation::SimpleReenroll && !case.changes_names() {
         return Ok(Outcome::NotApplicable("a renewal keeps its names"));
     }
     let names = case.names();

@@ -8,13 +8,13 @@ pub(super) const PROFILE: Rule = Rule {
     reason: "A certificate has the keys, names and extensions of its profile, and nothing that was not checked.",
     check: profile,
     shows: |case| Comparison {
-        got: format!("a {} key, {}", case.csr.key().kind(), case.names()),
+        got: format!("a {} key, {}", case.csr.key().kind(), case.final_names()),
         accepts: format!("what profile {} accepts", case.rules().profile),
     },
 };
 
 fn profile(case: &Case<'_>) -> Result<Outcome, Error> {
-    let names = case.names();
+    let names = case.final_names();
     let content = case.policy.profile.content_with_names(case.csr, names.subject, names.san)?;
     // The rule is checked once for each case.
     let _ = case.content.set(content);
