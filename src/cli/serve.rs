@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    time::Instant,
+    time::{Instant, MissedTickBehavior},
 };
 
 /// Interval of checks whether the server's own certificate is due.
@@ -24,6 +24,10 @@ const RENEWAL_CHECK: Duration = Duration::from_secs(3600);
 
 /// Interval of checks whether a summary of omitted events is due.
 const SUMMARIES: Duration = Duration::from_secs(5);
+
+/// Interval of looks at the CRL files of manufacturers. A certificate that was revoked is rejected within a
+/// second.
+const CRLS: Duration = Duration::from_millis(300);
 
 /// Interval of sweeps, which end issuances of interrupted requests.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -108,6 +112,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut summaries = tokio::time::interval(SUMMARIES);
     // A separate future: signals do not wait for a slow store.
     let mut sweeping = Box::pin(sweep_each_minute(&running));
+    let mut looking = Box::pin(look_at_crls(&running));
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -117,6 +122,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
                 running.reload_file().await;
             }
             () = &mut sweeping => {}
+            () = &mut looking => {}
             _ = summaries.tick() => {
                 limited.summarize();
                 summarize_terminal();
@@ -129,7 +135,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
             }
         }
     }
-    drop(sweeping);
+    drop((sweeping, looking));
     notify(&[NotifyState::Stopping]);
     running.stop().await;
     limited.finish();
@@ -190,6 +196,16 @@ async fn sweep_each_minute(running: &Running) {
                 error.remedy()
             ),
         }
+    }
+}
+
+/// Looks at the CRL files of manufacturers, as long as it is polled.
+async fn look_at_crls(running: &Running) {
+    let mut interval = tokio::time::interval(CRLS);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        running.look_at_crls().await;
     }
 }
 

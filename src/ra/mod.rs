@@ -8,6 +8,7 @@ mod failures;
 mod nonces;
 mod password;
 mod peer;
+mod revocation;
 mod rules;
 
 pub use authn::{
@@ -18,4 +19,5 @@ pub use decide::{Policy, Requester, decide, explain, is_ra};
 pub use error::Error;
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable, verify};
 pub use peer::{ClientCertificate, ClientChain, Peer, Verdict};
+pub use revocation::RevocationStatus;
 pub use rules::{Comparison, Finding, Outcome, RULES, Rule};

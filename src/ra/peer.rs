@@ -1,5 +1,6 @@
 //! The client's end of a TLS connection.
 
+use super::RevocationStatus;
 use crate::{
     pki::Certificate,
     types::{Binding, CaName, ManufacturerName, Spent, Time},
@@ -59,8 +60,9 @@ pub struct ClientCertificate {
 pub enum Verdict {
     /// The path ends in this CA of this server, found by subject and key.
     Ours(CaName),
-    /// The path leads to anchors of these manufacturers.
-    Manufacturers(Vec<ManufacturerName>),
+    /// The path leads to anchors of these manufacturers. Whether it is revoked may differ: each has CRLs
+    /// of its own.
+    Manufacturers(Vec<(ManufacturerName, RevocationStatus)>),
     /// The certificate becomes valid at this time, and is trusted then. Since a CA has issued it,
     /// one of the clocks is wrong, or was.
     NotYet(Time),

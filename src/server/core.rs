@@ -2,6 +2,7 @@
 
 use super::{
     Environment, Error, Installation,
+    crl_files::ManufacturerCrls,
     health::{self, Ends, Reminders, Warning},
     identity::{Current, Needed, OwnIdentity},
     listener::ListenerContext,
@@ -25,6 +26,8 @@ pub(super) struct Core {
     pub(super) authenticator: Arc<Authenticator>,
     pub(super) settings: Mutex<Settings>,
     pub(super) own: Mutex<OwnIdentity>,
+    /// Locked last, after `settings` and `own`.
+    pub(super) crls: Mutex<ManufacturerCrls>,
     pub(super) shared: ListenerContext,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) started: Time,
@@ -78,9 +81,37 @@ pub(super) async fn own_identity(
 }
 
 impl Core {
-    fn snapshot(&self, settings: &Settings, own: &OwnIdentity) -> Result<Snapshot, Error> {
+    fn snapshot(
+        &self,
+        settings: &Settings,
+        own: &OwnIdentity,
+        crls: &ManufacturerCrls,
+    ) -> Result<Snapshot, Error> {
         let (environment, installation) = (&self.environment, &self.installation);
-        Snapshot::new(settings, environment, installation, &self.authenticator, own)
+        Snapshot::new(settings, environment, installation, &self.authenticator, own, crls)
+    }
+
+    /// Looks at the CRL files of manufacturers, and uses those that changed. Logs that, and each error
+    /// once.
+    pub(super) async fn look_at_crls(&self) {
+        let mut crls = self.crls.lock().await;
+        if crls.is_empty() {
+            return;
+        }
+        let mut looking = crls.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let replaced = looking.look();
+            (looking, replaced)
+        });
+        match looked.await {
+            Ok((looked, replaced)) => {
+                *crls = looked;
+                if replaced {
+                    self.shared.snapshot.load().use_crls(&crls);
+                }
+            }
+            Err(ended) => tracing::error!("the CRL files of manufacturers were not read: {ended}"),
+        }
     }
 
     /// Applies new settings; open connections use them from their next request on. Keeps those that
@@ -99,13 +130,16 @@ impl Core {
         }
         let in_force = settings.live.differences(&new.live);
         let own = self.own.lock().await;
-        let snapshot = self.snapshot(&new, &own)?;
+        let mut crls = self.crls.lock().await;
+        let new_crls = ManufacturerCrls::open(&new.live.policies.manufacturers, Some(&crls))?;
+        let snapshot = self.snapshot(&new, &own, &new_crls)?;
         let event = Event::new(now, Name::ServerReloaded, actor)
             .with("file", new.file.display())
             .with("changed", in_force.join(" "))
             .with("needs_restart", needs_restart.join(" "));
         self.installation.store.append(event).await?;
         self.shared.snapshot.store(Arc::new(snapshot));
+        *crls = new_crls;
         *settings = new;
         Ok(Changes { in_force, needs_restart })
     }
@@ -133,7 +167,8 @@ impl Core {
         if current.identity.leaf.der() == own.leaf.der() {
             return Ok((false, current.failed));
         }
-        let snapshot = self.snapshot(&settings, &current.identity)?;
+        let crls = self.crls.lock().await;
+        let snapshot = self.snapshot(&settings, &current.identity, &crls)?;
         self.shared.snapshot.store(Arc::new(snapshot));
         *own = current.identity;
         Ok((true, None))
@@ -151,6 +186,7 @@ impl Core {
         // A store that does not answer logs that itself.
         let revoked = own.is_revoked(&*self.installation.store).await.unwrap_or(false);
         let own = health::Own { leaf: &own.leaf, revoked, failed: failed.as_deref() };
-        health::warnings(&settings, &cas.collect(), Some(&own), now)
+        let crls = self.crls.lock().await;
+        health::warnings(&settings, &cas.collect(), Some(&own), &crls, now)
     }
 }

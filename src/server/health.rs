@@ -3,6 +3,7 @@
 //! They depend on the clock, the configuration and the certificates only. The log of a running server,
 //! `estd status`, `estd reload` and `estd check-config` show them.
 
+use super::crl_files::{CrlFileError, CrlState, ManufacturerCrls};
 use crate::{
     config::Settings,
     pki::Certificate,
@@ -78,6 +79,7 @@ pub(super) fn warnings(
     settings: &Settings,
     cas: &BTreeMap<CaName, Ends>,
     own: Option<&Own<'_>>,
+    crls: &ManufacturerCrls,
     now: Time,
 ) -> Vec<Warning> {
     let mut all: Vec<Warning> = cas
@@ -85,7 +87,8 @@ pub(super) fn warnings(
         .filter_map(|(name, ends)| of_ca(settings, name, *ends, now))
         .chain(own.and_then(|own| of_server(settings, cas, own, now)))
         .chain(of_roots(settings, cas))
-        .chain(setting_warnings(settings, now))
+        .chain(of_unknown(settings, now))
+        .chain(crls.states().filter_map(|crl| of_crl(&crl, now)))
         .collect();
     all.sort_by_key(|one| match one.repeat {
         Repeat::Hourly => 0,
@@ -227,10 +230,51 @@ fn of_roots<'a>(
     )
 }
 
-/// Returns the warnings that depend on the settings and the clock only: an end of
-/// `unknown_certificates_until` that has passed, or is far away (D-36).
+/// Returns the warnings that depend on the settings and the clock only: about
+/// `unknown_certificates_until`, and CRLs of manufacturers that are too old. Reads the CRLs.
 #[must_use]
 pub fn setting_warnings(settings: &Settings, now: Time) -> Vec<Warning> {
+    // Files that cannot be used are errors of the configuration, not warnings.
+    let crls = ManufacturerCrls::open(&settings.live.policies.manufacturers, None);
+    let crls = crls.unwrap_or_default();
+    let too_old = crls.states().filter_map(|crl| of_crl(&crl, now));
+    of_unknown(settings, now).into_iter().chain(too_old).collect()
+}
+
+/// Warns about a CRL that is too old, or that its file does not replace any more.
+fn of_crl(crl: &CrlState<'_>, now: Time) -> Option<Warning> {
+    let list = crl.used.list();
+    let (next, end) = (list.next_update(), list.next_update().plus(crl.grace));
+    let (issuer, manufacturer) = (list.issuer(), crl.manufacturer);
+    let give = "put the newest CRL of this CA there; the server reads it again";
+    let (text, remedy) = match crl.error {
+        _ if now > end => (
+            format!(
+                "the CRL of {issuer} was to be replaced by {next}: since {end} nobody enrolls by \
+                 manufacturer {manufacturer}"
+            ),
+            crl.error.map_or(give, CrlFileError::remedy),
+        ),
+        Some(error) => (
+            format!("was not put in force: {error}; the CRL in use counts until {end}"),
+            error.remedy(),
+        ),
+        None if now > next => (
+            format!("the CRL of {issuer} was to be replaced by {next}; it counts until {end}"),
+            give,
+        ),
+        None => return None,
+    };
+    Some(Warning {
+        about: format!("[manufacturer.{manufacturer}] crl_files: {}", crl.path.display()),
+        text,
+        remedy: remedy.to_owned(),
+        repeat: Repeat::Hourly,
+    })
+}
+
+/// Warns about an end of `unknown_certificates_until` that has passed, or is far away (D-36).
+fn of_unknown(settings: &Settings, now: Time) -> Vec<Warning> {
     let exceptions =
         settings.live.policies.all().filter_map(|policy| match policy.unknown_certificates {
             UnknownCertificates::RenewOwnNames { until } => Some((&policy.ca, until)),

@@ -2,6 +2,7 @@
 
 mod connections;
 mod core;
+mod crl_files;
 mod descriptors;
 mod error;
 mod first_account;

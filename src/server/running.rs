@@ -4,6 +4,7 @@ use super::{
     Environment, Error, FirstAccount, Installation,
     connections::Connections,
     core::{Core, own_identity},
+    crl_files::ManufacturerCrls,
     descriptors,
     health::Warning,
     https::{self, Https},
@@ -87,8 +88,15 @@ async fn serve(
         &settings.boot.passwords,
         now,
     ));
-    let snapshot =
-        Snapshot::new(&settings, &environment, &installation, &authenticator, &own.identity)?;
+    let crls = ManufacturerCrls::open(&settings.live.policies.manufacturers, None)?;
+    let snapshot = Snapshot::new(
+        &settings,
+        &environment,
+        &installation,
+        &authenticator,
+        &own.identity,
+        &crls,
+    )?;
     let (data, realm) = (settings.boot.data.clone(), settings.boot.passwords.realm.clone());
     let node = settings.boot.audit.node.clone().unwrap_or_else(host_name);
     let room = descriptors::room(settings.boot.max_connections, descriptors::raise_limit());
@@ -113,6 +121,7 @@ async fn serve(
         authenticator,
         settings: Mutex::new(settings),
         own: Mutex::new(own.identity),
+        crls: Mutex::new(crls),
         shared,
         addresses,
         started: now,
@@ -270,6 +279,12 @@ impl Running {
     pub async fn renew_if_revoked(&self) -> Result<bool, Error> {
         let revoked = self.core.own.lock().await.is_revoked(&*self.core.installation.store).await?;
         if revoked { self.core.renew(None).await } else { Ok(false) }
+    }
+
+    /// Looks at the CRL files of manufacturers, and uses those that changed. Call it three times a second:
+    /// a certificate that was revoked is then rejected within a second.
+    pub async fn look_at_crls(&self) {
+        self.core.look_at_crls().await;
     }
 
     /// Stops accepting connections, lets running requests finish within `shutdown_grace`, and closes the

@@ -1,8 +1,8 @@
 //! The state that a reload or a renewal of the server's certificate replaces atomically.
 
 use super::{
-    Error, connections::Limits, identity::OwnIdentity, setup::Installation, tls, trust::Databases,
-    validation::InForce,
+    Error, connections::Limits, crl_files::ManufacturerCrls, identity::OwnIdentity,
+    setup::Installation, tls, trust::Databases, validation::InForce,
 };
 use crate::{
     clock::Clock,
@@ -37,7 +37,7 @@ pub(super) struct Snapshot {
     pub(super) binds: bool,
     pub(super) limits: Limits,
     pub(super) max_connections_per_address: usize,
-    databases: Arc<Databases>,
+    databases: ArcSwap<Databases>,
     clock: Arc<dyn Clock>,
     service: Arc<Service>,
     entropy: Arc<dyn Entropy>,
@@ -46,7 +46,7 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Builds the state from settings and the server's certificate.
+    /// Builds the state from settings, the server's certificate and the CRLs of manufacturers.
     ///
     /// # Errors
     /// [`Error::Missing`] if the settings name a CA that does not exist; [`Error::Tls`].
@@ -56,6 +56,7 @@ impl Snapshot {
         installation: &Installation,
         authenticator: &Arc<Authenticator>,
         own: &OwnIdentity,
+        crls: &ManufacturerCrls,
     ) -> Result<Self, Error> {
         let (boot, live) = (&settings.boot, &settings.live);
         let (chain, key) = own.for_tls()?;
@@ -97,13 +98,22 @@ impl Snapshot {
                 header: live.server.header_timeout,
             },
             max_connections_per_address: live.server.max_connections_per_address,
-            databases: Arc::new(Databases::new(ours, manufacturers)?),
+            databases: ArcSwap::from_pointee(
+                Databases::new(ours, manufacturers)?.with_crls(crls.sets()),
+            ),
             clock: Arc::clone(&environment.clock),
             service: Arc::new(service),
             entropy: Arc::clone(&environment.entropy),
             max_body: live.server.max_body,
             body_timeout: live.server.body_timeout,
         })
+    }
+
+    /// Replaces the CRLs of the manufacturers. Chains of open connections are validated again at their next
+    /// request.
+    pub(super) fn use_crls(&self, crls: &ManufacturerCrls) {
+        let databases = Databases::clone(&self.databases.load());
+        self.databases.store(Arc::new(databases.with_crls(crls.sets())));
     }
 
     /// Returns the context for a request of this peer.
@@ -120,7 +130,7 @@ impl Snapshot {
 
 impl InForce for ArcSwap<Snapshot> {
     fn databases(&self) -> Arc<Databases> {
-        Arc::clone(&self.load().databases)
+        self.load().databases.load_full()
     }
 
     fn now(&self) -> Time {

@@ -252,6 +252,7 @@ mod tests {
         super::trust::made::{NOW, Party},
         *,
     };
+    use crate::ra::RevocationStatus;
     use std::{pin::pin, task::Poll};
 
     /// Anchors that a test exchanges.
@@ -326,7 +327,8 @@ mod tests {
         assert_eq!(judges.origins().get(&origin(1)).unwrap().1, 2, "it waits once");
         drop(busy);
         let certificate = presented.validate().await;
-        let trusted = Verdict::Manufacturers(vec!["maker".parse().unwrap()]);
+        let trusted =
+            Verdict::Manufacturers(vec![("maker".parse().unwrap(), RevocationStatus::Unchecked)]);
         assert_eq!(certificate.verdict, trusted);
         assert!(certificate.certificate.is_some(), "parsed with it, once for all requests");
         for _ in 0..100 {

@@ -54,6 +54,9 @@ codes! {
     /// The client certificate leads to a trust anchor and is valid now (RFC 7030 section 3.3.2).
     AuthCertificate = "auth.certificate" =>
         "Show a certificate that this server trusts. Operator: list the anchor of another CA under `[manufacturer.NAME]`.",
+    /// Each CA on the path to a manufacturer's anchor has a CRL that is signed by it and not too old (RFC 5280 section 6.3).
+    AuthCrl = "auth.crl" =>
+        "Try again later with the same certificate. Operator: put the newest CRL of each CA into `crl_files` of `[manufacturer.NAME]`; the log and `estd status` name the file.",
     /// HTTP Digest credentials answer the challenge: qop auth, its algorithm, nc of 8 digits (RFC 7616 section 3.4).
     AuthDigestForm = "auth.digest-form" =>
         "Send one Authorization field as `curl --digest` does.",
@@ -81,6 +84,9 @@ codes! {
     /// The password is for the realm of the challenge (RFC 7616 section 3.4).
     AuthRealm = "auth.realm" =>
         "Use the realm of the challenge. Operator: a changed `realm` needs new Digest accounts.",
+    /// No certificate on the path to a manufacturer's anchor is revoked (RFC 5280 section 6.3).
+    AuthRevoked = "auth.revoked" =>
+        "Replace the device, or ask its manufacturer. Operator: another way to authenticate may remain, such as a password.",
     /// The password is proved by a scheme that the label offers (RFC 7030 section 3.2.3).
     AuthScheme = "auth.scheme" =>
         "Use a scheme of the challenge. Operator: add it to `accept` of the label.",

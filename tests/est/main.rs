@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../common/acme.rs"]
+mod acme;
 #[path = "../common/chain.rs"]
 mod chain;
 #[path = "../common/mod.rs"]
@@ -41,6 +43,7 @@ mod inventory;
 mod labels;
 mod life;
 mod linking;
+mod manufacturer_crl;
 mod names;
 mod nonsense;
 mod operating;

@@ -8,6 +8,8 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../common/acme.rs"]
+mod acme;
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/keygen.rs"]
@@ -30,6 +32,7 @@ mod fullcmc;
 mod handshakes;
 mod labels;
 mod linking;
+mod manufacturer_crl;
 mod mutations;
 mod names;
 mod nodes;

@@ -8,10 +8,11 @@
 use super::{Authenticator, AuthnContext, Presented, Standing, alarm::Unknown};
 use crate::{
     pki::{Certificate, cert},
-    ra::{Peer, Verdict},
+    policy::Proof,
+    ra::{Peer, RevocationStatus, Verdict},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
-    types::{Code, Rejection, Time},
+    types::{Code, ManufacturerName, Rejection, Time},
 };
 use std::sync::Arc;
 
@@ -112,8 +113,11 @@ impl Authenticator {
         };
         let Some(ca) = issuer else {
             return match &shown.verdict {
-                Verdict::Manufacturers(names) if expired.is_none() => {
-                    accepted(Standing::Manufacturers(names.clone()))
+                Verdict::Manufacturers(all) if expired.is_none() => {
+                    match not_revoked(all, context) {
+                        Ok(names) => accepted(Standing::Manufacturers(names)),
+                        Err(rejection) => rejected(rejection),
+                    }
                 }
                 _ => rejected(expired_at(end)),
             };
@@ -143,6 +147,29 @@ impl Authenticator {
             }
             recorded => rejected(unknown(&recorded)),
         }
+    }
+}
+
+/// Returns the manufacturers whose CRLs do not reject the path now. If there are none, returns the
+/// rejection of one that the label accepts, or else of the first.
+fn not_revoked(
+    all: &[(ManufacturerName, RevocationStatus)],
+    context: AuthnContext<'_>,
+) -> Result<Vec<ManufacturerName>, Rejection> {
+    let accepts = |name: &ManufacturerName| {
+        context.rules.accept.proofs().any(|proof| *proof == Proof::Manufacturer(name.clone()))
+    };
+    let (mut names, mut reason) = (Vec::new(), None);
+    for (name, status) in all {
+        match status.check(context.now) {
+            Ok(()) => names.push(name.clone()),
+            Err(rejection) if accepts(name) => reason = Some(rejection),
+            Err(rejection) => reason = reason.or(Some(rejection)),
+        }
+    }
+    match reason {
+        Some(rejection) if names.is_empty() => Err(rejection),
+        _ => Ok(names),
     }
 }
 

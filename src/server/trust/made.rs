@@ -60,7 +60,18 @@ impl Party {
         name: &Self,
         spki: &[u8],
     ) -> CertificateDer<'static> {
-        self.certify_spki(name, spki, Vec::new(), day(-1), day(1))
+        self.certify_spki(name, spki, 1, Vec::new(), (day(-1), day(1)))
+    }
+
+    /// Certifies a key with this serial number and these extensions.
+    pub(in crate::server) fn certify_with(
+        &self,
+        subject: &Self,
+        serial: u8,
+        extensions: Vec<Extension>,
+    ) -> CertificateDer<'static> {
+        let spki = subject.key.public_key_spki_der().unwrap();
+        self.certify_spki(subject, &spki, serial, extensions, (day(-1), day(1)))
     }
 
     fn certify(
@@ -71,20 +82,20 @@ impl Party {
         not_after: Time,
     ) -> CertificateDer<'static> {
         let spki = subject.key.public_key_spki_der().unwrap();
-        self.certify_spki(subject, &spki, extensions, not_before, not_after)
+        self.certify_spki(subject, &spki, 1, extensions, (not_before, not_after))
     }
 
     fn certify_spki(
         &self,
         subject: &Self,
         spki: &[u8],
+        serial: u8,
         extensions: Vec<Extension>,
-        not_before: Time,
-        not_after: Time,
+        (not_before, not_after): (Time, Time),
     ) -> CertificateDer<'static> {
         let algorithm = self.key.signature_algorithm_der();
         let tbs = ToBeSigned {
-            serial: &Serial::parse(&[1]).unwrap(),
+            serial: &Serial::parse(&[serial]).unwrap(),
             signature_algorithm: algorithm,
             issuer: self.name.der(),
             not_before,

@@ -13,17 +13,21 @@
 
 mod budget;
 mod chain;
+mod crl;
 mod path;
 
-pub(super) use self::chain::Chain;
 use self::{
     budget::{Budget, MAX_SIGNATURES},
     path::Path,
 };
+pub(super) use self::{
+    chain::Chain,
+    crl::{CrlSet, LoadedCrl},
+};
 use super::Error;
 use crate::{
-    pki::{Certificate, PublicKey, extension::KeyUsage},
-    ra::{ClientCertificate, Verdict},
+    pki::{Certificate, CertificateFields, PublicKey, extension::KeyUsage},
+    ra::{ClientCertificate, RevocationStatus, Verdict},
     types::{CaName, ManufacturerName, Time},
 };
 use rustls::{
@@ -33,7 +37,9 @@ use rustls::{
     pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime},
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
-use std::{cell::Cell, ops::ControlFlow, slice, sync::Arc, time::Duration};
+use std::{
+    cell::Cell, collections::BTreeMap, iter, ops::ControlFlow, slice, sync::Arc, time::Duration,
+};
 use webpki::{EndEntityCert, KeyUsage as WebpkiUsage, VerifiedPath, anchor_from_trusted_cert};
 
 /// Accepts every client certificate if the client proves possession of its key.
@@ -123,17 +129,19 @@ impl PathError {
 
 /// The trust anchors of client certificates: this server's CAs are the explicit ones of RFC 7030
 /// §1.1, those of manufacturers the implicit ones.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Databases {
     ours: AnchorSet<CaName>,
     manufacturers: AnchorSet<ManufacturerName>,
+    /// The CRLs of the manufacturers that have any.
+    crls: BTreeMap<ManufacturerName, CrlSet>,
 }
 
-/// AnchorSet, and the owner of each in the same order.
-#[derive(Debug)]
+/// Anchors, and in the same order the owner of each and its certificate, DER.
+#[derive(Clone, Debug)]
 struct AnchorSet<N> {
     anchors: Vec<TrustAnchor<'static>>,
-    owners: Vec<N>,
+    owners: Vec<(N, Vec<u8>)>,
 }
 
 impl<N: Clone + PartialEq> AnchorSet<N> {
@@ -142,27 +150,26 @@ impl<N: Clone + PartialEq> AnchorSet<N> {
         N: 'a,
     {
         let (mut anchors, mut owners) = (Vec::new(), Vec::new());
-        for (owner, der) in all {
-            let der = CertificateDer::from(der);
+        for (owner, certificate) in all {
+            let der = CertificateDer::from(certificate);
             let anchor = anchor_from_trusted_cert(&der)
                 .map_err(|error| Error::Tls(format!("cannot read a trust anchor: {error}")))?;
             anchors.push(anchor.to_owned());
-            owners.push(owner.clone());
+            owners.push((owner.clone(), certificate.to_vec()));
         }
         Ok(Self { anchors, owners })
     }
 
-    /// Returns the owners of an anchor, found by subject and key, in order and each once.
-    fn owners(&self, anchor: &TrustAnchor<'_>) -> Vec<N> {
-        let mut out: Vec<N> = Vec::new();
-        for (one, owner) in self.anchors.iter().zip(&self.owners) {
-            let same = one.subject == anchor.subject
-                && one.subject_public_key_info == anchor.subject_public_key_info;
-            if same && !out.contains(owner) {
-                out.push(owner.clone());
-            }
-        }
-        out
+    /// Returns the owners of an anchor, found by subject and key, in order, and its certificate.
+    fn owners(&self, anchor: &TrustAnchor<'_>) -> impl Iterator<Item = (&N, &[u8])> {
+        self.anchors
+            .iter()
+            .zip(&self.owners)
+            .filter(|(one, _)| {
+                one.subject == anchor.subject
+                    && one.subject_public_key_info == anchor.subject_public_key_info
+            })
+            .map(|(_, (owner, certificate))| (owner, certificate.as_slice()))
     }
 }
 
@@ -191,7 +198,16 @@ impl Databases {
         ours: impl IntoIterator<Item = (&'a CaName, &'a [u8])>,
         manufacturers: impl IntoIterator<Item = (&'a ManufacturerName, &'a [u8])>,
     ) -> Result<Self, Error> {
-        Ok(Self { ours: AnchorSet::new(ours)?, manufacturers: AnchorSet::new(manufacturers)? })
+        Ok(Self {
+            ours: AnchorSet::new(ours)?,
+            manufacturers: AnchorSet::new(manufacturers)?,
+            crls: BTreeMap::new(),
+        })
+    }
+
+    /// Replaces the CRLs of the manufacturers.
+    pub(super) fn with_crls(self, crls: BTreeMap<ManufacturerName, CrlSet>) -> Self {
+        Self { crls, ..self }
     }
 
     /// Validates a chain. Verifies [`budget::MAX_SIGNATURES`] signatures at most, over both databases
@@ -220,11 +236,11 @@ impl Databases {
 
 impl Judge<'_> {
     fn verdict(&self, now: Time) -> Verdict {
-        let Databases { ours, manufacturers } = self.databases;
+        let Databases { ours, manufacturers, .. } = self.databases;
         let verdict = match self.first_owner(ours, now) {
             Ok(ca) => return Verdict::Ours(ca),
-            Err(by_ours) => match self.all_owners(manufacturers, now) {
-                Ok(names) => return Verdict::Manufacturers(names),
+            Err(by_ours) => match self.statuses(manufacturers, now) {
+                Ok(statuses) => return Verdict::Manufacturers(statuses),
                 // The more specific error is reported: "unknown issuer" is no help if the other
                 // database has the issuer.
                 Err(PathError::Path(webpki::Error::UnknownIssuer)) => self.untrusted(&by_ours),
@@ -241,7 +257,7 @@ impl Judge<'_> {
 
     /// Separates errors of the validity period from all others.
     fn untrusted(&self, error: &PathError) -> Verdict {
-        let Databases { ours, manufacturers } = self.databases;
+        let Databases { ours, manufacturers, .. } = self.databases;
         if let PathError::Path(webpki::Error::CertNotValidYet { not_before, .. }) = error {
             // webpki checks the time before the issuer, which may be unknown.
             let then = Time::from_unix(not_before.as_secs());
@@ -272,35 +288,60 @@ impl Judge<'_> {
         now: Time,
     ) -> Result<N, PathError> {
         let mut owner = None;
-        self.validate(&to.anchors, now, |anchor| {
-            owner = to.owners(anchor).into_iter().next();
+        self.validate(&to.anchors, now, |path| {
+            owner = to.owners(path.anchor).next().map(|(owner, _)| owner.clone());
             ControlFlow::Break(())
         })?;
         owner.ok_or(PathError::Path(webpki::Error::UnknownIssuer))
     }
 
-    /// Validates the chain (RFC 5280 §6). Returns all owners of anchors that a path leads to.
-    fn all_owners<N: Clone + PartialEq>(
+    /// Validates the chain (RFC 5280 §6). Returns all manufacturers to whose anchors a path leads, each with
+    /// the revocation status of its best path.
+    fn statuses(
         &self,
-        to: &AnchorSet<N>,
+        to: &AnchorSet<ManufacturerName>,
         now: Time,
-    ) -> Result<Vec<N>, PathError> {
-        let mut owners = Vec::new();
-        self.validate(&to.anchors, now, |anchor| {
-            let more = to.owners(anchor);
-            owners.extend(
-                more.into_iter().filter(|owner| !owners.contains(owner)).collect::<Vec<_>>(),
-            );
+    ) -> Result<Vec<(ManufacturerName, RevocationStatus)>, PathError> {
+        let mut all: Vec<(ManufacturerName, RevocationStatus)> = Vec::new();
+        self.validate(&to.anchors, now, |path| {
+            for (name, anchor) in to.owners(path.anchor) {
+                let status = self.revocation(name, path, anchor);
+                match all.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, best)) => *best = best.clone().or(status),
+                    None => all.push((name.clone(), status)),
+                }
+            }
             ControlFlow::Continue(())
         })?;
-        if owners.is_empty() {
+        if all.is_empty() {
             return Err(PathError::Path(webpki::Error::UnknownIssuer));
         }
-        Ok(owners)
+        Ok(all)
     }
 
-    /// Validates the chain against one database (RFC 5280 §6). Calls `reached` for the anchor of each
-    /// valid path until it breaks.
+    /// Returns the revocation status of a valid path to a manufacturer's anchor (a certificate, DER).
+    fn revocation(
+        &self,
+        name: &ManufacturerName,
+        path: &Path<'_>,
+        anchor: &[u8],
+    ) -> RevocationStatus {
+        let Some(crls) = self.databases.crls.get(name) else { return RevocationStatus::Unchecked };
+        let intermediates = path.intermediates.iter().map(AsRef::as_ref);
+        let certificates = iter::once(self.chain.end_entity().as_ref()).chain(intermediates);
+        let parsed: Result<Vec<CertificateFields<'_>>, _> =
+            certificates.chain([anchor]).map(CertificateFields::parse).collect();
+        match parsed {
+            Ok(path) => crls.check(&path),
+            Err(error) => RevocationStatus::Invalid {
+                issuer: "an unknown CA".to_owned(),
+                cause: error.to_string(),
+            },
+        }
+    }
+
+    /// Validates the chain against one database (RFC 5280 §6). Calls `reached` for each valid path until
+    /// it breaks.
     ///
     /// webpki receives one path at a time. Its own search tries every order of certificates that share
     /// a name, which takes hundreds of milliseconds for ten of them.
@@ -308,7 +349,7 @@ impl Judge<'_> {
         &self,
         anchors: &[TrustAnchor<'static>],
         now: Time,
-        mut reached: impl FnMut(&TrustAnchor<'_>) -> ControlFlow<()>,
+        mut reached: impl FnMut(&Path<'_>) -> ControlFlow<()>,
     ) -> Result<(), PathError> {
         if anchors.is_empty() {
             return Err(PathError::Path(webpki::Error::UnknownIssuer));
@@ -326,7 +367,8 @@ impl Judge<'_> {
             };
         }
         let (mut valid, mut worst) = (Vec::<&TrustAnchor<'_>>::new(), None::<PathError>);
-        for Path { intermediates, anchor } in &paths.found {
+        for path in &paths.found {
+            let Path { intermediates, anchor } = path;
             // A second path to the same key vouches for nothing more.
             let key = &anchor.subject_public_key_info;
             if valid
@@ -338,7 +380,7 @@ impl Judge<'_> {
             match self.validate_path(&leaf, intermediates, slice::from_ref(*anchor), now) {
                 Ok(()) => {
                     valid.push(anchor);
-                    if reached(anchor).is_break() {
+                    if reached(path).is_break() {
                         break;
                     }
                 }

@@ -3,7 +3,7 @@ use super::{
     made::{NOW, Party, day},
 };
 use crate::{
-    ra::Verdict,
+    ra::{RevocationStatus, Verdict},
     types::{CaName, ManufacturerName},
 };
 use rustls::pki_types::CertificateDer;
@@ -39,9 +39,9 @@ fn a_verdict_names_the_own_ca_that_ends_the_path() {
     let of_old = [old.certify_device(&device), root.certify_ca(&old)];
     assert_eq!(verdict(&databases, &of_old), ours(&first), "by a CA under our root");
     let of_listed = [listed.certify_device(&device)];
-    assert_eq!(verdict(&databases, &of_listed), Verdict::Manufacturers(vec![acme.clone()]));
+    assert_eq!(verdict(&databases, &of_listed), manufacturers([acme.clone()]));
     let of_maker = [maker.certify_device(&device)];
-    let both = Verdict::Manufacturers(vec![acme, other_maker]);
+    let both = manufacturers([acme, other_maker]);
     assert_eq!(verdict(&databases, &of_maker), both, "in the order of the configuration");
 
     let expired =
@@ -49,6 +49,11 @@ fn a_verdict_names_the_own_ca_that_ends_the_path() {
     assert_eq!(expired(&other), Verdict::Expired(second));
     assert!(matches!(expired(&listed), Verdict::Untrusted(_)));
     assert!(matches!(expired(&maker), Verdict::Untrusted(_)));
+}
+
+/// The verdict of a path to the anchors of manufacturers without CRLs.
+fn manufacturers<const N: usize>(names: [ManufacturerName; N]) -> Verdict {
+    Verdict::Manufacturers(names.map(|name| (name, RevocationStatus::Unchecked)).into())
 }
 
 fn maker() -> ManufacturerName {
@@ -223,6 +228,6 @@ fn attack_7_a_client_certificate_with_a_key_of_small_order_is_not_trusted() {
     identity[0] = 1;
     let small = "one whose key is an Ed25519 point of small order";
     assert_eq!(certified(identity), Verdict::Untrusted(small.to_owned()));
-    let trusted = Verdict::Manufacturers(vec![maker()]);
+    let trusted = manufacturers([maker()]);
     assert_eq!(certified([9; 32]), trusted);
 }
