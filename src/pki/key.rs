@@ -24,9 +24,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size, exponent and, where the check is
-    /// not left to the verification of a signature, the point. Whether an RSA modulus is weak is
-    /// left to [`Self::check_strength`].
+    /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size and exponent. Whether a point is on its
+    /// curve is left to [`Self::verify`], or [`Self::check_point`] if there is no signature; whether an
+    /// RSA modulus is weak, to [`Self::check_strength`].
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is no SubjectPublicKeyInfo, [`Error::Unacceptable`] if no
@@ -104,7 +104,7 @@ impl PublicKey {
         };
         ParsedPublicKey::new(scheme, &self.bits)
             .map(drop)
-            .map_err(|rejection| unacceptable(Code::CsrKeyPoint, rejection))
+            .map_err(|_| no_point(format!("a key for {} that is not on its curve", self.kind)))
     }
 
     /// Checks that the private key cannot be computed from this one. An RSA key must not have a small
@@ -131,8 +131,8 @@ impl PublicKey {
     /// Verifies `signature` over `message` with this key.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the algorithm does not fit, [`Error::ProofOfPossession`] if the
-    /// signature does not verify.
+    /// [`Error::Malformed`] if the algorithm does not fit, [`Error::Unacceptable`] if the point is not
+    /// on its curve, [`Error::ProofOfPossession`] if the signature does not verify.
     pub(super) fn verify(
         &self,
         identifier: &AlgorithmIdentifierRef<'_>,
@@ -143,6 +143,12 @@ impl PublicKey {
         UnparsedPublicKey::new(scheme, &self.bits)
             .verify(message, signature.as_bytes().unwrap_or_default())
             .map_err(|_| {
+                // No signature verifies with such a key, and the client should learn why.
+                if matches!(self.kind, KeyKind::P256 | KeyKind::P384 | KeyKind::P521)
+                    && let Err(rejection) = self.check_point()
+                {
+                    return rejection;
+                }
                 Error::ProofOfPossession(Rejection::of(
                     Code::CsrProofOfPossession,
                     "a signature that does not verify",
@@ -201,17 +207,14 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
         oid::P521 => (KeyKind::P521, 133),
         other => return Err(unacceptable(Code::CsrKeyCurve, algorithm::described(other))),
     };
-    let uncompressed = bits.len() == length && bits.first() == Some(&4);
-    // For the other curves the verification of the CSR's signature checks the point.
-    let on_curve = kind != KeyKind::P256 || p256::PublicKey::from_sec1_bytes(bits).is_ok();
-    if !uncompressed || !on_curve {
-        return Err(Error::Unacceptable(Rejection::of(
-            Code::CsrKeyPoint,
-            format!("{} bytes for {kind}", bits.len()),
-            "an uncompressed point",
-        )));
+    if bits.len() != length || bits.first() != Some(&4) {
+        return Err(no_point(format!("{} bytes for {kind}", bits.len())));
     }
     Ok(kind)
+}
+
+fn no_point(got: String) -> Error {
+    Error::Unacceptable(Rejection::of(Code::CsrKeyPoint, got, "an uncompressed point"))
 }
 
 fn unacceptable(code: Code, seen: impl std::fmt::Display) -> Error {

@@ -89,6 +89,13 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
         };
         x509_cert::request::CertReq { algorithm, ..request }.to_der().unwrap()
     };
+    // Another y for the same x. `length` is the last byte of the length of the BIT STRING.
+    let off_curve = |curve: &str, length: u8| {
+        let mut request = csr_with(&new_key(curve), &["-subj", "/CN=d"]);
+        let at = request.windows(3).position(|three| three == [length, 0, 4]).unwrap();
+        request[at + usize::from(length)] ^= 1;
+        csr(&request)
+    };
     let duplicate_request = {
         use der::{Decode, Encode};
         let (with, key) = new_csr(&["-subj", "/CN=d", "-addext", "keyUsage=digitalSignature"]);
@@ -178,6 +185,9 @@ async fn r_7030_6_a_each_bad_input_has_its_answer_and_leaves_nothing_behind() {
             400,
             "csr.key-curve: ",
         ),
+        case("off P-256", off_curve("P-256", 0x42), 400, "csr.key-point: "),
+        case("off P-384", off_curve("P-384", 0x62), 400, "csr.key-point: "),
+        case("off P-521", off_curve("P-521", 0x86), 400, "csr.key-point: "),
         case("CA:TRUE", asking("basicConstraints=critical,CA:TRUE"), 403, "csr.ca: "),
         case("keyCertSign", asking("keyUsage=keyCertSign"), 403, "csr.key-usage: "),
         case(
