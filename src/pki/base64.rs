@@ -174,7 +174,7 @@ mod tests {
         let new = b"-----BEGIN NEW CERTIFICATE REQUEST-----\r\nAAEC\r\n-----END NEW CERTIFICATE REQUEST-----";
         assert_eq!(decode(new, true).unwrap().der, [0, 1, 2]);
         let two = [&pem[..], &pem[..]].concat();
-        assert!(decode(&two, true).is_err());
+        assert_eq!(decode(&two, true).unwrap_err().rejection().code, Code::BodyPem);
         assert!(
             decode(b"-----BEGIN CERTIFICATE-----\nAAEC\n-----END CERTIFICATE-----", true).is_err()
         );
