@@ -5,7 +5,7 @@ use crate::{
     config::{self, Secrets, Settings},
     types::{escaped_json, escaped_line},
 };
-use std::{fmt::Display, path::Path};
+use std::{fmt::Display, path::Path, pin::Pin};
 
 /// Context of an operator's command.
 pub(super) struct Context {
@@ -32,6 +32,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
         .enable_all()
         .build()
         .map_err(|cause| Failure::new(cause, "free some memory or file descriptors"))?;
+    // One type for all commands: tokio's part is compiled once, not once for each.
+    let work: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(work);
     runtime.block_on(work)
 }
 

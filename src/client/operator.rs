@@ -42,7 +42,16 @@ pub async fn ask<C: AdminCall>(socket: &Path, call: &C) -> Result<C::Answer, Cal
 /// # Errors
 /// [`CallError`].
 pub async fn send<A: DeserializeOwned>(socket: &Path, call: EncodedCall) -> Result<A, CallError> {
-    let broken = |error: &dyn std::fmt::Display| CallError::Broken(error.to_string());
+    let bytes = exchange(socket, call).await?;
+    serde_json::from_slice(&bytes).map_err(|error| broken(&error))
+}
+
+fn broken(error: &dyn std::fmt::Display) -> CallError {
+    CallError::Broken(error.to_string())
+}
+
+/// Returns the body of a good answer. Apart from [`send`], which is compiled for each type of answer.
+async fn exchange(socket: &Path, call: EncodedCall) -> Result<Bytes, CallError> {
     let stream = UnixStream::connect(socket).await.map_err(CallError::NoServer)?;
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
@@ -62,8 +71,7 @@ pub async fn send<A: DeserializeOwned>(socket: &Path, call: EncodedCall) -> Resu
         .to_bytes();
     talking.abort();
     if status.is_success() {
-        serde_json::from_slice(&bytes).map_err(|error| broken(&error))
-    } else {
-        Err(CallError::Response(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
+        return Ok(bytes);
     }
+    Err(CallError::Response(serde_json::from_slice(&bytes).map_err(|error| broken(&error))?))
 }
