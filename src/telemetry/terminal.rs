@@ -14,8 +14,9 @@ use std::{
 };
 use tracing::{Event, Level, Subscriber, callsite::Identifier};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
     field::MakeExt as _,
+    filter::{ParseError, Targets},
     fmt::{FormatFields, format::debug_fn, time::FormatTime},
     layer::{Context, SubscriberExt as _},
     util::SubscriberInitExt as _,
@@ -109,13 +110,13 @@ impl<S: Subscriber> Layer<S> for Limit {
 /// The limit of the process's log.
 static LIMIT: OnceLock<Limit> = OnceLock::new();
 
-/// Sends log lines to standard error; `filter` as in `ESTD_LOG`, such as `info` or
-/// `estd=debug`. A second call changes nothing. Call [`summarize_terminal`] every few seconds.
+/// Sends log lines to standard error; `filter` as in `ESTD_LOG`: levels, each for all targets or for
+/// one, such as `info` or `warn,estd=debug`. A second call changes nothing. Call [`summarize_terminal`] every few seconds.
 ///
 /// # Errors
 /// The error in the filter.
 pub fn start_terminal(filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+    let filter: Targets = filter.parse().map_err(|error: ParseError| error.to_string())?;
     let lines = tracing_subscriber::fmt::layer()
         .with_timer(Utc)
         .fmt_fields(fields())
