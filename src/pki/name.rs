@@ -475,6 +475,24 @@ mod tests {
         let rejection = DistinguishedName::parse(&teletex).unwrap().check_as_subject().unwrap_err();
         assert_eq!(rejection.rejection().got, "cn (2.5.4.3) as TeletexString");
         name("CN=device-1,O=Example").check_as_subject().unwrap();
+        // The types that need another string say which: a dc and a c, both as UTF8String.
+        for (der, expected) in [
+            ("30133111300f060a0992268993f22c6401190c0161", "IA5String"),
+            ("300d310b300906035504060c024445", "PrintableString"),
+        ] {
+            let der = hex(der);
+            let rejection = DistinguishedName::parse(&der).unwrap().check_as_subject().unwrap_err();
+            assert_eq!(rejection.rejection().expected, expected);
+        }
+    }
+
+    #[test]
+    fn an_attribute_type_is_a_name_or_an_oid_and_nothing_more() {
+        assert_eq!(DistinguishedName::attribute_type("cn"), Some(oid::COMMON_NAME));
+        assert_eq!(DistinguishedName::attribute_type("2.5.4.3"), Some(oid::COMMON_NAME));
+        for text in ["", "CN=a,O", "CN+O", "c n"] {
+            assert_eq!(DistinguishedName::attribute_type(text), None, "{text}");
+        }
     }
 
     #[test]
