@@ -18,7 +18,8 @@ use std::{
 };
 
 /// The label that offers server-side key generation.
-pub(crate) const LABEL: &str = "[label.generated]\nserverkeygen = \"on\"\nretry_window = \"1d\"\n";
+pub(crate) const LABEL: &str =
+    "[label.generated]\nserverkeygen = \"on\"\nrenewal.window = \"100%\"\nretry_window = \"1d\"\n";
 
 /// Maximum number of requests with one CSR, below the server's own limit.
 const AT_MOST: usize = 8;

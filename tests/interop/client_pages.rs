@@ -1,5 +1,5 @@
 //! Runs docs/clients.md: the commands of each client's section, verbatim, against a server with est.toml
-//! unchanged. openssl and the server's records check the results.
+//! but for the change that the page names. openssl and the server's records check the results.
 
 use crate::process::{Estd, good};
 use std::{

@@ -241,6 +241,11 @@ fn the_tutorial() {
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
+    assert_eq!(
+        serials(&estd, "CN=gateway-1,O=Example").len(),
+        2,
+        "the first and its renewal: {text}"
+    );
 }
 
 #[test]

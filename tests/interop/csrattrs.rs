@@ -194,14 +194,17 @@ require_key_usage = ["digitalSignature"]
 require_extended_key_usage = ["clientAuth"]
 [label.strict]
 profile = "strict"
+renewal.window = "100%"
 [label.strict.csrattrs]
 attributes = ["1.3.6.1.4.1.99999.1=hex:0c03616263"]
 [label.list]
 profile = "strict"
+renewal.window = "100%"
 [label.list.csrattrs]
 form = "rfc8951"
 [label.template]
 profile = "strict"
+renewal.window = "100%"
 [label.template.csrattrs]
 form = "rfc9908"
 [label.off]

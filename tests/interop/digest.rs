@@ -9,15 +9,30 @@ use std::fs;
 /// Without a label, all are offered.
 const BASIC: &str = "accept = [\"certificate\", \"password\", \"ra\"]";
 const ALL: &str = "accept = [\"certificate\", \"password:digest-md5\", \"password:digest\", \"password\", \"ra\"]";
-const LABELS: &str = "[label.md5]\naccept = [\"certificate\", \"password:digest-md5\", \"ra\"]\n[label.sha256]\naccept = [\"certificate\", \"password:digest\", \"ra\"]\n";
+/// A renewal needs the password, too.
+const RENEWAL: &str = "accept = [\"certificate\"] ";
+const RENEWAL_BY_BOTH: &str = "accept = [[\"certificate\", \"password:digest-md5\"], [\"certificate\", \"password:digest\"]] ";
+const LABELS: &str = r#"
+[label.md5]
+accept = ["certificate", "password:digest-md5", "ra"]
+[label.md5.renewal]
+accept = [["certificate", "password:digest-md5"]]
+window = "100%"
+[label.sha256]
+accept = ["certificate", "password:digest", "ra"]
+[label.sha256.renewal]
+accept = [["certificate", "password:digest"]]
+window = "100%"
+"#;
 
 /// A server with these labels, and the password of account `device` of Digest.
 fn start() -> (Estd, String) {
     let folder = Estd::folder("[\"localhost\"]");
     let path = folder.path().join("est.toml");
     let text = fs::read_to_string(&path).unwrap();
-    assert!(text.contains(BASIC));
-    fs::write(&path, text.replacen(BASIC, ALL, 1) + LABELS).unwrap();
+    assert!(text.contains(BASIC) && text.contains(RENEWAL));
+    let text = text.replacen(BASIC, ALL, 1).replacen(RENEWAL, RENEWAL_BY_BOTH, 1);
+    fs::write(&path, text + LABELS).unwrap();
     let estd = Estd::start_in(folder);
     let added = estd.operator(&["user", "add", "device", "--digest", "--digest-md5", "--json"]);
     let added: serde_json::Value = serde_json::from_str(&added).unwrap();

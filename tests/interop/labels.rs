@@ -16,7 +16,7 @@ fn a_client_survives_with_the_bag_of_its_label() {
         let own = "\nca = \"default\"                        # restart. The CA that issues it.";
         assert!(text.contains(own));
         let text = text.replace(own, &format!("\nca = \"{server_ca}\""));
-        let more = "[ca.factory]\nroot_subject = \"CN=Factory root\"\nissuing_subject = \"CN=Factory issuing\"\n[label.factory]\nca = \"factory\"\n[label.plain]\n";
+        let more = "[ca.factory]\nroot_subject = \"CN=Factory root\"\nissuing_subject = \"CN=Factory issuing\"\n[label.factory]\nrenewal.window = \"100%\"\nca = \"factory\"\n[label.plain]\nrenewal.window = \"100%\"\n";
         fs::write(&path, format!("{text}\n{more}")).unwrap();
         let estd = Estd::start_in(folder);
         let first = estd.path(&format!("data/ca/{server_ca}/root.pem")).display().to_string();

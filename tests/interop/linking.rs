@@ -31,7 +31,7 @@ fn server(key: &str, more: &str) -> Estd {
     let own = text.find("[server.certificate]").unwrap();
     let (before, after) = text.split_at(own);
     let text = format!(
-        "{}{}\n[label.strict]\nlinking = \"required\"\nnames.mode = \"any\"\n",
+        "{}{}\n[label.strict]\nlinking = \"required\"\nrenewal.window = \"100%\"\nnames.mode = \"any\"\n",
         before.replacen("session_tickets = false", more, 1),
         after.replacen("key = \"p-256\"", &format!("key = \"{key}\""), 1)
     );

@@ -17,7 +17,7 @@ fn start(more: &str) -> Estd {
 }
 
 /// A label with a CA of its own.
-const FACTORY: &str = "[label.factory]\nca = \"factory\"\n[ca.factory]\nroot_subject = \"CN=Factory root CA\"\nissuing_subject = \"CN=Factory issuing CA\"\n";
+const FACTORY: &str = "[label.factory]\nrenewal.window = \"100%\"\nca = \"factory\"\n[ca.factory]\nroot_subject = \"CN=Factory root CA\"\nissuing_subject = \"CN=Factory issuing CA\"\n";
 
 fn issuer(cert: &Path) -> String {
     let mut openssl = Command::new("openssl");
@@ -126,7 +126,7 @@ fn r_7030_3_2_3_b_passwords_come_by_tls_1_2_or_later_and_encrypted() {
 }
 
 /// Labels with different requirements for channel bindings.
-const LINKING: &str = "[label.required]\nlinking = \"required\"\n[label.off]\nlinking = \"off\"\n";
+const LINKING: &str = "[label.required]\nrenewal.window = \"100%\"\nlinking = \"required\"\n[label.off]\nlinking = \"off\"\n";
 
 /// The error text of a call that must fail.
 fn rejected(call: Call<'_>, operation: &str) -> String {
@@ -165,7 +165,8 @@ fn bouncy_castle_links_identity_and_proof_of_possession() {
 /// The client reads a generated key that matches its certificate, and renews with it.
 #[test]
 fn usg_has_a_key_made() {
-    let estd = start("[label.keys]\nserverkeygen = \"on\"\n[label.none]\n");
+    let estd =
+        start("[label.keys]\nrenewal.window = \"100%\"\nserverkeygen = \"on\"\n[label.none]\n");
     let call = |out: &str| Call::new(&estd, out).with("EST_LABEL", "keys");
     call("made").basic().rust("usg-est", "serverkeygen");
     let read = |arguments: &[&str], name: &str| {

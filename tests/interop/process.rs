@@ -1,4 +1,5 @@
-//! The program as it is: `estd serve` in a folder of its own with the example configuration.
+//! The program as it is: `estd serve` in a folder of its own with the example configuration. Certificates
+//! can be renewed at once: no test waits for half of a lifetime.
 
 use std::{
     fs,
@@ -20,7 +21,7 @@ pub(crate) struct Estd {
 }
 
 impl Estd {
-    /// A first start with est.toml as it is but for the port, which is a free one.
+    /// A first start with est.toml as it is but for a free port, and renewal at once without a label.
     pub(crate) fn start() -> Self {
         Self::start_with("[\"localhost\"]")
     }
@@ -34,10 +35,14 @@ impl Estd {
     pub(crate) fn folder(names: &str) -> TempDir {
         let folder = tempfile::tempdir().unwrap();
         let example = include_str!("../../est.toml");
-        let port = "listen = [\"0.0.0.0:8443\"]";
-        assert!(example.contains(port));
-        let text = example.replace(port, "listen = [\"127.0.0.1:0\"]");
-        let text = text.replace("[\"localhost\"]", names);
+        let mut text = example.replace("[\"localhost\"]", names);
+        for (shown, here) in [
+            ("listen = [\"0.0.0.0:8443\"]", "listen = [\"127.0.0.1:0\"]"),
+            ("window = \"50%\" ", "window = \"100%\""),
+        ] {
+            assert_eq!(text.matches(shown).count(), 1, "{shown}");
+            text = text.replace(shown, here);
+        }
         fs::write(folder.path().join("est.toml"), text).unwrap();
         folder
     }

@@ -34,7 +34,7 @@ fn a_device_whose_certificate_is_revoked_is_rejected_and_comes_back_with_a_passw
     let rejected = reenroll("one");
     assert_eq!(rejected.status.code(), Some(1));
     let text = String::from_utf8(rejected.stderr).unwrap();
-    assert!(text.contains("the server answered 401"), "{text}");
+    assert!(text.contains("the server answered 403"), "{text}");
     good("the other one", reenroll("two"));
     let listed = estd.operator(&["cert", "list", "--revoked", "--json"]);
     assert_eq!(listed.lines().count(), 1, "{listed}");
