@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::StoreSettings;
+use crate::{config::StoreSettings, policy::Proof};
 
 fn read(text: &str) -> Result<Settings, SettingErrors> {
     parse(text, Path::new("/etc/estd/est.toml"), &|name| {
@@ -127,6 +127,285 @@ fn a_profile_for_an_ra_needs_a_label_with_a_password() {
     assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"\naccept = [\"password\"]")).is_ok());
     assert!(read(&format!("{ra}[label.ra]\nprofile = \"ra\"")).is_err());
     assert!(read(&format!("{ra}[est]\nprofile = \"ra\"\naccept = [\"password\"]")).is_err());
+}
+
+/// The only error of a configuration, with its remedy.
+fn one_error(text: &str) -> (&'static str, String, String) {
+    let mut errors = read(text).unwrap_err().0;
+    assert_eq!(errors.len(), 1, "{text}: {errors:?}");
+    let error = errors.remove(0);
+    (error.code, error.to_string(), error.remedy)
+}
+
+/// Each key of a former version is rejected with lines that replace it, made from its value. Those lines
+/// are accepted.
+#[test]
+fn a_former_key_is_rejected_with_its_new_form() {
+    let both = r#"["certificate", "password:digest-md5"], ["certificate", "password:digest"]"#;
+    let two = r#"schemes = ["digest-md5", "digest"]"#;
+    for (old, accept, renewal) in [
+        ("authentication = \"either\"", r#""certificate", "password", "ra""#, None),
+        ("authentication = \"certificate\"", r#""certificate", "ra""#, None),
+        ("authentication = \"password\"", r#""password""#, None),
+        (
+            "authentication = \"both\"",
+            r#"["certificate", "password"]"#,
+            Some(r#"["certificate", "password"]"#),
+        ),
+        (two, r#""certificate", "password:digest-md5", "password:digest", "ra""#, None),
+        (
+            r#"schemes = ["digest", "basic"]"#,
+            r#""certificate", "password:digest", "password", "ra""#,
+            None,
+        ),
+        (
+            &format!("authentication = \"password\"\n{two}"),
+            r#""password:digest-md5", "password:digest""#,
+            None,
+        ),
+        (&format!("authentication = \"both\"\n{two}"), both, Some(both)),
+    ] {
+        for section in ["est", "label.a"] {
+            let mut new = format!("write instead: accept = [{accept}]");
+            if !old.contains("authentication = \"password\"") {
+                new +=
+                    "; for other CAs also \"manufacturer:NAME\" with a section [manufacturer.NAME]";
+            }
+            let mut replacement = format!("[{section}]\naccept = [{accept}]\n");
+            if let Some(renewal) = renewal {
+                new += &format!("; and under [{section}.renewal] accept = [{renewal}]");
+                replacement += &format!("[{section}.renewal]\naccept = [{renewal}]\n");
+            }
+            let found = read(&format!("version = 1\n[{section}]\n{old}")).unwrap_err().0;
+            assert_eq!(found.len(), old.lines().count(), "{found:?}");
+            for (error, line) in found.iter().zip(old.lines()) {
+                assert_eq!((error.code, &error.remedy), ("E-CONFIG-FORMER-KEY", &new), "{old}");
+                let text = error.to_string();
+                assert!(text.contains(&format!("[{section}] {line}: ")), "{text}");
+                assert!(text.contains("got a key of a former version"), "{text}");
+            }
+            read(&format!("version = 1\n{replacement}")).unwrap();
+        }
+    }
+    for (old, key, new) in [
+        ("certificate_names = \"own\"", "names", "mode = \"own\""),
+        ("certificate_names = \"any\"", "names", "mode = \"any\""),
+        ("renew = false", "renewal", "key = \"new\""),
+        ("rekey = false", "renewal", "key = \"same\""),
+        ("renew = true", "renewal", "key = \"either\""),
+        ("rekey = true", "renewal", "key = \"either\""),
+        ("expired_grace = \"7d\"", "renewal", "grace = \"7d\""),
+    ] {
+        for section in ["est", "label.a"] {
+            let (code, text, remedy) = one_error(&format!("version = 1\n[{section}]\n{old}"));
+            assert_eq!(code, "E-CONFIG-FORMER-KEY");
+            assert!(text.contains(&format!("[{section}] {old}: ")), "{text}");
+            assert_eq!(remedy, format!("write instead: under [{section}.{key}] {new}"));
+            read(&format!("version = 1\n[{section}.{key}]\n{new}")).unwrap();
+        }
+    }
+    for old in ["renew = false\nrekey = true", "rekey = true\nrenew = false"] {
+        let found = read(&format!("version = 1\n[est]\n{old}")).unwrap_err().0;
+        assert_eq!(found.len(), 2);
+        let new = "write instead: under [est.renewal] key = \"new\"";
+        assert!(found.iter().all(|error| error.remedy == new), "{found:?}");
+    }
+    let (code, text, remedy) = one_error(
+        "version = 1\n[client_trust]\nexplicit = [\"a.pem\"]\nimplicit = [\"b.pem\", \"c.pem\"]",
+    );
+    assert_eq!(code, "E-CONFIG-FORMER-KEY");
+    assert!(text.contains(": [client_trust]: got a section of a former version\n"), "{text}");
+    assert_eq!(
+        remedy,
+        "write instead: under [manufacturer.NAME] anchors = [\"a.pem\", \"b.pem\", \"c.pem\"]; and \"manufacturer:NAME\" in accept of each label that takes these certificates"
+    );
+}
+
+#[test]
+fn each_error_of_accept_names_the_value_and_a_remedy() {
+    const EXAMPLE: &str = "any of these; an inner list: all of it";
+    let proofs = format!("got \"passwort\"; expected: one of {}", Proof::WORDS);
+    for (accept, error, remedy) in [
+        ("[]", "got no list of proofs; expected: at least one", EXAMPLE),
+        ("\"password\"", "got no list of proofs; expected: at least one", EXAMPLE),
+        ("[\"passwort\"]", proofs.as_str(), EXAMPLE),
+        ("[\"manufacturer\"]", "got \"manufacturer\"; expected: one of certificate, ", EXAMPLE),
+        ("[\"certificate:\"]", "a label is 1 to 64 characters", EXAMPLE),
+        ("[\"manufacturer:a b\"]", "got \"a b\"", EXAMPLE),
+        ("[1]", "got a value that is no string; expected: proofs", EXAMPLE),
+        ("[[\"certificate\", 1]]", "got a value that is no string; expected: proofs", EXAMPLE),
+        ("[[]]", "got an empty list, which anybody fulfills; expected: proofs", EXAMPLE),
+        ("[\"ra\", \"ra\"]", "got one alternative twice; expected: each once", EXAMPLE),
+        (
+            "[[\"password\", \"password\"]]",
+            "got password twice in one list; expected: each proof once",
+            EXAMPLE,
+        ),
+        (
+            "[[\"password\", \"password:digest\"]]",
+            "got several schemes of passwords in one list; expected: one, because a request has one password",
+            "write an alternative for each scheme",
+        ),
+        (
+            "[[\"certificate\", \"ra\"]]",
+            "got several certificates in one list; expected: one, because a connection has one certificate",
+            "write an alternative for each certificate",
+        ),
+        (
+            "[\"password:digest\", \"password:digest-md5\"]",
+            "got password:digest before password:digest-md5",
+            "write password:digest-md5 before password:digest: other clients choose the better one",
+        ),
+    ] {
+        for section in ["est", "label.a"] {
+            let (code, text, found) =
+                one_error(&format!("version = 1\n[{section}]\naccept = {accept}"));
+            assert_eq!(code, "E-CONFIG-VALUE");
+            assert!(text.contains(&format!("[{section}] accept = ")), "{text}");
+            assert!(text.contains(error) && found.ends_with(remedy), "{accept}: {text}");
+        }
+    }
+    for (accept, error, remedy) in [
+        (
+            "manufacturer:acme",
+            "got \"manufacturer:acme\"; expected: a manufacturer of this file",
+            "add a section [manufacturer.NAME], or name one of: none",
+        ),
+        (
+            "certificate:b",
+            "got \"certificate:b\"; expected: a label of this file",
+            "add a section [label.NAME], or name one of: a",
+        ),
+    ] {
+        let (code, text, found) =
+            one_error(&format!("version = 1\n[label.a]\naccept = [\"{accept}\"]"));
+        assert_eq!((code, found.as_str()), ("E-CONFIG-REFERENCE", remedy));
+        assert!(text.contains(&format!("[label.a] accept: {error}")), "{text}");
+    }
+    let key = "0f".repeat(32);
+    let (_, text, remedy) = one_error(&format!(
+        "version = 1\n[label.a]\naccept = [\"certificate\"]\nra_keys = [\"{key}\"]"
+    ));
+    assert!(text.contains("[label.a] ra_keys: got keys of registration authorities, and accept has no ra; expected: both or none"), "{text}");
+    assert_eq!(remedy, "add \"ra\" to accept, or remove ra_keys");
+    let (_, text, remedy) = one_error("version = 1\n[est]\nra_keys = [\"0f\"]");
+    assert!(text.contains("expected: SHA-256 of a SubjectPublicKeyInfo: 64 hexadecimal digits"));
+    assert!(remedy.starts_with("openssl x509 -in RA.pem -pubkey"), "{remedy}");
+}
+
+#[test]
+fn each_error_of_renewal_names_the_value_and_a_remedy() {
+    for (keys, error, remedy) in [
+        (
+            "window = \"soon\"",
+            "[est.renewal] window = \"soon\": got \"soon\"; expected: a part or a duration",
+            "write the part of the lifetime that is left at most, such as \"50%\", or a duration, such as \"30d\"",
+        ),
+        (
+            "window = \"20%\"",
+            "window = \"20%\": renewal is due with 30days left, and the window opens with 18days left; expected: no later than it is due (D-39)",
+            "write a larger window, or a later due",
+        ),
+        (
+            "window = \"29d\"",
+            "the window opens with 29days left",
+            "write a larger window, or a later due",
+        ),
+        ("due = \"half\"", "got \"half\"", "write the part of the lifetime that has passed"),
+        (
+            "due = \"49%\"",
+            "window opens with 1month 14days",
+            "write a larger window, or a later due",
+        ),
+        ("grace = \"367d\"", "grace = \"367d\"", ""),
+        (
+            "key = \"other\"",
+            "got \"other\"; expected: \"either\", \"new\", \"same\"",
+            "write one of these",
+        ),
+        (
+            "predecessor = \"revoke\"",
+            "got \"revoke\"; expected: \"keep\", \"supersede\"",
+            "write one of these",
+        ),
+        (
+            "delay = \"1d\"",
+            "got a delay, and the predecessor is kept; expected: predecessor = \"supersede\"",
+            "write predecessor = \"supersede\", or remove delay",
+        ),
+        (
+            "predecessor = \"supersede\"\ndelay = \"9m\"",
+            "got 9m; expected: at least retry_window, which is 10m: a retry shows the predecessor (D-35)",
+            "write a longer delay, or a shorter retry_window",
+        ),
+        (
+            "accept = [\"password\"]",
+            "got an alternative without certificate; expected: the certificate that is renewed",
+            "a client that has lost its key enrolls again by simpleenroll",
+        ),
+    ] {
+        let (code, text, found) = one_error(&format!("version = 1\n[est.renewal]\n{keys}"));
+        assert_eq!(code, "E-CONFIG-VALUE");
+        assert!(text.contains(error) && found.contains(remedy), "{keys}: {text}");
+    }
+    for other in ["ra", "certificate:a", "manufacturer:a"] {
+        let text = format!(
+            "version = 1\n[label.a]\n[est.renewal]\naccept = [\"certificate\", \"{other}\"]"
+        );
+        let found = read(&text).unwrap_err().to_string();
+        assert!(
+            found
+                .contains(&format!("got {other}; expected: certificate, alone or with a password")),
+            "{found}"
+        );
+    }
+    // At the edge: due when the window opens, and a delay as long as the retry window.
+    for keys in [
+        "window = \"1/3\"",
+        "window = \"30d\"",
+        "due = \"50%\"",
+        "window = \"100%\"\ndue = \"0\"",
+        "predecessor = \"supersede\"\ndelay = \"10m\"",
+        "accept = [[\"certificate\", \"password\"]]",
+    ] {
+        read(&format!("version = 1\n[est.renewal]\n{keys}")).unwrap();
+    }
+}
+
+#[test]
+fn each_error_of_a_manufacturer_names_the_file_and_a_remedy() {
+    const REMEDY: &str = "name PEM files with one or more CA certificates and nothing else";
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let junk = write("junk.pem", "junk");
+    let key = write("key.pem", "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n");
+    let empty =
+        write("empty.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+    for (anchors, error) in [
+        ("anchors = []".to_owned(), "got no file; expected: the anchors of this manufacturer"),
+        (String::new(), "got no file; expected: the anchors of this manufacturer"),
+        ("anchors = [\"/nonexistent\"]".to_owned(), "/nonexistent: No such file"),
+        (format!("anchors = [{junk:?}]"), "junk.pem: "),
+        (format!("anchors = [{key:?}]"), "got a private key; expected: certificates"),
+        (format!("anchors = [{empty:?}]"), "empty.pem: "),
+    ] {
+        let (code, text, remedy) =
+            one_error(&format!("version = 1\n[manufacturer.acme]\n{anchors}"));
+        assert_eq!((code, remedy.as_str()), ("E-CONFIG-VALUE", REMEDY));
+        assert!(text.contains("[manufacturer.acme] anchors"), "{text}");
+        assert!(text.contains(error), "{anchors}: {text}");
+    }
+    let unknown =
+        errors(&format!("version = 1\n[manufacturer.acme]\nanchors = [{junk:?}]\ncrl = 1"));
+    assert!(unknown.contains(&("E-CONFIG-UNKNOWN-KEY", "[manufacturer.acme] crl".to_owned())));
+    assert_eq!(
+        errors("version = 1\n[manufacturer.\"a b\"]\n").first().unwrap().0,
+        "E-CONFIG-VALUE"
+    );
 }
 
 #[test]
