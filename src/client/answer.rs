@@ -82,6 +82,7 @@ pub(super) fn check_status(response: &Response, now: Time) -> Result<(), Error> 
                 text,
                 request_id,
                 retry_after,
+                retry_at: retry_after.map(|pause| now.plus(pause)),
             })))
         }
     }

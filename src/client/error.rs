@@ -101,6 +101,8 @@ pub struct ServerRejection {
     pub request_id: Option<String>,
     /// When to retry, if the server sent it.
     pub retry_after: Option<Duration>,
+    /// The same as a time, by the clock of this device.
+    pub retry_at: Option<Time>,
 }
 
 impl ServerRejection {
@@ -334,6 +336,12 @@ impl Error {
                 400 if rejection.code() == Some(Code::LinkingRequired) => {
                     "bind the request to its connection: est --link always"
                 }
+                _ if self.is_early() => {
+                    return Some(match rejection.retry_at {
+                        Some(time) => format!("repeat the same command from {time} on"),
+                        None => "repeat the same command later".to_owned(),
+                    });
+                }
                 408 | 429 | 502..=504 => "try again later",
                 500.. => "ask the server's operator, with the request id",
                 _ => "change the request as the text says, or ask the server's operator",
@@ -348,12 +356,14 @@ impl Error {
     /// server requested.
     ///
     /// Such errors are: an unreachable server, a timeout, a closed connection, a pending request,
-    /// and the statuses 408, 429, 502, 503 and 504.
+    /// an early renewal, and the statuses 408, 429, 502, 503 and 504.
     #[must_use]
     pub fn later(&self) -> Option<Option<Duration>> {
         match self {
             Self::Pending { retry_after, .. } => Some(*retry_after),
-            Self::Rejected(rejection) if matches!(rejection.status, 408 | 429 | 502..=504) => {
+            Self::Rejected(rejection)
+                if self.is_early() || matches!(rejection.status, 408 | 429 | 502..=504) =>
+            {
                 Some(rejection.retry_after)
             }
             Self::Connect { .. }
@@ -363,6 +373,14 @@ impl Error {
             | Self::Tls(TlsError::Broken(_)) => Some(None),
             _ => None,
         }
+    }
+
+    /// Whether the renewal window of the certificate is not open yet. It opens in days rather than
+    /// seconds, so that no command should wait for it.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        let Self::Rejected(rejection) = self else { return false };
+        rejection.status == 403 && rejection.code() == Some(Code::RenewalEarly)
     }
 
     /// The id by which the server's operator finds the request in the log.

@@ -2,7 +2,7 @@
 
 use crate::client::*;
 use crate::pki::{CsrBuilder, PrivateKey};
-use crate::types::KeyKind;
+use crate::types::{Code, KeyKind};
 use ::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ::rustls::server::WebPkiClientVerifier;
 use ::rustls::{RootCertStore, ServerConfig};
@@ -39,7 +39,7 @@ extendedKeyUsage = clientAuth
 const ASKED: &str = "MCkGCSqGSIb3DQEJBzARBgkqhkiG9w0BAQExBAICEAAGCSqGSIb3DQEBCw==";
 
 /// `/cacerts`, `/csrattrs` (with the label `asks`), `/simpleenroll` and `/simplereenroll` over TLS. Labels choose how it misbehaves:
-/// `busy`, `many`, `pending` (the first time), `other-key`. The label `factory` has the CA of that name, and
+/// `busy`, `many`, `pending` (the first time), `early` (403), `other-key`. The label `factory` has the CA of that name, and
 /// `/cacerts` there holds nothing else; under `both` it holds the server's root as well.
 pub(crate) struct CannedServer {
     pub(crate) port: u16,
@@ -126,7 +126,7 @@ impl CannedServer {
         Client::new(self.config(trust)).unwrap()
     }
 
-    fn seen(&self) -> Vec<(String, bool, bool)> {
+    pub(crate) fn seen(&self) -> Vec<(String, bool, bool)> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -247,6 +247,7 @@ async fn answer(
         "busy" => reject(503, "3600"),
         "many" => reject(429, "3600"),
         "pending" if !repeated => reject(202, "1"),
+        "early" => reject(403, "1").map(|_| format!("{}: too early", Code::RenewalEarly).into()),
         "other-key" => certs_only("-certfile issuing.pem"),
         "garbage" => hyper::Response::new(Full::new("<html>".into())),
         "endless" => hyper::Response::new(Full::new(vec![b'A'; MAX_ANSWER + 1].into())),

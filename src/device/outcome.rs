@@ -127,6 +127,9 @@ impl From<Error> for DeviceFailure {
         if let Error::Rejected(rejection) = &error {
             server.insert("status".to_owned(), json!(rejection.status));
             server.insert("rule".to_owned(), json!(rejection.rule()));
+            if let Some(time) = rejection.retry_at {
+                server.insert("retry_at".to_owned(), json!(time.to_string()));
+            }
         }
         if let Some(id) = error.request_id() {
             server.insert("request_id".to_owned(), json!(id));
@@ -179,7 +182,10 @@ pub(super) fn note(text: impl fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{client::ServerRejection, types::Code};
+    use crate::{
+        client::ServerRejection,
+        types::{Code, Time},
+    };
     use std::time::Duration;
 
     /// First-user finding 32.
@@ -190,6 +196,7 @@ mod tests {
             text: text.to_owned(),
             request_id: Some("00ff".to_owned()),
             retry_after: (status == 503).then_some(Duration::from_secs(30)),
+            retry_at: (status == 503).then_some(Time::from_unix(1_795_262_430)),
         };
         let failure = |status, text: &str| {
             DeviceFailure::from(Error::Rejected(Box::new(rejection(status, text)))).json()
@@ -205,7 +212,17 @@ mod tests {
         assert!(value["remedy"].is_string());
         let value = failure(503, "Try again: later");
         assert_eq!((&value["rule"], &value["retry_after"]), (&Value::Null, &json!(30)));
+        assert_eq!(value["retry_at"], "2026-11-21T12:00:30Z");
         assert_eq!(value["exit"], 75);
+        let early = rejection(403, &format!("{}: too early", Code::RenewalEarly));
+        let again = Time::from_unix(1_795_348_800);
+        let retry_after = Some(Duration::from_secs(86_400));
+        let early = ServerRejection { retry_after, retry_at: Some(again), ..early };
+        let value = DeviceFailure::from(Error::Rejected(Box::new(early))).json();
+        assert_eq!((&value["exit"], &value["status"]), (&json!(75), &json!(403)));
+        assert_eq!(value["retry_at"], "2026-11-22T12:00:00Z");
+        assert_eq!(value["retry_after"], 86_400);
+        assert_eq!(value["remedy"], "repeat the same command from 2026-11-22T12:00:00Z on");
         let value = DeviceFailure::wrong_call("a", "b").json();
         assert_eq!((&value["kind"], &value["exit"]), (&json!("arguments"), &json!(2)));
         assert!(value.get("request_id").is_none());

@@ -55,6 +55,9 @@ impl Patience {
     }
 
     fn pause(&mut self, error: &Error, left: Duration) -> Option<Duration> {
+        if error.is_early() {
+            return None;
+        }
         let wanted = error.later()?;
         let pause = match (wanted, error) {
             (Some(wanted), _) => wanted.max(FIRST),
@@ -73,6 +76,7 @@ impl Patience {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{client::ServerRejection, types::Code};
 
     fn seconds(count: u64) -> Duration {
         Duration::from_secs(count)
@@ -100,6 +104,14 @@ mod tests {
         assert_eq!(patience.pause(&pending(Some(seconds(61))), seconds(60)), None);
         assert_eq!(patience.pause(&pending(Some(seconds(0))), seconds(60)), Some(FIRST));
         assert_eq!(patience.pause(&pending(None), seconds(60)), Some(PENDING));
+        let early = Error::Rejected(Box::new(ServerRejection {
+            status: 403,
+            text: format!("{}: too early", Code::RenewalEarly),
+            request_id: None,
+            retry_after: Some(FIRST),
+            retry_at: None,
+        }));
+        assert_eq!((early.later(), patience.pause(&early, seconds(60))), (Some(Some(FIRST)), None));
         let malformed = Error::Malformed { operation: "cacerts", why: String::new() };
         assert_eq!(patience.pause(&malformed, seconds(60)), None);
     }

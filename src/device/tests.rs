@@ -260,6 +260,17 @@ fn exit_codes_are_those_of_the_reference() {
         assert_eq!(bench.login(&call), TRY_LATER, "{label}");
     }
 
+    // The renewal is too early: it is not waited for, although a second would do.
+    assert_eq!(bench.login(&[&enroll[..], &["--label", "early"]].concat()), TRY_LATER);
+    let asked = |server: &CannedServer| {
+        server
+            .seen()
+            .iter()
+            .filter(|(path, password, _)| path.contains("/early/") && *password)
+            .count()
+    };
+    assert_eq!(asked(&bench.server), 1);
+
     // 1: rejected, or the server is not the right one.
     assert_eq!(bench.est(&enroll), 1, "no credentials");
     let call = ["cacerts", "--fingerprint", &zeros];
