@@ -28,7 +28,7 @@ use estd::{
     pki::{Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
     store::{IdempotencyKey, MemoryStore, SledStore, Store},
     telemetry::audit::NoTrail,
-    types::{Actor, KeyKind, Operation, RequestId, Time},
+    types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
 };
 use std::{
     hint::black_box,
@@ -72,6 +72,7 @@ fn order(content: &Content, number: u64) -> Order {
         content: content.clone(),
         idempotency_key: IdempotencyKey(key),
         retry_window: Duration::from_secs(600),
+        due: RenewalPoint::DEFAULT,
         label: None,
         operation: Some(Operation::SimpleEnroll),
         actor: Actor::server(),

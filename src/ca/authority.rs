@@ -11,7 +11,7 @@ use crate::{
     pki::{Certificate, algorithm, cmc::signed, cms, extension::Extension, tbs, tbs::ToBeSigned},
     store::{self, Begun, IdempotencyKey, Intent, Issuance, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, CaName, Label, Operation, RequestId, Serial, Time},
+    types::{Actor, CaName, Label, Operation, RenewalPoint, RequestId, Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +37,8 @@ pub struct Order {
     pub idempotency_key: IdempotencyKey,
     /// Time in which a retry returns the certificate of the first order.
     pub retry_window: Duration,
+    /// The part of the certificate's lifetime after which its renewal is due (D-39).
+    pub due: RenewalPoint,
     /// The label of the request.
     pub label: Option<Label>,
     /// The operation; none if the server issues its own certificate.
@@ -309,7 +311,7 @@ impl Ca {
         }
         .to_der()?;
         // A renewal that is due is a new request, even if its bytes are those of the last one.
-        let due = now.plus(not_after.since(now) / 3 * 2);
+        let due = order.due.due(not_before, not_after);
         Ok(Intent {
             serial,
             idempotency_key: order.idempotency_key,

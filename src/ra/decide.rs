@@ -79,6 +79,7 @@ pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Or
         content,
         idempotency_key: idempotency_key(policy, requester, csr, predecessor.as_ref()),
         retry_window: policy.rules.retry_window,
+        due: policy.rules.renewal.due,
         label: policy.label.clone(),
         operation: Some(requester.operation),
         actor: requester.identity.actor.clone(),

@@ -8,7 +8,7 @@ use crate::{
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, pem, sha256},
     policy::ServerCertificateRules,
     store::{IdempotencyKey, Store},
-    types::{Actor, ProfileName, RequestId, Time},
+    types::{Actor, ProfileName, RenewalPoint, RequestId, Time},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use std::{
@@ -163,6 +163,7 @@ impl OwnIdentity {
             // The key is new: no two orders of the server are equal.
             idempotency_key: IdempotencyKey(sha256(&spki)),
             retry_window: Duration::ZERO,
+            due: RenewalPoint::DEFAULT,
             label: None,
             operation: None,
             actor: actor.clone(),

@@ -249,7 +249,8 @@ async fn r_7030_4_2_3_e_a_retry_is_recognized_by_client_and_content_not_by_its_b
 #[tokio::test]
 async fn r_7030_4_2_3_f_the_retry_window_ends_to_the_second() {
     let server = TestServer::start_with(
-        "[label.short]\nprofile = \"short\"\n[profile.short]\nvalidity = \"6m\"",
+        "[label.short]\nprofile = \"short\"\n[profile.short]\nvalidity = \"6m\"\n\
+         [label.late]\nprofile = \"short\"\nrenewal.due = \"75%\"",
     )
     .await;
     let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
@@ -258,14 +259,18 @@ async fn r_7030_4_2_3_f_the_retry_window_ends_to_the_second() {
     assert_eq!(server.enroll(&csr).await.certificate_pem(), first);
     server.clock.advance(Duration::from_secs(1));
     assert_ne!(server.enroll(&csr).await.certificate_pem(), first);
-    // A certificate valid for six minutes is due for renewal after four. The same request is then a
-    // renewal, although the retry window of ten minutes has not ended.
-    let ask = || server.send(post("short/simpleenroll", &csr, &basic("tester", PASSWORD)));
-    let first = ask().await.certificate_pem();
-    server.clock.advance(Duration::from_secs(237));
-    assert_eq!(ask().await.certificate_pem(), first);
-    server.clock.advance(Duration::from_secs(3));
-    assert_ne!(ask().await.certificate_pem(), first);
+    // A certificate valid for six minutes, and for five before, is due when two thirds of them have
+    // passed, or three quarters. The same request is then a renewal, although the retry window of ten
+    // minutes has not ended (D-39).
+    for (label, due) in [("short", 659 * 2 / 3 - 300), ("late", 659 * 3 / 4 - 300)] {
+        let path = format!("{label}/simpleenroll");
+        let ask = || server.send(post(&path, &csr, &basic("tester", PASSWORD)));
+        let first = ask().await.certificate_pem();
+        server.clock.advance(Duration::from_secs(due - 1));
+        assert_eq!(ask().await.certificate_pem(), first, "{label}");
+        server.clock.advance(Duration::from_secs(1));
+        assert_ne!(ask().await.certificate_pem(), first, "{label}");
+    }
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use estd::{
     pki::{Csr, PrivateKey},
     store::{IdempotencyKey, MemoryStore},
     telemetry::audit::NoTrail,
-    types::{Actor, KeyKind, Operation, RequestId, Time},
+    types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
 };
 use std::{
     collections::HashSet,
@@ -429,6 +429,7 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
             content,
             idempotency_key: IdempotencyKey(key),
             retry_window: Duration::from_secs(600),
+            due: RenewalPoint::DEFAULT,
             label: None,
             operation: Some(Operation::SimpleEnroll),
             actor: Actor::server(),
