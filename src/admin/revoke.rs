@@ -80,7 +80,8 @@ async fn revoke(
     now: Time,
 ) -> Result<api::Revoked, Error> {
     let serial = serial(text)?;
-    let withdrawal = Withdrawal { serial, reason, comment, actor, request_id: None };
+    let withdrawal =
+        Withdrawal { serial, reason, comment, successor: None, actor, request_id: None };
     let done = ca::revoke(store, withdrawal, now).await;
     let Withdrawn { issuance, before } = done.map_err(|error| match error {
         store::Error::NoSuchIssuance(serial) => Error::NotFound(format!("certificate {serial}")),

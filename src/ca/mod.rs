@@ -10,13 +10,15 @@ mod profile;
 mod revoke;
 mod serial;
 pub mod signer;
+mod supersede;
 
 pub use authority::{Ca, Issued, Order};
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
 pub use profile::{Content, Profile, ProfileError};
 pub use revoke::{Withdrawal, Withdrawn, revoke};
-pub use serial::Sequence;
+pub use serial::{Sequence, first_serial};
+pub use supersede::supersede;
 
 use crate::{
     entropy::NoEntropy,

@@ -16,6 +16,8 @@ pub struct Withdrawal {
     pub reason: RevocationReason,
     /// A comment for the event.
     pub comment: Option<String>,
+    /// The certificate that took its place, for the event.
+    pub successor: Option<Serial>,
     /// The requester.
     pub actor: Actor,
     /// The request; none for an operator's command.
@@ -43,7 +45,7 @@ pub async fn revoke(
     withdrawal: Withdrawal,
     now: Time,
 ) -> Result<Withdrawn, store::Error> {
-    let Withdrawal { serial, reason, comment, actor, request_id } = withdrawal;
+    let Withdrawal { serial, reason, comment, successor, actor, request_id } = withdrawal;
     let Some(found) = store.find(&serial).await? else {
         return Err(store::Error::NoSuchIssuance(serial));
     };
@@ -58,6 +60,7 @@ pub async fn revoke(
         .with("profile", &intent.profile)
         .with_some("label", intent.label.as_ref())
         .with("reason", reason)
+        .with_some("successor", successor)
         .with_some("comment", comment);
     event.request_id = request_id;
     let issuance = store.revoke(&serial, Revocation { at: now, reason }, event).await?;

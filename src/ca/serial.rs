@@ -2,12 +2,12 @@
 //!
 //! The first four bytes are seconds since 2020; the next two count within the second. So serial numbers
 //! sort in the order of issuance. Lists are in that order, and inserts are at the end of the tree,
-//! where they cost least. Nothing else depends on it: a wrong clock or a restart within a second
-//! changes the order, not the uniqueness.
+//! where they cost least. Walks of the issuances of a time use the order, too, and allow for a clock that
+//! is slightly wrong. Uniqueness does not depend on it.
 
 use crate::{
     entropy::{Entropy, NoEntropy},
-    types::{Serial, Time},
+    types::{InvalidSerial, Serial, Time},
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +32,23 @@ impl Sequence {
     }
 }
 
+/// Returns the first serial number of a second: those of all certificates that are issued in it or
+/// later are larger, in the order of their bytes.
+///
+/// # Errors
+/// None: the number is as every other.
+pub fn first_serial(time: Time) -> Result<Serial, InvalidSerial> {
+    let mut bytes = [0u8; 20];
+    bytes.iter_mut().zip(second_of(time).to_be_bytes()).for_each(|(byte, part)| *byte = part);
+    Serial::parse(&bytes)
+}
+
+/// The seconds since 2020. The first byte is 1 to 127, so that the number is positive and always as long.
+fn second_of(time: Time) -> u32 {
+    let seconds = u32::try_from(time.unix().saturating_sub(YEAR_2020)).unwrap_or(u32::MAX);
+    (seconds & 0x7fff_ffff).max(0x0100_0000)
+}
+
 /// Generates a serial number.
 ///
 /// # Errors
@@ -43,9 +60,7 @@ pub(super) fn make(
 ) -> Result<Serial, NoEntropy> {
     let mut bytes = [0u8; 20];
     entropy.fill(&mut bytes)?;
-    let seconds = u32::try_from(now.unix().saturating_sub(YEAR_2020)).unwrap_or(u32::MAX);
-    // The first byte is 1 to 127, so that the number is positive and always as long.
-    let seconds = (seconds & 0x7fff_ffff).max(0x0100_0000);
+    let seconds = second_of(now);
     let number = sequence.next(seconds).to_be_bytes();
     let prefix = seconds.to_be_bytes().into_iter().chain(number);
     bytes.iter_mut().zip(prefix).for_each(|(byte, part)| *byte = part);
@@ -80,6 +95,17 @@ mod tests {
         assert!(first.is_sorted());
         let second: Vec<Serial> = (0..10).map(|_| at(1_795_262_401)).collect();
         assert!(second.is_sorted() && first[999] < second[0]);
+    }
+
+    #[test]
+    fn the_first_one_of_a_second_is_between_those_of_two_seconds() {
+        let (entropy, sequence) = (SystemEntropy::new(), Sequence::default());
+        let at = |unix| make(Time::from_unix(unix), &sequence, &entropy).unwrap();
+        for unix in [YEAR_2020, YEAR_2020 + 0x0100_0001, 1_795_262_400] {
+            let first = first_serial(Time::from_unix(unix)).unwrap();
+            assert!(first < at(unix) && first.as_bytes().len() == 20);
+        }
+        assert!(at(1_795_262_399) < first_serial(Time::from_unix(1_795_262_400)).unwrap());
     }
 
     #[test]

@@ -174,7 +174,8 @@ fn log_renewal(renewed: Result<bool, server::Error>) {
     }
 }
 
-/// Ends the open issuances of interrupted requests, as long as it is polled.
+/// Ends the open issuances of interrupted requests, and revokes superseded certificates, as long as it is
+/// polled.
 async fn sweep_each_minute(running: &Running) {
     let mut minute = tokio::time::interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
@@ -193,6 +194,17 @@ async fn sweep_each_minute(running: &Running) {
             }
             Err(error) => tracing::error!(
                 "open issuances were not ended: {error}; remedy: {}",
+                error.remedy()
+            ),
+        }
+        match running.supersede().await {
+            Ok(0) => {}
+            Ok(revoked) => tracing::info!("{revoked} superseded certificates were revoked"),
+            Err(error) if error.is_store_unavailable() => {
+                tracing::debug!("superseded certificates were not revoked: {error}");
+            }
+            Err(error) => tracing::error!(
+                "superseded certificates were not revoked: {error}; remedy: {}",
                 error.remedy()
             ),
         }

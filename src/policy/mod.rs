@@ -21,7 +21,7 @@ pub use proof::{Accept, InvalidProof, Proof, Scheme};
 pub use renewal::{Predecessor, RenewalKey, RenewalRules, RenewalWindow};
 
 use crate::types::{Label, ManufacturerName, ProfileName};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// The policies of all labels, and the profiles and manufacturers that they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,5 +40,18 @@ impl Policies {
     /// The policies of all labels, and the one without.
     pub fn all(&self) -> impl Iterator<Item = &LabelRules> {
         std::iter::once(&self.unlabeled).chain(self.labels.values())
+    }
+
+    /// The labels whose certificates supersede their predecessors, with the delay of each (D-35).
+    #[must_use]
+    pub fn superseding(&self) -> BTreeMap<Option<Label>, Duration> {
+        let labels = self.labels.iter().map(|(label, rules)| (Some(label.clone()), rules));
+        std::iter::once((None, &self.unlabeled))
+            .chain(labels)
+            .filter_map(|(label, rules)| match rules.renewal.predecessor {
+                Predecessor::Supersede(delay) => Some((label, delay)),
+                Predecessor::Keep => None,
+            })
+            .collect()
     }
 }

@@ -15,11 +15,13 @@
 
 use super::{
     Authenticator, AuthnContext, Credentials, Error, Identity, Peer, Policy, Requester, decide,
+    succession::Superseding,
 };
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
     pki::{self, Csr, DistinguishedName, cmc::FailInfo},
+    store::Issuance,
     telemetry::audit::{Event, Facts, Name, Stranger, Trail},
     types::{Actor, Code, Operation, Origin, RequestId, Serial, Time},
 };
@@ -30,6 +32,7 @@ pub struct Authority {
     authenticator: Arc<Authenticator>,
     trail: Arc<dyn Trail>,
     clock: Arc<dyn Clock>,
+    superseding: Superseding,
 }
 
 /// A protocol's own end of a request, for the audit trail.
@@ -85,7 +88,13 @@ impl Authority {
         trail: Arc<dyn Trail>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { authenticator, trail, clock }
+        Self { authenticator, trail, clock, superseding: Superseding::default() }
+    }
+
+    /// Sets the labels whose certificates supersede their predecessors (D-35).
+    #[must_use]
+    pub fn with_superseding(self, superseding: Superseding) -> Self {
+        Self { superseding, ..self }
     }
 
     /// Returns the authenticator.
@@ -98,6 +107,15 @@ impl Authority {
     #[must_use]
     pub fn now(&self) -> Time {
         self.clock.now()
+    }
+
+    /// Records that a client has proved the key of this certificate: its predecessor is revoked, if its
+    /// label is configured so. An error of the store is logged.
+    pub async fn record_use(&self, used: &Issuance, request_id: Option<&RequestId>) {
+        if !self.superseding.is_empty() {
+            let now = self.now();
+            self.authenticator.record_use(&self.superseding, used, request_id, now).await;
+        }
     }
 
     /// Begins a request. `has_credentials`: it has an Authorization field, right or wrong.
@@ -177,6 +195,9 @@ impl<'a> Call<'a> {
             Err(error) => return Err(self.reject(error).await),
         };
         self.authority.trail.authenticated(self.origin());
+        if let Some(record) = identity.record() {
+            self.authority.record_use(record, Some(self.id)).await;
+        }
         self.identity = Some(identity);
         let call: &Self = self;
         match &call.identity {

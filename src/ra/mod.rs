@@ -10,6 +10,7 @@ mod password;
 mod peer;
 mod revocation;
 mod rules;
+mod succession;
 
 pub use authn::{
     Authenticator, AuthnContext, Credentials, Identity, Presented, RecordLookup, Rights, Standing,

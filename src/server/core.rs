@@ -8,6 +8,7 @@ use super::{
     listener::ListenerContext,
     setup::private_folder,
     snapshot::Snapshot,
+    succession,
 };
 use crate::{
     api,
@@ -137,7 +138,10 @@ impl Core {
             .with("file", new.file.display())
             .with("changed", in_force.join(" "))
             .with("needs_restart", needs_restart.join(" "));
-        self.installation.store.append(event).await?;
+        let store = &*self.installation.store;
+        // Before a certificate is issued by a new rule.
+        succession::start_cursors(store, &new.live.policies.superseding(), now).await?;
+        store.append(event).await?;
         self.shared.snapshot.store(Arc::new(snapshot));
         *crls = new_crls;
         *settings = new;

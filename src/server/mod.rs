@@ -18,6 +18,7 @@ mod running;
 pub mod setup;
 mod snapshot;
 mod socket;
+mod succession;
 mod sweep;
 mod throttle;
 mod tls;

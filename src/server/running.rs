@@ -11,6 +11,7 @@ use super::{
     listener::{self, ListenerContext},
     snapshot::Snapshot,
     socket::Socket,
+    succession,
     sweep::{self, Swept},
     validation::{Judges, Validations},
 };
@@ -81,6 +82,8 @@ async fn serve(
     if swept != Swept::default() {
         tracing::warn!("finished {} open issuances, voided {}", swept.finished, swept.voided);
     }
+    succession::start_cursors(&*installation.store, &settings.live.policies.superseding(), now)
+        .await?;
     let own = own_identity(&settings, &environment, &installation, None, now).await?;
     let authenticator = Arc::new(Authenticator::new(
         Arc::clone(&installation.store),
@@ -261,6 +264,17 @@ impl Running {
         let now = self.core.environment.clock.now();
         let (store, cas) = (&*self.core.installation.store, &self.core.installation.cas);
         Ok(sweep::sweep(store, cas, sweep::GRACE, now).await?)
+    }
+
+    /// Revokes predecessors of certificates that were renewed long enough ago, where labels are configured
+    /// so (D-35). Returns their number. Call it each minute.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; the next call continues.
+    pub async fn supersede(&self) -> Result<usize, Error> {
+        let now = self.core.environment.clock.now();
+        let delays = self.core.settings.lock().await.live.policies.superseding();
+        Ok(succession::supersede_delayed(&self.core.installation.store, &delays, now).await?)
     }
 
     /// Renews the server's certificate if it is due or was revoked. New connections use it. Call it each

@@ -85,7 +85,8 @@ impl Snapshot {
                 Arc::clone(authenticator),
                 Arc::clone(&environment.trail),
                 Arc::clone(&environment.clock),
-            ),
+            )
+            .with_superseding(live.policies.superseding()),
             Arc::clone(&installation.store),
         )
         .map_err(Error::Missing)?;

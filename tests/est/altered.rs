@@ -32,6 +32,7 @@ async fn revoke(server: &TestServer, device: &Identity) {
         serial: serial(device),
         reason: RevocationReason::KeyCompromise,
         comment: None,
+        successor: None,
         actor: Actor::operator(0),
         request_id: None,
     };

@@ -60,6 +60,7 @@ async fn revoke_by_operator(server: &TestServer, device: &Identity) {
         serial,
         reason: estd::types::RevocationReason::KeyCompromise,
         comment: None,
+        successor: None,
         actor: estd::types::Actor::operator(0),
         request_id: None,
     };

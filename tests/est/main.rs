@@ -53,6 +53,7 @@ mod revoke;
 mod serverkeygen;
 mod signer;
 mod store;
+mod superseding;
 mod sweep;
 mod tls;
 mod trust;

@@ -128,6 +128,7 @@ impl Service {
                 "TLS shows another certificate than the signer's, and not that of a registration authority of this CA".to_owned(),
             ));
         }
+        self.authority.record_use(&record, None).await;
         let (certificate, standing) = (Arc::new(certificate), Standing::Ours(record));
         Ok(CmcSigner::By(Box::new(Presented { certificate, standing })))
     }

@@ -74,6 +74,7 @@ impl Service {
             serial: record.intent.serial.clone(),
             reason,
             comment,
+            successor: None,
             actor,
             request_id: Some(asker.request.request_id.clone()),
         })

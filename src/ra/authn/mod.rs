@@ -22,13 +22,19 @@ mod shared_secret;
 pub use certificate::RecordLookup;
 pub use identity::{Credentials, Identity, Presented, Rights, Standing};
 
-use super::{Error, Peer, failures::Failures, nonces::Nonces, password::Memories};
+use super::{
+    Error, Peer,
+    failures::Failures,
+    nonces::Nonces,
+    password::Memories,
+    succession::{Successions, Superseding},
+};
 use crate::{
     entropy::Entropy,
     policy::{self, Passwords, UnknownCertificates},
-    store::Store,
+    store::{Issuance, Store},
     telemetry::audit::Facts,
-    types::{Actor, AuthMethod, CaName, Label, Operation, Origin, Time},
+    types::{Actor, AuthMethod, CaName, Label, Operation, Origin, RequestId, Time},
 };
 use account::NameMask;
 use alarm::Alarms;
@@ -55,6 +61,7 @@ pub struct Authenticator {
     nonces: OnceCell<Nonces>,
     failures: Arc<Failures>,
     alarms: Alarms,
+    successions: Successions,
     /// Masks user names that are not those of accounts.
     names: NameMask,
     /// Permits of password checks, one per core up to [`MAX_CHECKS`]: each occupies 19 MiB and a core
@@ -130,6 +137,7 @@ impl Authenticator {
             failures: Arc::new(Failures::new(rules)),
             names: NameMask::default(),
             alarms: Alarms::default(),
+            successions: Successions::default(),
             checks: Arc::new(Semaphore::new(checks)),
             waiting: Arc::new(Semaphore::new(checks * 32)),
             memories: Arc::new(Memories::new(checks)),
@@ -139,6 +147,17 @@ impl Authenticator {
     /// Frees the working memory of password checks after a minute without one. Call it periodically.
     pub fn release_idle(&self, now: Instant) {
         self.memories.release_idle(now);
+    }
+
+    /// Revokes the predecessor of a certificate that was used, once for each: see [`Successions`].
+    pub(super) async fn record_use(
+        &self,
+        superseding: &Superseding,
+        used: &Issuance,
+        request_id: Option<&RequestId>,
+        now: Time,
+    ) {
+        self.successions.use_of(&*self.store, superseding, used, request_id, now).await;
     }
 
     /// Authenticates a client by the proofs that the rules accept. A password that is sent must be
