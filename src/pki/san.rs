@@ -375,6 +375,12 @@ mod tests {
             (0x86, b"http://a b/"),
             (0x81, b"nobody"),
             (0x81, b"a@b@c d"),
+            (0x81, b"someone@c d"),
+            (0x81, b"some one@example.com"),
+            (0x81, b".someone@example.com"),
+            (0x81, b"someone.@example.com"),
+            (0x81, b"some..one@example.com"),
+            (0x81, b"@example.com"),
             (0x88, &[42, 3]),
         ] {
             assert!(san(tag, bad).check(&ALL).is_err(), "{:?}", san(tag, bad).texts());
