@@ -49,6 +49,7 @@ mod nonsense;
 mod operating;
 mod paths;
 mod reenroll;
+mod renewal;
 mod revoke;
 mod serverkeygen;
 mod signer;
