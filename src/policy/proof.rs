@@ -22,6 +22,30 @@ impl Proof {
     /// The words of the configuration.
     pub const WORDS: &str = "certificate, certificate:LABEL, manufacturer:NAME, ra, password, password:digest and password:digest-md5";
 
+    /// Returns what a client shows to give this proof.
+    #[must_use]
+    pub const fn meaning(&self) -> &'static str {
+        match self {
+            Self::Certificate => "a certificate of the label's CA, on record here and not revoked",
+            Self::CertificateOf(_) => {
+                "a certificate that was issued under this label, on record here and not revoked"
+            }
+            Self::Manufacturer(_) => {
+                "a certificate whose path ends in an anchor of `[manufacturer.NAME]` (IEEE 802.1AR)"
+            }
+            Self::Ra => {
+                "a certificate of the label's CA with cmcRA; with `ra_keys`, of one of these keys"
+            }
+            Self::Password(Scheme::Basic) => "the password of an account, by HTTP Basic",
+            Self::Password(Scheme::Digest) => {
+                "the password of an account, by HTTP Digest with SHA-256"
+            }
+            Self::Password(Scheme::DigestMd5) => {
+                "the password of an account, by HTTP Digest with MD5, for clients that know nothing else"
+            }
+        }
+    }
+
     /// Returns the scheme of a password; `None` if the proof is a certificate.
     #[must_use]
     pub const fn scheme(&self) -> Option<Scheme> {

@@ -21,6 +21,55 @@ async fn an_account_of_all_labels_makes_no_registration_authority() {
     server.registration_authority("/CN=line-1").await;
 }
 
+/// No renewal gives what `accept` does not give: cmcRA, or the proof `certificate:LABEL`.
+#[tokio::test]
+async fn a_renewal_under_another_label_gives_no_rights() {
+    let server = TestServer::start_with(&format!(
+        "{LABELS}[label.identity]\naccept = [\"certificate:bootstrap\"]\n\
+         [label.bootstrap]\naccept = [\"password\"]\n\
+         [label.device]\naccept = [\"certificate:identity\"]\n"
+    ))
+    .await;
+    let device = server.device("/CN=device-1").await;
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let issued = server.issued().await.len();
+    for label in ["ra", "identity", "bootstrap", "device"] {
+        for operation in ["simplereenroll", "simpleenroll"] {
+            let path = format!("{label}/{operation}");
+            let reply = server.connect_as(&device).await.send(post(&path, &csr, "")).await;
+            // Under the last label it renews, which gives nothing.
+            let expected: &[u16] = if label == "device" { &[200] } else { &[401, 403] };
+            assert!(expected.contains(&reply.status), "{path}: {} {}", reply.status, reply.text());
+        }
+    }
+    assert_eq!(server.issued().await.len(), issued + 2);
+
+    // The chain: each certificate is the proof for the next, of the same name, and renews under its label.
+    let mut shown = None;
+    for label in ["bootstrap", "identity", "device"] {
+        let (csr, key) = new_csr(&["-subj", "/CN=edge-1"]);
+        let mut connection = match &shown {
+            None => server.connect().await,
+            Some(identity) => server.connect_as(identity).await,
+        };
+        let password = if shown.is_none() { basic("tester", PASSWORD) } else { String::new() };
+        let reply = connection.send(post(&format!("{label}/simpleenroll"), &csr, &password)).await;
+        assert_eq!(reply.status, 200, "{label}: {}", reply.text());
+        let identity = Identity { pem: reply.certificate_pem(), key };
+        let records = server.issued().await;
+        assert!(records.last().unwrap().intent.predecessor.is_none(), "{label}");
+        for operation in ["simpleenroll", "simplereenroll"] {
+            let (csr, _) = new_csr(&["-subj", "/CN=edge-1"]);
+            let path = format!("{label}/{operation}");
+            let reply = server.connect_as(&identity).await.send(post(&path, &csr, "")).await;
+            assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+            let records = server.issued().await;
+            assert!(records.last().unwrap().intent.predecessor.is_some(), "{path}");
+        }
+        shown = Some(identity);
+    }
+}
+
 /// A kind of client.
 struct Asking<'a> {
     who: &'static str,

@@ -39,6 +39,7 @@ mod nodes;
 mod nonsense;
 mod operations;
 mod operator;
+mod policy;
 mod powercut;
 mod process;
 mod readers;

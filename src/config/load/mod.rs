@@ -234,7 +234,8 @@ fn settings(
         );
     }
     ca::check_subjects(report, &cas);
-    let policies = Policies { manufacturers, profiles, unlabeled, labels };
+    let mut policies = Policies { manufacturers, profiles, unlabeled, labels };
+    references::guard_proofs(&mut policies);
     references::check_references(report, &policies);
     top.finish();
     Settings {

@@ -33,6 +33,8 @@ pub(super) fn policy(
     let policy = LabelRules {
         ca,
         profile: name,
+        // References to the label may set it, too.
+        renews_own_only: profile.is_some_and(|rules| rules.extended_key_usage.contains(&CMC_RA)),
         makes_ra: profile.is_some_and(|rules| rules.extended_key_usage.contains(&CMC_RA)),
         accept: read_accept(
             &section,

@@ -7,6 +7,21 @@ use crate::{
     types::Label,
 };
 
+/// Has each label whose certificates are a proof elsewhere (`certificate:LABEL`) renew no others.
+pub(super) fn guard_proofs(policies: &mut Policies) {
+    let rules = policies.labels.values().chain([&policies.unlabeled]);
+    let proofs: Vec<Label> = rules
+        .flat_map(|rules| rules.accept.proofs())
+        .filter_map(|proof| match proof {
+            Proof::CertificateOf(label) => Some(label.clone()),
+            _ => None,
+        })
+        .collect();
+    for (label, rules) in &mut policies.labels {
+        rules.renews_own_only |= proofs.contains(label);
+    }
+}
+
 /// Checks that the manufacturers and labels in each `accept` exist.
 pub(super) fn check_references(report: &FileReport<'_>, policies: &Policies) {
     let labels = policies.labels.iter().map(|(name, rules)| (Some(name), rules));

@@ -102,18 +102,26 @@ impl<'a> Case<'a> {
     }
 
     /// Returns the certificate to be renewed: the one that the client presents, if the label's CA issued
-    /// it. `/simplereenroll` always renews it (RFC 7030 §4.2.2); any other operation does so if the CSR
-    /// has its names, as aziot-certd sends it (D-32).
+    /// it and the label does not renew its own only. `/simplereenroll` always renews it (RFC 7030
+    /// §4.2.2); any other operation does so if the CSR has its names, as aziot-certd sends it (D-32). One
+    /// of another label that `accept` names is the proof for a further certificate instead.
     pub(in crate::ra) fn predecessor(&self) -> Option<&'a Certificate> {
         let certificate = self.identity.certificate()?;
         let renews = match self.identity.presented.as_ref().map(|presented| &presented.standing) {
             Some(Standing::Ours(record)) if record.intent.ca == self.rules().ca => {
-                self.operation == Operation::SimpleReenroll
-                    || EntityNames::of_csr(self.csr)
-                        .same_as(EntityNames::of_certificate(certificate))
+                let own = record.intent.label == self.policy.label;
+                let renewable = own || !self.rules().renews_own_only;
+                let of_label = |proof: &Proof| matches!(proof, Proof::CertificateOf(_));
+                let proof = !own && self.identity.rights.proofs.iter().any(of_label);
+                let names = EntityNames::of_certificate(certificate);
+                renewable
+                    && (self.operation == Operation::SimpleReenroll
+                        || !proof && EntityNames::of_csr(self.csr).same_as(names))
             }
-            // It may do nothing else (D-36).
-            Some(Standing::OursUnknown(ca)) => *ca == self.rules().ca,
+            // It may do nothing else (D-36). Its label is not known.
+            Some(Standing::OursUnknown(ca)) => {
+                *ca == self.rules().ca && !self.rules().renews_own_only
+            }
             _ => false,
         };
         renews.then_some(certificate)

@@ -91,3 +91,41 @@ impl Rule {
         Finding { rule: self, shown: (self.shows)(case), outcome }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Proof;
+    use std::fmt::Write as _;
+
+    /// Puts lines between two marks of a page.
+    fn put(page: &str, mark: &str, lines: &str) -> String {
+        let (start, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->"));
+        let (before, rest) = page.split_once(&start).unwrap();
+        let (_, after) = rest.split_once(&end).unwrap();
+        format!("{before}{start}{lines}{end}{after}")
+    }
+
+    /// The tables of the page, generated: `ESTD_BLESS=1 cargo test --lib rules_and_proofs_are_documented`
+    /// writes them.
+    #[test]
+    fn rules_and_proofs_are_documented() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/policy.md");
+        let found = std::fs::read_to_string(file).unwrap();
+        let mut rules = "| | Rule | Why |\n|---|---|---|\n".to_owned();
+        for (rule, number) in RULES.iter().zip(1..) {
+            assert!(rule.reason.ends_with('.'), "{}: its reason is a sentence", rule.name);
+            writeln!(rules, "| {number} | `{}` | {} |", rule.name, rule.reason).unwrap();
+        }
+        let mut proofs = "| Proof | The client shows |\n|---|---|\n".to_owned();
+        for word in Proof::WORDS.split(", ").flat_map(|words| words.split(" and ")) {
+            let proof: Proof = word.parse().unwrap();
+            writeln!(proofs, "| `{word}` | {} |", proof.meaning()).unwrap();
+        }
+        let page = put(&put(&found, "proofs", &proofs), "rules", &rules);
+        if std::env::var_os("ESTD_BLESS").is_some() {
+            std::fs::write(file, &page).unwrap();
+        }
+        assert_eq!(found, page, "ESTD_BLESS=1 writes the tables of docs/policy.md");
+    }
+}
