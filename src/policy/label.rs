@@ -15,8 +15,8 @@ pub struct LabelRules {
     /// Whether that profile issues cmcRA: its certificates may request any name (RFC 7030 §3.7).
     pub makes_ra: bool,
     /// Whether only certificates that were issued under this label are renewed under it. Otherwise the
-    /// holder of any certificate of the CA could get by renewal what `accept` does not give it: cmcRA, or
-    /// the proof `certificate:LABEL`.
+    /// holder of any certificate of the CA could get by renewal what `accept` does not give it, such as
+    /// cmcRA or the proof `certificate:LABEL`.
     pub renews_own_only: bool,
     /// The combinations of proofs with which clients enroll.
     pub accept: Accept,

@@ -352,8 +352,8 @@ async fn r_7030_3_2_3_a_a_label_says_how_clients_prove_who_they_are() {
     // Without credentials, with a password, with a certificate, with both.
     for (label, expected) in [
         ("certificate", [403, 403, 200, 200]),
-        // A certificate alone renews itself there (D-32).
-        ("password", [401, 200, 200, 200]),
+        // It renews its own certificates only.
+        ("password", [401, 200, 401, 200]),
         ("both", [403, 403, 401, 200]),
         ("either", [401, 200, 200, 200]),
     ] {

@@ -7,7 +7,8 @@ use crate::{
     types::Label,
 };
 
-/// Has each label whose certificates are a proof elsewhere (`certificate:LABEL`) renew no others.
+/// Has each label renew its own certificates only, if its `accept` has no `certificate`, or if its
+/// certificates are a proof elsewhere (`certificate:LABEL`).
 pub(super) fn guard_proofs(policies: &mut Policies) {
     let rules = policies.labels.values().chain([&policies.unlabeled]);
     let proofs: Vec<Label> = rules
@@ -18,7 +19,8 @@ pub(super) fn guard_proofs(policies: &mut Policies) {
         })
         .collect();
     for (label, rules) in &mut policies.labels {
-        rules.renews_own_only |= proofs.contains(label);
+        let any = rules.accept.proofs().any(|proof| *proof == Proof::Certificate);
+        rules.renews_own_only |= !any || proofs.contains(label);
     }
 }
 
