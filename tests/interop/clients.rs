@@ -118,9 +118,16 @@ pub(crate) fn bouncy_castle() -> &'static Path {
         fs::create_dir_all(&folder).unwrap();
         let mut javac = Command::new("javac");
         javac.args(["-nowarn", "-cp", JARS, "-d"]).arg(&folder);
-        for name in
-            ["BcBind", "BcEst", "BcRead", "BcCmc", "BcCmcMessage", "BcCmcJudge", "BcCmcCases"]
-        {
+        for name in [
+            "BcBind",
+            "BcEst",
+            "BcRead",
+            "BcCmc",
+            "BcCmcMessage",
+            "BcCmcJudge",
+            "BcCmcCases",
+            "BcIdevid",
+        ] {
             javac.arg(format!("{DRIVERS}/{name}.java"));
         }
         good("javac", javac.output().unwrap());

@@ -30,6 +30,7 @@ mod errors;
 mod examples;
 mod fullcmc;
 mod handshakes;
+mod idevid;
 mod labels;
 mod linking;
 mod manufacturer_crl;
