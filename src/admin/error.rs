@@ -31,6 +31,11 @@ pub enum Error {
     /// The named thing does not exist.
     #[error("{0} does not exist")]
     NotFound(String),
+    /// No request with this id is remembered.
+    #[error(
+        "request {0}: got the id of no request that this estd remembers; expected: of a recent one"
+    )]
+    Forgotten(String),
     /// Several serial numbers have this prefix.
     #[error(
         "serial number {prefix}: got the prefix of several; expected: of one. They are {candidates}"
@@ -68,6 +73,9 @@ impl Error {
             Self::Invalid { .. } | Self::Unreadable { .. } => "correct the value and try again",
             Self::Ambiguous { .. } => "give more digits",
             Self::NotFound(_) => "list what exists, with estd cert list or estd user list",
+            Self::Forgotten(_) => {
+                "search the audit file and the log for the id; estd remembers about 1,000 requests, until it stops"
+            }
             Self::Exists(_) => "choose another name, or remove that one first",
             Self::Store(_) => "see the server's log",
             Self::Failed { remedy, .. } => remedy,
@@ -81,7 +89,7 @@ impl Error {
     pub fn response(&self) -> ErrorResponse {
         let kind = match self {
             Self::Invalid { .. } | Self::Unreadable { .. } => ErrorKind::Invalid,
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::Forgotten(_) => ErrorKind::NotFound,
             Self::Ambiguous { .. } => ErrorKind::Ambiguous,
             Self::Exists(_) => ErrorKind::Exists,
             Self::Store(_) => ErrorKind::Unavailable,

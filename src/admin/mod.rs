@@ -7,6 +7,7 @@ mod certificates;
 pub mod check;
 mod contents;
 mod error;
+mod explain;
 mod pattern;
 mod process;
 mod revoke;
@@ -18,5 +19,5 @@ mod values;
 
 pub use error::Error;
 
-pub use service::{Admin, Handle, Process};
+pub use service::{Admin, Explainer, Handle, Process};
 pub use users::new_password;

@@ -6,8 +6,10 @@ use crate::{
     ca::CaCertificates,
     clock::Clock,
     entropy::Entropy,
+    est::Endpoint,
+    ra::{Authenticator, ClientCertificate, RecentRequests},
     store::Store,
-    types::Actor,
+    types::{Actor, Label, Time},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ pub struct Admin {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) process: Option<Arc<dyn Process>>,
+    explainer: Result<Arc<dyn Explainer>, String>,
 }
 
 impl Admin {
@@ -32,13 +35,32 @@ impl Admin {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, cas, realm, clock, entropy, process: None }
+        let explainer = Err("the rules are not loaded".to_owned());
+        Self { store, cas, realm, clock, entropy, process: None, explainer }
     }
 
     /// Adds the serving process, so that calls about it are answered.
     #[must_use]
     pub fn of_process(self, process: Arc<dyn Process>) -> Self {
         Self { process: Some(process), ..self }
+    }
+
+    /// Adds the rules in force, so that requests are explained, or the reason why they cannot be loaded.
+    #[must_use]
+    pub fn explaining(self, explainer: Result<Arc<dyn Explainer>, String>) -> Self {
+        Self { explainer, ..self }
+    }
+
+    /// Returns the rules in force.
+    ///
+    /// # Errors
+    /// [`Error::Failed`] if they cannot be loaded.
+    pub(super) fn explainer(&self) -> Result<&dyn Explainer, Error> {
+        let failed = |error: &String| Error::Failed {
+            error: error.clone(),
+            remedy: "run estd check-config, and correct what it names".to_owned(),
+        };
+        self.explainer.as_deref().map_err(failed)
     }
 
     /// Returns the process that serves.
@@ -73,6 +95,23 @@ pub trait Process: Send + Sync + 'static {
         &self,
         actor: &Actor,
     ) -> Result<api::ServerCertificate, Error>;
+}
+
+/// The rules in force, for explanations.
+#[async_trait]
+pub trait Explainer: Send + Sync + 'static {
+    /// Returns the operations and the policy of a label; none if it does not exist.
+    fn endpoint(&self, label: Option<&Label>) -> Option<Arc<Endpoint>>;
+
+    /// Returns the authenticator of the clients.
+    fn authenticator(&self) -> &Authenticator;
+
+    /// Validates a chain, the client's own certificate first, by the anchors in force, as if it were
+    /// presented at this time. None without certificates.
+    async fn judge(&self, certificates: &[Vec<u8>], at: Time) -> Option<Arc<ClientCertificate>>;
+
+    /// Returns the requests that were answered last; none if this process answers no requests.
+    fn recent(&self) -> Option<&RecentRequests>;
 }
 
 /// A call that this server answers.

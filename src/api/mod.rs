@@ -7,6 +7,7 @@ pub mod call;
 mod cas;
 mod certificates;
 mod error;
+mod explain;
 mod process;
 mod store;
 mod users;
@@ -18,6 +19,10 @@ pub use certificates::{
     Revocations, Revoke, Revoked, ShowCertificate,
 };
 pub use error::{ErrorKind, ErrorResponse};
+pub use explain::{
+    Explain, ExplainedCertificate, ExplainedProof, ExplainedRecord, ExplainedRejection,
+    ExplainedRule, ExplainedVerdict, Explanation,
+};
 pub use process::{
     CaStatus, ConfigError, LeftOutEvents, OperatorWarning, Reload, Reloaded,
     RenewServerCertificate, ServerCertificate, ShowStatus, Status, StoreStatus,
@@ -35,6 +40,7 @@ macro_rules! each_call {
             Get "/v1/certificates/{serial}": ShowCertificate => CertificateEntry;
             Get "/v1/events": EventQuery => Events;
             Get "/v1/events/writers": ListWriters => Writers;
+            Post "/v1/explanations": Explain => Explanation;
             Post "/v1/reload": Reload => Reloaded;
             Get "/v1/renewed": ListRenewed => Renewed;
             Post "/v1/revocations": Revoke => Revocations;

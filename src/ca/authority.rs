@@ -282,10 +282,32 @@ impl Ca {
             .with_some("predecessor", intent.predecessor.as_ref())
     }
 
+    /// Shows the certificate that [`Ca::issue`] would issue: all but its serial number, which is 1, and its
+    /// signature, which is empty. Records and signs nothing, and counts no serial number.
+    ///
+    /// # Errors
+    /// [`Error::WeakKey`], [`Error::NotValid`], [`Error::Encoding`].
+    pub async fn preview(&self, mut order: Order, now: Time) -> Result<Vec<u8>, Error> {
+        order.content.check_key().await?;
+        let validity = self.validity_at(now)?;
+        let intent = self.intent_with(Serial::placeholder(), validity, order, now)?;
+        Ok(tbs::assemble(&intent.tbs, self.signature_algorithm, &[])?)
+    }
+
     pub(super) fn intent(&self, order: Order, now: Time) -> Result<Intent, Error> {
-        let (begins, ends) = self.validity_at(now)?;
-        let content = order.content;
+        let validity = self.validity_at(now)?;
         let serial = serial::make(now, &self.sequence, &*self.entropy)?;
+        self.intent_with(serial, validity, order, now)
+    }
+
+    fn intent_with(
+        &self,
+        serial: Serial,
+        (begins, ends): (Time, Time),
+        order: Order,
+        now: Time,
+    ) -> Result<Intent, Error> {
+        let content = order.content;
         let not_before = now.minus(content.backdate).max(begins);
         let not_after = now.plus(content.validity).minus(Duration::from_secs(1)).min(ends);
         let mut extensions = vec![

@@ -9,12 +9,12 @@ use super::{
     serve::audit_file,
 };
 use crate::{
-    admin::{Admin, Handle},
+    admin::{Admin, Explainer, Handle},
     client::operator::{self, ask},
     clock::{Clock, SystemClock},
     config::{Secrets, Settings, StoreSettings},
-    entropy::SystemEntropy,
-    server::Installation,
+    entropy::{Entropy, SystemEntropy},
+    server::{Installation, OfflineRules},
     store,
     telemetry::LateTrail,
     types::Actor,
@@ -75,13 +75,12 @@ impl AdminClient {
         let clock = SystemClock;
         let (store, cas) =
             Installation::open_for_operator(settings, Arc::clone(&trail) as _, clock.now()).await?;
-        let admin = Admin::new(
-            Arc::clone(&store),
-            cas,
-            settings.boot.passwords.realm.clone(),
-            Arc::new(clock),
-            Arc::new(SystemEntropy::new()),
-        );
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+        let rules = OfflineRules::new(settings, &store, &cas, &entropy, clock.now());
+        let explainer = rules.map(|rules| Arc::new(rules) as Arc<dyn Explainer>);
+        let realm = settings.boot.passwords.realm.clone();
+        let admin = Admin::new(Arc::clone(&store), cas, realm, Arc::new(clock), entropy)
+            .explaining(explainer.map_err(|error| error.to_string()));
         Ok(Self::Local { admin, store, trail, actor: Actor::operator(owner.uid()) })
     }
 

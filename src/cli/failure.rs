@@ -77,6 +77,12 @@ impl Failure {
         matches!(self, Self::Failed { kind: FailureKind::ReaderGone, .. })
     }
 
+    /// Reports the failure as [`Self::report`] and returns this exit code, except for a closed output.
+    pub(super) fn report_as(&self, json: bool, code: ExitCode) -> ExitCode {
+        let own = self.report(json);
+        if self.is_reader_gone() { own } else { code }
+    }
+
     /// Reports the failure on standard error and returns the exit code.
     pub(super) fn report(&self, json: bool) -> ExitCode {
         if self.is_reader_gone() {

@@ -6,6 +6,7 @@ mod ca;
 mod cert;
 mod check_config;
 mod context;
+mod explain;
 mod failure;
 mod first_password;
 mod init;
@@ -70,6 +71,8 @@ enum Command {
     /// Shows the CAs of this server.
     #[command(subcommand)]
     Ca(CaCommand),
+    /// Explains what the server decides on a request, and why. Issues, counts and records nothing.
+    Explain(explain::ExplainArguments),
     /// Lists, follows and exports the audit trail: the committed events of all nodes.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
@@ -88,7 +91,7 @@ enum ServerCertificateCommand {
 }
 
 /// Runs `estd` with the arguments of the process. Exit codes: 0 done, 1 failed, 2 wrong arguments
-/// or configuration, 3 done in part.
+/// or configuration, 3 done in part. `estd explain` answers a question: 0 yes, 1 no, 2 an error, 3 undecided.
 #[must_use]
 pub fn estd() -> ExitCode {
     let arguments = match Estd::try_parse() {
@@ -96,8 +99,10 @@ pub fn estd() -> ExitCode {
         Err(error) => return wrong_arguments(&error),
     };
     let json = arguments.json;
+    let asks = matches!(arguments.command, Command::Explain(_));
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
+        Err(failure) if asks => failure.report_as(json, ExitCode::from(2)),
         Err(failure) => failure.report(json),
     }
 }
@@ -115,7 +120,7 @@ fn wrong_arguments(error: &clap::Error) -> ExitCode {
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn run(arguments: Estd) -> Result<(), Failure> {
+fn run(arguments: Estd) -> Result<ExitCode, Failure> {
     let Estd { config, json, command } = arguments;
     let source = config.map_or(SettingsSource::Search, SettingsSource::File);
     let environment = |name: &str| std::env::var(name).ok();
@@ -124,6 +129,9 @@ fn run(arguments: Estd) -> Result<(), Failure> {
         Ok::<_, Failure>(Context { settings, json })
     };
     match command {
+        Command::Explain(arguments) => {
+            return explain::explain_command(&context(Secrets::None)?, arguments);
+        }
         Command::Init(arguments) => init::init(arguments, json),
         Command::Serve => serve::start_server(context(Secrets::All)?.settings),
         Command::Status => process::status(&context(Secrets::None)?),
@@ -137,5 +145,6 @@ fn run(arguments: Estd) -> Result<(), Failure> {
         Command::User(command) => user::user_command(&context(Secrets::None)?, command),
         Command::Audit(command) => audit::audit_command(&context(Secrets::None)?, command),
         Command::Store(command) => store::store_command(&context(Secrets::Store)?, command),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -221,6 +221,8 @@ impl Service {
     ) -> Result<Generated, Error> {
         let now = self.now();
         let csr = Csr::for_key_to_be_made(csr, endpoint.policy.profile.key_kinds())?;
+        let csr = Arc::new(csr);
+        client.has_csr(&csr);
         let kind = csr.key().kind();
         let plan = self.key_maker.plan(&csr, client.identity().certificate(), now)?;
         if plan.is_none() {
@@ -244,6 +246,7 @@ impl Service {
         if certificate.spki() != public.spki() {
             return Err(Error::Internal("the certificate is not for the generated key".to_owned()));
         }
+        client.has_certificate(&issuance.intent.serial);
         Ok(Generated { issuance, key })
     }
 }

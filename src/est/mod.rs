@@ -24,13 +24,19 @@ use std::{
     sync::Arc,
 };
 
-/// The endpoints of all labels.
+/// The operations of all labels, and what they need.
 pub struct Service {
-    unlabeled: Arc<Endpoint>,
-    labeled: HashMap<Label, Arc<Endpoint>>,
+    endpoints: Endpoints,
     key_maker: KeyMaker,
     authority: Authority,
     store: Arc<dyn Store>,
+}
+
+/// The endpoints of all labels.
+#[derive(Debug)]
+pub struct Endpoints {
+    unlabeled: Arc<Endpoint>,
+    labeled: HashMap<Label, Arc<Endpoint>>,
 }
 
 /// The operations of one label, with its CA and its rules.
@@ -41,7 +47,7 @@ pub struct Endpoint {
     csrattrs: csrattrs::Offer,
 }
 
-impl Service {
+impl Endpoints {
     /// Combines the labels of `policies` with the CAs that they name. `server_ca` issued the
     /// server's own certificate.
     ///
@@ -51,9 +57,6 @@ impl Service {
         policies: &Policies,
         server_ca: &CaName,
         cas: &BTreeMap<CaName, Arc<Ca>>,
-        key_maker: KeyMaker,
-        authority: Authority,
-        store: Arc<dyn Store>,
     ) -> Result<Self, String> {
         let server_root = cas.get(server_ca).ok_or_else(|| format!("CA {server_ca}"))?.root();
         let endpoint = |label: Option<&Label>, rules: &policy::LabelRules| {
@@ -80,13 +83,31 @@ impl Service {
             .iter()
             .map(|(label, rules)| Ok((label.clone(), endpoint(Some(label), rules)?)))
             .collect::<Result<_, String>>()?;
-        Ok(Self {
-            unlabeled: endpoint(None, &policies.unlabeled)?,
-            labeled,
-            key_maker,
-            authority,
-            store,
-        })
+        Ok(Self { unlabeled: endpoint(None, &policies.unlabeled)?, labeled })
+    }
+
+    /// Finds the endpoint of a label.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPath`] if the label does not exist.
+    pub fn find(&self, label: Option<&Label>) -> Result<&Arc<Endpoint>, Error> {
+        match label {
+            None => Ok(&self.unlabeled),
+            Some(label) => self.labeled.get(label).ok_or(Error::UnknownPath),
+        }
+    }
+}
+
+impl Service {
+    /// Serves these endpoints.
+    #[must_use]
+    pub fn new(
+        endpoints: Endpoints,
+        key_maker: KeyMaker,
+        authority: Authority,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        Self { endpoints, key_maker, authority, store }
     }
 
     /// The store of all records.
@@ -100,10 +121,7 @@ impl Service {
     /// # Errors
     /// [`Error::UnknownPath`] if the label does not exist.
     pub fn endpoint(&self, label: Option<&Label>) -> Result<&Arc<Endpoint>, Error> {
-        match label {
-            None => Ok(&self.unlabeled),
-            Some(label) => self.labeled.get(label).ok_or(Error::UnknownPath),
-        }
+        self.endpoints.find(label)
     }
 
     /// The registration authority: where a request begins.

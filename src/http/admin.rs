@@ -22,7 +22,7 @@ use hyper::{
 use serde::Serialize;
 use std::{pin::Pin, time::Duration};
 
-const LIMITS: BodyLimits = BodyLimits { size: 64 << 10, time: Duration::from_secs(10) };
+const LIMITS: BodyLimits = BodyLimits { size: 256 << 10, time: Duration::from_secs(10) };
 
 /// A supported call.
 struct AdminEndpoint {

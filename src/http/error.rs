@@ -157,7 +157,7 @@ pub(super) const fn of_failure(fail: Option<FailInfo>) -> (StatusCode, Option<u3
 pub(super) const fn of_call(error: &admin::Error) -> StatusCode {
     match error {
         admin::Error::Invalid { .. } | admin::Error::Unreadable { .. } => StatusCode::BAD_REQUEST,
-        admin::Error::NotFound(_) => StatusCode::NOT_FOUND,
+        admin::Error::NotFound(_) | admin::Error::Forgotten(_) => StatusCode::NOT_FOUND,
         admin::Error::Exists(_) | admin::Error::Ambiguous { .. } | admin::Error::Failed { .. } => {
             StatusCode::CONFLICT
         }

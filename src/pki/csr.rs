@@ -9,7 +9,7 @@ use crate::types::{Code, Digest, KeyKind, Rejection};
 use aws_lc_rs::digest;
 use const_oid::ObjectIdentifier;
 use der::{
-    Decode, Header, Reader, SliceReader, Tag, TagNumber,
+    Decode, Encode, Header, Reader, SliceReader, Tag, TagNumber,
     asn1::{AnyRef, BitStringRef},
 };
 use spki::AlgorithmIdentifierRef;
@@ -220,6 +220,50 @@ impl Csr {
     #[must_use]
     pub fn has_attribute(&self, oid: ObjectIdentifier) -> bool {
         self.attributes.iter().any(|(one, _)| *one == oid)
+    }
+
+    /// Whether it has an attribute whose value may be a secret: challengePassword, or one of RFC 7894 §3.
+    #[must_use]
+    pub fn has_challenges(&self) -> bool {
+        self.attributes.iter().any(|(one, _)| CHALLENGES.contains(one))
+    }
+
+    /// Returns the request with other values in the attributes that may hold a secret. `replacement`
+    /// receives an attribute's type and its values, and returns the only value, a UTF8String.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn with_challenges(
+        &self,
+        replacement: impl Fn(ObjectIdentifier, &[u8]) -> String,
+    ) -> der::Result<Self> {
+        let attribute = |(oid, values): &(ObjectIdentifier, Vec<u8>)| {
+            let values = match CHALLENGES.contains(oid) {
+                true => replacement(*oid, values).to_der()?,
+                false => values.clone(),
+            };
+            Ok((*oid, values))
+        };
+        let attributes = self.attributes.iter().map(attribute).collect::<der::Result<_>>()?;
+        Ok(Self {
+            subject: self.subject.clone(),
+            key: self.key.clone(),
+            san: self.san.clone(),
+            extensions: self.extensions.clone(),
+            attributes,
+            digest: self.digest,
+            content_sha256: self.content_sha256,
+        })
+    }
+
+    /// Bytes that it takes in memory, approximately.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let names = self.subject.der().len() + self.san.as_ref().map_or(0, |san| san.der().len());
+        let extensions = self.extensions.iter().map(|one| one.value.len());
+        let attributes = self.attributes.iter().map(|(_, values)| values.len());
+        // Names are parsed: each also has its parts.
+        3 * names + 2 * self.key.spki().len() + extensions.chain(attributes).sum::<usize>()
     }
 
     /// The hash function of its signature; none for Ed25519, which has no choice, and if the

@@ -24,9 +24,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size, exponent and the point of a P-256 key.
-    /// Whether another point is on its curve is left to [`Self::verify`], or [`Self::check_point`] if
-    /// there is no signature; whether an RSA modulus is weak, to [`Self::check_strength`].
+    /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size and exponent. Whether a point is on its
+    /// curve is left to [`Self::verify`], or [`Self::check_point`] if there is no signature; whether an
+    /// RSA modulus is weak, to [`Self::check_strength`].
     ///
     /// # Errors
     /// [`Error::Malformed`] if it is no SubjectPublicKeyInfo, [`Error::Unacceptable`] if no
@@ -209,10 +209,6 @@ fn ec(algorithm: &AlgorithmIdentifierRef<'_>, bits: &[u8]) -> Result<KeyKind, Er
     };
     if bits.len() != length || bits.first() != Some(&4) {
         return Err(no_point(format!("{} bytes for {kind}", bits.len())));
-    }
-    // For the other curves the verification of the CSR's signature checks the point.
-    if kind == KeyKind::P256 && p256::PublicKey::from_sec1_bytes(bits).is_err() {
-        return Err(no_point(format!("a key for {kind} that is not on its curve")));
     }
     Ok(kind)
 }

@@ -7,6 +7,7 @@ pub mod algorithm;
 pub mod base64;
 mod canonical;
 pub mod cert;
+mod cert_lines;
 mod challenge;
 mod change_subject_name;
 pub mod cmc;
@@ -29,6 +30,7 @@ pub mod tbs;
 mod weak_key;
 
 pub use cert::{Certificate, CertificateExtension, CertificateFields};
+pub use cert_lines::extension_lines;
 pub use challenge::challenge;
 pub use change_subject_name::ChangeSubjectName;
 pub use crl::{CrlError, RevocationList};

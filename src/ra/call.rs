@@ -14,18 +14,23 @@
 //! Every step that can fail returns [`Rejected`], which exists only after the rejection is on the trail.
 
 use super::{
-    Authenticator, AuthnContext, Credentials, Error, Identity, Peer, Policy, Requester, decide,
+    Authenticator, AuthnContext, Claim, Credentials, Error, Identity, Peer, Policy, RecentRequests,
+    RecordedOutcome, RecordedRequest, Requester, decide, recent::ClientKind,
     succession::Superseding,
 };
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
     pki::{self, Csr, DistinguishedName, cmc::FailInfo},
+    policy::Scheme,
     store::Issuance,
     telemetry::audit::{Event, Facts, Name, Stranger, Trail},
     types::{Actor, Code, Operation, Origin, RequestId, Serial, Time},
 };
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 /// The registration authority: authenticates clients, decides on their requests and reports both.
 pub struct Authority {
@@ -33,6 +38,7 @@ pub struct Authority {
     trail: Arc<dyn Trail>,
     clock: Arc<dyn Clock>,
     superseding: Superseding,
+    recent: Arc<RecentRequests>,
 }
 
 /// A protocol's own end of a request, for the audit trail.
@@ -69,6 +75,10 @@ pub struct Call<'a> {
     has_credentials: bool,
     purpose: Option<(Operation, &'a Policy)>,
     identity: Option<Identity>,
+    /// The scheme of the credentials.
+    scheme: Option<Scheme>,
+    /// The CSR, once it is read.
+    csr: OnceLock<Arc<Csr>>,
     facts: Facts,
 }
 
@@ -88,13 +98,20 @@ impl Authority {
         trail: Arc<dyn Trail>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { authenticator, trail, clock, superseding: Superseding::default() }
+        let (superseding, recent) = (Superseding::default(), Arc::default());
+        Self { authenticator, trail, clock, superseding, recent }
     }
 
     /// Sets the labels whose certificates supersede their predecessors (D-35).
     #[must_use]
     pub fn with_superseding(self, superseding: Superseding) -> Self {
         Self { superseding, ..self }
+    }
+
+    /// Records requests in `recent`, which outlasts this authority.
+    #[must_use]
+    pub fn recording(self, recent: Arc<RecentRequests>) -> Self {
+        Self { recent, ..self }
     }
 
     /// Returns the authenticator.
@@ -135,6 +152,8 @@ impl Authority {
             has_credentials,
             purpose: None,
             identity: None,
+            scheme: None,
+            csr: OnceLock::new(),
             facts: Facts::default(),
         }
     }
@@ -181,6 +200,7 @@ impl<'a> Call<'a> {
         let Some((operation, policy)) = self.purpose else {
             return Err(self.reject(Error::UnknownPath).await);
         };
+        self.scheme = credentials.map(Credentials::scheme);
         let context = AuthnContext {
             rules: &policy.rules,
             label: policy.label.as_ref(),
@@ -262,6 +282,13 @@ impl<'a> Call<'a> {
             identity.describe(&mut known);
         }
         facts.into_iter().for_each(|(name, value)| known.add(name, value));
+        let (rule, reason) = (rule.to_string(), reason.to_string());
+        // A client without credentials only received a challenge.
+        let sent = self.has_credentials || self.peer.chain.is_some();
+        let challenge = asked_to_authenticate && !sent;
+        let why = cause.map(String::as_str).or_else(|| known.value("cause"));
+        let outcome = RecordedOutcome::rejected(rule.clone(), reason.clone(), why);
+        self.remember(ClientKind::of(identity, challenge), outcome);
         let mut event = Event::new(self.authority.now(), name, actor)
             .request(self.id.clone())
             .with("rule", rule)
@@ -271,12 +298,30 @@ impl<'a> Call<'a> {
             .with_some("label", label)
             .with("address", self.peer.address)
             .with_all(known.into_vec());
-        event.stranger = identity.is_none().then(|| {
-            // A client without credentials only received a challenge.
-            let sent = self.has_credentials || self.peer.chain.is_some();
-            Stranger { origin: self.origin(), challenge: asked_to_authenticate && !sent }
-        });
+        event.stranger = identity.is_none().then(|| Stranger { origin: self.origin(), challenge });
         self.authority.trail.publish(None, &event);
+    }
+
+    /// Keeps the request for an explanation, if its rules are known.
+    fn remember(&self, kind: ClientKind, outcome: RecordedOutcome) {
+        let Some((operation, policy)) = self.purpose.filter(|(one, _)| one.enrolls()) else {
+            return;
+        };
+        let identity = self.identity.as_ref();
+        let claim = self.scheme.map(|scheme| Claim::recorded(identity, scheme, &self.facts));
+        let request = RecordedRequest {
+            id: self.id.clone(),
+            at: self.authority.now(),
+            operation,
+            label: policy.label.clone(),
+            address: self.peer.address,
+            cipher_bits: self.peer.cipher_bits,
+            chain: self.peer.chain.clone(),
+            claim,
+            csr: RecordedRequest::csr_of(self.csr.get(), self.peer),
+            outcome,
+        };
+        self.authority.recent.push(kind, request);
     }
 
     /// The challenges that go with an error; `stale` if the password was right, and only the nonce too
@@ -323,7 +368,9 @@ impl Authenticated<'_> {
     }
 
     async fn issue(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Error> {
-        let order = self.order(&Csr::verify(csr)?, adapted)?;
+        let csr = Arc::new(Csr::verify(csr)?);
+        self.has_csr(&csr);
+        let order = self.order(&csr, adapted)?;
         let facts = order.facts.clone();
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let (ca, now) = (Arc::clone(&self.policy.ca), self.call.authority.now());
@@ -336,7 +383,19 @@ impl Authenticated<'_> {
             let facts = std::iter::once(subject).chain(facts).collect();
             self.report_retry(&first.serial, &first.request_id, facts);
         }
+        self.has_certificate(&issued.issuance.intent.serial);
         Ok(issued)
+    }
+
+    /// Keeps the CSR of the request for an explanation, without its secrets.
+    pub fn has_csr(&self, csr: &Arc<Csr>) {
+        // A request has one.
+        let _ = self.call.csr.set(Arc::clone(csr));
+    }
+
+    /// Keeps the request for an explanation, with the certificate that answers it.
+    pub fn has_certificate(&self, serial: &Serial) {
+        self.call.remember(ClientKind::Known, RecordedOutcome::Issued(serial.clone()));
     }
 
     /// Decides on a CSR: what to issue for it.

@@ -56,6 +56,16 @@ pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Or
     let case = Case::new(policy, requester, csr);
     rules::check_all(&case)?;
     rules::linking::spend(case.linked(), requester.peer)?;
+    order(case, policy, requester, csr)
+}
+
+/// Returns the order for a case that broke no rule.
+fn order(
+    case: Case<'_>,
+    policy: &Policy,
+    requester: Requester<'_>,
+    csr: &Csr,
+) -> Result<Order, Error> {
     let predecessor = case.predecessor();
     let mut facts = facts(requester, predecessor.is_some(), case.linked());
     if let Some(predecessor) = predecessor {
@@ -88,11 +98,18 @@ pub fn decide(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Result<Or
     })
 }
 
-/// Shows what every rule finds about a CSR. Spends nothing, and issues nothing.
-#[must_use]
-pub fn explain(policy: &Policy, requester: Requester<'_>, csr: &Csr) -> Vec<Finding> {
+/// Shows what every rule finds about a CSR, and the order if none rejects it. Spends nothing, and issues
+/// nothing.
+pub(super) fn explain(
+    policy: &Policy,
+    requester: Requester<'_>,
+    csr: &Csr,
+) -> (Vec<Finding>, Option<Order>) {
     let case = Case::new(policy, requester, csr);
-    rules::RULES.iter().map(|rule| rule.explain(&case)).collect()
+    let findings: Vec<Finding> = rules::RULES.iter().map(|rule| rule.explain(&case)).collect();
+    let passed = findings.iter().all(|finding| finding.outcome.is_ok());
+    let order = passed.then(|| order(case, policy, requester, csr).ok()).flatten();
+    (findings, order)
 }
 
 /// Whether the client is a registration authority (RFC 7030 §3.7) that the label accepts.

@@ -4,21 +4,26 @@ mod authn;
 mod call;
 mod decide;
 mod error;
+mod explain;
 mod failures;
 mod nonces;
 mod password;
 mod peer;
+mod recent;
 mod revocation;
 mod rules;
 mod succession;
 
 pub use authn::{
-    Authenticator, AuthnContext, Credentials, Identity, Presented, RecordLookup, Rights, Standing,
+    Authenticator, AuthnContext, AuthnFinding, Claim, Credentials, Identity, Presented,
+    ProofFinding, RecordLookup, Rights, Standing,
 };
 pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
-pub use decide::{Policy, Requester, decide, explain, is_ra};
+pub use decide::{Policy, Requester, decide, is_ra};
 pub use error::Error;
+pub use explain::{Explained, Inquiry};
 pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable, verify};
-pub use peer::{ClientCertificate, ClientChain, Peer, Verdict};
+pub use peer::{ClientCertificate, ClientChain, JudgedChain, Peer, Verdict};
+pub use recent::{RecentRequests, RecordedOutcome, RecordedRequest};
 pub use revocation::RevocationStatus;
-pub use rules::{Comparison, Finding, Outcome, RULES, Rule};
+pub use rules::{Comparison, Finding, Outcome, RULES, Rule, claimed_binding};

@@ -43,6 +43,40 @@ pub trait ClientChain: fmt::Debug + Send + Sync {
 
     /// Validates the chain, once for each set of anchors, and waits for the outcome.
     async fn validate(&self) -> Arc<ClientCertificate>;
+
+    /// Returns its certificates, DER, the client's own first.
+    fn certificates(&self) -> Vec<Vec<u8>>;
+
+    /// Bytes of its certificates.
+    fn size(&self) -> usize;
+}
+
+/// A chain that was validated before, at a time of the caller's choice: for an explanation.
+#[derive(Debug)]
+pub struct JudgedChain {
+    /// The certificates, DER, the client's own first.
+    pub certificates: Vec<Vec<u8>>,
+    /// The outcome.
+    pub outcome: Arc<ClientCertificate>,
+}
+
+#[async_trait]
+impl ClientChain for JudgedChain {
+    fn validated(&self) -> Option<Arc<ClientCertificate>> {
+        Some(Arc::clone(&self.outcome))
+    }
+
+    async fn validate(&self) -> Arc<ClientCertificate> {
+        Arc::clone(&self.outcome)
+    }
+
+    fn certificates(&self) -> Vec<Vec<u8>> {
+        self.certificates.clone()
+    }
+
+    fn size(&self) -> usize {
+        self.certificates.iter().map(Vec::len).sum()
+    }
 }
 
 /// The client's own certificate, parsed once a connection, and the outcome of path validation.

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api,
     config::Settings,
-    ra::Authenticator,
+    ra::{Authenticator, RecentRequests},
     telemetry::audit::{Event, Name},
     types::{Actor, RequestId, Time},
 };
@@ -25,6 +25,7 @@ pub(super) struct Core {
     pub(super) environment: Environment,
     pub(super) installation: Installation,
     pub(super) authenticator: Arc<Authenticator>,
+    pub(super) recent: Arc<RecentRequests>,
     pub(super) settings: Mutex<Settings>,
     pub(super) own: Mutex<OwnIdentity>,
     /// Locked last, after `settings` and `own`.
@@ -89,7 +90,8 @@ impl Core {
         crls: &ManufacturerCrls,
     ) -> Result<Snapshot, Error> {
         let (environment, installation) = (&self.environment, &self.installation);
-        Snapshot::new(settings, environment, installation, &self.authenticator, own, crls)
+        let (authenticator, recent) = (&self.authenticator, &self.recent);
+        Snapshot::new(settings, environment, installation, authenticator, recent, own, crls)
     }
 
     /// Looks at the CRL files of manufacturers, and uses those that changed. Logs that, and each error

@@ -5,6 +5,7 @@ mod core;
 mod crl_files;
 mod descriptors;
 mod error;
+mod explain;
 mod first_account;
 mod handshakes;
 mod health;
@@ -26,6 +27,7 @@ mod trust;
 mod validation;
 
 pub use error::Error;
+pub use explain::OfflineRules;
 pub use first_account::FirstAccount;
 pub use health::{Repeat, Warning, setting_warnings};
 pub use place::{check_disk, check_place};

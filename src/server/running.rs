@@ -92,11 +92,13 @@ async fn serve(
         now,
     ));
     let crls = ManufacturerCrls::open(&settings.live.policies.manufacturers, None)?;
+    let recent = Arc::default();
     let snapshot = Snapshot::new(
         &settings,
         &environment,
         &installation,
         &authenticator,
+        &recent,
         &own.identity,
         &crls,
     )?;
@@ -122,6 +124,7 @@ async fn serve(
         environment,
         installation,
         authenticator,
+        recent,
         settings: Mutex::new(settings),
         own: Mutex::new(own.identity),
         crls: Mutex::new(crls),
@@ -140,7 +143,8 @@ async fn serve(
         Arc::clone(&environment.clock),
         Arc::clone(&environment.entropy),
     )
-    .of_process(Arc::clone(&core) as _);
+    .of_process(Arc::clone(&core) as _)
+    .explaining(Ok(Arc::clone(&core) as _));
     let (socket, operators) = Socket::open(&data, admin, core.shared.clone())?.unzip();
 
     let event = Event::new(now, Name::ServerStarted, Actor::server())

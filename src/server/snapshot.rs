@@ -5,19 +5,20 @@ use super::{
     setup::Installation, tls, trust::Databases, validation::InForce,
 };
 use crate::{
+    ca::Ca,
     clock::Clock,
     config::Settings,
     entropy::Entropy,
-    est::{KeyMaker, Service},
+    est::{Endpoints, KeyMaker, Service},
     http::est::RequestContext,
     policy::Linking,
-    ra::{Authenticator, Authority, Peer},
+    ra::{Authenticator, Authority, Peer, RecentRequests},
     telemetry::audit::Trail,
-    types::Time,
+    types::{CaName, Time},
 };
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// The server's sources of time and randomness, and its audit trail.
 #[derive(Clone)]
@@ -55,20 +56,12 @@ impl Snapshot {
         environment: &Environment,
         installation: &Installation,
         authenticator: &Arc<Authenticator>,
+        recent: &Arc<RecentRequests>,
         own: &OwnIdentity,
         crls: &ManufacturerCrls,
     ) -> Result<Self, Error> {
-        let (boot, live) = (&settings.boot, &settings.live);
+        let live = &settings.live;
         let (chain, key) = own.for_tls()?;
-        // Each issuing CA is an anchor itself: one signature less to verify for each client.
-        // All of them precede the roots, which two CAs may share.
-        let cas = || installation.cas.values();
-        let ours = cas()
-            .map(|ca| (ca.name(), ca.issuing().der()))
-            .chain(cas().map(|ca| (ca.name(), ca.root().der())));
-        let manufacturers = live.policies.manufacturers.iter().flat_map(|(name, rules)| {
-            rules.anchors.iter().map(move |anchor| (name, anchor.as_slice()))
-        });
         let key_maker = KeyMaker::new(
             Arc::clone(&own.key),
             own.leaf.clone(),
@@ -77,19 +70,17 @@ impl Snapshot {
         )
         .map_err(Error::Missing)?;
         let service = Service::new(
-            &live.policies,
-            &boot.server_certificate.ca,
-            &installation.cas,
+            endpoints(settings, &installation.cas)?,
             key_maker,
             Authority::new(
                 Arc::clone(authenticator),
                 Arc::clone(&environment.trail),
                 Arc::clone(&environment.clock),
             )
-            .with_superseding(live.policies.superseding()),
+            .with_superseding(live.policies.superseding())
+            .recording(Arc::clone(recent)),
             Arc::clone(&installation.store),
-        )
-        .map_err(Error::Missing)?;
+        );
         Ok(Self {
             tls: tls::config(chain, key, live.server.session_tickets, live.server.http2)?,
             binds: live.policies.all().any(|policy| policy.linking != Linking::Off),
@@ -99,9 +90,7 @@ impl Snapshot {
                 header: live.server.header_timeout,
             },
             max_connections_per_address: live.server.max_connections_per_address,
-            databases: ArcSwap::from_pointee(
-                Databases::new(ours, manufacturers)?.with_crls(crls.sets()),
-            ),
+            databases: ArcSwap::from_pointee(anchors(settings, &installation.cas, crls)?),
             clock: Arc::clone(&environment.clock),
             service: Arc::new(service),
             entropy: Arc::clone(&environment.entropy),
@@ -117,6 +106,16 @@ impl Snapshot {
         self.databases.store(Arc::new(databases.with_crls(crls.sets())));
     }
 
+    /// Returns the endpoints, with the authenticator of their clients.
+    pub(super) const fn service(&self) -> &Arc<Service> {
+        &self.service
+    }
+
+    /// Returns the anchors of client certificates.
+    pub(super) fn databases(&self) -> Arc<Databases> {
+        self.databases.load_full()
+    }
+
     /// Returns the context for a request of this peer.
     pub(super) fn context(&self, peer: Arc<Peer>) -> RequestContext {
         RequestContext {
@@ -129,9 +128,42 @@ impl Snapshot {
     }
 }
 
+/// Returns the endpoints of all labels.
+///
+/// # Errors
+/// [`Error::Missing`].
+pub(super) fn endpoints(
+    settings: &Settings,
+    cas: &BTreeMap<CaName, Arc<Ca>>,
+) -> Result<Endpoints, Error> {
+    let server_ca = &settings.boot.server_certificate.ca;
+    Endpoints::new(&settings.live.policies, server_ca, cas).map_err(Error::Missing)
+}
+
+/// Returns the anchors of client certificates: those of the CAs, and those of manufacturers.
+///
+/// # Errors
+/// [`Error::Tls`].
+pub(super) fn anchors(
+    settings: &Settings,
+    cas: &BTreeMap<CaName, Arc<Ca>>,
+    crls: &ManufacturerCrls,
+) -> Result<Databases, Error> {
+    // Each issuing CA is an anchor itself: one signature less to verify for each client.
+    // All of them precede the roots, which two CAs may share.
+    let cas = || cas.values();
+    let ours = cas()
+        .map(|ca| (ca.name(), ca.issuing().der()))
+        .chain(cas().map(|ca| (ca.name(), ca.root().der())));
+    let manufacturers = settings.live.policies.manufacturers.iter().flat_map(|(name, rules)| {
+        rules.anchors.iter().map(move |anchor| (name, anchor.as_slice()))
+    });
+    Ok(Databases::new(ours, manufacturers)?.with_crls(crls.sets()))
+}
+
 impl InForce for ArcSwap<Snapshot> {
     fn databases(&self) -> Arc<Databases> {
-        self.load().databases.load_full()
+        self.load().databases()
     }
 
     fn now(&self) -> Time {

@@ -238,6 +238,14 @@ impl<L: InForce> ClientChain for LazyChain<L> {
         let verdict = Verdict::Untrusted("one that could not be validated".to_owned());
         Arc::new(ClientCertificate { certificate: None, verdict })
     }
+
+    fn certificates(&self) -> Vec<Vec<u8>> {
+        self.chain.certificates().map(<[u8]>::to_vec).collect()
+    }
+
+    fn size(&self) -> usize {
+        self.chain.certificates().map(<[u8]>::len).sum()
+    }
 }
 
 impl<L> fmt::Debug for LazyChain<L> {

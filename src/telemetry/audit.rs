@@ -180,6 +180,12 @@ impl Facts {
         }
     }
 
+    /// The value of the fact of this name, if known.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
     /// The facts, as name and value, in the order in which they were added.
     #[must_use]
     pub fn into_vec(self) -> Vec<(&'static str, String)> {

@@ -32,6 +32,12 @@ impl Serial {
         Ok(Self(bytes.to_vec()))
     }
 
+    /// The serial number 1, which this server gives to no certificate: a placeholder.
+    #[must_use]
+    pub fn placeholder() -> Self {
+        Self(vec![1])
+    }
+
     /// The content bytes of the INTEGER.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

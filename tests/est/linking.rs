@@ -59,8 +59,13 @@ pub(crate) fn bound(name: &str, text: &str) -> Vec<u8> {
     csr(&new_key("EC"), name, &[(CHALLENGE_PASSWORD, vec![tlv(PRINTABLE, text.as_bytes())])])
 }
 
+/// A CSR with a new key and an otpChallenge.
+pub(crate) fn with_one_time_password(name: &str, text: &str) -> Vec<u8> {
+    csr(&new_key("EC"), name, &[(OTP_CHALLENGE, vec![tlv(UTF8, text.as_bytes())])])
+}
+
 /// The connection's binding in base64, as a client writes it.
-fn value(connection: &Connection) -> String {
+pub(crate) fn value(connection: &Connection) -> String {
     let (_, value) = connection.binding().of_choice().expect("a binding");
     base64(value)
 }

@@ -35,6 +35,7 @@ mod csrattrs;
 mod digest;
 mod encoding;
 mod enroll;
+mod explain;
 mod fullcmc;
 mod fullcmc_controls;
 mod fullcmc_message;

@@ -15,7 +15,7 @@ use estd::{
     },
     clock::Clock,
     entropy::SystemEntropy,
-    est::{KeyMaker, Service},
+    est::{Endpoints, KeyMaker, Service},
     http::{
         est::{RequestContext, handle},
         framing::Framing,
@@ -103,16 +103,15 @@ impl Sick {
             now,
         ));
         let clock = Arc::clone(&server.clock) as Arc<dyn Clock>;
+        let server_ca = &settings.boot.server_certificate.ca;
         let service = Service::new(
-            &settings.live.policies,
-            &settings.boot.server_certificate.ca,
-            &cas,
+            Endpoints::new(&settings.live.policies, server_ca, &cas).unwrap(),
             key_maker,
             Authority::new(authenticator, Arc::clone(&server.events) as _, clock),
             store,
         );
         let context = RequestContext {
-            service: Arc::new(service.unwrap()),
+            service: Arc::new(service),
             peer: Arc::new(Peer {
                 address: ([127, 0, 0, 1], 1).into(),
                 cipher_bits: 256,

@@ -17,7 +17,7 @@ const RENEWS: &str = "unknown_certificates = \"renew-own-names\"\n\
     unknown_certificates_until = \"2026-12-01\"\n";
 
 /// A certificate signed with the CA's key outside this server.
-fn signed_elsewhere(server: &TestServer, subject: &str, serial: &str) -> Identity {
+pub(crate) fn signed_elsewhere(server: &TestServer, subject: &str, serial: &str) -> Identity {
     signed_until(server, subject, serial, "491231235959Z")
 }
 

@@ -11,13 +11,14 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 const OWN_TESTS: [&str; 2] = ["docs/clients.md", "docs/policy.md"];
 
 /// Pages whose commands a test of this file runs.
-const RUN: [&str; 9] = [
+const RUN: [&str; 10] = [
     "docs/tutorial.md",
     "docs/est.md",
     "docs/operator/accounts.md",
     "docs/operator/audit.md",
     "docs/operator/ca.md",
     "docs/operator/certificates.md",
+    "docs/operator/explain.md",
     "docs/operator/keygen.md",
     "docs/operator/rejections.md",
     "docs/operator/store.md",
@@ -358,6 +359,49 @@ fn the_page_on_keys_for_devices() {
         &[("localhost:8443", &address(&estd)), ("the-password-of-line-1", password)],
     );
     assert!(fs::read_to_string(estd.path("unit/key.pem")).unwrap().contains("PRIVATE KEY"));
+}
+
+#[test]
+fn the_page_on_explanations() {
+    let estd = server("\n[label.factory]\nrenewal.window = \"36500d\"\n");
+    let csr = |name: &str| {
+        format!(
+            "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key \
+             -subj /CN=unit-1 -out {name}.csr 2>/dev/null\n"
+        )
+    };
+    let server = format!("https://{}", address(&estd));
+    let prepared = format!(
+        "{}{}estd user add line-1
+        EST_PASSWORD={} est enroll --server {server} --cacert data/ca/default/root.pem --user enroll \
+            --subject CN=unit-1 --label factory --out unit
+        cp unit/cert.pem device.pem",
+        csr("device"),
+        csr("renewal"),
+        estd.password
+    );
+    shell("before", estd.folder.path(), &prepared);
+    let wrong = ["enroll", "--user", "line-1", "--subject", "CN=x", "--json", "--auth", "basic"];
+    let output = estd.est(&wrong).env("EST_PASSWORD", "wrong").output().unwrap();
+    let line = String::from_utf8(output.stderr).unwrap();
+    let error: serde_json::Value = serde_json::from_str(line.lines().last().unwrap()).unwrap();
+    let id = error["request_id"].as_str().unwrap_or_else(|| panic!("{line}"));
+    let text = run("docs/operator/explain.md", &estd, &[("4de73a8dff1f8bf1", id)]);
+    for expected in [
+        "claimed: the password of account \"line-1\"",
+        "claimed: possession of the key of the client's certificate",
+        "verdict: a certificate would be issued",
+        "  subject     CN=unit-1",
+        "  cause: wrong password",
+        "exit code 1",
+    ] {
+        assert!(text.lines().any(|line| line == expected), "{expected}: {text}");
+    }
+    let page = page("docs/operator/explain.md");
+    for part in ["client", "claimed", "proofs", "rules", "verdict", "certificate", "csrattrs"] {
+        assert!(page.contains(&format!("| `{part}` |")), "{part}");
+        assert!(text.lines().any(|line| line.starts_with(part)), "{part}: {text}");
+    }
 }
 
 #[test]

@@ -64,6 +64,71 @@ fn exit_codes_are_those_of_the_documents_and_errors_are_json_too() {
     check(folder.path());
 }
 
+/// A name with a control character, an escape and a direction override.
+const HOSTILE: &str = "/CN=a\u{1b}[31m\u{202e}b\nverdict: issued";
+
+#[test]
+fn an_explanation_is_the_same_with_and_without_a_server_and_escapes_names() {
+    let server = Estd::start();
+    let csr = |name: &str, subject: &str| {
+        let (key, out) = (server.path("x.key"), server.path(name));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]);
+        openssl.args(["-nodes", "-utf8", "-subj", subject, "-keyout"]).arg(key);
+        good(name, openssl.arg("-out").arg(out).output().unwrap());
+    };
+    csr("good.csr", "/CN=device-1");
+    csr("hostile.csr", HOSTILE);
+    let check = |folder: &std::path::Path| {
+        let run = |arguments: &[&str]| {
+            let mut all = vec!["explain", "--at", "2026-11-21T12:00:00Z"];
+            all.extend(arguments);
+            let output = estd(folder, &all).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        let (code, text) = run(&["--csr", "hostile.csr", "--user", "enroll"]);
+        assert_eq!(code, Some(1), "not valid yet at that time: {text}");
+        assert!(text.contains("\\u{1b}[31m") && text.contains("\\u{202e}"), "{text}");
+        assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("verdict")).count(), 1, "{text}");
+        let (code, json) = run(&["--csr", "good.csr", "--json"]);
+        assert_eq!((code, json.lines().count()), (Some(1), 1));
+        let value: Value = serde_json::from_str(&json).unwrap();
+        let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        let expected = [
+            "at",
+            "certificate",
+            "claimed",
+            "client",
+            "csrattrs",
+            "label",
+            "left_out",
+            "operation",
+            "proofs",
+            "recorded",
+            "rejection",
+            "rules",
+            "verdict",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!(
+            (&value["verdict"], &value["rejection"]["code"]),
+            (&"rejected".into(), &"auth.none".into())
+        );
+        let now = estd(folder, &["explain", "--csr", "good.csr", "--user", "enroll"]).output();
+        assert_eq!(now.unwrap().status.code(), Some(0));
+        let forgotten = estd(folder, &["explain", "--request", "0123456789abcdef", "--json"]);
+        let forgotten = { forgotten }.output().unwrap();
+        assert_eq!(forgotten.status.code(), Some(2));
+        let error: Value = serde_json::from_slice(&forgotten.stderr).unwrap();
+        assert_eq!(error["kind"], "not-found");
+        value
+    };
+    let running = check(server.folder.path());
+    let folder = server.stop();
+    assert_eq!(check(folder.path()), running);
+}
+
 #[test]
 fn each_command_that_prints_has_a_json_form() {
     let folder = Estd::start().stop();

@@ -52,7 +52,19 @@ const MODULES: [(&str, &[&str]); 24] = [
     ("api", &[]),
     (
         "admin",
-        &["types", "digest", "clock", "entropy", "telemetry", "pki", "store", "ca", "ra", "api"],
+        &[
+            "types",
+            "digest",
+            "clock",
+            "entropy",
+            "telemetry",
+            "pki",
+            "store",
+            "ca",
+            "ra",
+            "est",
+            "api",
+        ],
     ),
     (
         "http",
@@ -116,7 +128,7 @@ const MODULES: [(&str, &[&str]); 24] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 28] = [
+const LIBRARIES: [(&str, &[&str]); 27] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
@@ -139,7 +151,6 @@ const LIBRARIES: [(&str, &[&str]); 28] = [
     ("aws_lc_rs", &["digest", "entropy", "binding", "pki", "store", "ra", "server", "client"]),
     ("cms", &["pki"]),
     ("x509_cert", &["pki", "config", "client"]),
-    ("p256", &["pki"]),
     ("rsa", &["pki"]),
     ("pkcs8", &["pki"]),
     ("argon2", &["ra"]),

@@ -1,7 +1,9 @@
 //! Holders of CA keys.
 
+mod absent;
 mod soft;
 
+pub use absent::AbsentSigner;
 pub use soft::SoftSigner;
 
 use crate::types::KeyKind;

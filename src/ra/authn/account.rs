@@ -1,7 +1,8 @@
 //! Rules common to all proofs by the password of an account.
 
-use super::{Authenticator, AuthnContext, Credentials};
+use super::{Authenticator, AuthnContext, Claim, Credentials};
 use crate::{
+    digest::Algorithm,
     policy::Scheme,
     ra::{Error, failures::Attempt},
     store::Account,
@@ -57,6 +58,13 @@ impl LoginFailure {
             Self::Password | Self::Label(_) | Self::Unbound | Self::NoSecret => user.to_owned(),
             Self::NoAccount | Self::Length(_) => names.masked(user),
         }
+    }
+
+    /// Whether this cause of a rejection says that the password was not the account's.
+    pub(super) fn is_of_password(cause: &str) -> bool {
+        [Self::NoAccount, Self::Label(Vec::new()), Self::Unbound, Self::NoSecret]
+            .iter()
+            .all(|other| !cause.starts_with(&other.to_string()))
     }
 
     /// The outcome of a password check. `usable`: the account may enroll under the label.
@@ -121,6 +129,49 @@ impl Authenticator {
         } else {
             Err(Error::Unauthenticated(other_scheme(schemes, scheme)))
         };
+        self.outcome_of(user, outcome, facts)
+    }
+
+    /// Finds the account that a client claims to be, as if its password were right.
+    pub(super) async fn check_claim(
+        &self,
+        context: AuthnContext<'_>,
+        schemes: &[Scheme],
+        claim: &Claim,
+        facts: &mut Facts,
+    ) -> Result<(Account, Scheme), Error> {
+        let user = &claim.user;
+        if let Some(scheme) = claim.scheme.filter(|scheme| !schemes.contains(scheme)) {
+            return Err(Error::Unauthenticated(other_scheme(schemes, scheme)));
+        }
+        if let Some(seconds) = self.failures.wait(context.origin(), user, context.now) {
+            return Err(too_many_failures(seconds));
+        }
+        let account = self.store.account(user).await?;
+        let usable = account.as_ref().is_some_and(|account| may_use(account, context));
+        let verifies = |scheme: &&Scheme| match (&account, scheme) {
+            (None, _) | (Some(_), Scheme::Basic) => true,
+            (Some(account), Scheme::Digest) => self.secret(account, Algorithm::Sha256).is_some(),
+            (Some(account), Scheme::DigestMd5) => self.secret(account, Algorithm::Md5).is_some(),
+        };
+        let scheme = match claim.scheme {
+            Some(scheme) => Some(scheme).filter(|scheme| verifies(&scheme)),
+            None => schemes.iter().find(verifies).copied(),
+        };
+        let outcome = match scheme {
+            None => Err(LoginFailure::NoSecret),
+            Some(scheme) => LoginFailure::check(account, !claim.is_wrong, usable)
+                .map(|account| (account, scheme)),
+        };
+        self.outcome_of(user, Ok(outcome), facts)
+    }
+
+    fn outcome_of<T>(
+        &self,
+        user: &str,
+        outcome: Result<Result<T, LoginFailure>, Error>,
+        facts: &mut Facts,
+    ) -> Result<T, Error> {
         match outcome {
             Ok(Ok(account)) => Ok(account),
             Err(error) => {

@@ -75,10 +75,11 @@ impl Authenticator {
     ///
     /// An expired certificate is accepted if it is on record and within the grace period. A
     /// certificate of a CA of this server that is not on record raises an alarm, whatever the
-    /// outcome (D-36).
+    /// outcome (D-36); not if `explains`.
     pub(super) async fn check_certificate(
         &self,
         context: AuthnContext<'_>,
+        explains: bool,
     ) -> Result<CertificateOutcome, store::Error> {
         let now = context.now;
         let rejected = |rejection| Ok(CertificateOutcome::Rejected(rejection));
@@ -123,7 +124,7 @@ impl Authenticator {
             };
         };
         let recorded = RecordLookup::of(&*self.store, certificate).await?;
-        if let RecordLookup::Another | RecordLookup::Nothing = &recorded {
+        if !explains && matches!(recorded, RecordLookup::Another | RecordLookup::Nothing) {
             let (ca, serial) = (ca.clone(), certificate.serial().clone());
             let unknown = Unknown { ca, serial, taken: matches!(recorded, RecordLookup::Another) };
             let mut facts = Facts::default();

@@ -91,7 +91,7 @@ impl Authenticator {
         }
     }
 
-    fn secret(&self, account: &Account, algorithm: Algorithm) -> Option<Secret> {
+    pub(super) fn secret(&self, account: &Account, algorithm: Algorithm) -> Option<Secret> {
         let Password::Recomputable(stored) = &account.password else { return None };
         if stored.realm != self.realm {
             tracing::warn!(

@@ -38,7 +38,7 @@ impl Credentials {
         }
     }
 
-    pub(super) fn scheme(&self) -> Scheme {
+    pub(in crate::ra) fn scheme(&self) -> Scheme {
         match self {
             Self::Basic { .. } => Scheme::Basic,
             Self::Digest { answer, .. } => match answer.algorithm {

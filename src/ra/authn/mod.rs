@@ -9,17 +9,20 @@
 //! | `shared_secret` | identity proof of CMC (RFC 5272 §6.2) |
 //! | `rights` | what the proofs that hold give the right to: the table of proofs |
 //! | `account` | rules common to all proofs by a password |
+//! | `claim` | the same without a connection, for an explanation |
 
 mod account;
 mod alarm;
 mod basic;
 mod certificate;
+mod claim;
 mod digest;
 mod identity;
 mod rights;
 mod shared_secret;
 
 pub use certificate::RecordLookup;
+pub use claim::{AuthnFinding, Claim, ProofFinding};
 pub use identity::{Credentials, Identity, Presented, Rights, Standing};
 
 use super::{
@@ -39,6 +42,7 @@ use crate::{
 use account::NameMask;
 use alarm::Alarms;
 use certificate::CertificateOutcome;
+use claim::Evidence;
 use rights::Given;
 use std::{
     sync::Arc,
@@ -174,7 +178,7 @@ impl Authenticator {
         credentials: Option<&Credentials>,
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
-        let outcome = self.identify(context, credentials, facts).await;
+        let outcome = self.identify(context, Evidence::Sent(credentials), facts).await;
         if outcome.is_err() {
             certificate::describe_shown(context.peer, facts);
         }
@@ -184,17 +188,18 @@ impl Authenticator {
     async fn identify(
         &self,
         context: AuthnContext<'_>,
-        credentials: Option<&Credentials>,
+        mut evidence: Evidence<'_>,
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
         let (rules, operation) = (context.rules, context.operation);
         let none = &CertificateOutcome::Absent;
         let given = Given { rules, operation, certificate: none, password: None };
-        let certificate = &match given.takes_certificates(credentials.is_some()) {
-            true => self.check_certificate(context).await?,
+        let certificate = &match given.takes_certificates(evidence.has_credentials()) {
+            true => self.check_certificate(context, evidence.explains()).await?,
             false => CertificateOutcome::Absent,
         };
         let given = Given { certificate, ..given };
+        evidence.note(context, given);
         let Some(schemes) = given.schemes() else {
             // A password would not help, so it is not checked.
             return Err(match certificate {
@@ -202,14 +207,20 @@ impl Authenticator {
                 _ => Error::CertificateNeeded(given.rejection()),
             });
         };
-        let account = match credentials.filter(|_| !schemes.is_empty()) {
-            Some(credentials) => {
+        let account = match &evidence {
+            _ if schemes.is_empty() => None,
+            Evidence::Sent(Some(credentials)) => {
                 let account = self.check_credentials(context, &schemes, credentials, facts).await?;
                 Some((account.name, credentials.scheme()))
             }
-            None => None,
+            Evidence::Claimed(Some(claim), _) => {
+                let (account, scheme) = self.check_claim(context, &schemes, claim, facts).await?;
+                Some((account.name, scheme))
+            }
+            Evidence::Sent(None) | Evidence::Claimed(None, _) => None,
         };
         let given = Given { password: account.as_ref().map(|(_, scheme)| *scheme), ..given };
+        evidence.note(context, given);
         let rights = given.rights().map_err(|reason| match certificate {
             CertificateOutcome::NotYetValid(rejection) => Error::NotYetValid(rejection.clone()),
             _ => Error::Unauthenticated(reason),

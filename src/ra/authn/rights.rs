@@ -18,13 +18,17 @@ pub(super) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
+    /// Whether the operation may request more than a renewal.
+    pub(super) fn enrolls(self) -> bool {
+        self.operation != Operation::SimpleReenroll
+    }
+
     /// The alternatives of the label, and whether each gives the right to enroll. The others only
     /// renew the certificate that is shown (D-32).
     fn alternatives(self) -> impl Iterator<Item = (&'a [Proof], bool)> {
         let LabelRules { accept, renewal, .. } = self.rules;
-        let enrolls = self.operation != Operation::SimpleReenroll;
         let enrollment =
-            Some(accept).filter(|_| enrolls).into_iter().flat_map(Accept::alternatives);
+            Some(accept).filter(|_| self.enrolls()).into_iter().flat_map(Accept::alternatives);
         enrollment
             .map(|all| (all, true))
             .chain(renewal.accept.alternatives().map(|all| (all, false)))
@@ -123,7 +127,7 @@ impl<'a> Given<'a> {
 
     /// Whether the certificate is a proof. One that has expired, or that is ours and not on record,
     /// proves enough to be renewed.
-    fn is_shown(self, proof: &Proof, enrolls: bool) -> bool {
+    pub(super) fn is_shown(self, proof: &Proof, enrolls: bool) -> bool {
         let CertificateOutcome::Accepted(presented, expired) = self.certificate else {
             return false;
         };

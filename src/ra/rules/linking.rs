@@ -17,7 +17,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 /// The attributes that hold a binding.
-const BINDINGS: [(const_oid::ObjectIdentifier, &str); 2] = [
+pub(super) const BINDINGS: [(const_oid::ObjectIdentifier, &str); 2] = [
     (oid::CHALLENGE_PASSWORD, "challengePassword"),
     (oid::EST_IDENTITY_LINKING, "estIdentityLinking"),
 ];
@@ -123,18 +123,13 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
         ));
     }
     let mismatch = |got: String| Err(rejected(Code::LinkingMismatch, got));
-    // D-04: some clients end it with a newline.
-    let compact: Zeroizing<String> =
-        Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
-    let Ok(value) = STANDARD.decode(compact.as_bytes()).map(Zeroizing::new) else {
+    let Some(value) = decoded(text) else {
         return mismatch("invalid base64 (the attribute must not hold a password)".to_owned());
     };
-    let same = |ours: &[u8]| verify_slices_are_equal(ours, &value).is_ok();
+    if let Some(kind) = kind_of(&value, &peer.binding) {
+        return Ok(kind);
+    }
     match &peer.binding {
-        Binding::Tls13 { exporter } | Binding::Tls12 { exporter, .. } if same(&exporter[..]) => {
-            Ok(BindingKind::TlsExporter)
-        }
-        Binding::Tls12 { unique, .. } if same(&unique[..]) => Ok(BindingKind::TlsUnique),
         Binding::None(why) => Err(rejected(Code::LinkingNone, format!("a binding, and this connection has none: {}", without(*why)))),
         Binding::Tls13 { .. } => mismatch(match value.len() {
             12 => "12 bytes as of tls-unique, which TLS 1.3 does not have".to_owned(),
@@ -147,6 +142,25 @@ fn verify(linking: Linking, text: &str, name: &str, peer: &Peer) -> Result<Bindi
             32 => "32 bytes that are not tls-exporter of this connection".to_owned(),
             other => format!("{other} bytes; tls-unique has 12"),
         }),
+    }
+}
+
+/// Decodes the value of an attribute that holds a binding. D-04: some clients end it with a newline.
+pub(super) fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let compact: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\r' | '\n')).collect());
+    STANDARD.decode(compact.as_bytes()).map(Zeroizing::new).ok()
+}
+
+/// Returns the kind of this value if it is a binding of the connection.
+pub(super) fn kind_of(value: &[u8], binding: &Binding) -> Option<BindingKind> {
+    let same = |ours: &[u8]| verify_slices_are_equal(ours, value).is_ok();
+    match binding {
+        Binding::Tls13 { exporter } | Binding::Tls12 { exporter, .. } if same(&exporter[..]) => {
+            Some(BindingKind::TlsExporter)
+        }
+        Binding::Tls12 { unique, .. } if same(&unique[..]) => Some(BindingKind::TlsUnique),
+        Binding::Tls13 { .. } | Binding::Tls12 { .. } | Binding::None(_) => None,
     }
 }
 

@@ -9,15 +9,20 @@
 //! | `renewal` | the certificate to be renewed, its names, its key, the time |
 //! | `key` | the keys that a certificate may have |
 //! | `profile` | the profile's demands and limits |
+//!
+//! `placeholder` has the bindings of a request without a connection.
 
 mod case;
 mod key;
 pub(super) mod linking;
 mod names;
+mod placeholder;
 mod profile;
 mod renewal;
 
 pub(super) use case::{Case, EntityNames};
+pub use placeholder::claimed_binding;
+pub(super) use placeholder::without_secrets;
 
 use super::Error;
 

@@ -44,6 +44,11 @@ impl Chain {
         &self.intermediates
     }
 
+    /// The certificates, the end-entity certificate first.
+    pub(in crate::server) fn certificates(&self) -> impl Iterator<Item = &[u8]> {
+        std::iter::once(&self.end_entity).chain(&*self.intermediates).map(|one| one.as_ref())
+    }
+
     /// Why the chain is not validated at all.
     pub(super) fn excess(&self) -> Option<&str> {
         self.excess.as_deref()

@@ -1,0 +1,30 @@
+//! No key: for a process that only explains.
+
+use super::{Signer, Unavailable};
+use crate::types::KeyKind;
+use async_trait::async_trait;
+
+/// Stands for a key that this process does not read. Signs nothing.
+#[derive(Debug)]
+pub struct AbsentSigner {
+    kind: KeyKind,
+}
+
+impl AbsentSigner {
+    /// Stands for a key of this kind.
+    #[must_use]
+    pub const fn new(kind: KeyKind) -> Self {
+        Self { kind }
+    }
+}
+
+#[async_trait]
+impl Signer for AbsentSigner {
+    fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        Err(Unavailable("this process has no key of a CA".to_owned()))
+    }
+}
