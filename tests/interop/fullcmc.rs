@@ -33,14 +33,15 @@ fn server() -> Estd {
         fs::write(folder.path().join(format!("{name}.pem")), ra.pem).unwrap();
         fs::write(folder.path().join(format!("{name}.key")), ra.key).unwrap();
     }
-    for part in ["max_body = 65536", "explicit = []"] {
-        assert!(text.contains(part), "{part}");
-    }
-    let text = text
-        .replace("max_body = 65536", "max_body = 1048576")
-        .replace("explicit = []", "explicit = [\"foreign-ca.pem\"]");
+    assert!(text.contains("max_body = 65536"));
+    let text = text.replace("max_body = 65536", "max_body = 1048576");
     let more = r#"
+[manufacturer.foreign]
+anchors = ["foreign-ca.pem"]
+
 [label.cmc]
+accept = ["certificate", "password", "ra", "manufacturer:foreign"]
+renewal.window = "100%"
 fullcmc = true
 change_names = true
 
