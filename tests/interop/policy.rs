@@ -63,14 +63,12 @@ impl Place {
     }
 }
 
-/// A program, this many days later.
-fn at(days: u32, program: &str) -> Command {
-    if days == 0 {
-        return Command::new(program);
-    }
-    let mut command = Command::new("faketime");
-    command.args(["--exclude-monotonic", "-f", &format!("+{days}d"), program]);
-    command
+/// The command that runs a program this many days later.
+fn later(days: u32) -> Vec<String> {
+    let shift = format!("+{days}d");
+    let words: &[&str] =
+        if days == 0 { &[] } else { &["faketime", "--exclude-monotonic", "-f", &shift] };
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// Runs a set-up. Returns what its commands printed, and the server.
@@ -78,8 +76,7 @@ fn run(heading: &str) -> (String, Estd) {
     assert!(PAGE.contains("export EST_SERVER=https://localhost:8443\n"));
     let mut place = Place::Folder(tempfile::tempdir().unwrap());
     let (mut days, mut printed) = (0, String::new());
-    let start =
-        |folder, days| Place::Server(Estd::start_by(at(days, env!("CARGO_BIN_EXE_estd")), folder));
+    let start = |folder, days| Place::Server(Estd::start_under(&later(days), folder));
     for step in steps(heading) {
         match step {
             Step::Configuration(text) => {
@@ -100,7 +97,10 @@ fn run(heading: &str) -> (String, Estd) {
             Step::Commands(script) => {
                 let port = if let Place::Server(estd) = &place { estd.port } else { 0 };
                 let programs = Path::new(env!("CARGO_BIN_EXE_est")).parent().unwrap();
-                let output = at(days, "bash")
+                let mut words = later(days);
+                words.push("bash".to_owned());
+                let output = Command::new(&words[0])
+                    .args(&words[1..])
                     .args(["-euo", "pipefail", "-c", &format!("exec 2>&1; {script}")])
                     .current_dir(place.path())
                     .env(
