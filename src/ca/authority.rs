@@ -175,6 +175,27 @@ impl Ca {
         Ok(Issued { issuance, repeated })
     }
 
+    /// Returns the certificate of an earlier order with this idempotency key, within its retry window. Signs
+    /// it if that is still open. None without such an order: issues nothing new.
+    ///
+    /// # Errors
+    /// As [`Ca::issue`].
+    pub async fn answer_again(
+        &self,
+        key: &IdempotencyKey,
+        now: Time,
+    ) -> Result<Option<Issued>, Error> {
+        let Some(mut first) = self.store.first_answer(key, now).await? else { return Ok(None) };
+        if first.state == store::State::Open {
+            self.finish(&first.intent, now).await?;
+            let serial = &first.intent.serial;
+            let ended = self.store.find(serial).await?;
+            first = ended.ok_or_else(|| store::Error::NoSuchIssuance(serial.clone()))?;
+        }
+        let issued = first.state == store::State::Issued;
+        Ok(issued.then_some(Issued { issuance: first, repeated: true }))
+    }
+
     /// Signs a recorded open issuance, and adds the certificate.
     pub(super) async fn fulfill(
         &self,

@@ -104,7 +104,7 @@ pub(super) fn reply(error: &est::Error) -> ErrorReply {
         Est::TooEarly(rejection, seconds) => {
             ErrorReply { retry_after: Some(*seconds), ..ErrorReply::of(StatusCode::FORBIDDEN, rejection) }
         }
-        Est::CertificateNeeded(rejection) | Est::Forbidden(rejection) | Est::IdentityChanged(rejection) => {
+        Est::CertificateNeeded(rejection) | Est::TooLate(rejection) | Est::Forbidden(rejection) | Est::IdentityChanged(rejection) => {
             ErrorReply::of(StatusCode::FORBIDDEN, rejection)
         }
         // No 401: the device has the right certificate, and would give up.

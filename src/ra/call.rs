@@ -15,8 +15,8 @@
 
 use super::{
     Authenticator, AuthnContext, Claim, Credentials, Error, Identity, Peer, Policy, RecentRequests,
-    RecordedOutcome, RecordedRequest, Requester, decide, recent::ClientKind,
-    succession::Superseding,
+    RecordedOutcome, RecordedRequest, Requester, decide, decide::retried, recent::ClientKind,
+    rules::linking::spend, succession::Superseding,
 };
 use crate::{
     ca::{Issued, Order},
@@ -370,7 +370,13 @@ impl Authenticated<'_> {
     async fn issue(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Error> {
         let csr = Arc::new(Csr::verify(csr)?);
         self.has_csr(&csr);
-        let order = self.order(&csr, adapted)?;
+        let order = match self.order(&csr, adapted) {
+            Ok(order) => order,
+            Err(error @ (Error::TooEarly(..) | Error::TooLate(_))) => {
+                return self.answer_again(&csr, adapted, error).await;
+            }
+            Err(error) => return Err(error),
+        };
         let facts = order.facts.clone();
         // On a task of its own: a client that hangs up must not stop an issuance half-way.
         let (ca, now) = (Arc::clone(&self.policy.ca), self.call.authority.now());
@@ -398,20 +404,56 @@ impl Authenticated<'_> {
         self.call.remember(ClientKind::Known, RecordedOutcome::Issued(serial.clone()));
     }
 
+    /// Answers the retry of a request that was in time, although its time is over now (D-10). Otherwise
+    /// returns `error`.
+    async fn answer_again(
+        &self,
+        csr: &Csr,
+        adapted: &[&'static str],
+        error: Error,
+    ) -> Result<Issued, Error> {
+        let requester = self.requester(adapted);
+        let (key, linked) = retried(self.policy, requester, csr);
+        let (ca, now) = (Arc::clone(&self.policy.ca), requester.now);
+        let asked = tokio::spawn(async move { ca.answer_again(&key, now).await });
+        let found = asked.await.map_err(|ended| Error::Internal(ended.to_string()))??;
+        let Some(issued) = found else {
+            return Err(match error {
+                // The client may enroll (D-41).
+                Error::TooLate(reason) if self.identity.rights.password_helps => {
+                    Error::Unauthenticated(reason)
+                }
+                error => error,
+            });
+        };
+        spend(linked, self.call.peer)?;
+        let first = &issued.issuance.intent;
+        let mut facts = Facts::default();
+        facts.add("subject", &first.subject);
+        facts.add("address", self.call.peer.address);
+        self.identity.describe(&mut facts);
+        self.report_retry(&first.serial, &first.request_id, facts.into_vec());
+        self.has_certificate(&first.serial);
+        Ok(issued)
+    }
+
     /// Decides on a CSR: what to issue for it.
     ///
     /// # Errors
     /// As [`decide()`].
     pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
-        let requester = Requester {
+        decide(self.policy, self.requester(adapted), csr)
+    }
+
+    fn requester<'b>(&'b self, adapted: &'b [&'static str]) -> Requester<'b> {
+        Requester {
             identity: self.identity,
             operation: self.operation,
             peer: self.call.peer,
             request_id: self.call.id,
             now: self.call.authority.now(),
             adapted,
-        };
-        decide(self.policy, requester, csr)
+        }
     }
 
     /// Records that the answer of a retry is the certificate of the first request.

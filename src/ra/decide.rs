@@ -98,6 +98,20 @@ fn order(
     })
 }
 
+/// Returns the idempotency key of a CSR that is rejected for its time alone, and the kind of its channel
+/// binding. The retry of an accepted request gets the first answer, whatever its time.
+pub(super) fn retried(
+    policy: &Policy,
+    requester: Requester<'_>,
+    csr: &Csr,
+) -> (IdempotencyKey, Option<BindingKind>) {
+    let case = Case::new(policy, requester, csr);
+    // Its error is known. The rule of the binding has passed, and sets the kind.
+    let _ = rules::check_all(&case);
+    let predecessor = case.predecessor().map(|certificate| certificate.serial().clone());
+    (idempotency_key(policy, requester, csr, predecessor.as_ref()), case.linked())
+}
+
 /// Shows what every rule finds about a CSR, and the order if none rejects it. Spends nothing, and issues
 /// nothing.
 pub(super) fn explain(

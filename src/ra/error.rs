@@ -45,6 +45,9 @@ pub enum Error {
     /// The certificate cannot be renewed yet, but after this number of seconds.
     #[error("{0}")]
     TooEarly(Rejection, u32),
+    /// The certificate can be renewed no more; only the retry of a request that was in time is answered.
+    #[error("{0}")]
+    TooLate(Rejection),
     /// The label or the operation does not exist; the client does not learn which (R-7030-3.2.2-g).
     #[error("no such path")]
     UnknownPath,
@@ -79,6 +82,7 @@ impl Error {
             | Self::Stale(rejection)
             | Self::TooManyFailures(rejection, _)
             | Self::TooEarly(rejection, _)
+            | Self::TooLate(rejection)
             | Self::CertificateNeeded(rejection)
             | Self::Forbidden(rejection)
             | Self::IdentityChanged(rejection)

@@ -337,6 +337,9 @@ async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial)
 async fn a_retry_finds_the_first_issuance_until_its_window_is_over(Trial { store, .. }: Trial) {
     let first = issue(&*store, 1).await;
     let retry = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
+    let again = async |seconds| store.first_answer(&key(1), at(seconds)).await.unwrap();
+    assert_eq!(store.first_answer(&key(2), at(59)).await.unwrap(), None, "another request");
+    assert_eq!((again(59).await, again(60).await), (Some(Arc::clone(&first)), None));
     assert_eq!(store.begin(retry(2, 59)).await.unwrap(), Begun::Complete(first));
     assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a retry records nothing");
     let at_the_end = Intent { retry_until: at(120), ..retry(3, 60) };

@@ -1,12 +1,12 @@
 //! A store in memory, for tests and trials: it ends with the process.
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
-    requests::Requests,
+    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
+    Revocation, State, Store, requests::Requests,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
-    types::Serial,
+    types::{Serial, Time},
 };
 use async_trait::async_trait;
 use std::{
@@ -106,6 +106,15 @@ impl Store for MemoryStore {
         kept.requests.remember(intent.idempotency_key, intent.serial.clone(), intent.retry_until);
         kept.issuances.insert(intent.serial.clone(), Arc::new(intent.into()));
         Ok(Begun::New)
+    }
+
+    async fn first_answer(
+        &self,
+        key: &IdempotencyKey,
+        at: Time,
+    ) -> Result<Option<Arc<Issuance>>, Error> {
+        let kept = self.kept()?;
+        Ok(kept.requests.find(key, at).and_then(|serial| kept.issuances.get(serial)).cloned())
     }
 
     async fn complete(

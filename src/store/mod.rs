@@ -28,7 +28,7 @@ pub use sled::{Compacted, SledStore};
 
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::Serial,
+    types::{Serial, Time},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -110,6 +110,16 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`Error::SerialTaken`]; [`Error::Unavailable`].
     async fn begin(&self, intent: Intent) -> Result<Begun, Error>;
+
+    /// Finds the issuance whose record [`Store::begin`] would return to a retry that arrives at `at`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn first_answer(
+        &self,
+        key: &IdempotencyKey,
+        at: Time,
+    ) -> Result<Option<Arc<Issuance>>, Error>;
 
     /// Adds the certificate (DER) to an open issuance. If it has one, changes nothing and returns
     /// the record: the caller sends *that* certificate.

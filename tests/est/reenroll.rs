@@ -153,9 +153,10 @@ async fn r_7030_3_3_2_g_an_expired_certificate_renews_nothing_to_the_second() {
     let mut kept = server.connect_as(&device).await;
     assert_eq!(kept.send(post("simplereenroll", &csr, "")).await.status, 200);
     server.clock.advance(Duration::from_secs(1));
+    let (late, _) = new_csr(&["-subj", "/CN=device-1"]);
     // On a new connection, and on one that was opened in time.
     for mut connection in [server.connect_as(&device).await, kept] {
-        let reply = connection.send(post("simplereenroll", &csr, "")).await;
+        let reply = connection.send(post("simplereenroll", &late, "")).await;
         assert_eq!(reply.status, 403);
         assert!(reply.text().contains("expired at"), "{reply:?}");
     }
@@ -225,8 +226,9 @@ async fn r_7030_3_3_2_g_a_label_may_renew_recently_expired_certificates_and_noth
     server.clock.set(end.plus(Duration::from_secs(7 * 86_400)));
     assert_eq!(server.connect_as(&device).await.send(&renewal).await.status, 200);
     server.clock.advance(Duration::from_secs(1));
+    let late = post("grace/simplereenroll", &csr("/CN=device-1"), "");
     for connection in [&mut server.connect_as(&device).await, &mut kept] {
-        assert_eq!(connection.send(&renewal).await.status, 403);
+        assert_eq!(connection.send(&late).await.status, 403);
     }
 }
 

@@ -185,3 +185,89 @@ async fn d_32_a_replacement_by_password_has_no_window() {
     let last = server.events_named("certificate.issued").pop().unwrap();
     assert!(last.details.iter().all(|(name, _)| name != "predecessor"), "{last:?}");
 }
+
+/// The retry of a request in time: its certificate has expired beyond grace since, or the label's window
+/// was changed.
+async fn retried_in(backend: &str) {
+    const LABELS: &str = "[est.renewal]\ngrace = \"1d\"\n[label.both]\naccept = [[\"certificate\", \"password\"]]\n\
+         [label.both.renewal]\ngrace = \"1d\"\naccept = [[\"certificate\", \"password\"]]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start_in(folder, LABELS, backend, NOW).await;
+    if backend != "memory" {
+        server.add_account("tester", PASSWORD, None).await;
+    }
+    let device = server.device(NAME).await;
+    let password = basic("tester", PASSWORD);
+    let send = async |path: &str, csr: &[u8], credentials: &str| {
+        server.connect_as(&device).await.send(post(path, csr, credentials)).await
+    };
+    // Expired, under each path; the last requests in time are answered until their window ends.
+    let paths = ["simplereenroll", "simpleenroll", "both/simplereenroll", "both/simpleenroll"];
+    let credentials = |path: &str| if path.starts_with("both") { password.as_str() } else { "" };
+    server.clock.set(Time::from_unix(GRACE));
+    let mut first = Vec::new();
+    for path in paths {
+        let (csr, _) = new_csr(&["-subj", NAME]);
+        let reply = send(path, &csr, credentials(path)).await;
+        assert_eq!(reply.status, 200, "{path}: {}", reply.reason());
+        first.push((path, csr, reply.certificate_pem()));
+    }
+    let issued = server.issued().await.len();
+    for (now, in_time) in [(1, true), (599, true), (600, false), (601, false)] {
+        server.clock.set(Time::from_unix(GRACE + now));
+        let (other, _) = new_csr(&["-subj", NAME]);
+        for (path, csr, certificate) in &first {
+            let reply = send(path, csr, credentials(path)).await;
+            let late = if *path == "simpleenroll" { 401 } else { 403 };
+            assert_eq!(reply.status, if in_time { 200 } else { late }, "{path} +{now}");
+            if in_time {
+                assert_eq!(reply.certificate_pem(), *certificate, "{path} +{now}");
+            } else {
+                assert!(reply.reason().contains("expired at"), "{}", reply.reason());
+            }
+            let reply = send(path, &other, credentials(path)).await;
+            assert_eq!(reply.status, late, "{path} +{now}: {}", reply.reason());
+            assert!(reply.reason().contains("expired at"), "{}", reply.reason());
+            // Without the password it is nobody's retry.
+            if path.starts_with("both") {
+                let status = send(path, csr, "").await.status;
+                assert_eq!(status, if now < 601 { 401 } else { 403 }, "{path} +{now}");
+            }
+        }
+    }
+    assert_eq!(server.issued().await.len(), issued, "nothing new");
+
+    // The window is changed after the first request.
+    server.clock.set(Time::from_unix(NOW));
+    let (csr, _) = new_csr(&["-subj", NAME]);
+    let first = send("simplereenroll", &csr, "").await.certificate_pem();
+    let text = server
+        .text()
+        .replace("[est.renewal]\n", "[est.renewal]\nwindow = \"1d\"\ndue = \"100%\"\n");
+    let settings = estd::config::parse(&text, &server.path("est.toml"), &|_| None).unwrap();
+    server.running.reload(settings).await.unwrap();
+    assert_eq!(send("simplereenroll", &csr, "").await.certificate_pem(), first);
+    let (other, _) = new_csr(&["-subj", NAME]);
+    let reply = send("simplereenroll", &other, "").await;
+    assert!(reply.text().starts_with("renewal.early: "), "{}", reply.text());
+    assert_eq!(server.events_named("enrollment.retried").len(), 9);
+    server.running.stop().await;
+}
+
+#[tokio::test]
+async fn r_7030_4_2_3_f_a_retry_of_a_renewal_always_works() {
+    retried_in("memory").await;
+}
+
+#[tokio::test]
+async fn r_7030_4_2_3_f_a_retry_of_a_renewal_always_works_on_sled() {
+    retried_in("sled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r_7030_4_2_3_f_a_retry_of_a_renewal_always_works_on_postgresql() {
+    let database = crate::postgres::Postgres::start();
+    database.sql("postgres", "CREATE DATABASE estd");
+    let socket = database.socket().display();
+    retried_in(&format!("postgres\"\nconnection = \"host={socket} dbname=estd user=estd")).await;
+}

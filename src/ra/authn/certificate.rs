@@ -48,6 +48,9 @@ pub(super) enum CertificateOutcome {
     Absent,
     /// The certificate is accepted; with its end if it has expired and may be renewed.
     Accepted(Box<Presented>, Option<Time>),
+    /// The certificate expired at this time, and its grace period is over since less than the retry window:
+    /// it proves nothing but the sender of a retry.
+    Late(Box<Presented>, Time),
     /// The certificate becomes valid later.
     NotYetValid(Rejection),
     /// The certificate is not accepted.
@@ -59,6 +62,7 @@ impl CertificateOutcome {
     pub(super) fn rejection(&self) -> Rejection {
         match self {
             Self::Rejected(rejection) | Self::NotYetValid(rejection) => rejection.clone(),
+            Self::Late(_, end) => expired_at(*end),
             Self::Absent | Self::Accepted(..) => Rejection::new(
                 Code::AuthNone,
                 "clients must authenticate before enrolling (RFC 7030 section 4.2)",
@@ -132,7 +136,17 @@ impl Authenticator {
             self.alarms.raise(&*self.store, unknown, facts, context).await;
         }
         if too_late {
-            return rejected(expired_at(end));
+            return match recorded {
+                RecordLookup::This(record)
+                    if now <= end.plus(context.grace()).plus(context.retries())
+                        && record.revocation.is_none() =>
+                {
+                    let certificate = Arc::clone(certificate);
+                    let presented = Presented { certificate, standing: Standing::Ours(record) };
+                    Ok(CertificateOutcome::Late(Box::new(presented), end))
+                }
+                _ => rejected(expired_at(end)),
+            };
         }
         match recorded {
             RecordLookup::This(record) => match record.revocation {

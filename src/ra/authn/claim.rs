@@ -135,6 +135,7 @@ fn got(
         CertificateOutcome::NotYetValid(rejection) | CertificateOutcome::Rejected(rejection) => {
             rejection.got.clone()
         }
+        CertificateOutcome::Late(_, end) => format!("one that expired at {end}"),
         CertificateOutcome::Accepted(presented, expired) => {
             let serial = presented.certificate.serial();
             let mut text = match &presented.standing {

@@ -80,6 +80,8 @@ pub struct Rights {
     pub proofs: Vec<Proof>,
     /// Why the client may do nothing but renew its certificate; `None` if it may enroll.
     pub renewal_only: Option<Rejection>,
+    /// Why the client may only retry a request: its certificate has expired beyond the grace period since.
+    pub retry_only: Option<Rejection>,
     /// Whether the client would have more rights with a password, which it has not sent (D-41).
     pub password_helps: bool,
 }

@@ -107,6 +107,14 @@ impl<'a> AuthnContext<'a> {
         }
     }
 
+    /// How long after the grace period a retry may show the certificate (D-10).
+    const fn retries(self) -> Duration {
+        match self.operation {
+            Operation::SimpleReenroll | Operation::SimpleEnroll => self.rules.retry_window,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The CA whose certificates the operation accepts without a record (D-36).
     fn accepts_unknown_of(self) -> Option<&'a CaName> {
         let renews = matches!(self.operation, Operation::SimpleEnroll | Operation::SimpleReenroll);
@@ -188,7 +196,7 @@ impl Authenticator {
     async fn identify(
         &self,
         context: AuthnContext<'_>,
-        mut evidence: Evidence<'_>,
+        evidence: Evidence<'_>,
         facts: &mut Facts,
     ) -> Result<Identity, Error> {
         let (rules, operation) = (context.rules, context.operation);
@@ -198,7 +206,34 @@ impl Authenticator {
             true => self.check_certificate(context, evidence.explains()).await?,
             false => CertificateOutcome::Absent,
         };
-        let given = Given { certificate, ..given };
+        // An explanation shows why a new request is rejected.
+        if let CertificateOutcome::Late(presented, end) = certificate
+            && !evidence.explains()
+        {
+            let password_helps =
+                Given { certificate, ..given }.schemes().is_some_and(|schemes| !schemes.is_empty());
+            // A password that enrolls needs no certificate.
+            if !password_helps || !evidence.has_credentials() {
+                let accepted = &CertificateOutcome::Accepted(presented.clone(), Some(*end));
+                let given = Given { certificate: accepted, ..given };
+                let mut identity = self.prove(context, evidence, facts, given).await?;
+                identity.rights.retry_only = Some(certificate.rejection());
+                identity.rights.password_helps = password_helps;
+                return Ok(identity);
+            }
+        }
+        self.prove(context, evidence, facts, Given { certificate, ..given }).await
+    }
+
+    /// Checks the password, if one is needed beside the certificate, and combines both.
+    async fn prove(
+        &self,
+        context: AuthnContext<'_>,
+        mut evidence: Evidence<'_>,
+        facts: &mut Facts,
+        given: Given<'_>,
+    ) -> Result<Identity, Error> {
+        let certificate = given.certificate;
         evidence.note(context, given);
         let Some(schemes) = given.schemes() else {
             // A password would not help, so it is not checked.

@@ -79,7 +79,12 @@ impl<'a> Given<'a> {
                 .all(|proof| proof.scheme().is_none_or(|scheme| self.password == Some(scheme)))
         };
         let requested = self.operation != Operation::SimpleReenroll;
-        let mut rights = Rights { proofs: Vec::new(), renewal_only: None, password_helps: false };
+        let mut rights = Rights {
+            proofs: Vec::new(),
+            renewal_only: None,
+            retry_only: None,
+            password_helps: false,
+        };
         let (mut enrolls, mut renews) = (false, false);
         for (all, enrollment) in self.open() {
             if !complete(all) {
@@ -222,6 +227,7 @@ impl Rights {
         given.rights().unwrap_or_else(|reason| Self {
             proofs: Vec::new(),
             renewal_only: Some(reason),
+            retry_only: None,
             password_helps: false,
         })
     }

@@ -72,6 +72,9 @@ fn about(certificate: &Certificate) -> String {
 }
 
 fn renewal_only(case: &Case<'_>) -> Result<Outcome, Error> {
+    if let Some(reason) = &case.identity.rights.retry_only {
+        return Err(Error::TooLate(reason.clone()));
+    }
     match &case.identity.rights.renewal_only {
         None => Ok(Outcome::NotApplicable("the client's proofs enroll")),
         Some(_) if case.predecessor().is_some() => Ok(Outcome::Passed),

@@ -98,6 +98,20 @@ pub(super) async fn requests(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
+/// Finds the issuance of the first request with this key, for a retry at this time.
+pub(super) async fn first_answer(
+    client: &Object,
+    key: &IdempotencyKey,
+    at: Time,
+) -> Result<Option<Arc<Issuance>>, DatabaseError> {
+    let sql = format!(
+        "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
+         WHERE r.request_key = $1 AND r.repeat_until > $2"
+    );
+    let rows = query(client, &sql, &[&key.0.as_slice(), &seconds(at)]).await?;
+    Ok(rows.first().map(to_issuance).transpose()?)
+}
+
 /// Finds issuances by their serial numbers; each unreadable one is an error of its own.
 pub(super) async fn find(
     client: &Object,

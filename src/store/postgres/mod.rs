@@ -26,12 +26,12 @@ mod writer;
 mod writes;
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
-    closed,
+    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
+    Revocation, State, Store, closed,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
-    types::Serial,
+    types::{Serial, Time},
 };
 use async_trait::async_trait;
 use change::{Begin, Find, PostgresChange, PostgresOutcome, Write};
@@ -127,6 +127,15 @@ impl Store for PostgresStore {
         let (reply, answer) = oneshot::channel();
         send(&self.queues()?.begin, Begin::new(intent, reply)?).await?;
         answer.await.map_err(|_| gone())?
+    }
+
+    async fn first_answer(
+        &self,
+        key: &IdempotencyKey,
+        at: Time,
+    ) -> Result<Option<Arc<Issuance>>, Error> {
+        self.queues()?;
+        attempt!(self.database, client => issuances::first_answer(client, key, at).await)
     }
 
     async fn complete(

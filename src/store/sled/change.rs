@@ -1,7 +1,10 @@
 //! Commands to the writing thread, and their outcomes.
 
-use super::super::{Error, Issuance, Item, format};
-use crate::{telemetry::audit::Event, types::Serial};
+use super::super::{Error, IdempotencyKey, Issuance, Item, format};
+use crate::{
+    telemetry::audit::Event,
+    types::{Serial, Time},
+};
 use ::sled::IVec;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -39,6 +42,8 @@ pub(super) enum SledChange {
     Import(Vec<Item>),
     /// Changes nothing: reads an ended issuance.
     Find(Serial),
+    /// Changes nothing: finds the issuance of the first request with this key, for a retry at this time.
+    FindRequest(IdempotencyKey, Time),
     /// Ends the queue.
     Close,
 }
@@ -56,7 +61,7 @@ impl SledChange {
             Self::CompareAndSet { value, .. } => value.len(),
             // One commit holds nothing else.
             Self::Import(_) => COMMIT,
-            Self::Find(_) | Self::Close => 0,
+            Self::Find(_) | Self::FindRequest(..) | Self::Close => 0,
         }
     }
 }

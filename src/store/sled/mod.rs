@@ -35,8 +35,8 @@ mod supervisor;
 mod tests;
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, Intent, Issuance, Item, Revocation, State, Store,
-    closed, format,
+    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
+    Revocation, State, Store, closed, format,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
@@ -228,6 +228,18 @@ impl Store for SledStore {
                 _ => return Ok(Begun::New),
             }
         }
+    }
+
+    async fn first_answer(
+        &self,
+        key: &IdempotencyKey,
+        at: Time,
+    ) -> Result<Option<Arc<Issuance>>, Error> {
+        let SledOutcome::Complete(serial) = self.change(SledChange::FindRequest(*key, at)).await?
+        else {
+            return Ok(None);
+        };
+        Ok(self.find(&serial).await?.filter(|first| first.state.answers_repeats()))
     }
 
     async fn complete(

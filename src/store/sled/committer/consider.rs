@@ -66,7 +66,9 @@ impl Memory {
                 Ok(SledOutcome::Done)
             }
             SledChange::Import(items) => self.import(plan, items),
-            SledChange::Find(_) | SledChange::Close => Ok(SledOutcome::Done),
+            SledChange::Find(_) | SledChange::FindRequest(..) | SledChange::Close => {
+                Ok(SledOutcome::Done)
+            }
         }
     }
 

@@ -131,12 +131,17 @@ impl Committer {
 
     /// Replies to reads at once: they need no commit.
     fn answer_reads(&self, batch: &mut Vec<QueuedChange>) {
-        let reads = |command: &mut QueuedChange| matches!(command.change, SledChange::Find(_));
+        let reads = |command: &mut QueuedChange| {
+            matches!(command.change, SledChange::Find(_) | SledChange::FindRequest(..))
+        };
         for QueuedChange { change, reply } in batch.extract_if(.., reads) {
             if let SledChange::Find(serial) = change {
                 let found =
                     self.memory.trees.certificates.get(serial.as_bytes()).map_err(store_error);
                 let _ = reply.send(found.map(SledOutcome::Found));
+            } else if let SledChange::FindRequest(key, at) = change {
+                let first = self.memory.requests.find(&key, at).cloned();
+                let _ = reply.send(Ok(first.map_or(SledOutcome::Not, SledOutcome::Complete)));
             }
         }
     }
