@@ -188,6 +188,8 @@ fn a_certificate_with_two_such_values_gives_none() {
     let ours = certificate(&subject, &[dns("a.example"), dns("b.example")]);
     let proven = Proven::new().with_idevid("acme", &idevid).with_certificate(&ours);
     assert_eq!(proven.values().collect::<Vec<_>>(), [(Variable::Manufacturer, "acme")]);
+    let by_both = proven.clone().with_idevid("bolt", &idevid);
+    assert_eq!(by_both.value(Variable::Manufacturer), None, "two manufacturers vouch for it");
     for variable in Variable::ALL.into_iter().filter(|one| *one != Variable::Manufacturer) {
         let rejection = template(Some(&format!("CN={variable}")), &[]).names(&proven).unwrap_err();
         assert_eq!(rejection.code, Code::NamesValue);

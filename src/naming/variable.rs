@@ -138,15 +138,15 @@ impl Proven {
     }
 
     /// Adds a certificate by the manufacturer of this name in the configuration. Its path must have
-    /// been validated.
+    /// been validated. If several vouch for it, `{manufacturer}` is ambiguous.
     #[must_use]
     pub fn with_idevid(mut self, manufacturer: &str, certificate: &Certificate) -> Self {
         let subject = certificate.subject();
         let modules: Vec<_> =
             certificate.san().into_iter().flat_map(|san| san.hardware_modules()).collect();
         let hex = |bytes: &[u8]| base16ct::lower::encode_string(bytes);
+        self.values.entry(Variable::Manufacturer).or_default().push(manufacturer.to_owned());
         self.values.extend([
-            (Variable::Manufacturer, vec![manufacturer.to_owned()]),
             (Variable::IdevidSerial, strings(subject, oid::SERIAL_NUMBER)),
             (Variable::IdevidCn, strings(subject, oid::COMMON_NAME)),
             (Variable::IdevidHwSerial, modules.iter().map(|one| hex(&one.serial)).collect()),
