@@ -8,16 +8,17 @@ use crate::{
 };
 
 /// Has each label renew its own certificates only, if its `accept` has no `certificate`, or if its
-/// certificates are a proof elsewhere (`certificate:LABEL`).
+/// certificates are a proof elsewhere: another label names it as `certificate:LABEL`.
 pub(super) fn guard_proofs(policies: &mut Policies) {
-    let rules = policies.labels.values().chain([&policies.unlabeled]);
-    let proofs: Vec<Label> = rules
-        .flat_map(|rules| rules.accept.proofs())
-        .filter_map(|proof| match proof {
-            Proof::CertificateOf(label) => Some(label.clone()),
+    let labels = policies.labels.iter().map(|(name, rules)| (Some(name), rules));
+    let named = |(own, rules): (Option<&Label>, &LabelRules)| -> Vec<Label> {
+        let others = rules.accept.proofs().filter_map(|proof| match proof {
+            Proof::CertificateOf(label) if own != Some(label) => Some(label.clone()),
             _ => None,
-        })
-        .collect();
+        });
+        others.collect()
+    };
+    let proofs: Vec<Label> = labels.chain([(None, &policies.unlabeled)]).flat_map(named).collect();
     for (label, rules) in &mut policies.labels {
         let any = rules.accept.proofs().any(|proof| *proof == Proof::Certificate);
         rules.renews_own_only |= !any || proofs.contains(label);
