@@ -80,6 +80,8 @@ pub struct Call<'a> {
     /// The CSR, once it is read.
     csr: OnceLock<Arc<Csr>>,
     facts: Facts,
+    /// The schemes of a password that could help the client.
+    schemes: Vec<Scheme>,
 }
 
 /// A request whose client is authenticated.
@@ -155,6 +157,7 @@ impl Authority {
             scheme: None,
             csr: OnceLock::new(),
             facts: Facts::default(),
+            schemes: Vec::new(),
         }
     }
 }
@@ -209,7 +212,8 @@ impl<'a> Call<'a> {
             now: self.authority.now(),
         };
         let authenticator = &self.authority.authenticator;
-        let identity = match authenticator.authenticate(context, credentials, &mut self.facts).await
+        let (facts, schemes) = (&mut self.facts, &mut self.schemes);
+        let identity = match authenticator.authenticate(context, credentials, facts, schemes).await
         {
             Ok(identity) => identity,
             Err(error) => return Err(self.reject(error).await),
@@ -332,9 +336,8 @@ impl<'a> Call<'a> {
             Error::Stale(_) => true,
             _ => return Ok(Vec::new()),
         };
-        let Some((_, policy)) = self.purpose else { return Ok(Vec::new()) };
         let now = self.authority.now();
-        self.authority.authenticator.challenges(&policy.rules, stale, now).await
+        self.authority.authenticator.challenges(&self.schemes, stale, now).await
     }
 
     fn origin(&self) -> Origin {

@@ -210,3 +210,40 @@ async fn d_41_a_client_is_challenged_where_a_password_helps_and_not_where_it_doe
         }
     }
 }
+
+/// A challenge names the schemes of passwords that could help this client: of the alternatives whose
+/// certificate it shows, or that need none.
+///
+/// proves: R-7030-3.2.3-d
+#[tokio::test]
+async fn d_41_a_challenge_has_the_schemes_that_could_help_the_client() {
+    let labels = "[label.fleet]\naccept = [\"password\", \"certificate:bootstrap\"]\n\
+                  renewal.accept = [[\"certificate\", \"password:digest\"]]\n\
+                  [label.bootstrap]\naccept = [[\"certificate\", \"password:digest\"]]\n";
+    let server = TestServer::start_with(labels).await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let reply = server.send(post("fleet/simpleenroll", &csr, &basic("tester", PASSWORD))).await;
+    assert_eq!(reply.status, 200, "{}", reply.reason());
+    let device = Identity { pem: reply.certificate_pem(), key };
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    let challenged = |reply: &Reply| -> Vec<String> {
+        let fields = reply.headers.iter().filter(|(name, _)| name == "WWW-Authenticate");
+        fields.map(|(_, value)| value.split(' ').next().unwrap().to_owned()).collect()
+    };
+    for (identity, path, schemes) in [
+        (None, "fleet/simpleenroll", &["Basic"][..]),
+        (Some(&device), "fleet/simplereenroll", &["Digest"]),
+        (Some(&device), "bootstrap/simpleenroll", &["Digest"]),
+    ] {
+        let mut connection = match identity {
+            Some(identity) => server.connect_as(identity).await,
+            None => server.connect().await,
+        };
+        let reply = connection.send(post(path, &csr, "")).await;
+        assert_eq!(
+            (reply.status, challenged(&reply)),
+            (401, schemes.iter().map(ToString::to_string).collect()),
+            "{path}"
+        );
+    }
+}

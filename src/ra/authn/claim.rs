@@ -182,7 +182,7 @@ impl Authenticator {
     pub async fn explain(&self, context: AuthnContext<'_>, claim: Option<&Claim>) -> AuthnFinding {
         let (mut facts, mut proofs) = (Facts::default(), Vec::new());
         let evidence = Evidence::Claimed(claim, &mut proofs);
-        let outcome = self.identify(context, evidence, &mut facts).await;
+        let outcome = self.identify(context, evidence, &mut facts, &mut Vec::new()).await;
         AuthnFinding { proofs, outcome, cause: facts.value("cause").map(str::to_owned) }
     }
 }

@@ -6,26 +6,26 @@ use super::{
 };
 use crate::{
     digest::{Algorithm, Challenge, DigestResponse, Secret},
-    policy::{self, Scheme},
+    policy::Scheme,
     ra::{Error, nonces::Nonces},
     store::{Account, Password},
     types::{Code, Rejection, Time},
 };
 
 impl Authenticator {
-    /// Returns the challenges of a 401 under these rules, in their order. `stale`: the client's
+    /// Returns the challenges of a 401 for these schemes, in their order. `stale`: the client's
     /// password was right, and its nonce was not.
     ///
     /// # Errors
     /// [`Error::Store`]; [`Error::Internal`] if the random number generator fails.
     pub async fn challenges(
         &self,
-        rules: &policy::LabelRules,
+        schemes: &[Scheme],
         stale: bool,
         now: Time,
     ) -> Result<Vec<String>, Error> {
         let mut challenges = Vec::new();
-        for scheme in rules.accept.schemes() {
+        for scheme in schemes {
             let algorithm = match scheme {
                 Scheme::Basic => {
                     // Needs no escapes: configuration accepts printable ASCII without quotation marks.

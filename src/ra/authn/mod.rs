@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     entropy::Entropy,
-    policy::{self, Passwords, UnknownCertificates},
+    policy::{self, Passwords, Scheme, UnknownCertificates},
     store::{Issuance, Store},
     telemetry::audit::Facts,
     types::{Actor, AuthMethod, CaName, Label, Operation, Origin, RequestId, Time},
@@ -176,7 +176,8 @@ impl Authenticator {
     /// right wherever it could help, also if the certificate alone is enough. A renewal may show an
     /// expired certificate of this server within the label's grace period.
     ///
-    /// Adds the known facts about a rejected client to `facts`.
+    /// Adds the known facts about a rejected client to `facts`. Sets `schemes` to those of the passwords
+    /// that could help it (D-41): its certificate does not end their alternatives.
     ///
     /// # Errors
     /// Authentication errors of [`Error`], [`Error::Store`], [`Error::Busy`], [`Error::Internal`].
@@ -185,8 +186,9 @@ impl Authenticator {
         context: AuthnContext<'_>,
         credentials: Option<&Credentials>,
         facts: &mut Facts,
+        schemes: &mut Vec<Scheme>,
     ) -> Result<Identity, Error> {
-        let outcome = self.identify(context, Evidence::Sent(credentials), facts).await;
+        let outcome = self.identify(context, Evidence::Sent(credentials), facts, schemes).await;
         if outcome.is_err() {
             certificate::describe_shown(context.peer, facts);
         }
@@ -198,6 +200,7 @@ impl Authenticator {
         context: AuthnContext<'_>,
         evidence: Evidence<'_>,
         facts: &mut Facts,
+        schemes: &mut Vec<Scheme>,
     ) -> Result<Identity, Error> {
         let (rules, operation) = (context.rules, context.operation);
         let none = &CertificateOutcome::Absent;
@@ -210,19 +213,20 @@ impl Authenticator {
         if let CertificateOutcome::Late(presented, end) = certificate
             && !evidence.explains()
         {
-            let password_helps =
-                Given { certificate, ..given }.schemes().is_some_and(|schemes| !schemes.is_empty());
+            let open = Given { certificate, ..given }.schemes().unwrap_or_default();
+            let password_helps = !open.is_empty();
             // A password that enrolls needs no certificate.
             if !password_helps || !evidence.has_credentials() {
                 let accepted = &CertificateOutcome::Accepted(presented.clone(), Some(*end));
                 let given = Given { certificate: accepted, ..given };
-                let mut identity = self.prove(context, evidence, facts, given).await?;
+                let mut identity = self.prove(context, evidence, facts, schemes, given).await?;
+                *schemes = open;
                 identity.rights.retry_only = Some(certificate.rejection());
                 identity.rights.password_helps = password_helps;
                 return Ok(identity);
             }
         }
-        self.prove(context, evidence, facts, Given { certificate, ..given }).await
+        self.prove(context, evidence, facts, schemes, Given { certificate, ..given }).await
     }
 
     /// Checks the password, if one is needed beside the certificate, and combines both.
@@ -231,25 +235,27 @@ impl Authenticator {
         context: AuthnContext<'_>,
         mut evidence: Evidence<'_>,
         facts: &mut Facts,
+        schemes: &mut Vec<Scheme>,
         given: Given<'_>,
     ) -> Result<Identity, Error> {
         let certificate = given.certificate;
         evidence.note(context, given);
-        let Some(schemes) = given.schemes() else {
+        let Some(open) = given.schemes() else {
             // A password would not help, so it is not checked.
             return Err(match certificate {
                 CertificateOutcome::NotYetValid(rejection) => Error::NotYetValid(rejection.clone()),
                 _ => Error::CertificateNeeded(given.rejection()),
             });
         };
+        *schemes = open;
         let account = match &evidence {
             _ if schemes.is_empty() => None,
             Evidence::Sent(Some(credentials)) => {
-                let account = self.check_credentials(context, &schemes, credentials, facts).await?;
+                let account = self.check_credentials(context, schemes, credentials, facts).await?;
                 Some((account.name, credentials.scheme()))
             }
             Evidence::Claimed(Some(claim), _) => {
-                let (account, scheme) = self.check_claim(context, &schemes, claim, facts).await?;
+                let (account, scheme) = self.check_claim(context, schemes, claim, facts).await?;
                 Some((account.name, scheme))
             }
             Evidence::Sent(None) | Evidence::Claimed(None, _) => None,

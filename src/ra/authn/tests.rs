@@ -63,6 +63,7 @@ impl Bench {
                 },
                 Some(&credentials),
                 &mut facts,
+                &mut Vec::new(),
             )
             .await
     }
