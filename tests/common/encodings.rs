@@ -154,9 +154,15 @@ impl ResolvesClientCert for AsItIs {
 
 /// TLS that shows these bytes as the certificate of the device's key. Sessions are resumed.
 pub(crate) fn showing(certificate: &[u8], device: &Identity) -> Arc<ClientConfig> {
+    showing_chain(&[certificate.to_vec()], device)
+}
+
+/// The same with the certificates of CAs.
+pub(crate) fn showing_chain(chain: &[Vec<u8>], device: &Identity) -> Arc<ClientConfig> {
     let key = PrivateKeyDer::from_pem_slice(device.key.as_bytes()).unwrap();
     let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
-    let certified = CertifiedKey::new(vec![CertificateDer::from(certificate.to_vec())], key);
+    let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
+    let certified = CertifiedKey::new(chain, key);
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()

@@ -49,6 +49,7 @@ mod names;
 mod nonsense;
 mod operating;
 mod paths;
+mod proofs;
 mod reenroll;
 mod renewal;
 mod revoke;
