@@ -68,6 +68,29 @@ async fn a_renewal_under_another_label_gives_no_rights() {
     }
 }
 
+/// Without a label, too: `[est]` may have another profile than the label of a certificate.
+#[tokio::test]
+async fn a_renewal_without_a_label_gives_no_rights_of_est() {
+    let server = TestServer::start_with(
+        "[est]\naccept = [\"password\"]\n[label.boot]\naccept = [\"password\"]\n",
+    )
+    .await;
+    let (csr, key) = new_csr(&["-subj", "/CN=device-1"]);
+    let request = post("boot/simpleenroll", &csr, &basic("tester", PASSWORD));
+    let reply = server.connect().await.send(request).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let device = Identity { pem: reply.certificate_pem(), key };
+    let issued = server.issued().await.len();
+    let (csr, _) = new_csr(&["-subj", "/CN=device-1"]);
+    for (operation, status) in [("simplereenroll", 403), ("simpleenroll", 401)] {
+        let reply = server.connect_as(&device).await.send(post(operation, &csr, "")).await;
+        assert_eq!(reply.status, status, "{operation}: {}", reply.text());
+    }
+    assert_eq!(server.issued().await.len(), issued);
+    let reply = server.connect_as(&device).await.send(post("boot/simplereenroll", &csr, "")).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
 /// A kind of client.
 struct Asking<'a> {
     who: &'static str,

@@ -6,6 +6,9 @@ use crate::{
     policy::{LabelRules, Policies, Proof},
     types::Label,
 };
+use const_oid::ObjectIdentifier;
+
+const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.2");
 
 /// Has each label renew its own certificates only, if its `accept` has no `certificate`, or if its
 /// certificates are a proof elsewhere: another label names it as `certificate:LABEL`.
@@ -19,10 +22,11 @@ pub(super) fn guard_proofs(policies: &mut Policies) {
         others.collect()
     };
     let proofs: Vec<Label> = labels.chain([(None, &policies.unlabeled)]).flat_map(named).collect();
+    let any = |rules: &LabelRules| rules.accept.proofs().any(|proof| *proof == Proof::Certificate);
     for (label, rules) in &mut policies.labels {
-        let any = rules.accept.proofs().any(|proof| *proof == Proof::Certificate);
-        rules.renews_own_only |= !any || proofs.contains(label);
+        rules.renews_own_only |= !any(rules) || proofs.contains(label);
     }
+    policies.unlabeled.renews_own_only |= !any(&policies.unlabeled);
 }
 
 /// Checks that the manufacturers and labels in each `accept` exist.
@@ -82,6 +86,23 @@ fn check_label(
                 format!("accept a proof that gives {}", variable.origin()),
             );
         }
+    }
+    let usages = policies.profiles.get(&rules.profile).map(|profile| &profile.extended_key_usage);
+    let shown = usages.is_none_or(|usages| usages.is_empty() || usages.contains(&CLIENT_AUTH));
+    let certificate_of_ours =
+        |proof: &Proof| matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra);
+    let all_need_one = rules.accept.alternatives().all(|all| all.iter().any(certificate_of_ours));
+    if !shown && all_need_one {
+        report.add(
+            "E-CONFIG-VALUE",
+            &key.replace(" accept", " profile"),
+            None,
+            format!(
+                "got profile {} without clientAuth, whose certificates no client can show in TLS to renew them; and accept has nothing but certificates of this server",
+                rules.profile
+            ),
+            "add clientAuth to extended_key_usage of the profile; or a password or a manufacturer to accept, by which a device enrolls again",
+        );
     }
     if !rules.ra_keys.is_empty() && !rules.accept.proofs().any(|proof| *proof == Proof::Ra) {
         report.add(

@@ -288,6 +288,16 @@ fn each_error_of_accept_names_the_value_and_a_remedy() {
     ));
     assert!(text.contains("[label.a] ra_keys: got keys of registration authorities, and accept has no ra; expected: both or none"), "{text}");
     assert_eq!(remedy, "add \"ra\" to accept, or remove ra_keys");
+    let nowhere = |accept: &str| {
+        format!(
+            "version = 1\n[profile.web]\nextended_key_usage = [\"serverAuth\"]\n[label.a]\nprofile = \"web\"\naccept = {accept}"
+        )
+    };
+    let (code, text, remedy) = one_error(&nowhere("[\"certificate\"]"));
+    assert_eq!(code, "E-CONFIG-VALUE");
+    assert!(text.contains("[label.a] profile: got profile web without clientAuth"), "{text}");
+    assert!(remedy.starts_with("add clientAuth to extended_key_usage"), "{remedy}");
+    assert!(read(&nowhere("[\"certificate\", \"password\"]")).is_ok());
     let (_, text, remedy) = one_error("version = 1\n[est]\nra_keys = [\"0f\"]");
     assert!(text.contains("expected: SHA-256 of a SubjectPublicKeyInfo: 64 hexadecimal digits"));
     assert!(remedy.starts_with("openssl x509 -in RA.pem -pubkey"), "{remedy}");
