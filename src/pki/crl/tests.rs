@@ -270,9 +270,9 @@ fn a_file_is_der_or_one_pem_block() {
         assert_eq!(RevocationList::from_file(contents).unwrap().der(), der);
     }
     for (contents, error) in [
-        (String::new(), PemError::Missing("X509 CRL")),
-        (format!("{block}{block}"), PemError::Several("X509 CRL")),
-        (block.replace("-----END", ""), PemError::Unclosed("X509 CRL".into())),
+        (String::new(), crate::pki::PemError::Missing("X509 CRL")),
+        (format!("{block}{block}"), crate::pki::PemError::Several("X509 CRL")),
+        (block.replace("-----END", ""), crate::pki::PemError::Unclosed("X509 CRL".into())),
     ] {
         let got = RevocationList::from_file(contents.into_bytes()).unwrap_err();
         assert_eq!(got, CrlError::Pem(error));
