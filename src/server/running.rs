@@ -277,7 +277,10 @@ impl Running {
     /// [`Error::Store`]; the next call continues.
     pub async fn supersede(&self) -> Result<usize, Error> {
         let now = self.core.environment.clock.now();
-        let delays = self.core.settings.lock().await.live.policies.superseding();
+        // As for the CRLs: a future that waits for this lock must be polled until it has it.
+        let core = Arc::clone(&self.core);
+        let read = async move { core.settings.lock().await.live.policies.superseding() };
+        let Ok(delays) = tokio::spawn(read).await else { return Ok(0) };
         Ok(succession::supersede_delayed(&self.core.installation.store, &delays, now).await?)
     }
 
@@ -302,7 +305,12 @@ impl Running {
     /// Looks at the CRL files of manufacturers, and uses those that changed. Call it three times a second:
     /// a certificate that was revoked is then rejected within a second.
     pub async fn look_at_crls(&self) {
-        self.core.look_at_crls().await;
+        // A task of its own: it locks the CRLs, and its caller may wait for the same lock elsewhere while
+        // it does not poll this.
+        let core = Arc::clone(&self.core);
+        if let Err(ended) = tokio::spawn(async move { core.look_at_crls().await }).await {
+            tracing::error!("the look at the CRL files of manufacturers failed: {ended}");
+        }
     }
 
     /// Stops accepting connections, lets running requests finish within `shutdown_grace`, and closes the
