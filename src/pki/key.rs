@@ -25,7 +25,7 @@ pub struct PublicKey {
 
 impl PublicKey {
     /// Reads a SubjectPublicKeyInfo (DER) and checks kind, size and exponent. Whether a point is on its
-    /// curve is left to [`Self::verify`], or [`Self::check_point`] if there is no signature; whether an
+    /// curve is left to `verify`, or `check_point` if there is no signature; whether an
     /// RSA modulus is weak, to [`Self::check_strength`].
     ///
     /// # Errors
