@@ -54,6 +54,18 @@ impl Proof {
             Self::Certificate | Self::CertificateOf(_) | Self::Manufacturer(_) | Self::Ra => None,
         }
     }
+
+    /// Whether the proof is a certificate.
+    #[must_use]
+    pub const fn is_certificate(&self) -> bool {
+        self.scheme().is_none()
+    }
+
+    /// Whether the proof is a certificate that this server issued.
+    #[must_use]
+    pub const fn is_own_certificate(&self) -> bool {
+        matches!(self, Self::Certificate | Self::CertificateOf(_) | Self::Ra)
+    }
 }
 
 impl fmt::Display for Proof {
@@ -116,6 +128,12 @@ impl Accept {
     /// Returns all proofs, each as often as it is written.
     pub fn proofs(&self) -> impl Iterator<Item = &Proof> {
         self.0.iter().flatten()
+    }
+
+    /// Whether any alternative needs this proof.
+    #[must_use]
+    pub fn has(&self, proof: &Proof) -> bool {
+        self.proofs().any(|one| one == proof)
     }
 
     /// Returns the schemes of passwords in the order of their challenges, each once.

@@ -22,7 +22,7 @@ pub(super) fn guard_proofs(policies: &mut Policies) {
         others.collect()
     };
     let proofs: Vec<Label> = labels.chain([(None, &policies.unlabeled)]).flat_map(named).collect();
-    let any = |rules: &LabelRules| rules.accept.proofs().any(|proof| *proof == Proof::Certificate);
+    let any = |rules: &LabelRules| rules.accept.has(&Proof::Certificate);
     for (label, rules) in &mut policies.labels {
         rules.renews_own_only |= !any(rules) || proofs.contains(label);
     }
@@ -70,9 +70,7 @@ fn check_label(
     let gives = |source: VariableSource| {
         rules.accept.proofs().any(|proof| match source {
             VariableSource::Manufacturer => matches!(proof, Proof::Manufacturer(_)),
-            VariableSource::Certificate => {
-                matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra)
-            }
+            VariableSource::Certificate => proof.is_own_certificate(),
             VariableSource::Password => proof.scheme().is_some(),
         })
     };
@@ -89,9 +87,8 @@ fn check_label(
     }
     let usages = policies.profiles.get(&rules.profile).map(|profile| &profile.extended_key_usage);
     let shown = usages.is_none_or(|usages| usages.is_empty() || usages.contains(&CLIENT_AUTH));
-    let certificate_of_ours =
-        |proof: &Proof| matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra);
-    let all_need_one = rules.accept.alternatives().all(|all| all.iter().any(certificate_of_ours));
+    let all_need_one =
+        rules.accept.alternatives().all(|all| all.iter().any(Proof::is_own_certificate));
     if !shown && all_need_one {
         report.add(
             "E-CONFIG-VALUE",
@@ -104,7 +101,7 @@ fn check_label(
             "add clientAuth to extended_key_usage of the profile; or a password or a manufacturer to accept, by which a device enrolls again",
         );
     }
-    if !rules.ra_keys.is_empty() && !rules.accept.proofs().any(|proof| *proof == Proof::Ra) {
+    if !rules.ra_keys.is_empty() && !rules.accept.has(&Proof::Ra) {
         report.add(
             "E-CONFIG-VALUE",
             &key.replace("accept", "ra_keys"),

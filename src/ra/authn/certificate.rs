@@ -58,6 +58,14 @@ pub(super) enum CertificateOutcome {
 }
 
 impl CertificateOutcome {
+    /// Returns the reason why a certificate that the client presented does not authenticate.
+    pub(super) fn reason(&self) -> Option<Rejection> {
+        match self {
+            Self::Absent | Self::Accepted(..) => None,
+            Self::Late(..) | Self::NotYetValid(_) | Self::Rejected(_) => Some(self.rejection()),
+        }
+    }
+
     /// Returns the reason why the certificate does not authenticate.
     pub(super) fn rejection(&self) -> Rejection {
         match self {
@@ -172,7 +180,8 @@ fn not_revoked(
     context: AuthnContext<'_>,
 ) -> Result<Vec<ManufacturerName>, Rejection> {
     let accepts = |name: &ManufacturerName| {
-        context.rules.accept.proofs().any(|proof| *proof == Proof::Manufacturer(name.clone()))
+        let vouches = |proof: &Proof| matches!(proof, Proof::Manufacturer(one) if one == name);
+        context.rules.accept.proofs().any(vouches)
     };
     let (mut names, mut reason) = (Vec::new(), None);
     for (name, status) in all {

@@ -78,8 +78,10 @@ pub struct Identity {
 pub struct Rights {
     /// The proofs of the label that hold.
     pub proofs: Vec<Proof>,
-    /// Why the client may do nothing but renew its certificate; `None` if it may enroll.
-    pub renewal_only: Option<Rejection>,
+    /// Whether the client may do nothing but renew its certificate.
+    pub renewal_only: bool,
+    /// Why its certificate does not authenticate, if it presented one and may only renew.
+    pub not_accepted: Option<Rejection>,
     /// Why the client may only retry a request: its certificate has expired beyond the grace period since.
     pub retry_only: Option<Rejection>,
     /// Whether the client would have more rights with a password, which it has not sent (D-41).

@@ -1,6 +1,8 @@
 //! The rights that a client's proofs give it: each proof of `accept` is checked in one table.
 
-use super::{CertificateOutcome, Presented, Rights, Standing, account::no_password, certificate};
+use super::{
+    CertificateOutcome, Identity, Presented, Rights, Standing, account::no_password, certificate,
+};
 use crate::{
     pki::{oid, sha256},
     policy::{Accept, LabelRules, Proof, Scheme},
@@ -37,20 +39,19 @@ impl<'a> Given<'a> {
     /// Whether the client's certificate matters. It does not for a client that enrolls with a password
     /// where nothing but a password is accepted.
     pub(super) fn takes_certificates(self, has_credentials: bool) -> bool {
-        let certificate = |all: &[Proof]| all.iter().any(|proof| proof.scheme().is_none());
         self.alternatives().any(|(all, enrolls)| {
-            certificate(all) && (enrolls || !has_credentials || !self.takes_passwords())
+            has_certificate(all) && (enrolls || !has_credentials || !self.takes_passwords())
         })
     }
 
     fn takes_passwords(self) -> bool {
-        self.operation != Operation::SimpleReenroll && self.rules.accept.schemes().next().is_some()
+        self.enrolls() && self.rules.accept.schemes().next().is_some()
     }
 
     /// Returns the alternatives whose certificate is shown.
     fn open(self) -> impl Iterator<Item = (&'a [Proof], bool)> {
         self.alternatives().filter(move |(all, enrolls)| {
-            let mut certificates = all.iter().filter(|proof| proof.scheme().is_none());
+            let mut certificates = all.iter().filter(|proof| proof.is_certificate());
             certificates.all(|proof| self.is_shown(proof, *enrolls))
         })
     }
@@ -78,13 +79,8 @@ impl<'a> Given<'a> {
             all.iter()
                 .all(|proof| proof.scheme().is_none_or(|scheme| self.password == Some(scheme)))
         };
-        let requested = self.operation != Operation::SimpleReenroll;
-        let mut rights = Rights {
-            proofs: Vec::new(),
-            renewal_only: None,
-            retry_only: None,
-            password_helps: false,
-        };
+        let requested = self.enrolls();
+        let mut rights = Rights::none();
         let (mut enrolls, mut renews) = (false, false);
         for (all, enrollment) in self.open() {
             if !complete(all) {
@@ -99,20 +95,19 @@ impl<'a> Given<'a> {
                 }
             }
         }
-        if !enrolls {
-            let reason = self.rejection();
-            if !renews {
-                return Err(reason);
-            }
-            rights.renewal_only = Some(reason);
+        if !renews {
+            return Err(self.rejection());
+        }
+        rights.renewal_only = !enrolls;
+        if rights.renewal_only {
+            rights.not_accepted = self.certificate.reason();
         }
         Ok(rights)
     }
 
     /// Why the proofs do not give the right to enroll (or to renew, for `/simplereenroll`).
     pub(super) fn rejection(self) -> Rejection {
-        let has_certificate = |all: &[Proof]| all.iter().any(|proof| proof.scheme().is_none());
-        let enrolls = self.operation != Operation::SimpleReenroll;
+        let enrolls = self.enrolls();
         // A certificate that is accepted together with a password.
         let half =
             self.open().any(|(all, enrollment)| enrollment == enrolls && has_certificate(all));
@@ -206,7 +201,7 @@ impl Presented {
     pub fn is_ra(&self, rules: &LabelRules) -> bool {
         let key = || sha256(self.certificate.spki());
         matches!(&self.standing, Standing::Ours(record) if record.intent.ca == rules.ca)
-            && rules.accept.proofs().any(|proof| *proof == Proof::Ra)
+            && rules.accept.has(&Proof::Ra)
             && self.certificate.extended_key_usage().contains(&oid::CMC_RA)
             && (rules.ra_keys.is_empty() || rules.ra_keys.contains(&key()))
     }
@@ -224,11 +219,38 @@ impl Rights {
     ) -> Self {
         let certificate = &CertificateOutcome::Accepted(Box::new(presented.clone()), expired);
         let given = Given { rules, operation, certificate, password: None };
-        given.rights().unwrap_or_else(|reason| Self {
+        given.rights().unwrap_or_else(|_| Self::none())
+    }
+
+    const fn none() -> Self {
+        Self {
             proofs: Vec::new(),
-            renewal_only: Some(reason),
+            renewal_only: true,
+            not_accepted: None,
             retry_only: None,
             password_helps: false,
-        })
+        }
     }
+}
+
+impl Identity {
+    /// Why the client may do nothing but renew its certificate with this operation under this label.
+    pub(in crate::ra) fn why_renewal_only(
+        &self,
+        rules: &LabelRules,
+        operation: Operation,
+    ) -> Rejection {
+        let certificate = &match (&self.presented, &self.rights.not_accepted) {
+            (Some(presented), _) => {
+                CertificateOutcome::Accepted(Box::new(presented.clone()), self.expired)
+            }
+            (None, Some(reason)) => CertificateOutcome::Rejected(reason.clone()),
+            (None, None) => CertificateOutcome::Absent,
+        };
+        Given { rules, operation, certificate, password: None }.rejection()
+    }
+}
+
+fn has_certificate(all: &[Proof]) -> bool {
+    all.iter().any(Proof::is_certificate)
 }

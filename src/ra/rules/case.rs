@@ -19,6 +19,8 @@ pub(in crate::ra) struct Case<'a> {
     pub(super) peer: &'a Peer,
     pub(super) csr: &'a Csr,
     pub(super) now: Time,
+    /// The certificate to be renewed.
+    predecessor: Option<&'a Certificate>,
     /// The kind of channel binding that holds, set by its rule.
     pub(super) linked: OnceCell<BindingKind>,
     /// The names that replace those of the CSR (RFC 6402 §2.8), set by their rule.
@@ -32,8 +34,21 @@ pub(in crate::ra) struct Case<'a> {
 impl<'a> Case<'a> {
     pub(in crate::ra) fn new(policy: &'a Policy, requester: Requester<'a>, csr: &'a Csr) -> Self {
         let Requester { identity, operation, peer, now, .. } = requester;
+        let predecessor = predecessor(policy, identity, operation, csr);
         let (linked, change, set, content) = Default::default();
-        Self { policy, identity, operation, peer, csr, now, linked, change, set, content }
+        Self {
+            policy,
+            identity,
+            operation,
+            peer,
+            csr,
+            now,
+            predecessor,
+            linked,
+            change,
+            set,
+            content,
+        }
     }
 
     pub(super) fn rules(&self) -> &'a LabelRules {
@@ -75,16 +90,13 @@ impl<'a> Case<'a> {
     pub(super) fn proven(&self) -> Proven {
         let (identity, proofs) = (self.identity, &self.identity.rights.proofs);
         let mut proven = Proven::new();
-        let certificate = |proof: &Proof| {
-            matches!(proof, Proof::Certificate | Proof::CertificateOf(_) | Proof::Ra)
-        };
         if let Some(presented) = &identity.presented {
             for proof in proofs {
                 if let Proof::Manufacturer(name) = proof {
                     proven = proven.with_idevid(name.as_str(), &presented.certificate);
                 }
             }
-            if proofs.iter().any(certificate) || self.predecessor().is_some() {
+            if proofs.iter().any(Proof::is_own_certificate) || self.predecessor().is_some() {
                 proven = proven.with_certificate(&presented.certificate);
             }
         }
@@ -101,30 +113,9 @@ impl<'a> Case<'a> {
         self.change.get().is_some()
     }
 
-    /// Returns the certificate to be renewed: the one that the client presents, if the label's CA issued
-    /// it and the label does not renew its own only. `/simplereenroll` always renews it (RFC 7030
-    /// §4.2.2); any other operation does so if the CSR has its names, as aziot-certd sends it (D-32). One
-    /// of another label that `accept` names is the proof for a further certificate instead.
-    pub(in crate::ra) fn predecessor(&self) -> Option<&'a Certificate> {
-        let certificate = self.identity.certificate()?;
-        let renews = match self.identity.presented.as_ref().map(|presented| &presented.standing) {
-            Some(Standing::Ours(record)) if record.intent.ca == self.rules().ca => {
-                let own = record.intent.label == self.policy.label;
-                let renewable = own || !self.rules().renews_own_only;
-                let of_label = |proof: &Proof| matches!(proof, Proof::CertificateOf(_));
-                let proof = !own && self.identity.rights.proofs.iter().any(of_label);
-                let names = EntityNames::of_certificate(certificate);
-                renewable
-                    && (self.operation == Operation::SimpleReenroll
-                        || !proof && EntityNames::of_csr(self.csr).same_as(names))
-            }
-            // It may do nothing else (D-36). Its label is not known.
-            Some(Standing::OursUnknown(ca)) => {
-                *ca == self.rules().ca && !self.rules().renews_own_only
-            }
-            _ => false,
-        };
-        renews.then_some(certificate)
+    /// Returns the certificate to be renewed.
+    pub(in crate::ra) const fn predecessor(&self) -> Option<&'a Certificate> {
+        self.predecessor
     }
 
     /// Whether the client's certificate is ours and not on record (D-36).
@@ -154,6 +145,35 @@ impl<'a> Case<'a> {
             Error::Forbidden(rejection)
         }
     }
+}
+
+/// Returns the certificate to be renewed: the one that the client presents, if the label's CA issued
+/// it and the label does not renew its own only. `/simplereenroll` always renews it (RFC 7030
+/// §4.2.2); any other operation does so if the CSR has its names, as aziot-certd sends it (D-32). One
+/// of another label that `accept` names is the proof for a further certificate instead.
+fn predecessor<'a>(
+    policy: &Policy,
+    identity: &'a Identity,
+    operation: Operation,
+    csr: &Csr,
+) -> Option<&'a Certificate> {
+    let presented = identity.presented.as_ref()?;
+    let (rules, certificate) = (&policy.rules, &*presented.certificate);
+    let renews = match &presented.standing {
+        Standing::Ours(record) if record.intent.ca == rules.ca => {
+            let own = record.intent.label == policy.label;
+            let renewable = own || !rules.renews_own_only;
+            let of_label = |proof: &Proof| matches!(proof, Proof::CertificateOf(_));
+            let proof = || !own && identity.rights.proofs.iter().any(of_label);
+            let named =
+                || EntityNames::of_csr(csr).same_as(EntityNames::of_certificate(certificate));
+            renewable && (operation == Operation::SimpleReenroll || !proof() && named())
+        }
+        // It may do nothing else (D-36). Its label is not known.
+        Standing::OursUnknown(ca) => *ca == rules.ca && !rules.renews_own_only,
+        Standing::Ours(_) | Standing::Manufacturers(_) => false,
+    };
+    renews.then_some(certificate)
 }
 
 /// Subject and subjectAltName of a CSR or certificate.

@@ -16,9 +16,9 @@ pub(super) const RENEWAL_ONLY: Rule = Rule {
             Some(certificate) => format!("a renewal of {}", certificate.serial()),
             None => "an enrollment".to_owned(),
         },
-        accepts: match &case.identity.rights.renewal_only {
-            Some(_) => format!("a renewal; or {}", case.rules().accept),
-            None => "an enrollment or a renewal".to_owned(),
+        accepts: match case.identity.rights.renewal_only {
+            true => format!("a renewal; or {}", case.rules().accept),
+            false => "an enrollment or a renewal".to_owned(),
         },
     },
 };
@@ -75,11 +75,13 @@ fn renewal_only(case: &Case<'_>) -> Result<Outcome, Error> {
     if let Some(reason) = &case.identity.rights.retry_only {
         return Err(Error::TooLate(reason.clone()));
     }
-    match &case.identity.rights.renewal_only {
-        None => Ok(Outcome::NotApplicable("the client's proofs enroll")),
-        Some(_) if case.predecessor().is_some() => Ok(Outcome::Passed),
-        Some(reason) => Err(case.forbidden(reason.clone())),
+    if !case.identity.rights.renewal_only {
+        return Ok(Outcome::NotApplicable("the client's proofs enroll"));
     }
+    if case.predecessor().is_some() {
+        return Ok(Outcome::Passed);
+    }
+    Err(case.forbidden(case.identity.why_renewal_only(case.rules(), case.operation)))
 }
 
 fn certificate(case: &Case<'_>) -> Result<Outcome, Error> {
