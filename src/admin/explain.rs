@@ -8,10 +8,10 @@ use super::{
 use crate::{
     api::{self, ExplainedVerdict},
     est::Endpoint,
-    pki::{Certificate, Csr, CsrAttrsResponse, PublicKey, extension_lines, oid},
+    pki::{Certificate, Csr, CsrAttrsResponse, PublicKey, extension_lines},
     ra::{
         self, Claim, Explained, Finding, Inquiry, JudgedChain, Outcome, Peer, ProofFinding, RULES,
-        RecordedOutcome, RecordedRequest, claimed_binding,
+        RecordedOutcome, RecordedRequest, claimed_binding, has_binding,
     },
     types::{Actor, Binding, Label, Operation, Time, Unbound},
 };
@@ -121,10 +121,7 @@ async fn described(
     if let Some(account) = &call.account {
         claimed.push(format!("the password of account \"{account}\""));
     }
-    let binds = |csr: &Csr| {
-        csr.has_attribute(oid::CHALLENGE_PASSWORD) || csr.has_attribute(oid::EST_IDENTITY_LINKING)
-    };
-    if csr.as_ref().is_ok_and(binds) {
+    if csr.as_ref().is_ok_and(has_binding) {
         claimed.push("the channel binding in the CSR, as that of its connection".to_owned());
     }
     if operation == Operation::ServerKeyGen {

@@ -18,10 +18,10 @@ pub use manufacturer::ManufacturerRules;
 pub use passwords::Passwords;
 pub use profile::ProfileRules;
 pub use proof::{Accept, InvalidProof, Proof, Scheme};
-pub use renewal::{Predecessor, RenewalKey, RenewalRules, RenewalWindow};
+pub use renewal::{Predecessor, RenewalKey, RenewalRules, RenewalWindow, Superseding};
 
 use crate::types::{Label, ManufacturerName, ProfileName};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// The policies of all labels, and the profiles and manufacturers that they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +39,21 @@ pub struct Policies {
 impl Policies {
     /// The policies of all labels, and the one without.
     pub fn all(&self) -> impl Iterator<Item = &LabelRules> {
-        std::iter::once(&self.unlabeled).chain(self.labels.values())
+        self.by_label().map(|(_, rules)| rules)
+    }
+
+    /// The policies of all labels, and the one without, each with its label.
+    pub fn by_label(&self) -> impl Iterator<Item = (Option<&Label>, &LabelRules)> {
+        let labels = self.labels.iter().map(|(label, rules)| (Some(label), rules));
+        std::iter::once((None, &self.unlabeled)).chain(labels)
     }
 
     /// The labels whose certificates supersede their predecessors, with the delay of each (D-35).
     #[must_use]
-    pub fn superseding(&self) -> BTreeMap<Option<Label>, Duration> {
-        let labels = self.labels.iter().map(|(label, rules)| (Some(label.clone()), rules));
-        std::iter::once((None, &self.unlabeled))
-            .chain(labels)
+    pub fn superseding(&self) -> Superseding {
+        self.by_label()
             .filter_map(|(label, rules)| match rules.renewal.predecessor {
-                Predecessor::Supersede(delay) => Some((label, delay)),
+                Predecessor::Supersede(delay) => Some((label.cloned(), delay)),
                 Predecessor::Keep => None,
             })
             .collect()

@@ -1,8 +1,8 @@
 //! The rules of renewal.
 
 use super::Accept;
-use crate::types::{RenewalPoint, Time};
-use std::time::Duration;
+use crate::types::{Label, RenewalPoint, Time};
+use std::{collections::BTreeMap, time::Duration};
 
 /// `[label.NAME.renewal]`: the rules of renewal, for `/simplereenroll` and for every other operation
 /// that renews a certificate (D-32).
@@ -62,3 +62,6 @@ pub enum Predecessor {
     /// after this time at the latest.
     Supersede(Duration),
 }
+
+/// The labels whose certificates supersede their predecessors, with the delay of each (D-35).
+pub type Superseding = BTreeMap<Option<Label>, Duration>;

@@ -16,13 +16,13 @@
 use super::{
     Authenticator, AuthnContext, Claim, Credentials, Error, Identity, Peer, Policy, RecentRequests,
     RecordedOutcome, RecordedRequest, Requester, decide, decide::retried, recent::ClientKind,
-    rules::linking::spend, succession::Superseding,
+    rules::linking::spend,
 };
 use crate::{
     ca::{Issued, Order},
     clock::Clock,
     pki::{self, Csr, DistinguishedName, cmc::FailInfo},
-    policy::Scheme,
+    policy::{Scheme, Superseding},
     store::Issuance,
     telemetry::audit::{Event, Facts, Name, Stranger, Trail},
     types::{Actor, Code, Operation, Origin, RequestId, Serial, Time},
@@ -108,6 +108,12 @@ impl Authority {
     #[must_use]
     pub fn with_superseding(self, superseding: Superseding) -> Self {
         Self { superseding, ..self }
+    }
+
+    /// Returns those labels.
+    #[must_use]
+    pub const fn superseding(&self) -> &Superseding {
+        &self.superseding
     }
 
     /// Records requests in `recent`, which outlasts this authority.

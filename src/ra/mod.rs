@@ -26,4 +26,4 @@ pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputabl
 pub use peer::{ClientCertificate, ClientChain, JudgedChain, Peer, Verdict};
 pub use recent::{RecentRequests, RecordedOutcome, RecordedRequest};
 pub use revocation::RevocationStatus;
-pub use rules::{Comparison, Finding, Outcome, RULES, Rule, claimed_binding};
+pub use rules::{Comparison, Finding, Outcome, RULES, Rule, claimed_binding, has_binding};

@@ -2,13 +2,13 @@
 
 use crate::{
     ca,
+    policy::Superseding,
     store::{Issuance, Store},
-    types::{Label, RequestId, Serial, Time},
+    types::{RequestId, Serial, Time},
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::HashSet,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 /// Certificates that are remembered at most: some 2 MB.
@@ -18,9 +18,6 @@ const MOST: usize = 16_384;
 /// entry stays right.
 #[derive(Debug, Default)]
 pub(super) struct Successions(Mutex<HashSet<Serial>>);
-
-/// The labels whose certificates supersede their predecessors, with the delay of each.
-pub(super) type Superseding = BTreeMap<Option<Label>, Duration>;
 
 impl Successions {
     /// Revokes the predecessor of a certificate of this server that a client has just used. Does
@@ -80,7 +77,7 @@ mod tests {
         telemetry::audit::{Event, Name, NoTrail},
         types::{Actor, RevocationReason},
     };
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     const NOW: Time = Time::from_unix(1_795_262_400);
 

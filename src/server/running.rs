@@ -277,11 +277,9 @@ impl Running {
     /// [`Error::Store`]; the next call continues.
     pub async fn supersede(&self) -> Result<usize, Error> {
         let now = self.core.environment.clock.now();
-        // As for the CRLs: a future that waits for this lock must be polled until it has it.
-        let core = Arc::clone(&self.core);
-        let read = async move { core.settings.lock().await.live.policies.superseding() };
-        let Ok(delays) = tokio::spawn(read).await else { return Ok(0) };
-        Ok(succession::supersede_delayed(&self.core.installation.store, &delays, now).await?)
+        let snapshot = self.core.shared.snapshot.load_full();
+        let delays = snapshot.service().authority().superseding();
+        Ok(succession::supersede_delayed(&self.core.installation.store, delays, now).await?)
     }
 
     /// Renews the server's certificate if it is due or was revoked. New connections use it. Call it each

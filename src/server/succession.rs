@@ -10,6 +10,7 @@
 
 use crate::{
     ca,
+    policy::Superseding,
     store::{self, CompareAndSet, Filter, Intent, Issuance, State, Store},
     types::{Label, Serial, Time},
 };
@@ -31,9 +32,6 @@ const LATE: Duration = Duration::from_secs(300);
 
 /// Tries to change the register while other nodes change it, too.
 const TRIES: usize = 16;
-
-/// The labels that supersede, and the delay of each.
-type Delays = BTreeMap<Option<Label>, Duration>;
 
 /// For each label, the last serial number that was looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Cursors {
 /// [`store::Error::Unavailable`]; [`store::Error::Corrupt`] if the register cannot be read.
 pub(super) async fn start_cursors(
     store: &dyn Store,
-    delays: &Delays,
+    delays: &Superseding,
     now: Time,
 ) -> Result<Cursors, store::Error> {
     let first = first_at(now)?;
@@ -87,7 +85,7 @@ pub(super) async fn start_cursors(
 /// Those of the store; the next call continues.
 pub(super) async fn supersede_delayed(
     store: &Arc<dyn Store>,
-    delays: &Delays,
+    delays: &Superseding,
     now: Time,
 ) -> Result<usize, store::Error> {
     let mut revoked = 0;

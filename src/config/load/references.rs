@@ -13,7 +13,6 @@ const CLIENT_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.
 /// Has each label renew its own certificates only, if its `accept` has no `certificate`, or if its
 /// certificates are a proof elsewhere: another label names it as `certificate:LABEL`.
 pub(super) fn guard_proofs(policies: &mut Policies) {
-    let labels = policies.labels.iter().map(|(name, rules)| (Some(name), rules));
     let named = |(own, rules): (Option<&Label>, &LabelRules)| -> Vec<Label> {
         let others = rules.accept.proofs().filter_map(|proof| match proof {
             Proof::CertificateOf(label) if own != Some(label) => Some(label.clone()),
@@ -21,7 +20,7 @@ pub(super) fn guard_proofs(policies: &mut Policies) {
         });
         others.collect()
     };
-    let proofs: Vec<Label> = labels.chain([(None, &policies.unlabeled)]).flat_map(named).collect();
+    let proofs: Vec<Label> = policies.by_label().flat_map(named).collect();
     let any = |rules: &LabelRules| rules.accept.has(&Proof::Certificate);
     for (label, rules) in &mut policies.labels {
         rules.renews_own_only |= !any(rules) || proofs.contains(label);
@@ -31,8 +30,7 @@ pub(super) fn guard_proofs(policies: &mut Policies) {
 
 /// Checks that the manufacturers and labels in each `accept` exist.
 pub(super) fn check_references(report: &FileReport<'_>, policies: &Policies) {
-    let labels = policies.labels.iter().map(|(name, rules)| (Some(name), rules));
-    for (label, rules) in std::iter::once((None, &policies.unlabeled)).chain(labels) {
+    for (label, rules) in policies.by_label() {
         check_label(report, policies, label, rules);
     }
 }

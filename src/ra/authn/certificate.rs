@@ -244,7 +244,7 @@ pub(super) fn unknown(recorded: &RecordLookup) -> Rejection {
 }
 
 /// R-7030-4.2.2-c.
-pub(super) fn needed_to_renew(got: String) -> Rejection {
+pub(in crate::ra) fn needed_to_renew(got: String) -> Rejection {
     Rejection::new(
         Code::ReenrollCertificate,
         "re-enrollment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",

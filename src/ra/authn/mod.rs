@@ -22,19 +22,16 @@ mod rights;
 mod shared_secret;
 
 pub use certificate::RecordLookup;
+pub(super) use certificate::needed_to_renew;
 pub use claim::{AuthnFinding, Claim, ProofFinding};
 pub use identity::{Credentials, Identity, Presented, Rights, Standing};
 
 use super::{
-    Error, Peer,
-    failures::Failures,
-    nonces::Nonces,
-    password::Memories,
-    succession::{Successions, Superseding},
+    Error, Peer, failures::Failures, nonces::Nonces, password::Memories, succession::Successions,
 };
 use crate::{
     entropy::Entropy,
-    policy::{self, Passwords, Scheme, UnknownCertificates},
+    policy::{self, Passwords, Scheme, Superseding, UnknownCertificates},
     store::{Issuance, Store},
     telemetry::audit::Facts,
     types::{Actor, AuthMethod, CaName, Label, Operation, Origin, RequestId, Time},

@@ -47,7 +47,9 @@ pub(super) const LINKING: Rule = Rule {
     },
 };
 
-fn has_binding(csr: &Csr) -> bool {
+/// Whether a CSR has an attribute that holds a channel binding.
+#[must_use]
+pub fn has_binding(csr: &Csr) -> bool {
     BINDINGS.iter().any(|(oid, _)| csr.has_attribute(*oid))
 }
 

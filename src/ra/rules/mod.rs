@@ -21,6 +21,7 @@ mod profile;
 mod renewal;
 
 pub(super) use case::{Case, EntityNames};
+pub use linking::has_binding;
 pub use placeholder::claimed_binding;
 pub(super) use placeholder::without_secrets;
 

@@ -3,7 +3,7 @@
 use super::{Case, Comparison, EntityNames, Outcome, Rule};
 use crate::{
     pki::Certificate,
-    ra::Error,
+    ra::{Error, authn::needed_to_renew},
     types::{Code, Operation, Rejection},
 };
 
@@ -92,12 +92,7 @@ fn certificate(case: &Case<'_>) -> Result<Outcome, Error> {
         return Ok(Outcome::Passed);
     }
     let got = case.identity.certificate().map_or_else(|| "none that is trusted".to_owned(), about);
-    Err(Error::Forbidden(Rejection::new(
-        Code::ReenrollCertificate,
-        "re-enrollment renews the certificate of this server's CA that is shown in TLS (RFC 7030 section 4.2.2)",
-        got,
-        "the certificate to be renewed as TLS client certificate; or simpleenroll",
-    )))
+    Err(Error::Forbidden(needed_to_renew(got)))
 }
 
 /// Checks that the CSR has the names of the certificate to be renewed. One that is not on record gets no
