@@ -79,12 +79,9 @@ fn serial(number: u64) -> Serial {
 /// An intent of the size that a device's certificate with a P-256 key has.
 fn intent(number: u64) -> Intent {
     Intent {
-        serial: serial(number),
         idempotency_key: IdempotencyKey(noise(number + 1, 32).try_into().unwrap()),
         retry_until: Time::from_unix(time(number).unix() + 600),
-        tbs: noise(number + 2, 610),
-        ca: "default".parse().unwrap(),
-        profile: "device".parse().unwrap(),
+        tbs: noise(number + 2, 610).into(),
         label: Some("factory".parse().unwrap()),
         operation: Some(Operation::SimpleEnroll),
         subject: format!("CN=device-{number:08},O=Example"),
@@ -96,6 +93,7 @@ fn intent(number: u64) -> Intent {
         predecessor: None,
         request_id: RequestId::new(mix(number).to_be_bytes()),
         begun: time(number),
+        ..Intent::blank(serial(number), "default".parse().unwrap(), "device".parse().unwrap())
     }
 }
 
@@ -335,7 +333,7 @@ async fn imported(count: u64) {
             certificate: certificate(number),
             ended: Some(intent.begun),
             revocation: None,
-            intent: Intent { tbs: Vec::new(), ..intent },
+            intent: Intent { tbs: Arc::default(), ..intent },
         };
         items.extend([Item::Issuance(Arc::new(record)), event]);
         if items.len() == 1000 {

@@ -57,12 +57,9 @@ fn intent(number: u64) -> Intent {
     key[..8].copy_from_slice(&number.to_be_bytes());
     let begun = Time::from_unix(START + number / 100);
     Intent {
-        serial: serial(number),
         idempotency_key: IdempotencyKey(key),
         retry_until: begun,
-        tbs: Vec::new(),
-        ca: "default".parse().unwrap(),
-        profile: "device".parse().unwrap(),
+        tbs: Vec::new().into(),
         label: Some("factory".parse().unwrap()),
         operation: Some(Operation::SimpleEnroll),
         subject: format!("CN=device-{number:07},O=Example"),
@@ -74,6 +71,7 @@ fn intent(number: u64) -> Intent {
         predecessor: (number % 2 == 1).then(|| serial(number - 1)),
         request_id: RequestId::new(number.to_be_bytes()),
         begun,
+        ..Intent::blank(serial(number), "default".parse().unwrap(), "device".parse().unwrap())
     }
 }
 

@@ -78,6 +78,10 @@ fn order(content: &Content, number: u64) -> Order {
         actor: Actor::server(),
         predecessor: None,
         request_id: RequestId::new([0; 8]),
+        device: None,
+        token: None,
+        proofs: Vec::new(),
+        address: None,
         facts: Vec::new(),
     }
 }

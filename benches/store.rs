@@ -37,12 +37,9 @@ fn intent(number: u64) -> Intent {
     let mut key = [0; 32];
     key.iter_mut().zip(mix(number).to_be_bytes()).for_each(|(byte, from)| *byte = from);
     Intent {
-        serial: serial(number),
         idempotency_key: IdempotencyKey(key),
         retry_until: Time::from_unix(NOW.unix() + 600),
-        tbs: noise(number, 900),
-        ca: "fleet".parse().unwrap(),
-        profile: "device".parse().unwrap(),
+        tbs: noise(number, 900).into(),
         label: Some("factory".parse().unwrap()),
         operation: Some(Operation::SimpleEnroll),
         subject: format!("CN=device-{number},O=Example"),
@@ -54,6 +51,7 @@ fn intent(number: u64) -> Intent {
         predecessor: None,
         request_id: RequestId::new(number.to_be_bytes()),
         begun: Time::from_unix(NOW.unix() + number / 10_000),
+        ..Intent::blank(serial(number), "fleet".parse().unwrap(), "device".parse().unwrap())
     }
 }
 

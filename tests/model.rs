@@ -1321,12 +1321,9 @@ impl Real<'_> {
         let mut idempotency_key = [key; 32];
         idempotency_key[..8].copy_from_slice(&self.run.to_be_bytes());
         Intent {
-            serial: self.serial(serial),
             idempotency_key: IdempotencyKey(idempotency_key),
             retry_until: self.time(until),
-            tbs: vec![0x30, serial],
-            ca: format!("ca-{ca}").parse().unwrap(),
-            profile: "device".parse().unwrap(),
+            tbs: vec![0x30, serial].into(),
             label: None,
             operation: Some(Operation::SimpleEnroll),
             subject: format!("CN=device-{key}"),
@@ -1338,6 +1335,11 @@ impl Real<'_> {
             predecessor: None,
             request_id: RequestId::new(self.run.to_be_bytes()),
             begun: self.time(begun),
+            ..Intent::blank(
+                self.serial(serial),
+                format!("ca-{ca}").parse().unwrap(),
+                "device".parse().unwrap(),
+            )
         }
     }
 
@@ -1366,7 +1368,7 @@ impl Real<'_> {
                     Ok(Begun::New) => Answer::New,
                     Ok(Begun::Open(first)) => {
                         let serial = number(&first.intent.serial);
-                        assert_eq!(first.intent.tbs, [0x30, serial], "the record on file");
+                        assert_eq!(*first.intent.tbs, [0x30, serial], "the record on file");
                         Answer::Open { serial }
                     }
                     Ok(Begun::Complete(first)) => {

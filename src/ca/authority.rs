@@ -11,9 +11,11 @@ use crate::{
     pki::{Certificate, algorithm, cmc::signed, cms, extension::Extension, tbs, tbs::ToBeSigned},
     store::{self, Begun, IdempotencyKey, Intent, Issuance, Store},
     telemetry::audit::{Event, Name},
-    types::{Actor, CaName, Label, Operation, RenewalPoint, RequestId, Serial, Time},
+    types::{
+        Actor, CaName, DeviceId, Label, Operation, RenewalPoint, RequestId, Serial, Time, TokenId,
+    },
 };
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// A CA that issues: its certificates, its key, and the store that records its issuances.
 pub struct Ca {
@@ -49,6 +51,14 @@ pub struct Order {
     pub predecessor: Option<Serial>,
     /// The request.
     pub request_id: RequestId,
+    /// The device that it is for, if that is known.
+    pub device: Option<DeviceId>,
+    /// The one-time token that was spent for it.
+    pub token: Option<TokenId>,
+    /// The proofs of identity that held, in the words of the configuration.
+    pub proofs: Vec<String>,
+    /// The client's address; none if the server issues its own certificate.
+    pub address: Option<IpAddr>,
     /// Further facts for the event, such as adaptations to the client.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -359,7 +369,7 @@ impl Ca {
             serial,
             idempotency_key: order.idempotency_key,
             retry_until: now.plus(order.retry_window).min(due),
-            tbs,
+            tbs: tbs.into(),
             ca: self.name.clone(),
             profile: content.profile,
             label: order.label,
@@ -373,6 +383,12 @@ impl Ca {
             predecessor: order.predecessor,
             request_id: order.request_id,
             begun: now,
+            device: order.device,
+            token: order.token,
+            proofs: order.proofs,
+            address: order.address,
+            ca_generation: None,
+            crl_partition: None,
         })
     }
 }

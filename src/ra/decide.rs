@@ -95,6 +95,10 @@ fn order(
         actor: requester.identity.actor.clone(),
         predecessor,
         request_id: requester.request_id.clone(),
+        device: None,
+        token: None,
+        proofs: requester.identity.rights.proofs.iter().map(ToString::to_string).collect(),
+        address: Some(requester.peer.address.ip()),
     })
 }
 

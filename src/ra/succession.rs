@@ -87,12 +87,9 @@ mod tests {
 
     async fn issued(store: &MemoryStore, number: u32, predecessor: Option<u32>) -> Arc<Issuance> {
         let intent = Intent {
-            serial: serial(number),
             idempotency_key: IdempotencyKey([u8::try_from(number).unwrap(); 32]),
             retry_until: NOW.plus(Duration::from_secs(600)),
-            tbs: vec![0x30],
-            ca: "default".parse().unwrap(),
-            profile: "device".parse().unwrap(),
+            tbs: vec![0x30].into(),
             label: Some("factory".parse().unwrap()),
             operation: None,
             subject: String::new(),
@@ -104,6 +101,7 @@ mod tests {
             predecessor: predecessor.map(serial),
             request_id: RequestId::new([7; 8]),
             begun: NOW,
+            ..Intent::blank(serial(number), "default".parse().unwrap(), "device".parse().unwrap())
         };
         store.begin(intent).await.unwrap();
         let event = Event::new(NOW, Name::CertificateIssued, Actor::server());

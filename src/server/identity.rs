@@ -169,6 +169,10 @@ impl OwnIdentity {
             actor: actor.clone(),
             predecessor: None,
             request_id: needed.request_id.clone(),
+            device: None,
+            token: None,
+            proofs: Vec::new(),
+            address: None,
             facts: vec![("reason", reason.to_owned())],
         };
         // Reserves the file first: a certificate that cannot be stored must not be issued at each check.

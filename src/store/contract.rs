@@ -10,7 +10,7 @@ use super::{
 use crate::{
     digest::{Algorithm, Secret},
     telemetry::audit::{Event, EventId, Name, Trail},
-    types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
+    types::{Actor, DeviceId, Operation, RequestId, RevocationReason, Serial, Time, TokenId},
 };
 use async_trait::async_trait;
 use std::{
@@ -68,12 +68,9 @@ pub(super) fn key(number: u64) -> IdempotencyKey {
 /// Intent `number` by request `request`, begun at [`NOW`], with a retry window of a minute.
 pub(super) fn intent(number: u64, request: u64) -> Intent {
     Intent {
-        serial: serial(number),
         idempotency_key: key(request),
         retry_until: at(60),
-        tbs: vec![0x30; 700],
-        ca: "fleet".parse().unwrap(),
-        profile: "device".parse().unwrap(),
+        tbs: vec![0x30; 700].into(),
         label: number.is_multiple_of(2).then(|| "factory".parse().unwrap()),
         operation: Some(Operation::SimpleEnroll),
         subject: format!("CN=device-{number}"),
@@ -85,6 +82,20 @@ pub(super) fn intent(number: u64, request: u64) -> Intent {
         predecessor: None,
         request_id: RequestId::new(number.to_be_bytes()),
         begun: NOW,
+        ..Intent::blank(serial(number), "fleet".parse().unwrap(), "device".parse().unwrap())
+    }
+}
+
+/// The same with every field that may be absent.
+pub(super) fn with_all_fields(intent: Intent) -> Intent {
+    Intent {
+        device: Some(DeviceId::derived(intent.label.as_ref(), &[7; 32])),
+        token: Some(TokenId([8; 32])),
+        proofs: vec!["password".to_owned(), "manufacturer:acme".to_owned()],
+        address: Some("2001:db8::7".parse().unwrap()),
+        ca_generation: Some(3),
+        crl_partition: Some(4),
+        ..intent
     }
 }
 
@@ -263,7 +274,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
 
     let record = store.complete(&serial(1), vec![1, 2, 3], issued(1)).await.unwrap();
     let expected = Issuance {
-        intent: Intent { tbs: Vec::new(), ..intent },
+        intent: Intent { tbs: Arc::default(), ..intent },
         state: State::Issued,
         certificate: vec![1, 2, 3],
         ended: Some(at(5)),
@@ -792,7 +803,7 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
 
 async fn accepts_large_records(Trial { store, .. }: Trial) {
     for number in 1..=40 {
-        let large = Intent { tbs: vec![9; 30_000], ..intent(number, number) };
+        let large = Intent { tbs: vec![9; 30_000].into(), ..intent(number, number) };
         store.begin(large).await.unwrap();
         store.complete(&serial(number), vec![8; 31_000], issued(number)).await.unwrap();
     }

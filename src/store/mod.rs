@@ -10,6 +10,8 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod fixtures;
 mod format;
 mod memory;
 mod postgres;

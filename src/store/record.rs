@@ -1,26 +1,33 @@
 //! The records of a store.
+//!
+//! A record's fields stand here and nowhere else: the stored form (`format.rs`) and the line of an export
+//! (`transfer/line.rs`) are serde's, of these types. A field that is added needs a default in
+//! `format/v1.rs`, and `#[serde(default)]` for the exports of earlier versions: CONTRIBUTING.md.
 
 use super::Error;
 use crate::{
     digest::{Algorithm, Secret},
     telemetry::audit::{Event, EventId},
     types::{
-        Actor, CaName, Label, Operation, ProfileName, RequestId, RevocationReason, Serial, Time,
+        Actor, CaName, DeviceId, Label, Operation, ProfileName, RequestId, RevocationReason,
+        Serial, Time, TokenId,
+        form::{self, stored_as_number},
     },
 };
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use serde::{Deserialize, Serialize};
-use std::{fmt, sync::Arc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::{fmt, net::IpAddr, sync::Arc};
 use zeroize::Zeroizing;
 
 /// Identifies retries of a request: SHA-256 over requester, label, operation, key, names and
 /// requested extensions (RFC 7030 §4.2.3 and D-10). The bytes of the CSR do not count: a client may
 /// sign each retry afresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct IdempotencyKey(pub [u8; 32]);
+#[serde(transparent)]
+pub struct IdempotencyKey(#[serde(with = "form::digest")] pub [u8; 32]);
 
 /// The state of an issuance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Recorded, no certificate yet.
     Open,
@@ -32,7 +39,20 @@ pub enum State {
     Revoked,
 }
 
+stored_as_number!(State, 1 = State::Open, 2 = State::Issued, 3 = State::Void, 4 = State::Revoked);
+
 impl State {
+    /// The word of an export.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Issued => "issued",
+            Self::Void => "void",
+            Self::Revoked => "revoked",
+        }
+    }
+
     /// Whether a retry returns this issuance: it has a certificate, or may still get one.
     pub(crate) const fn answers_repeats(self) -> bool {
         matches!(self, Self::Open | Self::Issued)
@@ -41,12 +61,7 @@ impl State {
 
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Issued => "issued",
-            Self::Void => "void",
-            Self::Revoked => "revoked",
-        })
+        f.write_str(self.as_str())
     }
 }
 
@@ -56,12 +71,15 @@ pub struct Intent {
     /// The certificate's serial number: the record's key.
     pub serial: Serial,
     /// Identifies retries of the request.
+    #[serde(alias = "request_key")]
     pub idempotency_key: IdempotencyKey,
     /// End (exclusive) of the retry window: the label's window, but no later than the time when the
     /// certificate is due for renewal.
+    #[serde(alias = "repeat_until")]
     pub retry_until: Time,
-    /// The TBSCertificate, DER (RFC 5280 §4.1).
-    pub tbs: Vec<u8>,
+    /// The TBSCertificate, DER (RFC 5280 §4.1). Shared: copies of the record do not copy it.
+    #[serde(with = "form::bytes")]
+    pub tbs: Arc<[u8]>,
     /// The CA that signs.
     pub ca: CaName,
     /// The profile it follows.
@@ -75,6 +93,7 @@ pub struct Intent {
     /// The subjectAltName's entries as `dns:…`, `ip:…`, `uri:…`, `email:…`, `other:…`.
     pub san: Vec<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, DER.
+    #[serde(with = "form::digest")]
     pub spki_sha256: [u8; 32],
     /// Start of validity.
     pub not_before: Time,
@@ -85,13 +104,72 @@ pub struct Intent {
     /// The certificate that this one renews or rekeys.
     pub predecessor: Option<Serial>,
     /// The id of the request.
+    #[serde(rename = "request")]
     pub request_id: RequestId,
     /// When it was recorded.
     pub begun: Time,
+    /// The device that it is for, if that is known.
+    #[serde(default)]
+    pub device: Option<DeviceId>,
+    /// The one-time token that was spent for it.
+    #[serde(default)]
+    pub token: Option<TokenId>,
+    /// The proofs of identity that held, in the words of the configuration: `manufacturer:acme`. None
+    /// for the server's own certificate, and if the version that recorded it did not keep them.
+    #[serde(default)]
+    pub proofs: Vec<String>,
+    /// The client's address; none for the server's own certificate.
+    #[serde(default)]
+    pub address: Option<IpAddr>,
+    /// The generation of the CA's key that signs, if the CA counts them.
+    #[serde(default)]
+    pub ca_generation: Option<u32>,
+    /// The partition of the CRL in which its revocation is listed, if the CRL has partitions.
+    #[serde(default)]
+    pub crl_partition: Option<u32>,
+}
+
+impl Intent {
+    /// An intent whose other facts are absent, empty or zero: for callers that set those they know,
+    /// so that a new field does not concern them.
+    #[must_use]
+    pub fn blank(serial: Serial, ca: CaName, profile: ProfileName) -> Self {
+        let start = Time::from_unix(0);
+        Self {
+            serial,
+            idempotency_key: IdempotencyKey([0; 32]),
+            retry_until: start,
+            tbs: Arc::default(),
+            ca,
+            profile,
+            label: None,
+            operation: None,
+            subject: String::new(),
+            san: Vec::new(),
+            spki_sha256: [0; 32],
+            not_before: start,
+            not_after: start,
+            actor: Actor::anonymous(),
+            predecessor: None,
+            request_id: RequestId::new([0; 8]),
+            begun: start,
+            device: None,
+            token: None,
+            proofs: Vec::new(),
+            address: None,
+            ca_generation: None,
+            crl_partition: None,
+        }
+    }
+
+    /// Copies all but the TBSCertificate.
+    pub(super) fn without_tbs(&self) -> Self {
+        Self { tbs: Arc::default(), ..self.clone() }
+    }
 }
 
 /// The record of a certificate, issued or to be issued.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issuance {
     /// The content to sign. `tbs` is empty unless the issuance is open: the certificate contains
     /// it.
@@ -99,6 +177,7 @@ pub struct Issuance {
     /// The state.
     pub state: State,
     /// The certificate, DER; empty unless issued or revoked.
+    #[serde(with = "form::bytes")]
     pub certificate: Vec<u8>,
     /// When it was issued or voided; none while open.
     pub ended: Option<Time>,
@@ -107,7 +186,8 @@ pub struct Issuance {
 }
 
 /// The entry of a revoked certificate in a CRL or an OCSP response (RFC 5280 §5.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Revocation {
     /// When it was revoked.
     pub at: Time,
@@ -116,11 +196,13 @@ pub struct Revocation {
 }
 
 /// An enrollment account: a name and password for HTTP Basic, or for HTTP Digest too.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Account {
     /// The user name; may be empty (RFC 7030 §3.2.3).
     pub name: String,
     /// The stored form of the password.
+    #[serde(rename = "password_hash")]
     pub password: Password,
     /// When it was added.
     pub added: Time,
@@ -244,6 +326,18 @@ impl Password {
     }
 }
 
+impl Serialize for Password {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.text())
+    }
+}
+
+impl<'de> Deserialize<'de> for Password {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        form::decode_text(from, Self::parse)
+    }
+}
+
 /// A record on its way to another store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
@@ -302,48 +396,18 @@ impl Filter {
 }
 
 impl Issuance {
+    /// Checks a record that was read: a revocation belongs to that state and to no other.
+    pub(super) fn checked(self) -> Result<Self, String> {
+        if (self.state == State::Revoked) == self.revocation.is_some() {
+            return Ok(self);
+        }
+        Err(format!("it is {} and says otherwise of its revocation", self.state))
+    }
+
     /// Returns the record of this open issuance once it has ended.
     pub(super) fn end(&self, state: State, certificate: Vec<u8>, at: Time) -> Self {
-        // Field by field: a clone would copy the TBSCertificate only to drop it.
-        let Intent {
-            serial,
-            idempotency_key,
-            retry_until,
-            tbs: _,
-            ca,
-            profile,
-            label,
-            operation,
-            subject,
-            san,
-            spki_sha256,
-            not_before,
-            not_after,
-            actor,
-            predecessor,
-            request_id,
-            begun,
-        } = &self.intent;
         Self {
-            intent: Intent {
-                serial: serial.clone(),
-                idempotency_key: *idempotency_key,
-                retry_until: *retry_until,
-                tbs: Vec::new(),
-                ca: ca.clone(),
-                profile: profile.clone(),
-                label: label.clone(),
-                operation: *operation,
-                subject: subject.clone(),
-                san: san.clone(),
-                spki_sha256: *spki_sha256,
-                not_before: *not_before,
-                not_after: *not_after,
-                actor: actor.clone(),
-                predecessor: predecessor.clone(),
-                request_id: request_id.clone(),
-                begun: *begun,
-            },
+            intent: self.intent.without_tbs(),
             state,
             certificate,
             ended: Some(at),

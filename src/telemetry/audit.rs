@@ -4,12 +4,12 @@
 //! writer's numbers have the order of its commits. The others (rejections) are only written to the
 //! [`Trail`].
 
-use crate::types::{Actor, Origin, RequestId, Time};
+use crate::types::{Actor, Origin, RequestId, Time, form::stored_as_number};
 use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 
 /// The kind of an event. The text of [`Name::as_str`] is stable: receivers match on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Name {
     /// An enrollment account was added.
@@ -46,6 +46,26 @@ pub enum Name {
     AuditIncomplete,
 }
 
+stored_as_number!(
+    Name,
+    1 = Name::AccountAdded,
+    2 = Name::AccountRemoved,
+    3 = Name::CaCreated,
+    4 = Name::CertificateIssued,
+    5 = Name::IssuanceVoided,
+    6 = Name::EnrollmentRetried,
+    7 = Name::EnrollmentRejected,
+    8 = Name::ServerReloaded,
+    9 = Name::ServerReloadRejected,
+    10 = Name::ServerStarted,
+    11 = Name::ServerStopped,
+    12 = Name::RequestRejected,
+    13 = Name::CertificateRevoked,
+    14 = Name::RequestSummary,
+    15 = Name::AuditIncomplete,
+    16 = Name::CertificateUnknown,
+);
+
 impl Name {
     /// The stable text.
     #[must_use]
@@ -81,6 +101,7 @@ pub struct Event {
     /// The account, client, operator or server that caused it.
     pub actor: Actor,
     /// The request it belongs to.
+    #[serde(rename = "request")]
     pub request_id: Option<RequestId>,
     /// Further facts, as name and value, in the order of their output. No secrets.
     pub details: Vec<(String, String)>,

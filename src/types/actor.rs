@@ -1,10 +1,11 @@
 //! The actor of an event, and its authentication.
 
+use super::form::stored_as_number;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Which database of trust anchors validated a certificate (RFC 7030 §1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TrustClass {
     /// A CA of this server, or an anchor that the configuration lists beside them.
     Explicit,
@@ -13,7 +14,7 @@ pub enum TrustClass {
 }
 
 /// How an [`Actor`] was authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthMethod {
     /// The name is not verified.
     Anonymous,
@@ -29,9 +30,23 @@ pub enum AuthMethod {
     Server,
 }
 
-impl fmt::Display for AuthMethod {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+stored_as_number!(
+    AuthMethod,
+    1 = AuthMethod::Anonymous,
+    2 = AuthMethod::Password,
+    3 = AuthMethod::Certificate(TrustClass::Explicit),
+    4 = AuthMethod::Certificate(TrustClass::Implicit),
+    5 = AuthMethod::CertificateAndPassword(TrustClass::Explicit),
+    6 = AuthMethod::CertificateAndPassword(TrustClass::Implicit),
+    7 = AuthMethod::Operator,
+    8 = AuthMethod::Server,
+);
+
+impl AuthMethod {
+    /// The words of the log, of exports and of the audit file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Anonymous => "anonymous",
             Self::Password => "password",
             Self::Certificate(TrustClass::Explicit) => "certificate",
@@ -42,7 +57,13 @@ impl fmt::Display for AuthMethod {
             }
             Self::Operator => "operator",
             Self::Server => "server",
-        })
+        }
+    }
+}
+
+impl fmt::Display for AuthMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

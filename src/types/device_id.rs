@@ -1,7 +1,6 @@
 //! The ids of devices.
 
-use super::Label;
-use serde::{Deserialize, Serialize};
+use super::{Label, form::stored_as_text};
 use std::{fmt, str::FromStr};
 
 /// The longest id that an operator may register, in characters.
@@ -10,8 +9,7 @@ const LONGEST: usize = 128;
 /// The id of a device: one that an operator registered, or one that the server derived.
 ///
 /// A derived id begins with `~`, the label and `/`. No registered id can, so the two never meet.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceId(String);
 
 /// Why text is no [`DeviceId`].
@@ -69,18 +67,7 @@ impl FromStr for DeviceId {
     }
 }
 
-impl TryFrom<String> for DeviceId {
-    type Error = InvalidDeviceId;
-    fn try_from(text: String) -> Result<Self, InvalidDeviceId> {
-        text.parse()
-    }
-}
-
-impl From<DeviceId> for String {
-    fn from(id: DeviceId) -> Self {
-        id.0
-    }
-}
+stored_as_text!(DeviceId);
 
 impl fmt::Display for DeviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

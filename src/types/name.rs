@@ -1,5 +1,6 @@
 //! Names that appear in paths, in the configuration and in the log.
 
+use super::form::{stored_as_number, stored_as_text};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -29,8 +30,7 @@ pub enum InvalidName {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $type(String);
 
         impl $type {
@@ -63,18 +63,7 @@ macro_rules! name {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = InvalidName;
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                text.parse()
-            }
-        }
-
-        impl From<$type> for String {
-            fn from(name: $type) -> Self {
-                name.0
-            }
-        }
+        stored_as_text!($type);
 
         impl fmt::Display for $type {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,7 +116,7 @@ const RESERVED: [(&str, &[&str]); 4] = [
 ];
 
 /// An operation of RFC 7030. Which of the optional ones a label offers is its policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// `/cacerts` (RFC 7030 §4.1).
     CaCerts,
@@ -142,6 +131,16 @@ pub enum Operation {
     /// `/csrattrs` (RFC 7030 §4.5).
     CsrAttrs,
 }
+
+stored_as_number!(
+    Operation,
+    1 = Operation::CaCerts,
+    2 = Operation::SimpleEnroll,
+    3 = Operation::SimpleReenroll,
+    4 = Operation::FullCmc,
+    5 = Operation::ServerKeyGen,
+    6 = Operation::CsrAttrs,
+);
 
 impl Operation {
     /// Every operation.

@@ -1,5 +1,7 @@
 //! Why a certificate is no longer to be trusted.
 
+use super::form;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use std::{fmt, str::FromStr};
 
 /// The reason of a revocation: a CRLReason (RFC 5280 §5.3.1).
@@ -77,6 +79,25 @@ impl TryFrom<u8> for RevocationReason {
     fn try_from(code: u8) -> Result<Self, InvalidReason> {
         let known = Self::ALL.into_iter().find(|reason| reason.code() == code);
         known.ok_or_else(|| InvalidReason { seen: format!("CRLReason {code}") })
+    }
+}
+
+impl Serialize for RevocationReason {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() {
+            to.serialize_str(self.as_str())
+        } else {
+            to.serialize_u8(self.code())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RevocationReason {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            return form::read_text(from);
+        }
+        u8::deserialize(from)?.try_into().map_err(D::Error::custom)
     }
 }
 

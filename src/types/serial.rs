@@ -1,12 +1,12 @@
 //! The serial number of a certificate (RFC 5280 §4.1.2.2).
 
-use serde::{Deserialize, Serialize};
+use super::form;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
 /// A certificate's serial number: 1 to 20 bytes, positive, without a leading zero byte beyond
 /// the one that DER needs for the sign. Its text form is lower-case hexadecimal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Vec<u8>", into = "Vec<u8>")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Serial(Vec<u8>);
 
 /// Why bytes or text are no serial number.
@@ -45,16 +45,18 @@ impl Serial {
     }
 }
 
-impl TryFrom<Vec<u8>> for Serial {
-    type Error = InvalidSerial;
-    fn try_from(bytes: Vec<u8>) -> Result<Self, InvalidSerial> {
-        Self::parse(&bytes)
+impl Serialize for Serial {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { to.serialize_bytes(&self.0) }
     }
 }
 
-impl From<Serial> for Vec<u8> {
-    fn from(serial: Serial) -> Self {
-        serial.0
+impl<'de> Deserialize<'de> for Serial {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if from.is_human_readable() {
+            return form::read_text(from);
+        }
+        form::read_bytes(from, |bytes| Self::parse(bytes).map_err(|error| error.to_string()))
     }
 }
 

@@ -1,14 +1,14 @@
 //! A time, in whole seconds: the resolution of X.509 (RFC 5280 §4.1.2.5).
 
-use serde::{Deserialize, Serialize};
+use super::form;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{
     fmt,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// A time in UTC, in whole seconds since 1970-01-01 (at most 9999-12-31T23:59:59Z).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 
 impl Time {
@@ -55,6 +55,24 @@ impl From<SystemTime> for Time {
 impl From<Time> for SystemTime {
     fn from(time: Time) -> Self {
         UNIX_EPOCH + Duration::from_secs(time.0)
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        if to.is_human_readable() { to.collect_str(self) } else { to.serialize_u64(self.0) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        if !from.is_human_readable() {
+            return u64::deserialize(from).map(Self::from_unix);
+        }
+        form::decode_text(from, |text| {
+            let time = humantime::parse_rfc3339(text);
+            time.map(Self::from).map_err(|error| format!("{text:?}: {error}"))
+        })
     }
 }
 

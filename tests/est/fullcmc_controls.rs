@@ -358,7 +358,7 @@ async fn leave_open(server: &TestServer, number: u8, account: &str) -> Intent {
     let serial = Serial::parse(&[number; 20]).unwrap();
     let intent = Intent {
         idempotency_key: estd::store::IdempotencyKey([number; 32]),
-        tbs: tbs.tbs_certificate().to_der().unwrap(),
+        tbs: tbs.tbs_certificate().to_der().unwrap().into(),
         serial,
         ..done.intent.clone()
     };

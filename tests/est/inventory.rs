@@ -191,12 +191,9 @@ fn intent(number: u64, serial: &str) -> Intent {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&number.to_be_bytes());
     Intent {
-        serial: serial.parse::<Serial>().unwrap(),
         idempotency_key: IdempotencyKey(key),
         retry_until: Time::from_unix(NOW),
-        tbs: Vec::new(),
-        ca: "default".parse().unwrap(),
-        profile: "device".parse().unwrap(),
+        tbs: Vec::new().into(),
         label: None,
         operation: None,
         subject: format!("CN=device-{number}"),
@@ -208,6 +205,11 @@ fn intent(number: u64, serial: &str) -> Intent {
         predecessor: None,
         request_id: RequestId::new([7; 8]),
         begun: Time::from_unix(NOW),
+        ..Intent::blank(
+            serial.parse::<Serial>().unwrap(),
+            "default".parse().unwrap(),
+            "device".parse().unwrap(),
+        )
     }
 }
 

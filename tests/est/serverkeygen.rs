@@ -659,7 +659,7 @@ async fn what_was_left_open_for_a_generated_key_is_voided() {
     let open = estd::store::Intent {
         serial: estd::types::Serial::parse(&[7; 20]).unwrap(),
         idempotency_key: estd::store::IdempotencyKey([7; 32]),
-        tbs: vec![0x30, 0],
+        tbs: vec![0x30, 0].into(),
         begun: now,
         ..record.intent.clone()
     };

@@ -75,7 +75,7 @@ async fn what_a_server_kept_is_good() {
         serial: serial.clone(),
         idempotency_key: key,
         begun,
-        tbs: vec![1],
+        tbs: vec![1].into(),
         ..first.intent
     };
     items.push(Item::Issuance(Arc::new(open.into())));
@@ -119,7 +119,7 @@ async fn each_error_is_named() {
     assert_eq!(key, "its certificate has another key");
     let validity = one(&|items| issuance(&mut items[1]).intent.not_after = now).await;
     assert!(validity.contains("but its record has other times"), "{validity}");
-    let tbs = one(&|items| issuance(&mut items[1]).intent.tbs = vec![1]).await;
+    let tbs = one(&|items| issuance(&mut items[1]).intent.tbs = vec![1].into()).await;
     assert_eq!(tbs, "is issued, but still has a TBSCertificate to sign");
     let exchanged = one(&|items| {
         let other = issuance(&mut items[2]).clone();

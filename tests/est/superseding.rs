@@ -204,7 +204,7 @@ async fn d_35_what_must_wait_is_not_skipped() {
     bytes[19] ^= 1;
     let open = Intent {
         serial: Serial::parse(&bytes).unwrap(),
-        tbs: vec![0x30, 0],
+        tbs: vec![0x30, 0].into(),
         idempotency_key: IdempotencyKey([7; 32]),
         predecessor: Some(serial(&opened)),
         ..like.intent.clone()

@@ -24,7 +24,7 @@ async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
     tbs[place..place + 20].copy_from_slice(serial.as_bytes());
     let intent = Intent {
         serial,
-        tbs,
+        tbs: tbs.into(),
         idempotency_key: IdempotencyKey([number; 32]),
         begun: Time::from_unix(begun),
         ..record.intent.clone()

@@ -435,6 +435,10 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
             actor: Actor::server(),
             predecessor: None,
             request_id: RequestId::new([0; 8]),
+            device: None,
+            token: None,
+            proofs: Vec::new(),
+            address: None,
             facts: Vec::new(),
         };
         let issued = issuing.issue(order, NOW).await.unwrap();

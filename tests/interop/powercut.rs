@@ -528,12 +528,9 @@ async fn drives_a_store() {
                 let mut key = [0; 32];
                 key[..16].copy_from_slice(&bytes);
                 let intent = Intent {
-                    serial: serial.clone(),
                     idempotency_key: IdempotencyKey(key),
                     retry_until: now.plus(Duration::from_secs(86_400)),
-                    tbs: vec![0x30; 900],
-                    ca: "default".parse().unwrap(),
-                    profile: "device".parse().unwrap(),
+                    tbs: vec![0x30; 900].into(),
                     label: None,
                     operation: None,
                     subject: DRIVEN.to_owned(),
@@ -545,6 +542,11 @@ async fn drives_a_store() {
                     predecessor: None,
                     request_id: RequestId::new(number.to_be_bytes()),
                     begun: now,
+                    ..Intent::blank(
+                        serial.clone(),
+                        "default".parse().unwrap(),
+                        "device".parse().unwrap(),
+                    )
                 };
                 store.begin(intent).await.unwrap();
                 let event = Event::new(now, Name::CertificateIssued, Actor::server())

@@ -235,6 +235,10 @@ impl Server {
                 actor: Actor::server(),
                 predecessor: None,
                 request_id: RequestId::new([0; 8]),
+                device: None,
+                token: None,
+                proofs: Vec::new(),
+                address: None,
                 facts: Vec::new(),
             };
             let now = Time::from_unix(ISSUED);

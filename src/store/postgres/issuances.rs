@@ -56,7 +56,7 @@ pub(super) async fn begin(
             &each(asked, |row| row.label.as_deref()),
             &each(asked, |row| row.names.as_slice()),
             &each(asked, |row| row.intent.as_slice()),
-            &each(asked, |row| row.tbs.as_slice()),
+            &each(asked, |row| &*row.tbs),
         ],
     )
     .await;

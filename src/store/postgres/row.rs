@@ -72,7 +72,7 @@ pub(super) struct IntentRow {
     pub(super) label: Option<String>,
     pub(super) names: Vec<u8>,
     pub(super) intent: Vec<u8>,
-    pub(super) tbs: Vec<u8>,
+    pub(super) tbs: Arc<[u8]>,
 }
 
 impl IntentRow {
@@ -116,7 +116,7 @@ pub(super) fn to_issuance(row: &Row) -> Result<Arc<Issuance>, Error> {
         other => return Err(Error::Corrupt(format!("an issuance of state {other}"))),
     };
     let mut intent = format::read_intent(column(row, 2)?)?;
-    intent.tbs = column::<Option<Vec<u8>>>(row, 3)?.unwrap_or_default();
+    intent.tbs = column::<Option<&[u8]>>(row, 3)?.unwrap_or_default().into();
     let revocation = match (state, column(row, 6)?, column::<Option<i16>>(row, 7)?) {
         (State::Revoked, Some(at), Some(reason)) => Some(Revocation {
             at: time(at),

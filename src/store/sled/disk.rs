@@ -13,8 +13,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The layout of the folder that this code writes.
-const FOLDER_VERSION: u32 = 1;
+/// The layout of the folder that this code writes. Layout 1 has the same trees; its records have an
+/// earlier form, which is read and not rewritten ([`mod@format`]).
+const FOLDER_VERSION: u32 = 2;
+
+/// The first layout: a folder that has it gets [`FOLDER_VERSION`] when it is opened.
+const FIRST_FOLDER_VERSION: u32 = 1;
 
 /// The usual limit of a value.
 ///
@@ -147,9 +151,14 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         registers: tree("decisions")?,
         db: db.clone(),
     };
+    // Durable before the first record is written, and so before an earlier estd could find one that
+    // it cannot read.
     check_version(folder, &trees, &tree("meta")?)?;
+    failpoint!("migrate: marked");
     db.flush().map_err(|error| open_error(folder, &error))?;
+    failpoint!("migrate: written");
     sync_files(folder)?;
+    failpoint!("migrate: durable");
     Ok(trees)
 }
 
@@ -204,14 +213,26 @@ fn leftovers(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Rejects a folder of another layout; marks a new one with this layout.
+/// Rejects a folder of a later layout; marks a new one, and one of an earlier layout, with this layout.
 fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error> {
     const KEY: &str = "format";
+    let mark = || {
+        failpoint!("migrate: before the mark");
+        let version = format::folder_version(FOLDER_VERSION)?;
+        meta.insert(KEY, version).map(|_| ()).map_err(store_error)
+    };
     match meta.get(KEY).map_err(store_error)? {
         Some(value) => match format::read_folder_version(&value)? {
             FOLDER_VERSION => Ok(()),
+            FIRST_FOLDER_VERSION => {
+                tracing::info!(
+                    folder = %folder.display(),
+                    "the store is brought up to date: earlier versions of estd can no longer open it"
+                );
+                mark()
+            }
             found => Err(Error::Corrupt(format!(
-                "{} has layout {found}, and this estd reads layout {FOLDER_VERSION}: run the \
+                "{} has layout {found}, and this estd reads layouts up to {FOLDER_VERSION}: run the \
                  version of estd that wrote it, or a later one",
                 folder.display()
             ))),
@@ -221,8 +242,7 @@ fn check_version(folder: &Path, trees: &Trees, meta: &Tree) -> Result<(), Error>
             && trees.open.is_empty()
             && trees.events.is_empty() =>
         {
-            let version = format::folder_version(FOLDER_VERSION)?;
-            meta.insert(KEY, version).map(|_| ()).map_err(store_error)
+            mark()
         }
         None => Err(damaged(folder, "it holds records and does not say of which layout")),
     }

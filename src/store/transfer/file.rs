@@ -21,8 +21,8 @@ pub(super) struct ExportWriter<'a> {
 
 impl<'a> ExportWriter<'a> {
     pub(super) fn new(to: &'a mut (dyn Write + Send)) -> io::Result<Self> {
-        to.write_all(&line::head())?;
-        Ok(Self { to, sum: line::Sum::new() })
+        to.write_all(&line::head(line::VERSION))?;
+        Ok(Self { to, sum: line::Sum::new(line::VERSION) })
     }
 
     pub(super) fn write(&mut self, item: &Item) -> io::Result<()> {
@@ -57,13 +57,13 @@ impl<R: BufRead + Send> Export<R> {
     /// # Errors
     /// [`Error::Damaged`] if this is no export, or one of another version; [`Error::File`].
     pub fn new(from: R) -> Result<Self, Error> {
-        let mut export =
-            Self { from, number: 0, sum: Some(line::Sum::new()), last: None, summary: None };
+        let mut export = Self { from, number: 0, sum: None, last: None, summary: None };
         let head = export.line()?;
-        line::read_head(&head).map_err(|why| export.damaged(why))?;
-        if head != line::head() {
+        let version = line::read_head(&head).map_err(|why| export.damaged(why))?;
+        if head != line::head(version) {
             return Err(export.damaged("the first line was altered"));
         }
+        export.sum = Some(line::Sum::new(version));
         Ok(export)
     }
 

@@ -1,34 +1,37 @@
-//! The text of an item: one line of JSON, version 1 of the export.
+//! The text of an item: one line of JSON, version 2 of the export.
 //!
-//! Bytes are base64, digests and serial numbers hexadecimal, timestamps RFC 3339 in UTC. The order
-//! of the fields is fixed, and only `revocation` may be absent, so that equal items have equal lines.
+//! It is serde's form of the record: bytes are base64, digests and serial numbers hexadecimal, timestamps
+//! RFC 3339 in UTC. The order of the fields is fixed, and only `revocation` may be absent, so that equal
+//! items have equal lines. Version 1 lacked the fields that [`Intent`] marks with a default.
 
 use super::{Checksum, Counts, Summary};
 use crate::{
-    store::{Account, IdempotencyKey, Intent, Issuance, Item, Password, Revocation, State, format},
-    telemetry::audit::{Event, EventId, Name},
-    types::{Actor, AuthMethod, Label, Operation, RequestId, Serial, Time},
+    store::{Account, Intent, Issuance, Item, Revocation, State},
+    telemetry::audit::{Event, EventId},
+    types::{Time, form},
 };
 use aws_lc_rs::digest::{Context, SHA256};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize, de::IntoDeserializer};
-use std::{fmt::Display, io, str::FromStr, sync::Arc};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, fmt::Display, io, sync::Arc};
 
 /// The first line's `format`.
 const FORMAT: &str = "estd store";
 
-/// The version that is written, and the one that is read.
-const VERSION: u32 = 1;
+/// The version that is written.
+pub(super) const VERSION: u32 = 2;
+
+/// The first version, which is read and no longer written: its lines lack some fields.
+const FIRST: u32 = 1;
 
 /// A line after the first.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Line {
-    Issuance(Box<IssuanceLine>),
-    Account(AccountLine),
+enum Line<'a> {
+    Issuance(Box<IssuanceLine<'a>>),
+    Account(Cow<'a, Account>),
     #[serde(alias = "decision")]
-    Register(RegisterLine),
-    Event(EventLine),
+    Register(RegisterLine<'a>),
+    Event(EventLine<'a>),
     End(EndLine),
 }
 
@@ -39,77 +42,38 @@ struct HeadLine {
     version: u32,
 }
 
+/// An [`Issuance`], whose intent's fields stand beside its own.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ActorLine {
-    name: String,
-    method: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct IssuanceLine {
-    serial: String,
-    state: String,
-    #[serde(alias = "request_key")]
-    idempotency_key: String,
-    #[serde(alias = "repeat_until")]
-    retry_until: String,
-    tbs: String,
-    ca: String,
-    profile: String,
-    label: Option<String>,
-    operation: Option<String>,
-    subject: String,
-    san: Vec<String>,
-    spki_sha256: String,
-    not_before: String,
-    not_after: String,
-    actor: ActorLine,
-    predecessor: Option<String>,
-    request: String,
-    begun: String,
-    certificate: String,
-    ended: Option<String>,
+struct IssuanceLine<'a> {
+    #[serde(flatten)]
+    intent: Cow<'a, Intent>,
+    state: State,
+    #[serde(with = "form::bytes")]
+    certificate: Vec<u8>,
+    ended: Option<Time>,
     /// Left out if none: exports without revocations are those of versions that had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    revocation: Option<RevocationLine>,
+    revocation: Option<Revocation>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RevocationLine {
-    at: String,
-    reason: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AccountLine {
-    name: String,
-    password_hash: String,
-    added: String,
-    labels: Option<Vec<String>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RegisterLine {
+struct RegisterLine<'a> {
     #[serde(alias = "matter")]
-    name: String,
-    value: String,
+    name: Cow<'a, str>,
+    #[serde(with = "form::bytes")]
+    value: Vec<u8>,
 }
 
+/// An event, whose fields stand beside its place.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EventLine {
-    writer: u64,
-    number: u64,
-    at: String,
-    name: String,
-    actor: ActorLine,
-    request: Option<String>,
-    details: Vec<(String, String)>,
+struct EventLine<'a> {
+    #[serde(flatten)]
+    id: EventId,
+    #[serde(flatten)]
+    event: Cow<'a, Event>,
 }
 
 /// The last line.
@@ -134,173 +98,42 @@ fn text(error: impl Display) -> LineError {
     error.to_string()
 }
 
-fn shown(value: impl ToString) -> String {
-    value.to_string()
-}
-
-fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, LineError> {
-    text.parse().map_err(|error: T::Err| error.to_string())
-}
-
-fn time(text: &str) -> Result<Time, LineError> {
-    let time = humantime::parse_rfc3339(text).map_err(|error| format!("{text:?}: {error}"))?;
-    Ok(Time::from(time))
-}
-
-fn bytes(text: &str) -> Result<Vec<u8>, LineError> {
-    STANDARD.decode(text).map_err(|error| format!("base64: {error}"))
-}
-
-fn digest(text: &str) -> Result<[u8; 32], LineError> {
-    let bytes = base16ct::mixed::decode_vec(text).ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| format!("{text:?} is not 64 hexadecimal digits"))
-}
-
-fn request_id(id: &str) -> Result<RequestId, LineError> {
-    RequestId::deserialize(id.into_deserializer())
-        .map_err(|error: serde::de::value::Error| text(error))
-}
-
-impl From<&Actor> for ActorLine {
-    fn from(actor: &Actor) -> Self {
-        Self { name: actor.name.clone(), method: shown(actor.method) }
-    }
-}
-
-impl ActorLine {
-    fn read(self) -> Result<Actor, LineError> {
-        let method = format::by_text(&self.method, format::method_of, AuthMethod::to_string)?;
-        Ok(Actor { name: self.name, method })
-    }
-}
-
-impl From<&Issuance> for IssuanceLine {
-    fn from(issuance: &Issuance) -> Self {
-        let Issuance { intent, state, certificate, ended, revocation } = issuance;
-        Self {
-            serial: shown(&intent.serial),
-            state: shown(state),
-            idempotency_key: shown(Checksum(intent.idempotency_key.0)),
-            retry_until: shown(intent.retry_until),
-            tbs: STANDARD.encode(&intent.tbs),
-            ca: shown(&intent.ca),
-            profile: shown(&intent.profile),
-            label: intent.label.as_ref().map(shown),
-            operation: intent.operation.map(shown),
-            subject: intent.subject.clone(),
-            san: intent.san.clone(),
-            spki_sha256: shown(Checksum(intent.spki_sha256)),
-            not_before: shown(intent.not_before),
-            not_after: shown(intent.not_after),
-            actor: (&intent.actor).into(),
-            predecessor: intent.predecessor.as_ref().map(shown),
-            request: shown(&intent.request_id),
-            begun: shown(intent.begun),
-            certificate: STANDARD.encode(certificate),
-            ended: ended.map(shown),
-            revocation: revocation.map(|Revocation { at, reason }| RevocationLine {
-                at: shown(at),
-                reason: shown(reason),
-            }),
-        }
-    }
-}
-
-impl IssuanceLine {
-    fn read(self) -> Result<Issuance, LineError> {
-        let operation =
-            |name: &String| format::by_text(name, format::operation_of, Operation::to_string);
-        let intent = Intent {
-            serial: parsed::<Serial>(&self.serial)?,
-            idempotency_key: IdempotencyKey(digest(&self.idempotency_key)?),
-            retry_until: time(&self.retry_until)?,
-            tbs: bytes(&self.tbs)?,
-            ca: parsed(&self.ca)?,
-            profile: parsed(&self.profile)?,
-            label: self.label.as_deref().map(parsed).transpose()?,
-            operation: self.operation.as_ref().map(operation).transpose()?,
-            subject: self.subject,
-            san: self.san,
-            spki_sha256: digest(&self.spki_sha256)?,
-            not_before: time(&self.not_before)?,
-            not_after: time(&self.not_after)?,
-            actor: self.actor.read()?,
-            predecessor: self.predecessor.as_deref().map(parsed).transpose()?,
-            request_id: request_id(&self.request)?,
-            begun: time(&self.begun)?,
-        };
-        let revocation = self.revocation.map(|line| {
-            Ok::<_, LineError>(Revocation { at: time(&line.at)?, reason: parsed(&line.reason)? })
-        });
-        let state = format::by_text(&self.state, format::state_of, State::to_string)?;
-        if (state == State::Revoked) != revocation.is_some() {
-            return Err(format!("it is {state} and says otherwise of its revocation"));
-        }
-        Ok(Issuance {
-            intent,
-            state,
-            certificate: bytes(&self.certificate)?,
-            ended: self.ended.as_deref().map(time).transpose()?,
-            revocation: revocation.transpose()?,
-        })
-    }
-}
-
-impl From<&Item> for Line {
-    fn from(item: &Item) -> Self {
+impl<'a> From<&'a Item> for Line<'a> {
+    fn from(item: &'a Item) -> Self {
         match item {
-            Item::Issuance(issuance) => Self::Issuance(Box::new((&**issuance).into())),
-            Item::Account(account) => Self::Account(AccountLine {
-                name: account.name.clone(),
-                password_hash: account.password.text().to_string(),
-                added: shown(account.added),
-                labels: account.labels.as_ref().map(|labels| labels.iter().map(shown).collect()),
-            }),
-            Item::Register(name, value) => {
-                Self::Register(RegisterLine { name: name.clone(), value: STANDARD.encode(value) })
+            Item::Issuance(issuance) => {
+                let Issuance { intent, state, certificate, ended, revocation } = &**issuance;
+                Self::Issuance(Box::new(IssuanceLine {
+                    intent: Cow::Borrowed(intent),
+                    state: *state,
+                    certificate: certificate.clone(),
+                    ended: *ended,
+                    revocation: *revocation,
+                }))
             }
-            Item::Event(id, event) => Self::Event(EventLine {
-                writer: id.writer,
-                number: id.number,
-                at: shown(event.at),
-                name: event.name.as_str().to_owned(),
-                actor: (&event.actor).into(),
-                request: event.request_id.as_ref().map(shown),
-                details: event.details.clone(),
-            }),
+            Item::Account(account) => Self::Account(Cow::Borrowed(account)),
+            Item::Register(name, value) => {
+                Self::Register(RegisterLine { name: name.into(), value: value.clone() })
+            }
+            Item::Event(id, event) => {
+                Self::Event(EventLine { id: *id, event: Cow::Borrowed(event) })
+            }
         }
     }
 }
 
-impl Line {
+impl Line<'_> {
     fn read(self) -> Result<Read, LineError> {
         Ok(Read::Item(match self {
-            Self::Issuance(line) => Item::Issuance(Arc::new(line.read()?)),
-            Self::Account(line) => {
-                let labels = line.labels.map(|labels| {
-                    labels.iter().map(|label| parsed(label)).collect::<Result<Vec<Label>, _>>()
-                });
-                Item::Account(Account {
-                    name: line.name,
-                    password: Password::parse(&line.password_hash)?,
-                    added: time(&line.added)?,
-                    labels: labels.transpose()?,
-                })
+            Self::Issuance(line) => {
+                let IssuanceLine { intent, state, certificate, ended, revocation } = *line;
+                let intent = intent.into_owned();
+                let issuance = Issuance { intent, state, certificate, ended, revocation };
+                Item::Issuance(Arc::new(issuance.checked()?))
             }
-            Self::Register(line) => Item::Register(line.name, bytes(&line.value)?),
-            Self::Event(line) => Item::Event(
-                EventId { writer: line.writer, number: line.number },
-                Event {
-                    at: time(&line.at)?,
-                    name: format::by_text(&line.name, format::name_of, |name: &Name| {
-                        name.as_str().to_owned()
-                    })?,
-                    actor: line.actor.read()?,
-                    request_id: line.request.as_deref().map(request_id).transpose()?,
-                    details: line.details,
-                    stranger: None,
-                },
-            ),
+            Self::Account(account) => Item::Account(account.into_owned()),
+            Self::Register(line) => Item::Register(line.name.into_owned(), line.value),
+            Self::Event(line) => Item::Event(line.id, line.event.into_owned()),
             Self::End(line) => return Ok(Read::End(line.counts, line.sha256)),
         }))
     }
@@ -312,10 +145,10 @@ fn written(line: &impl Serialize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The first line.
-pub(super) fn head() -> Vec<u8> {
+/// The first line of an export of this version.
+pub(super) fn head(version: u32) -> Vec<u8> {
     // Written out: what is summed up must not hang on a library's spaces.
-    format!("{{\"format\":\"{FORMAT}\",\"version\":{VERSION}}}\n").into_bytes()
+    format!("{{\"format\":\"{FORMAT}\",\"version\":{version}}}\n").into_bytes()
 }
 
 /// The line of an item.
@@ -344,30 +177,30 @@ pub fn from_line(line: &str) -> Result<Item, String> {
 
 /// The last line.
 pub(super) fn end(summary: &Summary) -> io::Result<Vec<u8>> {
-    written(&Line::End(EndLine { counts: summary.counts, sha256: shown(summary.digest) }))
+    written(&Line::End(EndLine { counts: summary.counts, sha256: summary.digest.to_string() }))
 }
 
-/// Reads the first line.
-pub(super) fn read_head(line: &[u8]) -> Result<(), LineError> {
+/// Reads the first line. Returns the version.
+pub(super) fn read_head(line: &[u8]) -> Result<u32, LineError> {
     let head: HeadLine = serde_json::from_slice(line).map_err(|_| {
         format!("this is no export of estd: it begins with {{\"format\":\"{FORMAT}\"")
     })?;
     if head.format != FORMAT {
         return Err(format!("this is no export of estd but of {:?}", head.format));
     }
-    if head.version != VERSION {
+    if !(FIRST..=VERSION).contains(&head.version) {
         return Err(format!(
-            "it has version {}, and this estd reads version {VERSION}: run the version of estd \
+            "it has version {}, and this estd reads versions {FIRST} to {VERSION}: run the version of estd \
              that wrote it, or a later one",
             head.version
         ));
     }
-    Ok(())
+    Ok(head.version)
 }
 
 /// Reads a line after the first.
 pub(super) fn read(line: &[u8]) -> Result<Read, LineError> {
-    serde_json::from_slice::<Line>(line).map_err(text)?.read()
+    serde_json::from_slice::<Line<'_>>(line).map_err(text)?.read()
 }
 
 /// Counts items and sums their lines up.
@@ -377,9 +210,10 @@ pub(super) struct Sum {
 }
 
 impl Sum {
-    pub(super) fn new() -> Self {
+    /// Begins the sum of an export of this version.
+    pub(super) fn new(version: u32) -> Self {
         let mut context = Context::new(&SHA256);
-        context.update(&head());
+        context.update(&head(version));
         Self { counts: Counts::default(), context }
     }
 

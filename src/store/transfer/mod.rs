@@ -250,7 +250,7 @@ pub async fn summarize(
     items: &mut dyn Items,
     progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
-    let mut sum = line::Sum::new();
+    let mut sum = line::Sum::new(line::VERSION);
     while let Some(item) = items.next().await? {
         sum.add(&item)?;
         report(progress, Step::Reading, sum.counts().total());
@@ -351,7 +351,7 @@ async fn compare(
     progress: ProgressCallback<'_>,
 ) -> Result<Summary, Error> {
     let mut held = Walk::new(&target);
-    let mut sum = line::Sum::new();
+    let mut sum = line::Sum::new(line::VERSION);
     loop {
         match (items.next().await?, held.next().await?) {
             (None, None) => return Ok(sum.finish()),
