@@ -223,8 +223,10 @@ fn plain(der: &[u8]) -> Option<String> {
     for (kind, value) in parts.ok()?.into_iter().rev() {
         let (_, name) = USUAL.iter().find(|(usual, _)| *usual == kind)?;
         let bytes = value.value();
-        let simple = bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-._:".contains(c));
-        if !simple || !matches!(value.tag(), Tag::PrintableString | Tag::Utf8String) {
+        let simple = bytes.iter().all(|c| c.is_ascii_alphanumeric() || b"-._: ".contains(c));
+        // Spaces are escaped at both ends only.
+        let trimmed = !bytes.starts_with(b" ") && !bytes.ends_with(b" ");
+        if !simple || !trimmed || !matches!(value.tag(), Tag::PrintableString | Tag::Utf8String) {
             return None;
         }
         if !text.is_empty() {
