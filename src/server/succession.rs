@@ -38,6 +38,13 @@ const TRIES: usize = 16;
 pub(super) struct Cursors(BTreeMap<Option<Label>, Serial>);
 
 impl Cursors {
+    /// Adds the cursors that are missing.
+    fn start(&mut self, delays: &Superseding, first: &Serial) {
+        for label in delays.keys() {
+            self.0.entry(label.clone()).or_insert_with(|| first.clone());
+        }
+    }
+
     /// A line for each label: the serial number, a space and the label, which is empty for requests
     /// without one.
     fn encode(&self) -> Vec<u8> {
@@ -60,7 +67,7 @@ impl Cursors {
 }
 
 /// Starts the cursors of labels that begin to supersede, before they issue by that rule. Removes those of
-/// labels that do so no more. Returns all.
+/// labels that do so no more. For the start of a configuration.
 ///
 /// # Errors
 /// [`store::Error::Unavailable`]; [`store::Error::Corrupt`] if the register cannot be read.
@@ -68,15 +75,13 @@ pub(super) async fn start_cursors(
     store: &dyn Store,
     delays: &Superseding,
     now: Time,
-) -> Result<Cursors, store::Error> {
+) -> Result<(), store::Error> {
     let first = first_at(now)?;
     let begun = change(store, |cursors| {
         cursors.0.retain(|label, _| delays.contains_key(label));
-        for label in delays.keys() {
-            cursors.0.entry(label.clone()).or_insert_with(|| first.clone());
-        }
+        cursors.start(delays, &first);
     });
-    begun.await
+    begun.await.map(drop)
 }
 
 /// Revokes the predecessors of certificates that were issued at least `delay` ago. Returns their number.
@@ -89,7 +94,10 @@ pub(super) async fn supersede_delayed(
     now: Time,
 ) -> Result<usize, store::Error> {
     let mut revoked = 0;
-    for (label, cursor) in start_cursors(&**store, delays, now).await?.0 {
+    let first = first_at(now)?;
+    // Removes none: a reload, or another node, may have started one that `delays` does not know yet.
+    let cursors = change(&**store, |cursors| cursors.start(delays, &first)).await?;
+    for (label, cursor) in cursors.0 {
         if let Some(delay) = delays.get(&label) {
             revoked += sweep_label(store, &label, cursor, *delay, now).await?;
         }
@@ -232,4 +240,35 @@ async fn change(store: &dyn Store, alter: impl Fn(&mut Cursors)) -> Result<Curso
 
 fn first_at(time: Time) -> Result<Serial, store::Error> {
     ca::first_serial(time).map_err(|error| store::Error::Corrupt(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::MemoryStore, telemetry::audit::NoTrail};
+
+    /// The sweep of one node beside the reload of another, or of the same one.
+    #[tokio::test]
+    async fn a_sweep_by_older_settings_removes_no_cursor() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Arc::new(NoTrail)));
+        let delays = |labels: &[&str]| -> Superseding {
+            let delay = |label: &&str| (Some(label.parse().unwrap()), Duration::ZERO);
+            labels.iter().map(delay).collect()
+        };
+        let cursors = async || {
+            let value = store.register(REGISTER).await.unwrap().unwrap_or_default();
+            Cursors::parse(&value).unwrap()
+        };
+        let (older, newer) = (delays(&["plant"]), delays(&["plant", "factory"]));
+        let now = Time::from_unix(1_795_262_400);
+        start_cursors(&*store, &newer, now).await.unwrap();
+        let started = cursors().await;
+        assert_eq!(started.0.len(), 2);
+        let later = now.plus(Duration::from_secs(60));
+        supersede_delayed(&store, &older, later).await.unwrap();
+        assert_eq!(cursors().await, started);
+        // Only a configuration ends what it no longer asks for.
+        start_cursors(&*store, &older, later).await.unwrap();
+        assert_eq!(cursors().await.0.len(), 1);
+    }
 }
