@@ -65,6 +65,8 @@ mod failpoint;
 #[cfg(feature = "server")]
 pub mod http;
 #[cfg(feature = "server")]
+pub mod lint;
+#[cfg(feature = "server")]
 pub mod naming;
 #[cfg(feature = "server")]
 pub mod policy;

@@ -8,7 +8,15 @@ use super::{
 use crate::{
     entropy::Entropy,
     failpoint::failpoint,
-    pki::{Certificate, algorithm, cmc::signed, cms, extension::Extension, tbs, tbs::ToBeSigned},
+    lint::LintedTbs,
+    pki::{
+        Certificate, algorithm,
+        cmc::{SignedAttributes, signed},
+        cms,
+        extension::Extension,
+        tbs,
+        tbs::ToBeSigned,
+    },
     store::{self, Begun, IdempotencyKey, Intent, Issuance, Store},
     telemetry::audit::{Event, Name},
     types::{
@@ -19,12 +27,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 /// A CA that issues: its certificates, its key, and the store that records its issuances.
 pub struct Ca {
-    name: CaName,
+    pub(super) name: CaName,
     root: Certificate,
-    issuing: Certificate,
-    key_identifier: Vec<u8>,
+    pub(super) issuing: Certificate,
+    pub(super) key_identifier: Vec<u8>,
     signer: Arc<dyn Signer>,
-    signature_algorithm: &'static [u8],
+    pub(super) signature_algorithm: &'static [u8],
     pub(super) store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
     sequence: Arc<Sequence>,
@@ -153,19 +161,28 @@ impl Ca {
     /// Validity is inclusive of its last second (RFC 5280 §4.1.2.5) and ends with the CA's.
     ///
     /// # Errors
-    /// - Before signing: [`Error::WeakKey`], [`Error::NotValid`], [`Error::Entropy`], [`Error::Store`].
+    /// - Before signing: [`Error::WeakKey`], [`Error::NotValid`], [`Error::Entropy`], [`Error::Lint`],
+    ///   [`Error::Store`].
     /// - [`Error::Signer`], which leaves the record open.
     /// - After signing: [`Error::Store`]. The certificate may be on record but is not returned.
     pub async fn issue(&self, mut order: Order, now: Time) -> Result<Issued, Error> {
         order.content.check_key().await?;
-        let (facts, intent) = (order.facts.clone(), self.intent(order, now)?);
-        let (serial, tbs) = (intent.serial.clone(), intent.tbs.clone());
+        let (facts, limits) = (order.facts.clone(), Arc::clone(&order.content.limits));
+        let intent = self.intent(order, now)?;
+        let (serial, tbs) = (intent.serial.clone(), self.lint(&intent, &limits, now).await?);
         failpoint!("issue: before the record");
         let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
         let (serial, tbs, repeated) = match self.store.begin(intent.clone()).await? {
             Begun::New => (serial, tbs, false),
             Begun::Open(earlier) if earlier.intent.ca == self.name => {
-                (earlier.intent.serial.clone(), earlier.intent.tbs.clone(), true)
+                let earlier = &earlier.intent;
+                match self.lint_record(earlier) {
+                    Ok(tbs) => (earlier.serial.clone(), tbs, true),
+                    Err(findings) => {
+                        let event = event(Name::IssuanceVoided, &earlier.serial);
+                        return Err(self.void(&earlier.serial, event, &findings).await?);
+                    }
+                }
             }
             Begun::Open(earlier) => {
                 // The label's CA was changed in between: this CA cannot finish an issuance of the
@@ -210,7 +227,7 @@ impl Ca {
     pub(super) async fn fulfill(
         &self,
         serial: &Serial,
-        tbs: &[u8],
+        tbs: &LintedTbs,
         event: Event,
     ) -> Result<Arc<Issuance>, Error> {
         failpoint!("issue: recorded");
@@ -222,12 +239,13 @@ impl Ca {
     }
 
     /// Finishes an open issuance whose request has ended without it: signs the recorded
-    /// TBSCertificate. Changes nothing if another node ended it.
+    /// TBSCertificate, or voids the issuance if the linter finds an error in it. Changes nothing if
+    /// another node ended it. Returns its state.
     ///
     /// # Errors
     /// [`Error::NotValid`] if this CA cannot vouch for it any more; [`Error::Signer`], also for
     /// the record of another CA, whose name is in it; [`Error::Store`].
-    pub async fn finish(&self, open: &Intent, now: Time) -> Result<(), Error> {
+    pub async fn finish(&self, open: &Intent, now: Time) -> Result<store::State, Error> {
         if open.ca != self.name {
             return Err(Error::Signer {
                 ca: self.name.clone(),
@@ -236,7 +254,18 @@ impl Ca {
             });
         }
         self.validity_at(now)?;
-        let certificate = self.sign(&open.tbs, &open.serial).await?;
+        let tbs = match self.lint_record(open) {
+            Ok(tbs) => tbs,
+            Err(findings) => {
+                let event = self.event(Name::IssuanceVoided, open, &open.serial, now);
+                return match self.void(&open.serial, event, &findings).await {
+                    Ok(_) => Ok(store::State::Void),
+                    Err(Error::Store(store::Error::WrongState { state, .. })) => Ok(state),
+                    Err(error) => Err(error),
+                };
+            }
+        };
+        let certificate = self.sign(&tbs, &open.serial).await?;
         failpoint!("finish: signed");
         let event = self
             .event(Name::CertificateIssued, open, &open.serial, now)
@@ -244,14 +273,14 @@ impl Ca {
         let completed = self.store.complete(&open.serial, certificate, event).await;
         failpoint!("finish: completed");
         match completed {
-            Ok(_) | Err(store::Error::WrongState { .. }) => Ok(()),
+            Ok(issued) => Ok(issued.state),
+            Err(store::Error::WrongState { state, .. }) => Ok(state),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Signs a Full PKI Response (RFC 5272 §4.2) with the CA's key: clients that trust the
-    /// CA can verify it. The signed bytes begin with the tag of a SET, so the signature fits no
-    /// certificate. The answer has no signature while the key cannot be used.
+    /// CA can verify it. The signature fits no certificate ([`SignedAttributes`]). The answer has no signature while the key cannot be used.
     ///
     /// # Errors
     /// [`Error::Encoding`].
@@ -261,8 +290,8 @@ impl Ca {
         certificates: &[&[u8]],
         now: Time,
     ) -> Result<Vec<u8>, Error> {
-        let attributes = signed::to_sign(response, self.signer.kind(), now)?;
-        let Ok(signature) = self.signer.sign(&attributes).await else {
+        let attributes = SignedAttributes::of_response(response, self.signer.kind(), now)?;
+        let Ok(signature) = self.signer.sign_attributes(&attributes).await else {
             return Ok(signed::full_pki_response(response, certificates, None)?);
         };
         let answering = signed::Answering {
@@ -283,13 +312,13 @@ impl Ca {
         Ok(self.entropy.fill(bytes)?)
     }
 
-    async fn sign(&self, tbs: &[u8], serial: &Serial) -> Result<Vec<u8>, Error> {
+    async fn sign(&self, tbs: &LintedTbs, serial: &Serial) -> Result<Vec<u8>, Error> {
         let signature = self.signer.sign(tbs).await.map_err(|error| Error::Signer {
             ca: self.name.clone(),
             reason: error.to_string(),
             open: Some(serial.clone()),
         })?;
-        Ok(tbs::assemble(tbs, self.signature_algorithm, &signature)?)
+        Ok(tbs::assemble(tbs.der(), self.signature_algorithm, &signature)?)
     }
 
     /// Returns the validity period of the CA's certificate, if it contains `now`.

@@ -31,8 +31,9 @@ impl Ca {
         now: Time,
     ) -> Result<Arc<Issuance>, Error> {
         order.content.check_key().await?;
-        let facts = order.facts.clone();
+        let (facts, limits) = (order.facts.clone(), Arc::clone(&order.content.limits));
         let mut intent = self.intent(order, now)?;
+        let tbs = self.lint(&intent, &limits, now).await?;
         failpoint!("issue: before the record");
         // The certificate issued for the previous attempt within the window, and the open records of
         // later attempts, which may become certificates. If an answer was lost, so was its key.
@@ -51,7 +52,7 @@ impl Ca {
                     .with_all(facts)
                     .with("key", how)
                     .with_some("retry_of", (!named.is_empty()).then_some(named));
-                return self.fulfill(&intent.serial, &intent.tbs, event).await;
+                return self.fulfill(&intent.serial, &tbs, event).await;
             };
             // A certificate's event has named the earlier ones.
             if earlier.state != State::Open {

@@ -3,14 +3,15 @@
 //! The folder of a CA appears whole or not at all: it is created under another name and renamed when
 //! its contents are durable. The root's key is not needed to issue and may be moved to a safe place.
 
-use super::{Error, keys::KeyFile, keys::write_private, serial};
+use super::{Error, keys::KeyFile, keys::write_private, serial, signer::sign_once};
 use crate::{
     durable,
     entropy::Entropy,
+    lint::{self, CertificateRole, ExpectedCertificate, ExpectedIssuer},
     pki::{
         Certificate, DistinguishedName, PrivateKey, PublicKey,
         extension::{Extension, KeyUsage},
-        oid, pem, tbs,
+        oid, pem, sha256, tbs,
         tbs::ToBeSigned,
     },
     policy,
@@ -162,14 +163,14 @@ impl Hierarchy {
             validity: rules.root_validity,
             path_len: None,
         }
-        .sign(&root_name, &root_key, entropy, now)?;
+        .sign(None, &root_key, entropy, now)?;
         let issuing = CaCertificateTemplate {
             subject: &subject(&rules.issuing_subject, name)?,
             key: &issuing_key,
             validity: rules.issuing_validity.min(rules.root_validity),
             path_len: Some(0),
         }
-        .sign(&root_name, &root_key, entropy, now)?;
+        .sign(Some(&root), &root_key, entropy, now)?;
 
         KeyFile { path: &unfinished.join(ROOT_KEY), passphrase }.create(&root_key)?;
         KeyFile { path: &unfinished.join(ISSUING_KEY), passphrase }.create(&issuing_key)?;
@@ -189,9 +190,10 @@ struct CaCertificateTemplate<'a> {
 }
 
 impl CaCertificateTemplate<'_> {
+    /// Signs by `issuer`, or by itself.
     fn sign(
         &self,
-        issuer: &DistinguishedName,
+        issuer: Option<&Certificate>,
         issuer_key: &PrivateKey,
         entropy: &dyn Entropy,
         now: Time,
@@ -199,31 +201,46 @@ impl CaCertificateTemplate<'_> {
         let identifier = |spki: &[u8]| PublicKey::parse(spki).map(|key| key.identifier());
         let spki = self.key.public_key_spki_der().map_err(internal)?;
         let own = identifier(&spki).map_err(internal)?;
-        let above = issuer_key.public_key_spki_der().map_err(internal)?;
-        let above = identifier(&above).map_err(internal)?;
         let mut extensions = vec![
             Extension::subject_key_identifier(&own)?,
             Extension::key_usage(KeyUsage::KEY_CERT_SIGN.and(KeyUsage::CRL_SIGN))?,
             Extension::ca(self.path_len)?,
         ];
-        if own != above {
-            extensions.push(Extension::authority_key_identifier(&above)?);
+        let above = issuer.and_then(Certificate::subject_key_identifier);
+        if let Some(above) = above {
+            extensions.push(Extension::authority_key_identifier(above)?);
         }
         let algorithm = issuer_key.signature_algorithm_der();
         let not_before = now.minus(Duration::from_secs(300));
+        let not_after = now.plus(self.validity).minus(Duration::from_secs(1));
+        let issuer_name = issuer.map_or_else(|| self.subject.der(), |one| one.subject().der());
+        let serial = serial::make(now, &serial::Sequence::default(), entropy)?;
         let tbs = ToBeSigned {
-            serial: &serial::make(now, &serial::Sequence::default(), entropy)?,
+            serial: &serial,
             signature_algorithm: algorithm,
-            issuer: issuer.der(),
+            issuer: issuer_name,
             not_before,
-            not_after: now.plus(self.validity).minus(Duration::from_secs(1)),
+            not_after,
             subject: self.subject.der(),
             spki: &spki,
             extensions,
         }
         .to_der()?;
-        let (signature, _) = issuer_key.sign(&tbs).map_err(internal)?;
-        Certificate::parse(&tbs::assemble(&tbs, algorithm, &signature)?).map_err(internal)
+        let expected = ExpectedCertificate {
+            issuer: ExpectedIssuer {
+                name: issuer_name,
+                key_identifier: above.unwrap_or(&own),
+                signature_algorithm: algorithm,
+                not_before: issuer.map_or(not_before, Certificate::not_before),
+                not_after: issuer.map_or(not_after, Certificate::not_after),
+            },
+            serial: &serial,
+            spki_sha256: &sha256(&spki),
+            role: CertificateRole::Ca { path_len: self.path_len, self_signed: issuer.is_none() },
+        };
+        let tbs = lint::certificate(tbs.into(), &expected).map_err(Error::Lint)?;
+        let signature = sign_once(issuer_key, &tbs).map_err(internal)?;
+        Certificate::parse(&tbs::assemble(tbs.der(), algorithm, &signature)?).map_err(internal)
     }
 }
 

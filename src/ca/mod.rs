@@ -6,6 +6,7 @@ mod demand;
 mod generated_key;
 mod hierarchy;
 mod keys;
+mod linted;
 mod profile;
 mod revoke;
 mod serial;
@@ -22,6 +23,7 @@ pub use supersede::supersede;
 
 use crate::{
     entropy::NoEntropy,
+    lint::LintFindings,
     store,
     types::{CaName, Rejection},
 };
@@ -63,6 +65,9 @@ pub enum Error {
     /// The key to be certified belongs to everybody.
     #[error("{0}")]
     WeakKey(Rejection),
+    /// The linter stopped what would be signed: an error of this program. Nothing was recorded.
+    #[error("the linter stopped a certificate before it was signed: {0}")]
+    Lint(LintFindings),
     /// A certificate could not be written: an error of this program.
     #[error("encoding: {0}")]
     Encoding(#[from] der::Error),

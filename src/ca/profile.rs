@@ -5,6 +5,7 @@ use super::{
     demand::{self, Demand},
 };
 use crate::{
+    lint::ProfileLimits,
     pki::{
         self, Csr, CsrAttrsResponse, DistinguishedName, PublicKey, SubjectAltName,
         algorithm::described,
@@ -15,7 +16,7 @@ use crate::{
     types::{Code, CsrAttribute, KeyKind, ProfileName, Rejection, SanKind},
 };
 use const_oid::ObjectIdentifier;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// A profile's rejection of a CSR.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +41,7 @@ pub struct Profile {
     name: ProfileName,
     rules: policy::ProfileRules,
     demands: Vec<Demand>,
+    limits: Arc<ProfileLimits>,
 }
 
 /// The content of a certificate that a profile allowed; the CA adds its own fields.
@@ -53,6 +55,8 @@ pub struct Content {
     pub(super) extended_key_usage: Vec<ObjectIdentifier>,
     pub(super) validity: Duration,
     pub(super) backdate: Duration,
+    /// The limits of the profile, for the linter.
+    pub(super) limits: Arc<ProfileLimits>,
     dropped: Vec<ObjectIdentifier>,
     key_is_checked: bool,
 }
@@ -112,7 +116,13 @@ impl Profile {
         attributes: &[CsrAttribute],
     ) -> Self {
         let demands = demand::demands(&rules, attributes);
-        Self { name, rules, demands }
+        let limits = Arc::new(ProfileLimits {
+            extended_key_usage: rules.extended_key_usage.clone(),
+            keys: rules.keys.clone(),
+            san: rules.san.clone(),
+            longest: rules.validity.saturating_add(rules.backdate),
+        });
+        Self { name, rules, demands, limits }
     }
 
     /// Returns the demands of [`Self::content`], for `/csrattrs`.
@@ -137,6 +147,13 @@ impl Profile {
     ) -> Result<Content, ProfileError> {
         let san = SubjectAltName::of_hosts(&own.names, &own.addresses)?;
         san.check(&[SanKind::Dns, SanKind::Ip])?;
+        let backdate = Duration::from_secs(300);
+        let limits = ProfileLimits {
+            extended_key_usage: vec![oid::SERVER_AUTH, oid::CMC_RA],
+            keys: vec![own.key],
+            san: vec![SanKind::Dns, SanKind::Ip],
+            longest: own.validity.saturating_add(backdate),
+        };
         Ok(Content {
             profile: name,
             // The names are in the SAN. A common name would only repeat one of them, and is limited
@@ -147,7 +164,8 @@ impl Profile {
             key,
             extended_key_usage: vec![oid::SERVER_AUTH, oid::CMC_RA],
             validity: own.validity,
-            backdate: Duration::from_secs(300),
+            backdate,
+            limits: Arc::new(limits),
             dropped: Vec::new(),
             key_is_checked: false,
         })
@@ -240,6 +258,7 @@ impl Profile {
             extended_key_usage,
             validity: self.rules.validity,
             backdate: self.rules.backdate,
+            limits: Arc::clone(&self.limits),
             dropped,
             key_is_checked: false,
         })

@@ -157,9 +157,17 @@ impl DistinguishedName {
                 while !rdns.is_finished() {
                     let rdn: AnyRef<'_> = rdns.decode().map_err(|_| unreadable())?;
                     let mut set = SliceReader::new(rdn.value()).map_err(|_| unreadable())?;
+                    let mut before = Vec::new();
                     while !set.is_finished() {
                         let (kind, value) = attribute(&mut set).map_err(|_| unreadable())?;
                         check_attribute(kind, value)?;
+                        if before.contains(&kind) {
+                            let wanted =
+                                "each type of attribute once in an RDN (X.501 section 9.3)";
+                            let got = format!("{} twice in one RDN", described(kind));
+                            return Err(ReaderError(unacceptable(got, wanted)));
+                        }
+                        before.push(kind);
                     }
                 }
                 Ok(())

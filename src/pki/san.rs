@@ -210,8 +210,8 @@ impl Entry {
                 "an iPAddress has 4 or 16 bytes (RFC 5280 section 4.2.1.6)",
                 "an IPv4 or IPv6 address without a mask".to_owned(),
             ),
-            SanKind::Uri if fluent_uri::Uri::parse(text).is_err() => rejection(
-                "a uniformResourceIdentifier is absolute (RFC 5280 section 4.2.1.6)",
+            SanKind::Uri if !is_absolute(text) => rejection(
+                "a uniformResourceIdentifier has a scheme and a part after it (RFC 5280 section 4.2.1.6)",
                 "a URI with a scheme, such as urn:uuid:...".to_owned(),
             ),
             SanKind::Email if !is_mailbox(text) => rejection(
@@ -256,6 +256,11 @@ fn has_type_of(type_id: ObjectIdentifier, value: AnyRef<'_>) -> bool {
     value.tag() == expected && !value.value().is_empty()
 }
 
+/// A scheme, and something after its colon.
+fn is_absolute(text: &str) -> bool {
+    fluent_uri::Uri::parse(text).is_ok_and(|uri| text.len() > uri.scheme().as_str().len() + 1)
+}
+
 fn is_mailbox(text: &str) -> bool {
     text.rsplit_once('@').is_some_and(|(local, domain)| {
         (1..=64).contains(&local.len())
@@ -265,6 +270,8 @@ fn is_mailbox(text: &str) -> bool {
             && !local.starts_with('.')
             && !local.ends_with('.')
             && !local.contains("..")
+            // An asterisk is a label of a dNSName only.
+            && !domain.starts_with('*')
             && is_dns_name(domain)
     })
 }
@@ -372,6 +379,8 @@ mod tests {
             (0x87, &[127, 0, 0]),
             (0x87, &[10, 0, 0, 0, 255, 0, 0, 0]),
             (0x86, b"/relative"),
+            (0x86, b"urn:"),
+            (0x81, b"someone@*.example.com"),
             (0x86, b"http://a b/"),
             (0x81, b"nobody"),
             (0x81, b"a@b@c d"),

@@ -258,8 +258,15 @@ async fn open_ca(
     if known.is_some() && !home.try_exists().unwrap_or(true) {
         return Err(other_ca(home, "the store knows this CA, and its keys are not here"));
     }
-    let (hierarchy, made) =
-        Hierarchy::open_or_make(folder, name, rules, passphrase, &**entropy, now)?;
+    let opened = Hierarchy::open_or_make(folder, name, rules, passphrase, &**entropy, now);
+    if let Err(crate::ca::Error::Lint(findings)) = &opened {
+        let event = Event::new(now, Name::IssuanceStopped, Actor::server())
+            .with("ca", name)
+            .with("lint_rules", findings.rules())
+            .with("lint_fields", findings.fields());
+        store.append(event).await?;
+    }
+    let (hierarchy, made) = opened?;
     // Several nodes over one store are one CA only if they have the same keys.
     let own = format!("{} {}", hierarchy.root.fingerprint(), hierarchy.issuing.fingerprint());
     let known = match known {

@@ -84,7 +84,8 @@ pub(super) async fn sweep(
             }
             while let Some(finished) = finishing.join_next().await {
                 match finished {
-                    Ok(Ok(())) => swept.finished += 1,
+                    Ok(Ok(State::Void)) => swept.voided += 1,
+                    Ok(Ok(_)) => swept.finished += 1,
                     Ok(Err(error @ Error::Store(_))) => return Err(error),
                     Ok(Err(error)) => failed = Some(error),
                     Err(ended) => return Err(store::Error::Unavailable(ended.to_string()).into()),

@@ -26,6 +26,8 @@ pub enum Name {
     CertificateUnknown,
     /// An issuance was begun and will never have a certificate.
     IssuanceVoided,
+    /// An alarm: the linter stopped a certificate before it was recorded and signed.
+    IssuanceStopped,
     /// A retry got the certificate of the first request.
     EnrollmentRetried,
     /// An enrollment request was rejected.
@@ -64,6 +66,7 @@ stored_as_number!(
     14 = Name::RequestSummary,
     15 = Name::AuditIncomplete,
     16 = Name::CertificateUnknown,
+    17 = Name::IssuanceStopped,
 );
 
 impl Name {
@@ -78,6 +81,7 @@ impl Name {
             Self::CertificateRevoked => "certificate.revoked",
             Self::CertificateUnknown => "certificate.unknown",
             Self::IssuanceVoided => "issuance.voided",
+            Self::IssuanceStopped => "issuance.stopped",
             Self::EnrollmentRetried => "enrollment.retried",
             Self::EnrollmentRejected => "enrollment.rejected",
             Self::ServerReloaded => "server.reloaded",

@@ -18,7 +18,7 @@ use estd::{
     server::{self, Environment, Running},
     store::{Filter, Issuance},
     telemetry::audit::{Event, EventId, Trail},
-    types::{Binding, Time},
+    types::{Binding, Serial, Time},
 };
 use rustls::{
     ClientConfig, DigitallySignedStruct, SignatureScheme, SupportedProtocolVersion,
@@ -534,6 +534,15 @@ impl ServerCertVerifier for Anyone {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }
+}
+
+/// The TBSCertificate of a certificate, with another serial number of the same length.
+pub(crate) fn tbs_with(certificate: &[u8], serial: &Serial, other: &Serial) -> Vec<u8> {
+    let mut tbs = estd::pki::cert::tbs(certificate).unwrap().to_vec();
+    let (own, other) = (serial.as_bytes(), other.as_bytes());
+    let place = tbs.windows(own.len()).position(|part| part == own).unwrap();
+    tbs[place..place + own.len()].copy_from_slice(other);
+    tbs
 }
 
 pub(crate) fn base64(der: &[u8]) -> String {

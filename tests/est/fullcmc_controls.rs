@@ -354,11 +354,10 @@ async fn leave_open(server: &TestServer, number: u8, account: &str) -> Intent {
     let reply = server.send(request(&message.der(), &basic(account, SECRET))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
     let done = last_issued(server, &format!("CN=open-{number}")).await;
-    let tbs = <x509_cert::Certificate as der::Decode>::from_der(&done.certificate).unwrap();
     let serial = Serial::parse(&[number; 20]).unwrap();
     let intent = Intent {
         idempotency_key: estd::store::IdempotencyKey([number; 32]),
-        tbs: tbs.tbs_certificate().to_der().unwrap().into(),
+        tbs: tbs_with(&done.certificate, &done.intent.serial, &serial).into(),
         serial,
         ..done.intent.clone()
     };

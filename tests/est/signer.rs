@@ -21,7 +21,8 @@ use estd::{
         framing::Framing,
         progress::ConnectionProgress,
     },
-    pki::{self, PrivateKey},
+    lint::LintedTbs,
+    pki::{self, PrivateKey, cmc::SignedAttributes},
     ra::{Authenticator, Authority, Peer},
     server::Swept,
     store::{Issuance, State},
@@ -58,12 +59,24 @@ impl KeyHolder for Failing {
         self.key.kind()
     }
 
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+    async fn sign(&self, tbs: &LintedTbs) -> Result<Vec<u8>, Unavailable> {
+        self.fail()?;
+        self.key.sign(tbs).await
+    }
+
+    async fn sign_attributes(&self, attributes: &SignedAttributes) -> Result<Vec<u8>, Unavailable> {
+        self.fail()?;
+        self.key.sign_attributes(attributes).await
+    }
+}
+
+impl Failing {
+    fn fail(&self) -> Result<(), Unavailable> {
         let one_less = |left: u32| left.checked_sub(1);
-        if self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
-            return Err(Unavailable("the token is not there".to_owned()));
+        match self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(_) => Err(Unavailable("the token is not there".to_owned())),
+            Err(_) => Ok(()),
         }
-        self.key.sign(message).await
     }
 }
 

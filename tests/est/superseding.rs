@@ -202,9 +202,10 @@ async fn d_35_what_must_wait_is_not_skipped() {
     let like = record(&server, &successor).await;
     let mut bytes = like.intent.serial.as_bytes().to_vec();
     bytes[19] ^= 1;
+    let other = Serial::parse(&bytes).unwrap();
     let open = Intent {
-        serial: Serial::parse(&bytes).unwrap(),
-        tbs: vec![0x30, 0].into(),
+        tbs: tbs_with(&like.certificate, &like.intent.serial, &other).into(),
+        serial: other,
         idempotency_key: IdempotencyKey([7; 32]),
         predecessor: Some(serial(&opened)),
         ..like.intent.clone()

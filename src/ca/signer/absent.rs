@@ -1,7 +1,7 @@
 //! No key: for a process that only explains.
 
 use super::{Signer, Unavailable};
-use crate::types::KeyKind;
+use crate::{lint::LintedTbs, pki::cmc::SignedAttributes, types::KeyKind};
 use async_trait::async_trait;
 
 /// Stands for a key that this process does not read. Signs nothing.
@@ -24,7 +24,15 @@ impl Signer for AbsentSigner {
         self.kind
     }
 
-    async fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        Err(Unavailable("this process has no key of a CA".to_owned()))
+    async fn sign(&self, _: &LintedTbs) -> Result<Vec<u8>, Unavailable> {
+        Err(no_key())
     }
+
+    async fn sign_attributes(&self, _: &SignedAttributes) -> Result<Vec<u8>, Unavailable> {
+        Err(no_key())
+    }
+}
+
+fn no_key() -> Unavailable {
+    Unavailable("this process has no key of a CA".to_owned())
 }

@@ -2,7 +2,8 @@
 
 use super::{Signer, Unavailable};
 use crate::{
-    pki::{KeyError, PrivateKey},
+    lint::LintedTbs,
+    pki::{PrivateKey, cmc::SignedAttributes},
     types::KeyKind,
 };
 use async_trait::async_trait;
@@ -19,6 +20,31 @@ impl SoftSigner {
     pub fn new(key: PrivateKey) -> Self {
         Self { key: Arc::new(key) }
     }
+
+    async fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+        if matches!(self.key.kind(), KeyKind::Rsa(_)) {
+            // 0.2 to 1.5 ms: long enough to hold up other connections on this worker.
+            let (key, message) = (Arc::clone(&self.key), message.to_vec());
+            let signing = tokio::task::spawn_blocking(move || signature(&key, &message));
+            return signing.await.map_err(|error| Unavailable(error.to_string()))?;
+        }
+        signature(&self.key, message)
+    }
+}
+
+/// Signs a certificate with a key that signs nothing else: one of a root that is being created.
+///
+/// # Errors
+/// [`Unavailable`].
+pub(in crate::ca) fn sign_once(key: &PrivateKey, tbs: &LintedTbs) -> Result<Vec<u8>, Unavailable> {
+    signature(key, tbs.der())
+}
+
+fn signature(key: &PrivateKey, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
+    match key.sign(message) {
+        Ok((signature, _)) => Ok(signature),
+        Err(error) => Err(Unavailable(error.to_string())),
+    }
 }
 
 #[async_trait]
@@ -27,17 +53,11 @@ impl Signer for SoftSigner {
         self.key.kind()
     }
 
-    async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unavailable> {
-        let signature = |outcome: Result<(Vec<u8>, &'static [u8]), KeyError>| match outcome {
-            Ok((signature, _)) => Ok(signature),
-            Err(error) => Err(Unavailable(error.to_string())),
-        };
-        if matches!(self.kind(), KeyKind::Rsa(_)) {
-            // 0.2 to 1.5 ms: long enough to hold up other connections on this worker.
-            let (key, message) = (Arc::clone(&self.key), message.to_vec());
-            let signing = tokio::task::spawn_blocking(move || key.sign(&message));
-            return signature(signing.await.map_err(|error| Unavailable(error.to_string()))?);
-        }
-        signature(self.key.sign(message))
+    async fn sign(&self, tbs: &LintedTbs) -> Result<Vec<u8>, Unavailable> {
+        self.sign_bytes(tbs.der()).await
+    }
+
+    async fn sign_attributes(&self, attributes: &SignedAttributes) -> Result<Vec<u8>, Unavailable> {
+        self.sign_bytes(attributes.der()).await
     }
 }

@@ -25,6 +25,7 @@ pub mod status;
 pub use control::Control;
 pub use message::{PkiData, PkiResponse, TaggedAttribute, TaggedContentInfo, TaggedRequest};
 pub use request::Wanted;
+pub use signed::SignedAttributes;
 pub use status::{CmcStatus, FailInfo, PendInfo, StatusInfo};
 
 /// Names an element of a PKIData; 0 is the PKIData itself (RFC 5272 §3.2.2).

@@ -10,6 +10,7 @@ use crate::{
     },
     types::{KeyKind, Time},
 };
+use der::{Decode, Tag, Tagged, asn1::AnyRef};
 
 impl From<SignedDataError> for CmcError {
     fn from(error: SignedDataError) -> Self {
@@ -42,13 +43,28 @@ pub fn parse(der: &[u8]) -> Result<SignedMessage<'_>, CmcError> {
     Ok(SignedMessage::read(oid::CCT_PKI_DATA, signed)?)
 }
 
-/// Writes the input of a CA's signature in an answer: the signed attributes around a PKIResponse,
-/// DER.
-///
-/// # Errors
-/// Those of the encoder.
-pub fn to_sign(content: &[u8], signer: KeyKind, now: Time) -> der::Result<Vec<u8>> {
-    signed_data::signed_attributes(oid::CCT_PKI_RESPONSE, content, signer, Some(now))
+/// The signed attributes of an answer: what a CA's key signs beside certificates and CRLs. They begin
+/// with the tag of a SET, those with that of a SEQUENCE.
+#[derive(Clone, Debug)]
+pub struct SignedAttributes(Vec<u8>);
+
+impl SignedAttributes {
+    /// Writes those around a PKIResponse.
+    ///
+    /// # Errors
+    /// Those of the encoder.
+    pub fn of_response(content: &[u8], signer: KeyKind, now: Time) -> der::Result<Self> {
+        let der =
+            signed_data::signed_attributes(oid::CCT_PKI_RESPONSE, content, signer, Some(now))?;
+        AnyRef::from_der(&der)?.tag().assert_eq(Tag::Set)?;
+        Ok(Self(der))
+    }
+
+    /// The bytes, DER.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// The signer of an answer.
@@ -58,8 +74,8 @@ pub struct Answering<'a> {
     pub key_identifier: &'a [u8],
     /// The kind of its key.
     pub kind: KeyKind,
-    /// The result of [`to_sign`].
-    pub attributes: &'a [u8],
+    /// The signed attributes.
+    pub attributes: &'a SignedAttributes,
     /// The signature over it.
     pub signature: &'a [u8],
 }
@@ -75,7 +91,8 @@ pub fn full_pki_response(
     answering: Option<Answering<'_>>,
 ) -> der::Result<Vec<u8>> {
     let signature = answering.map(|Answering { key_identifier, kind, attributes, signature }| {
-        Signature { by: SignedBy::KeyIdentifier(key_identifier), kind, attributes, signature }
+        let by = SignedBy::KeyIdentifier(key_identifier);
+        Signature { by, kind, attributes: attributes.der(), signature }
     });
     let certificates = certificates.iter().copied();
     signed_data::content_info(&signed_data::encode_signed_data(

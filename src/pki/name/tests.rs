@@ -87,6 +87,10 @@ fn rejects_values_that_no_subject_may_have() {
     {
         assert!(name(&bad).check_as_subject().is_err(), "{bad}");
     }
+    // X.501 section 9.3: two values of one type in one RDN.
+    assert!(name("OU=a+OU=b").check_as_subject().is_err());
+    name("OU=a+CN=b").check_as_subject().unwrap();
+    name("OU=a,OU=b").check_as_subject().unwrap();
 }
 
 #[test]
