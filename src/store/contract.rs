@@ -185,6 +185,13 @@ impl Postgres {
         self.server.sql(&self.database, sql)
     }
 
+    /// A database with the contents of a dump.
+    pub(super) fn of_dump(file: &std::path::Path) -> Self {
+        let database = Self::new();
+        database.server.load(&database.database, file);
+        database
+    }
+
     pub(super) fn options(&self) -> PostgresOptions {
         let mut connection = tokio_postgres::Config::new();
         connection.host_path(self.server.socket()).user("estd").dbname(&self.database);

@@ -3,38 +3,16 @@
 
 use super::{
     MemoryStore, SledStore, Store,
-    contract::{CACHE, NOW},
+    contract::{Backend, CACHE, NOW, Postgres, with_all_fields},
     transfer::{Export, export, import},
 };
 use crate::telemetry::audit::NoTrail;
-use serde_json::{Value, json};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use before_devices::{copy_folder, expect_old_plus_defaults, fixture, old_export};
+use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 
-/// Returns the fields that version 1 of the export lacks, with their defaults.
-fn defaults() -> [(&'static str, Value); 6] {
-    [
-        ("device", Value::Null),
-        ("token", Value::Null),
-        ("proofs", json!([])),
-        ("address", Value::Null),
-        ("ca_generation", Value::Null),
-        ("crl_partition", Value::Null),
-    ]
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/store/before-devices").join(name)
-}
-
-/// The export that the version which wrote the fixtures made of each of them.
-fn old_export() -> Vec<u8> {
-    fs::read(fixture("export")).unwrap()
-}
+#[path = "../../tests/common/before_devices.rs"]
+mod before_devices;
 
 fn sled(folder: &Path) -> SledStore {
     SledStore::open(folder, CACHE, NOW, Arc::new(NoTrail)).unwrap()
@@ -43,9 +21,7 @@ fn sled(folder: &Path) -> SledStore {
 /// A copy of the folder: opening it writes.
 fn old_folder() -> TempDir {
     let folder = TempDir::new().unwrap();
-    for name in ["conf", "db", "mark"] {
-        fs::copy(fixture("sled").join(name), folder.path().join(name)).unwrap();
-    }
+    copy_folder(folder.path());
     folder
 }
 
@@ -53,30 +29,6 @@ async fn exported(store: &dyn Store) -> Vec<u8> {
     let mut file = Vec::new();
     export(&store, &mut file, &mut |_, _| {}).await.unwrap();
     file
-}
-
-/// The lines of the items: without the first and the last one.
-fn items(export: &[u8]) -> Vec<Value> {
-    let text = std::str::from_utf8(export).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[1..lines.len() - 1].iter().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Compares as JSON, without the program's own reader of exports.
-fn expect_old_plus_defaults(new: &[u8]) {
-    let mut expected = items(&old_export());
-    assert_eq!(expected.len(), 529);
-    for issuance in expected.iter_mut().filter_map(|item| item.get_mut("issuance")) {
-        for (name, value) in defaults() {
-            let before = issuance.as_object_mut().unwrap().insert(name.to_owned(), value);
-            assert_eq!(before, None, "{name}");
-        }
-    }
-    let new = items(new);
-    assert_eq!(new.len(), expected.len());
-    for (new, expected) in new.iter().zip(&expected) {
-        assert_eq!(new, expected);
-    }
 }
 
 #[tokio::test]
@@ -117,7 +69,7 @@ async fn an_export_of_version_1_is_imported() {
 async fn old_records_change_like_new_ones() {
     use super::{
         Begun, State,
-        contract::{event, intent, issued, nth, revocation, revoked, serial, with_all_fields},
+        contract::{event, intent, issued, nth, revocation, revoked, serial},
     };
     use crate::telemetry::audit::Name;
     let folder = old_folder();
@@ -139,4 +91,49 @@ async fn old_records_change_like_new_ones() {
     assert_eq!(store.begin(new.clone()).await.unwrap(), Begun::Open(Arc::new(new.into())));
     assert!(!store.events(nth(270), 9).await.unwrap().is_empty());
     store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_is_brought_up_to_date_and_holds_what_it_held() {
+    use super::contract::{intent, serial};
+    let database = Postgres::of_dump(&fixture("postgres.sql"));
+    assert_eq!(database.sql("SELECT max(number) FROM migration"), "2");
+    // Two nodes at once.
+    let trail = || Arc::new(NoTrail);
+    let (store, other) = tokio::join!(database.open(trail()), database.open(trail()));
+    other.close().await;
+    expect_old_plus_defaults(&exported(&*store).await);
+    assert_eq!(database.sql("SELECT string_agg(number::text, ',') FROM migration"), "1,2,3");
+    // The columns say what the records say.
+    let new = with_all_fields(super::Intent { predecessor: Some(serial(2)), ..intent(900, 900) });
+    store.begin(new.clone()).await.unwrap();
+    let rows = database.sql(
+        "SELECT encode(serial, 'hex'), encode(spki, 'hex'), encode(predecessor, 'hex'), device
+         FROM issuance ORDER BY serial",
+    );
+    let mut expected = String::new();
+    for issuance in store.list(&super::Filter::default(), None, 999).await.unwrap() {
+        let one = &issuance.intent;
+        let predecessor = one.predecessor.as_ref().map(ToString::to_string).unwrap_or_default();
+        let device = one.device.as_ref().map(ToString::to_string).unwrap_or_default();
+        let key = base16ct::lower::encode_string(&one.spki_sha256);
+        expected.push_str(&format!("{}|{key}|{predecessor}|{device}\n", one.serial));
+    }
+    assert_eq!(rows.lines().count(), 251);
+    assert_eq!(rows, expected.trim_end());
+    assert!(expected.ends_with(&format!("|{}\n", new.device.unwrap())));
+    store.close().await;
+}
+
+/// A record that cannot be read: the tables stay as they were, for the version that wrote them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_fails_leaves_the_layout_before() {
+    let database = Postgres::of_dump(&fixture("postgres.sql"));
+    database.sql("UPDATE issuance SET intent = '\\x0105' WHERE not_after % 100 = 50");
+    let error = super::PostgresStore::open(database.options(), Arc::new(NoTrail)).await.err();
+    let Some(super::Error::Corrupt(why)) = error else { panic!("{error:?}") };
+    assert!(why.starts_with("the tables keep their layout, for one record cannot"), "{why}");
+    assert_eq!(database.sql("SELECT max(number) FROM migration"), "2");
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'issuance'";
+    assert_eq!(database.sql(columns), "13");
 }

@@ -166,15 +166,25 @@ impl Postgres {
         }
     }
 
+    /// Loads a dump, whose tables have no owner.
+    pub(crate) fn load(&self, database: &str, dump: &Path) {
+        let output = self.psql(database).arg("-f").arg(dump).output().unwrap();
+        good("load the dump", output);
+    }
+
     /// Runs SQL as its superuser, and returns what it prints, columns separated by `|`.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        let output = Command::new(programs().join("psql"))
-            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "estd", "-d", database])
-            .args(["-p", &self.port.to_string(), "-c", sql, "-h"])
-            .arg(self.folder.path())
-            .output()
-            .unwrap();
+        let output = self.psql(database).args(["-c", sql]).output().unwrap();
         good(sql, output).trim_end().to_owned()
+    }
+
+    fn psql(&self, database: &str) -> Command {
+        let mut command = Command::new(programs().join("psql"));
+        command
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "estd", "-d", database])
+            .args(["-p", &self.port.to_string(), "-h"])
+            .arg(self.folder.path());
+        command
     }
 }
 

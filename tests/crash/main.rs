@@ -2,6 +2,8 @@
 //! that a client received is missing, no request got two certificates, and nothing stays open. For
 //! one request in four, the server generates the key; generated.rs checks those.
 //!
+//! migration.rs kills the migration of stores that an earlier version wrote.
+//!
 //! `ESTD_KILLS` is the number of kills for each backend (30), `ESTD_KILL_SEED` the seed of the
 //! random numbers. The program is built with the feature `failpoints` (src/failpoint.rs).
 #![allow(
@@ -12,11 +14,14 @@
     reason = "a test stops at the first surprise"
 )]
 
+#[path = "../common/before_devices.rs"]
+mod before_devices;
 #[path = "../common/mod.rs"]
 mod common;
 mod generated;
 #[path = "../common/keygen.rs"]
 mod keygen;
+mod migration;
 #[path = "../common/postgres.rs"]
 mod postgres;
 #[allow(dead_code, reason = "shared with tests/interop")]

@@ -1,6 +1,9 @@
-//! Connections: a pool, TLS, the layout of the tables, and retries of statements.
+//! Connections: a pool, TLS, and retries of statements.
 
-use super::super::{Error, closed};
+use super::{
+    super::{Error, closed},
+    migration,
+};
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -20,12 +23,8 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The layouts, in order: number n is the (n + 1)th.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
-
 /// The pause between two attempts. A starting database rejects most of them at once.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long TCP may take to connect to a host. Several hosts are tried in turn, in any order.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -197,7 +196,7 @@ impl Database {
             .build()
             .map_err(|error| Error::Unavailable(text(&error)))?;
         let database = Self { pool, patience, down: AtomicBool::new(false) };
-        attempt!(database, client => migrate(client).await)?;
+        migration::migrate(&database).await?;
         attempt!(database, client => check_durability(client).await)?;
         Ok(database)
     }
@@ -210,6 +209,11 @@ impl Database {
             Err(PoolError::Backend(error)) => Err(error.into()),
             Err(other) => Err(DatabaseError::Lost(text(&other))),
         }
+    }
+
+    /// How long a call tries while the database is unreachable.
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Starts attempts at one piece of work.
@@ -292,45 +296,6 @@ fn tls(anchors: &[Vec<u8>]) -> Result<MakeRustlsConnect, Error> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
-}
-
-/// Migrates the tables to this program's layout, one transaction a step. Of several nodes that
-/// start at once one does each step, and the others wait for its row.
-async fn migrate(client: &Object) -> Result<(), DatabaseError> {
-    // First: a user with only read and write rights may not execute CREATE … IF NOT EXISTS.
-    let exists = "SELECT to_regclass('migration') IS NOT NULL";
-    if !client.query_one(exists, &[]).await?.get::<_, bool>(0) {
-        client
-            .batch_execute(
-                "CREATE TABLE IF NOT EXISTS migration (
-                    number int8 PRIMARY KEY,
-                    applied timestamptz NOT NULL DEFAULT now()
-                )",
-            )
-            .await?;
-    }
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let found: Option<i64> =
-        client.query_one("SELECT max(number) FROM migration", &[]).await?.get(0);
-    if found.is_some_and(|found| found > known) {
-        return Err(DatabaseError::Store(Error::Corrupt(format!(
-            "the database has layout {}, and this estd reads layout {known}: run the version of \
-             estd that created it, or a later one",
-            found.unwrap_or_default()
-        ))));
-    }
-    for (number, sql) in (1_i64..).zip(MIGRATIONS) {
-        if found.is_some_and(|found| found >= number) {
-            continue;
-        }
-        client.batch_execute("BEGIN").await?;
-        let insert = "INSERT INTO migration (number) VALUES ($1) ON CONFLICT DO NOTHING";
-        if client.execute(insert, &[&number]).await? == 1 {
-            client.batch_execute(sql).await?;
-        }
-        client.batch_execute("COMMIT").await?;
-    }
-    Ok(())
 }
 
 /// Warns if the database may lose acknowledged commits.

@@ -61,10 +61,12 @@ impl<'a> Sorted<'a> {
     async fn insert_issuances(&self, client: &Object) -> Result<(), DatabaseError> {
         const SQL: &str = "
             INSERT INTO issuance (serial, state, label, names, not_after, begun, request_key,
-                                  intent, tbs, certificate, ended, revoked, reason)
+                                  intent, tbs, certificate, ended, revoked, reason, device, spki,
+                                  predecessor)
             SELECT * FROM unnest($1::bytea[], $2::int2[], $3::text[], $4::bytea[], $5::int8[],
                                  $6::int8[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bytea[],
-                                 $11::int8[], $12::int8[], $13::int2[])
+                                 $11::int8[], $12::int8[], $13::int2[], $14::text[], $15::bytea[],
+                                 $16::bytea[])
             ON CONFLICT DO NOTHING";
         const SLOTS: &str = "
             INSERT INTO request AS r (request_key, serial, begun, repeat_until)
@@ -107,6 +109,9 @@ impl<'a> Sorted<'a> {
                 &ended,
                 &revoked,
                 &reasons,
+                &with().map(|(row, _)| row.device.as_deref()).collect::<Vec<_>>(),
+                &with().map(|(row, _)| &row.spki[..]).collect::<Vec<_>>(),
+                &with().map(|(row, _)| row.predecessor.as_deref()).collect::<Vec<_>>(),
             ],
         )
         .await?;

@@ -28,8 +28,10 @@ pub(super) async fn begin(
     const SQL: &str = "
         WITH asked AS (
             SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::int8[], $4::int8[], $5::int8[],
-                                 $6::text[], $7::bytea[], $8::bytea[], $9::bytea[])
-                AS a (serial, request_key, begun, repeat_until, not_after, label, names, intent, tbs)
+                                 $6::text[], $7::bytea[], $8::bytea[], $9::bytea[], $10::text[],
+                                 $11::bytea[], $12::bytea[])
+                AS a (serial, request_key, begun, repeat_until, not_after, label, names, intent,
+                      tbs, device, spki, predecessor)
         ), slot AS (
             INSERT INTO request AS r (request_key, serial, begun, repeat_until)
             SELECT request_key, serial, begun, repeat_until FROM asked ORDER BY request_key
@@ -40,8 +42,10 @@ pub(super) async fn begin(
             RETURNING serial
         )
         INSERT INTO issuance
-            (serial, state, label, names, not_after, begun, request_key, intent, tbs)
-        SELECT serial, 1, label, names, not_after, begun, request_key, intent, tbs
+            (serial, state, label, names, not_after, begun, request_key, intent, tbs, device,
+             spki, predecessor)
+        SELECT serial, 1, label, names, not_after, begun, request_key, intent, tbs, device, spki,
+               predecessor
         FROM asked JOIN slot USING (serial)
         RETURNING serial";
     let rows = query(
@@ -57,6 +61,9 @@ pub(super) async fn begin(
             &each(asked, |row| row.names.as_slice()),
             &each(asked, |row| row.intent.as_slice()),
             &each(asked, |row| &*row.tbs),
+            &each(asked, |row| row.device.as_deref()),
+            &each(asked, |row| row.spki.as_slice()),
+            &each(asked, |row| row.predecessor.as_deref()),
         ],
     )
     .await;

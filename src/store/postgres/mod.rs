@@ -16,6 +16,7 @@ mod change;
 mod database;
 mod import;
 mod issuances;
+mod migration;
 mod queue;
 mod reads;
 mod row;

@@ -71,6 +71,9 @@ pub(super) struct IntentRow {
     pub(super) not_after: i64,
     pub(super) label: Option<String>,
     pub(super) names: Vec<u8>,
+    pub(super) device: Option<String>,
+    pub(super) spki: [u8; 32],
+    pub(super) predecessor: Option<Vec<u8>>,
     pub(super) intent: Vec<u8>,
     pub(super) tbs: Arc<[u8]>,
 }
@@ -85,6 +88,9 @@ impl IntentRow {
             not_after: seconds(intent.not_after),
             label: intent.label.as_ref().map(ToString::to_string),
             names: names(intent),
+            device: intent.device.as_ref().map(ToString::to_string),
+            spki: intent.spki_sha256,
+            predecessor: intent.predecessor.as_ref().map(|serial| serial.as_bytes().to_vec()),
             intent: format::intent_without_tbs(intent)?,
             tbs: intent.tbs.clone(),
         })

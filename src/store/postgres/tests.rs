@@ -150,7 +150,9 @@ async fn tables_of_layout_1_are_brought_up_to_date_and_keep_what_they_hold() {
     store.close().await;
     // As layout 1 left them.
     backend.sql(
-        "DROP INDEX issuance_revoked; ALTER TABLE issuance DROP COLUMN revoked, DROP COLUMN reason;
+        "DROP INDEX issuance_revoked, issuance_not_after;
+         ALTER TABLE issuance DROP COLUMN revoked, DROP COLUMN reason, DROP COLUMN device,
+                              DROP COLUMN spki, DROP COLUMN predecessor;
          DELETE FROM migration WHERE number > 1",
     );
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'issuance'";
