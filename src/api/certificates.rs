@@ -112,6 +112,18 @@ pub struct CertificateEntry {
     pub predecessor: Option<String>,
     /// SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
     pub spki_sha256: String,
+    /// Id of the device, if known.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// SHA-256 of the one-time token that was spent for it, hexadecimal.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Proofs of identity that held, in the words of `accept`.
+    #[serde(default)]
+    pub proofs: Vec<String>,
+    /// Address of the client.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Id of the request.
     pub request: String,
     /// Time at which it was recorded, RFC 3339.

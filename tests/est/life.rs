@@ -315,6 +315,12 @@ async fn the_socket_answers_its_owner_in_json() {
     let shown = get(&format!("/v1/certificates/{serial}")).await.unwrap();
     assert_eq!(shown["pem"].as_str().unwrap().trim(), device.pem.trim());
     assert_eq!(shown["authenticated_by"], "password");
+    assert_eq!(shown["proofs"], serde_json::json!(["password"]));
+    assert_eq!(shown["address"], "127.0.0.1");
+    assert_eq!(
+        (&shown["device"], &shown["token"]),
+        (&serde_json::Value::Null, &serde_json::Value::Null)
+    );
     let first = get("/v1/certificates?limit=1").await.unwrap();
     assert!(first["next"].is_string());
     assert_eq!(get("/v1/cas").await.unwrap()["cas"][0]["name"], "default");

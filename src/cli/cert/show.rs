@@ -23,6 +23,7 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
         let event = entry.event.as_ref();
         event.and_then(|event| event.details.get(name)).unwrap_or(&none)
     };
+    let proofs = entry.proofs.join(" and ");
     let lines = [
         ("serial", &entry.serial),
         ("state", &entry.state),
@@ -35,7 +36,10 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
         ("ca", &entry.ca),
         ("operation", entry.operation.as_ref().unwrap_or(&none)),
         ("requester", &format!("{} ({})", entry.actor, entry.authenticated_by)),
-        ("address", detail("address")),
+        ("proofs", if entry.proofs.is_empty() { &none } else { &proofs }),
+        // Records of earlier versions have it in their event alone.
+        ("address", entry.address.as_ref().unwrap_or_else(|| detail("address"))),
+        ("device", entry.device.as_ref().unwrap_or(&none)),
         ("certificate", detail("certificate_serial")),
         ("predecessor", entry.predecessor.as_ref().unwrap_or(&none)),
         ("key sha256", &entry.spki_sha256),
