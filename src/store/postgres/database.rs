@@ -1,9 +1,6 @@
 //! Connections: a pool, TLS, and retries of statements.
 
-use super::{
-    super::{Error, closed},
-    migration,
-};
+use super::super::{Error, closed};
 use deadpool_postgres::{
     Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
 };
@@ -153,7 +150,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Connects, and migrates the tables to the layout of this program.
+    /// Connects.
     pub(super) async fn open(options: PostgresOptions) -> Result<Self, Error> {
         let PostgresOptions { mut connection, anchors, connections, patience } = options;
         if connection.get_hosts().len() > 1
@@ -196,7 +193,6 @@ impl Database {
             .build()
             .map_err(|error| Error::Unavailable(text(&error)))?;
         let database = Self { pool, patience, down: AtomicBool::new(false) };
-        migration::migrate(&database).await?;
         attempt!(database, client => check_durability(client).await)?;
         Ok(database)
     }

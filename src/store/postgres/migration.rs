@@ -5,7 +5,7 @@
 
 use super::{
     super::{Error, format},
-    database::{Database, DatabaseError, PAUSE, attempt},
+    database::{Database, DatabaseError, PAUSE, PostgresOptions, attempt},
     row::{column, query},
 };
 use crate::failpoint::failpoint;
@@ -13,17 +13,17 @@ use deadpool_postgres::Object;
 use tokio::time::{Instant, sleep};
 
 /// A layout: number n is the (n + 1)th.
-struct Layout {
+struct TableLayout {
     sql: &'static str,
     /// Whether columns of existing rows are filled from their intents, and what is done afterwards.
     filled: Option<&'static str>,
 }
 
 /// The layouts, in order.
-const LAYOUTS: [Layout; 3] = [
-    Layout { sql: include_str!("migrations/0001.sql"), filled: None },
-    Layout { sql: include_str!("migrations/0002.sql"), filled: None },
-    Layout {
+const LAYOUTS: [TableLayout; 3] = [
+    TableLayout { sql: include_str!("migrations/0001.sql"), filled: None },
+    TableLayout { sql: include_str!("migrations/0002.sql"), filled: None },
+    TableLayout {
         sql: include_str!("migrations/0003.sql"),
         filled: Some(include_str!("migrations/0003-filled.sql")),
     },
@@ -32,11 +32,17 @@ const LAYOUTS: [Layout; 3] = [
 /// Rows that are filled by one statement.
 const PAGE: i64 = 200;
 
-/// Migrates the tables to this program's layout.
+/// Connects, and migrates the tables to this program's layout.
 ///
 /// # Errors
 /// [`Error::Corrupt`] if the layout is a later one, or a record cannot be read; [`Error::Unavailable`].
-pub(super) async fn migrate(database: &Database) -> Result<(), Error> {
+pub(super) async fn open(options: PostgresOptions) -> Result<Database, Error> {
+    let database = Database::open(options).await?;
+    migrate(&database).await?;
+    Ok(database)
+}
+
+async fn migrate(database: &Database) -> Result<(), Error> {
     let known = i64::try_from(LAYOUTS.len()).unwrap_or(i64::MAX);
     let found = attempt!(*database, client => layout(client).await)?;
     if found > known {

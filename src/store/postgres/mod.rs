@@ -70,7 +70,7 @@ impl PostgresStore {
     /// # Errors
     /// [`Error::Unavailable`]; [`Error::Corrupt`] if the tables are those of a later version.
     pub async fn open(options: PostgresOptions, trail: Arc<dyn Trail>) -> Result<Self, Error> {
-        let database = Arc::new(Database::open(options).await?);
+        let database = Arc::new(migration::open(options).await?);
         let (begin, asked) = mpsc::channel(QUEUE);
         let (find, found) = mpsc::channel(QUEUE);
         let (write, changes) = mpsc::channel(QUEUE);

@@ -3,7 +3,7 @@
 use super::{
     super::{Account, Error, Filter, Issuance, transfer::Source},
     database::{Database, DatabaseError, Lease, PostgresOptions},
-    issuances, reads,
+    issuances, migration, reads,
 };
 use crate::{
     telemetry::audit::{Event, EventId},
@@ -29,7 +29,7 @@ impl PostgresSnapshot {
     /// # Errors
     /// As [`super::PostgresStore::open`].
     pub async fn open(options: PostgresOptions) -> Result<Self, Error> {
-        let database = Database::open(options).await?;
+        let database = migration::open(options).await?;
         let mut attempts = database.attempts();
         let lease = loop {
             if let Some(lease) = attempts.run(begin(&database)).await? {
