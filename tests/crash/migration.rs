@@ -83,7 +83,7 @@ async fn killed_while_it_migrates(backend: &Backend, steps: &[(&str, u64)]) {
                 child.wait().unwrap()
             }
         };
-        // The steps are at the end of what the other kills shall hit.
+        // The kills at steps come first and take the longest: they set the range of the others.
         whole = whole.max(u64::try_from(began.elapsed().as_micros()).unwrap());
         killed += usize::from(was_killed(status));
         exported(&folder);
