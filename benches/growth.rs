@@ -21,8 +21,8 @@ mod postgres;
 
 use estd::{
     store::{
-        Filter, IdempotencyKey, Intent, Issuance, Item, PostgresOptions, PostgresStore, SledStore,
-        State, Store,
+        Conditions, Filter, IdempotencyKey, Intent, Issuance, Issuances, Item, PostgresOptions,
+        PostgresStore, SledStore, State, Store,
         transfer::{Step, Walk, summarize},
     },
     telemetry::audit::{Event, EventId, Name, NoTrail},
@@ -194,7 +194,7 @@ async fn issue_by<S: Store>(store: &Arc<S>, at_once: u64, first: u64, count: u64
             tasks.spawn(async move {
                 for (intent, certificate, event) in inputs {
                     let serial = intent.serial.clone();
-                    store.begin(intent).await.unwrap();
+                    store.begin(intent, Conditions::default()).await.unwrap();
                     store.complete(&serial, certificate, event).await.unwrap();
                 }
             });

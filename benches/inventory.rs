@@ -17,7 +17,9 @@ use estd::{
     api::{CertificateQuery, ListRenewed},
     clock::SystemClock,
     entropy::SystemEntropy,
-    store::{IdempotencyKey, Intent, Issuance, Item, SledStore, State, Store},
+    store::{
+        Conditions, IdempotencyKey, Intent, Issuance, Issuances, Item, SledStore, State, Store,
+    },
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, AuthMethod, Operation, RequestId, Serial, Time},
 };
@@ -152,7 +154,7 @@ async fn issue(store: &SledStore, first: u64, stop: &AtomicBool) -> (Duration, D
         let start = Instant::now();
         let intent = intent(number);
         let (serial, actor) = (intent.serial.clone(), intent.actor.clone());
-        store.begin(intent).await.unwrap();
+        store.begin(intent, Conditions::default()).await.unwrap();
         let event = Event::new(Time::from_unix(START), Name::CertificateIssued, actor);
         store.complete(&serial, vec![1; 700], event).await.unwrap();
         times.push(start.elapsed());

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement, not the server")]
 
 use estd::{
-    store::{IdempotencyKey, Intent, SledStore, Store},
+    store::{AuditEvents, Conditions, IdempotencyKey, Intent, Issuances, SledStore, Store},
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, Operation, RequestId, Serial, Time},
 };
@@ -106,7 +106,7 @@ async fn run(writers: u64, records: u64) {
             tokio::spawn(async move {
                 for (intent, certificate, event) in inputs {
                     let serial = intent.serial.clone();
-                    store.begin(intent).await.unwrap();
+                    store.begin(intent, Conditions::default()).await.unwrap();
                     store.complete(&serial, certificate, event).await.unwrap();
                 }
             })

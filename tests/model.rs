@@ -14,8 +14,8 @@
 
 use estd::{
     store::{
-        Begun, Error, Filter, IdempotencyKey, Intent, MemoryStore, Revocation, SledStore, State,
-        Store,
+        Begun, Conditions, Error, Filter, IdempotencyKey, Intent, Issuances, MemoryStore,
+        Revocation, SledStore, State, Store,
     },
     telemetry::audit::{Event, Name, NoTrail},
     types::{Actor, Operation, RequestId, RevocationReason, Serial, Time},
@@ -1364,7 +1364,11 @@ impl Real<'_> {
         };
         match call {
             Call::Begin { serial, key, ca, begun, until } => {
-                match self.store.begin(self.intent(serial, key, ca, begun..until)).await {
+                match self
+                    .store
+                    .begin(self.intent(serial, key, ca, begun..until), Conditions::default())
+                    .await
+                {
                     Ok(Begun::New) => Answer::New,
                     Ok(Begun::Open(first)) => {
                         let serial = number(&first.intent.serial);
@@ -1374,6 +1378,7 @@ impl Real<'_> {
                     Ok(Begun::Complete(first)) => {
                         Answer::Complete { serial: number(&first.intent.serial) }
                     }
+                    Ok(Begun::Denied(denial)) => panic!("{call:?}: {denial:?}"),
                     Err(error) => failed(error),
                 }
             }

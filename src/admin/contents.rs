@@ -71,7 +71,7 @@ mod tests {
     use crate::{
         clock::SystemClock,
         entropy::SystemEntropy,
-        store::{MemoryStore, Store, transfer::from_line},
+        store::{MemoryStore, Registers, transfer::from_line},
         telemetry::audit::NoTrail,
     };
     use std::sync::Arc;

@@ -85,7 +85,7 @@ impl Handle for api::NewUser {
         let event = Event::new(now, Name::AccountAdded, actor.clone())
             .with("account", &new.name)
             .with("kept", kept(&password).join(", "));
-        let account = Account { name: new.name, password, added: now, labels };
+        let account = Account { name: new.name, password, added: now, labels, expires: None };
         Ok(admin.store.add_account(account, event).await?)
     }
 }

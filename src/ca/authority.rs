@@ -17,7 +17,7 @@ use crate::{
         tbs,
         tbs::ToBeSigned,
     },
-    store::{self, Begun, IdempotencyKey, Intent, Issuance, Store},
+    store::{self, Begun, Conditions, IdempotencyKey, Intent, Issuance, Store},
     telemetry::audit::{Event, Name},
     types::{
         Actor, CaName, DeviceId, Label, Operation, RenewalPoint, RequestId, Serial, Time, TokenId,
@@ -172,7 +172,8 @@ impl Ca {
         let (serial, tbs) = (intent.serial.clone(), self.lint(&intent, &limits, now).await?);
         failpoint!("issue: before the record");
         let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
-        let (serial, tbs, repeated) = match self.store.begin(intent.clone()).await? {
+        let begun = self.store.begin(intent.clone(), Conditions::default()).await?;
+        let (serial, tbs, repeated) = match begun {
             Begun::New => (serial, tbs, false),
             Begun::Open(earlier) if earlier.intent.ca == self.name => {
                 let earlier = &earlier.intent;
@@ -196,6 +197,7 @@ impl Ca {
                 }));
             }
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
+            Begun::Denied(denial) => return Err(Error::Denied(denial)),
         };
         let event = event(Name::CertificateIssued, &serial).with_all(facts);
         let issuance = self.fulfill(&serial, &tbs, event).await?;

@@ -6,7 +6,7 @@ use super::{Ca, Error, Order};
 use crate::{
     failpoint::failpoint,
     pki::sha256,
-    store::{Begun, IdempotencyKey, Issuance, State},
+    store::{Begun, Conditions, IdempotencyKey, Issuance, State},
     telemetry::audit::Name,
     types::{Serial, Time},
 };
@@ -39,9 +39,10 @@ impl Ca {
         // later attempts, which may become certificates. If an answer was lost, so was its key.
         let mut repeats = Vec::new();
         for _ in 0..MOST {
-            let earlier = match self.store.begin(intent.clone()).await? {
+            let earlier = match self.store.begin(intent.clone(), Conditions::default()).await? {
                 Begun::New => None,
                 Begun::Open(found) | Begun::Complete(found) => Some(found),
+                Begun::Denied(denial) => return Err(Error::Denied(denial)),
             };
             // The store wrote twice and found its own record.
             let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);

@@ -46,6 +46,9 @@ pub enum Error {
         /// The record that stays open; none if nothing was to be issued.
         open: Option<crate::types::Serial>,
     },
+    /// A condition of the issuance did not hold: nothing was recorded.
+    #[error("the store denied it: {0:?}")]
+    Denied(store::Denial),
     /// Too many keys were generated for one request within its window.
     #[error("{0} keys were generated for the same request within its window")]
     Repeats(usize),

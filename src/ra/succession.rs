@@ -73,7 +73,7 @@ impl Successions {
 mod tests {
     use super::*;
     use crate::{
-        store::{IdempotencyKey, Intent, MemoryStore, State},
+        store::{Conditions, IdempotencyKey, Intent, Issuances, MemoryStore, State},
         telemetry::audit::{Event, Name, NoTrail},
         types::{Actor, RevocationReason},
     };
@@ -103,7 +103,7 @@ mod tests {
             begun: NOW,
             ..Intent::blank(serial(number), "default".parse().unwrap(), "device".parse().unwrap())
         };
-        store.begin(intent).await.unwrap();
+        store.begin(intent, Conditions::default()).await.unwrap();
         let event = Event::new(NOW, Name::CertificateIssued, Actor::server());
         store.complete(&serial(number), vec![0x31], event).await.unwrap()
     }

@@ -77,6 +77,7 @@ impl FirstAccount {
             name: self.name,
             password: Password::Hash(self.hash),
             added: now,
+            expires: None,
             labels: None,
         };
         // In this order: after a crash in between, the account exists and no other is added.
@@ -100,7 +101,11 @@ impl FirstAccount {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{entropy::SystemEntropy, store::MemoryStore, telemetry::audit::NoTrail};
+    use crate::{
+        entropy::SystemEntropy,
+        store::{Accounts, MemoryStore},
+        telemetry::audit::NoTrail,
+    };
     use std::sync::Arc;
 
     #[tokio::test]

@@ -3,9 +3,9 @@
 //! Longer than 500 lines, because it is one specification, which the author of a backend reads as a whole.
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
-    MemoryStore, Password, PostgresOptions, PostgresStore, ProofKeys, Recomputable, Revocation,
-    SledStore, State, Store,
+    Account, Accounts, Begun, CompareAndSet, Conditions, Error, Filter, IdempotencyKey, Intent,
+    Issuance, Issuances, Item, MemoryStore, Password, PostgresOptions, PostgresStore, ProofKeys,
+    Recomputable, Registers, Revocation, SledStore, State, Store,
 };
 use crate::{
     digest::{Algorithm, Secret},
@@ -119,6 +119,7 @@ pub(super) fn account(name: &str) -> Account {
         name: name.to_owned(),
         password: Password::Hash("$argon2id$v=19$…".to_owned()),
         added: NOW,
+        expires: None,
         labels: Some(vec!["factory".parse().unwrap()]),
     }
 }
@@ -139,7 +140,10 @@ pub(super) fn digest_account(name: &str) -> Account {
 }
 
 pub(super) async fn issue(store: &dyn Store, number: u64) -> Arc<Issuance> {
-    assert_eq!(store.begin(intent(number, number)).await.unwrap(), Begun::New);
+    assert_eq!(
+        store.begin(intent(number, number), Conditions::default()).await.unwrap(),
+        Begun::New
+    );
     store.complete(&serial(number), vec![0x31; 800], issued(number)).await.unwrap()
 }
 
@@ -271,10 +275,12 @@ contract!(
     answers_unavailable_once_closed,
 );
 
+mod registry;
+
 async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
     let intent = intent(1, 1);
     assert_eq!(store.find(&serial(1)).await.unwrap(), None);
-    assert_eq!(store.begin(intent.clone()).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent.clone(), Conditions::default()).await.unwrap(), Begun::New);
     let open = store.find(&serial(1)).await.unwrap().unwrap();
     assert_eq!(*open, Issuance::from(intent.clone()));
     assert!(trail.published().is_empty());
@@ -293,7 +299,7 @@ async fn an_issuance_is_begun_then_completed(Trial { store, trail }: Trial) {
 }
 
 async fn an_open_issuance_can_be_voided(Trial { store, trail }: Trial) {
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
     let record = store.find(&serial(1)).await.unwrap().unwrap();
     assert_eq!((record.state, record.ended), (State::Void, Some(at(5))));
@@ -312,7 +318,7 @@ async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
     let complete = store.void(&serial(1), event(Name::IssuanceVoided, 1)).await;
     assert!(matches!(complete, Err(Error::WrongState { state: State::Issued, .. })));
 
-    store.begin(intent(2, 2)).await.unwrap();
+    store.begin(intent(2, 2), Conditions::default()).await.unwrap();
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
     let void = store.complete(&serial(2), vec![1], issued(2)).await;
     assert!(matches!(void, Err(Error::WrongState { state: State::Void, .. })));
@@ -320,26 +326,38 @@ async fn a_step_needs_its_state(Trial { store, trail }: Trial) {
 }
 
 async fn a_serial_number_is_taken_once(Trial { store, .. }: Trial) {
-    store.begin(intent(1, 1)).await.unwrap();
-    let taken = store.begin(intent(1, 2)).await;
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
+    let taken = store.begin(intent(1, 2), Conditions::default()).await;
     assert!(matches!(taken, Err(Error::SerialTaken(number)) if number == serial(1)), "open");
     store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
-    assert!(matches!(store.begin(intent(1, 3)).await, Err(Error::SerialTaken(_))), "issued");
-    store.begin(intent(2, 4)).await.unwrap();
+    assert!(
+        matches!(
+            store.begin(intent(1, 3), Conditions::default()).await,
+            Err(Error::SerialTaken(_))
+        ),
+        "issued"
+    );
+    store.begin(intent(2, 4), Conditions::default()).await.unwrap();
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
-    assert!(matches!(store.begin(intent(2, 5)).await, Err(Error::SerialTaken(_))), "void");
+    assert!(
+        matches!(
+            store.begin(intent(2, 5), Conditions::default()).await,
+            Err(Error::SerialTaken(_))
+        ),
+        "void"
+    );
     // The failed ones left nothing behind.
-    assert_eq!(store.begin(intent(3, 3)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent(3, 3), Conditions::default()).await.unwrap(), Begun::New);
 }
 
 async fn of_two_certificates_the_first_one_counts(Trial { store, trail }: Trial) {
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     let first = store.complete(&serial(1), vec![1], issued(1)).await.unwrap();
     let second = store.complete(&serial(1), vec![2], issued(2)).await.unwrap();
     assert_eq!(first, second);
     assert_eq!(trail.published(), [(Some(nth(1)), issued(1))]);
 
-    store.begin(intent(2, 2)).await.unwrap();
+    store.begin(intent(2, 2), Conditions::default()).await.unwrap();
     let mut rivals = JoinSet::new();
     for byte in 0..20 {
         let store = Arc::clone(&store);
@@ -358,28 +376,34 @@ async fn a_retry_finds_the_first_issuance_until_its_window_is_over(Trial { store
     let again = async |seconds| store.first_answer(&key(1), at(seconds)).await.unwrap();
     assert_eq!(store.first_answer(&key(2), at(59)).await.unwrap(), None, "another request");
     assert_eq!((again(59).await, again(60).await), (Some(Arc::clone(&first)), None));
-    assert_eq!(store.begin(retry(2, 59)).await.unwrap(), Begun::Complete(first));
+    assert_eq!(
+        store.begin(retry(2, 59), Conditions::default()).await.unwrap(),
+        Begun::Complete(first)
+    );
     assert_eq!(store.find(&serial(2)).await.unwrap(), None, "a retry records nothing");
     let at_the_end = Intent { retry_until: at(120), ..retry(3, 60) };
-    assert_eq!(store.begin(at_the_end).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(at_the_end, Conditions::default()).await.unwrap(), Begun::New);
     let third = store.complete(&serial(3), vec![3], issued(3)).await.unwrap();
-    assert_eq!(store.begin(retry(4, 61)).await.unwrap(), Begun::Complete(third));
-    assert_eq!(store.begin(retry(5, 120)).await.unwrap(), Begun::New);
+    assert_eq!(
+        store.begin(retry(4, 61), Conditions::default()).await.unwrap(),
+        Begun::Complete(third)
+    );
+    assert_eq!(store.begin(retry(5, 120), Conditions::default()).await.unwrap(), Begun::New);
 }
 
 async fn a_retry_of_an_open_issuance_finds_it_until_its_window_is_over(Trial { store, .. }: Trial) {
     let first = intent(1, 1);
-    store.begin(first.clone()).await.unwrap();
+    store.begin(first.clone(), Conditions::default()).await.unwrap();
     let retry = |number, seconds| Intent { begun: at(seconds), ..intent(number, 1) };
     let open = Begun::Open(Arc::new(first.into()));
-    assert_eq!(store.begin(retry(2, 59)).await.unwrap(), open);
-    assert_eq!(store.begin(retry(3, 60)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(retry(2, 59), Conditions::default()).await.unwrap(), open);
+    assert_eq!(store.begin(retry(3, 60), Conditions::default()).await.unwrap(), Begun::New);
 }
 
 async fn after_a_void_the_same_request_starts_afresh(Trial { store, .. }: Trial) {
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
-    assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent(2, 1), Conditions::default()).await.unwrap(), Begun::New);
 }
 
 /// A revocation at a time of its own, which distinguishes it from others.
@@ -396,7 +420,7 @@ pub(super) fn revoked(number: u64) -> Event {
 async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Trial) {
     let none = store.revoke(&serial(1), revocation(1), revoked(1)).await;
     assert!(matches!(none, Err(Error::NoSuchIssuance(number)) if number == serial(1)));
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     let open = store.revoke(&serial(1), revocation(1), revoked(1)).await;
     assert!(matches!(open, Err(Error::WrongState { state: State::Open, .. })), "{open:?}");
     store.void(&serial(1), event(Name::IssuanceVoided, 1)).await.unwrap();
@@ -427,7 +451,7 @@ async fn a_certificate_is_revoked_once_and_for_good(Trial { store, trail }: Tria
     assert!(matches!(late, Err(Error::WrongState { state: State::Revoked, .. })), "{late:?}");
     let void = store.void(&serial(2), event(Name::IssuanceVoided, 9)).await;
     assert!(matches!(void, Err(Error::WrongState { state: State::Revoked, .. })), "{void:?}");
-    let taken = store.begin(intent(2, 99)).await;
+    let taken = store.begin(intent(2, 99), Conditions::default()).await;
     assert!(matches!(taken, Err(Error::SerialTaken(_))));
     for (state, found) in [(State::Revoked, 2), (State::Issued, 3), (State::Void, 1)] {
         let filter = Filter { state: Some(state), ..Filter::default() };
@@ -460,15 +484,22 @@ async fn of_several_that_revoke_at_once_one_counts(Trial { store, trail }: Trial
 async fn after_a_revocation_the_same_request_starts_afresh(Trial { store, .. }: Trial) {
     issue(&*store, 1).await;
     store.revoke(&serial(1), revocation(1), revoked(1)).await.unwrap();
-    assert_eq!(store.begin(intent(2, 1)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent(2, 1), Conditions::default()).await.unwrap(), Begun::New);
     let second = store.complete(&serial(2), vec![2], issued(2)).await.unwrap();
-    assert_eq!(store.begin(intent(3, 1)).await.unwrap(), Begun::Complete(second), "and is one");
+    assert_eq!(
+        store.begin(intent(3, 1), Conditions::default()).await.unwrap(),
+        Begun::Complete(second),
+        "and is one"
+    );
     // Revoking the certificate of an earlier request does not affect a later one of that key.
     let later = |number| Intent { begun: at(70), retry_until: at(130), ..intent(number, 1) };
-    assert_eq!(store.begin(later(4)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(later(4), Conditions::default()).await.unwrap(), Begun::New);
     let fourth = store.complete(&serial(4), vec![4], issued(4)).await.unwrap();
     store.revoke(&serial(2), revocation(2), revoked(2)).await.unwrap();
-    assert_eq!(store.begin(later(5)).await.unwrap(), Begun::Complete(fourth));
+    assert_eq!(
+        store.begin(later(5), Conditions::default()).await.unwrap(),
+        Begun::Complete(fourth)
+    );
 }
 
 async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { store, .. }: Trial) {
@@ -479,13 +510,19 @@ async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { stor
         for repeat in 1..=8 {
             let store = Arc::clone(&store);
             rivals.spawn(async move {
-                (repeat, store.begin(intent(number + repeat, number)).await.unwrap())
+                (
+                    repeat,
+                    store
+                        .begin(intent(number + repeat, number), Conditions::default())
+                        .await
+                        .unwrap(),
+                )
             });
         }
         let event = revoked(number);
         let record = store.revoke(&serial(number), revocation(1), event).await.unwrap();
         assert_eq!(record.state, State::Revoked);
-        let later = store.begin(intent(number + 9, number)).await.unwrap();
+        let later = store.begin(intent(number + 9, number), Conditions::default()).await.unwrap();
         let mut begun = rivals.join_all().await;
         begun.push((9, later.clone()));
         assert!(!matches!(&later, Begun::Complete(_)), "{later:?}");
@@ -500,6 +537,7 @@ async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { stor
                 Begun::New => {}
                 Begun::Open(open) => assert_eq!(open.intent.serial, serial(winner), "{repeat}"),
                 Begun::Complete(old) => assert_eq!(old, first, "as it was before: {repeat}"),
+                Begun::Denied(denial) => panic!("{denial:?}"),
             }
         }
     }
@@ -508,19 +546,20 @@ async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { stor
 async fn an_old_issuance_that_completes_late_does_not_displace_the_new_one(
     Trial { store, .. }: Trial,
 ) {
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     let second = Intent { begun: at(60), retry_until: at(120), ..intent(2, 1) };
-    assert_eq!(store.begin(second).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(second, Conditions::default()).await.unwrap(), Begun::New);
     let late = Event { at: at(70), ..issued(1) };
     store.complete(&serial(1), vec![1], late).await.unwrap();
     let third = Intent { begun: at(80), ..intent(3, 1) };
-    let found = store.begin(third.clone()).await.unwrap();
+    let found = store.begin(third.clone(), Conditions::default()).await.unwrap();
     assert!(matches!(found, Begun::Open(record) if record.intent.serial == serial(2)));
     // Nor does voiding the old one free the key.
     let fourth = Intent { begun: at(200), retry_until: at(210), ..intent(4, 1) };
-    assert_eq!(store.begin(fourth).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(fourth, Conditions::default()).await.unwrap(), Begun::New);
     store.void(&serial(2), event(Name::IssuanceVoided, 2)).await.unwrap();
-    let found = store.begin(Intent { begun: at(201), ..third }).await.unwrap();
+    let found =
+        store.begin(Intent { begun: at(201), ..third }, Conditions::default()).await.unwrap();
     assert!(matches!(found, Begun::Open(record) if record.intent.serial == serial(4)));
 }
 
@@ -528,7 +567,9 @@ async fn of_equal_intents_at_once_one_is_new(Trial { store, .. }: Trial) {
     let mut rivals = JoinSet::new();
     for number in 0..50 {
         let store = Arc::clone(&store);
-        rivals.spawn(async move { (number, store.begin(intent(number, 1)).await.unwrap()) });
+        rivals.spawn(async move {
+            (number, store.begin(intent(number, 1), Conditions::default()).await.unwrap())
+        });
     }
     let answers = rivals.join_all().await;
     let new: Vec<u64> =
@@ -550,7 +591,7 @@ fn numbers(issuances: &[Arc<Issuance>]) -> Vec<u64> {
 async fn lists_in_order_and_in_pages(Trial { store, .. }: Trial) {
     // Every third stays open; begun in no order.
     for number in [5, 300, 2, 9, 7, 1, 8, 3, 6, 4] {
-        store.begin(intent(number, number)).await.unwrap();
+        store.begin(intent(number, number), Conditions::default()).await.unwrap();
         if number % 3 != 0 {
             store.complete(&serial(number), vec![1], issued(number)).await.unwrap();
         }
@@ -570,7 +611,7 @@ async fn lists_in_order_and_in_pages(Trial { store, .. }: Trial) {
 
 async fn lists_issuances_that_match_the_filter(Trial { store, .. }: Trial) {
     for number in 1..=6 {
-        store.begin(intent(number, number)).await.unwrap();
+        store.begin(intent(number, number), Conditions::default()).await.unwrap();
     }
     for number in [1, 2, 3] {
         store.complete(&serial(number), vec![1], issued(number)).await.unwrap();
@@ -725,7 +766,7 @@ async fn records_of_another_store_are_imported_verbatim(Trial { store, trail }: 
         issue(&other, number).await;
     }
     for number in 41..=43 {
-        other.begin(intent(number, number)).await.unwrap();
+        other.begin(intent(number, number), Conditions::default()).await.unwrap();
     }
     other.void(&serial(43), event(Name::IssuanceVoided, 43)).await.unwrap();
     issue(&other, 44).await;
@@ -753,13 +794,22 @@ async fn records_of_another_store_are_imported_verbatim(Trial { store, trail }: 
 
     // Imported records behave as in the store they are from.
     let first = store.find(&serial(1)).await.unwrap().unwrap();
-    assert_eq!(store.begin(intent(100, 1)).await.unwrap(), Begun::Complete(first));
-    let open = store.find(&serial(41)).await.unwrap().unwrap();
-    assert_eq!(store.begin(intent(101, 41)).await.unwrap(), Begun::Open(open));
-    assert!(matches!(store.begin(intent(43, 43)).await, Err(Error::SerialTaken(_))));
-    assert_eq!(store.begin(intent(102, 43)).await.unwrap(), Begun::New);
     assert_eq!(
-        store.begin(intent(103, 44)).await.unwrap(),
+        store.begin(intent(100, 1), Conditions::default()).await.unwrap(),
+        Begun::Complete(first)
+    );
+    let open = store.find(&serial(41)).await.unwrap().unwrap();
+    assert_eq!(
+        store.begin(intent(101, 41), Conditions::default()).await.unwrap(),
+        Begun::Open(open)
+    );
+    assert!(matches!(
+        store.begin(intent(43, 43), Conditions::default()).await,
+        Err(Error::SerialTaken(_))
+    ));
+    assert_eq!(store.begin(intent(102, 43), Conditions::default()).await.unwrap(), Begun::New);
+    assert_eq!(
+        store.begin(intent(103, 44), Conditions::default()).await.unwrap(),
         Begun::New,
         "it was revoked in the other store"
     );
@@ -796,7 +846,10 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
                 let number = task * 50 + each;
                 let record = issue(&*store, number).await;
                 assert_eq!(record.intent.serial, serial(number));
-                let retry = store.begin(intent(1_000_000 + number, number)).await.unwrap();
+                let retry = store
+                    .begin(intent(1_000_000 + number, number), Conditions::default())
+                    .await
+                    .unwrap();
                 assert_eq!(retry, Begun::Complete(record));
             }
         });
@@ -811,7 +864,7 @@ async fn many_at_once_all_get_their_own(Trial { store, trail }: Trial) {
 async fn accepts_large_records(Trial { store, .. }: Trial) {
     for number in 1..=40 {
         let large = Intent { tbs: vec![9; 30_000].into(), ..intent(number, number) };
-        store.begin(large).await.unwrap();
+        store.begin(large, Conditions::default()).await.unwrap();
         store.complete(&serial(number), vec![8; 31_000], issued(number)).await.unwrap();
     }
     let all = store.list(&Filter::default(), None, 100).await.unwrap();
@@ -820,14 +873,14 @@ async fn accepts_large_records(Trial { store, .. }: Trial) {
 }
 
 async fn answers_unavailable_once_closed(Trial { store, .. }: Trial) {
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     store.close().await;
     store.close().await;
     fn check<T: std::fmt::Debug>(answer: Result<T, Error>) {
         let text = answer.unwrap_err().to_string();
         assert_eq!(text, "the store is not available: it was closed");
     }
-    check(store.begin(intent(2, 2)).await);
+    check(store.begin(intent(2, 2), Conditions::default()).await);
     check(store.complete(&serial(1), vec![1], issued(1)).await);
     check(store.void(&serial(1), issued(1)).await);
     check(store.revoke(&serial(1), revocation(1), revoked(1)).await);

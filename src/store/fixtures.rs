@@ -68,7 +68,7 @@ async fn an_export_of_version_1_is_imported() {
 #[tokio::test]
 async fn old_records_change_like_new_ones() {
     use super::{
-        Begun, State,
+        AuditEvents, Begun, Conditions, Issuances, State,
         contract::{event, intent, issued, nth, revocation, revoked, serial},
     };
     use crate::telemetry::audit::Name;
@@ -78,7 +78,7 @@ async fn old_records_change_like_new_ones() {
     store.complete(&serial(8), vec![1], issued(8)).await.unwrap();
     store.void(&serial(18), event(Name::IssuanceVoided, 18)).await.unwrap();
     let new = with_all_fields(intent(900, 900));
-    assert_eq!(store.begin(new.clone()).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(new.clone(), Conditions::default()).await.unwrap(), Begun::New);
     let before = exported(&store).await;
     store.close().await;
     let store = sled(folder.path());
@@ -88,7 +88,10 @@ async fn old_records_change_like_new_ones() {
     assert_eq!(state(8).await, State::Issued);
     assert_eq!(state(18).await, State::Void);
     assert_eq!(store.find(&serial(900)).await.unwrap().unwrap().intent, new);
-    assert_eq!(store.begin(new.clone()).await.unwrap(), Begun::Open(Arc::new(new.into())));
+    assert_eq!(
+        store.begin(new.clone(), Conditions::default()).await.unwrap(),
+        Begun::Open(Arc::new(new.into()))
+    );
     assert!(!store.events(nth(270), 9).await.unwrap().is_empty());
     store.close().await;
 }

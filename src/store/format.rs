@@ -11,7 +11,7 @@ use crate::{
     telemetry::audit::Event,
     types::{Serial, Time},
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt::Display;
 
 /// The version that is written.
@@ -45,6 +45,16 @@ fn versioned(value: &impl Serialize, size: usize) -> Result<Vec<u8>, Error> {
     let mut start = Vec::with_capacity(size);
     start.push(VERSION);
     encode(value, start)
+}
+
+/// Encodes a record whose first version is the present one.
+pub(super) fn record(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    versioned(value, 256)
+}
+
+/// Encodes it as an item of a page.
+pub(super) fn record_item(value: &impl Serialize) -> Result<Vec<u8>, Error> {
+    encode(value, Vec::with_capacity(64))
 }
 
 /// Encodes an ended issuance.
@@ -147,6 +157,11 @@ fn read_page<'a, T: Deserialize<'a>, Old: Deserialize<'a>>(
     of_old: impl Fn(Old) -> Result<T, FormatError>,
 ) -> Result<Vec<T>, Error> {
     read_as(what, bytes, |items: Vec<Old>| items.into_iter().map(of_old).collect())
+}
+
+/// Reads a record whose first version is the present one, or a page of such.
+pub(super) fn read_record<T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
+    read(what, bytes, |version, rest| (version == VERSION).then(|| decode(rest)))
 }
 
 /// Reads an ended issuance.

@@ -208,6 +208,9 @@ pub struct Account {
     pub added: Time,
     /// The labels under which it may enroll; none: all, and without a label.
     pub labels: Option<Vec<Label>>,
+    /// When it ends (exclusive); none: never.
+    #[serde(default)]
+    pub expires: Option<Time>,
 }
 
 /// The stored form of an account's password.
@@ -347,7 +350,7 @@ pub enum Item {
     Account(Account),
     /// A committed event and its id.
     Event(EventId, Event),
-    /// The name and value of a register: [`super::Store::compare_and_set`].
+    /// The name and value of a register: [`super::Registers::compare_and_set`].
     Register(String, Vec<u8>),
 }
 
@@ -375,6 +378,14 @@ pub struct Filter {
     pub expires_before: Option<Time>,
     /// Earliest `notAfter`, inclusive.
     pub expires_from: Option<Time>,
+    /// The device.
+    pub device: Option<DeviceId>,
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub key: Option<[u8; 32]>,
+    /// The certificate that it renews or rekeys: finds the successors of that one.
+    pub predecessor: Option<Serial>,
+    /// Earliest time of the revocation, inclusive: certificates that are not revoked do not match.
+    pub revoked_from: Option<Time>,
 }
 
 impl Filter {
@@ -392,6 +403,15 @@ impl Filter {
             && self.label.as_ref().is_none_or(|label| *label == intent.label)
             && self.expires_before.is_none_or(|time| intent.not_after < time)
             && self.expires_from.is_none_or(|time| intent.not_after >= time)
+            && self.device.as_ref().is_none_or(|id| intent.device.as_ref() == Some(id))
+            && self
+                .revoked_from
+                .is_none_or(|from| issuance.revocation.is_some_and(|one| one.at >= from))
+            && self.key.is_none_or(|key| key == intent.spki_sha256)
+            && self
+                .predecessor
+                .as_ref()
+                .is_none_or(|first| intent.predecessor.as_ref() == Some(first))
     }
 }
 

@@ -168,6 +168,7 @@ impl TestServer {
             name: name.to_owned(),
             password,
             added: self.clock.now(),
+            expires: None,
             labels: labels
                 .map(|labels| labels.iter().map(|label| label.parse().unwrap()).collect()),
         };

@@ -3,7 +3,7 @@
 use crate::{common::*, fullcmc::*, fullcmc_message::*};
 use der::Encode;
 use estd::{
-    store::{Begun, Intent, State},
+    store::{Begun, Conditions, Intent, State},
     types::{AuthMethod, RevocationReason, Serial, Time},
 };
 use std::time::Duration;
@@ -361,7 +361,10 @@ async fn leave_open(server: &TestServer, number: u8, account: &str) -> Intent {
         serial,
         ..done.intent.clone()
     };
-    assert_eq!(server.running.store().begin(intent.clone()).await.unwrap(), Begun::New);
+    assert_eq!(
+        server.running.store().begin(intent.clone(), Conditions::default()).await.unwrap(),
+        Begun::New
+    );
     intent
 }
 

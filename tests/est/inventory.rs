@@ -7,7 +7,7 @@ use estd::{
     api::{CertificateEntry, CertificateQuery, ListRenewed, Revoke, ShowCertificate},
     entropy::SystemEntropy,
     pki::Certificate,
-    store::{IdempotencyKey, Intent, MemoryStore, Store},
+    store::{Conditions, IdempotencyKey, Intent, Issuances, MemoryStore},
     telemetry::audit::NoTrail,
     types::{Actor, AuthMethod, RequestId, Serial, Time},
 };
@@ -216,7 +216,7 @@ fn intent(number: u64, serial: &str) -> Intent {
 async fn admin_with(serials: impl Iterator<Item = String>) -> Admin {
     let store = MemoryStore::new(Arc::new(NoTrail));
     for (number, serial) in (0..).zip(serials) {
-        store.begin(intent(number, &serial)).await.unwrap();
+        store.begin(intent(number, &serial), Conditions::default()).await.unwrap();
     }
     let clock = Arc::new(estd::clock::SystemClock);
     Admin::new(

@@ -5,7 +5,7 @@ use estd::{
     clock::Clock,
     pki::{Certificate, PrivateKey},
     server::Swept,
-    store::State,
+    store::{Conditions, State},
     types::{KeyKind, Operation, Time},
 };
 use std::{os::unix::fs::PermissionsExt, time::Duration};
@@ -661,9 +661,11 @@ async fn what_was_left_open_for_a_generated_key_is_voided() {
         idempotency_key: estd::store::IdempotencyKey([7; 32]),
         tbs: vec![0x30, 0].into(),
         begun: now,
+        device: None,
+        token: None,
         ..record.intent.clone()
     };
-    store.begin(open.clone()).await.unwrap();
+    store.begin(open.clone(), Conditions::default()).await.unwrap();
     // Retries find by it the certificates issued after it, for a little over 10 minutes.
     maker.server.clock.set(Time::from_unix(now.unix() + 659));
     assert_eq!(maker.server.running.sweep().await.unwrap(), Swept::default());

@@ -4,7 +4,7 @@ use crate::common::*;
 use estd::{
     clock::Clock,
     pki::Certificate,
-    store::{Begun, IdempotencyKey, Intent, Issuance, State},
+    store::{Begun, Conditions, IdempotencyKey, Intent, Issuance, State},
     types::{RevocationReason, Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
@@ -210,7 +210,10 @@ async fn d_35_what_must_wait_is_not_skipped() {
         predecessor: Some(serial(&opened)),
         ..like.intent.clone()
     };
-    assert_eq!(server.running.store().begin(open.clone()).await.unwrap(), Begun::New);
+    assert_eq!(
+        server.running.store().begin(open.clone(), Conditions::default()).await.unwrap(),
+        Begun::New
+    );
     let revoked = async |device| is_revoked(&server, device).await;
     at(&server, NOW + 3600);
     assert_eq!(swept(&server).await, 0, "a second too early");
@@ -251,7 +254,7 @@ async fn d_35_many_and_after_a_clock_that_was_ahead() {
             tbs: like.intent.tbs.clone(),
             ..like.intent.clone()
         };
-        store.begin(intent.clone()).await.unwrap();
+        store.begin(intent.clone(), Conditions::default()).await.unwrap();
         let event = server.events_named("certificate.issued").pop().unwrap();
         store.complete(&intent.serial, like.certificate.clone(), event).await.unwrap();
         old.extend(device);

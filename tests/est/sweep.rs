@@ -5,7 +5,7 @@ use estd::{
     clock::Clock,
     pki::Certificate,
     server::Swept,
-    store::{Begun, IdempotencyKey, Intent, Issuance, State, Store},
+    store::{Begun, Conditions, IdempotencyKey, Intent, Issuance, State, Store},
     types::{Serial, Time},
 };
 use std::{sync::Arc, time::Duration};
@@ -27,9 +27,14 @@ async fn leave_open(server: &TestServer, number: u8, begun: u64) -> Intent {
         tbs: tbs.into(),
         idempotency_key: IdempotencyKey([number; 32]),
         begun: Time::from_unix(begun),
+        device: None,
+        token: None,
         ..record.intent.clone()
     };
-    assert_eq!(server.running.store().begin(intent.clone()).await.unwrap(), Begun::New);
+    assert_eq!(
+        server.running.store().begin(intent.clone(), Conditions::default()).await.unwrap(),
+        Begun::New
+    );
     intent
 }
 
@@ -60,7 +65,10 @@ async fn what_was_left_open_for_a_minute_becomes_a_certificate() {
     let event = server.events_named("certificate.issued").pop().unwrap();
     assert!(event.details.iter().any(|(name, _)| name == "finished"), "{event:?}");
     let repeat = Intent { serial: Serial::parse(&[9; 20]).unwrap(), ..old.clone() };
-    assert_eq!(store.begin(repeat).await.unwrap(), Begun::Complete(finished));
+    assert_eq!(
+        store.begin(repeat, Conditions::default()).await.unwrap(),
+        Begun::Complete(finished)
+    );
     assert_eq!(server.running.sweep().await.unwrap(), Swept::default(), "once");
 }
 
@@ -72,7 +80,7 @@ async fn what_no_ca_can_finish_is_voided() {
     foreign.serial = Serial::parse(&[3; 20]).unwrap();
     foreign.idempotency_key = IdempotencyKey([3; 32]);
     foreign.ca = "gone".parse().unwrap();
-    server.running.store().begin(foreign.clone()).await.unwrap();
+    server.running.store().begin(foreign.clone(), Conditions::default()).await.unwrap();
     server.clock.set(Time::from_unix(NOW + 60));
     assert_eq!(server.running.sweep().await.unwrap(), Swept { finished: 2, voided: 1 });
     let store = &**server.running.store();

@@ -16,7 +16,10 @@ use disk::{Dice, Disk, Fate, Loss, Obeys};
 use estd::{
     clock::{Clock, SystemClock},
     pki::{Certificate, CsrBuilder, PrivateKey},
-    store::{Begun, Filter, IdempotencyKey, Intent, SledStore, State, Store},
+    store::{
+        AuditEvents, Begun, Conditions, Filter, IdempotencyKey, Intent, Issuances, SledStore,
+        State, Store,
+    },
     telemetry::audit::{Event, EventId, Name, NoTrail},
     types::{Actor, KeyKind, RequestId, Serial},
 };
@@ -348,7 +351,7 @@ async fn examine(store: &SledStore, expected: &[&Received]) -> Result<usize, Str
                 // A retry must return the same record.
                 let other = Serial::parse(&[0x42; 16]).unwrap();
                 let intent = Intent { serial: other, ..record.intent.clone() };
-                match store.begin(intent).await.map_err(said)? {
+                match store.begin(intent, Conditions::default()).await.map_err(said)? {
                     Begun::Complete(first) if first == **record => {}
                     found => return Err(format!("{serial}, retried: {found:?}")),
                 }
@@ -548,7 +551,7 @@ async fn drives_a_store() {
                         "device".parse().unwrap(),
                     )
                 };
-                store.begin(intent).await.unwrap();
+                store.begin(intent, Conditions::default()).await.unwrap();
                 let event = Event::new(now, Name::CertificateIssued, Actor::server())
                     .with("serial", &serial);
                 store.complete(&serial, driven_certificate(&serial), event).await.unwrap();

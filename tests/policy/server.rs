@@ -415,6 +415,7 @@ fn account((name, schemes, bound): (&str, &[&str], Option<&str>)) -> Item {
         name: name.to_owned(),
         password,
         added: Time::from_unix(ISSUED),
+        expires: None,
         labels: bound.map(|label| vec![label.parse().unwrap()]),
     })
 }

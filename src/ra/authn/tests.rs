@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     entropy::SystemEntropy,
-    store::{Account, MemoryStore, Password},
+    store::{Account, Accounts, MemoryStore, Password},
     telemetry::audit::{Event, Name, NoTrail},
     types::{Binding, Unbound},
 };
@@ -27,6 +27,7 @@ impl Bench {
             name: "a".to_owned(),
             password: Password::Hash(hash),
             added: NOW,
+            expires: None,
             labels: None,
         };
         let event = Event::new(NOW, Name::AccountAdded, Actor::server());

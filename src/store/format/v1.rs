@@ -175,6 +175,7 @@ impl AccountV1<'_> {
             password: Password::parse(self.password)?,
             added: Time::from_unix(self.added),
             labels: labels.transpose().map_err(text)?,
+            expires: None,
         })
     }
 }

@@ -19,6 +19,7 @@ mod issuances;
 mod migration;
 mod queue;
 mod reads;
+mod registry;
 mod row;
 mod snapshot;
 #[cfg(test)]
@@ -27,8 +28,8 @@ mod writer;
 mod writes;
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
-    Revocation, State, Store, closed,
+    Account, Accounts, AuditEvents, Begun, CompareAndSet, Conditions, Error, Filter,
+    IdempotencyKey, Intent, Issuance, Issuances, Item, Registers, Revocation, State, Store, closed,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
@@ -123,8 +124,11 @@ fn gone() -> Error {
 }
 
 #[async_trait]
-impl Store for PostgresStore {
-    async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
+impl Issuances for PostgresStore {
+    async fn begin(&self, intent: Intent, conditions: Conditions) -> Result<Begun, Error> {
+        if !conditions.is_free(&intent) {
+            return Err(Error::Unavailable("STEP A: conditions are not evaluated yet".to_owned()));
+        }
         let (reply, answer) = oneshot::channel();
         send(&self.queues()?.begin, Begin::new(intent, reply)?).await?;
         answer.await.map_err(|_| gone())?
@@ -180,7 +184,10 @@ impl Store for PostgresStore {
         self.queues()?;
         attempt!(self.database, client => issuances::list(client, filter, after, limit).await)
     }
+}
 
+#[async_trait]
+impl Accounts for PostgresStore {
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let name = account.name.clone();
         match self.write(PostgresChange::AddAccount(account), event).await? {
@@ -196,6 +203,15 @@ impl Store for PostgresStore {
         }
     }
 
+    async fn change_account(
+        &self,
+        _seen: &Account,
+        _new: Account,
+        _event: Event,
+    ) -> Result<(), Error> {
+        Err(Error::Unavailable("STEP A: accounts are not changed yet".to_owned()))
+    }
+
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         self.queues()?;
         // Text of PostgreSQL cannot contain a zero: no account has such a name.
@@ -209,7 +225,10 @@ impl Store for PostgresStore {
         self.queues()?;
         attempt!(self.database, client => reads::accounts(client).await)
     }
+}
 
+#[async_trait]
+impl AuditEvents for PostgresStore {
     async fn append(&self, event: Event) -> Result<(), Error> {
         self.write(PostgresChange::Append, event).await.map(|_| ())
     }
@@ -218,7 +237,10 @@ impl Store for PostgresStore {
         self.queues()?;
         attempt!(self.database, client => reads::find_events(client, from, limit).await)
     }
+}
 
+#[async_trait]
+impl Registers for PostgresStore {
     async fn compare_and_set(
         &self,
         name: &str,
@@ -247,7 +269,10 @@ impl Store for PostgresStore {
         self.queues()?;
         attempt!(self.database, client => reads::registers(client).await)
     }
+}
 
+#[async_trait]
+impl Store for PostgresStore {
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
         self.queues()?;
         attempt!(self.database, client => import::import_items(client, &items).await)

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Begun, Error, Intent, Issuance, Item, State, Store,
+        Begun, Conditions, Error, Intent, Issuance, Item, State, Store,
         contract::{
             Backend, Postgres, Recorder, account, at, event, intent, issue, key, revocation,
             revoked, serial, server,
@@ -60,7 +60,7 @@ async fn a_slot_that_another_node_renews_is_not_purged() {
     assert_eq!(left, [key(1).0.to_vec()], "the renewed slot, and not the one that is over");
     let mut retry = intent(3, 1);
     retry.begun = at(110);
-    assert!(matches!(store.begin(retry).await.unwrap(), Begun::Complete(_)));
+    assert!(matches!(store.begin(retry, Conditions::default()).await.unwrap(), Begun::Complete(_)));
     store.close().await;
 }
 
@@ -127,7 +127,10 @@ async fn tables_that_have_grown_are_not_read_from_end_to_end() {
             tasks.spawn(async move { issue(&*store, number).await });
         }
         tasks.join_all().await;
-        let retry = store.begin(intent(1_000_000 + group, group * 60)).await.unwrap();
+        let retry = store
+            .begin(intent(1_000_000 + group, group * 60), Conditions::default())
+            .await
+            .unwrap();
         assert!(matches!(retry, Begun::Complete(_)));
     }
     // The database counts the reads of a connection when it ends.
@@ -277,7 +280,10 @@ async fn a_snapshot_is_the_database_at_one_time_while_several_nodes_write() {
 }
 
 async fn issue_as(store: &dyn Store, number: u64, predecessor: Option<Serial>) -> Arc<Issuance> {
-    store.begin(Intent { predecessor, ..intent(number, number) }).await.unwrap();
+    store
+        .begin(Intent { predecessor, ..intent(number, number) }, Conditions::default())
+        .await
+        .unwrap();
     let event = event(Name::CertificateIssued, number).with("serial", serial(number));
     store.complete(&serial(number), vec![0x31; 80], event).await.unwrap()
 }

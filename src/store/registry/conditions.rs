@@ -17,9 +17,11 @@ pub struct Conditions {
     /// How many certificates of the device may be valid at once, if its record does not say.
     ///
     /// Counted are certificates that are open or issued, neither revoked nor expired, and without a successor
-    /// that is not void. The predecessor of the intent has one with it: a renewal never exceeds the quota.
+    /// that is not void. The predecessor of the intent has one with it, as has [`Self::lost`]: a renewal never
+    /// exceeds the quota.
     pub quota: Option<u32>,
-    /// Whether another device's certificate may not have the key.
+    /// Whether another device's certificate may not have the key. A certificate without a device counts as
+    /// another's, unless the predecessor of the intent has this key and no device either.
     pub own_key: bool,
     /// The certificate of this issuance, with a key that the server made, may not have reached the client: the
     /// token that it consumed is accepted once more for this retry.
@@ -37,8 +39,8 @@ pub enum Denial {
     ExpiredToken(Time),
     /// The token was disabled.
     DisabledToken,
-    /// The registry does not know the device.
-    UnknownDevice(DeviceId),
+    /// The registry does not know the device, or the intent has none.
+    UnknownDevice(Option<DeviceId>),
     /// The device is blocked or retired.
     Standing(DeviceId, DeviceStanding),
     /// The device may enroll in this time only.

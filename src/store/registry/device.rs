@@ -1,10 +1,12 @@
 //! Devices: what an operator registered, or what was registered when a device came first.
 
-use crate::types::{DeviceId, Label, ManufacturerName, Time};
-use std::collections::BTreeMap;
+use crate::types::{DeviceId, Label, ManufacturerName, Time, form::stored_as_number};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fmt};
 
 /// A registered device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Device {
     /// Its id: the record's key.
     pub id: DeviceId,
@@ -26,6 +28,31 @@ pub struct Device {
     pub registered: Time,
 }
 
+impl Device {
+    /// Whether it may enroll under the label, or without one.
+    #[must_use]
+    pub fn permits(&self, label: Option<&Label>) -> bool {
+        self.labels.as_ref().is_none_or(|labels| label.is_some_and(|label| labels.contains(label)))
+    }
+
+    /// Whether the other says the same, but for standing and time of registration.
+    #[must_use]
+    pub fn says_as(&self, other: &Self) -> bool {
+        let Self { id, identifiers, labels, quota, from, until, tags, standing: _, registered: _ } =
+            self;
+        (id, identifiers, labels, quota, from, until, tags)
+            == (
+                &other.id,
+                &other.identifiers,
+                &other.labels,
+                &other.quota,
+                &other.from,
+                &other.until,
+                &other.tags,
+            )
+    }
+}
+
 /// Whether a device may enroll and authenticate. Neither of the others changes a certificate's status: that
 /// is a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +63,31 @@ pub enum DeviceStanding {
     Blocked,
     /// It may not any more: it is out of service.
     Retired,
+}
+
+stored_as_number!(
+    DeviceStanding,
+    1 = DeviceStanding::Enabled,
+    2 = DeviceStanding::Blocked,
+    3 = DeviceStanding::Retired,
+);
+
+impl DeviceStanding {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Blocked => "blocked",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+impl fmt::Display for DeviceStanding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a device can prove, and by which it is found. Its text is `KIND:…`.

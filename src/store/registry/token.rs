@@ -1,9 +1,14 @@
 //! One-time tokens.
 
-use crate::types::{DeviceId, Label, Serial, Time, TokenId};
+use crate::{
+    store::ProofKeys,
+    types::{DeviceId, Label, Serial, Time, TokenId},
+};
+use serde::{Deserialize, Serialize};
 
 /// A one-time token: it proves its holder's right to one certificate (RFC 7030 §6).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Token {
     /// SHA-256 of its text: the record's key. The text itself is not kept.
     pub id: TokenId,
@@ -22,11 +27,30 @@ pub struct Token {
     /// Whether a retry got a second certificate for a key that may be lost on its way (RFC 7030 §4.4).
     pub reissued: bool,
     /// The keys of CMC's proofs by a shared secret, if requested.
-    pub proof_keys: Option<super::super::ProofKeys>,
+    #[serde(with = "proof_keys")]
+    pub proof_keys: Option<ProofKeys>,
 }
 
-/// The right that a token gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Token {
+    /// The device that it is for, if it is for one.
+    #[must_use]
+    pub const fn device(&self) -> Option<&DeviceId> {
+        match &self.grant {
+            Grant::Device(id) => Some(id),
+            Grant::Names { .. } | Grant::AnyName => None,
+        }
+    }
+
+    /// Whether it can be used at this time.
+    #[must_use]
+    pub fn is_usable(&self, at: Time) -> bool {
+        !self.disabled && self.consumed_by.is_none() && at < self.expires
+    }
+}
+
+/// The right that a token gives. A new one goes last: the stored form has its position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Grant {
     /// A certificate of this registered device, with the names that the label's rules give it.
     Device(DeviceId),
@@ -40,4 +64,38 @@ pub enum Grant {
     },
     /// A certificate with any name that the label's rules allow.
     AnyName,
+}
+
+/// The stored form of the keys of proofs: base64 of both.
+mod proof_keys {
+    use super::ProofKeys;
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(
+        keys: &Option<ProofKeys>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match keys {
+            None => to.serialize_none(),
+            Some(keys) => {
+                let both = Zeroizing::new([&keys.alone[..], &keys.named[..]].concat());
+                to.serialize_some(&*Zeroizing::new(STANDARD.encode(&*both)))
+            }
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<ProofKeys>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(from)?.map(Zeroizing::new) else {
+            return Ok(None);
+        };
+        let unreadable = || D::Error::custom("keys of a proof that cannot be read");
+        let both = Zeroizing::new(STANDARD.decode(&*text).map_err(|_| unreadable())?);
+        let (alone, named) = both.split_at_checked(32).ok_or_else(unreadable)?;
+        let key = |bytes: &[u8]| bytes.try_into().map(Zeroizing::new).map_err(|_| unreadable());
+        Ok(Some(ProofKeys { alone: key(alone)?, named: key(named)? }))
+    }
 }

@@ -1,9 +1,11 @@
 //! Commands to the writing thread, and their outcomes.
 
-use super::super::{Error, IdempotencyKey, Issuance, Item, format};
+use super::super::{
+    Conditions, Denial, Device, Error, IdempotencyKey, ImportNumber, Issuance, Item, Token, format,
+};
 use crate::{
     telemetry::audit::Event,
-    types::{Serial, Time},
+    types::{Serial, Time, TokenId},
 };
 use ::sled::IVec;
 use std::sync::Arc;
@@ -25,19 +27,28 @@ pub(super) const COMMIT: usize = 64 * 1024;
 pub(super) enum SledChange {
     /// Records an open issuance. `revoked`: a revoked issuance of the same request, which answers
     /// no retries.
-    Begin { record: Arc<Issuance>, item: Vec<u8>, revoked: Option<Serial> },
+    Begin {
+        record: Arc<Issuance>,
+        item: Vec<u8>,
+        revoked: Option<Serial>,
+        conditions: Arc<Conditions>,
+    },
     /// Ends an open issuance; `recent` is empty if it was voided.
     End { record: Arc<Issuance>, value: Vec<u8>, recent: Vec<u8>, event: NewEvent },
     /// Replaces the record `seen` by that of the revoked certificate.
-    Revoke { serial: Serial, seen: IVec, value: Vec<u8>, event: NewEvent },
+    Revoke { record: Arc<Issuance>, seen: IVec, value: Vec<u8>, event: NewEvent },
     /// Adds an account.
     AddAccount { name: String, value: Vec<u8>, event: NewEvent },
+    /// Replaces an account whose stored form is `seen`.
+    ChangeAccount { name: String, seen: Vec<u8>, value: Vec<u8>, event: NewEvent },
     /// Removes an account.
     RemoveAccount { name: String, event: NewEvent },
     /// Appends an event.
     Append { event: NewEvent },
     /// Sets a register if it holds `expected`.
     CompareAndSet { name: String, expected: Option<Vec<u8>>, value: Vec<u8> },
+    /// Changes devices or tokens.
+    Registry(RegistryChange),
     /// Imports records of another store.
     Import(Vec<Item>),
     /// Changes nothing: reads an ended issuance.
@@ -54,14 +65,60 @@ impl SledChange {
         match self {
             Self::Begin { item, .. } => item.len(),
             Self::End { value, recent, event, .. } => value.len() + recent.len() + event.item.len(),
-            Self::Revoke { value, event, .. } | Self::AddAccount { value, event, .. } => {
-                value.len() + event.item.len()
-            }
+            Self::Revoke { value, event, .. }
+            | Self::AddAccount { value, event, .. }
+            | Self::ChangeAccount { value, event, .. } => value.len() + event.item.len(),
             Self::RemoveAccount { event, .. } | Self::Append { event } => event.item.len(),
             Self::CompareAndSet { value, .. } => value.len(),
             // One commit holds nothing else.
             Self::Import(_) => COMMIT,
+            Self::Registry(change) => change.bytes(),
             Self::Find(_) | Self::FindRequest(..) | Self::Close => 0,
+        }
+    }
+}
+
+/// A change of devices or tokens.
+pub(super) enum RegistryChange {
+    /// Registers a device.
+    Add { device: Device, event: NewEvent },
+    /// Replaces the record `seen`.
+    Change { seen: Box<Device>, new: Box<Device>, event: NewEvent },
+    /// Begins to stage an import.
+    Begin,
+    /// Stages devices.
+    Stage(ImportNumber, Vec<Device>),
+    /// Makes the staged devices registered ones.
+    Finish(ImportNumber, NewEvent),
+    /// Ends an import whose devices are to be removed.
+    Abandon(ImportNumber),
+    /// Removes staged devices and identifiers with these keys.
+    Remove { import: ImportNumber, devices: Vec<IVec>, identifiers: Vec<IVec> },
+    /// Ends an import of which nothing is left.
+    Removed(ImportNumber),
+    /// Adds tokens.
+    AddTokens(Vec<Token>),
+    /// Disables a token.
+    DisableToken(TokenId, NewEvent),
+    /// Disables the tokens that can be used at this time.
+    DisableTokens(Vec<TokenId>, Time),
+}
+
+impl RegistryChange {
+    /// Returns the approximate number of bytes that it writes.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Add { .. } | Self::Change { .. } => 1024,
+            // One commit holds nothing else.
+            Self::Stage(..)
+            | Self::Remove { .. }
+            | Self::AddTokens(_)
+            | Self::DisableTokens(..) => COMMIT,
+            Self::Begin
+            | Self::Finish(..)
+            | Self::Abandon(_)
+            | Self::Removed(_)
+            | Self::DisableToken(..) => 256,
         }
     }
 }
@@ -89,6 +146,10 @@ pub(super) enum SledOutcome {
     Complete(Serial),
     /// Not done: the account exists or does not, or the issuance has ended before.
     Not,
+    /// Not done: the conditions do not hold.
+    Denied(Denial),
+    /// Done so many times, or with this number.
+    Number(u64),
     /// Not done: the register holds this value.
     Otherwise(Option<Vec<u8>>),
     /// The stored record of an ended issuance.

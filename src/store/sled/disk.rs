@@ -53,7 +53,30 @@ pub(super) struct Trees {
     pub(super) accounts: Tree,
     /// Name → value of a register; the tree is called `decisions`.
     pub(super) registers: Tree,
+    /// Id → device.
+    pub(super) devices: Tree,
+    /// Text of an identifier → id of its device.
+    pub(super) identifiers: Tree,
+    /// Id of a device that may neither enroll nor authenticate → nothing.
+    pub(super) barred: Tree,
+    /// [`STAGING`] → the staged import; [`IMPORTS`] → the number of the last one.
+    pub(super) staging: Tree,
+    /// Id → one-time token.
+    pub(super) tokens: Tree,
+    /// Number of the first item → a page of the index; [`COMPLETE`] is a key of `meta`.
+    pub(super) index: Tree,
+    /// The layout's version, and whether the index is complete.
+    pub(super) meta: Tree,
 }
+
+/// The key of the staged import.
+pub(super) const STAGING: &str = "staging";
+
+/// The key of the last import's number.
+pub(super) const IMPORTS: &str = "imports";
+
+/// The key that says that `index` describes all issuances that have ended.
+pub(super) const COMPLETE: &str = "index";
 
 /// Rejects a value that sled would write to a file of its own.
 pub(super) fn fitting(value: Vec<u8>) -> Result<Vec<u8>, Error> {
@@ -149,11 +172,18 @@ pub(super) fn open(folder: &Path, cache_bytes: u64) -> Result<Trees, Error> {
         events: tree("events")?,
         accounts: tree("accounts")?,
         registers: tree("decisions")?,
+        devices: tree("devices")?,
+        identifiers: tree("identifiers")?,
+        barred: tree("barred")?,
+        staging: tree("staging")?,
+        tokens: tree("tokens")?,
+        index: tree("index")?,
+        meta: tree("meta")?,
         db: db.clone(),
     };
     // Durable before the first record is written, and so before an earlier estd could find one that
     // it cannot read.
-    check_version(folder, &trees, &tree("meta")?)?;
+    check_version(folder, &trees, &trees.meta)?;
     failpoint!("migrate: marked");
     db.flush().map_err(|error| open_error(folder, &error))?;
     failpoint!("migrate: written");

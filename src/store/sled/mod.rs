@@ -28,15 +28,19 @@ mod change;
 mod committer;
 mod compact;
 mod disk;
+mod index;
+mod listing;
 mod pages;
+mod registry;
 mod shared;
 mod supervisor;
 #[cfg(test)]
 mod tests;
 
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
-    Revocation, State, Store, closed, format,
+    Account, Accounts, AuditEvents, Begun, CompareAndSet, Conditions, Error, Filter,
+    IdempotencyKey, Intent, Issuance, Issuances, Item, Registers, Revocation, State, Store, closed,
+    format,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
@@ -61,6 +65,9 @@ use tokio::{
 
 /// The capacity of the queue in changes: two batches. Callers wait while it is full.
 const QUEUE: usize = 1024;
+
+/// The number of candidates that the index is asked for at once.
+const PAGE: usize = 128;
 
 /// The number of reads that run at once.
 const READS: usize = 32;
@@ -206,15 +213,18 @@ impl SledStore {
 }
 
 #[async_trait]
-impl Store for SledStore {
-    async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
+impl Issuances for SledStore {
+    async fn begin(&self, intent: Intent, conditions: Conditions) -> Result<Begun, Error> {
+        let conditions = Arc::new(conditions);
         let record = Arc::new(Issuance::from(intent));
         let mut revoked = None;
         loop {
             let item = fitting(format::intent_item(&record.intent)?)?;
-            let change = SledChange::Begin { record: Arc::clone(&record), item, revoked };
+            let (record, conditions) = (Arc::clone(&record), Arc::clone(&conditions));
+            let change = SledChange::Begin { record, item, revoked, conditions };
             match self.change(change).await? {
                 SledOutcome::Open(first) => return Ok(Begun::Open(first)),
+                SledOutcome::Denied(denial) => return Ok(Begun::Denied(denial)),
                 SledOutcome::Complete(serial) => match self.ended(&serial).await? {
                     Some(first) if first.state == State::Revoked => revoked = Some(serial),
                     Some(first) => return Ok(Begun::Complete(first)),
@@ -276,8 +286,8 @@ impl Store for SledStore {
                 return Ok(record);
             };
             let value = fitting(format::issuance(&revoked)?)?;
-            let (serial, event) = (serial.clone(), NewEvent::new(event.clone())?);
-            let change = SledChange::Revoke { serial, seen, value, event };
+            let (record, event) = (Arc::clone(&revoked), NewEvent::new(event.clone())?);
+            let change = SledChange::Revoke { record, seen, value, event };
             if let SledOutcome::Done = self.change(change).await? {
                 return Ok(revoked);
             }
@@ -308,11 +318,18 @@ impl Store for SledStore {
                 let later = open.range::<Serial, _>((from, Bound::Unbounded));
                 later.map(|(_, record)| Arc::clone(record)).collect()
             });
-            list(trees, open, &filter, after.as_ref(), limit)
+            let found = |after: &[u8]| shared.index(|index| index.page(&filter, after, PAGE));
+            match found(after.as_ref().map_or(&[], Serial::as_bytes)) {
+                None => listing::walked(trees, open, &filter, after.as_ref(), limit),
+                Some(page) => listing::indexed(trees, &open, &filter, page, found, limit),
+            }
         })
         .await
     }
+}
 
+#[async_trait]
+impl Accounts for SledStore {
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let value = fitting(format::account(&account)?)?;
         let change = SledChange::AddAccount {
@@ -335,6 +352,28 @@ impl Store for SledStore {
         }
     }
 
+    async fn change_account(
+        &self,
+        seen: &Account,
+        new: Account,
+        event: Event,
+    ) -> Result<(), Error> {
+        let changed = || Error::Changed(format!("account {:?}", seen.name));
+        if seen.name != new.name {
+            return Err(changed());
+        }
+        let change = SledChange::ChangeAccount {
+            seen: format::account(seen)?,
+            value: fitting(format::account(&new)?)?,
+            name: new.name,
+            event: NewEvent::new(event)?,
+        };
+        match self.change(change).await? {
+            SledOutcome::Not => Err(changed()),
+            _ => Ok(()),
+        }
+    }
+
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         let name = name.to_owned();
         self.read(move |trees| {
@@ -351,7 +390,10 @@ impl Store for SledStore {
         })
         .await
     }
+}
 
+#[async_trait]
+impl AuditEvents for SledStore {
     async fn append(&self, event: Event) -> Result<(), Error> {
         self.change(SledChange::Append { event: NewEvent::new(event)? }).await.map(|_| ())
     }
@@ -361,7 +403,10 @@ impl Store for SledStore {
         let last = self.shared.events();
         self.read(move |trees| pages::events(trees, from, last, limit)).await
     }
+}
 
+#[async_trait]
+impl Registers for SledStore {
     async fn compare_and_set(
         &self,
         name: &str,
@@ -398,7 +443,10 @@ impl Store for SledStore {
         })
         .await
     }
+}
 
+#[async_trait]
+impl Store for SledStore {
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
         // In parts: each is one commit, about as large as those of callers.
         let mut parts = items.into_iter().peekable();
@@ -422,44 +470,4 @@ impl Store for SledStore {
             let _ = spawn_blocking(move || writer.join()).await;
         }
     }
-}
-
-/// Merges the open issuances with those that have ended, in the order of their serial numbers.
-fn list(
-    trees: &Trees,
-    open: Vec<Arc<Issuance>>,
-    filter: &Filter,
-    after: Option<&Serial>,
-    limit: usize,
-) -> Result<Vec<Arc<Issuance>>, Error> {
-    // Open ones are not in the tree: a search of it would find none.
-    if filter.state == Some(State::Open) {
-        let passing = open.into_iter().filter(|record| filter.matches(record));
-        return Ok(passing.take(limit).collect());
-    }
-    let from = after.map_or(Bound::Unbounded, |serial| Bound::Excluded(serial.as_bytes()));
-    let mut open = open.into_iter().peekable();
-    let mut ended = trees.certificates.range::<&[u8], _>((from, Bound::Unbounded)).peekable();
-    let mut found = Vec::new();
-    while found.len() < limit {
-        let next = match (open.peek(), ended.peek()) {
-            (Some(first), Some(Ok((key, _)))) => first.intent.serial.as_bytes().cmp(key.as_ref()),
-            (Some(_), None) => std::cmp::Ordering::Less,
-            (None, Some(Ok(_))) => std::cmp::Ordering::Greater,
-            (_, Some(Err(error))) => return Err(store_error(error.clone())),
-            (None, None) => break,
-        };
-        // One that is in both is ending now, and is open until that is durable.
-        let record = if next.is_le() {
-            if next.is_eq() {
-                ended.next();
-            }
-            open.next()
-        } else {
-            let entry = ended.next().transpose().map_err(store_error)?;
-            entry.map(|(_, value)| format::read_issuance(&value).map(Arc::new)).transpose()?
-        };
-        found.extend(record.filter(|record| filter.matches(record)));
-    }
-    Ok(found)
 }

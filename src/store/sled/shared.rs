@@ -2,12 +2,13 @@
 //! the open issuances, and the number of events.
 
 use super::{
-    super::{Error, Issuance, closed},
+    super::{Error, ImportNumber, Issuance, closed, registry::Staging},
     disk::Trees,
+    index::Index,
 };
-use crate::types::Serial;
+use crate::types::{DeviceId, Serial};
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +21,18 @@ pub(super) struct SharedState {
     open: RwLock<BTreeMap<Serial, Arc<Issuance>>>,
     events: AtomicU64,
     slot: RwLock<Slot>,
+    registry: RwLock<Visibility>,
+    /// It may be ahead of the disk by a batch: what it finds are candidates.
+    index: RwLock<Index>,
+}
+
+/// What readers must know of the registry.
+#[derive(Default)]
+struct Visibility {
+    /// The import whose devices nobody sees.
+    staged: Option<ImportNumber>,
+    /// The devices that may neither enroll nor authenticate.
+    barred: HashSet<DeviceId>,
 }
 
 /// The operations that are possible.
@@ -74,6 +87,60 @@ impl SharedState {
 
     fn open_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Serial, Arc<Issuance>>> {
         self.open.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets what was read of the registry when the store was opened.
+    pub(super) fn set_registry(&self, staging: Option<&Staging>, barred: HashSet<DeviceId>) {
+        let staged = staging.map(|staging| staging.number);
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) =
+            Visibility { staged, barred };
+    }
+
+    /// Shows durable changes of the registry.
+    pub(super) fn update_registry(
+        &self,
+        staging: Option<&Option<Staging>>,
+        barred: &HashMap<DeviceId, bool>,
+    ) {
+        if staging.is_none() && barred.is_empty() {
+            return;
+        }
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(now) = staging {
+            registry.staged = now.as_ref().map(|staging| staging.number);
+        }
+        for (id, barred) in barred {
+            match barred {
+                true => registry.barred.insert(id.clone()),
+                false => registry.barred.remove(id),
+            };
+        }
+    }
+
+    /// The import whose devices nobody sees. To be asked for after a device was read: its import is
+    /// named here before the first device is written.
+    pub(super) fn staged(&self) -> Option<ImportNumber> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).staged
+    }
+
+    /// Whether the device may neither enroll nor authenticate.
+    pub(super) fn is_barred(&self, id: &DeviceId) -> bool {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner).barred.contains(id)
+    }
+
+    /// Reads the index.
+    pub(super) fn index<R>(&self, read: impl FnOnce(&Index) -> R) -> R {
+        read(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the index.
+    pub(super) fn index_mut(&self, change: impl FnOnce(&mut Index)) {
+        change(&mut self.index.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Sets the index of a store that was just opened.
+    pub(super) fn set_index(&self, index: Index) {
+        self.index_mut(|old| *old = index);
     }
 
     /// Sets the number of the last durable event.

@@ -9,6 +9,7 @@ use super::{
     change::{QueuedChange, SledChange, SledOutcome},
     committer::Committer,
     disk::{self, Disk, Trees},
+    index,
     pages::{self, WRITER},
     shared::{SharedState, Slot},
 };
@@ -74,7 +75,8 @@ impl Supervisor {
     /// Opens the folder, at the start and after each error.
     pub(super) fn open(&self, now: Time) -> Result<Committer, Error> {
         let trees = Arc::new(disk::open(&self.folder, self.cache_bytes)?);
-        let disk = Disk::new(&self.folder)?;
+        let mut disk = Disk::new(&self.folder)?;
+        index::complete(&trees, &mut disk)?;
         let (shared, trail) = (Arc::clone(&self.shared), Arc::clone(&self.trail));
         Committer::recover(trees, disk, shared, trail, self.shared.events(), now)
     }

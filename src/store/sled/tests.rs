@@ -76,9 +76,9 @@ async fn opening_again_finds_everything() {
     for number in 1..=30 {
         issue(&store, number).await;
     }
-    store.begin(intent(31, 31)).await.unwrap();
+    store.begin(intent(31, 31), Conditions::default()).await.unwrap();
     store.void(&serial(31), event(Name::IssuanceVoided, 31)).await.unwrap();
-    store.begin(intent(32, 32)).await.unwrap();
+    store.begin(intent(32, 32), Conditions::default()).await.unwrap();
     store.add_account(account("a"), event(Name::AccountAdded, 32)).await.unwrap();
     let all = store.list(&Filter::default(), None, 100).await.unwrap();
     let events = store.events(nth(1), 100).await.unwrap();
@@ -110,12 +110,18 @@ async fn a_revocation_survives_a_restart_and_ends_retries() {
     assert_eq!(store.find(&serial(2)).await.unwrap(), Some(record));
     assert_eq!(store.events(nth(4), 10).await.unwrap(), [(nth(4), revoked(2))]);
     // The disk still knows its request as a recent one.
-    assert_eq!(store.begin(intent(10, 2)).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(intent(10, 2), Conditions::default()).await.unwrap(), Begun::New);
     let second = store.complete(&serial(10), vec![2], issued(10)).await.unwrap();
-    assert_eq!(store.begin(intent(11, 2)).await.unwrap(), Begun::Complete(Arc::clone(&second)));
+    assert_eq!(
+        store.begin(intent(11, 2), Conditions::default()).await.unwrap(),
+        Begun::Complete(Arc::clone(&second))
+    );
     store.close().await;
     let store = open(folder.path()).unwrap();
-    assert_eq!(store.begin(intent(12, 2)).await.unwrap(), Begun::Complete(second));
+    assert_eq!(
+        store.begin(intent(12, 2), Conditions::default()).await.unwrap(),
+        Begun::Complete(second)
+    );
     store.close().await;
 }
 
@@ -127,7 +133,9 @@ async fn open_issuances_outlive_a_restart_and_can_be_ended() {
     let mut tasks = tokio::task::JoinSet::new();
     for number in 1..=40 {
         let store = Arc::clone(&store);
-        tasks.spawn(async move { store.begin(intent(number, number)).await.unwrap() });
+        tasks.spawn(async move {
+            store.begin(intent(number, number), Conditions::default()).await.unwrap()
+        });
     }
     tasks.join_all().await;
     for number in 1..=20 {
@@ -142,11 +150,14 @@ async fn open_issuances_outlive_a_restart_and_can_be_ended() {
     let expected: Vec<_> =
         (1..=40).step_by(2).map(|number| Arc::new(intent(number, number).into())).collect();
     assert_eq!(listed, expected);
-    assert!(matches!(store.begin(intent(1, 99)).await, Err(Error::SerialTaken(_))));
-    let retry = store.begin(intent(100, 3)).await.unwrap();
+    assert!(matches!(
+        store.begin(intent(1, 99), Conditions::default()).await,
+        Err(Error::SerialTaken(_))
+    ));
+    let retry = store.begin(intent(100, 3), Conditions::default()).await.unwrap();
     assert_eq!(retry, Begun::Open(Arc::new(intent(3, 3).into())));
     let late = Intent { begun: at(60), ..intent(100, 3) };
-    assert_eq!(store.begin(late).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(late, Conditions::default()).await.unwrap(), Begun::New);
     store.complete(&serial(100), vec![1], issued(100)).await.unwrap();
     for number in (1..=40).step_by(2) {
         store.void(&serial(number), event(Name::IssuanceVoided, number)).await.unwrap();
@@ -168,12 +179,12 @@ async fn retries_are_recognized_after_a_restart_and_forgotten_in_time() {
     let store = open(folder.path()).unwrap();
     let first = store.find(&serial(3)).await.unwrap().unwrap();
     let retry = Intent { begun: at(59), ..intent(10, 3) };
-    assert_eq!(store.begin(retry).await.unwrap(), Begun::Complete(first));
+    assert_eq!(store.begin(retry, Conditions::default()).await.unwrap(), Begun::Complete(first));
     store.close().await;
 
     let store = open(folder.path()).unwrap();
     let late = Intent { begun: at(60), retry_until: at(90), ..intent(11, 3) };
-    assert_eq!(store.begin(late).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(late, Conditions::default()).await.unwrap(), Begun::New);
     store.close().await;
     assert_eq!(count(folder.path(), "recent"), 0, "and the disk forgets as well");
 }
@@ -182,13 +193,16 @@ async fn retries_are_recognized_after_a_restart_and_forgotten_in_time() {
 async fn a_later_request_with_the_same_key_is_the_one_found_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
-    store.begin(intent(1, 1)).await.unwrap();
+    store.begin(intent(1, 1), Conditions::default()).await.unwrap();
     let second = Intent { begun: at(60), retry_until: at(120), ..intent(2, 1) };
-    assert_eq!(store.begin(second.clone()).await.unwrap(), Begun::New);
+    assert_eq!(store.begin(second.clone(), Conditions::default()).await.unwrap(), Begun::New);
     store.close().await;
     let store = open(folder.path()).unwrap();
     let third = Intent { begun: at(70), ..intent(3, 1) };
-    assert_eq!(store.begin(third).await.unwrap(), Begun::Open(Arc::new(second.into())));
+    assert_eq!(
+        store.begin(third, Conditions::default()).await.unwrap(),
+        Begun::Open(Arc::new(second.into()))
+    );
     store.close().await;
 }
 
@@ -197,7 +211,7 @@ async fn files_beside_the_log_are_synced_and_read_back() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path()).unwrap();
     for number in 1..=40 {
-        store.begin(intent(number, number)).await.unwrap();
+        store.begin(intent(number, number), Conditions::default()).await.unwrap();
         store.complete(&serial(number), vec![8; 31_000], issued(number)).await.unwrap();
     }
     store.close().await;
@@ -208,7 +222,7 @@ async fn files_beside_the_log_are_synced_and_read_back() {
     assert!(all.len() == 40 && all.iter().all(|record| record.certificate.len() == 31_000));
     let larger = store.complete(&serial(99), vec![8; LARGEST], issued(99)).await;
     assert!(matches!(larger, Err(Error::NoSuchIssuance(_))));
-    store.begin(intent(99, 99)).await.unwrap();
+    store.begin(intent(99, 99), Conditions::default()).await.unwrap();
     let larger = store.complete(&serial(99), vec![8; LARGEST], issued(99)).await;
     assert!(matches!(larger, Err(Error::Unavailable(text)) if text.contains("larger than")));
     issue(&store, 100).await;
@@ -226,7 +240,7 @@ async fn pages_of_usual_size_never_create_files_beside_the_log() {
             for each in 0..20 {
                 let number = task * 20 + each;
                 let open = Intent { tbs: vec![1; 2000].into(), ..intent(number, number) };
-                store.begin(open).await.unwrap();
+                store.begin(open, Conditions::default()).await.unwrap();
                 store.complete(&serial(number), vec![2; 5500], issued(number)).await.unwrap();
             }
         });
@@ -292,7 +306,10 @@ async fn a_record_of_another_version_is_rejected_and_the_others_are_read() {
             "{expected}: {found:?}"
         );
         assert!(store.find(&serial(1)).await.unwrap().is_some());
-        assert!(matches!(store.begin(intent(2, 9)).await, Err(Error::SerialTaken(_))));
+        assert!(matches!(
+            store.begin(intent(2, 9), Conditions::default()).await,
+            Err(Error::SerialTaken(_))
+        ));
         store.close().await;
     }
 }
@@ -340,7 +357,7 @@ async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_continues() {
     let store =
         SledStore::open(folder.path(), CACHE, NOW, Arc::clone(&trail) as Arc<dyn Trail>).unwrap();
     issue(&store, 1).await;
-    store.begin(intent(2, 2)).await.unwrap();
+    store.begin(intent(2, 2), Conditions::default()).await.unwrap();
     // The sync fails, as files may exist under `blobs`; and the store cannot be opened.
     let (blobs, away) = (folder.path().join("blobs"), folder.path().join("away"));
     fs::rename(&blobs, &away).unwrap();
@@ -350,7 +367,7 @@ async fn after_a_failed_write_it_reads_back_what_the_disk_has_and_continues() {
     assert!(matches!(&failed, Err(Error::Unavailable(text)) if is_reason(text)), "{failed:?}");
     for answer in [
         store.append(issued(3)).await,
-        store.begin(intent(4, 4)).await.map(|_| ()),
+        store.begin(intent(4, 4), Conditions::default()).await.map(|_| ()),
         store.void(&serial(2), issued(4)).await,
     ] {
         assert!(matches!(&answer, Err(Error::Unavailable(text)) if is_reason(text)), "{answer:?}");
@@ -443,8 +460,8 @@ async fn fill_v1(store: &SledStore) {
         issue(store, number).await;
     }
     let predecessor = Some(serial(5));
-    store.begin(Intent { predecessor, ..intent(6, 6) }).await.unwrap();
-    store.begin(intent(7, 7)).await.unwrap();
+    store.begin(Intent { predecessor, ..intent(6, 6) }, Conditions::default()).await.unwrap();
+    store.begin(intent(7, 7), Conditions::default()).await.unwrap();
     store.void(&serial(7), event(Name::IssuanceVoided, 7)).await.unwrap();
     for name in ["", "floor-1", "floor-2"] {
         store.add_account(account(name), event(Name::AccountAdded, 8)).await.unwrap();
@@ -454,7 +471,7 @@ async fn fill_v1(store: &SledStore) {
     let operations = operations.map(Some).into_iter().chain([None]);
     for (number, operation) in (20..).zip(operations) {
         let intent = Intent { operation, ..intent(number, number) };
-        store.begin(intent).await.unwrap();
+        store.begin(intent, Conditions::default()).await.unwrap();
     }
     let names = [
         Name::AccountAdded,
@@ -511,7 +528,7 @@ async fn reads_what_version_1_wrote() {
     assert_eq!(issuances, new.list(&all, None, 100).await.unwrap());
     assert_eq!(old.events(nth(1), 100).await.unwrap(), new.events(nth(1), 100).await.unwrap());
     assert_eq!(old.accounts().await.unwrap(), new.accounts().await.unwrap());
-    let retry = old.begin(intent(10, 3)).await.unwrap();
+    let retry = old.begin(intent(10, 3), Conditions::default()).await.unwrap();
     assert!(matches!(retry, Begun::Complete(first) if first.intent.serial == serial(3)));
     old.close().await;
     new.close().await;

@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        Error as StoreError, Intent, Issuance, MemoryStore, SledStore, State,
+        Accounts, AuditEvents, Conditions, Error as StoreError, Intent, Issuance, Issuances,
+        MemoryStore, Registers, SledStore, State,
         contract::{
             Backend, CACHE, NOW, Postgres, account, at, digest_account, event, intent, issue,
             issued, key, nth, revocation, revoked, serial, with_all_fields,
@@ -28,11 +29,14 @@ async fn full(store: &dyn Store) {
     for number in 0..1200 {
         issue(store, number).await;
     }
-    store.begin(intent(2000, 2000)).await.unwrap();
-    store.begin(Intent { label: None, operation: None, ..intent(2001, 2001) }).await.unwrap();
+    store.begin(intent(2000, 2000), Conditions::default()).await.unwrap();
+    store
+        .begin(Intent { label: None, operation: None, ..intent(2001, 2001) }, Conditions::default())
+        .await
+        .unwrap();
     store.void(&serial(2001), event(Name::IssuanceVoided, 2001)).await.unwrap();
     let renewal = Intent { predecessor: Some(serial(3)), ..intent(2002, 2002) };
-    store.begin(renewal).await.unwrap();
+    store.begin(renewal, Conditions::default()).await.unwrap();
     store.revoke(&serial(4), revocation(4), revoked(4)).await.unwrap();
     for name in ["zoe", "", "ä\"\n"] {
         store.add_account(account(name), event(Name::AccountAdded, 1)).await.unwrap();
@@ -89,7 +93,7 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
     assert!(all(&target).await == all(&source).await);
     // A retry of an old request, and the number of the next event.
     assert_eq!(
-        target.begin(intent(5000, 3)).await.unwrap(),
+        target.begin(intent(5000, 3), Conditions::default()).await.unwrap(),
         crate::store::Begun::Complete(source.find(&serial(3)).await.unwrap().unwrap())
     );
     issue(&target, 5001).await;
@@ -117,7 +121,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
     assert_eq!(summary.counts, COUNTS);
     assert_eq!(exported(&*target).await, exported(&source).await);
     // Retries find imported certificates, and new events get new numbers.
-    let retry = target.begin(intent(5000, 3)).await.unwrap();
+    let retry = target.begin(intent(5000, 3), Conditions::default()).await.unwrap();
     assert!(
         matches!(retry, crate::store::Begun::Complete(first) if first.intent.serial == serial(3))
     );
@@ -133,7 +137,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
 #[tokio::test]
 async fn the_text_of_an_export_is_this() {
     let store = memory();
-    store.begin(with_all_fields(intent(2, 2))).await.unwrap();
+    store.begin(with_all_fields(intent(2, 2)), Conditions::default()).await.unwrap();
     store.complete(&serial(2), vec![1, 2, 3], issued(2)).await.unwrap();
     store.add_account(account("zoe"), event(Name::AccountAdded, 1)).await.unwrap();
     store.compare_and_set("a", None, b"xyz").await.unwrap();
@@ -397,7 +401,7 @@ async fn a_compacted_store_is_the_same_store() {
     let store = open();
     assert!(all(&store).await == items);
     issue(&store, 9000).await;
-    let retry = store.begin(intent(9001, 5)).await.unwrap();
+    let retry = store.begin(intent(9001, 5), Conditions::default()).await.unwrap();
     assert!(
         matches!(retry, crate::store::Begun::Complete(first) if first.intent.idempotency_key == key(5))
     );

@@ -2,9 +2,10 @@
 
 use super::{
     super::{
-        super::{Error, Issuance, State},
+        super::{Conditions, Error, Issuance, State, format},
         change::{NewEvent, SledChange, SledOutcome},
         disk::{USUAL, store_error},
+        index::IndexItem,
     },
     memory::Memory,
     plan::BatchPlan,
@@ -19,17 +20,18 @@ impl Memory {
         change: SledChange,
     ) -> Result<SledOutcome, Error> {
         match change {
-            SledChange::Begin { record, item, revoked } => {
+            SledChange::Begin { record, item, revoked, conditions } => {
                 // A revocation is final: the record cannot have changed since it was read.
                 if let Some(serial) = revoked {
                     self.requests.forget(&record.intent.idempotency_key, &serial);
                 }
-                self.begin(plan, record, &item)
+                self.begin(plan, record, &item, &conditions)
             }
             SledChange::End { record, value, recent, event } => {
                 self.end(plan, &record, value, &recent, event)
             }
-            SledChange::Revoke { serial, seen, value, event } => {
+            SledChange::Revoke { record, seen, value, event } => {
+                let serial = record.intent.serial.clone();
                 let now = self.trees.certificates.get(serial.as_bytes()).map_err(store_error)?;
                 if plan.ended.contains(&serial) || now.is_none_or(|now| now != seen) {
                     // Another caller was first: this one reads the outcome.
@@ -38,10 +40,26 @@ impl Memory {
                 plan.large |= value.len() > USUAL;
                 plan.certificates.push((serial.as_bytes().into(), value.into()));
                 plan.ended.insert(serial);
+                plan.index.push(&format::record_item(&IndexItem::new(&record, true))?)?;
+                self.shared.index_mut(|index| index.set_state(&record));
                 plan.push_event(event)
             }
             SledChange::AddAccount { name, value, event } => {
                 if self.has_account(plan, &name)? {
+                    return Ok(SledOutcome::Not);
+                }
+                plan.large |= value.len() > USUAL;
+                plan.accounts.insert(name, Some(value.into()));
+                plan.push_event(event)
+            }
+            SledChange::ChangeAccount { name, seen, value, event } => {
+                let now = match plan.accounts.get(&name) {
+                    Some(change) => change.clone(),
+                    None => self.trees.accounts.get(&name).map_err(store_error)?,
+                };
+                // Compared as records: an earlier version may have written the stored one.
+                let seen = format::read_account(&seen)?;
+                if now.map(|now| format::read_account(&now)).transpose()? != Some(seen) {
                     return Ok(SledOutcome::Not);
                 }
                 plan.large |= value.len() > USUAL;
@@ -65,6 +83,7 @@ impl Memory {
                 plan.registers.insert(name, value.into());
                 Ok(SledOutcome::Done)
             }
+            SledChange::Registry(change) => self.change_registry(plan, change),
             SledChange::Import(items) => self.import(plan, items),
             SledChange::Find(_) | SledChange::FindRequest(..) | SledChange::Close => {
                 Ok(SledOutcome::Done)
@@ -77,6 +96,7 @@ impl Memory {
         plan: &mut BatchPlan,
         record: Arc<Issuance>,
         item: &[u8],
+        conditions: &Conditions,
     ) -> Result<SledOutcome, Error> {
         let intent = &record.intent;
         let serial = &intent.serial;
@@ -93,6 +113,9 @@ impl Memory {
             || self.trees.certificates.contains_key(serial.as_bytes()).map_err(store_error)?;
         if taken {
             return Err(Error::SerialTaken(serial.clone()));
+        }
+        if let Err(denial) = self.admit(plan, intent, conditions)? {
+            return Ok(SledOutcome::Denied(denial));
         }
         self.requests.remember(intent.idempotency_key, serial.clone(), intent.retry_until);
         self.take_open(plan, record, item)?;
@@ -114,8 +137,10 @@ impl Memory {
         }
         if record.state == State::Void {
             self.requests.forget(&intent.idempotency_key, &intent.serial);
+            self.give_back(plan, intent)?;
         }
-        plan.take_ended(intent, value, recent)?;
+        plan.take_ended(record, value, recent)?;
+        self.shared.index_mut(|index| index.set_state(record));
         plan.push_event(event)
     }
 

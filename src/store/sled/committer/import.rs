@@ -5,6 +5,7 @@ use super::{
         super::{Error, Issuance, Item, State, format},
         change::SledOutcome,
         disk::{USUAL, fitting, store_error},
+        index::IndexItem,
         pages::{Pages, WRITER, events},
     },
     memory::Memory,
@@ -112,6 +113,7 @@ impl Memory {
         let repeats =
             !over && record.state == State::Issued && record.ended.is_some_and(|end| end < until);
         let recent = if repeats { format::recent_item(intent)? } else { Vec::new() };
-        plan.take_ended(intent, value, &recent)
+        self.shared.index_mut(|index| index.add(&IndexItem::new(&record, false)));
+        plan.take_ended(&record, value, &recent)
     }
 }

@@ -3,19 +3,21 @@
 
 use super::{
     super::{
-        super::{Error, Issuance, format, requests::Requests},
-        disk::{Trees, USUAL, store_error},
+        super::{Error, Issuance, format, registry::Staging, requests::Requests},
+        disk::{IMPORTS, STAGING, Trees, USUAL, store_error},
+        index::{Index, IndexItem},
         pages::{WRITER, event_id, event_key, number},
+        shared::SharedState,
     },
     plan::{BatchPlan, Next},
 };
 use crate::{
     telemetry::audit::EventId,
-    types::{Serial, Time},
+    types::{DeviceId, Serial, Time},
 };
 use ::sled::IVec;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -33,6 +35,12 @@ pub(super) struct Memory {
     /// The pages of recent requests by the end of their last window.
     recent: BTreeMap<Time, Vec<u64>>,
     pub(super) next: Next,
+    /// The staged import of devices, and the number of the last one.
+    pub(super) staging: Option<Staging>,
+    pub(super) imports: u64,
+    /// The devices that may neither enroll nor authenticate.
+    pub(super) barred: HashSet<DeviceId>,
+    pub(super) shared: Arc<SharedState>,
     /// The latest known time.
     pub(super) now: Time,
 }
@@ -45,20 +53,60 @@ pub(super) struct Pending {
 
 impl Memory {
     /// Recovers the state.
-    pub(super) fn recover(trees: Arc<Trees>, now: Time) -> Result<Self, Error> {
+    pub(super) fn recover(
+        trees: Arc<Trees>,
+        shared: Arc<SharedState>,
+        now: Time,
+    ) -> Result<Self, Error> {
         let mut memory = Self {
             trees,
             open: HashMap::new(),
             pages: HashMap::new(),
             requests: Requests::default(),
             recent: BTreeMap::new(),
-            next: Next { open: 1, recent: 1, event: 1 },
+            next: Next { open: 1, recent: 1, event: 1, index: 1 },
+            staging: None,
+            imports: 0,
+            barred: HashSet::new(),
+            shared,
             now,
         };
+        memory.recover_index()?;
+        memory.recover_registry()?;
         memory.recover_recent()?;
         memory.recover_open()?;
         memory.next.event = memory.next_event_of(WRITER)?;
         Ok(memory)
+    }
+
+    /// Reads the index.
+    fn recover_index(&mut self) -> Result<(), Error> {
+        let mut index = Index::default();
+        for entry in &self.trees.index {
+            let (first, page) = entry.map_err(store_error)?;
+            let page: Vec<IndexItem> = format::read_record("a page of the index", &page)?;
+            self.next.index = number(&first)? + page.len() as u64;
+            page.iter().for_each(|item| index.add(item));
+        }
+        self.shared.set_index(index);
+        Ok(())
+    }
+
+    fn recover_registry(&mut self) -> Result<(), Error> {
+        let staging = &self.trees.staging;
+        let value = staging.get(STAGING).map_err(store_error)?;
+        self.staging =
+            value.map(|value| format::read_record("the staged import", &value)).transpose()?;
+        if let Some(value) = staging.get(IMPORTS).map_err(store_error)? {
+            self.imports = format::read_record("the number of imports", &value)?;
+        }
+        for key in self.trees.barred.iter().keys() {
+            let key = key.map_err(store_error)?;
+            let id = std::str::from_utf8(&key).ok().and_then(|id| id.parse().ok());
+            self.barred.extend(id);
+        }
+        self.shared.set_registry(self.staging.as_ref(), self.barred.clone());
+        Ok(())
     }
 
     fn recover_recent(&mut self) -> Result<(), Error> {
@@ -99,6 +147,7 @@ impl Memory {
                 let record = Arc::new(Issuance::from(intent));
                 let serial = record.intent.serial.clone();
                 *self.pages.entry(first).or_default() += 1;
+                self.shared.index_mut(|index| index.add(&IndexItem::new(&record, false)));
                 self.open.insert(serial, Pending { record, page: first });
             }
         }
@@ -137,6 +186,7 @@ impl Memory {
         let page = plan.open.push(item)?;
         *self.pages.entry(page).or_default() += 1;
         let serial = record.intent.serial.clone();
+        self.shared.index_mut(|index| index.add(&IndexItem::new(&record, false)));
         self.open.insert(serial, Pending { record: Arc::clone(&record), page });
         plan.begun.push(record);
         Ok(())

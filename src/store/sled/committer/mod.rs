@@ -11,6 +11,7 @@
 //! | `group_commit` | the delay that gathers a batch |
 //! | `consider` | evaluates a change |
 //! | `import` | evaluates an import |
+//! | `registry` | evaluates changes of devices and tokens, and conditions |
 //! | `memory` | state in memory, and its recovery from the disk |
 //! | `commit` | the transaction and the sync |
 //! | `plan` | everything that a batch writes |
@@ -21,6 +22,7 @@ mod group_commit;
 mod import;
 mod memory;
 mod plan;
+mod registry;
 
 use super::{
     super::Error,
@@ -68,7 +70,7 @@ impl Committer {
         acknowledged: u64,
         now: Time,
     ) -> Result<Self, Error> {
-        let memory = Memory::recover(trees, now)?;
+        let memory = Memory::recover(trees, Arc::clone(&shared), now)?;
         disk.check_mark(memory.last_event(), acknowledged)?;
         let open = memory.open.iter();
         let open = open.map(|(serial, open)| (serial.clone(), Arc::clone(&open.record)));
@@ -190,6 +192,7 @@ impl Committer {
         let first = self.memory.next.event;
         self.memory.advance(&plan);
         self.shared.replace(&plan.ended, plan.begun);
+        self.shared.update_registry(plan.staging.as_ref(), &plan.barred);
         failpoint!("sled: synced");
         // Before the replies: a caller that has one must find its event in the trail.
         self.shared.set_events(self.memory.last_event());

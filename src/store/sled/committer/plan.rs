@@ -1,14 +1,18 @@
 //! The plan of a commit: everything that a batch of changes writes.
 
 use super::super::{
-    super::{Error, Intent, Issuance},
+    super::{
+        Error, Identifier, Issuance, Token, format,
+        registry::{Staging, StoredDevice, StoredOwner},
+    },
     change::{NewEvent, SledOutcome},
     disk::USUAL,
+    index::IndexItem,
     pages::{Pages, WRITER},
 };
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::{Serial, Time},
+    types::{DeviceId, Serial, Time, TokenId},
 };
 use ::sled::IVec;
 use std::{
@@ -22,6 +26,7 @@ pub(super) struct Next {
     pub(super) open: u64,
     pub(super) recent: u64,
     pub(super) event: u64,
+    pub(super) index: u64,
 }
 
 /// The writes of one batch.
@@ -39,6 +44,17 @@ pub(super) struct BatchPlan {
     /// None: it is removed.
     pub(super) accounts: HashMap<String, Option<IVec>>,
     pub(super) registers: HashMap<String, IVec>,
+    pub(super) index: Pages,
+    /// Devices, identifiers and tokens; none: it is removed.
+    pub(super) devices: HashMap<DeviceId, Option<StoredDevice>>,
+    pub(super) identifiers: HashMap<Identifier, Option<StoredOwner>>,
+    pub(super) tokens: HashMap<TokenId, Token>,
+    /// Devices whose standing changed, and whether they are barred now.
+    pub(super) barred: HashMap<DeviceId, bool>,
+    /// The staged import, if that changes.
+    pub(super) staging: Option<Option<Staging>>,
+    /// The number of a new import.
+    pub(super) imports: Option<u64>,
     /// Imported events of other writers.
     pub(super) others: BTreeMap<u64, Pages>,
     pub(super) begun: Vec<Arc<Issuance>>,
@@ -64,6 +80,13 @@ impl BatchPlan {
             events: Pages::of_events(EventId { writer: WRITER, number: next.event }),
             accounts: HashMap::new(),
             registers: HashMap::new(),
+            index: Pages::new(next.index),
+            devices: HashMap::new(),
+            identifiers: HashMap::new(),
+            tokens: HashMap::new(),
+            barred: HashMap::new(),
+            staging: None,
+            imports: None,
             others: BTreeMap::new(),
             begun: Vec::new(),
             ended: HashSet::new(),
@@ -74,16 +97,23 @@ impl BatchPlan {
 
     /// Returns the numbers after this plan.
     pub(super) const fn next(&self) -> Next {
-        Next { open: self.open.next(), recent: self.recent.next(), event: self.events.next() }
+        Next {
+            open: self.open.next(),
+            recent: self.recent.next(),
+            event: self.events.next(),
+            index: self.index.next(),
+        }
     }
 
     /// Adds an ended issuance; `recent` is empty if its retries do not return the certificate.
     pub(super) fn take_ended(
         &mut self,
-        intent: &Intent,
+        record: &Issuance,
         value: Vec<u8>,
         recent: &[u8],
     ) -> Result<(), Error> {
+        let intent = &record.intent;
+        self.index.push(&format::record_item(&IndexItem::new(record, false))?)?;
         if !recent.is_empty() {
             let page = self.recent.push(recent)?;
             let end = self.recent_ends.entry(page).or_insert(intent.retry_until);
@@ -105,7 +135,7 @@ impl BatchPlan {
 
     /// Finishes the current pages: nothing more is added.
     pub(super) fn finish(&mut self) -> Result<(), Error> {
-        let own = [&mut self.open, &mut self.recent, &mut self.events];
+        let own = [&mut self.open, &mut self.recent, &mut self.events, &mut self.index];
         own.into_iter().chain(self.others.values_mut()).try_for_each(Pages::finish)
     }
 
@@ -117,6 +147,10 @@ impl BatchPlan {
             && self.others.is_empty()
             && self.accounts.is_empty()
             && self.registers.is_empty()
+            && self.devices.is_empty()
+            && self.identifiers.is_empty()
+            && self.tokens.is_empty()
+            && self.staging.is_none()
             && self.recent_drops.is_empty()
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     store::{
-        Intent, Item, MemoryStore, Store,
+        Accounts, AuditEvents, Conditions, Intent, Issuances, Item, MemoryStore, Registers, Store,
         contract::{NOW, account, at, event, intent, revocation, serial},
         transfer::{Export, Walk, export, import, tests::all},
     },
@@ -15,7 +15,7 @@ fn event_of(name: Name, number: u64) -> Event {
 
 async fn issue_at(store: &dyn Store, number: u64, begun: Time) {
     let intent = Intent { begun, ..intent(number, number) };
-    store.begin(intent).await.unwrap();
+    store.begin(intent, Conditions::default()).await.unwrap();
     let event = event_of(Name::CertificateIssued, number);
     store.complete(&serial(number), vec![0x31; 80], event).await.unwrap();
 }
@@ -56,7 +56,7 @@ impl Busy {
                 begun: at(10),
                 ..intent(5000 + number, 5000 + number)
             };
-            store.begin(renewal).await.unwrap();
+            store.begin(renewal, Conditions::default()).await.unwrap();
         }
         for number in [2 * page, 2000 + 2 * page, 1001 + 2 * page] {
             let event = event_of(Name::CertificateRevoked, number);
@@ -120,10 +120,10 @@ async fn busy() -> Busy {
         store.revoke(&serial(number), revocation(number), event).await.unwrap();
     }
     for number in [3001, 3003, 3005] {
-        store.begin(intent(number, number)).await.unwrap();
+        store.begin(intent(number, number), Conditions::default()).await.unwrap();
     }
     store.void(&serial(3005), event_of(Name::IssuanceVoided, 3005)).await.unwrap();
-    store.begin(intent(3007, 3007)).await.unwrap();
+    store.begin(intent(3007, 3007), Conditions::default()).await.unwrap();
     store.compare_and_set("ca.default", None, &[7]).await.unwrap();
     store.add_account(account("old"), event(Name::AccountAdded, 1)).await.unwrap();
     busy

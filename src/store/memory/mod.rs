@@ -1,14 +1,18 @@
 //! A store in memory, for tests and trials: it ends with the process.
 
+mod registry;
+
 use super::{
-    Account, Begun, CompareAndSet, Error, Filter, IdempotencyKey, Intent, Issuance, Item,
-    Revocation, State, Store, requests::Requests,
+    Account, Accounts, AuditEvents, Begun, CompareAndSet, Conditions, Error, Filter,
+    IdempotencyKey, Intent, Issuance, Issuances, Item, Registers, Revocation, State, Store,
+    requests::Requests,
 };
 use crate::{
     telemetry::audit::{Event, EventId, Trail},
     types::{Serial, Time},
 };
 use async_trait::async_trait;
+use registry::Registry;
 use std::{
     collections::BTreeMap,
     ops::Bound,
@@ -32,6 +36,7 @@ struct Kept {
     accounts: BTreeMap<String, Account>,
     events: BTreeMap<EventId, Event>,
     registers: BTreeMap<String, Vec<u8>>,
+    registry: Registry,
 }
 
 impl Kept {
@@ -80,6 +85,7 @@ impl MemoryStore {
         let ended = Arc::new(record.end(state, certificate, event.at));
         if state == State::Void {
             kept.requests.forget(&record.intent.idempotency_key, serial);
+            kept.registry.give_back(&record.intent);
         }
         kept.issuances.insert(serial.clone(), Arc::clone(&ended));
         self.commit(&mut kept, event);
@@ -88,8 +94,8 @@ impl MemoryStore {
 }
 
 #[async_trait]
-impl Store for MemoryStore {
-    async fn begin(&self, intent: Intent) -> Result<Begun, Error> {
+impl Issuances for MemoryStore {
+    async fn begin(&self, intent: Intent, conditions: Conditions) -> Result<Begun, Error> {
         let mut kept = self.kept()?;
         kept.requests.purge(intent.begun);
         let repeated = kept.requests.find(&intent.idempotency_key, intent.begun);
@@ -102,6 +108,10 @@ impl Store for MemoryStore {
         }
         if kept.issuances.contains_key(&intent.serial) {
             return Err(Error::SerialTaken(intent.serial));
+        }
+        match kept.evaluate(&intent, &conditions)? {
+            Ok(effects) => kept.registry.apply(effects),
+            Err(denial) => return Ok(Begun::Denied(denial)),
         }
         kept.requests.remember(intent.idempotency_key, intent.serial.clone(), intent.retry_until);
         kept.issuances.insert(intent.serial.clone(), Arc::new(intent.into()));
@@ -162,7 +172,10 @@ impl Store for MemoryStore {
         let passing = later.map(|(_, issuance)| issuance).filter(|each| filter.matches(each));
         Ok(passing.take(limit).cloned().collect())
     }
+}
 
+#[async_trait]
+impl Accounts for MemoryStore {
     async fn add_account(&self, account: Account, event: Event) -> Result<(), Error> {
         let mut kept = self.kept()?;
         if kept.accounts.contains_key(&account.name) {
@@ -182,6 +195,21 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn change_account(
+        &self,
+        seen: &Account,
+        new: Account,
+        event: Event,
+    ) -> Result<(), Error> {
+        let mut kept = self.kept()?;
+        if seen.name != new.name || kept.accounts.get(&seen.name) != Some(seen) {
+            return Err(Error::Changed(format!("account {:?}", seen.name)));
+        }
+        kept.accounts.insert(new.name.clone(), new);
+        self.commit(&mut kept, event);
+        Ok(())
+    }
+
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {
         Ok(self.kept()?.accounts.get(name).cloned())
     }
@@ -189,7 +217,10 @@ impl Store for MemoryStore {
     async fn accounts(&self) -> Result<Vec<Account>, Error> {
         Ok(self.kept()?.accounts.values().cloned().collect())
     }
+}
 
+#[async_trait]
+impl AuditEvents for MemoryStore {
     async fn append(&self, event: Event) -> Result<(), Error> {
         let mut kept = self.kept()?;
         self.commit(&mut kept, event);
@@ -200,7 +231,10 @@ impl Store for MemoryStore {
         let kept = self.kept()?;
         Ok(kept.events.range(from..).take(limit).map(|(id, event)| (*id, event.clone())).collect())
     }
+}
 
+#[async_trait]
+impl Registers for MemoryStore {
     async fn compare_and_set(
         &self,
         name: &str,
@@ -224,7 +258,10 @@ impl Store for MemoryStore {
         let kept = self.kept()?;
         Ok(kept.registers.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
+}
 
+#[async_trait]
+impl Store for MemoryStore {
     async fn import(&self, items: Vec<Item>) -> Result<(), Error> {
         let mut kept = self.kept()?;
         for item in items {

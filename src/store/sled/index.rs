@@ -1,0 +1,373 @@
+//! The index of issuances in memory: by device, key and predecessor, by `notAfter` and time of revocation.
+//!
+//! It holds 72 bytes and up to three references for each issuance, and begins of digests in place of values. So
+//! what it finds are candidates: whoever asks looks at the record. A tree of random keys would cost an
+//! insert for each (docs/performance.md). It is built at the start from the tree `index`, whose pages are
+//! written with each batch.
+
+use super::{
+    super::{Error, Filter, Issuance, State, format},
+    disk::{COMPLETE, Disk, Trees, store_error},
+    pages::Pages,
+};
+use crate::{
+    failpoint::failpoint,
+    types::{DeviceId, Serial, Time},
+};
+use aws_lc_rs::digest::{SHA256, digest};
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use std::collections::BinaryHeap;
+
+/// The begin of a digest; 0 stands for none.
+type Begin = u64;
+
+/// The end of a chain.
+const NONE: u32 = u32::MAX;
+
+fn begin_of(digest: &[u8]) -> Begin {
+    let begin = digest.first_chunk().map_or(1, |begin| u64::from_le_bytes(*begin));
+    begin.max(1)
+}
+
+fn hashed(bytes: &[u8]) -> Begin {
+    begin_of(digest(&SHA256, bytes).as_ref())
+}
+
+/// Minutes since 1970, so that all times of X.509 fit.
+fn minutes(time: Time) -> u32 {
+    u32::try_from(time.unix() / 60).unwrap_or(u32::MAX)
+}
+
+/// What is stored of an ended issuance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct IndexItem {
+    serial: Serial,
+    device: [u8; 8],
+    key: [u8; 8],
+    predecessor: [u8; 8],
+    not_after: u32,
+    /// The number of the state.
+    state: u8,
+    /// In minutes; 0 unless revoked.
+    revoked: u32,
+    /// Whether an earlier item has the same serial number.
+    again: bool,
+}
+
+const fn number(state: State) -> u8 {
+    match state {
+        State::Open => 1,
+        State::Issued => 2,
+        State::Void => 3,
+        State::Revoked => 4,
+    }
+}
+
+impl IndexItem {
+    /// Describes an issuance. `again`: it was described before.
+    pub(super) fn new(record: &Issuance, again: bool) -> Self {
+        let intent = &record.intent;
+        Self {
+            serial: intent.serial.clone(),
+            device: intent.device.as_ref().map_or(0, device_begin).to_le_bytes(),
+            key: begin_of(&intent.spki_sha256).to_le_bytes(),
+            predecessor: intent.predecessor.as_ref().map_or(0, serial_begin).to_le_bytes(),
+            not_after: minutes(intent.not_after),
+            state: number(record.state),
+            revoked: record.revocation.map_or(0, |revocation| minutes(revocation.at)),
+            again,
+        }
+    }
+}
+
+fn device_begin(device: &DeviceId) -> Begin {
+    hashed(device.as_str().as_bytes())
+}
+
+fn serial_begin(serial: &Serial) -> Begin {
+    hashed(serial.as_bytes())
+}
+
+/// One issuance. Small: a store may have millions.
+struct Entry {
+    device: Begin,
+    key: Begin,
+    predecessor: Begin,
+    not_after: u32,
+    revoked: u32,
+    /// The next ones of the same device, key and predecessor.
+    next: [u32; 3],
+    serial: [u8; 20],
+    length: u8,
+    state: u8,
+}
+
+impl Entry {
+    fn serial(&self) -> &[u8] {
+        self.serial.get(..usize::from(self.length)).unwrap_or(&self.serial)
+    }
+}
+
+/// What a chain has in common.
+#[derive(Clone, Copy)]
+enum By {
+    Device,
+    Key,
+    Predecessor,
+}
+
+impl By {
+    const ALL: [Self; 3] = [Self::Device, Self::Key, Self::Predecessor];
+
+    const fn of(self, entry: &Entry) -> Begin {
+        match self {
+            Self::Device => entry.device,
+            Self::Key => entry.key,
+            Self::Predecessor => entry.predecessor,
+        }
+    }
+
+    fn next(self, entry: &Entry) -> u32 {
+        let [device, key, predecessor] = entry.next;
+        match self {
+            Self::Device => device,
+            Self::Key => key,
+            Self::Predecessor => predecessor,
+        }
+    }
+
+    fn set_next(self, entry: &mut Entry, next: u32) {
+        let [device, key, predecessor] = &mut entry.next;
+        *match self {
+            Self::Device => device,
+            Self::Key => key,
+            Self::Predecessor => predecessor,
+        } = next;
+    }
+}
+
+/// The index.
+#[derive(Default)]
+pub(super) struct Index {
+    entries: Vec<Entry>,
+    /// The first of each chain: an issuance that came later stands before the others.
+    devices: HashTable<u32>,
+    keys: HashTable<u32>,
+    predecessors: HashTable<u32>,
+}
+
+/// What is known of an issuance without its record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) serial: Vec<u8>,
+    device: Begin,
+    not_after: u32,
+    state: u8,
+}
+
+impl Candidate {
+    /// Whether it may count for a quota at this time.
+    pub(super) fn may_count(&self, at: Time) -> bool {
+        (self.state == number(State::Open) || self.state == number(State::Issued))
+            && self.not_after >= minutes(at)
+    }
+
+    /// Whether it has no certificate and never will.
+    pub(super) const fn is_void(&self) -> bool {
+        self.state == number(State::Void)
+    }
+
+    /// Whether it is of this device, or of none.
+    pub(super) fn is_of(&self, device: Option<&DeviceId>) -> bool {
+        self.device == device.map_or(0, device_begin)
+    }
+}
+
+fn place(index: u32) -> usize {
+    index as usize
+}
+
+impl Index {
+    /// Adds a stored item.
+    pub(super) fn add(&mut self, item: &IndexItem) {
+        let key = Begin::from_le_bytes(item.key);
+        if item.again && self.update(key, item.serial.as_bytes(), item.state, item.revoked) {
+            return;
+        }
+        let mut serial = [0; 20];
+        let bytes = item.serial.as_bytes();
+        for (to, from) in serial.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        self.insert(Entry {
+            device: Begin::from_le_bytes(item.device),
+            key,
+            predecessor: Begin::from_le_bytes(item.predecessor),
+            not_after: item.not_after,
+            revoked: item.revoked,
+            next: [NONE; 3],
+            serial,
+            length: u8::try_from(bytes.len()).unwrap_or(20),
+            state: item.state,
+        });
+    }
+
+    /// Notes the state that an issuance has now.
+    pub(super) fn set_state(&mut self, record: &Issuance) {
+        let key = begin_of(&record.intent.spki_sha256);
+        let revoked = record.revocation.map_or(0, |revocation| minutes(revocation.at));
+        self.update(key, record.intent.serial.as_bytes(), number(record.state), revoked);
+    }
+
+    fn update(&mut self, key: Begin, serial: &[u8], state: u8, revoked: u32) -> bool {
+        let found = self.chain(By::Key, key).find(|(_, entry)| entry.serial() == serial);
+        let Some(index) = found.map(|(index, _)| index) else { return false };
+        if let Some(entry) = self.entries.get_mut(place(index)) {
+            entry.state = state;
+            entry.revoked = revoked;
+        }
+        true
+    }
+
+    fn insert(&mut self, mut entry: Entry) {
+        // Four thousand million issuances are more than a folder holds.
+        let Ok(index) = u32::try_from(self.entries.len()) else { return };
+        let Self { entries, devices, keys, predecessors } = self;
+        for (by, table) in By::ALL.into_iter().zip([devices, keys, predecessors]) {
+            let value = by.of(&entry);
+            if value == 0 {
+                continue;
+            }
+            let of = |index: &u32| entries.get(place(*index)).map_or(0, |entry| by.of(entry));
+            let found = table.entry(value, |index| of(index) == value, of);
+            match found {
+                hashbrown::hash_table::Entry::Occupied(mut head) => {
+                    by.set_next(&mut entry, *head.get());
+                    *head.get_mut() = index;
+                }
+                hashbrown::hash_table::Entry::Vacant(head) => drop(head.insert(index)),
+            }
+        }
+        entries.push(entry);
+    }
+
+    /// Walks the issuances that have this in common, the latest first.
+    fn chain(&self, by: By, value: Begin) -> impl Iterator<Item = (u32, &Entry)> {
+        let table = match by {
+            By::Device => &self.devices,
+            By::Key => &self.keys,
+            By::Predecessor => &self.predecessors,
+        };
+        let of = |index: &u32| self.entries.get(place(*index)).map_or(0, |entry| by.of(entry));
+        let mut next = table.find(value, |index| of(index) == value).copied().unwrap_or(NONE);
+        std::iter::from_fn(move || {
+            let (index, entry) = (next, self.entries.get(place(next))?);
+            next = by.next(entry);
+            Some((index, entry))
+        })
+    }
+
+    fn candidates(&self, by: By, value: Begin) -> impl Iterator<Item = Candidate> {
+        self.chain(by, value).map(|(_, entry)| Candidate {
+            serial: entry.serial().to_vec(),
+            device: entry.device,
+            not_after: entry.not_after,
+            state: entry.state,
+        })
+    }
+
+    /// The issuances of a device.
+    pub(super) fn of_device(&self, device: &DeviceId) -> impl Iterator<Item = Candidate> {
+        self.candidates(By::Device, device_begin(device))
+    }
+
+    /// The issuances of a key.
+    pub(super) fn of_key(&self, spki_sha256: &[u8; 32]) -> impl Iterator<Item = Candidate> {
+        self.candidates(By::Key, begin_of(spki_sha256))
+    }
+
+    /// Whether the issuance has a successor that is not void.
+    pub(super) fn has_successor(&self, serial: &[u8]) -> bool {
+        self.candidates(By::Predecessor, hashed(serial)).any(|found| !found.is_void())
+    }
+
+    /// Returns the first `limit` serial numbers after `after` of issuances that may match the filter. None if
+    /// the filter asks for nothing that the index knows: each issuance may match.
+    pub(super) fn page(&self, filter: &Filter, after: &[u8], limit: usize) -> Option<Vec<Vec<u8>>> {
+        let (device, key, predecessor) = (&filter.device, &filter.key, &filter.predecessor);
+        let revoked = filter.state == Some(State::Revoked) || filter.revoked_from.is_some();
+        let expires = filter.expires_before.is_some() || filter.expires_from.is_some();
+        if device.is_none() && key.is_none() && predecessor.is_none() && !revoked && !expires {
+            return None;
+        }
+        let may_match = |entry: &Entry| {
+            filter.state.is_none_or(|state| entry.state == number(state))
+                && (!revoked || entry.state == number(State::Revoked))
+                && filter.revoked_from.is_none_or(|from| entry.revoked >= minutes(from))
+                && filter.expires_before.is_none_or(|end| entry.not_after <= minutes(end))
+                && filter.expires_from.is_none_or(|from| entry.not_after >= minutes(from))
+        };
+        // The largest of those kept is on top.
+        let mut first: BinaryHeap<&[u8]> = BinaryHeap::with_capacity(limit);
+        let mut take = |entry: &'_ Entry, serial| {
+            if serial <= after || !may_match(entry) {
+                return;
+            }
+            if first.len() < limit {
+                first.push(serial);
+            } else if let Some(mut last) = first.peek_mut()
+                && serial < *last
+            {
+                *last = serial;
+            }
+        };
+        let chain = match (device, key, predecessor) {
+            (Some(device), _, _) => Some((By::Device, device_begin(device))),
+            (_, Some(key), _) => Some((By::Key, begin_of(key))),
+            (_, _, Some(serial)) => Some((By::Predecessor, serial_begin(serial))),
+            (None, None, None) => None,
+        };
+        match chain {
+            Some((by, value)) => {
+                self.chain(by, value).for_each(|(_, entry)| take(entry, entry.serial()));
+            }
+            None => self.entries.iter().for_each(|entry| take(entry, entry.serial())),
+        }
+        Some(first.into_sorted_vec().into_iter().map(<[u8]>::to_vec).collect())
+    }
+}
+
+/// Pages of one sync, while the index of an earlier layout's store is written.
+const PAGES: usize = 8;
+
+/// Writes the index of a store that has none. If it is cut, the next start begins again.
+pub(super) fn complete(trees: &Trees, disk: &mut Disk) -> Result<(), Error> {
+    if trees.meta.contains_key(COMPLETE).map_err(store_error)? {
+        return Ok(());
+    }
+    trees.index.clear().map_err(store_error)?;
+    let mut pages = Pages::new(1);
+    for value in trees.certificates.iter().values() {
+        let record = format::read_issuance(&value.map_err(store_error)?)?;
+        pages.push(&format::record_item(&IndexItem::new(&record, false))?)?;
+        if pages.full.len() >= PAGES {
+            write(trees, disk, &mut pages)?;
+        }
+    }
+    pages.finish()?;
+    write(trees, disk, &mut pages)?;
+    failpoint!("index: written");
+    trees.meta.insert(COMPLETE, &[1]).map_err(store_error)?;
+    disk.sync(&trees.db).map_err(Error::Unavailable)?;
+    failpoint!("index: complete");
+    Ok(())
+}
+
+fn write(trees: &Trees, disk: &mut Disk, pages: &mut Pages) -> Result<(), Error> {
+    for (key, page) in pages.full.drain(..) {
+        trees.index.insert(key, page).map_err(store_error)?;
+    }
+    failpoint!("index: some");
+    disk.sync(&trees.db).map_err(Error::Unavailable)
+}
