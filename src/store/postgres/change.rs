@@ -1,10 +1,16 @@
 //! Commands of callers to the queues, and their outcomes.
 
 use super::{
-    super::{Account, Begun, Error, Intent, Issuance, Revocation, State, format},
+    super::{
+        Account, Begun, Conditions, Device, Error, ImportNumber, Intent, Issuance, Revocation,
+        State, Token, format,
+    },
     row::IntentRow,
 };
-use crate::{telemetry::audit::Event, types::Serial};
+use crate::{
+    telemetry::audit::Event,
+    types::{Serial, TokenId},
+};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -18,14 +24,19 @@ pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Error>>;
 pub(super) struct Begin {
     pub(super) intent: Intent,
     pub(super) row: IntentRow,
+    pub(super) conditions: Conditions,
     /// The number of retries.
     pub(super) retries: u8,
     pub(super) reply: ReplySender<Begun>,
 }
 
 impl Begin {
-    pub(super) fn new(intent: Intent, reply: ReplySender<Begun>) -> Result<Self, Error> {
-        Ok(Self { row: IntentRow::new(&intent)?, intent, retries: 0, reply })
+    pub(super) fn new(
+        intent: Intent,
+        conditions: Conditions,
+        reply: ReplySender<Begun>,
+    ) -> Result<Self, Error> {
+        Ok(Self { row: IntentRow::new(&intent)?, intent, conditions, retries: 0, reply })
     }
 
     /// Whether `found` was begun by this command, in an attempt that seemed to fail.
@@ -50,10 +61,28 @@ pub(super) enum PostgresChange {
     Revoke { serial: Serial, revocation: Revocation },
     /// Adds an account.
     AddAccount(Account),
+    /// Replaces the account `seen`.
+    ChangeAccount { seen: Box<Account>, new: Box<Account> },
+    /// Changes devices or tokens.
+    Registry(RegistryWrite),
     /// Removes an account.
     RemoveAccount(String),
     /// Writes the event alone.
     Append,
+}
+
+/// A change of devices or tokens.
+pub(super) enum RegistryWrite {
+    /// Registers a device.
+    Add(Device),
+    /// Replaces the record `seen`.
+    Change { seen: Box<Device>, new: Box<Device> },
+    /// Makes the devices of an import registered ones.
+    Finish(ImportNumber),
+    /// Adds tokens.
+    AddTokens(Vec<Token>),
+    /// Disables a token.
+    DisableToken(TokenId),
 }
 
 /// The outcome of a change.
@@ -63,6 +92,8 @@ pub(super) enum PostgresOutcome {
     Ended(Arc<Issuance>),
     /// Done.
     Done,
+    /// Not done, for this reason, and no event written.
+    Failed(Error),
     /// Not done, and no event written: the issuance is not in the right state, the account exists
     /// or does not.
     Not,

@@ -22,7 +22,7 @@ use tokio_postgres::types::ToSql;
 /// them. None is begun then.
 pub(super) async fn begin(
     client: &Object,
-    asked: &[Begin],
+    asked: &[&Begin],
 ) -> Result<HashSet<Vec<u8>>, DatabaseError> {
     // In the order of the keys, so that two nodes cannot deadlock.
     const SQL: &str = "
@@ -85,14 +85,14 @@ pub(super) async fn begin(
     }
 }
 
-fn each<'a, T>(asked: &'a [Begin], field: impl Fn(&'a IntentRow) -> T) -> Vec<T> {
+fn each<'a, T>(asked: &[&'a Begin], field: impl Fn(&'a IntentRow) -> T) -> Vec<T> {
     asked.iter().map(|each| field(&each.row)).collect()
 }
 
 /// Returns the issuances of the first requests.
 pub(super) async fn requests(
     client: &Object,
-    asked: &[Begin],
+    asked: &[&Begin],
 ) -> Result<HashMap<IdempotencyKey, Arc<Issuance>>, DatabaseError> {
     let sql = format!(
         "SELECT {ISSUANCE} FROM request r JOIN issuance i USING (serial)
@@ -168,6 +168,26 @@ pub(super) async fn list(
     if let Some(from) = &from {
         parameters.push(from);
         sql.push_str(&format!(" AND i.not_after >= ${}", parameters.len()));
+    }
+    let device = filter.device.as_ref().map(|id| id.as_str());
+    if let Some(device) = &device {
+        parameters.push(device);
+        sql.push_str(&format!(" AND i.device = ${}", parameters.len()));
+    }
+    let key = filter.key.as_ref().map(<[u8; 32]>::as_slice);
+    if let Some(key) = &key {
+        parameters.push(key);
+        sql.push_str(&format!(" AND i.spki = ${}", parameters.len()));
+    }
+    let predecessor = filter.predecessor.as_ref().map(Serial::as_bytes);
+    if let Some(predecessor) = &predecessor {
+        parameters.push(predecessor);
+        sql.push_str(&format!(" AND i.predecessor = ${}", parameters.len()));
+    }
+    let revoked = filter.revoked_from.map(seconds);
+    if let Some(revoked) = &revoked {
+        parameters.push(revoked);
+        sql.push_str(&format!(" AND i.state = 4 AND i.revoked >= ${}", parameters.len()));
     }
     sql.push_str(" ORDER BY i.serial LIMIT $2");
     let rows = query(client, &sql, &parameters).await?;

@@ -20,13 +20,14 @@ struct TableLayout {
 }
 
 /// The layouts, in order.
-const LAYOUTS: [TableLayout; 3] = [
+const LAYOUTS: [TableLayout; 4] = [
     TableLayout { sql: include_str!("migrations/0001.sql"), filled: None },
     TableLayout { sql: include_str!("migrations/0002.sql"), filled: None },
     TableLayout {
         sql: include_str!("migrations/0003.sql"),
         filled: Some(include_str!("migrations/0003-filled.sql")),
     },
+    TableLayout { sql: include_str!("migrations/0004.sql"), filled: None },
 ];
 
 /// Rows that are filled by one statement.

@@ -12,8 +12,10 @@
 //! be retried: beginning finds its own issuance, completing its own certificate, and the writer
 //! reads which of its events are stored.
 
+mod admission;
 mod change;
 mod database;
+mod devices;
 mod import;
 mod issuances;
 mod migration;
@@ -24,6 +26,7 @@ mod row;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod writer;
 mod writes;
 
@@ -126,11 +129,8 @@ fn gone() -> Error {
 #[async_trait]
 impl Issuances for PostgresStore {
     async fn begin(&self, intent: Intent, conditions: Conditions) -> Result<Begun, Error> {
-        if !conditions.is_free(&intent) {
-            return Err(Error::Unavailable("STEP A: conditions are not evaluated yet".to_owned()));
-        }
         let (reply, answer) = oneshot::channel();
-        send(&self.queues()?.begin, Begin::new(intent, reply)?).await?;
+        send(&self.queues()?.begin, Begin::new(intent, conditions, reply)?).await?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -205,11 +205,15 @@ impl Accounts for PostgresStore {
 
     async fn change_account(
         &self,
-        _seen: &Account,
-        _new: Account,
-        _event: Event,
+        seen: &Account,
+        new: Account,
+        event: Event,
     ) -> Result<(), Error> {
-        Err(Error::Unavailable("STEP A: accounts are not changed yet".to_owned()))
+        let (seen, new) = (Box::new(seen.clone()), Box::new(new));
+        match self.write(PostgresChange::ChangeAccount { seen, new }, event).await? {
+            PostgresOutcome::Failed(error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     async fn account(&self, name: &str) -> Result<Option<Account>, Error> {

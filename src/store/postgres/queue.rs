@@ -3,6 +3,7 @@
 
 use super::{
     super::{Begun, Error, State},
+    admission::{self, Admission},
     change::{BATCH, Begin, Find},
     database::{Database, attempt},
     issuances,
@@ -30,10 +31,23 @@ pub(super) async fn begin_queued(database: Arc<Database>, mut asked: mpsc::Recei
     let mut purged = None;
     while asked.recv_many(&mut batch, BATCH).await > 0 {
         let now = batch.iter().map(|each| each.intent.begun).max();
-        let mut waiting = std::mem::take(&mut batch);
-        while !waiting.is_empty() {
-            waiting = round(&database, waiting).await;
-        }
+        let (free, bound) = std::mem::take(&mut batch)
+            .into_iter()
+            .partition::<Vec<_>, _>(|each| each.conditions.is_free(&each.intent));
+        tokio::join!(
+            async {
+                let mut waiting = free;
+                while !waiting.is_empty() {
+                    waiting = round(&database, waiting).await;
+                }
+            },
+            async {
+                let mut waiting = bound;
+                while !waiting.is_empty() {
+                    waiting = admit(&database, waiting).await;
+                }
+            }
+        );
         if purged.is_none_or(|last: Time| now.is_some_and(|now| now.since(last) > PURGE)) {
             purged = now;
             let database = Arc::clone(&database);
@@ -54,7 +68,8 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
         keys.insert(each.intent.idempotency_key) && serials.insert(each.intent.serial.clone())
     });
     failpoint!("postgres: before begin");
-    let taken = match attempt!(*database, client => issuances::begin(client, &now).await) {
+    let taken = match attempt!(*database, client => issuances::begin(client, &references(&now)).await)
+    {
         Ok(taken) => taken,
         Err(Error::SerialTaken(_)) if now.len() > 1 => {
             // Which one is unknown: each is begun alone.
@@ -79,10 +94,71 @@ async fn round(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
     for each in new {
         let _ = each.reply.send(Ok(Begun::New));
     }
+    answer_retries(database, retries, later).await
+}
+
+fn references(all: &[Begin]) -> Vec<&Begin> {
+    all.iter().collect()
+}
+
+/// Begins issuances that have conditions in one transaction. Returns those that must wait for its
+/// outcome.
+async fn admit(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
+    let (mut keys, mut serials, mut locked) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut now, mut later) = (Vec::new(), Vec::new());
+    for each in waiting {
+        let locks = admission::locks(&each);
+        let alone = keys.insert(each.intent.idempotency_key)
+            & serials.insert(each.intent.serial.clone())
+            & locked.is_disjoint(&locks);
+        if alone {
+            now.push(each)
+        } else {
+            later.push(each)
+        }
+        // One that waits keeps its place before those that came after it.
+        locked.extend(locks);
+    }
+    failpoint!("postgres: before begin");
+    let answers = match attempt!(*database, client => admission::begin(client, &references(&now)).await)
+    {
+        Ok(answers) => answers,
+        Err(error) => {
+            now.append(&mut later);
+            for each in now {
+                let _ = each.reply.send(Err(error.clone()));
+            }
+            return Vec::new();
+        }
+    };
+    failpoint!("postgres: begun");
+    let mut retries = Vec::new();
+    for (each, answer) in now.into_iter().zip(answers) {
+        let answer = match answer {
+            Admission::New => Ok(Begun::New),
+            Admission::Denied(denial) => Ok(Begun::Denied(denial)),
+            Admission::Failed(error) => Err(error),
+            Admission::Retry => {
+                retries.push(each);
+                continue;
+            }
+        };
+        let _ = each.reply.send(answer);
+    }
+    answer_retries(database, retries, later).await
+}
+
+/// Replies to retries. Returns those whose slot was freed meanwhile, after `later`.
+async fn answer_retries(
+    database: &Database,
+    retries: Vec<Begin>,
+    mut later: Vec<Begin>,
+) -> Vec<Begin> {
     if retries.is_empty() {
         return later;
     }
-    let found = attempt!(*database, client => issuances::requests(client, &retries).await);
+    let found =
+        attempt!(*database, client => issuances::requests(client, &references(&retries)).await);
     let mut found: HashMap<_, _> = match found {
         Ok(found) => found,
         Err(error) => {

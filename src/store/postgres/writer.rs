@@ -106,7 +106,7 @@ impl EventWriter {
         failpoint!("postgres: written");
         // Before the replies: a caller that has one must find its event in the trail.
         for (each, done) in group.iter().zip(&done) {
-            if !matches!(done, PostgresOutcome::Not) {
+            if !matches!(done, PostgresOutcome::Not | PostgresOutcome::Failed(_)) {
                 self.publish(self.last + 1, &each.event);
             }
         }

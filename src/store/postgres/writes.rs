@@ -3,13 +3,15 @@
 
 use super::{
     super::{Error, Issuance, State, format},
-    change::{PostgresChange, PostgresOutcome, Write},
+    change::{PostgresChange, PostgresOutcome, RegistryWrite, Write},
     database::DatabaseError,
+    devices,
     row::{column, query, seconds},
+    tokens,
 };
 use crate::telemetry::audit::Event;
 use deadpool_postgres::Object;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use tokio_postgres::{Row, types::ToSql};
 
 /// The writer of an event, and the number of its last one.
@@ -58,6 +60,9 @@ pub(super) async fn write_changes(
     const REVOKE: &str = "
         UPDATE issuance SET state = 4, revoked = $5, reason = $6 WHERE serial = $4 AND state = 2
         RETURNING serial, request_key";
+    // A voided issuance gives the use of its token back.
+    const GIVE_BACK: &str = ", given AS (
+        UPDATE token t SET consumed_by = NULL FROM done d WHERE t.consumed_by = d.serial)";
     const ADD: &str = "
         INSERT INTO account (name, record) VALUES ($4, $5) ON CONFLICT DO NOTHING RETURNING name";
     const REMOVE: &str = "DELETE FROM account WHERE name = $4 RETURNING name";
@@ -75,14 +80,17 @@ pub(super) async fn write_changes(
     match change {
         PostgresChange::Complete { .. } => complete(client, place, group).await,
         PostgresChange::Void { serial } => {
-            with_event(&freeing(VOID), &[&serial.as_bytes(), &seconds(event.at)]).await
+            with_event(&freeing(VOID, GIVE_BACK), &[&serial.as_bytes(), &seconds(event.at)]).await
         }
         PostgresChange::Revoke { serial, revocation } => {
             let (at, reason) = (seconds(revocation.at), i16::from(revocation.reason.code()));
-            with_event(&freeing(REVOKE), &[&serial.as_bytes(), &at, &reason]).await
+            with_event(&freeing(REVOKE, ""), &[&serial.as_bytes(), &at, &reason]).await
         }
         PostgresChange::AddAccount(account) => {
             with_event(&logged(ADD), &[&account.name, &format::account(account)?]).await
+        }
+        PostgresChange::ChangeAccount { .. } | PostgresChange::Registry(_) => {
+            Ok(vec![transact(client, place, change, item).await?])
         }
         PostgresChange::RemoveAccount(name) => with_event(&logged(REMOVE), &[name]).await,
         PostgresChange::Append => with_event(&logged("SELECT"), &[]).await,
@@ -98,12 +106,93 @@ fn logged(change: &str) -> String {
 }
 
 /// The same for the end of an issuance, which frees its slot.
-fn freeing(change: &str) -> String {
+fn freeing(change: &str, more: &str) -> String {
     logged(&format!(
-        "{change}), freed AS (
+        "{change}){more}, freed AS (
             DELETE FROM request r USING done d
             WHERE r.request_key = d.request_key AND r.serial = d.serial"
     ))
+}
+
+/// Writes a change of several statements, and its event.
+async fn transact(
+    client: &Object,
+    place: WriterPosition,
+    change: &PostgresChange,
+    item: &[u8],
+) -> Result<PostgresOutcome, DatabaseError> {
+    const EVENT: &str = "INSERT INTO event (writer, number, event) VALUES ($1, $2, $3)";
+    client.batch_execute("BEGIN").await?;
+    let done = match apply(client, change).await {
+        Ok(done) => done,
+        Err(DatabaseError::Store(error)) => {
+            client.batch_execute("ROLLBACK").await?;
+            return Ok(PostgresOutcome::Failed(error));
+        }
+        // Another node was first; the next attempt sees it.
+        Err(DatabaseError::Taken) => {
+            return Err(DatabaseError::Lost("another node wrote the same at once".to_owned()));
+        }
+        Err(error) => return Err(error),
+    };
+    if done {
+        query(client, EVENT, &[&place.writer, &(place.after + 1), &item]).await?;
+    }
+    client.batch_execute("COMMIT").await?;
+    Ok(if done { PostgresOutcome::Done } else { PostgresOutcome::Not })
+}
+
+/// Returns whether anything changed.
+async fn apply(client: &Object, change: &PostgresChange) -> Result<bool, DatabaseError> {
+    const ACCOUNT: &str = "SELECT record FROM account WHERE name = $1 FOR UPDATE";
+    const CHANGE: &str = "UPDATE account SET record = $2 WHERE name = $1";
+    const FINISH: &str = "UPDATE staging SET import = NULL";
+    let device_lock = |id| HashSet::from([devices::lock_of("device", id)]);
+    match change {
+        PostgresChange::ChangeAccount { seen, new } => {
+            let rows = query(client, ACCOUNT, &[&seen.name]).await?;
+            let now = rows.first().map(|row| format::read_account(column(row, 0)?)).transpose()?;
+            if seen.name != new.name || now.as_ref() != Some(&**seen) {
+                return Err(Error::Changed(format!("account {:?}", seen.name)).into());
+            }
+            query(client, CHANGE, &[&new.name, &format::account(new)?]).await?;
+            Ok(true)
+        }
+        PostgresChange::Registry(RegistryWrite::Add(device)) => {
+            devices::share_import(client).await?;
+            devices::lock(client, device_lock(&device.id)).await?;
+            devices::put(client, None, device).await?;
+            Ok(true)
+        }
+        PostgresChange::Registry(RegistryWrite::Change { seen, new }) => {
+            devices::share_import(client).await?;
+            devices::lock(client, device_lock(&seen.id)).await?;
+            let now = devices::find(client, &[seen.id.as_str()]).await?;
+            if seen.id != new.id || now.get(&seen.id) != Some(&**seen) {
+                return Err(Error::Changed(format!("device {}", seen.id)).into());
+            }
+            devices::put(client, Some(seen), new).await?;
+            Ok(true)
+        }
+        PostgresChange::Registry(RegistryWrite::Finish(import)) => {
+            devices::hold_import(client).await?;
+            devices::staged(client, *import).await?.expect_finished()?;
+            query(client, FINISH, &[]).await?;
+            Ok(true)
+        }
+        PostgresChange::Registry(RegistryWrite::AddTokens(new)) => {
+            if tokens::add(client, new).await? == new.len() {
+                return Ok(true);
+            }
+            Err(Error::Conflict("one of the tokens".to_owned()).into())
+        }
+        PostgresChange::Registry(RegistryWrite::DisableToken(id)) => {
+            let lock = devices::lock_of("token", id);
+            devices::lock(client, HashSet::from([lock])).await?;
+            Ok(tokens::disable(client, id).await?.ok_or(Error::NoSuchToken(*id))?)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// Completes open issuances, each with its event.
