@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     api,
-    store::{Filter, Item, transfer::to_line},
+    store::{DeviceFilter, Filter, Item, TokenFilter, transfer::to_line},
     telemetry::audit::EventId,
-    types::Actor,
+    types::{Actor, InvalidDeviceId, TokenId, parse_sha256},
 };
 
 /// Bytes of lines after which a page ends: far below the limit of a client.
@@ -41,6 +41,23 @@ impl Handle for api::ReadStore {
                 let item = |(name, value)| Item::Register(name, value);
                 found.into_iter().take(limit).map(item).collect()
             }
+            "devices" => {
+                let bad = |error: InvalidDeviceId| {
+                    invalid("place", from.unwrap_or_default(), &error.to_string())
+                };
+                let after = from.map(str::parse).transpose().map_err(bad)?;
+                let all = DeviceFilter::default();
+                let found = admin.store.devices(&all, after.as_ref(), limit).await?;
+                found.into_iter().map(|device| Item::Device(Box::new(device))).collect()
+            }
+            "tokens" => {
+                let bad = || invalid("place", from.unwrap_or_default(), "the id of a token");
+                let read = |text| parse_sha256(text).map(TokenId).ok_or_else(bad);
+                let after = from.map(read).transpose()?;
+                let all = TokenFilter::default();
+                let found = admin.store.tokens(&all, after.as_ref(), limit).await?;
+                found.into_iter().map(|token| Item::Token(Box::new(token))).collect()
+            }
             "events" => {
                 let first = EventId { writer: 0, number: 0 };
                 let from = from.map(place).transpose()?.unwrap_or(first);
@@ -48,7 +65,7 @@ impl Handle for api::ReadStore {
                 found.into_iter().map(|(id, event)| Item::Event(id, event)).collect()
             }
             other => {
-                let parts = "issuances, accounts, registers or events";
+                let parts = "issuances, accounts, registers, devices, tokens or events";
                 return Err(invalid("part of the store", other, parts));
             }
         };

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadStore {
-    /// `issuances`, `accounts`, `registers` or `events`.
+    /// `issuances`, `accounts`, `registers`, `devices`, `tokens` or `events`.
     pub part: String,
-    /// Place to start from: the last item's serial number or name (exclusive); for events
+    /// Place to start from: the last item's serial number, name or id (exclusive); for events
     /// `WRITER.NUMBER` (inclusive). Default: the first item.
     pub from: Option<String>,
     /// Largest number of items: 1 to 1000. Default: 500.

@@ -68,8 +68,8 @@ async fn an_export_of_version_1_is_imported() {
 #[tokio::test]
 async fn old_records_change_like_new_ones() {
     use super::{
-        AuditEvents, Begun, Conditions, Issuances, State,
-        contract::{event, intent, issued, nth, revocation, revoked, serial},
+        AuditEvents, Begun, Conditions, Issuances, State, Tokens,
+        contract::{event, intent, issued, nth, registry::token, revocation, revoked, serial},
     };
     use crate::telemetry::audit::Name;
     let folder = old_folder();
@@ -78,6 +78,7 @@ async fn old_records_change_like_new_ones() {
     store.complete(&serial(8), vec![1], issued(8)).await.unwrap();
     store.void(&serial(18), event(Name::IssuanceVoided, 18)).await.unwrap();
     let new = with_all_fields(intent(900, 900));
+    store.add_tokens(vec![token(8)], event(Name::AccountAdded, 1)).await.unwrap();
     assert_eq!(store.begin(new.clone(), Conditions::default()).await.unwrap(), Begun::New);
     let before = exported(&store).await;
     store.close().await;
@@ -98,7 +99,8 @@ async fn old_records_change_like_new_ones() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_is_brought_up_to_date_and_holds_what_it_held() {
-    use super::contract::{intent, serial};
+    use super::contract::{event, intent, registry::token, serial};
+    use crate::telemetry::audit::Name;
     let database = Postgres::of_dump(&fixture("postgres.sql"));
     assert_eq!(database.sql("SELECT max(number) FROM migration"), "2");
     // Two nodes at once.
@@ -106,10 +108,11 @@ async fn a_database_is_brought_up_to_date_and_holds_what_it_held() {
     let (store, other) = tokio::join!(database.open(trail()), database.open(trail()));
     other.close().await;
     expect_old_plus_defaults(&exported(&*store).await);
-    assert_eq!(database.sql("SELECT string_agg(number::text, ',') FROM migration"), "1,2,3");
+    assert_eq!(database.sql("SELECT string_agg(number::text, ',') FROM migration"), "1,2,3,4");
     // The columns say what the records say.
     let new = with_all_fields(super::Intent { predecessor: Some(serial(2)), ..intent(900, 900) });
-    store.begin(new.clone()).await.unwrap();
+    store.add_tokens(vec![token(8)], event(Name::AccountAdded, 1)).await.unwrap();
+    store.begin(new.clone(), super::Conditions::default()).await.unwrap();
     let rows = database.sql(
         "SELECT encode(serial, 'hex'), encode(spki, 'hex'), encode(predecessor, 'hex'), device
          FROM issuance ORDER BY serial",

@@ -4,7 +4,7 @@
 //! (`transfer/line.rs`) are serde's, of these types. A field that is added needs a default in
 //! `format/v1.rs`, and `#[serde(default)]` for the exports of earlier versions: CONTRIBUTING.md.
 
-use super::Error;
+use super::{Device, Error, Token};
 use crate::{
     digest::{Algorithm, Secret},
     telemetry::audit::{Event, EventId},
@@ -352,6 +352,10 @@ pub enum Item {
     Event(EventId, Event),
     /// The name and value of a register: [`super::Registers::compare_and_set`].
     Register(String, Vec<u8>),
+    /// A registered device.
+    Device(Box<Device>),
+    /// A one-time token.
+    Token(Box<Token>),
 }
 
 impl fmt::Display for Item {
@@ -361,6 +365,8 @@ impl fmt::Display for Item {
             Self::Account(account) => write!(f, "account {:?}", account.name),
             Self::Event(id, _) => write!(f, "event {} of writer {}", id.number, id.writer),
             Self::Register(name, _) => write!(f, "register {name:?}"),
+            Self::Device(device) => write!(f, "device {}", device.id),
+            Self::Token(token) => write!(f, "token {}", token.id),
         }
     }
 }

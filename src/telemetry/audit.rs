@@ -42,6 +42,8 @@ pub enum Name {
     ServerStopped,
     /// A request was rejected before its operation was known.
     RequestRejected,
+    /// One-time tokens were disabled.
+    TokenDisabled,
     /// Sums up rejections of unauthenticated clients that got no line each.
     RequestSummary,
     /// Events are missing from the audit file: the disk did not accept them.
@@ -67,6 +69,7 @@ stored_as_number!(
     15 = Name::AuditIncomplete,
     16 = Name::CertificateUnknown,
     17 = Name::IssuanceStopped,
+    25 = Name::TokenDisabled,
 );
 
 impl Name {
@@ -89,6 +92,7 @@ impl Name {
             Self::ServerStarted => "server.started",
             Self::ServerStopped => "server.stopped",
             Self::RequestRejected => "request.rejected",
+            Self::TokenDisabled => "token.disabled",
             Self::RequestSummary => "request.summary",
             Self::AuditIncomplete => "audit.incomplete",
         }

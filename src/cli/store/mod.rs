@@ -31,6 +31,10 @@ pub(super) enum StoreCommand {
     Import {
         /// File that `estd store export` wrote.
         file: PathBuf,
+        /// Keep one-time tokens usable. Without it those that have not ended are disabled: they may have been
+        /// used since the export.
+        #[arg(long)]
+        keep_tokens: bool,
     },
     /// Copies a store into an empty one, and compares both.
     Copy(CopyArguments),
@@ -73,7 +77,9 @@ pub(super) fn store_command(context: &Context, command: StoreCommand) -> Result<
             StoreCommand::Check => check::check_store(context).await,
             StoreCommand::Compact => transfer::compact_store(context).await,
             StoreCommand::Export { file } => transfer::export_store(context, file.as_deref()).await,
-            StoreCommand::Import { file } => transfer::import_store(context, &file).await,
+            StoreCommand::Import { file, keep_tokens } => {
+                transfer::import_store(context, &file, keep_tokens).await
+            }
             StoreCommand::Copy(CopyArguments { from, to, target_config }) => {
                 transfer::copy_store(context, from.into(), to.into(), target_config.as_deref())
                     .await

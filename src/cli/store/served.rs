@@ -4,11 +4,11 @@ use crate::{
     api::ReadStore,
     client::operator::ask,
     store::{
-        Account, Error, Issuance, Item,
+        Account, Device, Error, Issuance, Item, Token,
         transfer::{Source, from_line},
     },
     telemetry::audit::{Event, EventId},
-    types::Serial,
+    types::{DeviceId, Serial, TokenId},
 };
 use async_trait::async_trait;
 use std::{
@@ -89,6 +89,16 @@ impl Source for Served {
         let kind =
             |item| if let Item::Register(name, value) = item { Some((name, value)) } else { None };
         self.all("registers", kind, |(name, _)| name).await
+    }
+
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
+        let kind = |item| if let Item::Device(device) = item { Some(*device) } else { None };
+        self.page("devices", after.map(ToString::to_string), Some(limit), kind).await
+    }
+
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
+        let kind = |item| if let Item::Token(token) = item { Some(*token) } else { None };
+        self.page("tokens", after.map(ToString::to_string), Some(limit), kind).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

@@ -15,6 +15,8 @@ use crate::{
         SledStore,
         transfer::{self, Counts, Export, Items, Summary},
     },
+    telemetry::audit::{Event, Name},
+    types::Actor,
 };
 use std::{
     fs::{self, File},
@@ -80,7 +82,11 @@ pub(super) async fn export_store(context: &Context, file: Option<&Path>) -> Resu
     Ok(())
 }
 
-pub(super) async fn import_store(context: &Context, file: &Path) -> Result<(), Failure> {
+pub(super) async fn import_store(
+    context: &Context,
+    file: &Path,
+    keep_tokens: bool,
+) -> Result<(), Failure> {
     let open = || File::open(file).map(|file| BufReader::with_capacity(BUFFER, file));
     let of_file = |cause| {
         Failure::new(
@@ -100,7 +106,13 @@ pub(super) async fn import_store(context: &Context, file: &Path) -> Result<(), F
     let done = with_store(store, async |store| {
         let mut again =
             || -> Result<Box<dyn Items>, transfer::Error> { Ok(Box::new(Export::new(open()?)?)) };
-        Ok(transfer::import(&mut again, store, &mut progress).await?)
+        let done = transfer::import(&mut again, store, &mut progress).await?;
+        if !keep_tokens && done.counts.tokens > 0 {
+            let event = Event::new(SystemClock.now(), Name::TokenDisabled, Actor::server());
+            let event = event.with("reason", "the store was imported");
+            store.disable_tokens(event).await.map_err(transfer::Error::Store)?;
+        }
+        Ok(done)
     })
     .await?;
     if done.counts != expected.counts {
@@ -156,11 +168,13 @@ pub(super) fn describe_summary(context: &Context, done: &str, of: &Summary) -> S
 
 /// Returns the counts as fields of JSON.
 pub(super) fn count_fields(counts: Counts) -> serde_json::Map<String, serde_json::Value> {
-    let Counts { issuances, accounts, registers, events } = counts;
+    let Counts { issuances, accounts, registers, devices, tokens, events } = counts;
     let each = [
         ("issuances", issuances),
         ("accounts", accounts),
         ("registers", registers),
+        ("devices", devices),
+        ("tokens", tokens),
         ("events", events),
     ];
     each.map(|(name, count)| (name.to_owned(), count.into())).into_iter().collect()

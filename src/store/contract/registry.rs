@@ -31,6 +31,7 @@ contract!(
     an_import_is_all_or_nothing,
     an_import_names_what_exists,
     a_device_registered_during_an_import_stays,
+    devices_and_tokens_of_another_store_are_imported,
     accounts_change,
     lists_by_device_key_and_predecessor,
 );
@@ -39,7 +40,7 @@ fn id(text: &str) -> DeviceId {
     text.parse().unwrap()
 }
 
-fn device(name: &str) -> Device {
+pub(in crate::store) fn device(name: &str) -> Device {
     Device {
         id: id(name),
         identifiers: vec![format!("serial:acme:{name}").parse().unwrap()],
@@ -53,11 +54,11 @@ fn device(name: &str) -> Device {
     }
 }
 
-const fn token_id(number: u8) -> TokenId {
+pub(in crate::store) const fn token_id(number: u8) -> TokenId {
     TokenId([number; 32])
 }
 
-fn token(number: u8) -> Token {
+pub(in crate::store) fn token(number: u8) -> Token {
     Token {
         id: token_id(number),
         label: None,
@@ -537,7 +538,7 @@ async fn lists_devices(Trial { store, .. }: Trial) {
     assert_eq!(listed(tag(Some("8"))).await, all[3..4]);
 }
 
-fn fleet(range: std::ops::Range<u32>) -> Vec<Device> {
+pub(in crate::store) fn fleet(range: std::ops::Range<u32>) -> Vec<Device> {
     range.map(|number| device(&format!("fleet-{number:05}"))).collect()
 }
 
@@ -653,6 +654,36 @@ async fn a_device_registered_during_an_import_stays(Trial { store, .. }: Trial) 
     store.abandon_import(import).await.unwrap();
     assert_eq!(store.device(&id("z")).await.unwrap(), None);
     assert_eq!(store.identified(&rival.identifiers).await.unwrap(), [rival]);
+}
+
+async fn devices_and_tokens_of_another_store_are_imported(Trial { store, trail }: Trial) {
+    let blocked = Device { standing: DeviceStanding::Blocked, ..device("a") };
+    let used = Token { consumed_by: Some(serial(7)), reissued: true, ..token(1) };
+    let items = [
+        Item::Device(Box::new(blocked.clone())),
+        Item::Device(Box::new(device("b"))),
+        Item::Token(Box::new(used.clone())),
+        Item::Token(Box::new(token(2))),
+    ];
+    store.import(items.to_vec()).await.unwrap();
+    store.import(items.to_vec()).await.unwrap();
+    assert!(trail.published().is_empty());
+    let kept = store.devices(&DeviceFilter::default(), None, 9).await.unwrap();
+    assert_eq!(kept, [blocked, device("b")]);
+    assert!(store.is_barred(&id("a")).await.unwrap());
+    assert_eq!(store.identified(&device("b").identifiers).await.unwrap(), [device("b")]);
+    assert_eq!(store.tokens(&TokenFilter::default(), None, 9).await.unwrap(), [used, token(2)]);
+    let second = Intent { token: Some(token_id(2)), ..intent(1, 1) };
+    assert_eq!(begun(&*store, second, free()).await, Begun::New);
+    let differing = [
+        Item::Device(Box::new(device("a"))),
+        Item::Device(Box::new(Device { id: id("c"), ..device("b") })),
+        Item::Token(Box::new(token(1))),
+    ];
+    for item in differing {
+        let imported = store.import(vec![item]).await;
+        assert!(matches!(imported, Err(Error::Conflict(_))), "{imported:?}");
+    }
 }
 
 async fn accounts_change(Trial { store, trail }: Trial) {

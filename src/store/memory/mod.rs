@@ -279,6 +279,13 @@ impl Store for MemoryStore {
                 Item::Register(name, one) => {
                     kept.registers.get(name).is_some_and(|there| there != one)
                 }
+                Item::Device(one) => match kept.registry.devices.get(&one.id) {
+                    Some(there) => there != &**one,
+                    None => kept.registry.expect_new(one).is_err(),
+                },
+                Item::Token(one) => {
+                    kept.registry.tokens.get(&one.id).is_some_and(|there| there != &**one)
+                }
             };
             if other {
                 return Err(Error::Conflict(item.to_string()));
@@ -295,6 +302,8 @@ impl Store for MemoryStore {
                 Item::Account(one) => drop(kept.accounts.insert(one.name.clone(), one)),
                 Item::Event(id, one) => drop(kept.events.insert(id, one)),
                 Item::Register(name, one) => drop(kept.registers.insert(name, one)),
+                Item::Device(one) => kept.registry.put(*one),
+                Item::Token(one) => drop(kept.registry.tokens.insert(one.id, *one)),
             }
         }
         Ok(())

@@ -252,6 +252,45 @@ pub(super) async fn put(
     Err(DatabaseError::Lost("a device was registered by another node at once".to_owned()))
 }
 
+/// Writes devices of another store, none of which is registered. Needs [`share_import`] and their locks.
+///
+/// # Errors
+/// [`Error::IdentifierTaken`]; [`Error::Unavailable`] while an import is staged.
+pub(super) async fn put_many(client: &Object, devices: &[&Device]) -> Result<(), DatabaseError> {
+    const DEVICES: &str = "
+        INSERT INTO device (id, barred, record)
+        SELECT * FROM unnest($1::text[], $2::bool[], $3::bytea[])";
+    const IDENTIFIERS: &str = "
+        INSERT INTO identifier (identifier, device)
+        SELECT * FROM unnest($1::text[], $2::text[])";
+    if staging(client).await?.is_some() {
+        let why = "an import of devices is not finished; finish or abandon it";
+        return Err(Error::Unavailable(why.to_owned()).into());
+    }
+    let (mut identifiers, mut owner) = (Vec::new(), Vec::new());
+    for device in devices {
+        for text in texts(device) {
+            identifiers.push(text);
+            owner.push(device.id.as_str());
+        }
+    }
+    if let Some((identifier, device, _)) = owners(client, &identifiers).await?.into_iter().next() {
+        return Err(Error::IdentifierTaken { identifier: Box::new(identifier), device }.into());
+    }
+    let ids: Vec<&str> = devices.iter().map(|device| device.id.as_str()).collect();
+    let barred: Vec<bool> =
+        devices.iter().map(|device| device.standing != DeviceStanding::Enabled).collect();
+    let records: Vec<Vec<u8>> =
+        devices.iter().map(|device| format::record(*device)).collect::<Result<_, _>>()?;
+    query(client, DEVICES, &[&ids, &barred, &records]).await?;
+    match query(client, IDENTIFIERS, &[&identifiers, &owner]).await {
+        Err(DatabaseError::Taken) => {
+            Err(Error::Conflict("two devices have one identifier".to_owned()).into())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
 /// Stages devices: see [`super::super::Devices::stage_devices`].
 pub(super) async fn stage(
     client: &Object,

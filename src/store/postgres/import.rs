@@ -1,12 +1,17 @@
 //! Imports records of another store.
 
 use super::{
-    super::{Account, Error, Issuance, Item, State, format},
+    super::{Account, Device, Error, Issuance, Item, State, Token, format},
     database::DatabaseError,
+    devices,
     issuances::find,
     row::{IntentRow, column, query, seconds, signed, state_number},
+    tokens,
 };
-use crate::telemetry::audit::{Event, EventId};
+use crate::{
+    telemetry::audit::{Event, EventId},
+    types::TokenId,
+};
 use deadpool_postgres::Object;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -22,6 +27,8 @@ pub(super) async fn import_items(client: &Object, items: &[Item]) -> Result<(), 
     sorted.insert_accounts(client).await?;
     sorted.insert_events(client).await?;
     sorted.insert_registers(client).await?;
+    sorted.put_devices(client).await?;
+    sorted.put_tokens(client).await?;
     // Existing rows were left unchanged: they must equal the imported ones.
     sorted.compare_issuances(client).await?;
     sorted.compare_accounts(client).await?;
@@ -42,6 +49,8 @@ struct Sorted<'a> {
     accounts: Vec<(&'a Account, &'a Item)>,
     events: Vec<(EventId, &'a Event, &'a Item)>,
     registers: Vec<(&'a str, &'a [u8], &'a Item)>,
+    devices: Vec<(&'a Device, &'a Item)>,
+    tokens: Vec<(&'a Token, &'a Item)>,
 }
 
 impl<'a> Sorted<'a> {
@@ -53,6 +62,8 @@ impl<'a> Sorted<'a> {
                 Item::Account(one) => sorted.accounts.push((one, item)),
                 Item::Event(id, one) => sorted.events.push((*id, one, item)),
                 Item::Register(name, value) => sorted.registers.push((name, value, item)),
+                Item::Device(one) => sorted.devices.push((one, item)),
+                Item::Token(one) => sorted.tokens.push((one, item)),
             }
         }
         sorted
@@ -239,6 +250,45 @@ impl<'a> Sorted<'a> {
         }
         for (name, value, item) in &self.registers {
             if kept.get(*name).map(Vec::as_slice) != Some(*value) {
+                return Err(conflict(item));
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_devices(&self, client: &Object) -> Result<(), DatabaseError> {
+        if self.devices.is_empty() {
+            return Ok(());
+        }
+        devices::share_import(client).await?;
+        let ids: Vec<&str> = self.devices.iter().map(|(one, _)| one.id.as_str()).collect();
+        devices::lock(client, ids.iter().map(|id| devices::lock_of("device", id)).collect())
+            .await?;
+        let kept = devices::find(client, &ids).await?;
+        let mut new = Vec::new();
+        for (one, item) in &self.devices {
+            match kept.get(&one.id) {
+                Some(kept) if kept == *one => {}
+                Some(_) => return Err(conflict(item)),
+                None => new.push(*one),
+            }
+        }
+        match devices::put_many(client, &new).await {
+            Err(DatabaseError::Store(error)) => Err(Error::Conflict(error.to_string()).into()),
+            put => put,
+        }
+    }
+
+    async fn put_tokens(&self, client: &Object) -> Result<(), DatabaseError> {
+        if self.tokens.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<Token> = self.tokens.iter().map(|(one, _)| (*one).clone()).collect();
+        tokens::add(client, &all).await?;
+        let ids: Vec<TokenId> = all.iter().map(|one| one.id).collect();
+        let kept = tokens::find(client, &ids).await?;
+        for (one, item) in &self.tokens {
+            if kept.get(&one.id) != Some(one) {
                 return Err(conflict(item));
             }
         }

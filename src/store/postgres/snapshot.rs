@@ -1,13 +1,16 @@
 //! The whole database as of one point in time, read while other nodes write.
 
 use super::{
-    super::{Account, Error, Filter, Issuance, transfer::Source},
+    super::{
+        Account, Device, DeviceFilter, Error, Filter, Issuance, Token, TokenFilter,
+        transfer::Source,
+    },
     database::{Database, DatabaseError, Lease, PostgresOptions},
-    issuances, migration, reads,
+    devices, issuances, migration, reads, tokens,
 };
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::Serial,
+    types::{DeviceId, Serial, TokenId},
 };
 use async_trait::async_trait;
 use deadpool_postgres::Object;
@@ -82,6 +85,16 @@ impl Source for PostgresSnapshot {
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.read(async { reads::registers(self.client()?).await }).await
+    }
+
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
+        let all = DeviceFilter::default();
+        self.read(async { devices::list(self.client()?, &all, after, limit).await }).await
+    }
+
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
+        let all = TokenFilter::default();
+        self.read(async { tokens::list(self.client()?, &all, after, limit).await }).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

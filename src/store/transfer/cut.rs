@@ -7,14 +7,17 @@
 //! - A revocation by a later event is undone: the certificate was issued and not revoked.
 //! - An open issuance is included if it began before the cut.
 //!
+//! Devices and tokens are returned as they are when they are read: they may be many, and a restore disables
+//! tokens in any case.
+//!
 //! A record that contradicts the events, earlier and later ones, is returned unchanged. It is an
 //! error in the store, and a check of the cut must find it.
 
 use super::{super::Error, super::State, source::Source};
 use crate::{
-    store::{Account, Issuance},
+    store::{Account, Device, Issuance, Token},
     telemetry::audit::{Event, EventId, Name},
-    types::{Serial, Time},
+    types::{DeviceId, Serial, Time, TokenId},
 };
 use async_trait::async_trait;
 use std::{
@@ -264,6 +267,14 @@ impl<S: Source> Source for Cut<S> {
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         Ok(self.registers.clone())
+    }
+
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
+        self.source.devices(after, limit).await
+    }
+
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
+        self.source.tokens(after, limit).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

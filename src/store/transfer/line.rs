@@ -6,7 +6,7 @@
 
 use super::{Checksum, Counts, Summary};
 use crate::{
-    store::{Account, Intent, Issuance, Item, Revocation, State},
+    store::{Account, Device, Intent, Issuance, Item, Revocation, State, Token},
     telemetry::audit::{Event, EventId},
     types::{Time, form},
 };
@@ -31,6 +31,8 @@ enum Line<'a> {
     Account(Cow<'a, Account>),
     #[serde(alias = "decision")]
     Register(RegisterLine<'a>),
+    Device(Cow<'a, Device>),
+    Token(Cow<'a, Token>),
     Event(EventLine<'a>),
     End(EndLine),
 }
@@ -115,6 +117,8 @@ impl<'a> From<&'a Item> for Line<'a> {
             Item::Register(name, value) => {
                 Self::Register(RegisterLine { name: name.into(), value: value.clone() })
             }
+            Item::Device(device) => Self::Device(Cow::Borrowed(device)),
+            Item::Token(token) => Self::Token(Cow::Borrowed(token)),
             Item::Event(id, event) => {
                 Self::Event(EventLine { id: *id, event: Cow::Borrowed(event) })
             }
@@ -133,6 +137,8 @@ impl Line<'_> {
             }
             Self::Account(account) => Item::Account(account.into_owned()),
             Self::Register(line) => Item::Register(line.name.into_owned(), line.value),
+            Self::Device(device) => Item::Device(Box::new(device.into_owned())),
+            Self::Token(token) => Item::Token(Box::new(token.into_owned())),
             Self::Event(line) => Item::Event(line.id, line.event.into_owned()),
             Self::End(line) => return Ok(Read::End(line.counts, line.sha256)),
         }))

@@ -1,7 +1,7 @@
 //! Reads, exports, imports and compares whole stores.
 //!
 //! Works on any [`Store`], a page at a time: a million certificates need no more memory than a
-//! thousand. The order is fixed: issuances by serial number, accounts, registers, events. So is the
+//! thousand. The order is fixed: issuances by serial number, accounts, registers, devices, tokens, events. So is the
 //! text of each item (`line.rs`). Equal contents therefore have equal digests in every backend.
 
 mod cut;
@@ -20,7 +20,10 @@ pub use source::Source;
 
 use super::{Account, Item, Store};
 use crate::types::counted;
-use crate::{telemetry::audit::EventId, types::Serial};
+use crate::{
+    telemetry::audit::EventId,
+    types::{DeviceId, Serial, TokenId},
+};
 use async_trait::async_trait;
 use std::{collections::VecDeque, fmt, io};
 
@@ -65,8 +68,20 @@ pub struct Counts {
     /// Registers.
     #[serde(alias = "decisions")]
     pub registers: u64,
+    /// Registered devices.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub devices: u64,
+    /// One-time tokens.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub tokens: u64,
     /// Audit events.
     pub events: u64,
+}
+
+/// Left out if there are none, as in the exports of versions that had none.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
@@ -75,6 +90,8 @@ impl Counts {
             Item::Issuance(_) => self.issuances += 1,
             Item::Account(_) => self.accounts += 1,
             Item::Register(..) => self.registers += 1,
+            Item::Device(_) => self.devices += 1,
+            Item::Token(_) => self.tokens += 1,
             Item::Event(..) => self.events += 1,
         }
     }
@@ -82,21 +99,26 @@ impl Counts {
     /// The number of all items.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.issuances + self.accounts + self.registers + self.events
+        self.issuances + self.accounts + self.registers + self.devices + self.tokens + self.events
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issuances, accounts, registers, events } = self;
+        let Self { issuances, accounts, registers, devices, tokens, events } = self;
         write!(
             f,
-            "{}, {}, {}, {}",
+            "{}, {}, {}, ",
             counted(*issuances, "issuance"),
             counted(*accounts, "account"),
             counted(*registers, "register"),
-            counted(*events, "event"),
-        )
+        )?;
+        for (count, noun) in [(*devices, "device"), (*tokens, "token")] {
+            if count > 0 {
+                write!(f, "{}, ", counted(count, noun))?;
+            }
+        }
+        write!(f, "{}", counted(*events, "event"))
     }
 }
 
@@ -139,6 +161,8 @@ enum ItemPosition {
     Issuance(Serial),
     Account(String),
     Register(String),
+    Device(DeviceId),
+    Token(TokenId),
     Event(EventId),
 }
 
@@ -148,6 +172,8 @@ impl From<&Item> for ItemPosition {
             Item::Issuance(issuance) => Self::Issuance(issuance.intent.serial.clone()),
             Item::Account(account) => Self::Account(account.name.clone()),
             Item::Register(name, _) => Self::Register(name.clone()),
+            Item::Device(device) => Self::Device(device.id.clone()),
+            Item::Token(token) => Self::Token(token.id),
             Item::Event(id, _) => Self::Event(*id),
         }
     }
@@ -169,6 +195,9 @@ enum Stand {
     Issuances(Option<Serial>),
     Accounts,
     Registers,
+    /// The last device, or token, that was read.
+    Devices(Option<DeviceId>),
+    Tokens(Option<TokenId>),
     /// The next event.
     Events(EventId),
     End,
@@ -213,7 +242,23 @@ impl<'a> Walk<'a> {
                     found.sort();
                     let item = |(name, value)| Item::Register(name, value);
                     self.page.extend(found.into_iter().map(item));
-                    self.stand = Stand::Events(EventId { writer: 0, number: 0 });
+                    self.stand = Stand::Devices(None);
+                }
+                Stand::Devices(after) => {
+                    let found = self.source.devices(after.as_ref(), PAGE).await?;
+                    self.stand = match found.last() {
+                        Some(last) => Stand::Devices(Some(last.id.clone())),
+                        None => Stand::Tokens(None),
+                    };
+                    self.page.extend(found.into_iter().map(|one| Item::Device(Box::new(one))));
+                }
+                Stand::Tokens(after) => {
+                    let found = self.source.tokens(after.as_ref(), PAGE).await?;
+                    self.stand = match found.last() {
+                        Some(last) => Stand::Tokens(Some(last.id)),
+                        None => Stand::Events(EventId { writer: 0, number: 0 }),
+                    };
+                    self.page.extend(found.into_iter().map(|one| Item::Token(Box::new(one))));
                 }
                 Stand::Events(from) => {
                     let found = self.source.events(*from, PAGE).await?;

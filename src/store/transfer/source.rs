@@ -1,9 +1,11 @@
 //! Reads a store page by page, whether this process or a server has it open.
 
-use super::super::{Account, Error, Filter, Issuance, Store};
+use super::super::{
+    Account, Device, DeviceFilter, Error, Filter, Issuance, Store, Token, TokenFilter,
+};
 use crate::{
     telemetry::audit::{Event, EventId},
-    types::Serial,
+    types::{DeviceId, Serial, TokenId},
 };
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -33,6 +35,18 @@ pub trait Source: Send + Sync {
     /// [`Error::Unavailable`], [`Error::Corrupt`].
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error>;
 
+    /// Reads registered devices in the order of their ids, those after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error>;
+
+    /// Reads one-time tokens in the order of their ids, those after `after`.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], [`Error::Corrupt`].
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error>;
+
     /// Reads committed events in the order of their ids, from `from` (inclusive).
     ///
     /// # Errors
@@ -56,6 +70,14 @@ impl Source for &dyn Store {
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         (**self).registers().await
+    }
+
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
+        (**self).devices(&DeviceFilter::default(), after, limit).await
+    }
+
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
+        (**self).tokens(&TokenFilter::default(), after, limit).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

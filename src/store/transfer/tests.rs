@@ -2,11 +2,13 @@
 
 use super::{
     super::{
-        Accounts, AuditEvents, Conditions, Error as StoreError, Intent, Issuance, Issuances,
-        MemoryStore, Registers, SledStore, State,
+        Accounts, AuditEvents, Conditions, Device, DeviceStanding, Devices, Error as StoreError,
+        Intent, Issuance, Issuances, MemoryStore, Registers, SledStore, State, Tokens,
         contract::{
             Backend, CACHE, NOW, Postgres, account, at, digest_account, event, intent, issue,
-            issued, key, nth, revocation, revoked, serial, with_all_fields,
+            issued, key, nth,
+            registry::{device, fleet, token},
+            revocation, revoked, serial, with_all_fields,
         },
     },
     *,
@@ -46,11 +48,22 @@ async fn full(store: &dyn Store) {
     let bare = Event::new(at(9), Name::ServerStarted, Actor::anonymous());
     store.append(bare).await.unwrap();
     store.compare_and_set("ca.default", None, &[0, 255, 10]).await.unwrap();
+    let disabled = |number| event(Name::TokenDisabled, number);
+    let import = store.begin_import().await.unwrap();
+    store.stage_devices(import, fleet(0..600)).await.unwrap();
+    store.finish_import(import, disabled(1)).await.unwrap();
+    let blocked = Device { standing: DeviceStanding::Blocked, ..fleet(3..4).remove(0) };
+    store.change_device(&fleet(3..4)[0], blocked, disabled(2)).await.unwrap();
+    store.add_tokens((1..=200).map(token).collect(), disabled(3)).await.unwrap();
+    // Staged ones are nobody's.
+    let import = store.begin_import().await.unwrap();
+    store.stage_devices(import, fleet(700..710)).await.unwrap();
     let other = EventId { writer: 7, number: 1 };
     store.import(vec![Item::Event(other, issued(1))]).await.unwrap();
 }
 
-const COUNTS: Counts = Counts { issuances: 1203, accounts: 4, registers: 1, events: 1208 };
+const COUNTS: Counts =
+    Counts { issuances: 1203, accounts: 4, registers: 1, devices: 600, tokens: 200, events: 1211 };
 
 async fn exported(store: &dyn Store) -> (Vec<u8>, Summary) {
     let mut file = Vec::new();
@@ -104,7 +117,7 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
     let (target, source) = (memory(), sled(&folder));
     let summary = copy(&as_store(&source), &target, &mut |_, _| {}).await.unwrap();
     assert_eq!(exported(&source).await, exported(&target).await);
-    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1212, ..COUNTS });
     target.complete(&serial(2000), vec![1], issued(2000)).await.unwrap();
     source.close().await;
 }
@@ -129,7 +142,7 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
 
     let back = memory();
     let summary = copy(&as_store(&*target), &back, &mut |_, _| {}).await.unwrap();
-    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1209, ..COUNTS });
+    assert_eq!(summary.counts, Counts { issuances: 1204, events: 1212, ..COUNTS });
     assert!(all(&back).await == all(&*target).await);
     target.close().await;
 }
@@ -137,6 +150,10 @@ async fn a_store_in_a_folder_moves_into_a_database_and_back() {
 #[tokio::test]
 async fn the_text_of_an_export_is_this() {
     let store = memory();
+    store.add_tokens(vec![token(8)], event(Name::TokenDisabled, 3)).await.unwrap();
+    let label = Some(vec!["factory".parse().unwrap()]);
+    let full = Device { labels: label, quota: Some(2), from: Some(at(1)), ..device("gate-7") };
+    store.add_device(full, event(Name::TokenDisabled, 4)).await.unwrap();
     store.begin(with_all_fields(intent(2, 2)), Conditions::default()).await.unwrap();
     store.complete(&serial(2), vec![1, 2, 3], issued(2)).await.unwrap();
     store.add_account(account("zoe"), event(Name::AccountAdded, 1)).await.unwrap();
@@ -145,12 +162,16 @@ async fn the_text_of_an_export_is_this() {
     let expected = [
         r#"{"format":"estd store","version":2}"#,
         r#"{"issuance":{"serial":"010000000000000002","idempotency_key":"0000000000000002000000000000000000000000000000000000000000000000","retry_until":"2026-11-21T12:01:00Z","tbs":"","ca":"fleet","profile":"device","label":"factory","operation":"simpleenroll","subject":"CN=device-2","san":["dns:device-2.example"],"spki_sha256":"0707070707070707070707070707070707070707070707070707070707070707","not_before":"2026-11-21T12:00:00Z","not_after":"2026-11-21T12:16:42Z","actor":{"name":"","method":"anonymous"},"predecessor":null,"request":"0000000000000002","begun":"2026-11-21T12:00:00Z","device":"~factory/07070707070707070707070707070707","token":"0808080808080808080808080808080808080808080808080808080808080808","proofs":["password","manufacturer:acme"],"address":"2001:db8::7","ca_generation":3,"crl_partition":4,"state":"issued","certificate":"AQID","ended":"2026-11-21T12:00:05Z"}}"#,
-        r#"{"account":{"name":"zoe","password_hash":"$argon2id$v=19$…","added":"2026-11-21T12:00:00Z","labels":["factory"]}}"#,
+        r#"{"account":{"name":"zoe","password_hash":"$argon2id$v=19$…","added":"2026-11-21T12:00:00Z","labels":["factory"],"expires":null}}"#,
         r#"{"register":{"name":"a","value":"eHl6"}}"#,
-        r#"{"event":{"writer":1,"number":1,"at":"2026-11-21T12:00:05Z","name":"certificate.issued","actor":{"name":"estd","method":"server"},"request":"0000000000000002","details":[["number","2"]]}}"#,
-        r#"{"event":{"writer":1,"number":2,"at":"2026-11-21T12:00:05Z","name":"account.added","actor":{"name":"estd","method":"server"},"request":"0000000000000001","details":[["number","1"]]}}"#,
+        r#"{"device":{"id":"gate-7","identifiers":["serial:acme:gate-7"],"labels":["factory"],"quota":2,"from":"2026-11-21T12:00:01Z","until":null,"tags":{"site":"7"},"standing":"enabled","registered":"2026-11-21T12:00:00Z"}}"#,
+        r#"{"token":{"id":"0808080808080808080808080808080808080808080808080808080808080808","label":null,"grant":"any_name","created":"2026-11-21T12:00:00Z","expires":"2026-11-21T12:01:40Z","disabled":false,"consumed_by":"010000000000000002","reissued":false,"proof_keys":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICA=="}}"#,
+        r#"{"event":{"writer":1,"number":1,"at":"2026-11-21T12:00:05Z","name":"token.disabled","actor":{"name":"estd","method":"server"},"request":"0000000000000003","details":[["number","3"]]}}"#,
+        r#"{"event":{"writer":1,"number":2,"at":"2026-11-21T12:00:05Z","name":"token.disabled","actor":{"name":"estd","method":"server"},"request":"0000000000000004","details":[["number","4"]]}}"#,
+        r#"{"event":{"writer":1,"number":3,"at":"2026-11-21T12:00:05Z","name":"certificate.issued","actor":{"name":"estd","method":"server"},"request":"0000000000000002","details":[["number","2"]]}}"#,
+        r#"{"event":{"writer":1,"number":4,"at":"2026-11-21T12:00:05Z","name":"account.added","actor":{"name":"estd","method":"server"},"request":"0000000000000001","details":[["number","1"]]}}"#,
         &format!(
-            r#"{{"end":{{"counts":{{"issuances":1,"accounts":1,"registers":1,"events":2}},"sha256":"{}"}}}}"#,
+            r#"{{"end":{{"counts":{{"issuances":1,"accounts":1,"registers":1,"devices":1,"tokens":1,"events":4}},"sha256":"{}"}}}}"#,
             summary.digest
         ),
     ];

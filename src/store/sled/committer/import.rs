@@ -55,6 +55,13 @@ impl Memory {
                     plan.large |= value.len() > USUAL;
                     plan.registers.insert(name, value.into());
                 }
+                Item::Device(device) => {
+                    let item = Item::Device(device.clone());
+                    self.expect_new(plan, &device)
+                        .map_err(|error| Error::Conflict(format!("{item}: {error}")))?;
+                    self.put_device(plan, *device, None)?;
+                }
+                Item::Token(token) => drop(plan.tokens.insert(token.id, *token)),
             }
         }
         Ok(SledOutcome::Done)
@@ -88,6 +95,14 @@ impl Memory {
             }
             Item::Register(name, value) => match self.register(plan, name)? {
                 Some(known) => conflict(known == value.as_slice()),
+                None => Ok(false),
+            },
+            Item::Device(device) => match self.device(plan, &device.id)? {
+                Some(known) => conflict(known == **device),
+                None => Ok(false),
+            },
+            Item::Token(token) => match self.token(plan, &token.id)? {
+                Some(known) => conflict(known == **token),
                 None => Ok(false),
             },
         }

@@ -164,7 +164,7 @@ impl Memory {
     }
 
     /// Checks that a device can be registered, beside those that the import staged.
-    fn expect_new(&self, plan: &BatchPlan, device: &Device) -> Result<(), Error> {
+    pub(super) fn expect_new(&self, plan: &BatchPlan, device: &Device) -> Result<(), Error> {
         if self.device(plan, &device.id)?.is_some() {
             return Err(Error::DeviceExists(device.id.clone()));
         }
@@ -193,7 +193,7 @@ impl Memory {
 
     /// Writes a device. One that is registered takes the place of a staged one, whose import cannot be finished
     /// then: it does not wait for an import.
-    fn put_device(
+    pub(super) fn put_device(
         &mut self,
         plan: &mut BatchPlan,
         device: Device,

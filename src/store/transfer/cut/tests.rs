@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     store::{
-        Accounts, AuditEvents, Conditions, Intent, Issuances, Item, MemoryStore, Registers, Store,
+        Accounts, AuditEvents, Conditions, DeviceFilter, Devices, Intent, Issuances, Item,
+        MemoryStore, Registers, Store, TokenFilter, Tokens,
         contract::{NOW, account, at, event, intent, revocation, serial},
         transfer::{Export, Walk, export, import, tests::all},
     },
@@ -94,6 +95,14 @@ impl Source for Busy {
 
     async fn registers(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         self.store.registers().await
+    }
+
+    async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
+        Devices::devices(&self.store, &DeviceFilter::default(), after, limit).await
+    }
+
+    async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
+        Tokens::tokens(&self.store, &TokenFilter::default(), after, limit).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {
