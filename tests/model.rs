@@ -1378,7 +1378,7 @@ impl Real<'_> {
                     Ok(Begun::Complete(first)) => {
                         Answer::Complete { serial: number(&first.intent.serial) }
                     }
-                    Ok(Begun::Denied(denial)) => panic!("{call:?}: {denial:?}"),
+                    Ok(Begun::Unmet(unmet)) => panic!("{call:?}: {unmet:?}"),
                     Err(error) => failed(error),
                 }
             }

@@ -43,7 +43,7 @@ impl Handle for api::ReadStore {
             }
             "devices" => {
                 let bad = |error: InvalidDeviceId| {
-                    invalid("place", from.unwrap_or_default(), &error.to_string())
+                    invalid("place", from.unwrap_or_default(), error.to_string())
                 };
                 let after = from.map(str::parse).transpose().map_err(bad)?;
                 let all = DeviceFilter::default();

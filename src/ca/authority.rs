@@ -197,7 +197,7 @@ impl Ca {
                 }));
             }
             Begun::Complete(issuance) => return Ok(Issued { issuance, repeated: true }),
-            Begun::Denied(denial) => return Err(Error::Denied(denial)),
+            Begun::Unmet(unmet) => return Err(Error::Unmet(unmet)),
         };
         let event = event(Name::CertificateIssued, &serial).with_all(facts);
         let issuance = self.fulfill(&serial, &tbs, event).await?;

@@ -42,7 +42,7 @@ impl Ca {
             let earlier = match self.store.begin(intent.clone(), Conditions::default()).await? {
                 Begun::New => None,
                 Begun::Open(found) | Begun::Complete(found) => Some(found),
-                Begun::Denied(denial) => return Err(Error::Denied(denial)),
+                Begun::Unmet(unmet) => return Err(Error::Unmet(unmet)),
             };
             // The store wrote twice and found its own record.
             let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);

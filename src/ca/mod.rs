@@ -47,8 +47,8 @@ pub enum Error {
         open: Option<crate::types::Serial>,
     },
     /// A condition of the issuance did not hold: nothing was recorded.
-    #[error("the store denied it: {0:?}")]
-    Denied(store::Denial),
+    #[error("the condition does not hold: {0:?}")]
+    Unmet(store::Unmet),
     /// Too many keys were generated for one request within its window.
     #[error("{0} keys were generated for the same request within its window")]
     Repeats(usize),

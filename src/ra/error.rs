@@ -119,7 +119,7 @@ impl From<ca::Error> for Error {
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
                 Self::Signer(error)
             }
-            ca::Error::Denied(_)
+            ca::Error::Unmet(_)
             | ca::Error::Encoding(_)
             | ca::Error::File { .. }
             | ca::Error::Lint(_) => {

@@ -537,7 +537,7 @@ async fn a_certificate_revoked_during_a_retry_is_not_returned_later(Trial { stor
                 Begun::New => {}
                 Begun::Open(open) => assert_eq!(open.intent.serial, serial(winner), "{repeat}"),
                 Begun::Complete(old) => assert_eq!(old, first, "as it was before: {repeat}"),
-                Begun::Denied(denial) => panic!("{denial:?}"),
+                Begun::Unmet(unmet) => panic!("{unmet:?}"),
             }
         }
     }

@@ -29,8 +29,8 @@ pub use record::{
     Revocation, State,
 };
 pub use registry::{
-    Conditions, Denial, Device, DeviceFilter, DeviceStanding, Grant, Identifier, ImportNumber,
-    InvalidIdentifier, Token, TokenFilter,
+    Conditions, Device, DeviceFilter, DeviceStanding, Grant, Identifier, ImportNumber,
+    InvalidIdentifier, Token, TokenFilter, Unmet,
 };
 pub use sled::{Compacted, SledStore};
 pub use subjects::{Accounts, AuditEvents, Devices, Issuances, Registers, Store, Tokens};
@@ -49,7 +49,7 @@ pub enum Begun {
     /// The same request has its certificate already; the new intent was not recorded.
     Complete(Arc<Issuance>),
     /// The conditions do not hold; nothing was recorded.
-    Denied(Denial),
+    Unmet(Unmet),
 }
 
 /// The result of [`Registers::compare_and_set`].

@@ -1,4 +1,4 @@
-//! What a store does, by subject: a function's signature says what it can touch.
+//! Stores by subject: a function's signature names the part that it can touch.
 
 use super::{
     Account, Begun, CompareAndSet, Conditions, Device, DeviceFilter, Error, Filter, IdempotencyKey,

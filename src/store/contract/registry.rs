@@ -2,8 +2,8 @@
 
 use super::{
     super::{
-        Denial, Device, DeviceFilter, DeviceStanding, Grant, Identifier, ImportNumber, Token,
-        TokenFilter,
+        Device, DeviceFilter, DeviceStanding, Grant, Identifier, ImportNumber, Token, TokenFilter,
+        Unmet,
     },
     *,
 };
@@ -120,7 +120,7 @@ fn new_ones(all: &[Begun]) -> usize {
 
 async fn a_token_is_consumed_by_one_issuance(Trial { store, .. }: Trial) {
     let none = begun(&*store, with_token(1), free()).await;
-    assert_eq!(none, Begun::Denied(Denial::UnknownToken(token_id(1))));
+    assert_eq!(none, Begun::Unmet(Unmet::UnknownToken(token_id(1))));
     store.add_tokens(vec![token(1), token(2)], change(1)).await.unwrap();
     let again = store.add_tokens(vec![token(1)], change(1)).await;
     assert!(matches!(again, Err(Error::Conflict(_))), "{again:?}");
@@ -129,7 +129,7 @@ async fn a_token_is_consumed_by_one_issuance(Trial { store, .. }: Trial) {
     let kept = store.token(&token_id(1)).await.unwrap().unwrap();
     assert_eq!(kept, Token { consumed_by: Some(serial(1)), ..token(1) });
     let other = begun(&*store, with_token(2), free()).await;
-    assert_eq!(other, Begun::Denied(Denial::ConsumedToken(serial(1))));
+    assert_eq!(other, Begun::Unmet(Unmet::ConsumedToken(serial(1))));
     assert_eq!(store.find(&serial(2)).await.unwrap(), None, "nothing was recorded");
 
     // A retry is answered before conditions are looked at.
@@ -147,8 +147,8 @@ async fn of_different_requests_at_once_one_consumes_the_token(Trial { store, .. 
     let all = (0..64).map(|number| (with_token(number + 1), free())).collect();
     let begun = at_once(&store, all).await;
     assert_eq!(new_ones(&begun), 1);
-    let denied = begun.iter().filter(|one| matches!(one, Begun::Denied(Denial::ConsumedToken(_))));
-    assert_eq!(denied.count(), 63);
+    let rejected = begun.iter().filter(|one| matches!(one, Begun::Unmet(Unmet::ConsumedToken(_))));
+    assert_eq!(rejected.count(), 63);
 }
 
 async fn equal_requests_at_once_consume_the_token_once(Trial { store, .. }: Trial) {
@@ -179,7 +179,7 @@ async fn a_void_gives_the_use_back(Trial { store, .. }: Trial) {
     // A revocation does not.
     store.revoke(&serial(2), revocation(9), revoked(2)).await.unwrap();
     let other = begun(&*store, with_token(3), free()).await;
-    assert_eq!(other, Begun::Denied(Denial::ConsumedToken(serial(2))));
+    assert_eq!(other, Begun::Unmet(Unmet::ConsumedToken(serial(2))));
 }
 
 async fn a_token_serves_one_more_retry_whose_key_was_lost(Trial { store, .. }: Trial) {
@@ -188,20 +188,20 @@ async fn a_token_serves_one_more_retry_whose_key_was_lost(Trial { store, .. }: T
     complete(&*store, 1).await;
     let lost = |number| Conditions { lost: Some(serial(number)), ..free() };
     let foreign = begun(&*store, with_token(2), lost(9)).await;
-    assert_eq!(foreign, Begun::Denied(Denial::ConsumedToken(serial(1))));
+    assert_eq!(foreign, Begun::Unmet(Unmet::ConsumedToken(serial(1))));
     assert_eq!(begun(&*store, with_token(2), lost(1)).await, Begun::New);
     let kept = store.token(&token_id(1)).await.unwrap().unwrap();
     assert_eq!((kept.consumed_by, kept.reissued), (Some(serial(2)), true));
     complete(&*store, 2).await;
     let again = begun(&*store, with_token(3), lost(2)).await;
-    assert_eq!(again, Begun::Denied(Denial::ConsumedToken(serial(2))), "once");
+    assert_eq!(again, Begun::Unmet(Unmet::ConsumedToken(serial(2))), "once");
 }
 
 async fn a_token_ends_and_is_disabled(Trial { store, trail }: Trial) {
     store.add_tokens(vec![token(1), token(2), token(3)], change(1)).await.unwrap();
     let late = Intent { begun: at(100), ..with_token(1) };
     let late = begun(&*store, late, free()).await;
-    assert_eq!(late, Begun::Denied(Denial::ExpiredToken(at(100))), "exclusive");
+    assert_eq!(late, Begun::Unmet(Unmet::ExpiredToken(at(100))), "exclusive");
     let in_time = Intent { begun: at(99), ..with_token(2) };
     assert_eq!(begun(&*store, in_time, free()).await, Begun::New);
 
@@ -209,7 +209,7 @@ async fn a_token_ends_and_is_disabled(Trial { store, trail }: Trial) {
     store.disable_token(&token_id(2), change(3)).await.unwrap();
     assert_eq!(trail.published().len(), 2, "once");
     let disabled = Intent { token: Some(token_id(2)), ..intent(3, 3) };
-    assert_eq!(begun(&*store, disabled, free()).await, Begun::Denied(Denial::DisabledToken));
+    assert_eq!(begun(&*store, disabled, free()).await, Begun::Unmet(Unmet::DisabledToken));
     let none = store.disable_token(&token_id(9), change(4)).await;
     assert!(matches!(none, Err(Error::NoSuchToken(id)) if id == token_id(9)));
 
@@ -239,8 +239,8 @@ async fn lists_tokens(Trial { store, .. }: Trial) {
     let rest = store.tokens(&all, Some(&first[119].id), 120).await.unwrap();
     assert_eq!([first, rest].concat(), tokens);
     let listed = async |filter: TokenFilter| store.tokens(&filter, None, 300).await.unwrap();
-    let labelled = TokenFilter { label: Some(Some(label)), ..TokenFilter::default() };
-    assert_eq!(listed(labelled).await, tokens[..100]);
+    let labeled = TokenFilter { label: Some(Some(label)), ..TokenFilter::default() };
+    assert_eq!(listed(labeled).await, tokens[..100]);
     let without = TokenFilter { label: Some(None), ..TokenFilter::default() };
     assert_eq!(listed(without).await, tokens[100..]);
     let of_device = TokenFilter { device: Some(id("gate-7")), ..TokenFilter::default() };
@@ -253,7 +253,7 @@ async fn lists_tokens(Trial { store, .. }: Trial) {
 async fn a_renewal_never_exceeds_the_quota(Trial { store, .. }: Trial) {
     assert_eq!(begun(&*store, of("a", 1), quota(1)).await, Begun::New);
     let second = begun(&*store, of("a", 2), quota(1)).await;
-    assert_eq!(second, Begun::Denied(Denial::Quota { quota: 1, valid: 1 }), "an open one counts");
+    assert_eq!(second, Begun::Unmet(Unmet::Quota { quota: 1, valid: 1 }), "an open one counts");
     complete(&*store, 1).await;
     // A chain whose predecessors stay valid.
     for number in 2..10 {
@@ -263,7 +263,7 @@ async fn a_renewal_never_exceeds_the_quota(Trial { store, .. }: Trial) {
     }
     let fork = Intent { predecessor: Some(serial(3)), ..of("a", 20) };
     let fork = begun(&*store, fork, quota(1)).await;
-    assert_eq!(fork, Begun::Denied(Denial::Quota { quota: 1, valid: 1 }), "it has a successor");
+    assert_eq!(fork, Begun::Unmet(Unmet::Quota { quota: 1, valid: 1 }), "it has a successor");
     assert_eq!(begun(&*store, of("b", 21), quota(1)).await, Begun::New, "another device");
     // 64 renewals of one certificate at once.
     let renewals = (0..64)
@@ -309,22 +309,22 @@ async fn a_quota_counts_what_is_valid_and_has_no_successor(Trial { store, .. }: 
     assert_eq!(begun(&*store, of("a", 14), quota(3)).await, Begun::New);
     store.add_device(Device { quota: Some(0), ..device("z") }, change(1)).await.unwrap();
     let none = begun(&*store, of("z", 15), free()).await;
-    assert_eq!(none, Begun::Denied(Denial::Quota { quota: 0, valid: 0 }));
+    assert_eq!(none, Begun::Unmet(Unmet::Quota { quota: 0, valid: 0 }));
 }
 
 async fn a_device_must_be_known_enabled_and_in_its_window(Trial { store, .. }: Trial) {
     let registered = || Conditions { registered: true, ..free() };
     let unknown = begun(&*store, of("a", 1), registered()).await;
-    assert_eq!(unknown, Begun::Denied(Denial::UnknownDevice(Some(id("a")))));
+    assert_eq!(unknown, Begun::Unmet(Unmet::UnknownDevice(Some(id("a")))));
     let none = begun(&*store, intent(1, 1), registered()).await;
-    assert_eq!(none, Begun::Denied(Denial::UnknownDevice(None)));
+    assert_eq!(none, Begun::Unmet(Unmet::UnknownDevice(None)));
     let window = Device { from: Some(at(10)), until: Some(at(20)), ..device("a") };
     store.add_device(window.clone(), change(1)).await.unwrap();
     for (number, seconds, passes) in [(1, 9, false), (2, 10, true), (3, 19, true), (4, 20, false)] {
         let intent = Intent { begun: at(seconds), ..of("a", number) };
         let begun = begun(&*store, intent, free()).await;
-        let outside = Denial::Window { from: Some(at(10)), until: Some(at(20)) };
-        assert_eq!(begun, if passes { Begun::New } else { Begun::Denied(outside) }, "{seconds}");
+        let outside = Unmet::Window { from: Some(at(10)), until: Some(at(20)) };
+        assert_eq!(begun, if passes { Begun::New } else { Begun::Unmet(outside) }, "{seconds}");
     }
     let mut seen = window;
     for standing in [DeviceStanding::Blocked, DeviceStanding::Retired] {
@@ -333,7 +333,7 @@ async fn a_device_must_be_known_enabled_and_in_its_window(Trial { store, .. }: T
         assert!(store.is_barred(&id("a")).await.unwrap());
         let intent = Intent { begun: at(10), ..of("a", 5) };
         let begun = begun(&*store, intent, free()).await;
-        assert_eq!(begun, Begun::Denied(Denial::Standing(id("a"), standing)));
+        assert_eq!(begun, Begun::Unmet(Unmet::Standing(id("a"), standing)));
         seen = new;
     }
     store.change_device(&seen, device("a"), change(2)).await.unwrap();
@@ -370,7 +370,7 @@ async fn a_key_belongs_to_one_device(Trial { store, .. }: Trial) {
     let with_key = |name: &str, number| Intent { spki_sha256: [9; 32], ..of(name, number) };
     assert_eq!(begun(&*store, with_key("a", 1), own()).await, Begun::New);
     let taken = |name: Option<&str>, number| {
-        Begun::Denied(Denial::Key { device: name.map(id), serial: serial(number) })
+        Begun::Unmet(Unmet::Key { device: name.map(id), serial: serial(number) })
     };
     assert_eq!(begun(&*store, with_key("b", 2), own()).await, taken(Some("a"), 1), "open");
     complete(&*store, 1).await;
@@ -378,9 +378,9 @@ async fn a_key_belongs_to_one_device(Trial { store, .. }: Trial) {
     assert_eq!(begun(&*store, with_key("a", 3), own()).await, Begun::New, "its own");
     complete(&*store, 3).await;
     let none = Intent { device: None, ..with_key("a", 4) };
-    assert!(matches!(begun(&*store, none, own()).await, Begun::Denied(Denial::Key { .. })));
+    assert!(matches!(begun(&*store, none, own()).await, Begun::Unmet(Unmet::Key { .. })));
     store.revoke(&serial(1), revocation(9), revoked(1)).await.unwrap();
-    assert!(matches!(begun(&*store, with_key("b", 5), own()).await, Begun::Denied(_)), "revoked");
+    assert!(matches!(begun(&*store, with_key("b", 5), own()).await, Begun::Unmet(_)), "revoked");
     assert_eq!(begun(&*store, with_key("b", 6), free()).await, Begun::New, "nobody asked");
 
     // A void issuance had no certificate.
@@ -389,7 +389,7 @@ async fn a_key_belongs_to_one_device(Trial { store, .. }: Trial) {
     store.void(&serial(10), event(Name::IssuanceVoided, 10)).await.unwrap();
     assert_eq!(begun(&*store, second("b", 11), own()).await, Begun::New);
 
-    // A line that began before devices were kept goes on with its key.
+    // A line that began before devices were kept continues with its key.
     let third = |name: Option<&str>, number, predecessor: Option<u64>| Intent {
         device: name.map(id),
         spki_sha256: [7; 32],
@@ -403,7 +403,7 @@ async fn a_key_belongs_to_one_device(Trial { store, .. }: Trial) {
     assert_eq!(other, taken(Some("c"), 22));
     assert!(matches!(
         begun(&*store, third(Some("c"), 24, None), own()).await,
-        Begun::Denied(Denial::Key { device: None, .. })
+        Begun::Unmet(Unmet::Key { device: None, .. })
     ));
 }
 
@@ -432,9 +432,9 @@ async fn a_device_is_registered_just_in_time(Trial { store, .. }: Trial) {
     assert_eq!(store.find(&serial(3)).await.unwrap(), None);
     let all = (0..64).map(|number| (of("c", 100 + number), register("c"))).collect();
     assert_eq!(new_ones(&at_once(&store, all).await), 64);
-    // One that is denied registers nobody.
-    let denied = Conditions { quota: Some(0), ..register("d") };
-    assert!(matches!(begun(&*store, of("d", 4), denied).await, Begun::Denied(_)));
+    // One that is rejected registers nobody.
+    let rejected = Conditions { quota: Some(0), ..register("d") };
+    assert!(matches!(begun(&*store, of("d", 4), rejected).await, Begun::Unmet(_)));
     assert_eq!(store.device(&id("d")).await.unwrap(), None);
 }
 
@@ -513,7 +513,7 @@ async fn lists_devices(Trial { store, .. }: Trial) {
         id: DeviceId::derived(Some(&"factory".parse().unwrap()), &[1; 32]),
         ..device("x")
     });
-    all[1].labels = Some(vec!["office".parse().unwrap()]);
+    all[1].labels = Some(vec!["shop".parse().unwrap()]);
     all[2].standing = DeviceStanding::Blocked;
     all[3].tags = [("site".to_owned(), "8".to_owned())].into();
     for device in &all {
@@ -554,7 +554,7 @@ async fn an_import_is_all_or_nothing(Trial { store, trail }: Trial) {
     let unknown = Conditions { registered: true, ..free() };
     assert!(matches!(
         begun(&*store, of(first.id.as_str(), 1), unknown.clone()).await,
-        Begun::Denied(Denial::UnknownDevice(_))
+        Begun::Unmet(Unmet::UnknownDevice(_))
     ));
     store.abandon_import(import).await.unwrap();
     let ended = store.finish_import(import, change(1)).await;
@@ -577,7 +577,7 @@ async fn an_import_is_all_or_nothing(Trial { store, trail }: Trial) {
     store.finish_import(import, change(2)).await.unwrap();
     assert_eq!(trail.published().len(), 1);
     assert_eq!(store.devices(&all, None, 1000).await.unwrap(), fleet(0..600));
-    assert_eq!(store.identified(&first.identifiers).await.unwrap(), [first.clone()]);
+    assert_eq!(store.identified(&first.identifiers).await.unwrap(), std::slice::from_ref(first));
     assert_eq!(begun(&*store, of(first.id.as_str(), 1), unknown).await, Begun::New);
     let ended = store.finish_import(import, change(3)).await;
     assert!(matches!(ended, Err(Error::ImportEnded(_))), "{ended:?}");
@@ -634,7 +634,7 @@ async fn a_device_registered_during_an_import_stays(Trial { store, .. }: Trial) 
     store.stage_devices(import, vec![device("x")]).await.unwrap();
     let other = Device { quota: Some(1), ..device("x") };
     store.add_device(other.clone(), change(1)).await.unwrap();
-    assert_eq!(store.identified(&other.identifiers).await.unwrap(), [other.clone()]);
+    assert_eq!(store.identified(&other.identifiers).await.unwrap(), std::slice::from_ref(&other));
     let result = store.finish_import(import, change(2)).await;
     assert!(matches!(&result, Err(Error::DeviceExists(name)) if *name == id("x")), "{result:?}");
     store.abandon_import(import).await.unwrap();
@@ -734,7 +734,7 @@ async fn lists_by_device_key_and_predecessor(Trial { store, .. }: Trial) {
             Some(State::Revoked),
             Some(State::Void),
             Some(State::Open),
-        ][number as usize % 5],
+        ][usize::try_from(number % 5).unwrap()],
         ..Filter::default()
     });
     for filter in filters {

@@ -111,7 +111,7 @@ impl Issuances for MemoryStore {
         }
         match kept.evaluate(&intent, &conditions)? {
             Ok(effects) => kept.registry.apply(effects),
-            Err(denial) => return Ok(Begun::Denied(denial)),
+            Err(unmet) => return Ok(Begun::Unmet(unmet)),
         }
         kept.requests.remember(intent.idempotency_key, intent.serial.clone(), intent.retry_until);
         kept.issuances.insert(intent.serial.clone(), Arc::new(intent.into()));

@@ -2,9 +2,9 @@
 
 use super::{
     super::{
-        Conditions, Denial, Device, DeviceFilter, Devices, Error, Identifier, ImportNumber, Intent,
-        Issuance, State, Token, TokenFilter, Tokens,
-        registry::{Effects, Facts},
+        Conditions, Device, DeviceFilter, Devices, Error, Identifier, ImportNumber, Intent,
+        Issuance, State, Token, TokenFilter, Tokens, Unmet,
+        registry::{Effects, KnownFacts},
     },
     Kept, MemoryStore,
 };
@@ -101,7 +101,7 @@ impl Kept {
         &self,
         intent: &Intent,
         conditions: &Conditions,
-    ) -> Result<Result<Effects, Denial>, Error> {
+    ) -> Result<Result<Effects, Unmet>, Error> {
         if conditions.is_free(intent) {
             return Ok(Ok(Effects::default()));
         }
@@ -111,7 +111,7 @@ impl Kept {
                 (Some(id), Some(_)) => self.valid(id, intent, conditions.lost.as_ref()),
                 _ => 0,
             };
-        let facts = Facts {
+        let facts = KnownFacts {
             token: intent.token.and_then(|id| self.registry.tokens.get(&id)).cloned(),
             device: device.cloned(),
             valid,
@@ -119,7 +119,7 @@ impl Kept {
         };
         let effects = match conditions.evaluate(intent, facts) {
             Ok(effects) => effects,
-            Err(denial) => return Ok(Err(denial)),
+            Err(unmet) => return Ok(Err(unmet)),
         };
         if let Some(device) = &effects.device {
             self.registry.expect_new(device)?;

@@ -1,10 +1,10 @@
 //! Begins issuances that have conditions, in one transaction for a batch.
 //!
 //! It first locks what the conditions are about: devices, tokens, keys. So of two nodes one evaluates them after
-//! the other's records are there. No two requests of a batch are about the same.
+//! the other has committed. No two requests of a batch are about the same.
 
 use super::{
-    super::{Denial, Error, Intent, Token, registry::Facts},
+    super::{Error, Intent, Token, Unmet, registry::KnownFacts},
     change::Begin,
     database::DatabaseError,
     devices, issuances,
@@ -15,7 +15,7 @@ use crate::types::{DeviceId, Serial};
 use deadpool_postgres::Object;
 use std::collections::{HashMap, HashSet};
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone)]
 pub(super) enum Admission {
     /// It is begun.
@@ -23,7 +23,7 @@ pub(super) enum Admission {
     /// It is a retry, or became one: of which issuance is not known yet.
     Retry,
     /// Its conditions do not hold.
-    Denied(Denial),
+    Unmet(Unmet),
     /// It cannot be begun.
     Failed(Error),
 }
@@ -45,7 +45,7 @@ pub(super) fn locks(begin: &Begin) -> HashSet<i64> {
 }
 
 /// Begins issuances. No two of them have a lock, a key or a serial number in common.
-pub(super) async fn begin(
+pub(super) async fn begin_bound(
     client: &Object,
     asked: &[&Begin],
 ) -> Result<Vec<Admission>, DatabaseError> {
@@ -83,13 +83,13 @@ pub(super) async fn begin(
         }
         let effects = match begin.conditions.evaluate(&begin.intent, facts) {
             Ok(effects) => effects,
-            Err(denial) => {
-                *answer = Some(Admission::Denied(denial));
+            Err(unmet) => {
+                *answer = Some(Admission::Unmet(unmet));
                 continue;
             }
         };
         if let Some(device) = effects.device {
-            match devices::put(client, None, &device).await {
+            match devices::put_device(client, None, &device).await {
                 Err(DatabaseError::Store(error)) => {
                     *answer = Some(Admission::Failed(error));
                     continue;
@@ -122,17 +122,17 @@ pub(super) async fn begin(
 }
 
 /// Reads what the conditions are about, for each request.
-async fn facts(client: &Object, asked: &[&Begin]) -> Result<Vec<Facts>, DatabaseError> {
+async fn facts(client: &Object, asked: &[&Begin]) -> Result<Vec<KnownFacts>, DatabaseError> {
     let ids: Vec<&str> =
         asked.iter().filter_map(|one| one.intent.device.as_ref().map(DeviceId::as_str)).collect();
     let devices = match ids.is_empty() {
         true => HashMap::new(),
-        false => devices::find(client, &ids).await?,
+        false => devices::find_devices(client, &ids).await?,
     };
     let ids: Vec<_> = asked.iter().filter_map(|one| one.intent.token).collect();
     let tokens = match ids.is_empty() {
         true => HashMap::new(),
-        false => tokens::find(client, &ids).await?,
+        false => tokens::find_tokens(client, &ids).await?,
     };
     let device = |intent: &Intent| intent.device.as_ref().and_then(|id| devices.get(id));
     let counted: Vec<usize> = (0_usize..)
@@ -152,7 +152,7 @@ async fn facts(client: &Object, asked: &[&Begin]) -> Result<Vec<Facts>, Database
     let mut others = others(client, asked, &owned).await?;
     Ok((0_usize..)
         .zip(asked)
-        .map(|(number, one)| Facts {
+        .map(|(number, one)| KnownFacts {
             token: one.intent.token.and_then(|id| tokens.get(&id)).cloned(),
             device: device(&one.intent).cloned(),
             valid: valid.get(&number).copied().unwrap_or_default(),

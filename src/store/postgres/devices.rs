@@ -93,7 +93,7 @@ fn read(row: &Row, index: usize) -> Result<Device, Error> {
 }
 
 /// Finds registered devices by their ids.
-pub(super) async fn find(
+pub(super) async fn find_devices(
     client: &Object,
     ids: &[&str],
 ) -> Result<HashMap<DeviceId, Device>, DatabaseError> {
@@ -127,7 +127,7 @@ pub(super) async fn identified(
 }
 
 /// Lists registered devices.
-pub(super) async fn list(
+pub(super) async fn list_devices(
     client: &Object,
     filter: &DeviceFilter,
     after: Option<&DeviceId>,
@@ -165,7 +165,7 @@ pub(super) async fn list(
     }
 }
 
-/// Who has an identifier, and which import staged that.
+/// An identifier, its device, and the import that staged it.
 type Owner = (Identifier, DeviceId, Option<ImportNumber>);
 
 async fn owners(client: &Object, of: &[String]) -> Result<Vec<Owner>, DatabaseError> {
@@ -188,7 +188,7 @@ fn texts(device: &Device) -> Vec<String> {
 ///
 /// # Errors
 /// [`Error::DeviceExists`] without `old`, [`Error::IdentifierTaken`].
-pub(super) async fn put(
+pub(super) async fn put_device(
     client: &Object,
     old: Option<&Device>,
     device: &Device,
@@ -233,7 +233,7 @@ pub(super) async fn put(
             let identifier = Box::new(identifier);
             return Err(Error::IdentifierTaken { identifier, device: owner }.into());
         }
-        conflict.get_or_insert(Some(identifier.to_string()));
+        conflict.get_or_insert_with(|| Some(identifier.to_string()));
     }
     let staged = staged.map(|staged| signed(staged.0));
     if let Some(identifier) = conflict {

@@ -264,7 +264,7 @@ impl<'a> Sorted<'a> {
         let ids: Vec<&str> = self.devices.iter().map(|(one, _)| one.id.as_str()).collect();
         devices::lock(client, ids.iter().map(|id| devices::lock_of("device", id)).collect())
             .await?;
-        let kept = devices::find(client, &ids).await?;
+        let kept = devices::find_devices(client, &ids).await?;
         let mut new = Vec::new();
         for (one, item) in &self.devices {
             match kept.get(&one.id) {
@@ -286,7 +286,7 @@ impl<'a> Sorted<'a> {
         let all: Vec<Token> = self.tokens.iter().map(|(one, _)| (*one).clone()).collect();
         tokens::add(client, &all).await?;
         let ids: Vec<TokenId> = all.iter().map(|one| one.id).collect();
-        let kept = tokens::find(client, &ids).await?;
+        let kept = tokens::find_tokens(client, &ids).await?;
         for (one, item) in &self.tokens {
             if kept.get(&one.id) != Some(one) {
                 return Err(conflict(item));

@@ -21,7 +21,7 @@ mod issuances;
 mod migration;
 mod queue;
 mod reads;
-mod registry;
+mod registration;
 mod row;
 mod snapshot;
 #[cfg(test)]

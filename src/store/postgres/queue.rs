@@ -120,7 +120,7 @@ async fn admit(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
         locked.extend(locks);
     }
     failpoint!("postgres: before begin");
-    let answers = match attempt!(*database, client => admission::begin(client, &references(&now)).await)
+    let answers = match attempt!(*database, client => admission::begin_bound(client, &references(&now)).await)
     {
         Ok(answers) => answers,
         Err(error) => {
@@ -136,7 +136,7 @@ async fn admit(database: &Database, waiting: Vec<Begin>) -> Vec<Begin> {
     for (each, answer) in now.into_iter().zip(answers) {
         let answer = match answer {
             Admission::New => Ok(Begun::New),
-            Admission::Denied(denial) => Ok(Begun::Denied(denial)),
+            Admission::Unmet(unmet) => Ok(Begun::Unmet(unmet)),
             Admission::Failed(error) => Err(error),
             Admission::Retry => {
                 retries.push(each);

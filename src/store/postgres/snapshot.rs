@@ -89,12 +89,12 @@ impl Source for PostgresSnapshot {
 
     async fn devices(&self, after: Option<&DeviceId>, limit: usize) -> Result<Vec<Device>, Error> {
         let all = DeviceFilter::default();
-        self.read(async { devices::list(self.client()?, &all, after, limit).await }).await
+        self.read(async { devices::list_devices(self.client()?, &all, after, limit).await }).await
     }
 
     async fn tokens(&self, after: Option<&TokenId>, limit: usize) -> Result<Vec<Token>, Error> {
         let all = TokenFilter::default();
-        self.read(async { tokens::list(self.client()?, &all, after, limit).await }).await
+        self.read(async { tokens::list_tokens(self.client()?, &all, after, limit).await }).await
     }
 
     async fn events(&self, from: EventId, limit: usize) -> Result<Vec<(EventId, Event)>, Error> {

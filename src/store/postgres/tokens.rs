@@ -54,7 +54,7 @@ pub(super) async fn add(client: &Object, tokens: &[Token]) -> Result<usize, Data
 }
 
 /// Finds tokens by their ids.
-pub(super) async fn find(
+pub(super) async fn find_tokens(
     client: &Object,
     ids: &[TokenId],
 ) -> Result<HashMap<TokenId, Token>, DatabaseError> {
@@ -66,7 +66,7 @@ pub(super) async fn find(
 }
 
 /// Lists tokens in the order of their ids.
-pub(super) async fn list(
+pub(super) async fn list_tokens(
     client: &Object,
     filter: &TokenFilter,
     after: Option<&TokenId>,

@@ -161,17 +161,17 @@ async fn apply(client: &Object, change: &PostgresChange) -> Result<bool, Databas
         PostgresChange::Registry(RegistryWrite::Add(device)) => {
             devices::share_import(client).await?;
             devices::lock(client, device_lock(&device.id)).await?;
-            devices::put(client, None, device).await?;
+            devices::put_device(client, None, device).await?;
             Ok(true)
         }
         PostgresChange::Registry(RegistryWrite::Change { seen, new }) => {
             devices::share_import(client).await?;
             devices::lock(client, device_lock(&seen.id)).await?;
-            let now = devices::find(client, &[seen.id.as_str()]).await?;
+            let now = devices::find_devices(client, &[seen.id.as_str()]).await?;
             if seen.id != new.id || now.get(&seen.id) != Some(&**seen) {
                 return Err(Error::Changed(format!("device {}", seen.id)).into());
             }
-            devices::put(client, Some(seen), new).await?;
+            devices::put_device(client, Some(seen), new).await?;
             Ok(true)
         }
         PostgresChange::Registry(RegistryWrite::Finish(import)) => {

@@ -1,9 +1,9 @@
-//! What must hold at the moment in which an issuance is recorded.
+//! The conditions of an issuance, and the first that does not hold.
 
 use super::{Device, DeviceStanding};
 use crate::types::{DeviceId, Serial, Time, TokenId};
 
-/// What must hold in the very step that records an intent. A retry is answered before any of it is looked
+/// The conditions that must hold in the very step that records an intent. A retry is answered before any of it is looked
 /// at.
 ///
 /// [`Intent::token`](super::super::Intent::token) is consumed if there is one. If the registry knows
@@ -30,7 +30,7 @@ pub struct Conditions {
 
 /// Why an intent was not recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Denial {
+pub enum Unmet {
     /// No such token.
     UnknownToken(TokenId),
     /// The token was consumed by this issuance.

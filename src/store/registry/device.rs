@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, fmt};
 pub struct Device {
     /// Its id: the record's key.
     pub id: DeviceId,
-    /// What it can prove, each of one device only.
+    /// The identifiers that it can prove, each of one device only.
     pub identifiers: Vec<Identifier>,
     /// The labels under which it may enroll; none: all.
     pub labels: Option<Vec<Label>>,
@@ -20,7 +20,7 @@ pub struct Device {
     pub from: Option<Time>,
     /// It may enroll before this time.
     pub until: Option<Time>,
-    /// What the operator says of it, by name.
+    /// Tags of the operator, by name.
     pub tags: BTreeMap<String, String>,
     /// Whether it may enroll and authenticate.
     pub standing: DeviceStanding,
@@ -90,7 +90,7 @@ impl fmt::Display for DeviceStanding {
     }
 }
 
-/// What a device can prove, and by which it is found. Its text is `KIND:…`.
+/// An identifier that a device can prove, and by which it is found. Its text is `KIND:…`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Identifier {
     /// `serial:MANUFACTURER:VALUE`: serialNumber of the subject in a certificate of this manufacturer

@@ -1,14 +1,14 @@
 //! Whether the conditions of an issuance hold: the same in all stores.
 
-use super::{Conditions, Denial, Device, DeviceStanding, Token};
+use super::{Conditions, Device, DeviceStanding, Token, Unmet};
 use crate::{
     store::Intent,
     types::{DeviceId, Serial},
 };
 
-/// What a store knows of the token, device and key of an intent, in the step that records it.
+/// Facts that a store knows of the token, device and key of an intent, in the step that records it.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Facts {
+pub(in crate::store) struct KnownFacts {
     /// The token of the intent.
     pub(in crate::store) token: Option<Token>,
     /// The registered device of the intent.
@@ -19,7 +19,7 @@ pub(in crate::store) struct Facts {
     pub(in crate::store) other: Option<(Option<DeviceId>, Serial)>,
 }
 
-/// What is recorded together with the intent.
+/// Changes that are recorded together with the intent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(in crate::store) struct Effects {
     /// The token, consumed.
@@ -46,60 +46,60 @@ impl Conditions {
     pub(in crate::store) fn evaluate(
         &self,
         intent: &Intent,
-        facts: Facts,
-    ) -> Result<Effects, Denial> {
-        let Facts { token, device, valid, other } = facts;
+        facts: KnownFacts,
+    ) -> Result<Effects, Unmet> {
+        let KnownFacts { token, device, valid, other } = facts;
         let token = self.consume(intent, token)?;
         self.check_device(intent, device.as_ref())?;
         if self.own_key
             && let Some((device, serial)) = other
         {
-            return Err(Denial::Key { device, serial });
+            return Err(Unmet::Key { device, serial });
         }
         let known = device.as_ref().or(self.register.as_ref());
         if intent.device.is_some()
             && let Some(quota) = self.quota(known)
             && valid >= quota
         {
-            return Err(Denial::Quota { quota, valid });
+            return Err(Unmet::Quota { quota, valid });
         }
         let register = if device.is_none() { self.register.clone() } else { None };
         Ok(Effects { token, device: register })
     }
 
-    fn consume(&self, intent: &Intent, token: Option<Token>) -> Result<Option<Token>, Denial> {
+    fn consume(&self, intent: &Intent, token: Option<Token>) -> Result<Option<Token>, Unmet> {
         let Some(id) = intent.token else { return Ok(None) };
-        let Some(mut token) = token else { return Err(Denial::UnknownToken(id)) };
+        let Some(mut token) = token else { return Err(Unmet::UnknownToken(id)) };
         if let Some(serial) = &token.consumed_by {
             if self.lost.as_ref() != Some(serial) || token.reissued {
-                return Err(Denial::ConsumedToken(serial.clone()));
+                return Err(Unmet::ConsumedToken(serial.clone()));
             }
             token.reissued = true;
         }
         if token.disabled {
-            return Err(Denial::DisabledToken);
+            return Err(Unmet::DisabledToken);
         }
         if token.expires <= intent.begun {
-            return Err(Denial::ExpiredToken(token.expires));
+            return Err(Unmet::ExpiredToken(token.expires));
         }
         token.consumed_by = Some(intent.serial.clone());
         Ok(Some(token))
     }
 
-    fn check_device(&self, intent: &Intent, device: Option<&Device>) -> Result<(), Denial> {
+    fn check_device(&self, intent: &Intent, device: Option<&Device>) -> Result<(), Unmet> {
         let Some(device) = device.or(self.register.as_ref()) else {
             return match self.registered {
-                true => Err(Denial::UnknownDevice(intent.device.clone())),
+                true => Err(Unmet::UnknownDevice(intent.device.clone())),
                 false => Ok(()),
             };
         };
         if device.standing != DeviceStanding::Enabled {
-            return Err(Denial::Standing(device.id.clone(), device.standing));
+            return Err(Unmet::Standing(device.id.clone(), device.standing));
         }
         let (from, until) = (device.from, device.until);
         let begun = intent.begun;
         if from.is_some_and(|from| begun < from) || until.is_some_and(|until| begun >= until) {
-            return Err(Denial::Window { from, until });
+            return Err(Unmet::Window { from, until });
         }
         Ok(())
     }

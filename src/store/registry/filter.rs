@@ -1,4 +1,4 @@
-//! What is listed of the registry.
+//! Filters of lists of devices and tokens.
 
 use super::{Device, DeviceStanding, Token};
 use crate::types::{DeviceId, Label, Time};

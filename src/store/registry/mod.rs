@@ -8,9 +8,9 @@ mod identifier;
 mod stored;
 mod token;
 
-pub use conditions::{Conditions, Denial};
+pub use conditions::{Conditions, Unmet};
 pub use device::{Device, DeviceStanding, Identifier};
-pub(super) use evaluate::{Effects, Facts};
+pub(super) use evaluate::{Effects, KnownFacts};
 pub use filter::{DeviceFilter, ImportNumber, TokenFilter};
 pub use identifier::InvalidIdentifier;
 pub(super) use stored::{Staging, StoredDevice, StoredOwner, read_import};

@@ -1,4 +1,4 @@
-//! What a store keeps of the registry beside devices and tokens themselves.
+//! Records of the registry beside devices and tokens themselves.
 
 use super::{Device, Identifier, ImportNumber};
 use crate::{store::Error, types::DeviceId};
@@ -11,7 +11,7 @@ pub(in crate::store) struct StoredDevice {
     pub(in crate::store) device: Device,
 }
 
-/// Who has an identifier, and the import that staged it.
+/// The owner of an identifier, and the import that staged it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::store) struct StoredOwner {
     pub(in crate::store) import: Option<ImportNumber>,

@@ -1,7 +1,7 @@
 //! Commands to the writing thread, and their outcomes.
 
 use super::super::{
-    Conditions, Denial, Device, Error, IdempotencyKey, ImportNumber, Issuance, Item, Token, format,
+    Conditions, Device, Error, IdempotencyKey, ImportNumber, Issuance, Item, Token, Unmet, format,
 };
 use crate::{
     telemetry::audit::Event,
@@ -147,7 +147,7 @@ pub(super) enum SledOutcome {
     /// Not done: the account exists or does not, or the issuance has ended before.
     Not,
     /// Not done: the conditions do not hold.
-    Denied(Denial),
+    Unmet(Unmet),
     /// Done so many times, or with this number.
     Number(u64),
     /// Not done: the register holds this value.

@@ -1,7 +1,7 @@
 //! The index of issuances in memory: by device, key and predecessor, by `notAfter` and time of revocation.
 //!
 //! It holds 72 bytes and up to three references for each issuance, and begins of digests in place of values. So
-//! what it finds are candidates: whoever asks looks at the record. A tree of random keys would cost an
+//! it finds candidates: the caller looks at the record. A tree of random keys would cost an
 //! insert for each (docs/performance.md). It is built at the start from the tree `index`, whose pages are
 //! written with each batch.
 
@@ -20,17 +20,17 @@ use serde::{Deserialize, Serialize};
 use std::collections::BinaryHeap;
 
 /// The begin of a digest; 0 stands for none.
-type Begin = u64;
+type DigestBegin = u64;
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
 
-fn begin_of(digest: &[u8]) -> Begin {
+fn begin_of(digest: &[u8]) -> DigestBegin {
     let begin = digest.first_chunk().map_or(1, |begin| u64::from_le_bytes(*begin));
     begin.max(1)
 }
 
-fn hashed(bytes: &[u8]) -> Begin {
+fn hashed(bytes: &[u8]) -> DigestBegin {
     begin_of(digest(&SHA256, bytes).as_ref())
 }
 
@@ -39,7 +39,7 @@ fn minutes(time: Time) -> u32 {
     u32::try_from(time.unix() / 60).unwrap_or(u32::MAX)
 }
 
-/// What is stored of an ended issuance.
+/// The stored item of an ended issuance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexItem {
     serial: Serial,
@@ -81,19 +81,19 @@ impl IndexItem {
     }
 }
 
-fn device_begin(device: &DeviceId) -> Begin {
+fn device_begin(device: &DeviceId) -> DigestBegin {
     hashed(device.as_str().as_bytes())
 }
 
-fn serial_begin(serial: &Serial) -> Begin {
+fn serial_begin(serial: &Serial) -> DigestBegin {
     hashed(serial.as_bytes())
 }
 
 /// One issuance. Small: a store may have millions.
-struct Entry {
-    device: Begin,
-    key: Begin,
-    predecessor: Begin,
+struct IndexEntry {
+    device: DigestBegin,
+    key: DigestBegin,
+    predecessor: DigestBegin,
     not_after: u32,
     revoked: u32,
     /// The next ones of the same device, key and predecessor.
@@ -103,13 +103,13 @@ struct Entry {
     state: u8,
 }
 
-impl Entry {
+impl IndexEntry {
     fn serial(&self) -> &[u8] {
         self.serial.get(..usize::from(self.length)).unwrap_or(&self.serial)
     }
 }
 
-/// What a chain has in common.
+/// The value that a chain has in common.
 #[derive(Clone, Copy)]
 enum By {
     Device,
@@ -120,7 +120,7 @@ enum By {
 impl By {
     const ALL: [Self; 3] = [Self::Device, Self::Key, Self::Predecessor];
 
-    const fn of(self, entry: &Entry) -> Begin {
+    const fn of(self, entry: &IndexEntry) -> DigestBegin {
         match self {
             Self::Device => entry.device,
             Self::Key => entry.key,
@@ -128,7 +128,7 @@ impl By {
         }
     }
 
-    fn next(self, entry: &Entry) -> u32 {
+    fn next(self, entry: &IndexEntry) -> u32 {
         let [device, key, predecessor] = entry.next;
         match self {
             Self::Device => device,
@@ -137,7 +137,7 @@ impl By {
         }
     }
 
-    fn set_next(self, entry: &mut Entry, next: u32) {
+    fn set_next(self, entry: &mut IndexEntry, next: u32) {
         let [device, key, predecessor] = &mut entry.next;
         *match self {
             Self::Device => device,
@@ -150,18 +150,18 @@ impl By {
 /// The index.
 #[derive(Default)]
 pub(super) struct Index {
-    entries: Vec<Entry>,
+    entries: Vec<IndexEntry>,
     /// The first of each chain: an issuance that came later stands before the others.
     devices: HashTable<u32>,
     keys: HashTable<u32>,
     predecessors: HashTable<u32>,
 }
 
-/// What is known of an issuance without its record.
+/// An issuance as the index knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) serial: Vec<u8>,
-    device: Begin,
+    device: DigestBegin,
     not_after: u32,
     state: u8,
 }
@@ -191,7 +191,7 @@ fn place(index: u32) -> usize {
 impl Index {
     /// Adds a stored item.
     pub(super) fn add(&mut self, item: &IndexItem) {
-        let key = Begin::from_le_bytes(item.key);
+        let key = DigestBegin::from_le_bytes(item.key);
         if item.again && self.update(key, item.serial.as_bytes(), item.state, item.revoked) {
             return;
         }
@@ -200,10 +200,10 @@ impl Index {
         for (to, from) in serial.iter_mut().zip(bytes) {
             *to = *from;
         }
-        self.insert(Entry {
-            device: Begin::from_le_bytes(item.device),
+        self.insert(IndexEntry {
+            device: DigestBegin::from_le_bytes(item.device),
             key,
-            predecessor: Begin::from_le_bytes(item.predecessor),
+            predecessor: DigestBegin::from_le_bytes(item.predecessor),
             not_after: item.not_after,
             revoked: item.revoked,
             next: [NONE; 3],
@@ -220,7 +220,7 @@ impl Index {
         self.update(key, record.intent.serial.as_bytes(), number(record.state), revoked);
     }
 
-    fn update(&mut self, key: Begin, serial: &[u8], state: u8, revoked: u32) -> bool {
+    fn update(&mut self, key: DigestBegin, serial: &[u8], state: u8, revoked: u32) -> bool {
         let found = self.chain(By::Key, key).find(|(_, entry)| entry.serial() == serial);
         let Some(index) = found.map(|(index, _)| index) else { return false };
         if let Some(entry) = self.entries.get_mut(place(index)) {
@@ -230,7 +230,7 @@ impl Index {
         true
     }
 
-    fn insert(&mut self, mut entry: Entry) {
+    fn insert(&mut self, mut entry: IndexEntry) {
         // Four thousand million issuances are more than a folder holds.
         let Ok(index) = u32::try_from(self.entries.len()) else { return };
         let Self { entries, devices, keys, predecessors } = self;
@@ -253,7 +253,7 @@ impl Index {
     }
 
     /// Walks the issuances that have this in common, the latest first.
-    fn chain(&self, by: By, value: Begin) -> impl Iterator<Item = (u32, &Entry)> {
+    fn chain(&self, by: By, value: DigestBegin) -> impl Iterator<Item = (u32, &IndexEntry)> {
         let table = match by {
             By::Device => &self.devices,
             By::Key => &self.keys,
@@ -268,7 +268,7 @@ impl Index {
         })
     }
 
-    fn candidates(&self, by: By, value: Begin) -> impl Iterator<Item = Candidate> {
+    fn candidates(&self, by: By, value: DigestBegin) -> impl Iterator<Item = Candidate> {
         self.chain(by, value).map(|(_, entry)| Candidate {
             serial: entry.serial().to_vec(),
             device: entry.device,
@@ -301,7 +301,7 @@ impl Index {
         if device.is_none() && key.is_none() && predecessor.is_none() && !revoked && !expires {
             return None;
         }
-        let may_match = |entry: &Entry| {
+        let may_match = |entry: &IndexEntry| {
             filter.state.is_none_or(|state| entry.state == number(state))
                 && (!revoked || entry.state == number(State::Revoked))
                 && filter.revoked_from.is_none_or(|from| entry.revoked >= minutes(from))
@@ -310,7 +310,7 @@ impl Index {
         };
         // The largest of those kept is on top.
         let mut first: BinaryHeap<&[u8]> = BinaryHeap::with_capacity(limit);
-        let mut take = |entry: &'_ Entry, serial| {
+        let mut take = |entry: &'_ IndexEntry, serial| {
             if serial <= after || !may_match(entry) {
                 return;
             }

@@ -31,7 +31,7 @@ mod disk;
 mod index;
 mod listing;
 mod pages;
-mod registry;
+mod registration;
 mod shared;
 mod supervisor;
 #[cfg(test)]
@@ -224,7 +224,7 @@ impl Issuances for SledStore {
             let change = SledChange::Begin { record, item, revoked, conditions };
             match self.change(change).await? {
                 SledOutcome::Open(first) => return Ok(Begun::Open(first)),
-                SledOutcome::Denied(denial) => return Ok(Begun::Denied(denial)),
+                SledOutcome::Unmet(unmet) => return Ok(Begun::Unmet(unmet)),
                 SledOutcome::Complete(serial) => match self.ended(&serial).await? {
                     Some(first) if first.state == State::Revoked => revoked = Some(serial),
                     Some(first) => return Ok(Begun::Complete(first)),

@@ -26,7 +26,7 @@ pub(super) struct SharedState {
     index: RwLock<Index>,
 }
 
-/// What readers must know of the registry.
+/// The part of the registry that readers need at once.
 #[derive(Default)]
 struct Visibility {
     /// The import whose devices nobody sees.

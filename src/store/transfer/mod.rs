@@ -79,7 +79,7 @@ pub struct Counts {
 }
 
 /// Left out if there are none, as in the exports of versions that had none.
-#[allow(clippy::trivially_copy_pass_by_ref)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_none(count: &u64) -> bool {
     *count == 0
 }

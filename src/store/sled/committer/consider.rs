@@ -114,8 +114,8 @@ impl Memory {
         if taken {
             return Err(Error::SerialTaken(serial.clone()));
         }
-        if let Err(denial) = self.admit(plan, intent, conditions)? {
-            return Ok(SledOutcome::Denied(denial));
+        if let Err(unmet) = self.admit(plan, intent, conditions)? {
+            return Ok(SledOutcome::Unmet(unmet));
         }
         self.requests.remember(intent.idempotency_key, serial.clone(), intent.retry_until);
         self.take_open(plan, record, item)?;

@@ -11,7 +11,7 @@
 //! | `group_commit` | the delay that gathers a batch |
 //! | `consider` | evaluates a change |
 //! | `import` | evaluates an import |
-//! | `registry` | evaluates changes of devices and tokens, and conditions |
+//! | `registration` | evaluates changes of devices and tokens, and conditions |
 //! | `memory` | state in memory, and its recovery from the disk |
 //! | `commit` | the transaction and the sync |
 //! | `plan` | everything that a batch writes |
@@ -22,7 +22,7 @@ mod group_commit;
 mod import;
 mod memory;
 mod plan;
-mod registry;
+mod registration;
 
 use super::{
     super::Error,

@@ -3,9 +3,9 @@
 use super::{
     super::{
         super::{
-            Conditions, Denial, Device, DeviceStanding, Error, Identifier, ImportNumber, Intent,
-            Issuance, Token, format,
-            registry::{Effects, Facts, Staging, StoredDevice, StoredOwner, read_import},
+            Conditions, Device, DeviceStanding, Error, Identifier, ImportNumber, Intent, Issuance,
+            Token, Unmet, format,
+            registry::{Effects, KnownFacts, Staging, StoredDevice, StoredOwner, read_import},
         },
         change::{RegistryChange, SledOutcome},
         disk::store_error,
@@ -207,7 +207,7 @@ impl Memory {
         for identifier in &device.identifiers {
             let old = self.stored_owner(plan, identifier)?;
             if old.is_some_and(|old| !self.is_visible(old.import) && old.device != device.id) {
-                conflict.get_or_insert((device.id.clone(), Some(identifier.clone())));
+                conflict.get_or_insert_with(|| (device.id.clone(), Some(identifier.clone())));
             }
             let owner = StoredOwner { import, device: device.id.clone() };
             plan.identifiers.insert(identifier.clone(), Some(owner));
@@ -294,7 +294,7 @@ impl Memory {
         plan: &mut BatchPlan,
         intent: &Intent,
         conditions: &Conditions,
-    ) -> Result<Result<(), Denial>, Error> {
+    ) -> Result<Result<(), Unmet>, Error> {
         if conditions.is_free(intent) {
             return Ok(Ok(()));
         }
@@ -310,9 +310,9 @@ impl Memory {
         let token = intent.token.map(|id| self.token(plan, &id)).transpose()?.flatten();
         let other = if conditions.own_key { self.other(intent)? } else { None };
         let Effects { token, device } =
-            match conditions.evaluate(intent, Facts { token, device, valid, other }) {
+            match conditions.evaluate(intent, KnownFacts { token, device, valid, other }) {
                 Ok(effects) => effects,
-                Err(denial) => return Ok(Err(denial)),
+                Err(unmet) => return Ok(Err(unmet)),
             };
         if let Some(device) = device {
             self.expect_new(plan, &device)?;
@@ -384,7 +384,7 @@ impl Memory {
             let of_others = index.of_key(key).filter(|found| {
                 !found.is_void()
                     && !found.is_of(intent.device.as_ref())
-                    && !(is_kept_line && found.is_of(None))
+                    && (!is_kept_line || !found.is_of(None))
             });
             of_others.collect()
         });

@@ -50,7 +50,8 @@ impl Devices for PostgresStore {
     async fn device(&self, id: &DeviceId) -> Result<Option<Device>, Error> {
         self.queues()?;
         let ids = [id.as_str()];
-        let mut found = attempt!(self.database, client => devices::find(client, &ids).await)?;
+        let mut found =
+            attempt!(self.database, client => devices::find_devices(client, &ids).await)?;
         Ok(found.remove(id))
     }
 
@@ -71,7 +72,7 @@ impl Devices for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Device>, Error> {
         self.queues()?;
-        attempt!(self.database, client => devices::list(client, filter, after, limit).await)
+        attempt!(self.database, client => devices::list_devices(client, filter, after, limit).await)
     }
 
     async fn add_device(&self, device: Device, event: Event) -> Result<(), Error> {
@@ -123,7 +124,7 @@ impl Tokens for PostgresStore {
     async fn token(&self, id: &TokenId) -> Result<Option<Token>, Error> {
         self.queues()?;
         let ids = [*id];
-        let mut found = attempt!(self.database, client => tokens::find(client, &ids).await)?;
+        let mut found = attempt!(self.database, client => tokens::find_tokens(client, &ids).await)?;
         Ok(found.remove(id))
     }
 
@@ -134,7 +135,7 @@ impl Tokens for PostgresStore {
         limit: usize,
     ) -> Result<Vec<Token>, Error> {
         self.queues()?;
-        attempt!(self.database, client => tokens::list(client, filter, after, limit).await)
+        attempt!(self.database, client => tokens::list_tokens(client, filter, after, limit).await)
     }
 
     async fn disable_token(&self, id: &TokenId, event: Event) -> Result<(), Error> {

@@ -1,8 +1,8 @@
 //! Devices and one-time tokens.
 //!
 //! A staged device carries the number of its import, and nobody sees it while the tree `staging` names that
-//! import. So an import is finished by removing one key. What an import left that was cut is
-//! removed when the next one begins.
+//! import. So an import is finished by removing one key. The next
+//! import removes the leftovers of one that was cut.
 
 use super::{
     super::{
@@ -182,7 +182,7 @@ impl Devices for SledStore {
         loop {
             match self.change_registry(RegistryChange::Begin).await? {
                 SledOutcome::Number(number) => return Ok(ImportNumber(number)),
-                // What an earlier one left.
+                // Leftovers of an earlier one.
                 _ => {
                     if let Some(earlier) = self.shared.staged() {
                         self.discard(earlier).await?;
