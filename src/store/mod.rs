@@ -10,6 +10,7 @@
 
 #[cfg(test)]
 mod contract;
+mod filter;
 #[cfg(test)]
 mod fixtures;
 mod format;
@@ -22,11 +23,12 @@ mod sled;
 mod subjects;
 pub mod transfer;
 
+pub use filter::Filter;
 pub use memory::MemoryStore;
 pub use postgres::{PostgresOptions, PostgresSnapshot, PostgresStore};
 pub use record::{
-    Account, Filter, IdempotencyKey, Intent, Issuance, Item, Password, ProofKeys, Recomputable,
-    Revocation, State,
+    Account, IdempotencyKey, Intent, Issuance, Item, Password, ProofKeys, Recomputable, Revocation,
+    State,
 };
 pub use registry::{
     Conditions, Device, DeviceFilter, DeviceStanding, Grant, Identifier, ImportNumber,

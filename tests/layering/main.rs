@@ -143,7 +143,7 @@ const MODULES: [(&str, &[&str]); 25] = [
 ];
 
 /// Libraries that have a home, and the modules that may name them.
-const LIBRARIES: [(&str, &[&str]); 27] = [
+const LIBRARIES: [(&str, &[&str]); 28] = [
     ("hyper", &["http", "server", "client", "cli"]),
     ("hyper_util", &["server", "client"]),
     ("http_body_util", &["http", "client"]),
@@ -153,6 +153,7 @@ const LIBRARIES: [(&str, &[&str]); 27] = [
     ("rustls", &["binding", "server", "client", "store"]),
     ("tokio_rustls", &["server", "client"]),
     ("webpki", &["server"]),
+    ("hashbrown", &["store"]),
     ("sled", &["store"]),
     ("tokio_postgres", &["store", "config"]),
     ("tokio_postgres_rustls", &["store"]),

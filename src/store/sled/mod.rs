@@ -13,13 +13,21 @@
 //! | `events` | writer and number of the first | a page of events |
 //! | `accounts` | name | an account |
 //! | `decisions` | name of a register | its value |
-//! | `meta` | `format` | the layout's version |
+//! | `devices` | id | a device, and the import that staged it |
+//! | `identifiers` | text of an identifier | the id of its device, and the import that staged it |
+//! | `barred` | id of a device that is blocked or retired | nothing |
+//! | `staging` | `staging`, `imports` | the staged import, the number of the last one |
+//! | `tokens` | id | a one-time token |
+//! | `index` | number of the first | a page of short items about issuances that have ended |
+//! | `meta` | `format`, `index` | the layout's version, whether `index` is complete |
 //!
 //! The file `mark` beside sled's files holds a lower bound of the number of events.
 //!
 //! An insert into a tree costs far more than its bytes. So an issuance has one insert of its own,
 //! and shares the others with its batch. Open issuances and recent requests are kept in memory, and
 //! recovered from `open` and `recent`.
+//!
+//! The index of issuances by device, key, predecessor, expiry and revocation is in memory ([`index`]).
 //!
 //! Inserts are fastest in the order of the keys; serial numbers begin with the time (see `ca`) and
 //! are nearly in order. Only speed depends on it.
