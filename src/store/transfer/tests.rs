@@ -110,7 +110,7 @@ async fn what_is_exported_is_imported_as_it_was_into_either_backend() {
         crate::store::Begun::Complete(source.find(&serial(3)).await.unwrap().unwrap())
     );
     issue(&target, 5001).await;
-    assert_eq!(target.events(nth(1208), 9).await.unwrap()[0].1, issued(5001));
+    assert_eq!(target.events(nth(1211), 9).await.unwrap()[0].1, issued(5001));
     target.close().await;
 
     // And from sled into memory, with an open record that is completed there.
@@ -315,7 +315,7 @@ async fn an_import_that_was_cut_short_is_continued() {
     full(&source).await;
     let (file, summary) = exported(&source).await;
     let items = all(&source).await;
-    for length in [1, 499, 500, 1203, 1205, 1208, 1500, items.len()] {
+    for length in [1, 499, 500, 1203, 1205, 1208, 1500, 1808, 2008, items.len()] {
         let target = memory();
         target.import(items[..length].to_vec()).await.unwrap();
         assert_eq!(imported(&file, &target).await.unwrap(), summary, "{length}");
