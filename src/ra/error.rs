@@ -122,9 +122,7 @@ impl From<ca::Error> for Error {
             ca::Error::Unmet(_)
             | ca::Error::Encoding(_)
             | ca::Error::File { .. }
-            | ca::Error::Lint(_) => {
-                Self::Internal(error.to_string())
-            }
+            | ca::Error::Lint(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -14,7 +14,10 @@ use estd::{
         extension::{Extension, KeyUsage},
         tbs::{ToBeSigned, assemble},
     },
-    store::{self, Begun, Filter, IdempotencyKey, Intent, MemoryStore, State, Store},
+    store::{
+        self, AuditEvents, Begun, Conditions, Filter, IdempotencyKey, Intent, Issuances,
+        MemoryStore, State,
+    },
     telemetry::audit::{Event, EventId, Name, NoTrail},
     types::{KeyKind, Serial},
 };
@@ -118,7 +121,10 @@ async fn a_record_of_earlier_that_is_malformed_is_voided_and_never_signed() {
     let base = good().remove(0);
     let one = authority(&key, Some(&[7; 20]), false);
     let intent = recorded(&base, base.tbs.der());
-    assert!(matches!(one.store.begin(intent.clone()).await.unwrap(), Begun::New));
+    assert!(matches!(
+        one.store.begin(intent.clone(), Conditions::default()).await.unwrap(),
+        Begun::New
+    ));
     assert_eq!(one.ca.finish(&intent, NOW).await.unwrap(), State::Issued);
     assert_eq!(one.signer.signed(), 1);
 
@@ -137,7 +143,7 @@ async fn a_record_of_earlier_that_is_malformed_is_voided_and_never_signed() {
         }
         let one = authority(&key, Some(&[7; 20]), false);
         let intent = recorded(&case.good, case.der);
-        one.store.begin(intent.clone()).await.unwrap();
+        one.store.begin(intent.clone(), Conditions::default()).await.unwrap();
         assert_eq!(one.ca.finish(&intent, NOW).await.unwrap(), State::Void, "{}", case.name);
         // Once more, as another node would.
         assert_eq!(one.ca.finish(&intent, NOW).await.unwrap(), State::Void, "{}", case.name);
@@ -175,7 +181,7 @@ async fn a_retry_that_finds_a_malformed_record_voids_it_and_the_next_one_is_new(
     tbs[20] ^= 1;
     intent.tbs = tbs.into();
     let one = authority(&key, Some(&[7; 20]), false);
-    one.store.begin(intent).await.unwrap();
+    one.store.begin(intent, Conditions::default()).await.unwrap();
     let retried = one.ca.issue(order(&profile, &csr, 1), NOW).await;
     assert!(
         matches!(retried, Err(Error::Store(store::Error::WrongState { state: State::Void, .. }))),
@@ -191,7 +197,7 @@ async fn a_retry_that_finds_a_malformed_record_voids_it_and_the_next_one_is_new(
 
     // The record as it was is signed.
     let one = authority(&key, Some(&[7; 20]), false);
-    one.store.begin(open.intent.clone()).await.unwrap();
+    one.store.begin(open.intent.clone(), Conditions::default()).await.unwrap();
     let issued = one.ca.issue(order(&profile, &csr, 1), NOW).await.unwrap();
     assert_eq!(issued.issuance.intent.serial, open.intent.serial);
 }
