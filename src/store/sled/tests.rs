@@ -25,6 +25,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+mod registry;
+
 fn open(folder: &Path) -> Result<SledStore, Error> {
     SledStore::open(folder, CACHE, NOW, Arc::new(NoTrail))
 }
