@@ -9,7 +9,7 @@ use estd::{
     pki::{PrivateKey, sha256},
     types::{KeyKind, SanKind, Serial, Time},
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// DER as a tree. A change may write what no encoder would.
 #[derive(Clone, Debug)]
@@ -217,6 +217,8 @@ pub(crate) struct Good {
     path_len: Option<u8>,
     ca: bool,
     pub(crate) self_signed: bool,
+    /// The certificate's own key.
+    pub(crate) key: Option<Arc<PrivateKey>>,
     partition: bool,
     last_number: Option<Vec<u8>>,
     pub(crate) issuer: Vec<u8>,
@@ -244,7 +246,8 @@ fn certificate(
     subject: Node,
     extensions: Vec<Node>,
 ) -> Good {
-    let key = PrivateKey::generate(kind).unwrap().public_key_spki_der().unwrap();
+    let own = PrivateKey::generate(kind).unwrap();
+    let key = own.public_key_spki_der().unwrap();
     let serial = [0x0d, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
     let issuer = ca_name("Test CA");
     let validity =
@@ -266,6 +269,7 @@ fn certificate(
         path_len: None,
         ca: false,
         self_signed: false,
+        key: Some(Arc::new(own)),
         partition: false,
         last_number: None,
         issuer: issuer.der(),
@@ -302,6 +306,7 @@ fn crl(name: &'static str, partition: bool, entries: Option<Vec<Node>>) -> Good 
         path_len: None,
         ca: false,
         self_signed: false,
+        key: None,
         partition,
         last_number: Some(vec![0x67, 1, 2, 2]),
         issuer: issuer.der(),

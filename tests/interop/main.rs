@@ -14,6 +14,8 @@ mod acme;
 mod common;
 #[path = "../common/keygen.rs"]
 mod keygen;
+#[path = "../common/malformed.rs"]
+mod malformed;
 #[path = "../common/postgres.rs"]
 mod postgres;
 
@@ -33,6 +35,7 @@ mod handshakes;
 mod idevid;
 mod labels;
 mod linking;
+mod lint;
 mod manufacturer_crl;
 mod mutations;
 mod names;
