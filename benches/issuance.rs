@@ -25,7 +25,8 @@ use estd::{
     ca::{Ca, Content, Hierarchy, Order, Profile, signer::SoftSigner},
     config,
     entropy::{Entropy, SystemEntropy},
-    pki::{Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
+    lint::{self, CertificateRole, ExpectedCertificate, ExpectedIssuer},
+    pki::{self, Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
     store::{IdempotencyKey, MemoryStore, SledStore, Store},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
@@ -151,6 +152,23 @@ fn main() {
         runtime.block_on(memory.issue(order(&content, number), NOW)).unwrap();
     });
     let issued = runtime.block_on(memory.issue(order(&content, 1), NOW)).unwrap().issuance;
+    let tbs: Arc<[u8]> = pki::cert::tbs(&issued.certificate).unwrap().into();
+    let issuing = memory.issuing();
+    let expected = ExpectedCertificate {
+        issuer: ExpectedIssuer {
+            name: issuing.subject().der(),
+            key_identifier: issuing.subject_key_identifier().unwrap(),
+            signature_algorithm: pki::algorithm::signature_identifier(KeyKind::P256),
+            not_before: issuing.not_before(),
+            not_after: issuing.not_after(),
+        },
+        serial: &issued.intent.serial,
+        spki_sha256: &issued.intent.spki_sha256,
+        role: CertificateRole::EndEntity(None),
+    };
+    row("  lint::certificate", 5000, || {
+        drop(black_box(lint::certificate(Arc::clone(&tbs), &expected).unwrap()));
+    });
     row("  certs-only CMS and base64 of the answer", 5000, || {
         let message = cms::certs_only([issued.certificate.as_slice()]).unwrap();
         drop(black_box(base64::encode(&message, base64::Layout::Wrapped)));
