@@ -13,6 +13,7 @@ mod recent;
 mod revocation;
 mod rules;
 mod succession;
+mod token;
 
 pub use authn::{
     Authenticator, AuthnContext, AuthnFinding, Claim, Credentials, Identity, Presented,
@@ -27,3 +28,4 @@ pub use peer::{ClientCertificate, ClientChain, JudgedChain, Peer, Verdict};
 pub use recent::{RecentRequests, RecordedOutcome, RecordedRequest};
 pub use revocation::RevocationStatus;
 pub use rules::{Comparison, Finding, Outcome, RULES, Rule, claimed_binding, has_binding};
+pub use token::{TokenText, WrongChecksum};
