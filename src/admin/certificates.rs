@@ -71,7 +71,7 @@ impl Handle for api::ShowCertificate {
         let issuance = find(admin, &self.serial).await?;
         let event = event_of(&*admin.store, &issuance).await?;
         let event = event.map(|(id, event)| event_entry(id, event));
-        Ok(api::CertificateEntry { event, ..entry(&issuance, admin.clock.now(), true) })
+        Ok(api::CertificateEntry { event, ..certificate_entry(&issuance, admin.clock.now(), true) })
     }
 }
 
@@ -152,11 +152,16 @@ impl<'a> FilteredWalk<'a> {
 }
 
 fn answer(found: &[Arc<Issuance>], now: Time, next: Option<String>) -> api::Certificates {
-    let certificates = found.iter().map(|one| entry(one, now, false)).collect();
+    let certificates = found.iter().map(|one| certificate_entry(one, now, false)).collect();
     api::Certificates { certificates, next }
 }
 
-fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntry {
+/// Returns the entry of a certificate.
+pub(super) fn certificate_entry(
+    issuance: &Issuance,
+    now: Time,
+    with_pem: bool,
+) -> api::CertificateEntry {
     let intent = &issuance.intent;
     let state = match issuance.state {
         State::Open => "open",
@@ -184,7 +189,7 @@ fn entry(issuance: &Issuance, now: Time, with_pem: bool) -> api::CertificateEntr
         predecessor: intent.predecessor.as_ref().map(ToString::to_string),
         spki_sha256: base16ct::lower::encode_string(&intent.spki_sha256),
         device: intent.device.as_ref().map(ToString::to_string),
-        token: intent.token.map(|token| token.to_string()),
+        token: intent.token.map(|token| token.short()),
         proofs: intent.proofs.clone(),
         address: intent.address.map(|address| address.to_string()),
         request: intent.request_id.to_string(),

@@ -49,6 +49,16 @@ pub enum Error {
     /// The thing to add exists already.
     #[error("{0} exists already")]
     Exists(String),
+    /// Another device has the identifier.
+    #[error(
+        "identifier {identifier}: got that of device {device}; expected: one of no other device"
+    )]
+    Taken {
+        /// The identifier.
+        identifier: String,
+        /// The device that has it.
+        device: String,
+    },
     /// The store did not answer, or rejected the change.
     #[error(transparent)]
     Store(store::Error),
@@ -72,11 +82,14 @@ impl Error {
         match self {
             Self::Invalid { .. } | Self::Unreadable { .. } => "correct the value and try again",
             Self::Ambiguous { .. } => "give more digits",
-            Self::NotFound(_) => "list what exists, with estd cert list or estd user list",
+            Self::NotFound(_) => {
+                "list what exists, with list of estd cert, estd device, estd token or estd user"
+            },
             Self::Forgotten(_) => {
                 "search the audit file and the log for the id; estd remembers about 1,000 requests, until it stops"
             }
-            Self::Exists(_) => "choose another name, or remove that one first",
+            Self::Exists(_) => "choose another name, or change the one that exists",
+            Self::Taken { .. } => "correct it: an identifier belongs to one device",
             Self::Store(_) => "see the server's log",
             Self::Failed { remedy, .. } => remedy,
             Self::Internal(_) => "report it",
@@ -91,7 +104,7 @@ impl Error {
             Self::Invalid { .. } | Self::Unreadable { .. } => ErrorKind::Invalid,
             Self::NotFound(_) | Self::Forgotten(_) => ErrorKind::NotFound,
             Self::Ambiguous { .. } => ErrorKind::Ambiguous,
-            Self::Exists(_) => ErrorKind::Exists,
+            Self::Exists(_) | Self::Taken { .. } => ErrorKind::Exists,
             Self::Store(_) => ErrorKind::Unavailable,
             Self::Failed { .. } | Self::Internal(_) => ErrorKind::Failed,
         };
@@ -108,6 +121,21 @@ impl From<store::Error> for Error {
             store::Error::AccountExists(name) => {
                 Self::Exists(format!("user \"{}\"", escaped(name).quote()))
             }
+            store::Error::DeviceExists(id) => Self::Exists(format!("device {id}")),
+            store::Error::IdentifierTaken { identifier, device } => {
+                Self::Taken { identifier: identifier.to_string(), device: device.to_string() }
+            }
+            store::Error::NoSuchToken(id) => Self::NotFound(format!("token {}", id.short())),
+            error @ store::Error::Changed(_) => Self::Failed {
+                error: error.to_string(),
+                remedy: "look at it again, and repeat the command".to_owned(),
+            },
+            error @ store::Error::ImportEnded(_) => Self::Failed {
+                error: error.to_string(),
+                remedy:
+                    "one import runs at a time: when the other one has ended, repeat the command"
+                        .to_owned(),
+            },
             other => Self::Store(other),
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     error::{Error, invalid},
     pattern::NamePatterns,
-    values::{label, parse_digest, parse_time, span},
+    values::{any_id, label, parse_digest, parse_time, span},
 };
 use crate::{
     api, pki,
@@ -22,7 +22,6 @@ pub(super) struct Selection {
     account: Option<String>,
     request: Option<String>,
     fingerprint: Option<[u8; 32]>,
-    key: Option<[u8; 32]>,
     begun_from: Option<Time>,
     begun_before: Option<Time>,
 }
@@ -57,6 +56,8 @@ impl Selection {
             Some("-") => Some(None),
             Some(text) => Some(Some(label(text)?)),
         };
+        filter.device = query.device.as_deref().map(any_id).transpose()?;
+        filter.key = query.key.as_deref().map(parse_digest).transpose()?;
         let mut expires_before = |end: Time| {
             filter.expires_before = Some(filter.expires_before.map_or(end, |other| other.min(end)));
         };
@@ -80,7 +81,6 @@ impl Selection {
             account: query.account.clone(),
             request: query.request.clone(),
             fingerprint: query.fingerprint.as_deref().map(parse_digest).transpose()?,
-            key: query.key.as_deref().map(parse_digest).transpose()?,
             begun_from: begun_from.max(query.issued_within.as_ref().map(since).transpose()?),
             begun_before: query.issued_before.as_deref().map(parse_time).transpose()?,
         })
@@ -94,7 +94,6 @@ impl Selection {
             && self.profile.as_ref().is_none_or(|profile| *profile == intent.profile)
             && self.begun_from.is_none_or(|from| intent.begun >= from)
             && self.begun_before.is_none_or(|before| intent.begun < before)
-            && self.key.is_none_or(|key| key == intent.spki_sha256)
             && self.request.as_ref().is_none_or(|id| intent.request_id.as_str() == id)
             && self.account.as_ref().is_none_or(|account| is_of_account(issuance, account))
             && self.fingerprint.as_ref().is_none_or(is_fingerprint)

@@ -3,7 +3,7 @@
 use super::{
     error::{Error, invalid},
     service::{Admin, Handle},
-    values::label,
+    values::{label, parse_end},
 };
 use crate::{
     api,
@@ -11,7 +11,7 @@ use crate::{
     ra,
     store::{self, Account, Password},
     telemetry::audit::{Event, Name},
-    types::{Actor, escaped},
+    types::{Actor, Label, Time, escaped},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use zeroize::Zeroizing;
@@ -33,17 +33,8 @@ pub fn new_password(entropy: &dyn Entropy) -> Result<Zeroizing<String>, Error> {
 
 impl Handle for api::ListUsers {
     async fn handle(self, admin: &Admin, _: &Actor) -> Result<Self::Answer, Error> {
-        let entry = |account: Account| api::UserEntry {
-            name: account.name,
-            added: account.added.to_string(),
-            kept: kept(&account.password),
-            realm: match &account.password {
-                Password::Hash(_) => None,
-                Password::Recomputable(kept) => Some(kept.realm.clone()),
-            },
-            labels: account.labels.map(|labels| labels.iter().map(ToString::to_string).collect()),
-        };
-        Ok(api::Users { users: admin.store.accounts().await?.into_iter().map(entry).collect() })
+        let accounts = admin.store.accounts().await?;
+        Ok(api::Users { users: accounts.into_iter().map(user_entry).collect() })
     }
 }
 
@@ -57,36 +48,80 @@ impl Handle for api::NewUser {
         let given = Zeroizing::new(new.password);
         check_name(&new.name, new.allow_empty_name)?;
         check_password(&given, &new.name)?;
-        let labels = new
-            .labels
-            .map(|labels| labels.iter().map(|text| label(text)).collect::<Result<Vec<_>, _>>())
-            .transpose()?;
+        let now = admin.clock.now();
+        let labels = new.labels.as_deref().map(labels).transpose()?;
+        let expires = new.expires.as_deref().map(|text| end_of_use(text, now)).transpose()?;
         if admin.store.account(&new.name).await?.is_some() {
             return Err(store::Error::AccountExists(new.name).into());
         }
-        let digest = new.digest || new.digest_md5 || new.identity_proof;
-        let password = if digest {
-            let kinds = ra::Recomputed { md5: new.digest_md5, identity_proof: new.identity_proof };
-            ra::recomputable(&new.name, &admin.realm, &given, kinds)
-                .map(|kept| Password::Recomputable(Box::new(kept)))
-        } else {
-            let entropy = Arc::clone(&admin.entropy);
-            tokio::task::spawn_blocking(move || ra::hash(&given, &*entropy))
-                .await
-                .map_err(|error| Error::Internal(error.to_string()))?
-                .map(Password::Hash)
-        };
-        let password =
-            password.map_err(|error| invalid("account", escaped(&new.name).at_most(64), error))?;
+        let kinds = (new.digest || new.digest_md5 || new.identity_proof)
+            .then_some(ra::Recomputed { md5: new.digest_md5, identity_proof: new.identity_proof });
+        let password = stored_password(admin, &new.name, given, kinds).await?;
         if new.dry_run {
             return Ok(());
         }
-        let now = admin.clock.now();
         let event = Event::new(now, Name::AccountAdded, actor.clone())
             .with("account", &new.name)
-            .with("kept", kept(&password).join(", "));
-        let account = Account { name: new.name, password, added: now, labels, expires: None };
+            .with("kept", kept(&password).join(", "))
+            .with_some("expires", expires);
+        let account = Account { name: new.name, password, added: now, labels, expires };
         Ok(admin.store.add_account(account, event).await?)
+    }
+}
+
+impl Handle for api::ChangeUser {
+    /// Changes an enrollment account; with `dry_run` only checks whether it can be changed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a value, or without a change; [`Error::NotFound`]; [`Error::Store`].
+    async fn handle(self, admin: &Admin, actor: &Actor) -> Result<Self::Answer, Error> {
+        let now = admin.clock.now();
+        let given = self.password.map(Zeroizing::new);
+        if self.labels.is_some() && self.all_labels || self.expires.is_some() && self.never_expires
+        {
+            return Err(invalid("change", "two of one kind", "labels or all; an end or none"));
+        }
+        let mut changed = Vec::new();
+        let labels = self.labels.as_deref().map(labels).transpose()?;
+        let labels = labels.map(Some).or_else(|| self.all_labels.then_some(None));
+        let expires = self.expires.as_deref().map(|text| end_of_use(text, now)).transpose()?;
+        let expires = expires.map(Some).or_else(|| self.never_expires.then_some(None));
+        let not_found = || store::Error::NoSuchAccount(self.name.clone());
+        let seen = admin.store.account(&self.name).await?.ok_or_else(not_found)?;
+        let mut new = seen.clone();
+        if let Some(labels) = labels {
+            new.labels = labels;
+            changed.push("labels");
+        }
+        if let Some(expires) = expires {
+            new.expires = expires;
+            changed.push("expires");
+        }
+        if let Some(given) = given {
+            check_password(&given, &self.name)?;
+            let kinds = match &seen.password {
+                Password::Hash(_) => None,
+                Password::Recomputable(kept) => Some(ra::Recomputed {
+                    md5: kept.md5.is_some(),
+                    identity_proof: kept.identity_proof.is_some(),
+                }),
+            };
+            new.password = stored_password(admin, &self.name, given, kinds).await?;
+            changed.push("password");
+        }
+        if changed.is_empty() {
+            return Err(invalid("change", "", "a password, labels or an end"));
+        }
+        if !self.dry_run {
+            let labels = new.labels.as_deref().filter(|_| changed.contains(&"labels"));
+            let event = Event::new(now, Name::AccountChanged, actor.clone())
+                .with("account", &self.name)
+                .with("changed", changed.join(", "))
+                .with_some("labels", labels.map(|labels| texts(labels).join(", ")))
+                .with_some("expires", new.expires);
+            admin.store.change_account(&seen, new.clone(), event).await?;
+        }
+        Ok(user_entry(new))
     }
 }
 
@@ -96,6 +131,55 @@ impl Handle for api::RemoveUser {
             .with("account", &self.name);
         Ok(admin.store.remove_account(&self.name, event).await?)
     }
+}
+
+fn user_entry(account: Account) -> api::UserEntry {
+    api::UserEntry {
+        name: account.name,
+        added: account.added.to_string(),
+        kept: kept(&account.password),
+        realm: match &account.password {
+            Password::Hash(_) => None,
+            Password::Recomputable(kept) => Some(kept.realm.clone()),
+        },
+        labels: account.labels.as_deref().map(texts),
+        expires: account.expires.map(|time| time.to_string()),
+    }
+}
+
+fn texts(labels: &[Label]) -> Vec<String> {
+    labels.iter().map(ToString::to_string).collect()
+}
+
+fn labels(texts: &[String]) -> Result<Vec<Label>, Error> {
+    texts.iter().map(|text| label(text)).collect()
+}
+
+/// Reads the end of an account.
+fn end_of_use(text: &str, now: Time) -> Result<Time, Error> {
+    let given = parse_end(text, now)?;
+    if given > now { Ok(given) } else { Err(invalid("expires", given, "a time in the future")) }
+}
+
+/// Computes the stored form of a password: secrets of these kinds, or a hash without any.
+async fn stored_password(
+    admin: &Admin,
+    name: &str,
+    given: Zeroizing<String>,
+    kinds: Option<ra::Recomputed>,
+) -> Result<Password, Error> {
+    let stored = match kinds {
+        Some(kinds) => ra::recomputable(name, &admin.realm, &given, kinds)
+            .map(|kept| Password::Recomputable(Box::new(kept))),
+        None => {
+            let entropy = Arc::clone(&admin.entropy);
+            tokio::task::spawn_blocking(move || ra::hash(&given, &*entropy))
+                .await
+                .map_err(|error| Error::Internal(error.to_string()))?
+                .map(Password::Hash)
+        }
+    };
+    stored.map_err(|error| invalid("account", escaped(name).at_most(64), error))
 }
 
 /// Names the secrets that are stored for a password.

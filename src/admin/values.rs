@@ -3,7 +3,7 @@
 use super::error::{Error, invalid};
 use crate::{
     telemetry::audit::EventId,
-    types::{Label, Serial, Time, parse_sha256},
+    types::{DeviceId, Label, Serial, Time, parse_sha256},
 };
 use std::time::{Duration, SystemTime};
 
@@ -20,24 +20,44 @@ pub(super) fn limit(given: Option<usize>, default: usize) -> Result<usize, Error
 }
 
 pub(super) fn serial(text: &str) -> Result<Serial, Error> {
-    text.parse().map_err(|_| invalid("serial number", shown(text), "2 to 40 hexadecimal digits"))
+    text.parse().map_err(|_| invalid("serial number", cut(text), "2 to 40 hexadecimal digits"))
 }
 
 pub(super) fn label(text: &str) -> Result<Label, Error> {
-    text.parse().map_err(|error| invalid("label", shown(text), error))
+    text.parse().map_err(|error| invalid("label", cut(text), error))
+}
+
+/// Reads the id of a registered device.
+pub(super) fn registered_id(text: &str) -> Result<DeviceId, Error> {
+    let id = text.parse::<DeviceId>().ok().filter(|id| !id.is_derived());
+    id.ok_or_else(|| invalid("device id", cut(text), "1 to 128 characters of A-Z a-z 0-9 . _ : -"))
+}
+
+/// Reads an id, a derived one included: a device that came first has one.
+pub(super) fn any_id(text: &str) -> Result<DeviceId, Error> {
+    text.parse().or_else(|_| registered_id(text))
 }
 
 /// Reads a time: RFC 3339, or a date, which means its first second in UTC.
 pub(super) fn parse_time(text: &str) -> Result<Time, Error> {
     let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
     let time: SystemTime = humantime::parse_rfc3339_weak(&whole)
-        .map_err(|_| invalid("time", shown(text), "2026-12-31 or 2026-12-31T12:00:00Z, in UTC"))?;
+        .map_err(|_| invalid("time", cut(text), "2026-12-31 or 2026-12-31T12:00:00Z, in UTC"))?;
     Ok(time.into())
 }
 
 pub(super) fn span(text: &str) -> Result<Duration, Error> {
     humantime::parse_duration(text)
-        .map_err(|_| invalid("duration", shown(text), "30d, 12h, 90min, ..."))
+        .map_err(|_| invalid("duration", cut(text), "30d, 12h, 90min, ..."))
+}
+
+/// Reads an end: a duration from now, or a time.
+pub(super) fn parse_end(text: &str, now: Time) -> Result<Time, Error> {
+    if let Ok(span) = span(text) {
+        return Ok(now.plus(span));
+    }
+    parse_time(text)
+        .map_err(|_| invalid("end", cut(text), "24h, 90d, 2026-12-31 or 2026-12-31T12:00:00Z"))
 }
 
 /// Reads the place of an event in the trail: `WRITER.NUMBER`.
@@ -45,18 +65,18 @@ pub(super) fn place(text: &str) -> Result<EventId, Error> {
     let parts = text.split_once('.').and_then(|(writer, number)| {
         Some(EventId { writer: writer.parse().ok()?, number: number.parse().ok()? })
     });
-    parts.ok_or_else(|| invalid("place in the trail", shown(text), "WRITER.NUMBER"))
+    parts.ok_or_else(|| invalid("place in the trail", cut(text), "WRITER.NUMBER"))
 }
 
 /// Reads a SHA-256: 64 hexadecimal digits, with or without colons.
 pub(super) fn parse_digest(text: &str) -> Result<[u8; 32], Error> {
     parse_sha256(text).ok_or_else(|| {
-        invalid("SHA-256", shown(text), "64 hexadecimal digits, with or without colons")
+        invalid("SHA-256", cut(text), "64 hexadecimal digits, with or without colons")
     })
 }
 
 /// The beginning of a wrong value, for its error.
-fn shown(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     text.chars().take(SHOWN).collect()
 }
 

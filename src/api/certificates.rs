@@ -41,6 +41,8 @@ pub struct CertificateQuery {
     pub expires_before: Option<String>,
     /// Valid, and expires within `30d`, `12h`, ...
     pub expires_within: Option<String>,
+    /// Id of the device.
+    pub device: Option<String>,
     /// Cursor: the serial number of the last certificate of the previous page.
     pub after: Option<String>,
     /// Largest number of certificates: 1 to 1000. Default: 100.
@@ -115,7 +117,7 @@ pub struct CertificateEntry {
     /// Id of the device, if known.
     #[serde(default)]
     pub device: Option<String>,
-    /// SHA-256 of the one-time token that was spent for it, hexadecimal.
+    /// The first 16 digits of the id of the one-time token that was spent for it.
     #[serde(default)]
     pub token: Option<String>,
     /// Proofs of identity that held, in the words of `accept`.

@@ -36,6 +36,9 @@ pub struct UserEntry {
     pub realm: Option<String>,
     /// The labels it may enroll under; none: all, and without a label.
     pub labels: Option<Vec<String>>,
+    /// End of its use, RFC 3339; none: never.
+    #[serde(default)]
+    pub expires: Option<String>,
 }
 
 /// Adds an enrollment account.
@@ -61,7 +64,30 @@ pub struct NewUser {
     /// Accepts an empty name (RFC 7030 §3.2.3).
     #[serde(default)]
     pub allow_empty_name: bool,
+    /// End of its use: `90d`, RFC 3339 or a date; none: never.
+    #[serde(default)]
+    pub expires: Option<String>,
     /// Checks the account without adding it.
     #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Changes an enrollment account. Its stored secrets keep their kinds.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ChangeUser {
+    /// User name.
+    pub name: String,
+    /// New password: 8 characters or more.
+    pub password: Option<String>,
+    /// The labels it may enroll under from now on.
+    pub labels: Option<Vec<String>>,
+    /// Whether it may enroll under all labels from now on, and without one.
+    pub all_labels: bool,
+    /// New end of its use: `90d`, RFC 3339 or a date.
+    pub expires: Option<String>,
+    /// Whether it never expires from now on.
+    pub never_expires: bool,
+    /// Checks the change without making it.
     pub dry_run: bool,
 }

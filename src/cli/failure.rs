@@ -16,6 +16,15 @@ pub(super) enum Failure {
     Config(config::SettingErrors),
     /// Any other; the exit code depends on the kind.
     Failed { kind: FailureKind, what: String, remedy: String },
+    /// Errors in lines of a file: exit code 2.
+    Lines { what: String, remedy: String, errors: Vec<BadLine> },
+}
+
+/// An error in a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct BadLine {
+    pub(super) line: u64,
+    pub(super) error: String,
 }
 
 /// Kind of a failure.
@@ -98,6 +107,15 @@ impl Failure {
                 }
                 ExitCode::from(2)
             }
+            Self::Lines { what, remedy, errors } => {
+                if !json {
+                    for BadLine { line, error } in errors {
+                        eprintln!("line {line}: {}", escaped_line(error));
+                    }
+                    eprintln!("estd: {}\n  remedy: {}", escaped_line(what), escaped_line(remedy));
+                }
+                ExitCode::from(2)
+            }
             Self::Failed { kind, what, remedy } => {
                 if !json {
                     eprintln!("estd: {}\n  remedy: {}", escaped_line(what), escaped_line(remedy));
@@ -115,6 +133,12 @@ impl Failure {
                 "remedy": "correct each of them",
                 "kind": "configuration",
                 "errors": errors.0.iter().map(ConfigError::from).collect::<Vec<_>>(),
+            }),
+            Self::Lines { what, remedy, errors } => serde_json::json!({
+                "error": what,
+                "remedy": remedy,
+                "kind": FailureKind::Server(ErrorKind::Invalid),
+                "errors": errors,
             }),
             Self::Failed { kind, what, remedy } => serde_json::json!({
                 "error": what,

@@ -6,6 +6,7 @@ mod ca;
 mod cert;
 mod check_config;
 mod context;
+mod device;
 mod explain;
 mod failure;
 mod first_password;
@@ -15,6 +16,7 @@ mod process;
 mod progress;
 mod serve;
 mod store;
+mod token;
 mod user;
 mod welcome;
 
@@ -23,9 +25,11 @@ use ca::CaCommand;
 use cert::CertCommand;
 use clap::{Parser, Subcommand};
 use context::Context;
+use device::RegistryCommand;
 use failure::Failure;
 use std::{path::PathBuf, process::ExitCode};
 use store::StoreCommand;
+use token::TokenCommand;
 use user::UserCommand;
 
 /// An RFC 7030 (EST) enrollment server with its own CA.
@@ -76,7 +80,13 @@ enum Command {
     /// Lists, follows and exports the audit trail: the committed events of all nodes.
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Adds, removes and lists enrollment accounts.
+    /// Registers, lists, shows, blocks and retires devices.
+    #[command(subcommand)]
+    Device(RegistryCommand),
+    /// Creates, lists and revokes one-time tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Adds, changes, removes and lists enrollment accounts.
     #[command(subcommand)]
     User(UserCommand),
     /// Checks, compacts, exports, imports and copies the store.
@@ -141,6 +151,8 @@ fn run(arguments: Estd) -> Result<ExitCode, Failure> {
         }
         Command::CheckConfig => check_config::check_config(&context(Secrets::All)?),
         Command::Cert(command) => cert::cert_command(&context(Secrets::None)?, command),
+        Command::Device(command) => device::device_command(&context(Secrets::None)?, command),
+        Command::Token(command) => token::token_command(&context(Secrets::None)?, command),
         Command::Ca(CaCommand::Show) => ca::show_cas(&context(Secrets::None)?),
         Command::User(command) => user::user_command(&context(Secrets::None)?, command),
         Command::Audit(command) => audit::audit_command(&context(Secrets::None)?, command),

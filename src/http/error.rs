@@ -158,9 +158,10 @@ pub(super) const fn of_call(error: &admin::Error) -> StatusCode {
     match error {
         admin::Error::Invalid { .. } | admin::Error::Unreadable { .. } => StatusCode::BAD_REQUEST,
         admin::Error::NotFound(_) | admin::Error::Forgotten(_) => StatusCode::NOT_FOUND,
-        admin::Error::Exists(_) | admin::Error::Ambiguous { .. } | admin::Error::Failed { .. } => {
-            StatusCode::CONFLICT
-        }
+        admin::Error::Exists(_)
+        | admin::Error::Taken { .. }
+        | admin::Error::Ambiguous { .. }
+        | admin::Error::Failed { .. } => StatusCode::CONFLICT,
         admin::Error::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         admin::Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }

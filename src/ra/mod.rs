@@ -23,7 +23,9 @@ pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
 pub use decide::{Policy, Requester, decide, is_ra};
 pub use error::Error;
 pub use explain::{Explained, Inquiry};
-pub use password::{MAX_PASSWORD, NoHash, Recomputed, generate, hash, recomputable, verify};
+pub use password::{
+    MAX_PASSWORD, NoHash, Recomputed, generate, hash, proof_keys, recomputable, verify,
+};
 pub use peer::{ClientCertificate, ClientChain, JudgedChain, Peer, Verdict};
 pub use recent::{RecentRequests, RecordedOutcome, RecordedRequest};
 pub use revocation::RevocationStatus;

@@ -79,6 +79,17 @@ pub fn recomputable(
         ));
     }
     let secret = |algorithm| Secret::new(algorithm, user, realm, password);
+    Ok(Recomputable {
+        realm: realm.to_owned(),
+        sha256: secret(digest::Algorithm::Sha256),
+        md5: kinds.md5.then(|| secret(digest::Algorithm::Md5)),
+        identity_proof: kinds.identity_proof.then(|| proof_keys(password, user)),
+    })
+}
+
+/// Computes the keys of CMC's identity proof from a secret and the user name beside it.
+#[must_use]
+pub fn proof_keys(secret: &str, user: &str) -> ProofKeys {
     let key = |parts: &[&str]| {
         let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
         parts.iter().for_each(|part| hash.update(part.as_bytes()));
@@ -88,13 +99,7 @@ pub fn recomputable(
         }
         key
     };
-    let proof = || ProofKeys { alone: key(&[password]), named: key(&[password, user]) };
-    Ok(Recomputable {
-        realm: realm.to_owned(),
-        sha256: secret(digest::Algorithm::Sha256),
-        md5: kinds.md5.then(|| secret(digest::Algorithm::Md5)),
-        identity_proof: kinds.identity_proof.then(proof),
-    })
+    ProofKeys { alone: key(&[secret]), named: key(&[secret, user]) }
 }
 
 /// The memory that argon2 works in. It is reused: allocating 19 MiB for each password would

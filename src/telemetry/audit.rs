@@ -14,6 +14,8 @@ use std::fmt::Display;
 pub enum Name {
     /// An enrollment account was added.
     AccountAdded,
+    /// An enrollment account was changed: its labels, password or end.
+    AccountChanged,
     /// An enrollment account was removed.
     AccountRemoved,
     /// A CA was created.
@@ -24,6 +26,18 @@ pub enum Name {
     CertificateRevoked,
     /// An alarm: a client presented a certificate signed by a CA of this server, but not on record.
     CertificateUnknown,
+    /// A device was registered.
+    DeviceAdded,
+    /// Devices of a file were registered, in one step.
+    DevicesImported,
+    /// A device was blocked: it neither enrolls nor authenticates.
+    DeviceBlocked,
+    /// A device was unblocked, or is in service again.
+    DeviceUnblocked,
+    /// A device was retired: it is out of service.
+    DeviceRetired,
+    /// Tags of a device were set or removed.
+    DeviceTagged,
     /// An issuance was begun and will never have a certificate.
     IssuanceVoided,
     /// An alarm: the linter stopped a certificate before it was recorded and signed.
@@ -42,6 +56,8 @@ pub enum Name {
     ServerStopped,
     /// A request was rejected before its operation was known.
     RequestRejected,
+    /// One-time tokens were created.
+    TokenCreated,
     /// One-time tokens were disabled.
     TokenDisabled,
     /// Sums up rejections of unauthenticated clients that got no line each.
@@ -69,7 +85,15 @@ stored_as_number!(
     15 = Name::AuditIncomplete,
     16 = Name::CertificateUnknown,
     17 = Name::IssuanceStopped,
+    18 = Name::DeviceAdded,
+    19 = Name::DevicesImported,
+    20 = Name::DeviceBlocked,
+    21 = Name::DeviceUnblocked,
+    22 = Name::DeviceRetired,
+    23 = Name::DeviceTagged,
+    24 = Name::TokenCreated,
     25 = Name::TokenDisabled,
+    26 = Name::AccountChanged,
 );
 
 impl Name {
@@ -78,11 +102,18 @@ impl Name {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccountAdded => "account.added",
+            Self::AccountChanged => "account.changed",
             Self::AccountRemoved => "account.removed",
             Self::CaCreated => "ca.created",
             Self::CertificateIssued => "certificate.issued",
             Self::CertificateRevoked => "certificate.revoked",
             Self::CertificateUnknown => "certificate.unknown",
+            Self::DeviceAdded => "device.added",
+            Self::DevicesImported => "device.imported",
+            Self::DeviceBlocked => "device.blocked",
+            Self::DeviceUnblocked => "device.unblocked",
+            Self::DeviceRetired => "device.retired",
+            Self::DeviceTagged => "device.tagged",
             Self::IssuanceVoided => "issuance.voided",
             Self::IssuanceStopped => "issuance.stopped",
             Self::EnrollmentRetried => "enrollment.retried",
@@ -92,6 +123,7 @@ impl Name {
             Self::ServerStarted => "server.started",
             Self::ServerStopped => "server.stopped",
             Self::RequestRejected => "request.rejected",
+            Self::TokenCreated => "token.created",
             Self::TokenDisabled => "token.disabled",
             Self::RequestSummary => "request.summary",
             Self::AuditIncomplete => "audit.incomplete",

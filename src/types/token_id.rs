@@ -10,6 +10,14 @@ use std::fmt;
 #[serde(transparent)]
 pub struct TokenId(#[serde(with = "form::digest")] pub [u8; 32]);
 
+impl TokenId {
+    /// Returns the beginning of its text, which distinguishes it for a reader.
+    #[must_use]
+    pub fn short(&self) -> String {
+        base16ct::lower::encode_string(self.0.split_at(8).0)
+    }
+}
+
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

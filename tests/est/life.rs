@@ -345,6 +345,7 @@ async fn the_socket_answers_its_owner_in_json() {
         digest_md5: false,
         identity_proof: false,
         allow_empty_name: false,
+        expires: None,
         dry_run: true,
     };
     ask(socket, &new).await.unwrap();

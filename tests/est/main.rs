@@ -51,6 +51,7 @@ mod operating;
 mod paths;
 mod proofs;
 mod reenroll;
+mod registry;
 mod renewal;
 mod revoke;
 mod serverkeygen;

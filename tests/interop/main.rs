@@ -47,6 +47,7 @@ mod policy;
 mod powercut;
 mod process;
 mod readers;
+mod registry;
 mod revoke;
 mod serverkeygen;
 mod store;

@@ -34,6 +34,9 @@ pub(in crate::cli) struct CertFilter {
     /// Account whose password authenticated the request.
     #[arg(long)]
     pub(super) account: Option<String>,
+    /// Id of the device.
+    #[arg(long, value_name = "ID")]
+    pub(super) device: Option<String>,
     /// Id of the request.
     #[arg(long, value_name = "ID")]
     pub(super) request: Option<String>,
@@ -65,6 +68,7 @@ impl CertFilter {
             ca: self.ca,
             profile: self.profile,
             account: self.account,
+            device: self.device,
             request: self.request,
             fingerprint: self.fingerprint,
             key: self.key.map(|key| digest_of_key(&key)).transpose()?,

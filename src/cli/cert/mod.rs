@@ -1,7 +1,7 @@
 //! `estd cert`.
 
 mod filter;
-mod list;
+pub(super) mod list;
 mod revoke;
 mod show;
 

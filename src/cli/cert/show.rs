@@ -40,6 +40,7 @@ fn show(entry: &api::CertificateEntry) -> Result<(), Failure> {
         // Records of earlier versions have it in their event alone.
         ("address", entry.address.as_ref().unwrap_or_else(|| detail("address"))),
         ("device", entry.device.as_ref().unwrap_or(&none)),
+        ("token", entry.token.as_ref().unwrap_or(&none)),
         ("certificate", detail("certificate_serial")),
         ("predecessor", entry.predecessor.as_ref().unwrap_or(&none)),
         ("key sha256", &entry.spki_sha256),

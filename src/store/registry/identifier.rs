@@ -19,6 +19,14 @@ pub struct InvalidIdentifier {
     expected: &'static str,
 }
 
+impl InvalidIdentifier {
+    /// The identifiers that are accepted.
+    #[must_use]
+    pub const fn expected(&self) -> &'static str {
+        self.expected
+    }
+}
+
 fn sha256(text: &str) -> Option<[u8; 32]> {
     parse_sha256(text)
 }

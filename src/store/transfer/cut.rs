@@ -142,7 +142,10 @@ impl<S: Source> Cut<S> {
             next.number = last.get(&WRITER).map_or(1, |last| last + 1);
             let mut changed = false;
             for (id, event) in since(&source, &mut next).await? {
-                changed |= matches!(event.name, Name::AccountAdded | Name::AccountRemoved);
+                changed |= matches!(
+                    event.name,
+                    Name::AccountAdded | Name::AccountChanged | Name::AccountRemoved
+                );
                 last.insert(id.writer, id.number);
                 ends.add(&event);
             }
