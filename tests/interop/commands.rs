@@ -11,17 +11,19 @@ const SOURCE: &str = env!("CARGO_MANIFEST_DIR");
 const OWN_TESTS: [&str; 2] = ["docs/clients.md", "docs/policy.md"];
 
 /// Pages whose commands a test of this file runs.
-const RUN: [&str; 10] = [
+const RUN: [&str; 12] = [
     "docs/tutorial.md",
     "docs/est.md",
     "docs/operator/accounts.md",
     "docs/operator/audit.md",
     "docs/operator/ca.md",
     "docs/operator/certificates.md",
+    "docs/operator/devices.md",
     "docs/operator/explain.md",
     "docs/operator/keygen.md",
     "docs/operator/rejections.md",
     "docs/operator/store.md",
+    "docs/operator/tokens.md",
 ];
 
 /// Commands that no test of this file runs: the page, how the command begins, and why.
@@ -335,6 +337,44 @@ fn the_page_on_certificates() {
     assert!(serials(&estd, "CN=gw-7*").len() == 2 && text.contains("SERIAL"), "{text}");
     let command = ["cert", "list", "--revoked", "--json"];
     assert_eq!(estd.operator(&command).lines().count(), 2, "{text}");
+}
+
+/// The file that the page on devices shows.
+fn device_list(estd: &Estd) {
+    let page = page("docs/operator/devices.md");
+    let (_, rest) = page.split_once("$ cat devices.csv\n").unwrap();
+    let (text, _) = rest.split_once("$ ").unwrap();
+    fs::write(estd.path("devices.csv"), text).unwrap();
+}
+
+#[test]
+fn the_page_on_devices() {
+    let name = "docs/operator/devices.md";
+    let estd = server("\n[label.factory]\n[label.field]\n");
+    device_list(&estd);
+    let text = run(name, &estd, &[]);
+    same_lines(name, &text);
+    assert!(!text.contains("warning"), "{text}");
+    let listed = estd.operator(&["device", "list", "--json"]);
+    let states: Vec<_> = listed
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["state"].clone())
+        .collect();
+    assert_eq!(states, ["registered", "registered", "retired"]);
+}
+
+#[test]
+fn the_page_on_tokens() {
+    let name = "docs/operator/tokens.md";
+    let estd = server("\n[label.factory]\n[label.field]\n");
+    device_list(&estd);
+    estd.operator(&["device", "add", "gw-1"]);
+    let id = "$(estd token list --device gw-1 --json | cut -d '\"' -f 4)";
+    let shown = "estd token revoke 0c55b1af3bdbfd44";
+    let text = run(name, &estd, &[(shown, &format!("estd token revoke {id}"))]);
+    same_lines(name, &text);
+    let usable = estd.operator(&["token", "list", "--state", "usable", "--json"]);
+    assert_eq!(usable.lines().count(), 2, "{text}");
 }
 
 #[test]
