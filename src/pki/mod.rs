@@ -17,6 +17,7 @@ pub mod csr;
 mod csr_builder;
 pub mod csrattrs;
 pub mod extension;
+mod fingerprints;
 pub mod key;
 mod key_file;
 pub mod keygen;
