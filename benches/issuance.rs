@@ -22,12 +22,12 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey},
 };
 use estd::{
-    ca::{Ca, Content, Hierarchy, Order, Profile, signer::SoftSigner},
+    ca::{Ca, Content, Hierarchy, Order, OrderedDevice, Profile, signer::SoftSigner},
     config,
     entropy::{Entropy, SystemEntropy},
     lint::{self, CertificateRole, ExpectedCertificate, ExpectedIssuer},
     pki::{self, Csr, CsrBuilder, PrivateKey, PublicKey, base64, cms},
-    store::{IdempotencyKey, MemoryStore, SledStore, Store},
+    store::{Conditions, IdempotencyKey, MemoryStore, SledStore, Store},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
 };
@@ -79,8 +79,9 @@ fn order(content: &Content, number: u64) -> Order {
         actor: Actor::server(),
         predecessor: None,
         request_id: RequestId::new([0; 8]),
-        device: None,
+        device: OrderedDevice::Nothing,
         token: None,
+        conditions: Conditions::default(),
         proofs: Vec::new(),
         address: None,
         facts: Vec::new(),

@@ -137,7 +137,7 @@ async fn described(
         },
         endpoint,
         operation,
-        claim: call.account.map(|user| Claim { user, scheme: None, is_wrong: false }),
+        claim: call.account.map(|user| Claim { user, scheme: None, is_wrong: false, token: None }),
         csr: Some(csr.map(Arc::new).map_err(ra::Error::from)),
         at,
         claimed,

@@ -14,7 +14,7 @@ use crate::{
         cmc::{SignedAttributes, signed},
         cms,
         extension::Extension,
-        tbs,
+        sha256, tbs,
         tbs::ToBeSigned,
     },
     store::{self, Begun, Conditions, IdempotencyKey, Intent, Issuance, Store},
@@ -59,16 +59,29 @@ pub struct Order {
     pub predecessor: Option<Serial>,
     /// The request.
     pub request_id: RequestId,
-    /// The device that it is for, if that is known.
-    pub device: Option<DeviceId>,
-    /// The one-time token that was spent for it.
+    /// The device.
+    pub device: OrderedDevice,
+    /// The one-time token that it consumes.
     pub token: Option<TokenId>,
+    /// The conditions under which it is recorded. A device to register gets the id of the order's device.
+    pub conditions: Conditions,
     /// The proofs of identity that held, in the words of the configuration.
     pub proofs: Vec<String>,
     /// The client's address; none if the server issues its own certificate.
     pub address: Option<IpAddr>,
     /// Further facts for the event, such as adaptations to the client.
     pub facts: Vec<(&'static str, String)>,
+}
+
+/// The device that a certificate is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OrderedDevice {
+    /// None: the server's own certificate.
+    Nothing,
+    /// This one.
+    Known(DeviceId),
+    /// One of which nothing is known: its id is derived from the serial number of the certificate.
+    New,
 }
 
 /// A certificate that is on record.
@@ -168,11 +181,13 @@ impl Ca {
     pub async fn issue(&self, mut order: Order, now: Time) -> Result<Issued, Error> {
         order.content.check_key().await?;
         let (facts, limits) = (order.facts.clone(), Arc::clone(&order.content.limits));
+        let conditions = order.conditions.clone();
         let intent = self.intent(order, now)?;
+        let conditions = conditions_for(&intent, conditions);
         let (serial, tbs) = (intent.serial.clone(), self.lint(&intent, &limits, now).await?);
         failpoint!("issue: before the record");
         let event = |name, serial: &Serial| self.event(name, &intent, serial, now);
-        let begun = self.store.begin(intent.clone(), Conditions::default()).await?;
+        let begun = self.store.begin(intent.clone(), conditions).await?;
         let (serial, tbs, repeated) = match begun {
             Begun::New => (serial, tbs, false),
             Begun::Open(earlier) if earlier.intent.ca == self.name => {
@@ -223,6 +238,18 @@ impl Ca {
         }
         let issued = first.state == store::State::Issued;
         Ok(issued.then_some(Issued { issuance: first, repeated: true }))
+    }
+
+    /// Returns the issuance of an earlier order with this idempotency key, within its retry window.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn first_answer(
+        &self,
+        key: &IdempotencyKey,
+        now: Time,
+    ) -> Result<Option<Arc<Issuance>>, Error> {
+        Ok(self.store.first_answer(key, now).await?)
     }
 
     /// Signs a recorded open issuance, and adds the certificate.
@@ -342,6 +369,8 @@ impl Ca {
             .with_some("label", intent.label.as_ref())
             .with_some("operation", intent.operation)
             .with_some("predecessor", intent.predecessor.as_ref())
+            .with_some("device", intent.device.as_ref())
+            .with_some("token", intent.token.map(|token| token.short()))
     }
 
     /// Shows the certificate that [`Ca::issue`] would issue: all but its serial number, which is 1, and its
@@ -394,6 +423,13 @@ impl Ca {
             extensions,
         }
         .to_der()?;
+        let device = match order.device {
+            OrderedDevice::Nothing => None,
+            OrderedDevice::Known(id) => Some(id),
+            OrderedDevice::New => {
+                Some(DeviceId::derived(order.label.as_ref(), &sha256(serial.as_bytes())))
+            }
+        };
         // A renewal that is due is a new request, even if its bytes are those of the last one.
         let due = order.due.due(not_before, not_after);
         Ok(Intent {
@@ -414,7 +450,7 @@ impl Ca {
             predecessor: order.predecessor,
             request_id: order.request_id,
             begun: now,
-            device: order.device,
+            device,
             token: order.token,
             proofs: order.proofs,
             address: order.address,
@@ -422,6 +458,13 @@ impl Ca {
             crl_partition: None,
         })
     }
+}
+
+/// The conditions of this intent: a device to register is the intent's.
+pub(super) fn conditions_for(intent: &Intent, conditions: Conditions) -> Conditions {
+    let register = conditions.register.zip(intent.device.clone());
+    let register = register.map(|(device, id)| store::Device { id, ..device });
+    Conditions { register, ..conditions }
 }
 
 impl std::fmt::Debug for Ca {

@@ -2,13 +2,13 @@
 //! one request only, so a retry cannot return it: it gets a new key and a new certificate. The event
 //! of the new one names the certificates of the earlier tries (docs/design/issuance.md).
 
-use super::{Ca, Error, Order};
+use super::{Ca, Error, Order, Withdrawal, authority::conditions_for, revoke};
 use crate::{
     failpoint::failpoint,
     pki::sha256,
-    store::{Begun, Conditions, IdempotencyKey, Issuance, State},
+    store::{self, Begun, IdempotencyKey, Intent, Issuance, State},
     telemetry::audit::Name,
-    types::{Serial, Time},
+    types::{Actor, RevocationReason, Serial, Time},
 };
 use std::sync::Arc;
 
@@ -32,14 +32,16 @@ impl Ca {
     ) -> Result<Arc<Issuance>, Error> {
         order.content.check_key().await?;
         let (facts, limits) = (order.facts.clone(), Arc::clone(&order.content.limits));
+        let conditions = order.conditions.clone();
         let mut intent = self.intent(order, now)?;
+        let mut conditions = conditions_for(&intent, conditions);
         let tbs = self.lint(&intent, &limits, now).await?;
         failpoint!("issue: before the record");
         // The certificate issued for the previous attempt within the window, and the open records of
         // later attempts, which may become certificates. If an answer was lost, so was its key.
         let mut repeats = Vec::new();
         for _ in 0..MOST {
-            let earlier = match self.store.begin(intent.clone(), Conditions::default()).await? {
+            let earlier = match self.store.begin(intent.clone(), conditions.clone()).await? {
                 Begun::New => None,
                 Begun::Open(found) | Begun::Complete(found) => Some(found),
                 Begun::Unmet(unmet) => return Err(Error::Unmet(unmet)),
@@ -47,6 +49,7 @@ impl Ca {
             // The store wrote twice and found its own record.
             let earlier = earlier.filter(|it| it.intent.spki_sha256 != intent.spki_sha256);
             let Some(earlier) = earlier else {
+                self.supersede_lost(&intent, conditions.lost, now).await?;
                 let named = repeats.iter().map(Serial::to_string).collect::<Vec<_>>().join(" ");
                 let event = self
                     .event(Name::CertificateIssued, &intent, &intent.serial, now)
@@ -60,11 +63,38 @@ impl Ca {
                 repeats.clear();
             }
             repeats.push(earlier.intent.serial.clone());
+            // The token of both requests gives one certificate: the one whose key arrived.
+            conditions.lost = intent.token.map(|_| earlier.intent.serial.clone());
             intent.idempotency_key = next_retry(intent.idempotency_key, &earlier.intent.serial);
             // One window for all of them: none is out of reach before the first.
             intent.retry_until = earlier.intent.retry_until;
         }
         Err(Error::Repeats(MOST))
+    }
+
+    /// Revokes the certificate whose key may be lost, once the token that it consumed gave another one. An
+    /// open record has no certificate: the sweep voids it.
+    async fn supersede_lost(
+        &self,
+        successor: &Intent,
+        lost: Option<Serial>,
+        now: Time,
+    ) -> Result<(), Error> {
+        let Some(serial) = lost else { return Ok(()) };
+        let withdrawal = Withdrawal {
+            serial,
+            reason: RevocationReason::Superseded,
+            comment: Some("its key may be lost, and the retry got another one".to_owned()),
+            successor: Some(successor.serial.clone()),
+            actor: Actor::server(),
+            request_id: Some(successor.request_id.clone()),
+        };
+        match revoke(&*self.store, withdrawal, now).await {
+            Ok(_) | Err(store::Error::WrongState { state: State::Open | State::Void, .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ mod serial;
 pub mod signer;
 mod supersede;
 
-pub use authority::{Ca, Issued, Order};
+pub use authority::{Ca, Issued, Order, OrderedDevice};
 pub use hierarchy::{CaCertificates, Hierarchy, Made};
 pub use keys::{KeyFile, write_private};
 pub use profile::{Content, Profile, ProfileError};

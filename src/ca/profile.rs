@@ -62,6 +62,12 @@ pub struct Content {
 }
 
 impl Content {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn key_sha256(&self) -> [u8; 32] {
+        self.key.spki_sha256()
+    }
+
     /// The requested extensions that the certificate does not contain, as text for the event; none
     /// without such extensions.
     #[must_use]

@@ -228,7 +228,7 @@ impl Service {
         if plan.is_none() {
             reject_clear(endpoint.policy.rules.serverkeygen, kind, client.call().peer())?;
         }
-        let mut order = client.order(&csr, adapted)?;
+        let mut order = client.order(&csr, adapted).await?;
 
         let how = plan.as_ref().map_or("made here, protected by TLS", |plan| plan.summary());
         let (public, key) = self.key_maker.make(kind, plan).await?;

@@ -110,7 +110,8 @@ pub(super) fn scan(text: &str) -> Result<Vec<Piece>, Defect> {
 }
 
 fn unknown(name: &str) -> Defect {
-    let all = Variable::ALL.map(Variable::as_str);
+    const TAG: &str = "device.tag.NAME";
+    let all: Vec<&str> = Variable::ALL.map(Variable::as_str).into_iter().chain([TAG]).collect();
     let nearest = all
         .iter()
         .map(|known| (strsim::damerau_levenshtein(known, name), known))
@@ -121,7 +122,7 @@ fn unknown(name: &str) -> Defect {
         Some((_, nearest)) => format!("did you mean {{{nearest}}}?"),
         None => "use one of them, or {{ and }} for braces".to_owned(),
     };
-    let expected = all.map(|name| format!("{{{name}}}")).join(", ");
+    let expected = all.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(", ");
     Defect::new(format!("got the variable {{{name}}}; expected: {expected}, or {{*}}"), remedy)
 }
 

@@ -176,6 +176,23 @@ fn proven_values_are_those_of_certificates_and_accounts() {
 }
 
 #[test]
+fn a_tag_is_proven_by_its_name_alone() {
+    let tags = [("site", "plant-7"), ("Not a name", "x"), ("line", "3")];
+    let device = Proven::new().with_device("pump-7", tags.into_iter());
+    let names = |san: &str| template(None, &[san]).names(&device).map(|(_, san)| san.unwrap());
+    assert_eq!(
+        names("dns:{device.id}.{device.tag.site}.example").unwrap().texts(),
+        ["dns:pump-7.plant-7.example"]
+    );
+    assert_eq!(device.values().count(), 3);
+    let missing = names("dns:{device.tag.room}.example").unwrap_err();
+    assert_eq!((missing.code, &*missing.got), (Code::NamesValue, "no value for {device.tag.room}"));
+    let derived = Proven::new().with_device("~plant/00ff", std::iter::empty());
+    let unfit = template(None, &["dns:{device.id}.example"]).names(&derived).unwrap_err();
+    assert_eq!(unfit.code, Code::NamesValue);
+}
+
+#[test]
 fn a_certificate_with_two_such_values_gives_none() {
     let subject = rdns(&[
         (oid::COMMON_NAME, "a"),
@@ -194,7 +211,7 @@ fn a_certificate_with_two_such_values_gives_none() {
         let rejection = template(Some(&format!("CN={variable}")), &[]).names(&proven).unwrap_err();
         assert_eq!(rejection.code, Code::NamesValue);
         let got = match variable {
-            Variable::Account => format!("no value for {variable}"),
+            Variable::Account | Variable::DeviceId => format!("no value for {variable}"),
             _ => format!("2 values for {variable}"),
         };
         assert_eq!(rejection.got, got);
@@ -682,7 +699,7 @@ fn each_error_of_a_template_has_value_and_remedy() {
             &both[..],
             "subject",
             "CN={idevid.serail}",
-            "got the variable {idevid.serail}; expected: {idevid.serial}, {idevid.hw_serial}, {idevid.hw_type}, {idevid.cn}, {certificate.cn}, {certificate.serial}, {certificate.dns}, {account}, {manufacturer}, or {*}",
+            "got the variable {idevid.serail}; expected: {idevid.serial}, {idevid.hw_serial}, {idevid.hw_type}, {idevid.cn}, {certificate.cn}, {certificate.serial}, {certificate.dns}, {account}, {manufacturer}, {device.id}, {device.tag.NAME}, or {*}",
             "did you mean {idevid.serial}?",
         ),
         (&both, "subject", "CN={csr.cn}", "got the variable {csr.cn}", ""),
@@ -1035,7 +1052,12 @@ fn each_variable_has_a_name_of_its_own() {
     }
     let names: BTreeSet<_> = Variable::ALL.map(Variable::as_str).into();
     assert_eq!(names.len(), Variable::ALL.len());
-    assert_eq!(Variable::named("*"), None);
+    for none in ["*", "device.tag.", "device.tag.A", "device.tag.NAME", "device.tag.a.b"] {
+        assert_eq!(Variable::named(none), None, "{none}");
+    }
+    let tag = Variable::named("device.tag.site").unwrap();
+    assert_eq!(tag.to_string(), "{device.tag.site}");
+    assert_eq!((tag.as_str(), tag.source()), ("device.tag.NAME", VariableSource::Device));
 }
 
 /// Pieces of values that were chosen to add an attribute, an RDN, a label or a part of a URI, to hide
@@ -1225,6 +1247,10 @@ fn client(variable: Variable, value: &str) -> Proven {
         Variable::CertificateSerial => ours(&subject(oid::SERIAL_NUMBER), &[]),
         Variable::CertificateDns => ours(&none, &[(SanKind::Dns, value.as_bytes().to_vec())]),
         Variable::Account => Proven::new().with_account(value),
+        Variable::DeviceId => Proven::new().with_device(value, std::iter::empty()),
+        Variable::DeviceTag(tag) => {
+            Proven::new().with_device("d", [(tag.as_str(), value)].into_iter())
+        }
     }
 }
 
@@ -1316,7 +1342,8 @@ fn components(uri: &str) -> Vec<Vec<String>> {
 /// whatever value a client proves.
 #[test]
 fn no_value_adds_to_a_name() {
-    for (position, variable) in Variable::ALL.into_iter().enumerate() {
+    let tag = Variable::named("device.tag.site").unwrap();
+    for (position, variable) in Variable::ALL.into_iter().chain([tag]).enumerate() {
         let place = |text: &str| text.replace('V', &variable.to_string());
         let one_name = variable == Variable::CertificateDns;
         // `{certificate.dns}` is alone between dots.

@@ -1,7 +1,7 @@
 //! Variables of templates, and the values that a client has proven.
 
 use crate::pki::{Certificate, DistinguishedName, oid};
-use crate::types::{Code, Rejection, SanKind};
+use crate::types::{Code, Rejection, SanKind, TagName};
 use const_oid::ObjectIdentifier;
 use std::{collections::BTreeMap, fmt};
 
@@ -27,6 +27,10 @@ pub enum Variable {
     Account,
     /// The manufacturer's name in the configuration.
     Manufacturer,
+    /// The id of the device, which the registry knows.
+    DeviceId,
+    /// The operator's tag of that device with this name.
+    DeviceTag(TagName),
 }
 
 /// The proof that gives a variable its value.
@@ -38,11 +42,16 @@ pub enum VariableSource {
     Certificate,
     /// The password of an account.
     Password,
+    /// The registry, by what identifies the device.
+    Device,
 }
 
+/// How the name of a tag's variable begins.
+const TAG: &str = "device.tag.";
+
 impl Variable {
-    /// Every variable.
-    pub const ALL: [Self; 9] = [
+    /// Every variable but those of tags.
+    pub const ALL: [Self; 10] = [
         Self::IdevidSerial,
         Self::IdevidHwSerial,
         Self::IdevidHwType,
@@ -52,9 +61,10 @@ impl Variable {
         Self::CertificateDns,
         Self::Account,
         Self::Manufacturer,
+        Self::DeviceId,
     ];
 
-    /// Its name between the braces.
+    /// Its name between the braces; `device.tag.NAME` for a tag.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,13 +77,18 @@ impl Variable {
             Self::CertificateDns => "certificate.dns",
             Self::Account => "account",
             Self::Manufacturer => "manufacturer",
+            Self::DeviceId => "device.id",
+            Self::DeviceTag(_) => "device.tag.NAME",
         }
     }
 
     /// The variable of this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variable| variable.as_str() == name)
+        match name.strip_prefix(TAG) {
+            Some(tag) => tag.parse().ok().map(Self::DeviceTag),
+            None => Self::ALL.into_iter().find(|variable| variable.as_str() == name),
+        }
     }
 
     /// The proof that gives it a value.
@@ -89,6 +104,7 @@ impl Variable {
                 VariableSource::Certificate
             }
             Self::Account => VariableSource::Password,
+            Self::DeviceId | Self::DeviceTag(_) => VariableSource::Device,
         }
     }
 
@@ -112,6 +128,8 @@ impl Variable {
             Self::CertificateDns => "a certificate by this server with one dNSName",
             Self::Account => "the password of an account",
             Self::Manufacturer => "a manufacturer's certificate",
+            Self::DeviceId => "a device that the registry knows",
+            Self::DeviceTag(_) => "a device that the registry knows and that has this tag",
         }
     }
 }
@@ -119,7 +137,10 @@ impl Variable {
 /// The variable as a template has it, `{idevid.serial}`.
 impl fmt::Display for Variable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{{{}}}", self.as_str())
+        match self {
+            Self::DeviceTag(tag) => write!(f, "{{{TAG}{tag}}}"),
+            other => write!(f, "{{{}}}", other.as_str()),
+        }
     }
 }
 
@@ -179,6 +200,21 @@ impl Proven {
         self
     }
 
+    /// Adds the id of a device that the registry knows, and its tags.
+    #[must_use]
+    pub fn with_device<'a>(
+        mut self,
+        id: &str,
+        tags: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        self.values.insert(Variable::DeviceId, vec![id.to_owned()]);
+        // No variable has another name.
+        self.values.extend(tags.filter_map(|(name, value)| {
+            Some((Variable::DeviceTag(name.parse().ok()?), vec![value.to_owned()]))
+        }));
+        self
+    }
+
     /// The value of a variable; none if it is not proven or ambiguous.
     #[must_use]
     pub fn value(&self, variable: Variable) -> Option<&str> {
@@ -190,7 +226,7 @@ impl Proven {
 
     /// The variables that have a value, and their values.
     pub fn values(&self) -> impl Iterator<Item = (Variable, &str)> {
-        Variable::ALL.into_iter().filter_map(|one| self.value(one).map(|value| (one, value)))
+        self.values.keys().filter_map(|one| self.value(*one).map(|value| (*one, value)))
     }
 
     /// The value of a variable of the template `place`.

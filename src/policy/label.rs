@@ -1,6 +1,6 @@
 //! The rules of a label.
 
-use super::{Accept, RenewalRules};
+use super::{Accept, DeviceRules, RenewalRules};
 use crate::naming::NameRules;
 use crate::types::{CaName, CsrAttribute, CsrAttrsForm, ProfileName, Time};
 use std::time::Duration;
@@ -25,6 +25,8 @@ pub struct LabelRules {
     pub ra_keys: Vec<[u8; 32]>,
     /// Whether the key that a manufacturer certified may get a certificate of this label.
     pub idevid_key: bool,
+    /// The devices that may enroll.
+    pub devices: DeviceRules,
     /// The names that clients may request, or that their certificates get.
     pub names: NameRules,
     /// The rules of renewal.

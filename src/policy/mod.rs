@@ -4,6 +4,7 @@
 
 mod ca;
 mod decrypt_keys;
+mod device;
 mod label;
 mod manufacturer;
 mod passwords;
@@ -13,6 +14,7 @@ mod renewal;
 
 pub use ca::{CaRules, ServerCertificateRules};
 pub use decrypt_keys::DecryptKeys;
+pub use device::{DeviceMode, DeviceRules};
 pub use label::{Base64Form, CsrAttrs, KeyGeneration, LabelRules, Linking, UnknownCertificates};
 pub use manufacturer::ManufacturerRules;
 pub use passwords::Passwords;

@@ -16,11 +16,13 @@ pub enum Proof {
     Ra,
     /// The password of an account, proved by this scheme.
     Password(Scheme),
+    /// A one-time token (RFC 7030 §6).
+    Token,
 }
 
 impl Proof {
     /// The words of the configuration.
-    pub const WORDS: &str = "certificate, certificate:LABEL, manufacturer:NAME, ra, password, password:digest and password:digest-md5";
+    pub const WORDS: &str = "certificate, certificate:LABEL, manufacturer:NAME, ra, password, password:digest, password:digest-md5 and token";
 
     /// Returns what a client shows to give this proof.
     #[must_use]
@@ -36,21 +38,27 @@ impl Proof {
             Self::Ra => {
                 "a certificate of the label's CA with cmcRA; with `ra_keys`, of one of these keys"
             }
-            Self::Password(Scheme::Basic) => "the password of an account, by HTTP Basic",
+            Self::Password(Scheme::Basic | Scheme::Token) => {
+                "the password of an account, by HTTP Basic"
+            }
             Self::Password(Scheme::Digest) => {
                 "the password of an account, by HTTP Digest with SHA-256"
             }
             Self::Password(Scheme::DigestMd5) => {
                 "the password of an account, by HTTP Digest with MD5, for clients that know nothing else"
             }
+            Self::Token => {
+                "a one-time token of `estd token create`, as the password of HTTP Basic; it gives one certificate"
+            }
         }
     }
 
-    /// Returns the scheme of a password; `None` if the proof is a certificate.
+    /// Returns the scheme of a password or token; `None` if the proof is a certificate.
     #[must_use]
     pub const fn scheme(&self) -> Option<Scheme> {
         match self {
             Self::Password(scheme) => Some(*scheme),
+            Self::Token => Some(Scheme::Token),
             Self::Certificate | Self::CertificateOf(_) | Self::Manufacturer(_) | Self::Ra => None,
         }
     }
@@ -59,6 +67,12 @@ impl Proof {
     #[must_use]
     pub const fn is_certificate(&self) -> bool {
         self.scheme().is_none()
+    }
+
+    /// Whether the proof is the password of an account.
+    #[must_use]
+    pub const fn is_of_account(&self) -> bool {
+        matches!(self, Self::Password(_))
     }
 
     /// Whether the proof is a certificate that this server issued.
@@ -77,6 +91,7 @@ impl fmt::Display for Proof {
             Self::Ra => f.write_str("ra"),
             Self::Password(Scheme::Basic) => f.write_str("password"),
             Self::Password(scheme) => write!(f, "password:{scheme}"),
+            Self::Token => f.write_str("token"),
         }
     }
 }
@@ -100,6 +115,7 @@ impl FromStr for Proof {
             None if text == "certificate" => Self::Certificate,
             None if text == "ra" => Self::Ra,
             None if text == "password" => Self::Password(Scheme::Basic),
+            None if text == "token" => Self::Token,
             Some(("certificate", label)) => Self::CertificateOf(label.parse()?),
             Some(("manufacturer", name)) => Self::Manufacturer(name.parse()?),
             Some(("password", "digest")) => Self::Password(Scheme::Digest),
@@ -168,6 +184,8 @@ pub enum Scheme {
     Digest,
     /// HTTP Digest with MD5, for clients that support nothing else.
     DigestMd5,
+    /// A one-time token in place of a password, by HTTP Basic.
+    Token,
 }
 
 impl fmt::Display for Scheme {
@@ -176,6 +194,7 @@ impl fmt::Display for Scheme {
             Self::Basic => "basic",
             Self::Digest => "digest",
             Self::DigestMd5 => "digest-md5",
+            Self::Token => "token",
         })
     }
 }

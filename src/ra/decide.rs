@@ -1,11 +1,11 @@
 //! The decision on a CSR: what to issue to this client, and which certificate that renews.
 
 use super::{
-    Error, Identity, Peer, Presented,
+    Error, FoundDevice, Identity, Peer, Presented,
     rules::{self, Case, EntityNames, Finding},
 };
 use crate::{
-    ca::{Ca, Order, Profile},
+    ca::{Ca, Order, OrderedDevice, Profile},
     pki::Csr,
     policy,
     store::IdempotencyKey,
@@ -37,6 +37,8 @@ pub struct Requester<'a> {
     pub operation: Operation,
     /// The connection.
     pub peer: &'a Peer,
+    /// The proven identity of the device.
+    pub device: &'a FoundDevice,
     /// The request.
     pub request_id: &'a RequestId,
     /// The time of the request.
@@ -84,7 +86,11 @@ fn order(
     };
     facts.extend(content.dropped_extensions().map(|names| ("dropped_extensions", names)));
     facts.extend(requester.identity.expired.map(|end| ("expired", end.to_string())));
+    let (device, conditions) = requester.device.conditions(policy, requester.now);
     Ok(Order {
+        device: device.map_or(OrderedDevice::New, OrderedDevice::Known),
+        token: requester.identity.token.as_ref().map(|token| token.id),
+        conditions,
         facts,
         content,
         idempotency_key: idempotency_key(policy, requester, csr, predecessor.as_ref()),
@@ -95,8 +101,6 @@ fn order(
         actor: requester.identity.actor.clone(),
         predecessor,
         request_id: requester.request_id.clone(),
-        device: None,
-        token: None,
         proofs: requester.identity.rights.proofs.iter().map(ToString::to_string).collect(),
         address: Some(requester.peer.address.ip()),
     })
@@ -182,5 +186,8 @@ fn idempotency_key(
     part(requester.operation.as_str().as_bytes());
     part(predecessor.map_or(&[][..], Serial::as_bytes));
     part(&csr.content_sha256());
+    if let Some(token) = &identity.token {
+        part(&token.id.0);
+    }
     IdempotencyKey(key.finish().as_ref().try_into().unwrap_or_default())
 }

@@ -119,10 +119,10 @@ impl From<ca::Error> for Error {
             ca::Error::Signer { .. } | ca::Error::NotValid { .. } | ca::Error::Entropy(_) => {
                 Self::Signer(error)
             }
-            ca::Error::Unmet(_)
-            | ca::Error::Encoding(_)
-            | ca::Error::File { .. }
-            | ca::Error::Lint(_) => Self::Internal(error.to_string()),
+            ca::Error::Unmet(unmet) => unmet.into(),
+            ca::Error::Encoding(_) | ca::Error::File { .. } | ca::Error::Lint(_) => {
+                Self::Internal(error.to_string())
+            }
         }
     }
 }

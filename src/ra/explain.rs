@@ -36,7 +36,7 @@ pub struct Explained<'a> {
     /// The finding of each rule; empty if the client is not authenticated, or the CSR not known.
     pub findings: Vec<Finding>,
     /// The certificate that would be issued, with the serial number 1 and without a signature, or why none
-    /// would be. `None` if a rule rejects the request, or its key would be generated.
+    /// would be. `None` if a rule rejects the request, or the key of one that is accepted would be generated.
     pub certificate: Option<Result<Certificate, Error>>,
 }
 
@@ -65,10 +65,24 @@ impl Authenticator {
         let mut explained =
             Explained { authn, csr: no_csr, findings: Vec::new(), certificate: None };
         let (Ok(identity), Some(csr)) = (&explained.authn.outcome, csr) else { return explained };
+        let device = match self.find_device(policy, identity, operation, csr).await {
+            Ok(device) => device,
+            Err(error) => {
+                explained.authn.outcome = Err(error);
+                return explained;
+            }
+        };
         let request_id = &RequestId::new([0; 8]);
-        let requester = Requester { identity, operation, peer, request_id, now, adapted: &[] };
+        let requester =
+            Requester { identity, operation, peer, device: &device, request_id, now, adapted: &[] };
         let (findings, order) = decide::explain(policy, requester, csr);
         explained.findings = findings;
+        if let Some(order) = &order
+            && let Err(error) = self.foresee(order, identity, now).await
+        {
+            explained.certificate = Some(Err(error));
+            return explained;
+        }
         if let Some(order) = order.filter(|_| operation != Operation::ServerKeyGen) {
             let preview = policy.ca.preview(order, now).await.map_err(Error::from);
             explained.certificate =

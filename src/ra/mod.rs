@@ -3,9 +3,11 @@
 mod authn;
 mod call;
 mod decide;
+mod device;
 mod error;
 mod explain;
 mod failures;
+mod foresee;
 mod nonces;
 mod password;
 mod peer;
@@ -21,6 +23,7 @@ pub use authn::{
 };
 pub use call::{Authenticated, Authority, Call, Cause, Door, Rejected};
 pub use decide::{Policy, Requester, decide, is_ra};
+pub use device::FoundDevice;
 pub use error::Error;
 pub use explain::{Explained, Inquiry};
 pub use password::{

@@ -2,12 +2,12 @@
 
 use super::Error;
 use crate::{
-    ca::{self, Ca, KeyFile, Order, Profile, write_private},
+    ca::{self, Ca, KeyFile, Order, OrderedDevice, Profile, write_private},
     config::Keys,
     durable,
     pki::{Certificate, PrivateKey, PublicKey, SubjectAltName, pem, sha256},
     policy::ServerCertificateRules,
-    store::{IdempotencyKey, Store},
+    store::{Conditions, IdempotencyKey, Store},
     types::{Actor, ProfileName, RenewalPoint, RequestId, Time},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -169,8 +169,9 @@ impl OwnIdentity {
             actor: actor.clone(),
             predecessor: None,
             request_id: needed.request_id.clone(),
-            device: None,
+            device: OrderedDevice::Nothing,
             token: None,
+            conditions: Conditions::default(),
             proofs: Vec::new(),
             address: None,
             facts: vec![("reason", reason.to_owned())],

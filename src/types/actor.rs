@@ -24,6 +24,10 @@ pub enum AuthMethod {
     Certificate(TrustClass),
     /// A TLS client certificate and, in the same request, an account's password.
     CertificateAndPassword(TrustClass),
+    /// A one-time token (RFC 7030 §6).
+    Token,
+    /// A TLS client certificate and, in the same request, a one-time token.
+    CertificateAndToken(TrustClass),
     /// A local operator: the peer credentials of the Unix socket, or the owner of the files.
     Operator,
     /// The server itself.
@@ -40,6 +44,9 @@ stored_as_number!(
     6 = AuthMethod::CertificateAndPassword(TrustClass::Implicit),
     7 = AuthMethod::Operator,
     8 = AuthMethod::Server,
+    9 = AuthMethod::Token,
+    10 = AuthMethod::CertificateAndToken(TrustClass::Explicit),
+    11 = AuthMethod::CertificateAndToken(TrustClass::Implicit),
 );
 
 impl AuthMethod {
@@ -55,6 +62,9 @@ impl AuthMethod {
             Self::CertificateAndPassword(TrustClass::Implicit) => {
                 "third-party certificate and password"
             }
+            Self::Token => "token",
+            Self::CertificateAndToken(TrustClass::Explicit) => "certificate and token",
+            Self::CertificateAndToken(TrustClass::Implicit) => "third-party certificate and token",
             Self::Operator => "operator",
             Self::Server => "server",
         }
@@ -70,8 +80,8 @@ impl fmt::Display for AuthMethod {
 /// The actor of an event, and its authentication.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
-    /// The account's name, the certificate's subject, the operator's user id, or `estd`. With a
-    /// certificate and a password: the subject, then the account in brackets.
+    /// The account's name, `token` and the beginning of its id, the certificate's subject, the operator's user id, or `estd`. With a
+    /// certificate and a password or token: the subject, then the other name in brackets.
     pub name: String,
     /// How it was authenticated.
     pub method: AuthMethod,

@@ -90,6 +90,9 @@ codes! {
     /// The password is proved by a scheme that the label offers (RFC 7030 section 3.2.3).
     AuthScheme = "auth.scheme" =>
         "Use a scheme of the challenge. Operator: add it to `accept` of the label.",
+    /// A one-time token is used once, before its end, under its label, and by its device (RFC 7030 section 6).
+    AuthToken = "auth.token" =>
+        "Ask the operator for a new token. Operator: `estd token list` shows the end and the use of each; `estd token create` makes another.",
     /// A certificate of this server's CA is on record, unless the CA accepts unknown ones for a time.
     AuthUnknownCertificate = "auth.unknown-certificate" =>
         "Enroll again with a password. Operator: look for a lost record or a misused CA key; `unknown_certificates` of the CA allows renewals for a time.",
@@ -213,6 +216,28 @@ codes! {
     /// CSR attributes are a SEQUENCE of OIDs and attributes, with at most one template (RFC 7030 section 4.5.2, RFC 9908 section 3.4).
     CsrattrsForm = "csrattrs.form" =>
         "Client: report the answer to the server's operator. Operator: correct `attributes` under `csrattrs`.",
+    // Devices.
+    /// All proofs of a client belong to one device.
+    DeviceAmbiguous = "device.ambiguous" =>
+        "Use the key, the certificate and the token of one device. Operator: `estd device show` has the identifiers of each; give both to one device.",
+    /// A key has certificates of one device only, where the label says so.
+    DeviceOwnKey = "device.own-key" =>
+        "Generate a new key. Operator: `own_keys` of the label.",
+    /// A device enrolls under the labels of its record.
+    DeviceLabel = "device.label" =>
+        "Use the label that the device is registered for. Operator: `estd device show` has its labels.",
+    /// A device has no more valid certificates at once than its quota.
+    DeviceQuota = "device.quota" =>
+        "Renew a certificate of the device, which takes its place. Operator: revoke one that is not in use, or raise `quota` of the label or the device.",
+    /// A device that is blocked or retired neither enrolls nor authenticates.
+    DeviceStanding = "device.standing" =>
+        "Ask the operator. Operator: `estd device unblock` ends a block.",
+    /// Only registered devices enroll, where the label says so.
+    DeviceUnregistered = "device.unregistered" =>
+        "Ask the operator to register what the rejection shows. Operator: `estd device add`, or `devices` of the label.",
+    /// A device enrolls in the time of its record.
+    DeviceWindow = "device.window" =>
+        "Enroll in the time that the rejection shows. Operator: `estd device show` has the time.",
     // Enrollment and re-enrollment.
     /// A client with a certificate and no password gets the names of that certificate only (RFC 6402 section 2.4).
     EnrollNames = "enroll.names" =>
@@ -422,13 +447,14 @@ mod tests {
     /// The reference page, generated: `ESTD_BLESS=1 cargo test --lib codes_are_documented` writes it.
     #[test]
     fn codes_are_documented_with_rule_and_remedy() {
-        const AREAS: [(&str, &str); 16] = [
+        const AREAS: [(&str, &str); 17] = [
             ("auth", "Authentication"),
             ("body", "Bodies"),
             ("certificate", "Certificates that are read"),
             ("cms", "CMS messages that are read"),
             ("csr", "Certificate signing requests"),
             ("csrattrs", "CSR attributes"),
+            ("device", "Devices"),
             ("enroll", "Enrollment"),
             ("label", "Labels"),
             ("names", "Rules about names"),

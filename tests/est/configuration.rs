@@ -55,7 +55,8 @@ fn set(table: &mut Table, section: &str, key: &str, value: Option<&Value>) {
 /// Values of which at least one is valid for each key, and not its default.
 fn values(folder: &Path) -> Vec<Value> {
     let words = "1m 2m 40m 8d 100d 4000d 80% new supersede p-384 rsa-2048 quiet memory password any required off encrypted \
-                 line rfc8951 reject other factory gateway SET 2027-01-01 CN=other passphrase decrypt-keys s-ca.pem";
+                 line rfc8951 reject other factory gateway SET 2027-01-01 CN=other passphrase decrypt-keys s-ca.pem \
+                 registered";
     let lists = "dns ip p-384 1.2.3.4 sha384 O=Example keyAgreement digitalSignature clientAuth serverAuth \
                  digest 192.0.2.1 est.example 127.0.0.1:1 s-ca.pem";
     let text = |word: &str| Value::from(word);

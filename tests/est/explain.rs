@@ -47,7 +47,7 @@ struct Asked<'a> {
     expected: &'a str,
 }
 
-async fn explain(server: &TestServer, call: &Explain) -> Explanation {
+pub(crate) async fn explain(server: &TestServer, call: &Explain) -> Explanation {
     ask(server.running.socket().unwrap(), call).await.unwrap()
 }
 
@@ -68,12 +68,12 @@ fn described(asked: &Asked<'_>) -> Explain {
     }
 }
 
-fn by_id(reply: &Reply) -> Explain {
+pub(crate) fn by_id(reply: &Reply) -> Explain {
     let id = reply.header("X-Request-Id").unwrap();
     Explain { request: Some(id.to_owned()), ..Explain::default() }
 }
 
-fn code(explanation: &Explanation) -> &str {
+pub(crate) fn code(explanation: &Explanation) -> &str {
     let code = explanation.rejection.as_ref().map_or("", |rejection| rejection.code.as_str());
     let expected =
         if code.is_empty() { ExplainedVerdict::Issued } else { ExplainedVerdict::Rejected };

@@ -17,12 +17,12 @@ async fn with_secret() -> TestServer {
     server
 }
 
-fn key_of(parts: &[&str]) -> Vec<u8> {
+pub(crate) fn key_of(parts: &[&str]) -> Vec<u8> {
     hash("sha256", parts.concat().as_bytes())
 }
 
 /// identityProofV2 over the requests of a message.
-fn proof(part: u64, message: &Message, key: &[u8]) -> Vec<u8> {
+pub(crate) fn proof(part: u64, message: &Message, key: &[u8]) -> Vec<u8> {
     proof_with(part, message, key, SHA256, HMAC_SHA256)
 }
 

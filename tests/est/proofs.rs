@@ -6,6 +6,7 @@ use crate::{
     common::*,
     encodings::{ask, forms, showing_chain},
     postgres::Postgres,
+    tokens::{self, granting},
 };
 use estd::{
     ca::Withdrawal,
@@ -13,8 +14,8 @@ use estd::{
     digest::{Challenge, Target},
     entropy::SystemEntropy,
     pki::{Certificate, CsrBuilder, PrivateKey},
-    ra::Recomputed,
-    store::{Filter, Password},
+    ra::{Recomputed, TokenText},
+    store::{Filter, Grant, Password, Token},
     telemetry::audit::{Event, Name},
     types::{Actor, KeyKind, RevocationReason, Time},
 };
@@ -45,7 +46,7 @@ const CASES: [&str; 11] = [
 ];
 
 /// The proofs, and the label that accepts each alone.
-const PROOFS: [(&str, &str); 8] = [
+const PROOFS: [(&str, &str); 9] = [
     ("certificate", "own"),
     ("certificate:bootstrap", "chained"),
     ("manufacturer:acme", "factory"),
@@ -53,6 +54,7 @@ const PROOFS: [(&str, &str); 8] = [
     ("password", "basic"),
     ("password:digest", "digest"),
     ("password:digest-md5", "md5"),
+    ("token", "tokens"),
     ("certificate and password", "both"),
 ];
 
@@ -130,6 +132,7 @@ fn config(acme: &Acme, bolt: &str) -> String {
         ("basic", "accept = [\"password\"]"),
         ("digest", "accept = [\"password:digest\"]"),
         ("md5", "accept = [\"password:digest-md5\"]"),
+        ("tokens", "accept = [\"token\"]"),
         ("both", "accept = [[\"certificate\", \"password\"]]"),
     ] {
         write!(text, "[label.{label}]\n{lines}\n").unwrap();
@@ -237,7 +240,7 @@ impl Bench {
         let Some(Secret { user, password, altered, delay }) = secret else {
             return post(&path, &csr, "");
         };
-        if matches!(label, "basic" | "both") {
+        if matches!(label, "basic" | "both" | "tokens") {
             return post(&path, &csr, &basic(user, password));
         }
         let reply = self.server.send(post(&path, &csr, "")).await;
@@ -478,6 +481,51 @@ impl Bench {
         self.skip(at.0, "stale CRL", "no CRL has passwords");
     }
 
+    /// A new token of a label, as the password of a user without a name.
+    async fn token(&self, label: &str, change: impl FnOnce(&mut Token)) -> Secret {
+        let mut token = granting(Grant::AnyName, label);
+        token.expires = Time::from_unix(ISSUED + 2 * DAY);
+        change(&mut token);
+        let text = tokens::add(&self.server, token).await;
+        Secret { user: "", password: text.leak(), ..RIGHT }
+    }
+
+    /// A proof by a token.
+    async fn check_token(&mut self, place: usize) {
+        let (at, now) = (PROOFS[place], ISSUED + 3600);
+        let right = self.token(at.1, |_| {}).await;
+        let flipped = match right.password.split_at(right.password.len() - 1) {
+            (start, "a") => format!("{start}b"),
+            (start, _) => format!("{start}a"),
+        };
+        let unknown = TokenText::generate(&SystemEntropy::new()).unwrap();
+        let unknown = Secret { password: unknown.reveal().to_owned().leak(), ..right };
+        let disabled = self.token(at.1, |token| token.disabled = true).await;
+        let of_another = self.token("sibling", |_| {}).await;
+        let fresh = self.token(at.1, |_| {}).await;
+        let end = ISSUED + 2 * DAY;
+        for (case, sent, time, secret) in [
+            ("right", "the token", now, Some(right)),
+            ("wrong", "a token that is not on record", now, Some(unknown)),
+            ("missing", "no token", now, None),
+            ("expired", "the token at its end", end, Some(fresh)),
+            ("revoked", "a token that was disabled", now, Some(disabled)),
+            ("revoked", "the token in another request", now, Some(right)),
+            (
+                "altered, a bit",
+                "the token with another last character",
+                now,
+                Some(Secret { password: flipped.leak(), ..right }),
+            ),
+            ("another label's", "a token of another label", now, Some(of_another)),
+        ] {
+            self.check(at, (case, sent), time, (None, secret), case == "right").await;
+        }
+        self.skip(at.0, "not yet valid", "a token has no begin");
+        self.skip(at.0, "altered, n - s", "a token is no signature");
+        self.skip(at.0, "stale CRL", "no CRL has tokens");
+    }
+
     /// The right proofs, as requests that are sent while the store is down.
     async fn right(&self) -> Vec<(usize, Vec<u8>, Option<Shown>)> {
         self.server.clock.set(Time::from_unix(ISSUED + 3600));
@@ -489,7 +537,11 @@ impl Bench {
                 "lines" => Some(&self.ra),
                 _ => None,
             };
-            let password = matches!(label, "basic" | "digest" | "md5" | "both").then_some(RIGHT);
+            let password = match label {
+                "tokens" => Some(self.token(label, |_| {}).await),
+                "basic" | "digest" | "md5" | "both" => Some(RIGHT),
+                _ => None,
+            };
             let shown = identity.map(|one| Shown(one.clone(), Encoding::AsSigned));
             all.push((place, self.request(label, password).await, shown));
         }
@@ -511,6 +563,7 @@ impl Bench {
         for (place, (_, label)) in PROOFS.into_iter().enumerate() {
             match label {
                 "basic" | "digest" | "md5" => self.check_password(place).await,
+                "tokens" => self.check_token(place).await,
                 _ => self.check_certificate(place).await,
             }
             if label == "both" {

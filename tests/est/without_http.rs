@@ -97,7 +97,7 @@ type Reported = (String, String, bool, Vec<(String, String)>);
 /// The events since `from`, without values that two requests never share and those of HTTP.
 fn trail(server: &TestServer, from: usize) -> Vec<Reported> {
     let reported = |event: &Event| {
-        let apart = ["serial", "first_request", "address", "status", "method", "path"];
+        let apart = ["serial", "device", "first_request", "address", "status", "method", "path"];
         let details = event.details.iter().filter(|(name, _)| !apart.contains(&name.as_str()));
         (
             event.name.as_str().to_owned(),

@@ -17,11 +17,11 @@ use aws_lc_rs::{
     },
 };
 use estd::{
-    ca::{Ca, Hierarchy, Order, Profile, signer::SoftSigner},
+    ca::{Ca, Hierarchy, Order, OrderedDevice, Profile, signer::SoftSigner},
     config,
     entropy::{Entropy, SystemEntropy},
     pki::{Csr, PrivateKey},
-    store::{IdempotencyKey, MemoryStore},
+    store::{Conditions, IdempotencyKey, MemoryStore},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
 };
@@ -435,8 +435,9 @@ async fn bar_5_a_mutated_csr_is_rejected_or_its_certificate_is_read_by_others() 
             actor: Actor::server(),
             predecessor: None,
             request_id: RequestId::new([0; 8]),
-            device: None,
+            device: OrderedDevice::Nothing,
             token: None,
+            conditions: Conditions::default(),
             proofs: Vec::new(),
             address: None,
             facts: Vec::new(),

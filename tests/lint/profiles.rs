@@ -3,11 +3,11 @@
 
 use crate::{counting::Counting, malformed::tlv};
 use estd::{
-    ca::{Ca, Content, Error, Hierarchy, Order, Profile},
+    ca::{Ca, Content, Error, Hierarchy, Order, OrderedDevice, Profile},
     config,
     entropy::{Entropy, SystemEntropy},
     pki::{Csr, CsrBuilder, DistinguishedName, PrivateKey, SubjectAltName},
-    store::{IdempotencyKey, MemoryStore, State},
+    store::{Conditions, IdempotencyKey, MemoryStore, State},
     telemetry::audit::NoTrail,
     types::{Actor, KeyKind, Operation, RenewalPoint, RequestId, Time},
 };
@@ -64,8 +64,9 @@ fn order_of(content: Content, number: u64) -> Order {
         actor: Actor::server(),
         predecessor: None,
         request_id: RequestId::new([0; 8]),
-        device: None,
+        device: OrderedDevice::Nothing,
         token: None,
+        conditions: Conditions::default(),
         proofs: Vec::new(),
         address: None,
         facts: Vec::new(),

@@ -8,7 +8,7 @@ use crate::{
 use argon2::{Argon2, PasswordHasher, password_hash::phc::PasswordHash};
 use estd::{
     ca::{
-        Ca, Hierarchy, Order, Profile,
+        Ca, Hierarchy, Order, OrderedDevice, Profile,
         signer::{Signer, SoftSigner},
     },
     clock::SetClock,
@@ -26,7 +26,8 @@ use estd::{
         Door, Error, Inquiry, JudgedChain, Peer, Policy, RevocationStatus, Verdict,
     },
     store::{
-        Account, Filter, IdempotencyKey, Item, MemoryStore, Password as Stored, Revocation, Store,
+        Account, Conditions, Filter, IdempotencyKey, Item, MemoryStore, Password as Stored,
+        Revocation, Store,
     },
     telemetry::audit::{Event, Name, NoTrail},
     types::{
@@ -235,8 +236,9 @@ impl Server {
                 actor: Actor::server(),
                 predecessor: None,
                 request_id: RequestId::new([0; 8]),
-                device: None,
+                device: OrderedDevice::Nothing,
                 token: None,
+                conditions: Conditions::default(),
                 proofs: Vec::new(),
                 address: None,
                 facts: Vec::new(),
@@ -343,6 +345,7 @@ impl Server {
             user: password.account.to_owned(),
             scheme: Some(scheme(password.scheme)),
             is_wrong: !password.right,
+            token: None,
         });
         let inquiry = Inquiry {
             policy: &policy,
@@ -434,7 +437,7 @@ async fn credentials(authenticator: &Authenticator, password: Password, now: Tim
     let algorithm = match scheme(password.scheme) {
         Scheme::Digest => Algorithm::Sha256,
         Scheme::DigestMd5 => Algorithm::Md5,
-        Scheme::Basic => {
+        Scheme::Basic | Scheme::Token => {
             return Credentials::Basic { user, password: Zeroizing::new(sent.to_owned()) };
         }
     };

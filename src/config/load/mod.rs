@@ -4,6 +4,7 @@ mod accept;
 mod audit;
 mod ca;
 mod csrattrs;
+mod devices;
 mod former;
 mod keys;
 mod manufacturer;

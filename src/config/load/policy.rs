@@ -1,8 +1,8 @@
 //! `[est]` and `[label.NAME]`.
 
 use super::{
-    DAY, MINUTE, accept::read_accept, ca::ca_name, csrattrs::csrattrs_rules, former, names::names,
-    renewal::read_renewal,
+    DAY, MINUTE, accept::read_accept, ca::ca_name, csrattrs::csrattrs_rules, devices::devices,
+    former, names::names, renewal::read_renewal,
 };
 use crate::{
     config::section::Section,
@@ -42,6 +42,7 @@ pub(super) fn policy(
         ),
         ra_keys: ra_keys(&section),
         idevid_key: section.boolean("idevid_key", false),
+        devices: devices(&section),
         names: names(section.section("names")),
         renewal: read_renewal(section.section("renewal"), profile, retry_window),
         linking: section.one_of(

@@ -3,7 +3,7 @@
 use crate::{
     config::section::FileReport,
     naming::VariableSource,
-    policy::{LabelRules, Policies, Proof},
+    policy::{DeviceMode, LabelRules, Policies, Proof},
     types::Label,
 };
 use const_oid::ObjectIdentifier;
@@ -69,11 +69,22 @@ fn check_label(
         rules.accept.proofs().any(|proof| match source {
             VariableSource::Manufacturer => matches!(proof, Proof::Manufacturer(_)),
             VariableSource::Certificate => proof.is_own_certificate(),
-            VariableSource::Password => proof.scheme().is_some(),
+            VariableSource::Password => proof.is_of_account(),
+            VariableSource::Device => false,
         })
     };
     for variable in rules.names.variables() {
-        if !gives(variable.source()) {
+        if variable.source() == VariableSource::Device {
+            if rules.devices.mode == DeviceMode::Any {
+                report.add(
+                    "E-CONFIG-REFERENCE",
+                    &key.replace(" accept", " names"),
+                    None,
+                    format!("got {variable} with devices = \"any\", which enrolls devices that nobody registered; expected: devices that are known"),
+                    "write devices = \"registered\", and register the devices: estd device import",
+                );
+            }
+        } else if !gives(variable.source()) {
             report.add(
                 "E-CONFIG-REFERENCE",
                 &key.replace(" accept", " names"),

@@ -626,3 +626,55 @@ fn the_example_has_each_key() {
         assert!(written.iter().any(|text| example.contains(text)), "{key} is not in est.toml");
     }
 }
+
+#[test]
+fn devices_are_any_without_a_quota_unless_a_label_says_otherwise() {
+    use crate::policy::{DeviceMode, DeviceRules};
+    let rules = |lines: &str| {
+        let text = format!("version = 1\n[label.a]\n{lines}");
+        let settings = read(&text).unwrap();
+        settings.live.policies.labels.values().next().unwrap().devices
+    };
+    let any = DeviceRules { mode: DeviceMode::Any, quota: None, own_keys: false };
+    assert_eq!(rules(""), any);
+    assert_eq!(
+        rules("quota = 2\nown_keys = true"),
+        DeviceRules { quota: Some(2), own_keys: true, ..any }
+    );
+    let registered = DeviceRules { mode: DeviceMode::Registered, quota: None, own_keys: true };
+    assert_eq!(rules("devices = \"registered\""), registered);
+    let shared = DeviceRules { own_keys: false, ..registered };
+    assert_eq!(rules("devices = \"registered\"\nown_keys = false"), shared);
+    let in_time = DeviceRules { mode: DeviceMode::JustInTime, ..any };
+    assert_eq!(rules("devices = \"just-in-time\""), in_time);
+    for (lines, key) in [
+        ("quota = 0", "[label.a] quota"),
+        ("quota = 10001", "[label.a] quota"),
+        ("devices = \"known\"", "[label.a] devices"),
+        ("accept = [[\"token\", \"password\"]]", "[label.a] accept"),
+        ("renewal.accept = [[\"certificate\", \"token\"]]", "[label.a.renewal] accept"),
+    ] {
+        let found = errors(&format!("version = 1\n[label.a]\n{lines}"));
+        assert_eq!(found, [("E-CONFIG-VALUE", key.to_owned())], "{lines}");
+    }
+}
+
+#[test]
+fn a_variable_of_the_device_needs_devices_that_are_known() {
+    let names = |devices: &str, variable: &str| {
+        format!(
+            "version = 1\n[label.a]\ndevices = \"{devices}\"\naccept = [\"token\"]\n\
+             names.mode = \"set\"\nnames.subject = \"CN={{{variable}}}\"\n"
+        )
+    };
+    for variable in ["device.id", "device.tag.site"] {
+        assert!(read(&names("registered", variable)).is_ok());
+        let found = errors(&names("any", variable));
+        assert_eq!(found, [("E-CONFIG-REFERENCE", "[label.a] names".to_owned())]);
+    }
+    // A token is of no account.
+    let found = errors(&names("registered", "account"));
+    assert_eq!(found, [("E-CONFIG-REFERENCE", "[label.a] names".to_owned())]);
+    let wrong = errors(&names("registered", "device.tag.Site"));
+    assert_eq!(wrong, [("E-CONFIG-VALUE", "[label.a.names] subject".to_owned())]);
+}

@@ -115,6 +115,9 @@ impl Service {
                 certificate.subject()
             )));
         };
+        if let Some(rejection) = self.authority.authenticator().barred(&record).await? {
+            return Err(reject(rejection.to_string()));
+        }
         let now = self.now();
         if record.state != State::Issued {
             return Err(reject(format!("the signer's certificate is {}", record.state)));
@@ -177,6 +180,7 @@ impl Service {
                         // A password of the carrier is none of the signer's proofs.
                         rights: Rights::of(rules, Operation::FullCmc, &signer, expired),
                         account: None,
+                        token: None,
                         expired,
                         presented: Some(*signer),
                     })

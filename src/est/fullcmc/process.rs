@@ -21,6 +21,7 @@ use crate::{
     },
     ra::Identity,
     store::Issuance,
+    types::Operation,
 };
 use der::{Encode, asn1::OctetString};
 use std::{borrow::Cow, future::Future, pin::Pin, sync::Arc};
@@ -132,7 +133,12 @@ impl Service {
         }
         for wanted in all {
             self.check_link(endpoint, &wanted, controls, asker)?;
-            let mut grant = decide(endpoint, asker, wanted, self.now())?;
+            let device = self
+                .authority
+                .authenticator()
+                .find_device(&endpoint.policy, &asker.identity, Operation::FullCmc, &wanted.csr)
+                .await?;
+            let mut grant = decide(endpoint, asker, wanted, &device, self.now())?;
             let checked = grant.order.content.check_key().await;
             checked.map_err(|weak| CmcError::part(FailInfo::BadAlg, grant.part, weak))?;
             granted.push(grant);

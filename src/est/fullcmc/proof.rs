@@ -44,6 +44,12 @@ impl Service {
             return Ok(asker);
         }
         let Some((name, keys)) = &asker.keys else {
+            if authenticated.token.is_some() {
+                return Err(bad(
+                    FailInfo::BadIdentity,
+                    "the token keeps no secret for proofs (operator: estd token create --cmc)",
+                ));
+            }
             return Err(bad(
                 FailInfo::BadIdentity,
                 "no account is named that keeps a secret for proofs (operator: estd user add --identity-proof)",
@@ -66,7 +72,7 @@ impl Service {
                 "the identity proof is of another account than the password",
             ));
         }
-        if asker.identity.presented.is_some() {
+        if asker.identity.presented.is_some() || asker.identity.token.is_some() {
             return Ok(asker);
         }
         let actor = Actor { name: name.clone(), method: AuthMethod::Password };
@@ -83,6 +89,11 @@ impl Service {
     ) -> Result<Option<(String, ProofKeys)>, Stop> {
         if controls.proof.is_none() && controls.link_random.is_none() {
             return Ok(None);
+        }
+        // The secret of a token is the one that the client has proved already.
+        if let Some(token) = &authenticated.token {
+            let name = authenticated.actor.name.clone();
+            return Ok(token.proof_keys.clone().map(|keys| (name, keys)));
         }
         let name = match controls.identification {
             Some((_, name)) => name,

@@ -8,7 +8,7 @@ use crate::{
     ca::Order,
     est::Endpoint,
     pki::cmc::{BodyPartId, CmcError, FailInfo, PkiData, Wanted, control::ModCertTemplate},
-    ra::{self, Error, Requester},
+    ra::{self, Error, FoundDevice, Requester},
     types::{Code, Operation, Time},
 };
 
@@ -97,12 +97,14 @@ pub(super) fn decide(
     endpoint: &Endpoint,
     asker: &Asker<'_>,
     wanted: Wanted,
+    device: &FoundDevice,
     now: Time,
 ) -> Result<Granted, CmcError> {
     let requester = Requester {
         identity: &asker.identity,
         operation: Operation::FullCmc,
         peer: asker.request.peer,
+        device,
         request_id: asker.request.request_id,
         now,
         adapted: &[],
@@ -129,7 +131,15 @@ fn code_of(error: &Error) -> FailInfo {
             | Code::EnrollIdevidKey
             | Code::LabelCa
             | Code::LabelCertificate
-            | Code::LabelManufacturer => FailInfo::BadIdentity,
+            | Code::LabelManufacturer
+            | Code::AuthToken
+            | Code::DeviceAmbiguous
+            | Code::DeviceOwnKey
+            | Code::DeviceLabel
+            | Code::DeviceQuota
+            | Code::DeviceStanding
+            | Code::DeviceUnregistered
+            | Code::DeviceWindow => FailInfo::BadIdentity,
             _ => FailInfo::BadRequest,
         },
     }

@@ -30,6 +30,9 @@ pub(super) fn server_error(rejection: &Error) -> CmcError {
             FailInfo::TryLater,
             "the server cannot record or sign at present; nothing was handed out",
         ),
+        Error::Forbidden(rejection) | Error::Unauthenticated(rejection) => {
+            CmcError::whole(FailInfo::BadIdentity, rejection)
+        }
         _ => CmcError::whole(
             FailInfo::InternalCaError,
             "internal error; report the request id to the operator",

@@ -1,10 +1,10 @@
 //! Rules common to all proofs by the password of an account.
 
-use super::{Authenticator, AuthnContext, Claim, Credentials};
+use super::{Authenticator, AuthnContext, Claim, Credentials, Holder};
 use crate::{
     digest::Algorithm,
     policy::Scheme,
-    ra::{Error, failures::Attempt},
+    ra::{Error, TokenText, failures::Attempt},
     store::Account,
     telemetry::audit::Facts,
     types::{Code, Label, Rejection},
@@ -28,6 +28,8 @@ pub(super) enum LoginFailure {
     Unbound,
     /// The account stores no secret that verifies this scheme in this realm.
     NoSecret,
+    /// No such token.
+    Token,
 }
 
 impl fmt::Display for LoginFailure {
@@ -47,6 +49,7 @@ impl fmt::Display for LoginFailure {
             Self::NoSecret => f.write_str(
                 "the account stores no secret that verifies this scheme (estd user add --digest)",
             ),
+            Self::Token => f.write_str("no such token"),
         }
     }
 }
@@ -56,7 +59,7 @@ impl LoginFailure {
     fn account(&self, user: &str, names: &NameMask) -> String {
         match self {
             Self::Password | Self::Label(_) | Self::Unbound | Self::NoSecret => user.to_owned(),
-            Self::NoAccount | Self::Length(_) => names.masked(user),
+            Self::NoAccount | Self::Length(_) | Self::Token => names.masked(user),
         }
     }
 
@@ -108,22 +111,31 @@ impl NameMask {
 }
 
 impl Authenticator {
-    /// Finds the account whose password the credentials prove by one of the schemes.
+    /// Finds the account whose password the credentials prove by one of the schemes, or the token.
     pub(super) async fn check_credentials(
         &self,
         context: AuthnContext<'_>,
         schemes: &[Scheme],
         credentials: &Credentials,
         facts: &mut Facts,
-    ) -> Result<Account, Error> {
+    ) -> Result<Holder, Error> {
         let (scheme, user) = (credentials.scheme(), credentials.user());
         let outcome = if schemes.contains(&scheme) {
             match credentials {
+                Credentials::Basic { user, password } if scheme == Scheme::Token => {
+                    if let Some(Ok(text)) = TokenText::recognize(password) {
+                        facts.add("token", text.id());
+                    }
+                    let checked = self.check_token(context, user, password).await;
+                    checked.map(|checked| checked.map(|token| Holder::Token(Box::new(token))))
+                }
                 Credentials::Basic { user, password } => {
-                    self.check_basic(context, user, password).await
+                    let checked = self.check_basic(context, user, password).await;
+                    checked.map(|checked| checked.map(Holder::Account))
                 }
                 Credentials::Digest { answer, method } => {
-                    self.check_digest(context, answer, method).await
+                    let checked = self.check_digest(context, answer, method).await;
+                    checked.map(|checked| checked.map(Holder::Account))
                 }
             }
         } else {
@@ -139,10 +151,16 @@ impl Authenticator {
         schemes: &[Scheme],
         claim: &Claim,
         facts: &mut Facts,
-    ) -> Result<(Account, Scheme), Error> {
+    ) -> Result<(Holder, Scheme), Error> {
         let user = &claim.user;
         if let Some(scheme) = claim.scheme.filter(|scheme| !schemes.contains(scheme)) {
             return Err(Error::Unauthenticated(other_scheme(schemes, scheme)));
+        }
+        if claim.scheme == Some(Scheme::Token) {
+            let token = claim.token.filter(|_| !claim.is_wrong);
+            let checked = self.check_claimed_token(context, user, token).await;
+            let holder = |token| (Holder::Token(Box::new(token)), Scheme::Token);
+            return self.outcome_of(user, checked.map(|checked| checked.map(holder)), facts);
         }
         if let Some(seconds) = self.failures.wait(context.origin(), user, context.now) {
             return Err(too_many_failures(seconds));
@@ -152,16 +170,18 @@ impl Authenticator {
         let verifies = |scheme: &&Scheme| match (&account, scheme) {
             (None, _) | (Some(_), Scheme::Basic) => true,
             (Some(account), Scheme::Digest) => self.secret(account, Algorithm::Sha256).is_some(),
+            // It has no account.
+            (Some(_), Scheme::Token) => false,
             (Some(account), Scheme::DigestMd5) => self.secret(account, Algorithm::Md5).is_some(),
         };
         let scheme = match claim.scheme {
             Some(scheme) => Some(scheme).filter(|scheme| verifies(&scheme)),
-            None => schemes.iter().find(verifies).copied(),
+            None => schemes.iter().filter(|one| **one != Scheme::Token).find(verifies).copied(),
         };
         let outcome = match scheme {
             None => Err(LoginFailure::NoSecret),
             Some(scheme) => LoginFailure::check(account, !claim.is_wrong, usable)
-                .map(|account| (account, scheme)),
+                .map(|account| (Holder::Account(account), scheme)),
         };
         self.outcome_of(user, Ok(outcome), facts)
     }
@@ -224,7 +244,7 @@ pub(super) fn no_password() -> Rejection {
         Code::AuthNoPassword,
         "a password is required here (RFC 7030 section 3.2.3)",
         "no HTTP Basic or Digest credentials",
-        "an enrollment account by a scheme of the challenge",
+        "an enrollment account, or a one-time token where the label takes one, by a scheme of the challenge",
     )
 }
 

@@ -9,7 +9,7 @@ use super::{Authenticator, AuthnContext, Presented, Standing, alarm::Unknown};
 use crate::{
     pki::{Certificate, cert},
     policy::Proof,
-    ra::{Peer, RevocationStatus, Verdict},
+    ra::{Peer, RevocationStatus, Verdict, rules},
     store::{self, Issuance, Store},
     telemetry::audit::Facts,
     types::{Code, ManufacturerName, Rejection, Time},
@@ -143,6 +143,11 @@ impl Authenticator {
             describe(certificate, &mut facts);
             self.alarms.raise(&*self.store, unknown, facts, context).await;
         }
+        if let RecordLookup::This(record) = &recorded
+            && let Some(rejection) = self.barred(record).await?
+        {
+            return rejected(rejection);
+        }
         if too_late {
             return match recorded {
                 RecordLookup::This(record)
@@ -170,6 +175,16 @@ impl Authenticator {
             }
             recorded => rejected(unknown(&recorded)),
         }
+    }
+
+    /// Why a certificate on record does not authenticate although it is valid: its device is blocked or
+    /// retired. Nothing of that is in a CRL.
+    ///
+    /// # Errors
+    /// [`store::Error`] if the store does not answer.
+    pub async fn barred(&self, record: &Issuance) -> Result<Option<Rejection>, store::Error> {
+        let Some(device) = &record.intent.device else { return Ok(None) };
+        Ok(self.store.is_barred(device).await?.then(|| rules::device::barred(device)))
     }
 }
 

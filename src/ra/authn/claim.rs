@@ -9,6 +9,7 @@ use crate::{
     policy::{Accept, LabelRules, Proof, Scheme},
     ra::{Error, rules::Comparison},
     telemetry::audit::Facts,
+    types::{TokenId, parse_sha256},
 };
 
 /// The account of a client, claimed in place of a proof by its password.
@@ -20,6 +21,8 @@ pub struct Claim {
     pub scheme: Option<Scheme>,
     /// Whether the password was wrong.
     pub is_wrong: bool,
+    /// The token in place of a password.
+    pub token: Option<TokenId>,
 }
 
 impl Claim {
@@ -33,10 +36,14 @@ impl Claim {
         let account = identity.and_then(|identity| identity.account.as_ref());
         let known = account.map(|(user, _)| user.as_str()).or_else(|| facts.value("account"));
         let cause = facts.value("cause").filter(|_| account.is_none());
+        let token = facts.value("token").and_then(parse_sha256).map(TokenId);
+        // The user name beside a token that was accepted is of no account.
+        let unknown = if token.is_some() { "" } else { "(not checked)" };
         Self {
-            user: known.unwrap_or("(not checked)").to_owned(),
+            user: known.unwrap_or(unknown).to_owned(),
             scheme: Some(scheme),
             is_wrong: cause.is_some_and(LoginFailure::is_of_password),
+            token,
         }
     }
 }
@@ -120,7 +127,9 @@ fn got(
 ) -> String {
     if proof.scheme().is_some() {
         return match claim {
+            None if *proof == Proof::Token => "no token".to_owned(),
             None => "no password".to_owned(),
+            Some(Claim { token: Some(token), .. }) => format!("token {}", token.short()),
             Some(Claim { user, is_wrong: true, .. }) => {
                 format!("a wrong password of account \"{user}\"")
             }
@@ -170,6 +179,7 @@ fn accepts(proof: &Proof, rules: &LabelRules) -> String {
             format!("a certificate of CA {} with cmcRA", rules.ca)
         }
         Proof::Ra => format!("a certificate of CA {} with cmcRA and a pinned key", rules.ca),
+        Proof::Token => "a one-time token of this label, by basic".to_owned(),
         Proof::Password(scheme) => {
             format!("the password of an account that may enroll here, by {scheme}")
         }

@@ -27,7 +27,7 @@ impl Authenticator {
         let mut challenges = Vec::new();
         for scheme in schemes {
             let algorithm = match scheme {
-                Scheme::Basic => {
+                Scheme::Basic | Scheme::Token => {
                     // Needs no escapes: configuration accepts printable ASCII without quotation marks.
                     challenges.push(format!("Basic realm=\"{}\", charset=\"UTF-8\"", self.realm));
                     continue;

@@ -4,9 +4,10 @@ use crate::{
     digest::{Algorithm, DigestResponse},
     pki::{Certificate, sha256},
     policy::{Proof, Scheme},
-    store::Issuance,
+    ra::TokenText,
+    store::{Issuance, Token},
     telemetry::audit::Facts,
-    types::{Actor, CaName, ManufacturerName, Rejection, Time, TrustClass},
+    types::{Actor, CaName, DeviceId, ManufacturerName, Rejection, Time, TrustClass},
 };
 use std::{fmt, sync::Arc};
 use zeroize::Zeroizing;
@@ -40,6 +41,9 @@ impl Credentials {
 
     pub(in crate::ra) fn scheme(&self) -> Scheme {
         match self {
+            Self::Basic { password, .. } if TokenText::recognize(password).is_some() => {
+                Scheme::Token
+            }
             Self::Basic { .. } => Scheme::Basic,
             Self::Digest { answer, .. } => match answer.algorithm {
                 Algorithm::Sha256 => Scheme::Digest,
@@ -67,6 +71,8 @@ pub struct Identity {
     pub presented: Option<Presented>,
     /// The account whose password it proved, and the scheme that proved it.
     pub account: Option<(String, Scheme)>,
+    /// The one-time token that it sent, which may have been used.
+    pub token: Option<Box<Token>>,
     /// When the certificate expired, if it was accepted for its renewal only.
     pub expired: Option<Time>,
     /// The rights that its proofs give under the label.
@@ -100,6 +106,12 @@ impl Identity {
         if let Some(certificate) = self.certificate() {
             super::certificate::describe(certificate, facts);
         }
+    }
+
+    /// Returns the device that its token is for.
+    #[must_use]
+    pub fn granted_device(&self) -> Option<&DeviceId> {
+        self.token.as_ref().and_then(|token| token.device())
     }
 
     /// Returns the record of that certificate, if this server issued it. It is not revoked.

@@ -6,6 +6,7 @@
 //! | `certificate` | TLS client certificate, looked up in the store; `alarm` if it should be on record and is not |
 //! | `basic` | HTTP Basic (RFC 7617) |
 //! | `digest` | HTTP Digest (RFC 7616) |
+//! | `token` | one-time token (RFC 7030 §6) |
 //! | `shared_secret` | identity proof of CMC (RFC 5272 §6.2) |
 //! | `rights` | what the proofs that hold give the right to: the table of proofs |
 //! | `account` | rules common to all proofs by a password |
@@ -20,6 +21,7 @@ mod digest;
 mod identity;
 mod rights;
 mod shared_secret;
+mod token;
 
 pub use certificate::RecordLookup;
 pub(super) use certificate::needed_to_renew;
@@ -32,7 +34,7 @@ use super::{
 use crate::{
     entropy::Entropy,
     policy::{self, Passwords, Scheme, Superseding, UnknownCertificates},
-    store::{Issuance, Store},
+    store::{Account, Issuance, Store, Token},
     telemetry::audit::Facts,
     types::{Actor, AuthMethod, CaName, Label, Operation, Origin, RequestId, Time},
 };
@@ -53,7 +55,7 @@ const MAX_CHECKS: usize = 8;
 
 /// Authenticates clients.
 pub struct Authenticator {
-    store: Arc<dyn Store>,
+    pub(in crate::ra) store: Arc<dyn Store>,
     entropy: Arc<dyn Entropy>,
     realm: String,
     nonce_lifetime: Duration,
@@ -72,6 +74,14 @@ pub struct Authenticator {
     waiting: Arc<Semaphore>,
     /// The working memory of the checks, one each.
     memories: Arc<Memories>,
+}
+
+/// The owner of the secret that a client proves.
+enum Holder {
+    /// Of a password.
+    Account(Account),
+    /// Of a one-time token.
+    Token(Box<Token>),
 }
 
 /// The parts of a request that authentication uses: rules, connection, operation and time.
@@ -245,19 +255,23 @@ impl Authenticator {
             });
         };
         *schemes = open;
-        let account = match &evidence {
+        let holder = match &evidence {
             _ if schemes.is_empty() => None,
             Evidence::Sent(Some(credentials)) => {
-                let account = self.check_credentials(context, schemes, credentials, facts).await?;
-                Some((account.name, credentials.scheme()))
+                let holder = self.check_credentials(context, schemes, credentials, facts).await?;
+                Some((holder, credentials.scheme()))
             }
             Evidence::Claimed(Some(claim), _) => {
-                let (account, scheme) = self.check_claim(context, schemes, claim, facts).await?;
-                Some((account.name, scheme))
+                Some(self.check_claim(context, schemes, claim, facts).await?)
             }
             Evidence::Sent(None) | Evidence::Claimed(None, _) => None,
         };
-        let given = Given { password: account.as_ref().map(|(_, scheme)| *scheme), ..given };
+        let given = Given { password: holder.as_ref().map(|(_, scheme)| *scheme), ..given };
+        let (account, token) = match holder {
+            Some((Holder::Account(account), scheme)) => (Some((account.name, scheme)), None),
+            Some((Holder::Token(token), _)) => (None, Some(token)),
+            None => (None, None),
+        };
         evidence.note(context, given);
         let rights = given.rights().map_err(|reason| match certificate {
             CertificateOutcome::NotYetValid(rejection) => Error::NotYetValid(rejection.clone()),
@@ -269,22 +283,29 @@ impl Authenticator {
             }
             _ => (None, None),
         };
-        let actor = match (&presented, &account) {
-            (Some(presented), Some((account, _))) => Actor {
-                name: format!("{} [{account}]", presented.certificate.subject()),
-                method: AuthMethod::CertificateAndPassword(presented.class()),
+        let secret = match (&account, &token) {
+            (Some((account, _)), _) => Some((account.clone(), false)),
+            (None, Some(token)) => Some((format!("token {}", token.id.short()), true)),
+            (None, None) => None,
+        };
+        let actor = match (&presented, secret) {
+            (Some(presented), Some((secret, is_token))) => Actor {
+                name: format!("{} [{secret}]", presented.certificate.subject()),
+                method: match is_token {
+                    true => AuthMethod::CertificateAndToken(presented.class()),
+                    false => AuthMethod::CertificateAndPassword(presented.class()),
+                },
             },
             (Some(presented), None) => Actor {
                 name: presented.certificate.subject().to_string(),
                 method: AuthMethod::Certificate(presented.class()),
             },
-            (None, Some((account, _))) => {
-                Actor { name: account.clone(), method: AuthMethod::Password }
-            }
-            // Each proof is a certificate or a password.
+            (None, Some((name, true))) => Actor { name, method: AuthMethod::Token },
+            (None, Some((name, false))) => Actor { name, method: AuthMethod::Password },
+            // Each proof is a certificate, a password or a token.
             (None, None) => return Err(Error::Internal("rights without a proof".to_owned())),
         };
-        Ok(Identity { actor, presented, account, expired, rights })
+        Ok(Identity { actor, presented, account, token, expired, rights })
     }
 }
 

@@ -143,7 +143,7 @@ impl<'a> Given<'a> {
             (Proof::Manufacturer(name), Standing::Manufacturers(names)) => names.contains(name),
             (Proof::Ra, _) => presented.is_ra(self.rules),
             (Proof::Certificate | Proof::CertificateOf(_) | Proof::Manufacturer(_), _)
-            | (Proof::Password(_), _) => false,
+            | (Proof::Password(_) | Proof::Token, _) => false,
         }
     }
 

@@ -6,7 +6,10 @@ use crate::{
     naming::Proven,
     pki::{Certificate, ChangeSubjectName, Csr, DistinguishedName, SubjectAltName},
     policy::{LabelRules, Proof},
-    ra::{Error, Identity, Peer, Policy, Requester, Standing, is_ra},
+    ra::{
+        Error, FoundDevice, Identity, Peer, Policy, Requester, Standing, device::OneDevice, is_ra,
+    },
+    store::Grant,
     types::{AuthMethod, BindingKind, Operation, Rejection, Time},
 };
 use std::{cell::OnceCell, fmt};
@@ -19,6 +22,8 @@ pub(in crate::ra) struct Case<'a> {
     pub(super) peer: &'a Peer,
     pub(super) csr: &'a Csr,
     pub(super) now: Time,
+    /// The proven identity of the device.
+    pub(super) device: &'a FoundDevice,
     /// The certificate to be renewed.
     predecessor: Option<&'a Certificate>,
     /// The kind of channel binding that holds, set by its rule.
@@ -33,7 +38,7 @@ pub(in crate::ra) struct Case<'a> {
 
 impl<'a> Case<'a> {
     pub(in crate::ra) fn new(policy: &'a Policy, requester: Requester<'a>, csr: &'a Csr) -> Self {
-        let Requester { identity, operation, peer, now, .. } = requester;
+        let Requester { identity, operation, peer, device, now, .. } = requester;
         let predecessor = predecessor(policy, identity, operation, csr);
         let (linked, change, set, content) = Default::default();
         Self {
@@ -43,6 +48,7 @@ impl<'a> Case<'a> {
             peer,
             csr,
             now,
+            device,
             predecessor,
             linked,
             change,
@@ -100,12 +106,19 @@ impl<'a> Case<'a> {
                 proven = proven.with_certificate(&presented.certificate);
             }
         }
+        if let Ok(Some(OneDevice { id, record: Some(record), .. })) = self.device.one() {
+            let tags = record.tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            proven = proven.with_device(id.as_str(), tags);
+        }
         match &identity.account {
-            Some((name, _)) if proofs.iter().any(|proof| proof.scheme().is_some()) => {
-                proven.with_account(name)
-            }
+            Some((name, _)) if proofs.iter().any(Proof::is_of_account) => proven.with_account(name),
             _ => proven,
         }
+    }
+
+    /// Returns the right that the client's token gives.
+    pub(super) fn grant(&self) -> Option<&'a Grant> {
+        self.identity.token.as_ref().map(|token| &token.grant)
     }
 
     /// Whether other names than those of the CSR are requested.
@@ -151,7 +164,7 @@ impl<'a> Case<'a> {
 /// it and the label does not renew its own only. `/simplereenroll` always renews it (RFC 7030
 /// §4.2.2); any other operation does so if the CSR has its names, as aziot-certd sends it (D-32). One
 /// of another label that `accept` names is the proof for a further certificate instead.
-fn predecessor<'a>(
+pub(in crate::ra) fn predecessor<'a>(
     policy: &Policy,
     identity: &'a Identity,
     operation: Operation,

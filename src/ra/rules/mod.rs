@@ -7,12 +7,14 @@
 //! | `linking` | the channel binding |
 //! | `names` | changeSubjectName, and the names that the client may have |
 //! | `renewal` | the certificate to be renewed, its names, its key, the time |
+//! | `device` | the device, and its right to enroll |
 //! | `key` | the keys that a certificate may have |
 //! | `profile` | the profile's demands and limits |
 //!
 //! `placeholder` has the bindings of a request without a connection.
 
 mod case;
+pub(super) mod device;
 mod key;
 pub(super) mod linking;
 mod names;
@@ -20,7 +22,7 @@ mod placeholder;
 mod profile;
 mod renewal;
 
-pub(super) use case::{Case, EntityNames};
+pub(super) use case::{Case, EntityNames, predecessor};
 pub use linking::has_binding;
 pub use placeholder::claimed_binding;
 pub(super) use placeholder::without_secrets;
@@ -70,11 +72,12 @@ pub struct Finding {
 }
 
 /// Every rule, in the order of their checks.
-pub static RULES: [Rule; 9] = [
+pub static RULES: [Rule; 10] = [
     linking::LINKING,
     names::CHANGE,
     renewal::RENEWAL_ONLY,
     renewal::CERTIFICATE,
+    device::DEVICE,
     names::NAMES,
     renewal::IDENTITY,
     key::KEY,

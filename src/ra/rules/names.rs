@@ -3,10 +3,12 @@
 use super::{Case, Comparison, EntityNames, Outcome, Rule};
 use crate::{
     naming::NameRules,
-    pki::{self, ChangeSubjectName, oid},
+    pki::{self, ChangeSubjectName, DistinguishedName, oid},
     ra::Error,
-    types::{Code, Operation, Rejection},
+    store::Grant,
+    types::{Code, Operation, Rejection, SanKind},
 };
+use std::collections::BTreeSet;
 
 pub(super) const CHANGE: Rule = Rule {
     name: "change-of-names",
@@ -30,13 +32,14 @@ pub(super) const NAMES: Rule = Rule {
     check: names,
     shows: |case| Comparison {
         got: case.names().to_string(),
-        accepts: match (&case.rules().names, case.identity.certificate()) {
-            (NameRules::Own, Some(certificate)) if is_bounded(case) => {
+        accepts: match (case.grant(), &case.rules().names, case.identity.certificate()) {
+            (Some(Grant::Names { subject, san }), ..) => granted_names(subject, san),
+            (_, NameRules::Own, Some(certificate)) if is_bounded(case) => {
                 format!("names of {}", EntityNames::of_certificate(certificate))
             }
-            (NameRules::Own | NameRules::Any, _) => "any names".to_owned(),
-            (NameRules::Match(pattern), _) => pattern.texts(&case.proven()).to_string(),
-            (NameRules::Set(template), _) => {
+            (_, NameRules::Own | NameRules::Any, _) => "any names".to_owned(),
+            (_, NameRules::Match(pattern), _) => pattern.texts(&case.proven()).to_string(),
+            (_, NameRules::Set(template), _) => {
                 format!("any names; sets {}", template.texts(&case.proven()))
             }
         },
@@ -86,6 +89,9 @@ fn names(case: &Case<'_>) -> Result<Outcome, Error> {
     if case.is_unknown() {
         return Ok(RENEWAL);
     }
+    if let Some(Grant::Names { subject, san }) = case.grant() {
+        return granted(case, subject, san);
+    }
     let renews = case.predecessor().is_some() && !case.changes_names();
     match &case.rules().names {
         NameRules::Any => Ok(Outcome::Passed),
@@ -106,6 +112,37 @@ fn names(case: &Case<'_>) -> Result<Outcome, Error> {
             Err(_) if renews => Ok(RENEWAL),
             Err(rejection) => Err(Error::Forbidden(rejection)),
         },
+    }
+}
+
+/// Checks that the names are exactly those of the token, whatever the label's rule.
+fn granted(case: &Case<'_>, subject: &str, san: &[String]) -> Result<Outcome, Error> {
+    let names = case.names();
+    let same_subject = match DistinguishedName::from_text(subject) {
+        _ if subject.is_empty() => names.subject.is_empty(),
+        Ok(subject) => names.subject.same_as(&subject),
+        Err(_) => false,
+    };
+    let entries = names.san.map(|san| san.entries()).unwrap_or_default();
+    // The text of an otherName does not say all of it.
+    let named = entries.iter().all(|entry| !matches!(entry.kind, None | Some(SanKind::Other)));
+    let requested: BTreeSet<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
+    if same_subject && named && requested == san.iter().map(String::as_str).collect() {
+        return Ok(Outcome::Passed);
+    }
+    Err(Error::Forbidden(Rejection::new(
+        Code::NamesMatch,
+        "the names are exactly those of the token",
+        names,
+        granted_names(subject, san),
+    )))
+}
+
+fn granted_names(subject: &str, san: &[String]) -> String {
+    let subject = if subject.is_empty() { "an empty subject" } else { subject };
+    match san.is_empty() {
+        true => format!("{subject} without subjectAltName"),
+        false => format!("{subject} with {}", san.join(", ")),
     }
 }
 

@@ -7,19 +7,21 @@
 //! |---|---|
 //! | [`Call`] | a request as a protocol received it |
 //! | [`Authenticated`] | its client is known; only now is its body read (R-7030-4.2-a) |
-//! | [`Order`] | what to issue for it, by [`super::decide()`] |
+//! | [`crate::ca::Order`] | what to issue for it, by [`super::decide()`] |
 //! | [`crate::store::Issuance`] | its record: first what will be signed, then the certificate |
 //! | [`Issued`] | the record that it is answered with, and whether it is a retry |
 //!
 //! Every step that can fail returns [`Rejected`], which exists only after the rejection is on the trail.
 
+mod order;
+
 use super::{
-    Authenticator, AuthnContext, Claim, Credentials, Error, Identity, Peer, Policy, RecentRequests,
-    RecordedOutcome, RecordedRequest, Requester, decide, decide::retried, recent::ClientKind,
+    Authenticator, AuthnContext, Claim, Credentials, Error, FoundDevice, Identity, Peer, Policy,
+    RecentRequests, RecordedOutcome, RecordedRequest, decide, decide::retried, recent::ClientKind,
     rules::linking::spend,
 };
 use crate::{
-    ca::{Issued, Order},
+    ca::Issued,
     clock::Clock,
     pki::{self, Csr, DistinguishedName, cmc::FailInfo},
     policy::{Scheme, Superseding},
@@ -379,10 +381,11 @@ impl Authenticated<'_> {
     async fn issue(&self, csr: &[u8], adapted: &[&'static str]) -> Result<Issued, Error> {
         let csr = Arc::new(Csr::verify(csr)?);
         self.has_csr(&csr);
-        let order = match self.order(&csr, adapted) {
+        let device = self.find_device(&csr).await?;
+        let order = match decide(self.policy, self.requester(&device, adapted), &csr) {
             Ok(order) => order,
             Err(error @ (Error::TooEarly(..) | Error::TooLate(_))) => {
-                return self.answer_again(&csr, adapted, error).await;
+                return self.answer_again(&csr, &device, adapted, error).await;
             }
             Err(error) => return Err(error),
         };
@@ -418,10 +421,11 @@ impl Authenticated<'_> {
     async fn answer_again(
         &self,
         csr: &Csr,
+        device: &FoundDevice,
         adapted: &[&'static str],
         error: Error,
     ) -> Result<Issued, Error> {
-        let requester = self.requester(adapted);
+        let requester = self.requester(device, adapted);
         let (key, linked) = retried(self.policy, requester, csr);
         let (ca, now) = (Arc::clone(&self.policy.ca), requester.now);
         let asked = tokio::spawn(async move { ca.answer_again(&key, now).await });
@@ -444,25 +448,6 @@ impl Authenticated<'_> {
         self.report_retry(&first.serial, &first.request_id, facts.into_vec());
         self.has_certificate(&first.serial);
         Ok(issued)
-    }
-
-    /// Decides on a CSR: what to issue for it.
-    ///
-    /// # Errors
-    /// As [`decide()`].
-    pub fn order(&self, csr: &Csr, adapted: &[&'static str]) -> Result<Order, Error> {
-        decide(self.policy, self.requester(adapted), csr)
-    }
-
-    fn requester<'b>(&'b self, adapted: &'b [&'static str]) -> Requester<'b> {
-        Requester {
-            identity: self.identity,
-            operation: self.operation,
-            peer: self.call.peer,
-            request_id: self.call.id,
-            now: self.call.authority.now(),
-            adapted,
-        }
     }
 
     /// Records that the answer of a retry is the certificate of the first request.
