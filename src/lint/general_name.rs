@@ -3,10 +3,9 @@
 use super::{
     FieldName, RuleKept,
     extensions::{critical, not_critical},
-    name,
     read::{Element, Elements, OID, SEQUENCE, context, is_oid},
     rule::{LintRule, of_certificate},
-    view::{CertificateView, ce},
+    view::{CertificateView, attributes, ce},
     when,
 };
 
@@ -51,7 +50,7 @@ pub(super) static RULES: &[LintRule] = &[
         |view| {
             each(view, DIRECTORY, |one| {
                 let inner = Element::tagged(one.content, SEQUENCE);
-                inner.and_then(name::attributes).is_some_and(|all| !all.is_empty())
+                inner.and_then(attributes).is_some_and(|all| !all.is_empty())
             })
         },
     ),

@@ -2,9 +2,9 @@
 
 use super::{
     FieldName, RuleKept,
-    read::{Element, IA5_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET, UTF8_STRING, dotted},
+    read::{Element, IA5_STRING, OID, PRINTABLE_STRING, UTF8_STRING, dotted},
     rule::{LintRule, either, of_certificate},
-    view::{CertificateView, ce},
+    view::{CertificateView, attributes, ce},
     when,
 };
 
@@ -16,7 +16,7 @@ pub(super) static RULES: &[LintRule] = &[
         when(attributes(view.issuer).is_some(), "issuer")
     }),
     of_certificate("rfc5280.4.1.2.6.form", "The subject is a Name.", |view| {
-        when(attributes(view.subject).is_some(), "subject")
+        when(view.attributes.is_some(), "subject")
     }),
     of_certificate("rfc5280.4.1.2.6.ca", "The subject of a CA is not empty.", |view| {
         when(!(view.is_ca() && view.subject_is_empty()), "subject")
@@ -69,24 +69,10 @@ fn kind<'a>(attribute: &Element<'a>) -> Option<&'a [u8]> {
     Some(attribute.inner().take_if(OID)?.content)
 }
 
-/// The types and values of a Name; none if it is not one.
-pub(super) fn attributes(name: Element<'_>) -> Option<Vec<(&[u8], Element<'_>)>> {
-    let mut out = Vec::new();
-    for rdn in name.all()? {
-        let all = (rdn.tag == SET && !rdn.content.is_empty()).then(|| rdn.all())??;
-        for attribute in all {
-            let mut inner = (attribute.tag == SEQUENCE).then(|| attribute.inner())?;
-            out.push((inner.take_if(OID)?.content, inner.take()?));
-            inner.is_empty().then_some(())?;
-        }
-    }
-    Some(out)
-}
-
 /// Whether each attribute of the subject keeps a rule; a subject that cannot be read breaks another one.
 fn each(view: &CertificateView<'_>, keeps: impl Fn(&[u8], Element<'_>) -> bool) -> RuleKept {
-    let all = attributes(view.subject).unwrap_or_default();
-    match all.into_iter().find(|(kind, value)| !keeps(kind, *value)) {
+    let mut all = view.attributes.iter().flatten();
+    match all.find(|(kind, value)| !keeps(kind, *value)) {
         None => Ok(()),
         Some((kind, _)) => Err(FieldName::Owned(format!("subject.{}", dotted(kind)))),
     }

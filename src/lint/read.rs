@@ -1,7 +1,5 @@
 //! Reads DER element by element (X.690 §8, §10, §11). Nothing here knows X.509.
 
-use der::{Header, Reader, SliceReader};
-
 /// Nesting at most, far beyond that of a certificate.
 const DEEPEST: usize = 32;
 
@@ -73,14 +71,28 @@ impl<'a> Elements<'a> {
     }
 
     /// The next element; none at the end, or if no tag, length and content in DER follow.
+    ///
+    /// Not by `der`, which the writers use.
     pub(super) fn take(&mut self) -> Option<Element<'a>> {
-        let tag = *self.0.first()?;
-        let mut reader = SliceReader::new(self.0).ok()?;
-        let header: Header = reader.decode().ok()?;
-        let content = reader.read_slice(header.length()).ok()?;
-        let (whole, rest) = self.0.split_at_checked(usize::try_from(reader.position()).ok()?)?;
+        let (head, length) = match *self.0 {
+            // A tag of several bytes, which nothing here has.
+            [tag, ..] if tag & 0x1f == 0x1f => return None,
+            [_, short @ 0..=0x7f, ..] => (2, usize::from(short)),
+            [_, 0x81, long @ 0x80..=0xff, ..] => (3, usize::from(long)),
+            [_, 0x82, high @ 1..=0xff, low, ..] => {
+                (4, usize::from(u16::from_be_bytes([high, low])))
+            }
+            [_, 0x83, a @ 1..=0xff, b, c, ..] => {
+                (5, usize::try_from(u32::from_be_bytes([0, a, b, c])).ok()?)
+            }
+            [_, 0x84, a @ 1..=0xff, b, c, d, ..] => {
+                (6, usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?)
+            }
+            _ => return None,
+        };
+        let (whole, rest) = self.0.split_at_checked(length.checked_add(head)?)?;
         self.0 = rest;
-        Some(Element { tag, content, whole })
+        Some(Element { tag: *whole.first()?, content: whole.get(head..)?, whole })
     }
 
     /// The next element if it has this tag; otherwise it remains.
@@ -141,7 +153,7 @@ impl Breaks {
     fn element(&mut self, one: Element<'_>, depth: usize, field: &dyn Fn() -> super::FieldName) {
         let constructed = one.tag & 0x20 != 0;
         let universal = one.tag & 0xc0 == 0;
-        if universal && constructed != matches!(one.tag, SEQUENCE | SET) {
+        if universal && (constructed != matches!(one.tag, SEQUENCE | SET) || one.tag == 0) {
             return self.add(Broken::Form, field);
         }
         if constructed {

@@ -4,7 +4,7 @@ use super::{
     ExpectedCertificate, ExpectedCrl, ExpectedIssuer, FieldName,
     read::{
         BIT_STRING, BOOLEAN, Breaks, Broken, Element, Elements, GENERALIZED_TIME, INTEGER,
-        OCTET_STRING, OID, SEQUENCE, UTC_TIME, context,
+        OCTET_STRING, OID, SEQUENCE, SET, UTC_TIME, context,
     },
     time,
 };
@@ -157,6 +157,8 @@ pub(super) struct CertificateView<'a> {
     pub(super) not_before: Element<'a>,
     pub(super) not_after: Element<'a>,
     pub(super) subject: Element<'a>,
+    /// Those of the subject; none if it is no Name.
+    pub(super) attributes: Option<Vec<(&'a [u8], Element<'a>)>>,
     pub(super) spki: Element<'a>,
     pub(super) unique_ids: bool,
 }
@@ -232,6 +234,7 @@ impl<'a> CertificateView<'a> {
             not_before,
             not_after,
             subject,
+            attributes: attributes(subject),
             spki,
             unique_ids,
         })
@@ -267,6 +270,20 @@ impl<'a> CertificateView<'a> {
     pub(super) fn times(&self) -> (Option<Time>, Option<Time>) {
         (time::parse(self.not_before), time::parse(self.not_after))
     }
+}
+
+/// The types and values of a Name; none if it is not one.
+pub(super) fn attributes(name: Element<'_>) -> Option<Vec<(&[u8], Element<'_>)>> {
+    let mut out = Vec::new();
+    for rdn in name.all()? {
+        let all = (rdn.tag == SET && !rdn.content.is_empty()).then(|| rdn.all())??;
+        for attribute in all {
+            let mut inner = (attribute.tag == SEQUENCE).then(|| attribute.inner())?;
+            out.push((inner.take_if(OID)?.content, inner.take()?));
+            inner.is_empty().then_some(())?;
+        }
+    }
+    Some(out)
 }
 
 /// One of revokedCertificates.
