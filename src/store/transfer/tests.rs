@@ -226,7 +226,7 @@ fn every_number_and_every_text_is_read_back() {
         known.len()
     }
     use crate::types::{AuthMethod, Operation};
-    assert_eq!(both(Name::of_number), 18);
+    assert_eq!(both(Name::of_number), 26);
     assert_eq!(both(AuthMethod::of_number), 11);
     assert_eq!(both(Operation::of_number), 6);
     assert_eq!(both(State::of_number), 4);
