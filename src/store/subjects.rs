@@ -275,8 +275,9 @@ pub trait Tokens: Send + Sync {
     /// [`Error::NoSuchToken`]; [`Error::Unavailable`].
     async fn disable_token(&self, id: &TokenId, event: Event) -> Result<(), Error>;
 
-    /// Disables all tokens that could be used at the time of the event, then adds the event with their number
-    /// as `count`. Returns that number. After an error some may be disabled.
+    /// Disables all tokens that have not ended at the time of the event, then adds the event with their number
+    /// as `count`. Used ones, too: a void gives their use back. Returns that number. After an error some may be
+    /// disabled.
     ///
     /// # Errors
     /// [`Error::Unavailable`], [`Error::Corrupt`].

@@ -315,8 +315,8 @@ impl Tokens for MemoryStore {
 
     async fn disable_tokens(&self, event: Event) -> Result<u64, Error> {
         let mut kept = self.kept()?;
-        let usable = kept.registry.tokens.values_mut().filter(|token| token.is_usable(event.at));
-        let count = usable.map(|token| token.disabled = true).count() as u64;
+        let live = kept.registry.tokens.values_mut().filter(|token| token.is_live(event.at));
+        let count = live.map(|token| token.disabled = true).count() as u64;
         self.commit(&mut kept, event.with("count", count));
         Ok(count)
     }

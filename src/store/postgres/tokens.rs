@@ -127,10 +127,9 @@ pub(super) async fn disable(client: &Object, id: &TokenId) -> Result<Option<bool
     Ok((!found.is_empty()).then_some(false))
 }
 
-/// Disables all tokens that can be used at this time. Returns their number.
+/// Disables all tokens that have not ended at this time, used or not. Returns their number.
 pub(super) async fn disable_all(client: &Object, at: Time) -> Result<u64, DatabaseError> {
     const SQL: &str = "
-        UPDATE token SET disabled = true
-        WHERE NOT disabled AND consumed_by IS NULL AND expires > $1 RETURNING id";
+        UPDATE token SET disabled = true WHERE NOT disabled AND expires > $1 RETURNING id";
     Ok(query(client, SQL, &[&seconds(at)]).await?.len() as u64)
 }

@@ -44,7 +44,13 @@ impl Token {
     /// Whether it can be used at this time.
     #[must_use]
     pub fn is_usable(&self, at: Time) -> bool {
-        !self.disabled && self.consumed_by.is_none() && at < self.expires
+        self.is_live(at) && self.consumed_by.is_none()
+    }
+
+    /// Whether it can be used at this time, or once its use is given back.
+    #[must_use]
+    pub fn is_live(&self, at: Time) -> bool {
+        !self.disabled && at < self.expires
     }
 }
 

@@ -260,13 +260,16 @@ impl Tokens for SledStore {
     }
 
     async fn disable_tokens(&self, event: Event) -> Result<u64, Error> {
-        let filter = TokenFilter { usable: Some(event.at), ..TokenFilter::default() };
-        let (mut count, mut after) = (0, None);
+        let (filter, mut count, mut after) = (TokenFilter::default(), 0, None);
         loop {
             let page = self.tokens(&filter, after.as_ref(), STAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            let ids = page.iter().map(|token| token.id).collect();
+            let live = page.iter().filter(|token| token.is_live(event.at));
+            let ids: Vec<TokenId> = live.map(|token| token.id).collect();
+            if ids.is_empty() {
+                continue;
+            }
             let change = RegistryChange::DisableTokens(ids, event.at);
             if let SledOutcome::Number(disabled) = self.change_registry(change).await? {
                 count += disabled;

@@ -94,7 +94,7 @@ impl Memory {
                 let mut count = 0;
                 for id in ids {
                     if let Some(mut token) = self.token(plan, &id)?
-                        && token.is_usable(at)
+                        && token.is_live(at)
                     {
                         token.disabled = true;
                         plan.tokens.insert(id, token);
