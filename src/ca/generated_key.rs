@@ -58,6 +58,11 @@ impl Ca {
                     .with_some("retry_of", (!named.is_empty()).then_some(named));
                 return self.fulfill(&intent.serial, &tbs, event).await;
             };
+            // Its request may still run, on another node: one token must not give two certificates.
+            if intent.token.is_some() && earlier.state == State::Open {
+                self.void_earlier(&earlier.intent, now).await?;
+                continue;
+            }
             // A certificate's event has named the earlier ones.
             if earlier.state != State::Open {
                 repeats.clear();
@@ -72,8 +77,18 @@ impl Ca {
         Err(Error::Repeats(MOST))
     }
 
-    /// Revokes the certificate whose key may be lost, once the token that it consumed gave another one. An
-    /// open record has no certificate: the sweep voids it.
+    /// Voids an open record, which gives the use of its token back. Changes nothing if it has ended.
+    async fn void_earlier(&self, open: &Intent, now: Time) -> Result<(), Error> {
+        let event = self
+            .event(Name::IssuanceVoided, open, &open.serial, now)
+            .with("reason", "a retry of its request gets another key");
+        match self.store.void(&open.serial, event).await {
+            Ok(()) | Err(store::Error::WrongState { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Revokes the certificate whose key may be lost, once the token that it consumed gave another one.
     async fn supersede_lost(
         &self,
         successor: &Intent,
@@ -90,9 +105,7 @@ impl Ca {
             request_id: Some(successor.request_id.clone()),
         };
         match revoke(&*self.store, withdrawal, now).await {
-            Ok(_) | Err(store::Error::WrongState { state: State::Open | State::Void, .. }) => {
-                Ok(())
-            }
+            Ok(_) | Err(store::Error::WrongState { state: State::Void, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }

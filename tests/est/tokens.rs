@@ -7,7 +7,7 @@ use crate::{
 use estd::{
     entropy::SystemEntropy,
     ra::TokenText,
-    store::{Grant, ProofKeys, State, Token},
+    store::{Begun, Conditions, Error, Grant, ProofKeys, State, Token},
     telemetry::audit::{Event, Name},
     types::{Actor, AuthMethod, Time, TokenId},
 };
@@ -302,6 +302,38 @@ async fn a_generated_key_that_may_be_lost_is_replaced_once() {
     let other = Wanted::new("EC", "CN=e").csr();
     let other = server.send(post("keys/serverkeygen", &other, &basic("", &text))).await;
     assert_eq!(rejected(&server, &other, before + 2).await, (401, "auth.token".to_owned()));
+}
+
+/// A retry while its first request still runs, on another node: that one gets no certificate then.
+#[tokio::test]
+async fn a_retry_for_a_generated_key_ends_its_first_request() {
+    let csr = Wanted::new("EC", "CN=d").csr();
+    let ask = async |server: &TestServer, text: &str| {
+        server.send(post("keys/serverkeygen", &csr, &basic("", text))).await
+    };
+    // The record of the first request.
+    let other = TestServer::start_with(LABELS).await;
+    let text = any_name(&other, "keys").await;
+    assert_eq!(ask(&other, &text).await.status, 200);
+    let first = other.issued().await.pop().unwrap().intent.clone();
+
+    let server = TestServer::start_with(LABELS).await;
+    let same = TokenText::recognize(&text).unwrap().unwrap();
+    add_as(&server, granting(Grant::AnyName, "keys"), same).await;
+    let store = server.running.store();
+    let begun = store.begin(first.clone(), Conditions::default()).await.unwrap();
+    assert_eq!(begun, Begun::New);
+    let reply = ask(&server, &text).await;
+    assert_eq!(reply.status, 200, "{}", reply.reason());
+    let late = Event::new(first.begun, Name::CertificateIssued, Actor::server());
+    let late = store.complete(&first.serial, vec![0x30, 0], late).await;
+    assert!(matches!(late, Err(Error::WrongState { state: State::Void, .. })), "{late:?}");
+    // The first request used nothing of the one replacement.
+    assert_eq!(ask(&server, &text).await.status, 200);
+    assert_eq!(ask(&server, &text).await.status, 401);
+    let of_token = server.issued().await;
+    let of_token = of_token.iter().filter(|one| one.intent.token.is_some());
+    assert_eq!(of_token.filter(|one| one.state == State::Issued).count(), 1);
 }
 
 #[tokio::test]
