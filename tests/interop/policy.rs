@@ -185,3 +185,37 @@ fn a_registrar_in_front_of_devices() {
     let expected = [entry("CN=line-ra", "ra", false), entry("CN=unit-1", "devices", false)];
     assert_eq!(issued(&estd), expected);
 }
+
+/// The states of the devices, by id.
+fn states(estd: &Estd) -> Vec<(String, String)> {
+    let listed = estd.operator(&["device", "list", "--json"]);
+    let entries =
+        listed.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    entries.map(|entry| (text(&entry["id"]), text(&entry["state"]))).collect()
+}
+
+#[test]
+fn a_factory_with_an_allow_list() {
+    let (printed, estd) = run("A factory with an allow-list");
+    for text in ["device.unregistered", "device.quota", "DNS:unit-1.plant7.example"] {
+        assert!(printed.contains(text), "{text}: {printed}");
+    }
+    assert_eq!(printed.matches("exit code 1").count(), 2, "{printed}");
+    assert_eq!(issued(&estd), [entry("CN=unit-1,O=Example", "factory", false)]);
+    let expected = [("unit-1", "active"), ("unit-3", "retired")];
+    assert_eq!(states(&estd), expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
+}
+
+#[test]
+fn tokens_by_spreadsheet() {
+    let (printed, estd) = run("Tokens by spreadsheet");
+    assert!(printed.contains("auth.token") && printed.contains("exit code 1"), "{printed}");
+    assert!(printed.contains("it was used for certificate"), "{printed}");
+    assert_eq!(issued(&estd), [entry("CN=meter-1,OU=cellar,O=Example", "site", false)]);
+    let expected = [("meter-1", "active"), ("meter-2", "registered")];
+    assert_eq!(states(&estd), expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
+    let tokens = estd.operator(&["token", "list", "--label", "site", "--json"]);
+    assert_eq!(tokens.matches("\"state\":\"disabled\"").count(), 1, "{tokens}");
+    assert_eq!(tokens.matches("\"state\":\"used\"").count(), 1, "{tokens}");
+}
