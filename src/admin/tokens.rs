@@ -37,7 +37,7 @@ const NAMED: usize = 20;
 pub struct FreshToken {
     /// The text for its holder, which must be shown only once.
     pub text: Zeroizing<String>,
-    /// SHA-256 of the text, in hexadecimal.
+    /// The id that its text gives, in hexadecimal.
     pub id: String,
     /// The keys of CMC's identity proof, if requested.
     pub proof_keys: Option<api::TokenProofKeys>,

@@ -24,7 +24,7 @@ pub struct NewTokens {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
-    /// SHA-256 of its text, 64 hexadecimal digits. A dry run needs none.
+    /// The id that its text gives, 64 hexadecimal digits. A dry run needs none.
     #[serde(default)]
     pub id: String,
     /// The right that it gives.
@@ -99,7 +99,7 @@ pub struct TokenList {
 /// One token, without its text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenEntry {
-    /// The first 16 digits of its id, the SHA-256 of its text.
+    /// The first 16 digits of its id.
     pub id: String,
     /// `usable`, `used`, `expired` or `disabled`.
     pub state: String,

@@ -11,6 +11,8 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 const PREFIX: &str = "est_";
+/// The bytes before the text in the hash of a token.
+const DOMAIN: &[u8] = b"estd token\0";
 /// Random bytes of a token: 160 bits.
 const RANDOM: usize = 20;
 /// Bytes of the checksum: the first ones of SHA-256 over the random bytes.
@@ -56,10 +58,12 @@ impl TokenText {
         })
     }
 
-    /// Returns the id under which it is on record.
+    /// Returns the id under which it is on record: SHA-256 of `DOMAIN` and the text. Without the first,
+    /// it would be a key of CMC's proofs by a shared secret, and so a secret itself (RFC 5272 §6.2.1).
     #[must_use]
     pub fn id(&self) -> TokenId {
-        TokenId(sha256(self.0.as_bytes()))
+        let text = Zeroizing::new([DOMAIN, self.0.as_bytes()].concat());
+        TokenId(sha256(&text))
     }
 
     /// Returns the text, for its one holder.
@@ -102,7 +106,7 @@ mod tests {
         assert_eq!(token.reveal().len(), 44);
         let again = TokenText::recognize(token.reveal()).unwrap().unwrap();
         assert_eq!((again.reveal(), again.id()), (token.reveal(), token.id()));
-        assert_eq!(token.id(), TokenId(sha256(token.reveal().as_bytes())));
+        assert_ne!(token.id(), TokenId(sha256(token.reveal().as_bytes())), "a key of CMC's proofs");
         assert_ne!(TokenText::generate(&Counting(1)).unwrap().id(), token.id());
         assert!(!format!("{token:?}").contains("aaaqeaye"));
     }

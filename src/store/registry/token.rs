@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
-    /// SHA-256 of its text: the record's key. The text itself is not kept.
+    /// A SHA-256 over its text: the record's key. The text itself is not kept.
     pub id: TokenId,
     /// The label under which it is accepted; none: requests without a label.
     pub label: Option<Label>,
