@@ -181,7 +181,7 @@ impl FoundDevice {
             registered: now,
         });
         let conditions = Conditions {
-            registered: rules.mode == DeviceMode::Registered,
+            registered: rules.mode == DeviceMode::Registered || is_known,
             register,
             quota: rules.quota,
             own_key: rules.own_keys,

@@ -29,9 +29,12 @@ pub(in crate::store) struct Effects {
 }
 
 impl Conditions {
-    /// Whether an intent has no conditions at all: nothing of the registry is looked at.
+    /// Whether an intent has no conditions at all: nothing of the registry is looked at. A caller that found
+    /// the record of a derived device demands it by [`Conditions::registered`].
     pub(in crate::store) fn is_free(&self, intent: &Intent) -> bool {
-        intent.token.is_none() && intent.device.is_none() && *self == Self::default()
+        intent.token.is_none()
+            && intent.device.as_ref().is_none_or(DeviceId::is_derived)
+            && *self == Self::default()
     }
 
     /// The quota of the device, if there is one.
@@ -102,5 +105,28 @@ impl Conditions {
             return Err(Unmet::Window { from, until });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_derived_device_without_a_record_has_no_conditions() {
+        let intent = |device: Option<DeviceId>| Intent {
+            device,
+            ..Intent::blank(
+                Serial::parse(&[1]).unwrap(),
+                "default".parse().unwrap(),
+                "device".parse().unwrap(),
+            )
+        };
+        let derived = intent(Some(DeviceId::derived(None, &[7; 32])));
+        let free = Conditions::default();
+        assert!(free.is_free(&intent(None)) && free.is_free(&derived));
+        assert!(!free.is_free(&intent(Some("press-7".parse().unwrap()))));
+        assert!(!Conditions { registered: true, ..free.clone() }.is_free(&derived));
+        assert!(!Conditions { quota: Some(1), ..free }.is_free(&derived));
     }
 }
