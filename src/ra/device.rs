@@ -5,7 +5,7 @@ use crate::{
     pki::{Certificate, Csr, oid, san::Entry, sha256},
     policy::{DeviceMode, Proof},
     store::{Conditions, Device, DeviceStanding, Identifier},
-    types::{DeviceId, Label, ManufacturerName, Operation, SanKind, Time},
+    types::{DeviceId, Label, ManufacturerName, Operation, Rejection, SanKind, Time},
 };
 use std::collections::BTreeMap;
 
@@ -131,6 +131,13 @@ impl FoundDevice {
         }
         let is_granted = granted.is_some();
         Ok(first.map(|id| OneDevice { id, record: record_of(id), is_granted }))
+    }
+
+    /// Why it may neither enroll nor have a first answer again, if a device that it proves to be is blocked or
+    /// retired.
+    pub(super) fn barred(&self) -> Option<Rejection> {
+        let found = self.known.iter().find(|one| one.standing != DeviceStanding::Enabled)?;
+        Some(rules::device::standing(&found.id, found.standing))
     }
 
     /// The identifiers by which a manufacturer knows the device.

@@ -1,8 +1,12 @@
 //! The rules of renewal at every boundary, for each operation, key, predecessor and proof (D-32, D-35,
 //! D-39). The expectation is computed here, from the configuration alone.
 
-use crate::common::*;
-use estd::{pki::Certificate, types::Time};
+use crate::{common::*, devices::register};
+use estd::{
+    pki::Certificate,
+    store::{DeviceStanding, Identifier},
+    types::Time,
+};
 use std::collections::BTreeMap;
 
 const DAY: u64 = 86_400;
@@ -184,6 +188,29 @@ async fn d_32_a_replacement_by_password_has_no_window() {
     assert_eq!(reply.status, 200, "{}", reply.text());
     let last = server.events_named("certificate.issued").pop().unwrap();
     assert!(last.details.iter().all(|(name, _)| name != "predecessor"), "{last:?}");
+}
+
+/// The record of the certificate has the id that was derived before the device was registered by its key.
+#[tokio::test]
+async fn a_late_retry_of_a_device_that_was_blocked_meanwhile_is_rejected() {
+    let server = TestServer::start_with("[est.renewal]\ngrace = \"1d\"").await;
+    let device = server.device(NAME).await;
+    let first = server.issued().await.pop().unwrap().intent.spki_sha256;
+    server.clock.set(Time::from_unix(GRACE));
+    let (csr, _) = new_csr(&["-subj", NAME]);
+    let ask =
+        async || server.connect_as(&device).await.send(post("simplereenroll", &csr, "")).await;
+    assert_eq!(ask().await.status, 200);
+    server.clock.set(Time::from_unix(GRACE + 1));
+    assert_eq!(ask().await.status, 200, "the first answer again");
+    register(&server, "pump-7", |device| {
+        device.identifiers.push(Identifier::Key(first));
+        device.standing = DeviceStanding::Blocked;
+    })
+    .await;
+    let reply = ask().await;
+    assert_eq!(reply.status, 403);
+    assert!(reply.reason().starts_with("device.standing: "), "{}", reply.reason());
 }
 
 /// The retry of a request in time: its certificate has expired beyond grace since, or the label's window

@@ -385,6 +385,8 @@ impl Authenticated<'_> {
         let order = match decide(self.policy, self.requester(&device, adapted), &csr) {
             Ok(order) => order,
             Err(error @ (Error::TooEarly(..) | Error::TooLate(_))) => {
+                // Blocked counts, for a retry too.
+                device.barred().map_or(Ok(()), |rejection| Err(Error::Forbidden(rejection)))?;
                 return self.answer_again(&csr, &device, adapted, error).await;
             }
             Err(error) => return Err(error),
