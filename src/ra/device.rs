@@ -92,21 +92,32 @@ impl FoundDevice {
 
     fn add_idevid(&mut self, manufacturer: &ManufacturerName, certificate: &Certificate) {
         let attributes = certificate.subject().rdns().flatten();
-        let serials = attributes.filter(|(kind, _)| *kind == oid::SERIAL_NUMBER);
-        let serial = |text: &str| Identifier::SerialNumber(manufacturer.clone(), text.to_owned());
-        self.identifiers.extend(serials.filter_map(|(_, text)| text.map(serial)));
+        for (_, text) in attributes.filter(|(kind, _)| *kind == oid::SERIAL_NUMBER) {
+            let serial = text.map(str::to_owned);
+            self.add(serial.map(|text| Identifier::SerialNumber(manufacturer.clone(), text)));
+        }
         let Some(san) = certificate.san() else { return };
-        self.identifiers.extend(san.hardware_modules().map(|module| Identifier::HardwareModule {
-            manufacturer: manufacturer.clone(),
-            hardware: module.kind.to_string(),
-            serial: module.serial,
-        }));
+        for module in san.hardware_modules() {
+            self.add(Some(Identifier::HardwareModule {
+                manufacturer: manufacturer.clone(),
+                hardware: module.kind.to_string(),
+                serial: module.serial,
+            }));
+        }
         // The text of an otherName does not say all of it.
         let other = |entry: &&Entry| matches!(entry.kind, None | Some(SanKind::Other));
-        let named = san.entries().iter().filter(|entry| !other(entry));
-        // Parsed, since names of DNS have no case.
-        let parsed = named.map(|entry| format!("san:{manufacturer}:{}", entry.text).parse());
-        self.identifiers.extend(parsed.filter_map(Result::ok));
+        for entry in san.entries().iter().filter(|entry| !other(entry)) {
+            // Parsed, since names of DNS have no case.
+            self.add(format!("san:{manufacturer}:{}", entry.text).parse().ok());
+        }
+    }
+
+    /// Adds an identifier. One that the registry cannot write identifies nothing; the same one counts once.
+    fn add(&mut self, identifier: Option<Identifier>) {
+        let written = |one: &Identifier| one.to_string().parse().as_ref() == Ok(one);
+        let new = |one: &Identifier| !self.identifiers.contains(one);
+        let identifier = identifier.filter(|one| written(one) && new(one));
+        self.identifiers.extend(identifier);
     }
 
     /// Returns the one device that everything proven belongs to, or none.
@@ -173,12 +184,7 @@ impl FoundDevice {
         let is_known = one.is_some_and(|one| one.record.is_some());
         let register = (rules.mode == DeviceMode::JustInTime && !is_known).then(|| Device {
             id: id.clone().unwrap_or_else(|| DeviceId::derived(label, &[0; 32])),
-            // One that the registry cannot write identifies nothing.
-            identifiers: self
-                .of_manufacturer()
-                .filter(|one| one.to_string().parse().as_ref() == Ok(*one))
-                .cloned()
-                .collect(),
+            identifiers: self.of_manufacturer().cloned().collect(),
             labels: None,
             quota: None,
             from: None,
@@ -195,5 +201,22 @@ impl FoundDevice {
             lost: None,
         };
         (id, conditions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_that_cannot_be_written_identifies_nothing_and_one_counts_once() {
+        let serial =
+            |text: &str| Some(Identifier::SerialNumber("acme".parse().unwrap(), text.to_owned()));
+        let mut found = FoundDevice::default();
+        for text in ["press-7", "press-7", "a\0b", "", "press-8"] {
+            found.add(serial(text));
+        }
+        let texts: Vec<String> = found.identifiers.iter().map(ToString::to_string).collect();
+        assert_eq!(texts, ["serial:acme:press-7", "serial:acme:press-8"]);
     }
 }
