@@ -23,6 +23,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+mod nodes;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_another_node_renews_is_not_purged() {
     let backend = Postgres::new();
