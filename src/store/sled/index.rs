@@ -1,6 +1,6 @@
 //! The index of issuances in memory: by device, key and predecessor, by `notAfter` and time of revocation.
 //!
-//! It holds 72 bytes and up to three references for each issuance, and begins of digests in place of values. So
+//! It holds some 80 bytes and up to three references for each issuance, and begins of digests in place of values. So
 //! it finds candidates: the caller looks at the record. A tree of random keys would cost an
 //! insert for each (docs/performance.md). It is built at the start from the tree `index`, whose pages are
 //! written with each batch.
@@ -39,6 +39,11 @@ fn minutes(time: Time) -> u32 {
     u32::try_from(time.unix() / 60).unwrap_or(u32::MAX)
 }
 
+/// The time of its revocation in minutes, and one more; 0 unless revoked.
+fn revoked_at(record: &Issuance) -> u32 {
+    record.revocation.map_or(0, |revocation| minutes(revocation.at).saturating_add(1))
+}
+
 /// The stored item of an ended issuance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IndexItem {
@@ -49,7 +54,7 @@ pub(super) struct IndexItem {
     not_after: u32,
     /// The number of the state.
     state: u8,
-    /// In minutes; 0 unless revoked.
+    /// In minutes and one more; 0 unless revoked.
     revoked: u32,
     /// Whether an earlier item has the same serial number.
     again: bool,
@@ -75,7 +80,7 @@ impl IndexItem {
             predecessor: intent.predecessor.as_ref().map_or(0, serial_begin).to_le_bytes(),
             not_after: minutes(intent.not_after),
             state: number(record.state),
-            revoked: record.revocation.map_or(0, |revocation| minutes(revocation.at)),
+            revoked: revoked_at(record),
             again,
         }
     }
@@ -94,14 +99,31 @@ struct IndexEntry {
     device: DigestBegin,
     key: DigestBegin,
     predecessor: DigestBegin,
-    not_after: u32,
-    revoked: u32,
     /// The next ones of the same device, key and predecessor.
     next: [u32; 3],
     serial: [u8; 20],
     length: u8,
+}
+
+/// The part of an issuance that a search by time reads: apart, so that it reads little.
+#[derive(Clone, Copy)]
+struct Dates {
+    not_after: u32,
+    revoked: u32,
     state: u8,
 }
+
+/// A number of issuances after each other, and the bounds of their values: most of a search skips them.
+struct Stretch {
+    first: Vec<u8>,
+    last: Vec<u8>,
+    not_after: (u32, u32),
+    /// The latest revocation; 0 without one.
+    revoked: u32,
+}
+
+/// Issuances of a stretch.
+const STRETCH: usize = 512;
 
 impl IndexEntry {
     fn serial(&self) -> &[u8] {
@@ -151,6 +173,8 @@ impl By {
 #[derive(Default)]
 pub(super) struct Index {
     entries: Vec<IndexEntry>,
+    dates: Vec<Dates>,
+    stretches: Vec<Stretch>,
     /// The first of each chain: an issuance that came later stands before the others.
     devices: HashTable<u32>,
     keys: HashTable<u32>,
@@ -200,40 +224,42 @@ impl Index {
         for (to, from) in serial.iter_mut().zip(bytes) {
             *to = *from;
         }
-        self.insert(IndexEntry {
+        let entry = IndexEntry {
             device: DigestBegin::from_le_bytes(item.device),
             key,
             predecessor: DigestBegin::from_le_bytes(item.predecessor),
-            not_after: item.not_after,
-            revoked: item.revoked,
             next: [NONE; 3],
             serial,
             length: u8::try_from(bytes.len()).unwrap_or(20),
-            state: item.state,
-        });
+        };
+        let (not_after, revoked, state) = (item.not_after, item.revoked, item.state);
+        self.insert(entry, Dates { not_after, revoked, state });
     }
 
     /// Notes the state that an issuance has now.
     pub(super) fn set_state(&mut self, record: &Issuance) {
         let key = begin_of(&record.intent.spki_sha256);
-        let revoked = record.revocation.map_or(0, |revocation| minutes(revocation.at));
+        let revoked = revoked_at(record);
         self.update(key, record.intent.serial.as_bytes(), number(record.state), revoked);
     }
 
     fn update(&mut self, key: DigestBegin, serial: &[u8], state: u8, revoked: u32) -> bool {
         let found = self.chain(By::Key, key).find(|(_, entry)| entry.serial() == serial);
         let Some(index) = found.map(|(index, _)| index) else { return false };
-        if let Some(entry) = self.entries.get_mut(place(index)) {
-            entry.state = state;
-            entry.revoked = revoked;
+        if let Some(dates) = self.dates.get_mut(place(index)) {
+            dates.state = state;
+            dates.revoked = revoked;
+        }
+        if let Some(stretch) = self.stretches.get_mut(place(index) / STRETCH) {
+            stretch.revoked = stretch.revoked.max(revoked);
         }
         true
     }
 
-    fn insert(&mut self, mut entry: IndexEntry) {
+    fn insert(&mut self, mut entry: IndexEntry, dates: Dates) {
         // Four thousand million issuances are more than a folder holds.
         let Ok(index) = u32::try_from(self.entries.len()) else { return };
-        let Self { entries, devices, keys, predecessors } = self;
+        let Self { entries, devices, keys, predecessors, .. } = self;
         for (by, table) in By::ALL.into_iter().zip([devices, keys, predecessors]) {
             let value = by.of(&entry);
             if value == 0 {
@@ -249,7 +275,33 @@ impl Index {
                 hashbrown::hash_table::Entry::Vacant(head) => drop(head.insert(index)),
             }
         }
-        entries.push(entry);
+        self.widen(entry.serial(), dates);
+        self.entries.push(entry);
+        self.dates.push(dates);
+    }
+
+    /// Counts the next issuance in the bounds of its stretch.
+    fn widen(&mut self, serial: &[u8], dates: Dates) {
+        let Dates { not_after, revoked, .. } = dates;
+        if self.entries.len().is_multiple_of(STRETCH) {
+            let (first, last) = (serial.to_vec(), serial.to_vec());
+            self.stretches.push(Stretch {
+                first,
+                last,
+                not_after: (not_after, not_after),
+                revoked,
+            });
+        } else if let Some(stretch) = self.stretches.last_mut() {
+            if serial < &*stretch.first {
+                stretch.first = serial.to_vec();
+            }
+            if serial > &*stretch.last {
+                stretch.last = serial.to_vec();
+            }
+            let (earliest, latest) = stretch.not_after;
+            stretch.not_after = (earliest.min(not_after), latest.max(not_after));
+            stretch.revoked = stretch.revoked.max(revoked);
+        }
     }
 
     /// Walks the issuances that have this in common, the latest first.
@@ -269,11 +321,14 @@ impl Index {
     }
 
     fn candidates(&self, by: By, value: DigestBegin) -> impl Iterator<Item = Candidate> {
-        self.chain(by, value).map(|(_, entry)| Candidate {
-            serial: entry.serial().to_vec(),
-            device: entry.device,
-            not_after: entry.not_after,
-            state: entry.state,
+        self.chain(by, value).filter_map(|(index, entry)| {
+            let dates = self.dates.get(place(index))?;
+            Some(Candidate {
+                serial: entry.serial().to_vec(),
+                device: entry.device,
+                not_after: dates.not_after,
+                state: dates.state,
+            })
         })
     }
 
@@ -301,40 +356,75 @@ impl Index {
         if device.is_none() && key.is_none() && predecessor.is_none() && !revoked && !expires {
             return None;
         }
-        let may_match = |entry: &IndexEntry| {
-            filter.state.is_none_or(|state| entry.state == number(state))
-                && (!revoked || entry.state == number(State::Revoked))
-                && filter.revoked_from.is_none_or(|from| entry.revoked >= minutes(from))
-                && filter.expires_before.is_none_or(|end| entry.not_after <= minutes(end))
-                && filter.expires_from.is_none_or(|from| entry.not_after >= minutes(from))
+        let (from, before) = (filter.expires_from.map(minutes), filter.expires_before.map(minutes));
+        let since = filter.revoked_from.map_or(0, minutes);
+        let may_match = |dates: &Dates| {
+            filter.state.is_none_or(|state| dates.state == number(state))
+                && (!revoked || (dates.state == number(State::Revoked) && dates.revoked > since))
+                && before.is_none_or(|end| dates.not_after <= end)
+                && from.is_none_or(|from| dates.not_after >= from)
         };
-        // The largest of those kept is on top.
-        let mut first: BinaryHeap<&[u8]> = BinaryHeap::with_capacity(limit);
-        let mut take = |entry: &'_ IndexEntry, serial| {
-            if serial <= after || !may_match(entry) {
-                return;
-            }
-            if first.len() < limit {
-                first.push(serial);
-            } else if let Some(mut last) = first.peek_mut()
-                && serial < *last
-            {
-                *last = serial;
-            }
+        let may_hold = |stretch: &Stretch| {
+            let (earliest, latest) = stretch.not_after;
+            &*stretch.last > after
+                && (!revoked || stretch.revoked > since)
+                && before.is_none_or(|end| earliest <= end)
+                && from.is_none_or(|from| latest >= from)
         };
+        let mut first = Smallest { kept: BinaryHeap::with_capacity(limit), limit };
         let chain = match (device, key, predecessor) {
             (Some(device), _, _) => Some((By::Device, device_begin(device))),
             (_, Some(key), _) => Some((By::Key, begin_of(key))),
             (_, _, Some(serial)) => Some((By::Predecessor, serial_begin(serial))),
             (None, None, None) => None,
         };
-        match chain {
-            Some((by, value)) => {
-                self.chain(by, value).for_each(|(_, entry)| take(entry, entry.serial()));
+        if let Some((by, value)) = chain {
+            for (index, entry) in self.chain(by, value) {
+                if entry.serial() > after && self.dates.get(place(index)).is_some_and(may_match) {
+                    first.take(entry.serial());
+                }
             }
-            None => self.entries.iter().for_each(|entry| take(entry, entry.serial())),
+            return Some(first.sorted());
         }
-        Some(first.into_sorted_vec().into_iter().map(<[u8]>::to_vec).collect())
+        let parts = self.entries.chunks(STRETCH).zip(self.dates.chunks(STRETCH));
+        for (stretch, (entries, dates)) in self.stretches.iter().zip(parts) {
+            if !may_hold(stretch) || !first.would_take(&stretch.first) {
+                continue;
+            }
+            for (entry, dates) in entries.iter().zip(dates) {
+                if may_match(dates) && entry.serial() > after {
+                    first.take(entry.serial());
+                }
+            }
+        }
+        Some(first.sorted())
+    }
+}
+
+/// The smallest serial numbers of those that were taken.
+struct Smallest<'a> {
+    /// The largest of them is on top.
+    kept: BinaryHeap<&'a [u8]>,
+    limit: usize,
+}
+
+impl<'a> Smallest<'a> {
+    fn would_take(&self, serial: &[u8]) -> bool {
+        self.kept.len() < self.limit || self.kept.peek().is_some_and(|last| serial < *last)
+    }
+
+    fn take(&mut self, serial: &'a [u8]) {
+        if self.kept.len() < self.limit {
+            self.kept.push(serial);
+        } else if let Some(mut last) = self.kept.peek_mut()
+            && serial < *last
+        {
+            *last = serial;
+        }
+    }
+
+    fn sorted(self) -> Vec<Vec<u8>> {
+        self.kept.into_sorted_vec().into_iter().map(<[u8]>::to_vec).collect()
     }
 }
 

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use std::{ops::Bound, sync::Arc};
 
 /// Devices of one commit: good requests wait for no more.
-const STAGE: usize = 64;
+const STAGE: usize = 32;
 
 /// Keys that one read looks at.
 const SCAN: usize = 20_000;
