@@ -1,3 +1,7 @@
+//! Tests of the loader: each form of a setting, each error with its remedy.
+//!
+//! Longer than 500 lines, because most of them are tables of settings and errors.
+
 use super::*;
 use crate::{config::StoreSettings, policy::Proof};
 

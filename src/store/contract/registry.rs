@@ -1,4 +1,6 @@
 //! The contract of devices, tokens and conditions.
+//!
+//! Longer than 500 lines, for the reason of the contract itself.
 
 use super::{
     super::{
