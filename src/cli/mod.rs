@@ -11,6 +11,7 @@ mod explain;
 mod failure;
 mod first_password;
 mod init;
+mod many;
 mod output;
 mod process;
 mod progress;

@@ -61,8 +61,8 @@ impl FoundDevice {
     fn of(policy: &Policy, identity: &Identity, operation: Operation, csr: &Csr) -> Self {
         let mut found = Self { granted: identity.granted_device().cloned(), ..Self::default() };
         // A registration authority requests certificates of other devices than its own.
-        let renews = rules::predecessor(policy, identity, operation, csr).is_some();
-        let shown = identity.presented.as_ref().filter(|_| renews || !is_ra(policy, identity));
+        let renews = || rules::predecessor(policy, identity, operation, csr).is_some();
+        let shown = identity.presented.as_ref().filter(|_| !is_ra(policy, identity) || renews());
         if let Some(shown) = shown {
             let certificate = &*shown.certificate;
             match &shown.standing {

@@ -7,6 +7,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::Failure,
+        many::end_list,
         output::{TextTable, json},
         progress::Progress,
     },
@@ -91,13 +92,7 @@ pub(super) fn list_certificates(
         if shown == left {
             more = more.and(last);
         }
-        match more.filter(|_| limit.is_some()) {
-            Some(next) if context.json => json(&serde_json::json!({ "next": next }))?,
-            Some(next) => eprintln!("more may follow: --after {next}"),
-            None if shown == 0 && !context.json => eprintln!("no certificate matches"),
-            None => {}
-        }
-        Ok(())
+        end_list(context, more.filter(|_| limit.is_some()), shown, "certificate")
     })
 }
 

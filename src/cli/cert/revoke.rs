@@ -10,6 +10,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::{Failure, FailureKind},
+        many::{first_words, report_failed},
         output::{TextTable, json, line},
         progress::Progress,
     },
@@ -18,9 +19,8 @@ use crate::{
 use clap::Args;
 use std::{
     collections::HashSet,
-    fs,
-    io::{BufRead, BufReader, IsTerminal, Read, stderr, stdin},
-    path::{Path, PathBuf},
+    io::{BufRead, IsTerminal, stderr, stdin},
+    path::PathBuf,
 };
 
 /// Serial numbers in a call: the server revokes them in well under a second.
@@ -74,7 +74,7 @@ pub(super) fn revoke_certificates(
     let exact = file.is_none();
     let mut named = serials;
     if let Some(file) = &file {
-        named.extend(serials_from(file)?);
+        named.extend(first_words(file, "SERIAL", "a serial number")?);
     }
     if query.is_some() && !(named.is_empty() && exact) {
         return Err(Failure::arguments(
@@ -262,41 +262,5 @@ fn describe(done: &api::Revoked) -> String {
 
 /// Reports failures; the exit code depends on them.
 fn finish(context: &Context, done: usize, failed: &[api::NotRevoked]) -> Result<(), Failure> {
-    match failed {
-        [] => Ok(()),
-        [one] if done == 0 => Err(one.reason.clone().into()),
-        several => {
-            if !context.json {
-                for one in several {
-                    eprintln!("{}: {}", escaped_line(&one.serial), escaped_line(&one.reason.error));
-                }
-            }
-            let kind = if done == 0 { FailureKind::Failed } else { FailureKind::Partly };
-            let what = format!("{} failed, {done} done", several.len());
-            Err(Failure::of(kind, what, "correct those that failed and run it again"))
-        }
-    }
-}
-
-/// Reads serial numbers from a file, or from standard input for `-`: the first word of each line.
-/// Skips empty lines, the head of a table, and lines that begin with `#`.
-fn serials_from(file: &Path) -> Result<Vec<String>, Failure> {
-    let failed = |cause: std::io::Error| {
-        let what = format!("{}: {cause}", file.display());
-        Failure::arguments(what, "name a file with a serial number at the start of each line")
-    };
-    let input: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(stdin())
-    } else {
-        Box::new(fs::File::open(file).map_err(failed)?)
-    };
-    let mut serials = Vec::new();
-    for line in BufReader::new(input).lines() {
-        let line = line.map_err(failed)?;
-        let first = line.split_whitespace().next().unwrap_or_default();
-        if !first.is_empty() && !first.starts_with('#') && first != "SERIAL" {
-            serials.push(first.to_owned());
-        }
-    }
-    Ok(serials)
+    report_failed(context, done, failed, |one| (&one.serial, &one.reason))
 }

@@ -6,6 +6,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::Failure,
+        many::end_list,
         output::{TextTable, json},
         progress::Progress,
     },
@@ -68,18 +69,7 @@ pub(super) fn print_devices(
                 break;
             }
         }
-        match query.after.filter(|_| limit.is_some()) {
-            Some(next) if context.json => json(&serde_json::json!({ "next": next })),
-            Some(next) => {
-                eprintln!("more may follow: --after {next}");
-                Ok(())
-            }
-            None if shown == 0 && !context.json => {
-                eprintln!("no device matches");
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        end_list(context, query.after.filter(|_| limit.is_some()), shown, "device")
     })
 }
 

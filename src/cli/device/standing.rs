@@ -6,6 +6,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::{Failure, FailureKind},
+        many::{first_words, report_failed},
         output::{json, line},
         progress::Progress,
     },
@@ -13,12 +14,11 @@ use crate::{
 };
 use clap::Args;
 use std::{
-    fs,
-    io::{BufRead, BufReader, IsTerminal, Read, stderr, stdin},
-    path::{Path, PathBuf},
+    io::{BufRead, IsTerminal, stderr, stdin},
+    path::PathBuf,
 };
 
-/// ChosenDevices in a call.
+/// Devices in a call.
 const BATCH: usize = 100;
 
 /// Ids that are shown before the confirmation.
@@ -50,7 +50,7 @@ pub(super) fn change_standing(
     let ChosenDevices { ids, file, comment, yes } = devices;
     let from_file = file.is_some();
     let ids = match &file {
-        Some(file) => ids_from(file)?,
+        Some(file) => first_words(file, "ID", "an id")?,
         None => ids,
     };
     if ids.is_empty() {
@@ -91,7 +91,7 @@ pub(super) fn change_standing(
         if context.json && !(done.changed.is_empty() && done.failed.len() == 1) {
             printed = json(&done);
         }
-        finish(context, &done)?;
+        report_failed(context, done.changed.len(), &done.failed, |one| (&one.device, &one.reason))?;
         printed
     })
 }
@@ -100,25 +100,6 @@ fn describe(one: &api::StandingChange) -> String {
     let standing = if one.standing == "enabled" { "in service" } else { &one.standing };
     let before = if one.before { "was before" } else { "is now" };
     format!("device {} {before} {standing}", escaped_line(&one.device))
-}
-
-/// Reports failures; the exit code depends on them.
-fn finish(context: &Context, done: &api::StandingChanges) -> Result<(), Failure> {
-    match &done.failed[..] {
-        [] => Ok(()),
-        [one] if done.changed.is_empty() => Err(one.reason.clone().into()),
-        several => {
-            if !context.json {
-                for one in several {
-                    eprintln!("{}: {}", escaped_line(&one.device), escaped_line(&one.reason.error));
-                }
-            }
-            let kind =
-                if done.changed.is_empty() { FailureKind::Failed } else { FailureKind::Partly };
-            let what = format!("{} failed, {} done", several.len(), done.changed.len());
-            Err(Failure::of(kind, what, "correct those that failed and run it again"))
-        }
-    }
 }
 
 /// Shows the devices and asks for a confirmation.
@@ -147,27 +128,4 @@ fn confirm(ids: &[String], standing: &str) -> Result<(), Failure> {
         return Err(Failure::new("not confirmed: no device was changed", "type the number"));
     }
     Ok(())
-}
-
-/// Reads ids from a file, or from standard input for `-`: the first word of each line. Skips empty
-/// lines, the head of a table, and lines that begin with `#`.
-fn ids_from(file: &Path) -> Result<Vec<String>, Failure> {
-    let failed = |cause: std::io::Error| {
-        let what = format!("{}: {cause}", file.display());
-        Failure::arguments(what, "name a file with an id at the start of each line")
-    };
-    let input: Box<dyn Read> = if file == Path::new("-") {
-        Box::new(stdin())
-    } else {
-        Box::new(fs::File::open(file).map_err(failed)?)
-    };
-    let mut ids = Vec::new();
-    for line in BufReader::new(input).lines() {
-        let line = line.map_err(failed)?;
-        let first = line.split_whitespace().next().unwrap_or_default();
-        if !first.is_empty() && !first.starts_with('#') && first != "ID" {
-            ids.push(first.to_owned());
-        }
-    }
-    Ok(ids)
 }

@@ -7,6 +7,7 @@ use crate::{
         admin_client::AdminClient,
         context::Context,
         failure::{Failure, FailureKind},
+        many::report_failed,
         output::{json, line},
         progress::Progress,
     },
@@ -65,7 +66,7 @@ pub(super) fn revoke_tokens(
         if context.json && !(done.disabled.is_empty() && done.failed.len() == 1) {
             printed = json(&done);
         }
-        finish(context, &done)?;
+        report_failed(context, done.disabled.len(), &done.failed, |one| (&one.token, &one.reason))?;
         printed
     })
 }
@@ -76,25 +77,6 @@ fn describe(token: &api::TokenEntry) -> String {
         format!("; it was used for certificate {serial}, which stays valid")
     });
     format!("token {} ({}) is revoked{used}", token.id, escaped_line(granted(&token.grant)))
-}
-
-/// Reports failures; the exit code depends on them.
-fn finish(context: &Context, done: &api::TokensDisabled) -> Result<(), Failure> {
-    match &done.failed[..] {
-        [] => Ok(()),
-        [one] if done.disabled.is_empty() => Err(one.reason.clone().into()),
-        several => {
-            if !context.json {
-                for one in several {
-                    eprintln!("{}: {}", escaped_line(&one.token), escaped_line(&one.reason.error));
-                }
-            }
-            let kind =
-                if done.disabled.is_empty() { FailureKind::Failed } else { FailureKind::Partly };
-            let what = format!("{} failed, {} done", several.len(), done.disabled.len());
-            Err(Failure::of(kind, what, "correct those that failed and run it again"))
-        }
-    }
 }
 
 /// Returns the ids of the tokens in a file.
